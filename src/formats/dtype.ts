@@ -1,0 +1,35 @@
+/** The element types of safetensors, and the bytes an element takes. */
+export const DTYPE_BYTES = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U64: 8,
+  U32: 4,
+  U16: 2,
+  U8: 1,
+  BOOL: 1,
+} as const;
+
+export type Dtype = keyof typeof DTYPE_BYTES;
+
+/** True for a name of a known element type. */
+export function isDtype(name: unknown): name is Dtype {
+  return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
+}
+
+/** True for floating-point element types. */
+export function isFloat(dtype: Dtype): boolean {
+  return dtype.startsWith('F') || dtype === 'BF16';
+}
+
+/** Product of the dimensions; 1 for a scalar (`[]`), 0 when any dimension is 0. */
+export function elementCount(shape: readonly number[]): number {
+  return shape.reduce((product, dimension) => product * dimension, 1);
+}

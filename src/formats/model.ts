@@ -1,0 +1,46 @@
+import type { Dtype } from './dtype.js';
+
+/** A tensor as a file declares it. Elements are little-endian, row-major. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly lengthBytes: number;
+}
+
+/** A file that travels with the weights: config, tokenizer, model card, licence. */
+export interface SideFile {
+  /** Relative to the model's folder, without `..`, `/` or a leading dot. */
+  readonly name: string;
+  readonly lengthBytes: number;
+  read(): Promise<Uint8Array>;
+}
+
+/** A file that holds weights, as it lies on disk. */
+export interface WeightFile {
+  readonly name: string;
+  readonly lengthBytes: number;
+}
+
+/**
+ * A model that can be read by ranges, whatever it is stored in.
+ * Opening reads headers only; weights are read when asked for.
+ */
+export interface Model {
+  /** The path or id the user gave. */
+  readonly id: string;
+  /** `directory`, `safetensors` (one file alone) or `wpk`. */
+  readonly kind: 'directory' | 'safetensors' | 'wpk';
+  /** Parsed config.json, if there is one. */
+  readonly config: Readonly<Record<string, unknown>> | undefined;
+  /** In the order of their bytes, file by file. Names are unique. */
+  readonly tensors: readonly TensorInfo[];
+  readonly sideFiles: readonly SideFile[];
+  readonly weightFiles: readonly WeightFile[];
+  /**
+   * Bytes `start` to `end` (exclusive; default: all) of a tensor's decoded little-endian elements.
+   * @throws {InputError} on an unknown tensor or bytes that do not decode.
+   */
+  readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
