@@ -1,0 +1,120 @@
+import { SingleBar } from 'cli-progress';
+import CliTable from 'cli-table3';
+import { type Command, CommanderError } from 'commander';
+import { isInputError } from '../errors.js';
+import { fileError } from '../io/file.js';
+
+/** Decimal units, as file managers and shops count: `23.4 MB`. Exact below 10 kB. */
+export function bytes(n: number): string {
+  if (n < 10_000) return `${n} B`;
+  const units = ['kB', 'MB', 'GB', 'TB'];
+  let value = n;
+  let unit = -1;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit++;
+  }
+  return `${value.toPrecision(3)} ${units[unit]}`;
+}
+
+/** `1,315,575,808` */
+export function count(n: number): string {
+  return n.toLocaleString('en-US');
+}
+
+/** A share as `65.72 %`. */
+export function percent(share: number): string {
+  return `${(share * 100).toFixed(2)} %`;
+}
+
+/** Seconds as `9 s`, `3 min 20 s`, `1 h 5 min`. */
+export function duration(seconds: number): string {
+  const s = Math.round(seconds);
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
+  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
+}
+
+/** A plain table: the first column left, the others right unless `align` says so. A row `null` is a rule. */
+export function table(
+  head: readonly string[],
+  rows: readonly (readonly string[] | null)[],
+  align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
+): string {
+  const chars = Object.fromEntries(
+    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'].concat(
+      ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'],
+    ).map((key) => [key, '']),
+  );
+  const widths = head.map((title, i) =>
+    Math.max(title.length, ...rows.map((row) => (row?.[i] ?? '').length)),
+  );
+  const rule = widths.map((width) => '-'.repeat(width));
+  const lines = new CliTable({
+    head: [...head],
+    colAligns: [...align],
+    chars: { ...chars, middle: '  ' },
+    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
+  });
+  lines.push(rule, ...rows.map((row) => (row ? [...row] : rule)));
+  return lines
+    .toString()
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');
+}
+
+export interface Progress {
+  update(done: number): void;
+  stop(): void;
+}
+
+/** A progress bar on standard error with throughput and time left; nothing when that is not a terminal. */
+export function progress(label: string, total: number, unit: (n: number) => string = bytes): Progress {
+  if (!process.stderr.isTTY || total === 0) return { update() {}, stop() {} };
+  const started = performance.now();
+  const bar = new SingleBar(
+    {
+      format: `${label} {bar} {percentage} %  {done} of {all}  {rate}/s  {left} left`,
+      barsize: 24,
+      hideCursor: true,
+      clearOnComplete: true,
+      fps: 8,
+      stream: process.stderr,
+    },
+    { barCompleteChar: '█', barIncompleteChar: '░', format: '' },
+  );
+  const payload = (done: number) => {
+    const seconds = (performance.now() - started) / 1000;
+    const left = done > 0 && seconds > 0.5 ? duration((seconds / done) * (total - done)) : '…';
+    return { done: unit(done), all: unit(total), rate: unit(Math.round(done / Math.max(seconds, 0.001))), left };
+  };
+  bar.start(total, 0, payload(0));
+  return { update: (done) => bar.update(Math.min(done, total), payload(done)), stop: () => bar.stop() };
+}
+
+/** The one way results are printed for programs. */
+export function printJson(value: unknown): void {
+  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+}
+
+/** Standard output, a line. */
+export function print(line = ''): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Runs the program; bad input or usage becomes one line on standard error and exit code 2, without a stack. */
+export async function run(program: Command, argv: readonly string[]): Promise<void> {
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? 0 : 2;
+      return;
+    }
+    const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
+    if (!isInputError(known)) throw error;
+    process.stderr.write(`weightpress: ${known.message}\n`);
+    process.exitCode = 2;
+  }
+}
