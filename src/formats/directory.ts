@@ -1,0 +1,103 @@
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { InputError } from '../errors.js';
+import { fileError, openFile } from '../io/file.js';
+import type { ByteSource } from '../io/source.js';
+import { isPlainObject, kindOf } from './json.js';
+import type { SideFile } from './model.js';
+import { checkShards, INDEX_NAME, parseShardIndex } from './shard-index.js';
+import { listSideFiles } from './side-files.js';
+import { type DirectoryModel, openWeightSource, StoredModel, type WeightSource } from './stored-model.js';
+
+const SINGLE_NAME = 'model.safetensors';
+
+/**
+ * A folder as the Hub lays it out: `model.safetensors`, or shards and their index, and the files beside them.
+ * With both, the single file is taken, as transformers does.
+ * @throws {InputError} on anything missing, malformed or leaving the folder.
+ */
+export async function openDirectory(path: string): Promise<DirectoryModel> {
+  const names = await readdir(path).catch((error) => {
+    throw fileError(error, path);
+  });
+  const sideFiles = await listSideFiles(path);
+  const config = await readConfig(path, sideFiles);
+  const weightSources = await openWeights(path, new Set(names), sideFiles);
+  return assemble({ id: path, kind: 'directory', config, sideFiles, weightSources });
+}
+
+/**
+ * One `.safetensors` file alone, without what may lie beside it.
+ * @throws {InputError}
+ */
+export async function openSafetensorsFile(path: string): Promise<DirectoryModel> {
+  const weightSources = [await openWeightSource(basename(path), await openFile(path))];
+  return assemble({ id: path, kind: 'safetensors', config: undefined, sideFiles: [], weightSources });
+}
+
+function openWeights(path: string, names: ReadonlySet<string>, sideFiles: readonly SideFile[]) {
+  if (names.has(SINGLE_NAME)) return openAll(path, [SINGLE_NAME]);
+  if (names.has(INDEX_NAME)) return openShards(path, sideFiles);
+  const others = [...names].filter((name) => /\.(safetensors|bin|pt|pth|gguf|onnx)$/.test(name)).sort();
+  const found = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
+  throw new InputError(`expected ${SINGLE_NAME} or ${INDEX_NAME} in the folder, ${found}`, { file: path });
+}
+
+async function openShards(path: string, sideFiles: readonly SideFile[]): Promise<WeightSource[]> {
+  const indexPath = join(path, INDEX_NAME);
+  const file = sideFiles.find(({ name }) => name === INDEX_NAME);
+  if (!file) throw new InputError('not a regular file', { file: indexPath });
+  const index = parseShardIndex(await file.read(), indexPath);
+  const shards = await openAll(path, [...new Set(index.values())].sort());
+  try {
+    checkShards(index, shards, indexPath);
+  } catch (error) {
+    await closeAll(shards.map(({ source }) => source));
+    throw error;
+  }
+  return shards;
+}
+
+async function openAll(path: string, names: readonly string[]): Promise<WeightSource[]> {
+  const opened: WeightSource[] = [];
+  try {
+    for (const name of names) opened.push(await openWeightSource(name, await openFile(join(path, name))));
+    return opened;
+  } catch (error) {
+    await closeAll(opened.map(({ source }) => source));
+    throw error;
+  }
+}
+
+async function assemble(parts: ConstructorParameters<typeof StoredModel>[0]): Promise<DirectoryModel> {
+  try {
+    return new StoredModel(parts);
+  } catch (error) {
+    await closeAll(parts.weightSources.map(({ source }) => source));
+    throw error;
+  }
+}
+
+async function closeAll(sources: readonly ByteSource[]): Promise<void> {
+  await Promise.all(sources.map((source) => source.close()));
+}
+
+async function readConfig(path: string, sideFiles: readonly SideFile[]) {
+  const bytes = await sideFiles.find(({ name }) => name === 'config.json')?.read();
+  return bytes && parseConfig(bytes, join(path, 'config.json'));
+}
+
+/**
+ * Parses config.json, leniently where transformers is: of a key written twice the last counts.
+ * @throws {InputError} unless it is a JSON object.
+ */
+export function parseConfig(bytes: Uint8Array, file: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new InputError(`is not JSON (${(error as Error).message})`, { file }, { cause: error });
+  }
+  if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, { file });
+  return value;
+}

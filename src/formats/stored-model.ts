@@ -1,0 +1,91 @@
+import { InputError } from '../errors.js';
+import type { ByteSource } from '../io/source.js';
+import type { Model, SideFile, WeightFile } from './model.js';
+import { readSafetensors, type StoredTensor } from './safetensors.js';
+
+/** One safetensors file of a model: its bytes, its header as stored, and the tensors in it in byte order. */
+export interface WeightSource {
+  /** Relative to the model's folder. */
+  readonly name: string;
+  readonly source: ByteSource;
+  /** Everything before the first tensor's bytes: file = headerBytes, then tensors back to back. */
+  readonly headerBytes: Uint8Array;
+  readonly tensors: readonly StoredTensor[];
+}
+
+/** A model stored as safetensors, with access to the files themselves. */
+export interface DirectoryModel extends Model {
+  readonly kind: 'directory' | 'safetensors';
+  readonly weightSources: readonly WeightSource[];
+}
+
+/**
+ * Reads the header of one safetensors file. The source stays open and belongs to the result.
+ * @throws {InputError} as {@link readSafetensors}; the source is closed then.
+ */
+export async function openWeightSource(name: string, source: ByteSource): Promise<WeightSource> {
+  try {
+    const { headerBytes, tensors } = await readSafetensors(source);
+    return { name, source, headerBytes, tensors };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** What a {@link StoredModel} is made of. */
+export type StoredModelParts = Pick<DirectoryModel, 'id' | 'kind' | 'config' | 'sideFiles' | 'weightSources'>;
+
+/** A model whose tensors are ranges of {@link ByteSource}s: on disk, over HTTP or in memory alike. */
+export class StoredModel implements DirectoryModel {
+  readonly id: string;
+  readonly kind: 'directory' | 'safetensors';
+  readonly config: Readonly<Record<string, unknown>> | undefined;
+  readonly sideFiles: readonly SideFile[];
+  readonly weightSources: readonly WeightSource[];
+  readonly tensors: readonly StoredTensor[];
+  readonly weightFiles: readonly WeightFile[];
+  private readonly places = new Map<string, { tensor: StoredTensor; source: ByteSource }>();
+
+  /** @throws {InputError} when two files hold a tensor of the same name. */
+  constructor({ id, kind, config, sideFiles, weightSources }: StoredModelParts) {
+    this.id = id;
+    this.kind = kind;
+    this.config = config;
+    this.sideFiles = sideFiles;
+    this.weightSources = weightSources;
+    this.tensors = weightSources.flatMap(({ tensors }) => tensors);
+    this.weightFiles = weightSources.map(({ name, source }) => ({ name, lengthBytes: source.byteLength }));
+    for (const { source, tensors } of weightSources)
+      for (const tensor of tensors) {
+        const other = this.places.get(tensor.name)?.source.name;
+        if (other !== undefined)
+          throw new InputError(`is also in ${other}`, { file: source.name, tensor: tensor.name });
+        this.places.set(tensor.name, { tensor, source });
+      }
+  }
+
+  async readTensor(name: string, start = 0, end?: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const place = this.places.get(name);
+    if (!place) throw new InputError('no such tensor', { file: this.id, tensor: name });
+    const { tensor, source } = place;
+    const stop = end ?? tensor.lengthBytes;
+    if (!(start >= 0 && start <= stop && stop <= tensor.lengthBytes))
+      throw new InputError(`range lies outside the tensor of ${tensor.lengthBytes} bytes`, {
+        file: source.name,
+        tensor: name,
+        start,
+        end: stop,
+      });
+    return source.read(tensor.start + start, tensor.start + stop, signal);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.weightSources.map(({ source }) => source.close()));
+  }
+}
+
+/** True for models whose original safetensors files are at hand. */
+export function isDirectoryModel(model: Model): model is DirectoryModel {
+  return 'weightSources' in model;
+}
