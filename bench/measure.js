@@ -1,0 +1,85 @@
+// Runs commands and says how long they took and how much memory they held; shared by the benches.
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+
+const POLL_MILLISECONDS = 10;
+
+/**
+ * Runs a command to its end.
+ * Peak memory is the kernel's own high-water mark (VmHWM) of the process, threads included: it only grows, so
+ * reading it every 10 ms misses at most what was allocated in the last 10 ms. Linux only; NaN elsewhere.
+ * @param {string[]} command program and arguments
+ * @param {{ stdout?: string }} [options] a file that takes standard output
+ * @returns {Promise<{ seconds: number, peakBytes: number }>}
+ * @throws {Error} when the command cannot start or does not exit with 0; says what it wrote to standard error
+ */
+export async function measure([program, ...args], { stdout } = {}) {
+  const output = stdout === undefined ? 'ignore' : openSync(stdout, 'w');
+  try {
+    const started = performance.now();
+    const child = spawn(program, args, { stdio: ['ignore', output, 'pipe'] });
+    let peakBytes = Number.NaN;
+    const poll = () => {
+      peakBytes = highWaterBytes(child.pid) ?? peakBytes;
+    };
+    const timer = setInterval(poll, POLL_MILLISECONDS);
+    poll();
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text) => {
+      said = (said + text).slice(-2000);
+    });
+    // The clock stops at `exit`; `close` also waits for the pipes.
+    const ended = new Promise((resolve) => child.once('exit', () => resolve(performance.now())));
+    const code = await new Promise((resolve, reject) =>
+      child.once('error', reject).once('close', resolve),
+    ).finally(() => clearInterval(timer));
+    if (code !== 0) throw new Error(`${[program, ...args].join(' ')}: exit code ${code}: ${said.trim()}`);
+    return { seconds: ((await ended) - started) / 1000, peakBytes };
+  } finally {
+    if (stdout !== undefined) closeSync(output);
+  }
+}
+
+/** Peak resident bytes so far of a running process; undefined once it has ended. */
+function highWaterBytes(pid) {
+  try {
+    const kibibytes = /^VmHWM:\s*(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    return kibibytes === undefined ? undefined : Number(kibibytes) * 1024;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The middle value, or the mean of the middle two. NaN of nothing. */
+export function median(values) {
+  const sorted = Float64Array.from(values).sort();
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Median time and largest peak of several runs of `measure`. */
+export function summary(runs) {
+  return {
+    seconds: median(runs.map((run) => run.seconds)),
+    peakBytes: Math.max(...runs.map((run) => run.peakBytes)),
+  };
+}
+
+/** Median seconds of a synchronous function over `runs` calls after one to warm up. */
+export function time(runs, call) {
+  call();
+  const seconds = Array.from({ length: runs }, () => {
+    const started = performance.now();
+    call();
+    return (performance.now() - started) / 1000;
+  });
+  return median(seconds);
+}
+
+/** One line on what the figures were measured on. */
+export function machine() {
+  const cores = cpus();
+  const gigabytes = Math.round(totalmem() / 1e9);
+  return `${cores.length} cores of ${cores[0]?.model ?? 'unknown'}, ${gigabytes} GB, Node ${process.version}`;
+}
