@@ -1,0 +1,52 @@
+/** Bits, least significant first, into a growing array. For tables of some hundred bytes, not for data. */
+export class BitWriter {
+  private readonly bytes: number[] = [];
+  private length = 0;
+
+  /** The low `width` bits of `value`; at most 24. */
+  write(value: number, width: number): void {
+    for (let i = 0; i < width; i++, this.length++) {
+      if (this.length % 8 === 0) this.bytes.push(0);
+      if ((value >> i) & 1) this.bytes[this.bytes.length - 1]! |= 1 << (this.length % 8);
+    }
+  }
+
+  /** A positive integer below 2^24 by Elias' gamma code: its bit length less one in unary, then the bits below its top. */
+  writeGamma(value: number): void {
+    const extra = 31 - Math.clz32(value);
+    this.write(0, extra);
+    this.write(1, 1);
+    this.write(value, extra);
+  }
+
+  finish(): Uint8Array {
+    return Uint8Array.from(this.bytes);
+  }
+}
+
+/** Reads what BitWriter wrote. @throws {RangeError} past the end, or on a gamma code of more than 24 bits. */
+export class BitReader {
+  private position = 0;
+  constructor(private readonly bytes: Uint8Array) {}
+
+  read(width: number): number {
+    let value = 0;
+    for (let i = 0; i < width; i++, this.position++) {
+      const byte = this.bytes[this.position >> 3];
+      if (byte === undefined) throw new RangeError('a table ends too soon');
+      value |= ((byte >> (this.position & 7)) & 1) << i;
+    }
+    return value;
+  }
+
+  readGamma(): number {
+    let extra = 0;
+    while (this.read(1) === 0) if (++extra > 24) throw new RangeError('a table holds a number that is too large');
+    return (1 << extra) | this.read(extra);
+  }
+
+  /** Whole bytes consumed so far, the last one perhaps in part. */
+  get bytesRead(): number {
+    return (this.position + 7) >> 3;
+  }
+}
