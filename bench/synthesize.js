@@ -1,15 +1,18 @@
 // Writes a model of a known architecture's real shapes with weights that look trained: something of the right size
 // to measure on, where the real one would have to be downloaded.
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parameterShapes } from '../dist/architectures/shapes.js';
+import { elementCount } from '../dist/formats/dtype.js';
+import { openModel } from '../dist/formats/open.js';
+import { writeHeader } from '../dist/formats/safetensors-writer.js';
 import { DTYPES } from './synthetic/floats.js';
-import { writeSafetensors } from './synthetic/safetensors.js';
-import { cutDepth, SHAPES } from './synthetic/shapes.js';
+import { cutDepth, depthOf, SHAPES } from './synthetic/shapes.js';
 import { drawTensor } from './synthetic/tensor.js';
-import { openTrained } from './synthetic/trained.js';
+import { profilesOf } from './synthetic/trained.js';
 
 const USAGE = `usage: node bench/synthesize.js SHAPE -o DIR [--dtype f32|bf16|f16] [--layers N] [--like MODEL_DIR] [--seed N]
 shapes: ${Object.keys(SHAPES).join(', ')}`;
@@ -17,49 +20,73 @@ shapes: ${Object.keys(SHAPES).join(', ')}`;
 const BUNDLED = new URL('../examples/gpt-neo-tiny', import.meta.url).pathname;
 
 /**
- * Writes config.json, model.safetensors, README.md and, where its ids fit the vocabulary, the tokenizer of `like`.
+ * Writes config.json, model.safetensors, README.md and, where all its ids are in the vocabulary, `like`'s tokenizer.
  * The same arguments give the same bytes.
  * @param {{ shape: string, output: string, dtype?: string, layers?: number, like?: string, seed?: number }} request
- * @returns {{ parameters: number, fileBytes: number }}
+ * @returns {Promise<{ parameters: number, fileBytes: number }>}
  * @throws {RangeError} on an unknown shape or dtype, or too many layers
  */
-export function synthesize({ shape, output, dtype = 'f32', layers, like = BUNDLED, seed = 1 }) {
+export async function synthesize({ shape, output, dtype = 'f32', layers, like = BUNDLED, seed = 1 }) {
   const known = SHAPES[shape];
   const type = DTYPES[dtype];
   if (!known) throw new RangeError(`${shape}: not one of ${Object.keys(SHAPES).join(', ')}`);
   if (!type) throw new RangeError(`--dtype ${dtype}: not one of ${Object.keys(DTYPES).join(', ')}`);
   const config = layers === undefined ? known.config : cutDepth(known.config, layers);
   const tensors = parameterShapes(config).toSorted((a, b) => (a.name < b.name ? -1 : 1));
-  const parameters = tensors.reduce((sum, tensor) => sum + tensor.shape.reduce((a, b) => a * b, 1), 0);
+  const parameters = tensors.reduce((sum, tensor) => sum + elementCount(tensor.shape), 0);
   if (layers === undefined && parameters !== known.parameters)
     throw new Error(`${shape}: expected ${known.parameters} parameters, found ${parameters}`);
 
   mkdirSync(output, { recursive: true });
-  writeJson(join(output, 'config.json'), { ...config, torch_dtype: type.torch });
-  writeFileSync(join(output, 'README.md'), modelCard(shape, parameters, type.torch, like, seed));
-  copyTokenizer(like, output, config.vocab_size);
-  const depth = config.num_layers ?? config.n_layer ?? config.num_hidden_layers;
-  const model = { trained: openTrained(like), seed, layers: depth, conv1d: config.model_type === 'gpt2' };
-  const fileBytes = writeSafetensors(join(output, 'model.safetensors'), tensors, type, (tensor) =>
-    drawTensor(tensor, model),
-  );
-  return { parameters, fileBytes };
+  const write = (name, content) => writeFileSync(join(output, name), content);
+  write('config.json', `${JSON.stringify({ ...config, torch_dtype: type.torch }, null, 2)}\n`);
+  write('README.md', modelCard(shape, parameters, type.torch, basename(like), seed));
+  const trained = await openModel(like);
+  try {
+    for (const file of await tokenizerFiles(trained, config.vocab_size)) write(file.name, await file.read());
+    const path = join(output, 'model.safetensors');
+    const model = {
+      trained: profilesOf(trained),
+      seed,
+      layers: depthOf(config),
+      conv1d: config.model_type === 'gpt2',
+    };
+    return { parameters, fileBytes: await writeWeights(path, tensors, type, model) };
+  } finally {
+    await trained.close();
+  }
 }
 
-function copyTokenizer(from, to, vocabularySize) {
-  const path = join(from, 'tokenizer.json');
-  if (!existsSync(path)) return;
-  const { model, added_tokens = [] } = JSON.parse(readFileSync(path, 'utf8'));
+async function writeWeights(path, tensors, type, model) {
+  const stored = tensors.map(({ name, shape }) => ({
+    name,
+    shape,
+    dtype: type.name,
+    lengthBytes: elementCount(shape) * type.bytes,
+  }));
+  const { headerBytes, fileBytes } = writeHeader(stored, { format: 'pt' });
+  const file = await open(path, 'w');
+  try {
+    await file.writeFile(headerBytes);
+    for (const tensor of tensors)
+      for await (const values of drawTensor(tensor, model)) await file.writeFile(type.narrow(values));
+  } finally {
+    await file.close();
+  }
+  return fileBytes;
+}
+
+/** The tokenizer's files, if every id it can give has a row in an embedding of `vocabularySize`; else none. */
+async function tokenizerFiles({ sideFiles }, vocabularySize) {
+  const tokenizer = await sideFiles.find(({ name }) => name === 'tokenizer.json')?.read();
+  if (!tokenizer) return [];
+  const { model, added_tokens = [] } = JSON.parse(new TextDecoder().decode(tokenizer));
   const ids = [...Object.values(model.vocab), ...added_tokens.map((token) => token.id)];
-  if (ids.some((id) => id >= vocabularySize)) return;
-  for (const name of readdirSync(from).filter((name) =>
-    /^(tokenizer|vocab|merges|special_tokens)/.test(name),
-  ))
-    copyFileSync(join(from, name), join(to, name));
+  if (ids.some((id) => id >= vocabularySize)) return [];
+  return sideFiles.filter(({ name }) => /^(tokenizer|vocab|merges|special_tokens)/.test(name));
 }
 
 function modelCard(shape, parameters, torchDtype, like, seed) {
-  const base = like.split('/').filter(Boolean).at(-1);
   return `---
 license: cc0-1.0
 library_name: transformers
@@ -69,14 +96,12 @@ tags:
 # ${shape}, synthetic
 
 Not a trained model. The tensors have the names and shapes of ${shape} (${parameters.toLocaleString('en-US')} parameters,
-${torchDtype}); the values are random, drawn from the row scales, column scales and tails of ${base}'s trained weights,
+${torchDtype}); the values are random, drawn from the row scales, column scales and tails of ${like}'s trained weights,
 role by role (seed ${seed}). Good for measuring size, speed and memory; as a language model it is noise.
 `;
 }
 
-const writeJson = (path, value) => writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
-
-function main() {
+async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
@@ -94,7 +119,7 @@ function main() {
       .map((name) => [name, Number(values[name])]),
   );
   const started = performance.now();
-  const { parameters, fileBytes } = synthesize({ shape: positionals[0], ...values, ...numbers });
+  const { parameters, fileBytes } = await synthesize({ shape: positionals[0], ...values, ...numbers });
   const seconds = ((performance.now() - started) / 1000).toFixed(1);
   console.log(
     `${values.output}: ${parameters.toLocaleString('en-US')} parameters, ${fileBytes} bytes in ${seconds} s`,
@@ -103,7 +128,7 @@ function main() {
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   try {
-    main();
+    await main();
   } catch (error) {
     console.error(error.message);
     process.exitCode = 2;

@@ -90,12 +90,17 @@ export const SHAPES = {
   },
 };
 
+/** Number of layers of a config. */
+export const depthOf = (config) => config[depthKey(config)];
+
+const depthKey = (config) => ['num_layers', 'n_layer', 'num_hidden_layers'].find((name) => name in config);
+
 /** A copy of a config with fewer layers. @throws {RangeError} when it does not have that many. */
 export function cutDepth(config, layers) {
-  const key = ['num_layers', 'n_layer', 'num_hidden_layers'].find((name) => name in config);
-  if (!(Number.isInteger(layers) && layers >= 1 && layers <= config[key]))
-    throw new RangeError(`--layers: expected 1 to ${config[key]}, found ${layers}`);
-  const cut = { ...config, [key]: layers };
+  const all = depthOf(config);
+  if (!(Number.isInteger(layers) && layers >= 1 && layers <= all))
+    throw new RangeError(`--layers: expected 1 to ${all}, found ${layers}`);
+  const cut = { ...config, [depthKey(config)]: layers };
   if (config.attention_layers) {
     cut.attention_layers = config.attention_layers.slice(0, layers);
     // Each pair says a pattern and how often it is repeated; an odd depth does not repeat a pattern of two.

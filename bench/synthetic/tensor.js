@@ -1,23 +1,32 @@
 // Draws a tensor of any size that looks like a trained one of its role, a few rows at a time.
-import { Random } from './random.js';
+import { quantiles, Random } from './random.js';
 import { roleOf } from './roles.js';
 
 const CHUNK_VALUES = 2 ** 20;
 
 /**
+ * Factors of one bf16 rounding interval around 1. Vectors have no scales whose product would fill their low mantissa
+ * bits, so without it vectors drawn from a bf16 model would be numbers of 8 bits, with many the same.
+ */
+const ROUNDING = quantiles([1 - 2 ** -9, 1 + 2 ** -9]);
+
+/**
  * The values of one tensor, row-major, in chunks of whole rows.
  * A chunk's memory is used again for the next.
  * @param {{ name: string, shape: number[] }} tensor
- * @param {{ trained: ReturnType<typeof import('./trained.js').openTrained>, seed: number, layers: number, conv1d: boolean }} model
- * @returns {Generator<Float32Array>}
+ * @param {{ trained: ReturnType<typeof import('./trained.js').profilesOf>, seed: number, layers: number, conv1d: boolean }} model
+ * @returns {AsyncGenerator<Float32Array>}
  */
-export function* drawTensor({ name, shape }, { trained, seed, layers, conv1d }) {
+export async function* drawTensor({ name, shape }, { trained, seed, layers, conv1d }) {
   const random = new Random(`${seed}/${name}`);
   const { sources, transposed, layer = 0 } = roleOf(name, conv1d);
-  const profiles = sources.map((source) => trained(source, layer / Math.max(layers - 1, 1)));
+  const depth = layer / Math.max(layers - 1, 1);
+  const profiles = await Promise.all(sources.map((source) => trained(source, depth)));
   if (shape.length < 2) {
     const values = new Float32Array(shape[0]);
-    fillParts(random, values, profiles, (profile) => profile.values);
+    const rounding = new Float32Array(shape[0]);
+    random.fill(rounding, 0, rounding.length, ROUNDING);
+    fillParts(random, values, profiles, (profile) => profile.values, 1, rounding);
     yield values;
     return;
   }

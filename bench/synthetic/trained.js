@@ -1,33 +1,40 @@
 // What the weights of a trained model look like: scales of rows and columns, and the tails that remain.
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { WIDEN } from './floats.js';
 import { quantiles } from './random.js';
 import { roleOf } from './roles.js';
 
 /**
- * Opens a trained model directory (one model.safetensors; F32, BF16 or F16) as a source of distributions.
- * @returns {(source: string, depth: number) => Profile} `depth`: 0 (first layer) to 1 (last)
+ * A trained model as a source of distributions. Profiles are made when first asked for, and kept.
+ * @param {import('../../dist/formats/model.js').Model} model stays open as long as profiles are asked for
+ * @returns {(source: string, depth: number) => Promise<Profile>} `depth`: 0 (first layer) to 1 (last)
+ * @throws {Error} on tensors of no known role or type, and when no tensor has the role asked for
  */
-export function openTrained(directory) {
-  const path = `${directory}/model.safetensors`;
-  const { model_type } = JSON.parse(readFileSync(`${directory}/config.json`, 'utf8'));
+export function profilesOf(model) {
   const layersOf = new Map();
-  for (const tensor of readHeader(path)) {
-    const { sources, transposed, layer } = roleOf(tensor.name, model_type === 'gpt2');
-    if (sources.length > 1)
-      throw new Error(`${path}: ${tensor.name}: fused projections cannot be sampled from`);
+  for (const tensor of model.tensors.filter(({ dtype }) => dtype in WIDEN)) {
+    const { sources, transposed, layer = 0 } = roleOf(tensor.name, model.config?.model_type === 'gpt2');
+    // Fused projections would have to be cut apart first.
+    if (sources.length > 1) continue;
     const layers = layersOf.get(sources[0]) ?? [];
     layersOf.set(sources[0], layers);
-    layers.push({ tensor, transposed, layer: layer ?? 0, profile: undefined });
+    layers.push({ tensor, transposed, layer, profile: undefined });
   }
   for (const layers of layersOf.values()) layers.sort((a, b) => a.layer - b.layer);
-  return (source, depth) => {
+  return async (source, depth) => {
     const layers = layersOf.get(source);
-    if (!layers) throw new Error(`${path}: no tensor of the role ${source} to sample from`);
+    if (!layers) throw new Error(`${model.id}: no tensor of the role ${source} to sample from`);
     const chosen = layers[Math.round(depth * (layers.length - 1))];
-    chosen.profile ??= profile(readValues(path, chosen.tensor), chosen.tensor.shape, chosen.transposed);
+    chosen.profile ??= profile(
+      await readValues(model, chosen.tensor),
+      chosen.tensor.shape,
+      chosen.transposed,
+    );
     return chosen.profile;
   };
+}
+
+async function readValues(model, { name, dtype }) {
+  return WIDEN[dtype](await model.readTensor(name));
 }
 
 /**
@@ -56,36 +63,4 @@ function rootMeanSquares(matrix, rows, columns, axis) {
 
 function divide(matrix, columns, scale) {
   for (let i = 0; i < matrix.length; i++) matrix[i] /= scale(Math.floor(i / columns), i % columns);
-}
-
-function readHeader(path) {
-  const headerBytes = Number(new DataView(readRange(path, 0, 8).buffer).getBigUint64(0, true));
-  const header = JSON.parse(new TextDecoder().decode(readRange(path, 8, 8 + headerBytes)));
-  return Object.entries(header)
-    .filter(([name]) => name !== '__metadata__')
-    .map(([name, { dtype, shape, data_offsets }]) => ({
-      name,
-      dtype,
-      shape,
-      start: 8 + headerBytes + data_offsets[0],
-      end: 8 + headerBytes + data_offsets[1],
-    }));
-}
-
-function readValues(path, { name, dtype, start, end }) {
-  const widen = WIDEN[dtype];
-  if (!widen) throw new Error(`${path}: ${name}: expected ${Object.keys(WIDEN).join(', ')}, found ${dtype}`);
-  return widen(readRange(path, start, end));
-}
-
-function readRange(path, start, end) {
-  const bytes = new Uint8Array(end - start);
-  const file = openSync(path, 'r');
-  try {
-    if (readSync(file, bytes, 0, bytes.length, start) !== bytes.length)
-      throw new Error(`${path}: ends before byte ${end}`);
-    return bytes;
-  } finally {
-    closeSync(file);
-  }
 }
