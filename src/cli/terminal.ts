@@ -42,9 +42,9 @@ export function table(
   align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
 ): string {
   const chars = Object.fromEntries(
-    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'].concat(
-      ['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'],
-    ).map((key) => [key, '']),
+    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
+      .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
+      .map((key) => [key, '']),
   );
   const widths = head.map((title, i) =>
     Math.max(title.length, ...rows.map((row) => (row?.[i] ?? '').length)),
@@ -87,7 +87,12 @@ export function progress(label: string, total: number, unit: (n: number) => stri
   const payload = (done: number) => {
     const seconds = (performance.now() - started) / 1000;
     const left = done > 0 && seconds > 0.5 ? duration((seconds / done) * (total - done)) : '…';
-    return { done: unit(done), all: unit(total), rate: unit(Math.round(done / Math.max(seconds, 0.001))), left };
+    return {
+      done: unit(done),
+      all: unit(total),
+      rate: unit(Math.round(done / Math.max(seconds, 0.001))),
+      left,
+    };
   };
   bar.start(total, 0, payload(0));
   return { update: (done) => bar.update(Math.min(done, total), payload(done)), stop: () => bar.stop() };

@@ -59,7 +59,8 @@ class FileSource implements ByteSource {
     const bytes = new Uint8Array(end - start);
     for (let have = 0; have < bytes.length; ) {
       const { bytesRead } = await this.handle.read(bytes, have, bytes.length - have, start + have);
-      if (bytesRead === 0) throw new InputError('the file ended while being read', { file: this.name, start, end });
+      if (bytesRead === 0)
+        throw new InputError('the file ended while being read', { file: this.name, start, end });
       have += bytesRead;
     }
     return bytes;

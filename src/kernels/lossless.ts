@@ -19,7 +19,14 @@ interface Exports {
   decode(count: number, slots: number, entries: number, out: number, end: number): number;
   endedAt(end: number): number;
   countHeads(elements: number, count: number, width: number, bins: number): bigint;
-  splitPlane(elements: number, count: number, width: number, plane: number, symbols: number, bins: number): void;
+  splitPlane(
+    elements: number,
+    count: number,
+    width: number,
+    plane: number,
+    symbols: number,
+    bins: number,
+  ): void;
   mergePlane(symbols: number, count: number, width: number, plane: number, elements: number): void;
   // biome-ignore format: the order of the arguments, on one line
   splitFloats(elements: number, count: number, width: number, low: number, zeros: number, signed: number, tailBits: number, symbols: number, heads: number, tails: number): void;

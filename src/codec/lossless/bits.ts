@@ -41,7 +41,8 @@ export class BitReader {
 
   readGamma(): number {
     let extra = 0;
-    while (this.read(1) === 0) if (++extra > 24) throw new RangeError('a table holds a number that is too large');
+    while (this.read(1) === 0)
+      if (++extra > 24) throw new RangeError('a table holds a number that is too large');
     return (1 << extra) | this.read(extra);
   }
 

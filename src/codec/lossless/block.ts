@@ -40,7 +40,12 @@ export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, bloc
   if (band) return payload(digest, BAND, [band]);
   const coded =
     block.dtype in EXPONENT_BITS
-      ? encodeFloats(kernels, block.count, block.dtype, call.countHeads(at.elements, block.count, width, at.bins))
+      ? encodeFloats(
+          kernels,
+          block.count,
+          block.dtype,
+          call.countHeads(at.elements, block.count, width, at.bins),
+        )
       : encodePlanes(kernels, block.count, width);
   const shorter = coded.reduce((sum, piece) => sum + piece.length, 0) < elements.length;
   if (!shorter) return payload(digest, STORED, [elements]);
@@ -73,8 +78,15 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
   const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[block.dtype];
   const length = block.count * width;
-  if (length > BLOCK_BYTES || block.count < 1 || coded.length < HEADER_BYTES || coded.length > length + HEADER_BYTES)
-    throw new RangeError(`a payload of ${coded.length} bytes cannot be ${block.count} elements of ${block.dtype}`);
+  if (
+    length > BLOCK_BYTES ||
+    block.count < 1 ||
+    coded.length < HEADER_BYTES ||
+    coded.length > length + HEADER_BYTES
+  )
+    throw new RangeError(
+      `a payload of ${coded.length} bytes cannot be ${block.count} elements of ${block.dtype}`,
+    );
   const out = bytes.subarray(at.elements, at.elements + length);
   const body = coded.subarray(HEADER_BYTES);
   const start = at.payload;

@@ -34,7 +34,12 @@ const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
  * The cheapest split of `count` elements, by order-0 entropy and the table's cost.
  * heads: how often each value of the top 16 bits occurs; seen: OR of all elements.
  */
-export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dtype: Dtype): FloatSplit & { readonly bits: number } {
+export function chooseSplit(
+  heads: Uint32Array,
+  seen: bigint,
+  count: number,
+  dtype: Dtype,
+): FloatSplit & { readonly bits: number } {
   const tailWidth = DTYPE_BYTES[dtype] * 8 - 16;
   const trailing = trailingZeros(seen, tailWidth + 16);
   const tailBits = Math.max(0, tailWidth - trailing);
@@ -58,13 +63,29 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
 }
 
 /** Codes the block at `at.elements` after countHeads. @returns the payload in pieces; some are views of the kernels' memory. */
-export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dtype, seen: bigint): Uint8Array[] {
+export function encodeFloats(
+  kernels: LosslessKernels,
+  count: number,
+  dtype: Dtype,
+  seen: bigint,
+): Uint8Array[] {
   const { at, bytes, call } = kernels;
   const heads = new Uint32Array(bytes.buffer, at.bins, 65536);
   const split = chooseSplit(heads, seen, count, dtype);
   const { low, zeros, signed, tailBits } = split;
   const width = DTYPE_BYTES[dtype];
-  call.splitFloats(at.elements, count, width, low, zeros, Number(signed), tailBits, at.symbols, at.heads, at.tails);
+  call.splitFloats(
+    at.elements,
+    count,
+    width,
+    low,
+    zeros,
+    Number(signed),
+    tailBits,
+    at.symbols,
+    at.heads,
+    at.tails,
+  );
   const folded = fold(heads, low);
   const half = folded.length / 2;
   const bins = signed ? folded : folded.subarray(0, half).map((n, i) => n + folded[half + i]!);
@@ -79,13 +100,24 @@ export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dty
 }
 
 /** Decodes the payload at `start` to `end` of the kernels' memory to `at.elements`. @throws {RangeError} when malformed. */
-export function decodeFloats(kernels: LosslessKernels, start: number, end: number, count: number, dtype: Dtype): void {
+export function decodeFloats(
+  kernels: LosslessKernels,
+  start: number,
+  end: number,
+  count: number,
+  dtype: Dtype,
+): void {
   const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[dtype];
   const [first = 0, second = 0] = bytes.subarray(start, Math.min(end, start + 2));
   const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
   const { low, zeros, signed, tailBits } = split;
-  if (low < LOWEST_LOW + Number(signed) || zeros > low || tailBits > width * 8 - 16 || !(dtype in EXPONENT_BITS))
+  if (
+    low < LOWEST_LOW + Number(signed) ||
+    zeros > low ||
+    tailBits > width * 8 - 16 ||
+    !(dtype in EXPONENT_BITS)
+  )
     throw new RangeError('a split of floats that does not exist');
   const symbols = openSymbols(kernels, Math.min(end, start + 2), end, alphabet(split));
   const heads = symbols.tableEnd;
@@ -93,7 +125,19 @@ export function decodeFloats(kernels: LosslessKernels, start: number, end: numbe
   const stream = tails + planeBytes(count, tailBits);
   if (stream > end) throw new RangeError('planes longer than the payload');
   symbols.decode(count, low, stream, end, (from, chunk) =>
-    call.mergeFloats(at.symbols, from, chunk, width, low, zeros, Number(signed), tailBits, heads, tails, at.elements),
+    call.mergeFloats(
+      at.symbols,
+      from,
+      chunk,
+      width,
+      low,
+      zeros,
+      Number(signed),
+      tailBits,
+      heads,
+      tails,
+      at.elements,
+    ),
   );
 }
 

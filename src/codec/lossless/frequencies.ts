@@ -66,10 +66,14 @@ export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array
  * Reads a table from the head of `bytes`.
  * @throws {RangeError} when it ends too soon, names a symbol of `limit` or more, or does not sum to 2^14.
  */
-export function readTable(bytes: Uint8Array, limit: number): FrequencyTable & { readonly lengthBytes: number } {
+export function readTable(
+  bytes: Uint8Array,
+  limit: number,
+): FrequencyTable & { readonly lengthBytes: number } {
   const bits = new BitReader(bytes);
   const count = bits.readGamma();
-  if (count > Math.min(limit, MAX_SYMBOLS)) throw new RangeError('a table has more symbols than its alphabet');
+  if (count > Math.min(limit, MAX_SYMBOLS))
+    throw new RangeError('a table has more symbols than its alphabet');
   const symbols: number[] = [];
   const frequencies: number[] = [];
   let symbol = -1;
@@ -78,7 +82,8 @@ export function readTable(bytes: Uint8Array, limit: number): FrequencyTable & { 
   for (let i = 0; i < count; i++) {
     symbol += bits.readGamma();
     length += unzigzag(bits.readGamma() - 1);
-    if (symbol >= limit || length < 0 || length > SCALE_BITS) throw new RangeError('a table leaves its alphabet');
+    if (symbol >= limit || length < 0 || length > SCALE_BITS)
+      throw new RangeError('a table leaves its alphabet');
     const frequency = (1 << length) | bits.read(length);
     symbols.push(symbol);
     frequencies.push(frequency);

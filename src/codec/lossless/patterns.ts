@@ -15,7 +15,11 @@ export interface BlockPlace {
 function patterns(bytes: Uint8Array, width: number): Uint32Array {
   const aligned = bytes.byteOffset % width ? bytes.slice() : bytes;
   const View = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[width]!;
-  return new View(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength / width) as Uint32Array;
+  return new View(
+    aligned.buffer as ArrayBuffer,
+    aligned.byteOffset,
+    aligned.byteLength / width,
+  ) as Uint32Array;
 }
 
 /** `first + step * i`, modulo 2^(8 width): first and step, or undefined when the block is something else. */
@@ -49,7 +53,11 @@ export function decodeRamp(payload: Uint8Array, width: number, out: Uint8Array):
  * A matrix with one value where `lowest <= column - row <= highest` and another elsewhere: causal and local masks.
  * Payload: lowest i32, highest i32, inside, outside.
  */
-export function encodeBand(bytes: Uint8Array, width: number, { first, rows, columns }: BlockPlace): Uint8Array | undefined {
+export function encodeBand(
+  bytes: Uint8Array,
+  width: number,
+  { first, rows, columns }: BlockPlace,
+): Uint8Array | undefined {
   if (columns < 2 || rows < 2) return;
   const x = patterns(bytes, width);
   const values: number[] = [x[0]!];
@@ -81,8 +89,14 @@ export function encodeBand(bytes: Uint8Array, width: number, { first, rows, colu
 }
 
 /** Undoes encodeBand. @throws {RangeError} on a payload of the wrong length. */
-export function decodeBand(payload: Uint8Array, width: number, { first, rows, columns }: BlockPlace, out: Uint8Array): void {
-  if (payload.length !== 8 + 2 * width || columns < 1 || rows < 1) throw new RangeError('a band of the wrong length');
+export function decodeBand(
+  payload: Uint8Array,
+  width: number,
+  { first, rows, columns }: BlockPlace,
+  out: Uint8Array,
+): void {
+  if (payload.length !== 8 + 2 * width || columns < 1 || rows < 1)
+    throw new RangeError('a band of the wrong length');
   const [lowest, highest] = new Int32Array(payload.slice(0, 8).buffer) as unknown as [number, number];
   const [inside, outside] = patterns(payload.slice(8), width) as unknown as [number, number]; // or two BigInts
   const x = patterns(new Uint8Array(out.length), width);

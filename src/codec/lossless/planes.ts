@@ -21,7 +21,13 @@ export function encodePlanes(kernels: LosslessKernels, count: number, width: num
 }
 
 /** Decodes the payload at `start` to `end` to `at.elements`. @throws {RangeError} when malformed. */
-export function decodePlanes(kernels: LosslessKernels, start: number, end: number, count: number, width: number): void {
+export function decodePlanes(
+  kernels: LosslessKernels,
+  start: number,
+  end: number,
+  count: number,
+  width: number,
+): void {
   const { at, bytes, call } = kernels;
   let next = start;
   for (let plane = 0; plane < width; plane++) {

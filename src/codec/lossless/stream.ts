@@ -27,7 +27,12 @@ export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uin
  * Reads a table at offset `start` of the kernels' memory and prepares to decode.
  * @throws {RangeError} on a malformed table.
  */
-export function openSymbols(kernels: LosslessKernels, start: number, end: number, limit: number): SymbolDecoder {
+export function openSymbols(
+  kernels: LosslessKernels,
+  start: number,
+  end: number,
+  limit: number,
+): SymbolDecoder {
   const table = readTable(kernels.bytes.subarray(start, end), limit);
   return new SymbolDecoder(kernels, table, start + table.lengthBytes);
 }
@@ -51,7 +56,13 @@ export class SymbolDecoder {
    * soon as it is at `at.symbols`.
    * @throws {RangeError} when the stream is not exactly as long as its symbols.
    */
-  decode(count: number, shift: number, start: number, end: number, take: (first: number, count: number) => void): void {
+  decode(
+    count: number,
+    shift: number,
+    start: number,
+    end: number,
+    take: (first: number, count: number) => void,
+  ): void {
     const { at, bytes, call } = this.kernels;
     const { symbols, frequencies } = this.table;
     const single = symbols.length === 1;
@@ -69,6 +80,7 @@ export class SymbolDecoder {
         throw new RangeError('a stream ends before its last symbol');
       take(first, chunk);
     }
-    if (single ? start !== end : !call.endedAt(end)) throw new RangeError('a stream does not end with its last symbol');
+    if (single ? start !== end : !call.endedAt(end))
+      throw new RangeError('a stream does not end with its last symbol');
   }
 }

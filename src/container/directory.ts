@@ -1,0 +1,210 @@
+import { InputError } from '../errors.js';
+import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../formats/dtype.js';
+import { isPlainFileName } from '../formats/file-name.js';
+import { isPlainObject, kindOf, parseJsonObject } from '../formats/json.js';
+import { BLOCK_BYTES } from '../kernels/lossless.js';
+import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES } from './frames.js';
+
+/** A file stored in pieces: its frames' lengths, headers included. */
+export interface StoredFile {
+  readonly name: string;
+  readonly length: number;
+  readonly sha256: string;
+  readonly frames: readonly number[];
+}
+
+/** An original safetensors file: the frames of its header, and how many of the tensors lie in it. */
+export interface StoredWeightFile extends StoredFile {
+  readonly tensors: number;
+}
+
+export interface StoredTensorEntry {
+  readonly name: string;
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly role: string;
+  readonly codec: string;
+  /** Of the decoded bytes; for a tensor stored elsewhere, that one's. */
+  readonly sha256: string;
+  /** Where its first frame begins, and all frames' lengths. For a tensor stored elsewhere, that one's. */
+  readonly offset: number;
+  readonly frames: readonly number[];
+  /** Index of the earlier tensor whose bytes these are. */
+  readonly sameAs?: number;
+}
+
+/** What docs/format.md calls the directory. Member names are those of the JSON. */
+export interface Directory {
+  readonly generator: string;
+  readonly source: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly sideFiles: readonly StoredFile[];
+  readonly weightFiles: readonly StoredWeightFile[];
+  readonly tensors: readonly StoredTensorEntry[];
+  readonly quality?: Readonly<Record<string, unknown>>;
+}
+
+const MOST_DIMENSIONS = 64;
+
+/**
+ * Reads and checks a directory: kinds, names, limits, and that its frames tile the file from the end of the manifest
+ * to the directory without gap or overlap.
+ * @throws {InputError} naming the member that is wrong.
+ */
+export function parseDirectory(
+  json: Uint8Array,
+  file: string,
+  manifestEnd: number,
+  directoryStart: number,
+): Directory {
+  const check = new Check(file);
+  const { value } = parseJsonObject(json, `${file} (directory)`);
+  const sideFiles = check.list(value, 'sideFiles').map((entry) => check.file(entry));
+  const weightFiles = check.list(value, 'weightFiles').map((entry) => {
+    const { tensors } = check.object(entry, 'weightFiles');
+    return { ...check.file(entry), tensors: check.size(tensors, 'weightFiles.tensors') };
+  });
+  const tensors: StoredTensorEntry[] = [];
+  for (const entry of check.list(value, 'tensors')) tensors.push(check.tensor(entry, tensors));
+  check.unique(
+    'side file',
+    sideFiles.map(({ name }) => name),
+  );
+  check.unique(
+    'weight file',
+    weightFiles.map(({ name }) => name),
+  );
+  check.unique(
+    'tensor',
+    tensors.map(({ name }) => name),
+  );
+  const counted = weightFiles.reduce((sum, { tensors: n }) => sum + n, 0);
+  if (counted !== tensors.length)
+    check.fail(`weight files have ${counted} tensors, the directory lists ${tensors.length}`);
+  let next = manifestEnd;
+  for (const { frames } of [...sideFiles, ...weightFiles]) next += total(frames);
+  for (const { name, offset, frames, sameAs } of tensors) {
+    if (sameAs !== undefined) continue;
+    if (offset !== next)
+      check.fail(`tensor ${JSON.stringify(name)} is said to begin at ${offset}, expected ${next}`);
+    next += total(frames);
+  }
+  if (next !== directoryStart)
+    check.fail(`frames end at ${next}, but the directory begins at ${directoryStart}`);
+  const { quality } = value;
+  return {
+    generator: check.text(value.generator, 'generator'),
+    source: check.text(value.source, 'source'),
+    options: check.object(value.options, 'options'),
+    sideFiles,
+    weightFiles,
+    tensors,
+    ...(quality === undefined ? {} : { quality: check.object(quality, 'quality') }),
+  };
+}
+
+/** Sum of lengths. */
+export function total(lengths: readonly number[]): number {
+  return lengths.reduce((sum, length) => sum + length, 0);
+}
+
+class Check {
+  constructor(private readonly file: string) {}
+
+  fail(what: string): never {
+    throw new InputError(`the directory is malformed: ${what}`, { file: this.file });
+  }
+
+  object(value: unknown, member: string): Record<string, unknown> {
+    return isPlainObject(value) ? value : this.fail(`${member} should be an object, found ${kindOf(value)}`);
+  }
+
+  list(value: Readonly<Record<string, unknown>>, member: string): unknown[] {
+    const list = value[member];
+    return Array.isArray(list) ? list : this.fail(`${member} should be an array, found ${kindOf(list)}`);
+  }
+
+  text(value: unknown, member: string): string {
+    return typeof value === 'string'
+      ? value
+      : this.fail(`${member} should be a string, found ${kindOf(value)}`);
+  }
+
+  size(value: unknown, member: string): number {
+    return Number.isSafeInteger(value) && (value as number) >= 0
+      ? (value as number)
+      : this.fail(`${member} should be a length, found ${JSON.stringify(value)}`);
+  }
+
+  digest(value: unknown, member: string): string {
+    const text = this.text(value, member);
+    return /^[0-9a-f]{64}$/.test(text) ? text : this.fail(`${member} is not a SHA-256`);
+  }
+
+  frames(value: unknown, member: string): number[] {
+    if (!Array.isArray(value)) this.fail(`${member} should be an array, found ${kindOf(value)}`);
+    return value.map((length) => {
+      if (this.size(length, member) > FRAME_HEADER_BYTES + FRAME_LIMIT_BYTES || length < FRAME_HEADER_BYTES)
+        this.fail(`${member} has a frame of ${length} bytes`);
+      return length;
+    });
+  }
+
+  file(value: unknown): StoredFile {
+    const { name, length, sha256, frames } = this.object(value, 'a file');
+    if (!isPlainFileName(name)) this.fail(`${JSON.stringify(name)} is not a plain file name`);
+    return {
+      name,
+      length: this.size(length, `length of ${name}`),
+      sha256: this.digest(sha256, `sha256 of ${name}`),
+      frames: this.frames(frames, `frames of ${name}`),
+    };
+  }
+
+  tensor(value: unknown, earlier: readonly StoredTensorEntry[]): StoredTensorEntry {
+    const entry = this.object(value, 'a tensor');
+    const name = this.text(entry.name, 'name of a tensor');
+    const of = `of tensor ${JSON.stringify(name)}`;
+    const { dtype, shape, sameAs } = entry;
+    if (!isDtype(dtype)) this.fail(`dtype ${of} is ${JSON.stringify(dtype)}`);
+    if (!Array.isArray(shape) || shape.length > MOST_DIMENSIONS)
+      this.fail(`shape ${of} is not a list of dimensions`);
+    for (const dimension of shape) this.size(dimension, `shape ${of}`);
+    const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
+    if (!Number.isSafeInteger(lengthBytes)) this.fail(`shape ${of} is too large`);
+    const role = this.text(entry.role, `role ${of}`);
+    const own = { name, dtype, shape, role };
+    if (sameAs !== undefined) {
+      const other = earlier[this.size(sameAs, `sameAs ${of}`)];
+      if (
+        !other ||
+        other.sameAs !== undefined ||
+        other.dtype !== dtype ||
+        elementCount(other.shape) !== elementCount(shape)
+      )
+        this.fail(`sameAs ${of} is ${sameAs}, which is not an earlier tensor like it`);
+      return { ...other, ...own, sameAs: sameAs as number };
+    }
+    const frames = this.frames(entry.frames, `frames ${of}`);
+    const expected = Math.ceil(lengthBytes / BLOCK_BYTES);
+    if (frames.length !== expected) this.fail(`frames ${of} are ${frames.length}, expected ${expected}`);
+    return {
+      ...own,
+      codec: entry.codec === undefined ? 'lossless' : this.text(entry.codec, `codec ${of}`),
+      sha256: this.digest(entry.sha256, `sha256 ${of}`),
+      offset: this.size(entry.offset, `offset ${of}`),
+      frames,
+    };
+  }
+
+  unique(what: string, names: readonly string[]): void {
+    const seen = new Set<string>();
+    for (const name of names) {
+      if (seen.has(name)) this.fail(`${what} ${JSON.stringify(name)} is listed twice`);
+      seen.add(name);
+    }
+  }
+}
+
+/** The first frame's place: right after the file header. */
+export const MANIFEST_START = FILE_HEADER_BYTES;

@@ -1,0 +1,139 @@
+import { decodeBlock } from '../codec/lossless/block.js';
+import { type InputError, IntegrityError } from '../errors.js';
+import type { ByteSource } from '../io/source.js';
+import { losslessKernels } from '../kernels/lossless.js';
+import {
+  type Directory,
+  MANIFEST_START,
+  parseDirectory,
+  type StoredFile,
+  type StoredTensorEntry,
+} from './directory.js';
+import {
+  checkFileHeader,
+  concatenate,
+  FILE_HEADER_BYTES,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  type FrameType,
+  frameHeader,
+  inflate,
+  JSON_LIMIT_BYTES,
+  openFrame,
+  PIECE_BYTES,
+  readTrailer,
+  TRAILER_BYTES,
+} from './frames.js';
+import { type FrameRange, type PlannedBlock, planFiles } from './plan.js';
+
+/** One read of this many bytes from the end brings trailer and directory of most files. */
+const SUFFIX_BYTES = 1 << 16;
+
+/** An open .wpk file: its directory, and its frames by range. Nothing is decoded before it is asked for. */
+export class Container {
+  readonly files: ReadonlyMap<StoredFile, readonly FrameRange[]>;
+
+  private constructor(
+    readonly source: ByteSource,
+    readonly directory: Directory,
+    readonly manifestEnd: number,
+    readonly directoryStart: number,
+  ) {
+    this.files = planFiles(directory, manifestEnd);
+  }
+
+  /**
+   * Reads the front (32 bytes) and the end of a file. The source then belongs to the container.
+   * @throws {InputError} when the file is not a whole .wpk of a known version with a sound directory.
+   */
+  static async open(source: ByteSource, signal?: AbortSignal): Promise<Container> {
+    const { name, byteLength } = source;
+    const front = await source.read(0, Math.min(byteLength, FILE_HEADER_BYTES + FRAME_HEADER_BYTES), signal);
+    checkFileHeader(front, name);
+    if (byteLength < FILE_HEADER_BYTES + FRAME_HEADER_BYTES + TRAILER_BYTES)
+      throw new IntegrityError(`truncated: ${byteLength} bytes are too few`, { file: name });
+    const manifest = frameHeader(front.subarray(MANIFEST_START), name, MANIFEST_START);
+    const manifestEnd = MANIFEST_START + FRAME_HEADER_BYTES + manifest.payloadBytes;
+    const suffixStart = Math.max(0, byteLength - SUFFIX_BYTES);
+    const suffix = await source.read(suffixStart, byteLength, signal);
+    const { directoryStart, directoryEnd } = readTrailer(suffix.subarray(-TRAILER_BYTES), name, byteLength);
+    const bytes =
+      directoryStart >= suffixStart
+        ? suffix.subarray(directoryStart - suffixStart, directoryEnd - suffixStart)
+        : await source.read(directoryStart, directoryEnd, signal);
+    const json = inflate(openFrame(bytes, FRAME.directory, name, directoryStart), JSON_LIMIT_BYTES, name);
+    return new Container(
+      source,
+      parseDirectory(json, name, manifestEnd, directoryStart),
+      manifestEnd,
+      directoryStart,
+    );
+  }
+
+  /** A whole frame, not yet verified. */
+  readFrame({ start, end }: FrameRange, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.source.read(start, end, signal);
+  }
+
+  /** A side file, or the header of a weight file. @throws {IntegrityError} */
+  async readFile(
+    file: StoredFile,
+    type: FrameType = FRAME.sideFile,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const pieces: Uint8Array[] = [];
+    for (const range of this.files.get(file)!) {
+      const payload = openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
+      pieces.push(inflate(payload, PIECE_BYTES, `${this.source.name}, ${file.name}`));
+    }
+    const bytes = concatenate(pieces);
+    if (type === FRAME.sideFile && bytes.length !== file.length)
+      throw new IntegrityError(`${file.name} has ${bytes.length} bytes, expected ${file.length}`, {
+        file: this.source.name,
+      });
+    return bytes;
+  }
+
+  /** Checks the manifest's frame; its content repeats the directory's. @throws {IntegrityError} */
+  async checkManifest(): Promise<void> {
+    const bytes = await this.source.read(MANIFEST_START, this.manifestEnd);
+    const payload = openFrame(bytes, FRAME.manifest, this.source.name, MANIFEST_START);
+    inflate(payload, JSON_LIMIT_BYTES, this.source.name);
+  }
+
+  close(): Promise<void> {
+    return this.source.close();
+  }
+}
+
+/** What turns a block's frame into elements, by the codec's name in the directory. */
+type Decoder = (payload: Uint8Array, planned: PlannedBlock) => Uint8Array;
+const DECODERS: Readonly<Record<string, Decoder>> = {
+  lossless: (payload, { block }) => decodeBlock(losslessKernels(), payload, block),
+};
+
+/**
+ * Verifies and decodes a block's frame with the calling thread's kernels.
+ * @returns a view, valid until the next call.
+ * @throws {InputError} naming codec, tensor and byte range.
+ */
+export function decodeFrame(
+  frame: Uint8Array,
+  planned: PlannedBlock,
+  tensor: Pick<StoredTensorEntry, 'name' | 'codec'>,
+  file: string,
+): Uint8Array {
+  const payload = openFrame(frame, FRAME.block, file, planned.start);
+  const decode = Object.hasOwn(DECODERS, tensor.codec) ? DECODERS[tensor.codec] : undefined;
+  const place = { file, tensor: tensor.name, start: planned.start, end: planned.end };
+  if (!decode)
+    throw new IntegrityError(`codec ${JSON.stringify(tensor.codec)} is not known to this version`, place);
+  try {
+    return decode(payload, planned);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new IntegrityError(`codec ${tensor.codec}: ${error.message}`, place, {
+      cause: error,
+    }) satisfies InputError;
+  }
+}
