@@ -1,0 +1,97 @@
+// The lossless kernels alone, on one core, in memory: whole blocks, and the entropy coder within them.
+import { pathToFileURL } from 'node:url';
+import { table } from '../dist/cli/terminal.js';
+import { blocksOf, decodeBlock, encodeBlock } from '../dist/codec/lossless/block.js';
+import { encodeSymbols, openSymbols } from '../dist/codec/lossless/stream.js';
+import { DTYPE_BYTES, elementCount } from '../dist/formats/dtype.js';
+import { openModel } from '../dist/formats/open.js';
+import { loadLosslessKernels } from '../dist/kernels/lossless.js';
+import { machine, time } from './measure.js';
+import { DTYPES } from './synthetic/floats.js';
+import { drawTensor } from './synthetic/tensor.js';
+import { profilesOf } from './synthetic/trained.js';
+
+const RUNS = 15;
+const TENSOR = { name: 'transformer.h.0.attn.attention.q_proj.weight', shape: [2048, 2048] };
+
+/** Sign and bits below the ones modelled are stored raw: the head is exponent and top 3 mantissa bits (docs/codec.md). */
+const HEAD_SYMBOLS = 2 ** 11;
+const headOf = (bfloat16) => (bfloat16 >>> 4) & (HEAD_SYMBOLS - 1);
+
+/** A matrix of GPT-Neo 1.3B's shape with weights that look trained, as f32. */
+async function drawValues() {
+  const model = await openModel(new URL('../examples/gpt-neo-tiny', import.meta.url).pathname);
+  try {
+    const values = new Float32Array(elementCount(TENSOR.shape));
+    const like = { trained: profilesOf(model), seed: 1, layers: 1, conv1d: false };
+    let filled = 0;
+    for await (const chunk of drawTensor(TENSOR, like)) {
+      values.set(chunk, filled);
+      filled += chunk.length;
+    }
+    return values;
+  } finally {
+    await model.close();
+  }
+}
+
+/** Seconds to encode and to decode every block of a tensor, and the coded size. Decoding checks each block's digest. */
+function timeBlocks(kernels, elements, dtype) {
+  const width = DTYPE_BYTES[dtype];
+  const blocks = [...blocksOf(dtype, TENSOR.shape)].map((block) => ({
+    block,
+    bytes: elements.subarray(block.first * width, (block.first + block.count) * width),
+  }));
+  const coded = blocks.map(({ block, bytes }) => encodeBlock(kernels, bytes, block));
+  return {
+    encode: time(RUNS, () => {
+      for (const { block, bytes } of blocks) encodeBlock(kernels, bytes, block);
+    }),
+    decode: time(RUNS, () => {
+      for (const [i, { block }] of blocks.entries()) decodeBlock(kernels, coded[i], block);
+    }),
+    codedBytes: coded.reduce((sum, payload) => sum + payload.length, 0),
+  };
+}
+
+/** Seconds to encode and to decode the heads of one block, table included, and their number. */
+function timeSymbols(kernels, bfloat16) {
+  const { at, bytes } = kernels;
+  const [{ count }] = blocksOf('BF16', TENSOR.shape);
+  const symbols = new Uint16Array(bytes.buffer, at.symbols, count);
+  const bins = new Uint32Array(HEAD_SYMBOLS);
+  symbols.set(new Uint16Array(bfloat16.buffer, bfloat16.byteOffset, count).map(headOf));
+  for (const symbol of symbols) bins[symbol]++;
+  const encode = time(RUNS, () => encodeSymbols(kernels, count, bins));
+  const coded = encodeSymbols(kernels, count, bins);
+  const end = at.payload + coded.table.length + coded.stream.length;
+  bytes.set(coded.stream, at.payload + coded.table.length);
+  bytes.set(coded.table, at.payload);
+  const decode = time(RUNS, () => {
+    const decoder = openSymbols(kernels, at.payload, end, HEAD_SYMBOLS);
+    decoder.decode(count, 0, decoder.tableEnd, end, () => {});
+  });
+  return { encode, decode, count };
+}
+
+/** Measures and prints. */
+export async function benchKernels() {
+  const kernels = loadLosslessKernels();
+  const values = await drawValues();
+  const rows = Object.values(DTYPES).map(({ name, narrow }) => {
+    const elements = narrow(values);
+    const { encode, decode, codedBytes } = timeBlocks(kernels, elements, name);
+    const rate = (seconds) => `${(elements.length / seconds / 1e9).toFixed(2)} GB/s`;
+    return [name, rate(encode), rate(decode), `${((100 * codedBytes) / elements.length).toFixed(2)} %`];
+  });
+  const symbols = timeSymbols(kernels, DTYPES.bf16.narrow(values));
+  const rate = (seconds) => `${Math.round(symbols.count / seconds / 1e6)} M/s`;
+  console.log('\nKernels alone, one core, in memory (bytes of elements; decoding checks digests)\n');
+  console.log(table(['', 'encode', 'decode', 'coded size'], rows));
+  console.log(`\nentropy coder, symbols: encode ${rate(symbols.encode)}, decode ${rate(symbols.decode)}`);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  console.log(machine());
+  await benchKernels();
+}
