@@ -1,0 +1,253 @@
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { DTYPE_BYTES } from '../dist/formats/dtype.js';
+import { openModel } from '../dist/formats/open.js';
+import { readSafetensors } from '../dist/formats/safetensors.js';
+import { writeHeader } from '../dist/formats/safetensors-writer.js';
+import { openWeightSource, StoredModel } from '../dist/formats/stored-model.js';
+import {
+  CountingSource,
+  folder,
+  rawSafetensors,
+  safetensors,
+  type TestTensor,
+} from './helpers/safetensors.js';
+
+const entry = (dtype: string, shape: unknown, offsets: unknown) =>
+  JSON.stringify({ dtype, shape, data_offsets: offsets });
+const data = (length: number) => Uint8Array.from({ length }, (_, i) => i);
+const oneOfEach: TestTensor[] = Object.entries(DTYPE_BYTES).map(([dtype, width]) => ({
+  name: `a.${dtype}`,
+  dtype,
+  shape: [2, 3],
+  data: data(6 * width),
+}));
+const lengthField = (length: bigint) => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64LE(length);
+  return bytes;
+};
+
+describe('what is read', () => {
+  it('gives all 15 dtypes back, byte for byte', async () => {
+    const path = join(folder({ 'm.safetensors': safetensors(oneOfEach) }), 'm.safetensors');
+    const model = await openModel(path);
+    expect(model.kind).toBe('safetensors');
+    expect(model.tensors).toHaveLength(15);
+    for (const { name, dtype, shape, data } of oneOfEach) {
+      const tensor = model.tensors.find((candidate) => candidate.name === name);
+      expect(tensor).toMatchObject({ dtype, shape, lengthBytes: data.length });
+      expect(await model.readTensor(name)).toEqual(data);
+    }
+    await model.close();
+  });
+
+  it('reads the header alone when opening and then only the range asked for', async () => {
+    const file = safetensors([{ name: 'w', dtype: 'U8', shape: [100_000], data: data(100_000) }]);
+    const source = new CountingSource('m.safetensors', file);
+    const weights = await openWeightSource('m.safetensors', source);
+    const headerBytes = file.length - 100_000;
+    expect(source.bytesRead).toBe(8 + headerBytes);
+    expect(weights.headerBytes).toEqual(new Uint8Array(file.slice(0, headerBytes)));
+    const model = new StoredModel({
+      id: 'm',
+      kind: 'safetensors',
+      config: undefined,
+      sideFiles: [],
+      weightSources: [weights],
+    });
+    source.ranges.length = 0;
+    expect(await model.readTensor('w', 1000, 1010)).toEqual(data(1010).slice(1000));
+    expect(source.ranges).toEqual([[headerBytes + 1000, headerBytes + 1010]]);
+    await expect(model.readTensor('w', 99_999, 100_001)).rejects.toThrow(/"w".*outside the tensor of 100000/);
+    await expect(model.readTensor('x')).rejects.toThrow(/no such tensor/);
+    expect(source.ranges).toHaveLength(1);
+    await model.close();
+    expect(source.closed).toBe(true);
+  });
+
+  it('orders tensors by their bytes, and empty ones as the header has them', async () => {
+    const header = `{"late":${entry('U8', [2], [2, 4])},"10":${entry('F32', [0], [2, 2])},"9":${entry('F32', [3, 0], [2, 2])},"early":${entry('U8', [2], [0, 2])}}`;
+    const { tensors } = await readSafetensors(new CountingSource('m', rawSafetensors(header, data(4))));
+    expect(tensors.map(({ name }) => name)).toEqual(['early', '10', '9', 'late']);
+  });
+
+  it('takes any name, __proto__ included, without polluting anything', async () => {
+    const names = ['__proto__', 'constructor', '', 'Ω "quoted"\n', '0'];
+    const tensors = names.map((name) => ({ name, dtype: 'U8', shape: [], data: data(1) }));
+    const file = safetensors(tensors);
+    const read = await readSafetensors(new CountingSource('m', file));
+    expect(read.tensors.map(({ name }) => name)).toEqual(names);
+    const polluting = rawSafetensors('{"__metadata__":{"__proto__":"x"}}');
+    const { metadata } = await readSafetensors(new CountingSource('m', polluting));
+    expect(Object.keys(metadata)).toEqual(['__proto__']);
+    expect(({} as Record<string, unknown>).dtype).toBeUndefined();
+  });
+
+  it('accepts a file without tensors, and padding around the JSON', async () => {
+    const { tensors, metadata } = await readSafetensors(
+      new CountingSource('m', rawSafetensors('{"__metadata__":{"format":"pt"}}       ')),
+    );
+    expect(tensors).toEqual([]);
+    expect(metadata.format).toBe('pt');
+  });
+});
+
+describe('what is refused, in one line that names the file and the problem', () => {
+  const w = entry('F32', [2], [0, 8]);
+  const malformed: Record<string, [file: Uint8Array, problem: RegExp]> = {
+    'an empty file': [new Uint8Array(), /at least 8 bytes.*found 0/],
+    'a file of 7 bytes': [data(7), /at least 8 bytes.*found 7/],
+    'a header longer than the file': [
+      Buffer.concat([lengthField(64n), Buffer.from('{}')]),
+      /header ends at byte 72.*file of 10/,
+    ],
+    'a header over the limit': [lengthField(100_000_001n), /100000001 is over the limit of 100000000/],
+    'a header length of 2^64 - 1': [lengthField(2n ** 64n - 1n), /over the limit/],
+    'no JSON': [rawSafetensors('{"w":'), /not JSON/],
+    'no header at all': [rawSafetensors(''), /not JSON/],
+    'no UTF-8': [rawSafetensors(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), /not UTF-8/],
+    'a byte order mark': [rawSafetensors('\ufeff{}'), /not JSON/],
+    'an array': [rawSafetensors('[]'), /expected a JSON object, found an array/],
+    'a number': [rawSafetensors('7'), /expected a JSON object, found a number/],
+    'the same tensor twice': [rawSafetensors(`{"w":${w},"w":${w}}`, data(8)), /"w" appears twice/],
+    'the same tensor twice, spelt differently': [
+      rawSafetensors(`{"w":${w},"\\u0077" :${w}}`, data(8)),
+      /appears twice/,
+    ],
+    'the same field twice': [
+      rawSafetensors(`{"w":{"dtype":"F32","dtype":"I32","shape":[2],"data_offsets":[0,8]}}`, data(8)),
+      /"dtype" appears twice/,
+    ],
+    'JSON nested too deep': [
+      rawSafetensors(`{"w":${'['.repeat(5000)}${']'.repeat(5000)}}`),
+      /nested deeper than 32/,
+    ],
+    'a tensor that is no object': [
+      rawSafetensors('{"w":3}'),
+      /tensor "w".*expected an object, found a number/,
+    ],
+    'an unknown dtype': [
+      rawSafetensors(`{"w":${entry('F4', [2], [0, 1])}}`, data(1)),
+      /tensor "w".*unknown dtype "F4".*BF16/,
+    ],
+    'a dtype that every object has': [
+      rawSafetensors(`{"w":${entry('toString', [2], [0, 1])}}`, data(1)),
+      /unknown dtype "toString"/,
+    ],
+    'no dtype': [rawSafetensors('{"w":{"shape":[],"data_offsets":[0,1]}}', data(1)), /unknown dtype nothing/],
+    'a shape that is no array': [
+      rawSafetensors(`{"w":${entry('U8', 4, [0, 4])}}`, data(4)),
+      /shape.*found 4/,
+    ],
+    'a negative dimension': [
+      rawSafetensors(`{"w":${entry('U8', [-1], [0, 4])}}`, data(4)),
+      /shape.*found \[-1\]/,
+    ],
+    'a fractional dimension': [
+      rawSafetensors(`{"w":${entry('U8', [1.5], [0, 4])}}`, data(4)),
+      /shape.*found \[1\.5\]/,
+    ],
+    'a dimension over 2^53': [
+      rawSafetensors('{"w":{"dtype":"U8","shape":[9007199254740993],"data_offsets":[0,4]}}', data(4)),
+      /shape.*non-negative integers/,
+    ],
+    'a product over 2^53': [
+      rawSafetensors(`{"w":${entry('F32', [2 ** 27, 2 ** 27], [0, 4])}}`, data(4)),
+      /too large: over 2\^53/,
+    ],
+    'a shape that does not match the length': [
+      rawSafetensors(`{"w":${entry('F32', [3], [0, 8])}}`, data(8)),
+      /F32 of shape \[3\] takes 12 bytes, data_offsets give 8/,
+    ],
+    'no offsets': [
+      rawSafetensors('{"w":{"dtype":"U8","shape":[1]}}', data(1)),
+      /data_offsets.*found nothing/,
+    ],
+    'three offsets': [
+      rawSafetensors(`{"w":${entry('U8', [1], [0, 1, 2])}}`, data(1)),
+      /data_offsets.*\[0,1,2\]/,
+    ],
+    'a negative offset': [
+      rawSafetensors(`{"w":${entry('U8', [1], [-1, 0])}}`, data(1)),
+      /data_offsets.*\[-1,0\]/,
+    ],
+    'offsets the wrong way round': [
+      rawSafetensors(`{"w":${entry('U8', [1], [1, 0])}}`, data(1)),
+      /begin after they end: \[1,0\]/,
+    ],
+    'data beyond the file': [
+      rawSafetensors(`{"w":${w}}`, data(7)),
+      /tensor "w".*beyond the file of \d+ bytes/,
+    ],
+    'tensors that overlap': [
+      rawSafetensors(`{"a":${w},"b":${entry('F32', [2], [4, 12])}}`, data(12)),
+      /tensor "b".*overlaps/,
+    ],
+    'two tensors at one place': [rawSafetensors(`{"a":${w},"b":${w}}`, data(8)), /tensor "b".*overlaps/],
+    'a hole': [
+      rawSafetensors(`{"a":${w},"b":${entry('F32', [2], [12, 20])}}`, data(20)),
+      /tensor "b".*4 bytes before it belong to no tensor/,
+    ],
+    'a hole at the front': [
+      rawSafetensors(`{"a":${entry('F32', [2], [4, 12])}}`, data(12)),
+      /tensor "a".*hole/,
+    ],
+    'bytes after the last tensor': [rawSafetensors(`{"w":${w}}`, data(11)), /3 bytes after the last tensor/],
+    'metadata that is no object': [rawSafetensors('{"__metadata__":[]}'), /__metadata__.*found an array/],
+    'metadata that is not text': [
+      rawSafetensors('{"__metadata__":{"step":3}}'),
+      /__metadata__ "step".*found a number/,
+    ],
+  };
+
+  it.each(Object.entries(malformed))('%s', async (_, [file, problem]) => {
+    const path = join(folder({ 'bad.safetensors': file }), 'bad.safetensors');
+    const error: Error = await openModel(path).then(
+      () => expect.fail('was accepted'),
+      (caught) => caught,
+    );
+    expect(error).toMatchObject({ name: 'InputError' });
+    expect(error.message).toMatch(problem);
+    expect(error.message).toContain(path);
+    expect(error.message).not.toMatch(/[\r\n]/);
+  });
+});
+
+describe('what is written', () => {
+  it('reads back the same, aligned to 8 bytes', async () => {
+    const tensors = oneOfEach.map(({ data, ...tensor }) => ({
+      ...tensor,
+      lengthBytes: data.length,
+    })) as never[];
+    const { headerBytes, tensors: placed, fileBytes } = writeHeader(tensors, { format: 'pt', note: 'ü' });
+    expect(headerBytes.length % 8).toBe(0);
+    const file = Buffer.concat([headerBytes, ...oneOfEach.map(({ data }) => data)]);
+    expect(fileBytes).toBe(file.length);
+    const read = await readSafetensors(new CountingSource('m', file));
+    expect(read.tensors).toEqual(placed);
+    expect(read.metadata).toEqual({ format: 'pt', note: 'ü' });
+  });
+
+  it('keeps names that objects would reorder or swallow', async () => {
+    const tensors = ['2', '1', '__proto__'].map(
+      (name) => ({ name, dtype: 'U8', shape: [0], lengthBytes: 0 }) as const,
+    );
+    const { headerBytes } = writeHeader(tensors);
+    const read = await readSafetensors(new CountingSource('m', headerBytes));
+    expect(read.tensors.map(({ name }) => name)).toEqual(['2', '1', '__proto__']);
+  });
+
+  it('refuses names the format cannot hold', () => {
+    const tensor = { name: 'a', dtype: 'U8', shape: [], lengthBytes: 1 } as const;
+    expect(() => writeHeader([tensor, tensor])).toThrow(/tensor "a".*taken/);
+    expect(() => writeHeader([{ ...tensor, name: '__metadata__' }])).toThrow(/taken/);
+  });
+
+  it('spells a header as the reference implementation does', () => {
+    const tensor = { name: 'w', dtype: 'F32', shape: [1, 2], lengthBytes: 8 } as const;
+    const { headerBytes } = writeHeader([tensor], { format: 'pt' });
+    const json = '{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}';
+    expect(Buffer.from(headerBytes.slice(8)).toString()).toBe(json.padEnd(Math.ceil(json.length / 8) * 8));
+  });
+});
