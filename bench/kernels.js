@@ -1,5 +1,5 @@
 // The lossless kernels alone, on one core, in memory: whole blocks, and the entropy coder within them.
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { table } from '../dist/cli/terminal.js';
 import { blocksOf, decodeBlock, encodeBlock } from '../dist/codec/lossless/block.js';
 import { encodeSymbols, openSymbols } from '../dist/codec/lossless/stream.js';
@@ -20,7 +20,7 @@ const headOf = (bfloat16) => (bfloat16 >>> 4) & (HEAD_SYMBOLS - 1);
 
 /** A matrix of GPT-Neo 1.3B's shape with weights that look trained, as f32. */
 async function drawValues() {
-  const model = await openModel(new URL('../examples/gpt-neo-tiny', import.meta.url).pathname);
+  const model = await openModel(fileURLToPath(new URL('../examples/gpt-neo-tiny', import.meta.url)));
   try {
     const values = new Float32Array(elementCount(TENSOR.shape));
     const like = { trained: profilesOf(model), seed: 1, layers: 1, conv1d: false };

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { bytes, count, percent, print, table } from '../dist/cli/terminal.js';
 import { benchKernels } from './kernels.js';
@@ -13,7 +14,7 @@ const USAGE = `usage: npm run bench -- MODEL_DIR [--runs N] [--quick]
   --quick   leaves out zstd -19 and xz, which take minutes a gigabyte
 Scratch files, about three times the model, go to a folder under TMPDIR.`;
 
-const COMMAND = new URL('../dist/cli/main.js', import.meta.url).pathname;
+const COMMAND = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
 /**
  * What is compared. `compress` and `decompress` are given the model's folder, its weights, the packed file and where to

@@ -3,7 +3,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { parameterShapes } from '../dist/architectures/shapes.js';
 import { elementCount } from '../dist/formats/dtype.js';
@@ -17,7 +17,7 @@ import { profilesOf } from './synthetic/trained.js';
 const USAGE = `usage: node bench/synthesize.js SHAPE -o DIR [--dtype f32|bf16|f16] [--layers N] [--like MODEL_DIR] [--seed N]
 shapes: ${Object.keys(SHAPES).join(', ')}`;
 
-const BUNDLED = new URL('../examples/gpt-neo-tiny', import.meta.url).pathname;
+const BUNDLED = fileURLToPath(new URL('../examples/gpt-neo-tiny', import.meta.url));
 
 /**
  * Writes config.json, model.safetensors, README.md and, where all its ids are in the vocabulary, `like`'s tokenizer.

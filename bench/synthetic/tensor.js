@@ -33,6 +33,7 @@ export async function* drawTensor({ name, shape }, { trained, seed, layers, conv
   yield* drawMatrix(random, shape, profiles, transposed);
 }
 
+/** Several profiles are the parts of a fused projection, which lie side by side: GPT-2 has them in the columns. */
 function* drawMatrix(random, [rows, columns], profiles, transposed) {
   const outputScales = new Float32Array(transposed ? columns : rows);
   const inputScales = new Float32Array(transposed ? rows : columns);
@@ -45,8 +46,7 @@ function* drawMatrix(random, [rows, columns], profiles, transposed) {
     const last = Math.min(first + rowsAtOnce, rows);
     for (let row = first; row < last; row++) {
       const out = chunk.subarray((row - first) * columns, (row - first + 1) * columns);
-      const parts = transposed ? profiles : [profiles[Math.floor((row / rows) * profiles.length)]];
-      fillParts(random, out, parts, (profile) => profile.values, rowScales[row], columnScales);
+      fillParts(random, out, profiles, (profile) => profile.values, rowScales[row], columnScales);
     }
     yield chunk.subarray(0, (last - first) * columns);
   }

@@ -7,11 +7,13 @@ import { roleOf } from './roles.js';
  * A trained model as a source of distributions. Profiles are made when first asked for, and kept.
  * @param {import('../../dist/formats/model.js').Model} model stays open as long as profiles are asked for
  * @returns {(source: string, depth: number) => Promise<Profile>} `depth`: 0 (first layer) to 1 (last)
- * @throws {Error} on tensors of no known role or type, and when no tensor has the role asked for
+ * @throws {Error} on tensors of no known role, and when no tensor has the role asked for
  */
 export function profilesOf(model) {
   const layersOf = new Map();
-  for (const tensor of model.tensors.filter(({ dtype }) => dtype in WIDEN)) {
+  // Causal masks, which old checkpoints store as [1, 1, context, context], are not weights.
+  const weights = model.tensors.filter(({ dtype, shape }) => dtype in WIDEN && shape.length <= 2);
+  for (const tensor of weights) {
     const { sources, transposed, layer = 0 } = roleOf(tensor.name, model.config?.model_type === 'gpt2');
     // Fused projections would have to be cut apart first.
     if (sources.length > 1) continue;
@@ -24,17 +26,10 @@ export function profilesOf(model) {
     const layers = layersOf.get(source);
     if (!layers) throw new Error(`${model.id}: no tensor of the role ${source} to sample from`);
     const chosen = layers[Math.round(depth * (layers.length - 1))];
-    chosen.profile ??= profile(
-      await readValues(model, chosen.tensor),
-      chosen.tensor.shape,
-      chosen.transposed,
-    );
+    const { name, dtype, shape } = chosen.tensor;
+    chosen.profile ??= profile(WIDEN[dtype](await model.readTensor(name)), shape, chosen.transposed);
     return chosen.profile;
   };
-}
-
-async function readValues(model, { name, dtype }) {
-  return WIDEN[dtype](await model.readTensor(name));
 }
 
 /**
