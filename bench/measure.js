@@ -1,5 +1,6 @@
 // Runs commands and says how long they took and how much memory they held; shared by the benches.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 
@@ -29,13 +30,14 @@ export async function measure([program, ...args], { stdout } = {}) {
     child.stderr.setEncoding('utf8').on('data', (text) => {
       said = (said + text).slice(-2000);
     });
-    // The clock stops at `exit`; `close` also waits for the pipes.
-    const ended = new Promise((resolve) => child.once('exit', () => resolve(performance.now())));
-    const code = await new Promise((resolve, reject) =>
-      child.once('error', reject).once('close', resolve),
-    ).finally(() => clearInterval(timer));
+    let ended;
+    child.once('exit', () => {
+      ended = performance.now();
+    });
+    // `close` comes after `exit`, when the pipe has been read to its end.
+    const [code] = await once(child, 'close').finally(() => clearInterval(timer));
     if (code !== 0) throw new Error(`${[program, ...args].join(' ')}: exit code ${code}: ${said.trim()}`);
-    return { seconds: ((await ended) - started) / 1000, peakBytes };
+    return { seconds: (ended - started) / 1000, peakBytes };
   } finally {
     if (stdout !== undefined) closeSync(output);
   }
