@@ -10,6 +10,7 @@ import {
   folder,
   rawSafetensors,
   safetensors,
+  seededRandom,
   type TestTensor,
 } from './helpers/safetensors.js';
 
@@ -104,6 +105,7 @@ describe('what is refused, in one line that names the file and the problem', () 
     ],
     'a header over the limit': [lengthField(100_000_001n), /100000001 is over the limit of 100000000/],
     'a header length of 2^64 - 1': [lengthField(2n ** 64n - 1n), /over the limit/],
+    'JSON cut inside a string': [rawSafetensors('{"w'), /not JSON/],
     'no JSON': [rawSafetensors('{"w":'), /not JSON/],
     'no header at all': [rawSafetensors(''), /not JSON/],
     'no UTF-8': [rawSafetensors(Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x7d)), /not UTF-8/],
@@ -211,6 +213,41 @@ describe('what is refused, in one line that names the file and the problem', () 
     expect(error.message).toMatch(problem);
     expect(error.message).toContain(path);
     expect(error.message).not.toMatch(/[\r\n]/);
+  });
+});
+
+describe('a damaged header', () => {
+  it('is read or refused, and never anything else: 20,000 damages, seed 1', async () => {
+    const file = safetensors(oneOfEach.slice(0, 4), { format: 'pt' });
+    const random = seededRandom(1);
+    const pick = (below: number) => Math.floor(random() * below);
+    const spare = '{}[],:"\\0123456789-eE. _abtn'.split('').map((character) => character.charCodeAt(0));
+    const outcomes = { read: 0, refused: 0 };
+    for (let round = 0; round < 20_000; round++) {
+      let bytes = new Uint8Array(file);
+      for (let edits = 1 + pick(3); edits > 0; edits--) {
+        const at = pick(bytes.length);
+        const byte = random() < 0.8 ? spare[pick(spare.length)]! : pick(256);
+        bytes[at] = byte;
+        if (random() < 0.1) bytes = bytes.slice(0, at);
+      }
+      await readSafetensors(new CountingSource('m', bytes)).then(
+        () => outcomes.read++,
+        (error) => {
+          if (error.name !== 'InputError') throw error;
+          outcomes.refused++;
+        },
+      );
+    }
+    expect(outcomes.read).toBeGreaterThan(100);
+    expect(outcomes.refused).toBeGreaterThan(100);
+  });
+
+  it('full of empty arrays is refused before it is parsed', async () => {
+    const header = `{"w":[${'[],'.repeat(10_000_000)}[]]}`;
+    await expect(readSafetensors(new CountingSource('m', rawSafetensors(header)))).rejects.toThrow(
+      /m, bytes .*over 10000000 objects, arrays and keys/,
+    );
   });
 });
 

@@ -1,7 +1,9 @@
-import { InputError } from '../errors.js';
+import { InputError, type Place } from '../errors.js';
 
 /** Deeper nesting than any header, index or directory has is refused. */
 export const JSON_DEPTH_LIMIT = 32;
+/** More objects, arrays and keys together are refused: `[[],[],…` takes many times its own length once parsed. */
+export const JSON_ITEMS_LIMIT = 10_000_000;
 
 /** A parsed JSON object and its keys as written; `Object.keys` would put keys such as "10" first. */
 export interface JsonObject {
@@ -18,20 +20,15 @@ export interface JsonObject {
 export function parseJsonObject(bytes: Uint8Array, file: string, start = 0): JsonObject {
   const place = { file, start, end: start + bytes.length };
   const text = decodeUtf8(bytes, file, start);
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    const keys = scanKeys(text, place); // Before parsing, for parsing has no limits.
+    const value: unknown = JSON.parse(text);
+    if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, place);
+    return { value, keys };
   } catch (error) {
-    throw new InputError(`is not JSON (${(error as Error).message})`, place, { cause: error });
+    if (!(error instanceof SyntaxError)) throw error;
+    throw new InputError(`is not JSON (${error.message})`, place, { cause: error });
   }
-  if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, place);
-  const problem = { duplicate: '', depth: 0 };
-  const keys = scanKeys(text, problem);
-  if (problem.depth > JSON_DEPTH_LIMIT)
-    throw new InputError(`JSON is nested deeper than ${JSON_DEPTH_LIMIT} levels`, place);
-  if (problem.duplicate)
-    throw new InputError(`JSON key ${problem.duplicate} appears twice in an object`, place);
-  return { value, keys };
 }
 
 /**
@@ -58,45 +55,46 @@ export function kindOf(value: unknown): string {
 }
 
 /**
- * Walks the braces and strings of text known to be JSON. Returns the keys of the outermost object in order and
- * notes in `problem` the first key met twice, quoted, and the depth if it passes the limit.
+ * Walks the braces and strings of what may be JSON and returns the keys of the outermost object, in order.
+ * @throws {InputError} for a key twice in an object, too deep nesting, too many items.
  */
-function scanKeys(text: string, problem: { duplicate: string; depth: number }): string[] {
+function scanKeys(text: string, place: Place): string[] {
   const outermost = new Set<string>();
   const open: (Set<string> | undefined)[] = []; // The keys of each open object; undefined for an array.
+  let items = 0;
   for (let at = 0; at < text.length; at++) {
     const character = text[at];
-    if (character === '{') open.push(open.length ? new Set() : outermost);
-    else if (character === '[') open.push(undefined);
-    else if (character === '}' || character === ']') open.pop();
+    if (character === '{' || character === '[') {
+      open.push(character === '[' ? undefined : open.length ? new Set() : outermost);
+      items++;
+    } else if (character === '}' || character === ']') open.pop();
     else if (character === '"') {
       const end = stringEnd(text, at);
       const keys = open.at(-1);
       if (keys && nextToken(text, end) === ':') {
         const quoted = text.slice(at, end);
         const key = JSON.parse(quoted) as string;
-        if (keys.has(key)) {
-          problem.duplicate = quoted;
-          break;
-        }
+        if (keys.has(key)) throw new InputError(`JSON key ${quoted} appears twice in an object`, place);
         keys.add(key);
+        items++;
       }
       at = end - 1;
     }
-    if (open.length > JSON_DEPTH_LIMIT) {
-      problem.depth = open.length;
-      break;
-    }
+    if (open.length > JSON_DEPTH_LIMIT)
+      throw new InputError(`JSON is nested deeper than ${JSON_DEPTH_LIMIT} levels`, place);
+    if (items > JSON_ITEMS_LIMIT)
+      throw new InputError(`JSON has over ${JSON_ITEMS_LIMIT} objects, arrays and keys`, place);
   }
   return [...outermost];
 }
 
-/** Just past the quote that closes the string opened at `start`. */
+/** Just past the quote that closes the string opened at `start`, or past the text if none does. */
 function stringEnd(text: string, start: number): number {
-  for (let at = start + 1; ; at++) {
+  for (let at = start + 1; at < text.length; at++) {
     if (text[at] === '\\') at++;
     else if (text[at] === '"') return at + 1;
   }
+  return text.length;
 }
 
 function nextToken(text: string, at: number): string | undefined {

@@ -1,0 +1,182 @@
+import { ROLES, type Role } from '../architectures/family.js';
+import { type Architecture, describeArchitecture, tensorRole } from '../architectures/registry.js';
+import { type Dtype, elementCount } from '../formats/dtype.js';
+import { findLicence, type Licence } from '../formats/licence.js';
+import type { Model, TensorInfo } from '../formats/model.js';
+import { scanTensor, type TensorScan } from './scan.js';
+
+export interface AnalyzeOptions {
+  /** Told the bytes of tensors read so far. */
+  readonly onProgress?: (doneBytes: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface TensorAnalysis extends TensorInfo, TensorScan {
+  readonly role: Role;
+  readonly elements: number;
+  /** Another tensor of the same type, shape and bytes; this one then costs a lossless file nothing. */
+  readonly sameAs: string | undefined;
+  /** A parameter that is another one stored again (a tied head), so it is not counted. */
+  readonly tied: boolean;
+}
+
+export interface RoleAnalysis {
+  readonly role: Role;
+  readonly tensors: number;
+  /** Unique parameters; 0 for buffers. */
+  readonly parameters: number;
+  readonly lengthBytes: number;
+  /** Of the bytes of all tensors. */
+  readonly share: number;
+  /** Entropy of sign, exponent and mantissa per element, each tensor by itself; undefined without floats. */
+  readonly entropyBits: number | undefined;
+  /** Lossless bits per element, expected. */
+  readonly bitsPerElement: number;
+  /** Expected after lossless compression; a tensor stored twice once. */
+  readonly losslessBytes: number;
+}
+
+/** What the model's files say about it and what its weights hold. */
+export interface Analysis {
+  readonly model: string;
+  readonly kind: Model['kind'];
+  readonly architecture: Architecture;
+  readonly licence: Licence;
+  readonly dtypes: readonly {
+    readonly dtype: Dtype;
+    readonly tensors: number;
+    readonly lengthBytes: number;
+  }[];
+  readonly parameters: {
+    /** Tied parameters once, buffers not. */
+    readonly unique: number;
+    /** As stored: tied parameters as often as they are in the files. */
+    readonly stored: number;
+    /** Elements of buffers. */
+    readonly buffers: number;
+  };
+  readonly roles: readonly RoleAnalysis[];
+  readonly tensors: readonly TensorAnalysis[];
+  /** Bytes of all tensors, now and as expected after lossless compression. */
+  readonly lengthBytes: number;
+  readonly losslessBytes: number;
+}
+
+/**
+ * Reads every tensor once, in blocks, and tells what the model is, what its bits hold, and how small a lossless
+ * file can get. Nothing is printed that was not counted on these weights, the config's own statements apart.
+ * @throws {InputError} as the model's reads do.
+ */
+export async function analyze(model: Model, options: AnalyzeOptions = {}): Promise<Analysis> {
+  const tensors = await analyzeTensors(model, options);
+  const parameters = tensors.filter(({ role }) => role !== 'buffer');
+  const lengthBytes = sum(tensors, (tensor) => tensor.lengthBytes);
+  return {
+    model: model.id,
+    kind: model.kind,
+    architecture: describeArchitecture(model.config),
+    licence: await findLicence(model.sideFiles),
+    dtypes: byDtype(tensors),
+    parameters: {
+      unique: countUnique(parameters),
+      stored: sum(parameters, ({ elements }) => elements),
+      buffers: sum(tensors, ({ role, elements }) => (role === 'buffer' ? elements : 0)),
+    },
+    roles: byRole(tensors, lengthBytes),
+    tensors,
+    lengthBytes,
+    losslessBytes: sum(tensors, losslessBytes),
+  };
+}
+
+async function analyzeTensors(
+  model: Model,
+  { onProgress, signal }: AnalyzeOptions,
+): Promise<TensorAnalysis[]> {
+  const scanned: Scanned[] = [];
+  let doneBytes = 0;
+  const onBytes = (lengthBytes: number) => {
+    doneBytes += lengthBytes;
+    onProgress?.(doneBytes);
+  };
+  for (const { name, dtype, shape, lengthBytes } of model.tensors) {
+    const tensor = { name, dtype, shape, lengthBytes };
+    const scan = await scanTensor(model, tensor, onBytes, signal);
+    scanned.push({
+      ...tensor,
+      ...scan,
+      role: tensorRole(tensor, model.config),
+      elements: elementCount(shape),
+    });
+  }
+  return findCopies(scanned);
+}
+
+type Scanned = Omit<TensorAnalysis, 'sameAs' | 'tied'>;
+
+/** Of tensors with equal content one is the original: the token embedding if it is among them, else the first. */
+function findCopies(scanned: readonly Scanned[]): TensorAnalysis[] {
+  const content = ({ dtype, shape, digest }: Scanned) => `${dtype} ${shape} ${digest}`;
+  const originals = new Map<string, Scanned>();
+  for (const tensor of scanned) {
+    const original = originals.get(content(tensor));
+    if (!original || (tensor.role === 'token embedding' && original.role !== 'token embedding'))
+      originals.set(content(tensor), tensor);
+  }
+  return scanned.map((tensor) => {
+    const original = originals.get(content(tensor));
+    const sameAs = original === tensor ? undefined : original?.name;
+    // Equal vectors and constants are chance: norms of ones and biases of zeros are parameters each.
+    const couldBeTied = tensor.role !== 'buffer' && tensor.shape.length >= 2 && !tensor.constant;
+    return { ...tensor, sameAs, tied: sameAs !== undefined && couldBeTied };
+  });
+}
+
+function byRole(tensors: readonly TensorAnalysis[], allBytes: number): RoleAnalysis[] {
+  return ROLES.map((role) => ({ role, members: tensors.filter((tensor) => tensor.role === role) }))
+    .filter(({ members }) => members.length > 0)
+    .map(({ role, members }) => {
+      const lengthBytes = sum(members, (tensor) => tensor.lengthBytes);
+      const elements = sum(members, (tensor) => tensor.elements);
+      return {
+        role,
+        tensors: members.length,
+        parameters: role === 'buffer' ? 0 : countUnique(members),
+        lengthBytes,
+        share: allBytes && lengthBytes / allBytes,
+        entropyBits: meanEntropy(members),
+        bitsPerElement:
+          elements && sum(members, (tensor) => tensor.bitsPerElement * tensor.elements) / elements,
+        losslessBytes: sum(members, losslessBytes),
+      };
+    });
+}
+
+function meanEntropy(tensors: readonly TensorAnalysis[]): number | undefined {
+  const floats = tensors.filter(({ signBits }) => signBits !== undefined);
+  const elements = sum(floats, (tensor) => tensor.elements);
+  const bits = ({ signBits = 0, exponentBits = 0, mantissaBits = 0 }: TensorAnalysis) =>
+    signBits + exponentBits + mantissaBits;
+  return elements ? sum(floats, (tensor) => bits(tensor) * tensor.elements) / elements : undefined;
+}
+
+function byDtype(tensors: readonly TensorAnalysis[]): Analysis['dtypes'] {
+  return [...new Set(tensors.map(({ dtype }) => dtype))]
+    .map((dtype) => {
+      const members = tensors.filter((tensor) => tensor.dtype === dtype);
+      return { dtype, tensors: members.length, lengthBytes: sum(members, (tensor) => tensor.lengthBytes) };
+    })
+    .sort((a, b) => b.lengthBytes - a.lengthBytes);
+}
+
+function countUnique(parameters: readonly TensorAnalysis[]): number {
+  return sum(parameters, ({ tied, elements }) => (tied ? 0 : elements));
+}
+
+function losslessBytes({ sameAs, expectedBytes }: TensorAnalysis): number {
+  return sameAs === undefined ? expectedBytes : 0;
+}
+
+function sum<Item>(items: readonly Item[], value: (item: Item) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

@@ -1,0 +1,144 @@
+import { Command } from 'commander';
+import { type Analysis, analyze, type TensorAnalysis } from '../analyze/analyze.js';
+import { openModel } from '../formats/open.js';
+import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
+
+/** `weightpress analyze MODEL` */
+export function analyzeCommand(): Command {
+  return new Command('analyze')
+    .description('what a model is, what its bits hold, and how small a lossless file can get')
+    .argument('<model>', 'a folder, a .safetensors file or a .wpk file')
+    .option('--tensors', 'a row for every tensor too')
+    .option('--json', 'everything, for programs')
+    .addHelpText('after', '\nExample:\n  weightpress analyze ./gpt-neo-1.3B --tensors')
+    .action(async (path: string, options: { tensors?: true; json?: true }) => {
+      const analysis = await analyzeWithProgress(path);
+      if (options.json) return printJson(analysis);
+      print(facts(analysis));
+      print(`\n${roleTable(analysis)}`);
+      if (options.tensors) print(`\n${tensorTable(analysis.tensors)}`);
+    });
+}
+
+async function analyzeWithProgress(path: string): Promise<Analysis> {
+  const model = await openModel(path);
+  const bar = progress(
+    'reading',
+    model.tensors.reduce((total, { lengthBytes }) => total + lengthBytes, 0),
+  );
+  try {
+    return await analyze(model, { onProgress: bar.update });
+  } finally {
+    bar.stop();
+    await model.close();
+  }
+}
+
+function facts(analysis: Analysis): string {
+  const { architecture, licence, parameters, lengthBytes, losslessBytes } = analysis;
+  const { layers, hiddenSize, heads, keyValueHeads, context, vocabulary } = architecture;
+  const shared =
+    keyValueHeads !== heads && keyValueHeads !== undefined ? `, ${keyValueHeads} for keys and values` : '';
+  const size = [
+    layers && `${layers} layers`,
+    hiddenSize && `hidden size ${count(hiddenSize)}`,
+    heads && `${heads} heads${shared}`,
+  ];
+  const unique = parameters.stored === parameters.unique ? '' : ` unique, ${count(parameters.stored)} stored`;
+  const buffers = parameters.buffers ? `; buffers apart: ${count(parameters.buffers)} elements` : '';
+  const rows: [string, string][] = [
+    ['model', analysis.model],
+    ['architecture', architectureName(analysis)],
+    ['size', size.filter(Boolean).join(', ') || 'not said'],
+    ['context', context ? `${count(context)} tokens` : 'not said'],
+    ['vocabulary', vocabulary ? `${count(vocabulary)} tokens` : 'not said'],
+    ['output matrix', outputMatrix(analysis)],
+    ['licence', licenceLine(licence)],
+    ['parameters', `${count(parameters.unique)}${unique}${buffers}`],
+    ...tiedLines(analysis.tensors),
+    ['stored as', analysis.dtypes.map(({ dtype, lengthBytes: b }) => `${dtype} ${bytes(b)}`).join(', ')],
+    [
+      'lossless',
+      lengthBytes
+        ? `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`
+        : 'nothing stored',
+    ],
+  ];
+  return rows.map(([what, value]) => `${what.padEnd(14)} ${value}`).join('\n');
+}
+
+function architectureName({ architecture: { family, modelType, className } }: Analysis): string {
+  const detail = [className, modelType && `model_type ${modelType}`].filter(Boolean).join(', ');
+  if (family) return `${family} (${detail})`;
+  return detail
+    ? `${detail}: not a family known here; roles are told by names and shapes`
+    : 'unknown: no config.json';
+}
+
+function licenceLine({ id, from }: Analysis['licence']): string {
+  if (id !== 'unknown') return `${id} (${from})`;
+  return from
+    ? `unknown: the text of ${from} is not recognised`
+    : 'unknown: no model card or licence file says';
+}
+
+/** How the head relates to the token embedding, by the config and by what is stored. */
+function outputMatrix({ architecture: { tiedEmbeddings }, tensors }: Analysis): string {
+  const embedding = tensors.find(({ role }) => role === 'token embedding');
+  const head = tensors.find(
+    ({ role, shape, name }) =>
+      role === 'head' && `${shape}` === `${embedding?.shape}` && name !== embedding?.name,
+  );
+  if (head?.tied) return 'the token embedding, stored twice with identical bytes';
+  if (head) return `a matrix of its own${tiedEmbeddings ? ', though the config says tied' : ''}`;
+  return tiedEmbeddings ? 'the token embedding (tied)' : 'none stored';
+}
+
+function tiedLines(tensors: readonly TensorAnalysis[]): [string, string][] {
+  return tensors
+    .filter(({ tied }) => tied)
+    .map(({ name, sameAs }) => ['counted once', `${name} has the bytes of ${sameAs}`]);
+}
+
+function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis): string {
+  const rows = roles.map((row) => [
+    row.role,
+    count(row.tensors),
+    count(row.parameters),
+    bytes(row.lengthBytes),
+    percent(row.share),
+    row.entropyBits?.toFixed(2) ?? '',
+    row.bitsPerElement.toFixed(2),
+    bytes(row.losslessBytes),
+  ]);
+  const tensors = roles.reduce((total, row) => total + row.tensors, 0);
+  const all = [
+    'all',
+    count(tensors),
+    count(parameters.unique),
+    bytes(lengthBytes),
+    '',
+    '',
+    '',
+    bytes(losslessBytes),
+  ];
+  const head = ['role', 'tensors', 'parameters', 'bytes', 'share', 'entropy bits', 'coded bits', 'lossless'];
+  return table(head, [...rows, null, all]);
+}
+
+function tensorTable(tensors: readonly TensorAnalysis[]): string {
+  return table(
+    ['tensor', 'role', 'dtype', 'shape', 'sign', 'exponent', 'mantissa', 'coded bits', 'bytes', 'lossless'],
+    tensors.map((tensor) => [
+      tensor.name,
+      tensor.role,
+      tensor.dtype,
+      tensor.shape.join(' x ') || 'scalar',
+      ...[tensor.signBits, tensor.exponentBits, tensor.mantissaBits].map((bits) => bits?.toFixed(2) ?? ''),
+      tensor.bitsPerElement.toFixed(2),
+      bytes(tensor.lengthBytes),
+      tensor.sameAs === undefined ? bytes(tensor.expectedBytes) : `same as ${tensor.sameAs}`,
+    ]),
+    ['left', 'left', 'left', ...Array.from({ length: 7 }, () => 'right' as const)],
+  );
+}
