@@ -129,6 +129,14 @@ describe('what is refused, in one line that names the file and the problem', () 
       rawSafetensors('{"w":3}'),
       /tensor "w".*expected an object, found a number/,
     ],
+    'a dtype of a million letters': [
+      rawSafetensors(`{"w":${entry('F'.repeat(1e6), [2], [0, 1])}}`, data(1)),
+      /^.{0,400}$/,
+    ],
+    'a shape of a million dimensions': [
+      rawSafetensors(`{"w":${entry('F32', Array(1e6).fill(1), [0, 1])}}`, data(1)),
+      /^.{0,400}$/,
+    ],
     'an unknown dtype': [
       rawSafetensors(`{"w":${entry('F4', [2], [0, 1])}}`, data(1)),
       /tensor "w".*unknown dtype "F4".*BF16/,

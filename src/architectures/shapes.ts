@@ -1,4 +1,5 @@
 import { InputError } from '../errors.js';
+import { quote } from '../formats/json.js';
 import { requireDimensions } from './dimensions.js';
 import type { ParameterShape } from './family.js';
 import { embeddingsAreTied, FAMILIES, findFamily } from './registry.js';
@@ -14,9 +15,7 @@ export function parameterShapes(config: Readonly<Record<string, unknown>>): Para
   const family = findFamily(config);
   if (!family) {
     const known = FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(', ');
-    throw new InputError(
-      `config.json: unknown model_type ${JSON.stringify(config.model_type)}; known are ${known}`,
-    );
+    throw new InputError(`config.json: unknown model_type ${quote(config.model_type)}; known are ${known}`);
   }
   const tied = embeddingsAreTied(config) ?? family.tiedByDefault;
   return family.parameterShapes({ ...requireDimensions(config), tied }, config);

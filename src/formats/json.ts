@@ -54,6 +54,13 @@ export function kindOf(value: unknown): string {
   return Array.isArray(value) ? 'an array' : value === undefined ? 'nothing' : `a ${typeof value}`;
 }
 
+/** A JSON value for messages, cut where it gets long: files may hold anything. */
+export function quote(value: unknown): string {
+  if (value === undefined) return 'nothing';
+  const text = JSON.stringify(Array.isArray(value) ? value.slice(0, 41) : value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
 /**
  * Walks the braces and strings of what may be JSON and returns the keys of the outermost object, in order.
  * @throws {InputError} for a key twice in an object, too deep nesting, too many items.
@@ -74,7 +81,7 @@ function scanKeys(text: string, place: Place): string[] {
       if (keys && nextToken(text, end) === ':') {
         const quoted = text.slice(at, end);
         const key = JSON.parse(quoted) as string;
-        if (keys.has(key)) throw new InputError(`JSON key ${quoted} appears twice in an object`, place);
+        if (keys.has(key)) throw new InputError(`JSON key ${quote(key)} appears twice in an object`, place);
         keys.add(key);
         items++;
       }

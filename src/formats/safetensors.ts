@@ -1,7 +1,7 @@
 import { InputError, type Place } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { DTYPE_BYTES, type Dtype, isDtype } from './dtype.js';
-import { isPlainObject, kindOf, parseJsonObject } from './json.js';
+import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 import type { TensorInfo } from './model.js';
 
 /** The longest JSON header accepted, as in the reference implementation. */
@@ -74,7 +74,7 @@ function parseMetadata(value: unknown, file: string): Record<string, string> {
     throw new InputError(`__metadata__: expected an object of strings, found ${kindOf(value)}`, { file });
   for (const [key, text] of Object.entries(value))
     if (typeof text !== 'string')
-      throw new InputError(`__metadata__ ${JSON.stringify(key)}: expected a string, found ${kindOf(text)}`, {
+      throw new InputError(`__metadata__ ${quote(key)}: expected a string, found ${kindOf(text)}`, {
         file,
       });
   return Object.assign(Object.create(null), value);
@@ -92,22 +92,19 @@ function parseTensor(
   const { dtype, shape, data_offsets: offsets } = entry;
   if (!isDtype(dtype))
     throw new InputError(
-      `unknown dtype ${JSON.stringify(dtype) ?? 'nothing'}; known are ${Object.keys(DTYPE_BYTES).join(', ')}`,
+      `unknown dtype ${quote(dtype)}; known are ${Object.keys(DTYPE_BYTES).join(', ')}`,
       place,
     );
   const lengthBytes = byteLength(dtype, shape, place);
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
-    throw new InputError(
-      `data_offsets: expected two non-negative integers, found ${JSON.stringify(offsets) ?? 'nothing'}`,
-      place,
-    );
+    throw new InputError(`data_offsets: expected two non-negative integers, found ${quote(offsets)}`, place);
   const [start, end] = offsets.map((offset: number) => dataStart + offset) as [number, number];
   if (start > end) throw new InputError(`data_offsets begin after they end: [${offsets}]`, place);
   if (end > fileBytes)
     throw new InputError(`data lies beyond the file of ${fileBytes} bytes`, { ...place, start, end });
   if (end - start !== lengthBytes)
     throw new InputError(
-      `${dtype} of shape [${shape}] takes ${lengthBytes} bytes, data_offsets give ${end - start}`,
+      `${dtype} of shape ${quote(shape)} takes ${lengthBytes} bytes, data_offsets give ${end - start}`,
       { ...place, start, end },
     );
   return { name: tensor, dtype, shape: shape as number[], lengthBytes, start, end };
@@ -115,15 +112,12 @@ function parseTensor(
 
 function byteLength(dtype: Dtype, shape: unknown, place: Place): number {
   if (!Array.isArray(shape) || !shape.every(isCount))
-    throw new InputError(
-      `shape: expected an array of non-negative integers, found ${JSON.stringify(shape) ?? 'nothing'}`,
-      place,
-    );
+    throw new InputError(`shape: expected an array of non-negative integers, found ${quote(shape)}`, place);
   let bytes: number = DTYPE_BYTES[dtype];
   for (const dimension of shape as number[]) {
     bytes *= dimension;
     if (!Number.isSafeInteger(bytes))
-      throw new InputError(`shape [${shape}] is too large: over 2^53 bytes`, place);
+      throw new InputError(`shape ${quote(shape)} is too large: over 2^53 bytes`, place);
   }
   return bytes;
 }

@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import { isPlainFileName } from './file-name.js';
-import { isPlainObject, kindOf, parseJsonObject } from './json.js';
+import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 
 /** The name of the file that says which shard holds which tensor. */
 export const INDEX_NAME = 'model.safetensors.index.json';
@@ -17,7 +17,7 @@ export function parseShardIndex(bytes: Uint8Array, file: string): Map<string, st
   for (const [tensor, shard] of Object.entries(map)) {
     if (!isPlainFileName(shard) || !shard.endsWith('.safetensors'))
       throw new InputError(
-        `weight_map: expected the plain name of a .safetensors file in this folder, found ${JSON.stringify(shard)}`,
+        `weight_map: expected the plain name of a .safetensors file in this folder, found ${quote(shard)}`,
         { file, tensor },
       );
     shards.set(tensor, shard);
