@@ -1,14 +1,17 @@
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { openDirectory } from '../dist/formats/directory.js';
 import { DTYPE_BYTES } from '../dist/formats/dtype.js';
 import { openModel } from '../dist/formats/open.js';
-import { readSafetensors } from '../dist/formats/safetensors.js';
+import { parseHeader, readSafetensors } from '../dist/formats/safetensors.js';
 import { writeHeader } from '../dist/formats/safetensors-writer.js';
 import { openWeightSource, StoredModel } from '../dist/formats/stored-model.js';
 import {
   CountingSource,
   folder,
   rawSafetensors,
+  SHARED,
   safetensors,
   seededRandom,
   type TestTensor,
@@ -295,4 +298,18 @@ describe('what is written', () => {
     const json = '{"__metadata__":{"format":"pt"},"w":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]}}';
     expect(Buffer.from(headerBytes.slice(8)).toString()).toBe(json.padEnd(Math.ceil(json.length / 8) * 8));
   });
+});
+
+const fixtures = join(SHARED, 'fixtures/architectures');
+describe.skipIf(!existsSync(fixtures))('a header that the reference implementation wrote', () => {
+  it.each(existsSync(fixtures) ? readdirSync(fixtures) : [])(
+    'is written the same, byte for byte: %s',
+    async (name) => {
+      const model = await openDirectory(join(fixtures, name));
+      const { headerBytes, tensors, source } = model.weightSources[0]!;
+      const { metadata } = parseHeader(headerBytes, source.byteLength, name);
+      expect(writeHeader(tensors, metadata).headerBytes).toEqual(headerBytes);
+      await model.close();
+    },
+  );
 });
