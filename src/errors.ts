@@ -32,7 +32,10 @@ export function isInputError(error: unknown): error is InputError {
 function withPlace(what: string, { file, tensor, start, end }: Place): string {
   const parts = [];
   if (file !== undefined) parts.push(file);
-  if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor)}`);
+  if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, LONGEST_NAME))}`);
   if (start !== undefined) parts.push(end === undefined ? `byte ${start}` : `bytes ${start}-${end}`);
-  return (parts.length ? `${parts.join(', ')}: ${what}` : what).replaceAll(/[\r\n]+/g, ' ');
+  // names come from files: no control character of theirs may reach a terminal
+  return (parts.length ? `${parts.join(', ')}: ${what}` : what).replaceAll(/\p{Cc}+/gu, ' ');
 }
+
+const LONGEST_NAME = 200;

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { type Analysis, analyze, type TensorAnalysis } from '../analyze/analyze.js';
-import { openModel } from '../formats/open.js';
+import { openModel } from '../models.js';
 import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
 
 /** `weightpress analyze MODEL` */

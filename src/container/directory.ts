@@ -109,10 +109,10 @@ export function total(lengths: readonly number[]): number {
 }
 
 class Check {
-  constructor(private readonly file: string) {}
+  constructor(private readonly path: string) {}
 
   fail(what: string): never {
-    throw new InputError(`the directory is malformed: ${what}`, { file: this.file });
+    throw new InputError(`the directory is malformed: ${what}`, { file: this.path });
   }
 
   object(value: unknown, member: string): Record<string, unknown> {

@@ -1,0 +1,54 @@
+import { Command } from 'commander';
+import { inspect } from '../press/inspect.js';
+import type { Summary } from '../press/summary.js';
+import { jsonOption } from './options.js';
+import { summaryLine, summaryTable } from './summary-table.js';
+import { bytes, count, print, printJson, table } from './terminal.js';
+
+/** `weightpress inspect`: reads the directory, decodes nothing. */
+export function inspectCommand(): Command {
+  return new Command('inspect')
+    .description('show what a .wpk file holds, without decoding it')
+    .argument('<file>', 'a .wpk file')
+    .option('--tensors', 'list every tensor')
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  $ weightpress inspect gpt-neo-1.3B.wpk --tensors')
+    .action(
+      async (path: string, { tensors, json }: { readonly tensors?: boolean; readonly json?: boolean }) => {
+        const summary = await inspect(path);
+        if (json) return printJson(summary);
+        print(`${path}: ${summary.source}, made by ${summary.generator}`);
+        print();
+        print(summaryTable(summary));
+        print();
+        print(summaryLine(summary));
+        print();
+        print(fileTable(summary));
+        if (tensors) print(`\n${tensorTable(summary)}`);
+        if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
+      },
+    );
+}
+
+function fileTable({ weightFiles, sideFiles }: Summary): string {
+  const rows = [...weightFiles, ...sideFiles].map(({ name, length, sha256 }) => [
+    name,
+    bytes(length),
+    sha256,
+  ]);
+  return table(['file', 'size', 'SHA-256'], rows);
+}
+
+function tensorTable({ tensors }: Summary): string {
+  const rows = tensors.map(({ name, role, dtype, shape, elements, compressedBytes, codec, sameAs }) => [
+    name,
+    role,
+    dtype,
+    `[${shape.join(', ')}]`,
+    count(compressedBytes),
+    elements && sameAs === undefined ? ((compressedBytes * 8) / elements).toFixed(3) : '',
+    sameAs === undefined ? codec : `same as ${sameAs}`,
+  ]);
+  const head = ['tensor', 'role', 'dtype', 'shape', 'bytes', 'bits per element', 'codec'];
+  return table(head, rows, ['left', 'left', 'left', 'left', 'right', 'right', 'left']);
+}

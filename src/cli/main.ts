@@ -1,0 +1,24 @@
+#!/usr/bin/env node
+import { Command } from 'commander';
+import { VERSION } from '../version.js';
+import { analyzeCommand } from './analyze.js';
+import { compressCommand } from './compress.js';
+import { decompressCommand } from './decompress.js';
+import { inspectCommand } from './inspect.js';
+import { run } from './terminal.js';
+import { verifyCommand } from './verify.js';
+
+const COMMANDS = [analyzeCommand, compressCommand, decompressCommand, verifyCommand, inspectCommand];
+
+const program = new Command('weightpress')
+  .description(
+    'Compresses transformer weights to the smallest file that still behaves like the model, and proves it.',
+  )
+  .version(VERSION)
+  .configureHelp({ showGlobalOptions: false })
+  .addHelpText('after', '\nExit codes: 0 good, 1 a check failed, 2 bad input or usage.');
+for (const make of COMMANDS) program.addCommand(make());
+for (const command of [program, ...program.commands])
+  command.exitOverride().showHelpAfterError('(--help shows the usage)');
+
+await run(program, process.argv);

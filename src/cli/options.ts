@@ -1,0 +1,26 @@
+import { InvalidArgumentError, Option } from 'commander';
+
+/** Parses a whole number of at least `least`, for commander. */
+export function wholeNumber(least: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
+      throw new InvalidArgumentError(`expected a whole number of at least ${least}`);
+    return value;
+  };
+}
+
+export const threadsOption = () =>
+  new Option(
+    '--threads <n>',
+    'worker threads (default: one a core); the result is the same with any number',
+  ).argParser(threads);
+
+function threads(text: string): number {
+  const n = wholeNumber(1)(text);
+  if (n > 256) throw new InvalidArgumentError('expected at most 256');
+  return n;
+}
+
+export const jsonOption = () => new Option('--json', 'print the result as JSON');
+export const forceOption = () => new Option('-f, --force', 'replace an output that exists');

@@ -1,0 +1,49 @@
+import { Command } from 'commander';
+import { openModel } from '../models.js';
+import { type Verification, verify } from '../press/verify.js';
+import { jsonOption, threadsOption } from './options.js';
+import { bytes, count, print, printJson, progress } from './terminal.js';
+
+interface Options {
+  readonly against?: string;
+  readonly threads?: number;
+  readonly json?: boolean;
+}
+
+/** `weightpress verify`: exit code 1 when something is wrong with the file. */
+export function verifyCommand(): Command {
+  return new Command('verify')
+    .description('check every block of a .wpk file, and that it holds exactly the model it was made from')
+    .argument('<file>', 'a .wpk file')
+    .option('--against <model>', 'compare every element with this model')
+    .addOption(threadsOption())
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  $ weightpress verify gpt-neo-1.3B.wpk --against models/gpt-neo-1.3B')
+    .action(async (path: string, { against, json, threads }: Options) => {
+      const model = against === undefined ? undefined : await openModel(against);
+      let bar: ReturnType<typeof progress> | undefined;
+      const onProgress = (done: number, total: number) => {
+        bar ??= progress('verifying', total);
+        bar.update(done);
+      };
+      let result: Verification;
+      try {
+        result = await verify(path, {
+          ...(threads ? { threads } : {}),
+          ...(model ? { against: model } : {}),
+          onProgress,
+        });
+      } finally {
+        bar?.stop();
+        await model?.close();
+      }
+      if (!result.good) process.exitCode = 1;
+      if (json) return printJson(result);
+      for (const problem of result.problems) process.stderr.write(`weightpress: ${problem}\n`);
+      if (!result.good) return;
+      print(
+        `${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: every checksum and digest is right`,
+      );
+      if (result.bitExact) print(`bit-exact: every element equals that of ${against}`);
+    });
+}

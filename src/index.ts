@@ -1,0 +1,11 @@
+export { type Analysis, analyze } from './analyze/analyze.js';
+export { type InputError, type IntegrityError, isInputError } from './errors.js';
+export type { Dtype } from './formats/dtype.js';
+export type { Model, SideFile, TensorInfo } from './formats/model.js';
+export { openModel as open } from './models.js';
+export { type CompressOptions, compress } from './press/compress.js';
+export { type DecompressOptions, decompress } from './press/decompress.js';
+export { inspect } from './press/inspect.js';
+export type { Summary } from './press/summary.js';
+export { type Verification, type VerifyOptions, verify } from './press/verify.js';
+export { VERSION } from './version.js';

@@ -1,0 +1,12 @@
+import { isWpk } from './container/frames.js';
+import { WpkModel } from './container/model.js';
+import { openModel, registerOpener } from './formats/open.js';
+import { openFile } from './io/file.js';
+
+registerOpener({
+  accepts: 'a .wpk file',
+  matches: (prefix, path) => isWpk(prefix) || path.endsWith('.wpk'),
+  open: async (path) => WpkModel.open(await openFile(path)),
+});
+
+export { openModel };

@@ -1,0 +1,239 @@
+import { createHash, type Hash } from 'node:crypto';
+import { realpath } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { tensorRole } from '../architectures/registry.js';
+import { blocksOf } from '../codec/lossless/block.js';
+import { total } from '../container/directory.js';
+import {
+  deflate,
+  FILE_HEADER_BYTES,
+  FRAME,
+  fileHeader,
+  frame,
+  pieces,
+  trailer,
+} from '../container/frames.js';
+import { InputError } from '../errors.js';
+import { DTYPE_BYTES } from '../formats/dtype.js';
+import type { Model } from '../formats/model.js';
+import type { StoredTensor } from '../formats/safetensors.js';
+import { type DirectoryModel, isDirectoryModel, type WeightSource } from '../formats/stored-model.js';
+import { openFile } from '../io/file.js';
+import { checksum } from '../kernels/lossless.js';
+import { VERSION } from '../version.js';
+import { findDuplicates } from './duplicates.js';
+import { checkOutput, Output, partialName } from './output.js';
+import { Ordered, Pool } from './pool.js';
+import { type KeptFrame, scanPartial } from './resume.js';
+
+export interface CompressOptions {
+  /** Worker threads; default: what the machine runs at once. The file is the same with any number. */
+  readonly threads?: number;
+  /** Go on from what an interrupted run left in `OUTPUT.partial`. */
+  readonly resume?: boolean;
+  /** Replace an existing output. */
+  readonly force?: boolean;
+  /** Bytes of tensors done, of all of them. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+}
+
+/**
+ * Compresses a model losslessly into one .wpk file, which appears under its name only when it is whole.
+ * @throws {InputError} when the model is not made of safetensors files, or the output cannot be written.
+ */
+export async function compress(model: Model, output: string, options: CompressOptions = {}): Promise<void> {
+  if (!isDirectoryModel(model))
+    throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
+  await checkOutput(output, inputPaths(model), options.force ?? false);
+  const manifest = await describe(model);
+  const manifestFrame = frame(FRAME.manifest, json(manifest));
+  const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
+  const out = await Output.create(output, kept.end);
+  const pool = new Pool(options.threads);
+  try {
+    if (kept.end === 0) {
+      await out.write(fileHeader());
+      await out.write(manifestFrame);
+    }
+    await new Run(
+      model,
+      manifest,
+      FILE_HEADER_BYTES + manifestFrame.length,
+      out,
+      pool,
+      kept.frames,
+      options,
+    ).all();
+    await out.finish();
+  } catch (error) {
+    await out.discard();
+    throw error;
+  } finally {
+    await pool.close();
+  }
+}
+
+function inputPaths(model: DirectoryModel): string[] {
+  const folder =
+    model.kind === 'directory' ? [model.id, ...model.sideFiles.map(({ name }) => join(model.id, name))] : [];
+  return [...folder, ...model.weightSources.map(({ source }) => source.name)];
+}
+
+async function readPartial(output: string, manifestFrame: Uint8Array) {
+  const source = await openFile(partialName(output)).catch(() => undefined);
+  if (!source) return { frames: [], end: 0 };
+  try {
+    return await scanPartial(source, manifestFrame);
+  } finally {
+    await source.close();
+  }
+}
+
+type Manifest = Awaited<ReturnType<typeof describe>>;
+
+/** What docs/format.md calls the manifest. */
+async function describe(model: DirectoryModel) {
+  const duplicates = await findDuplicates(model);
+  return {
+    generator: `weightpress ${VERSION}`,
+    source: basename(await realpath(model.id).catch(() => resolve(model.id))),
+    options: { codec: 'lossless' },
+    sideFiles: model.sideFiles.map(({ name, lengthBytes }) => ({ name, length: lengthBytes })),
+    weightFiles: model.weightSources.map(({ name, source, tensors }) => ({
+      name,
+      length: source.byteLength,
+      tensors: tensors.length,
+    })),
+    tensors: model.tensors.map((tensor, i) => ({
+      name: tensor.name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      role: tensorRole(tensor, model.config),
+      ...(duplicates[i] === undefined ? {} : { sameAs: duplicates[i] }),
+    })),
+  };
+}
+
+const json = (value: unknown) => deflate(new TextEncoder().encode(JSON.stringify(value)));
+
+/** One pass over a model: every frame in the order of the file, and the directory of them. */
+class Run {
+  private readonly totalBytes: number;
+  private doneBytes = 0;
+  private nextKept = 0;
+  private readonly tensors: (Manifest['tensors'][number] & {
+    readonly sha256?: string;
+    readonly frames?: readonly number[];
+  })[] = [];
+  /** Blocks under way, written and noted in their tensor's `frames` in order, across tensors. */
+  private readonly blocks: Ordered<{ readonly frame: Uint8Array | KeptFrame; readonly frames: number[] }>;
+
+  constructor(
+    private readonly model: DirectoryModel,
+    private readonly manifest: Manifest,
+    private readonly manifestEnd: number,
+    private readonly out: Output,
+    private readonly pool: Pool,
+    private readonly kept: readonly KeptFrame[],
+    private readonly options: CompressOptions,
+  ) {
+    this.totalBytes = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    this.blocks = new Ordered(pool.depth, async ({ frame, frames }) => {
+      if (frame instanceof Uint8Array) await out.write(frame);
+      frames.push(frame instanceof Uint8Array ? frame.length : frame.lengthBytes);
+    });
+  }
+
+  async all(): Promise<void> {
+    const sideFiles = [];
+    for (const [i, file] of this.model.sideFiles.entries()) {
+      const bytes = await file.read();
+      if (bytes.length !== file.lengthBytes)
+        throw new InputError('changed while being read', { file: file.name });
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      sideFiles.push({
+        ...this.manifest.sideFiles[i]!,
+        sha256,
+        frames: await this.addPieces(FRAME.sideFile, bytes),
+      });
+    }
+    const headers = [];
+    for (const { headerBytes } of this.model.weightSources)
+      headers.push(await this.addPieces(FRAME.weightHeader, headerBytes));
+    const weightFiles = [];
+    for (const [i, source] of this.model.weightSources.entries()) {
+      const whole = createHash('sha256').update(source.headerBytes);
+      for (const tensor of source.tensors) await this.addTensor(source, tensor, whole);
+      weightFiles.push({
+        ...this.manifest.weightFiles[i]!,
+        sha256: whole.digest('hex'),
+        frames: headers[i]!,
+      });
+    }
+    await this.blocks.finish();
+    let offset = this.manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
+    const tensors = this.tensors.map((tensor) => {
+      if (!('frames' in tensor)) return tensor;
+      const placed = { ...tensor, offset };
+      offset += total(tensor.frames);
+      return placed;
+    });
+    const directory = frame(FRAME.directory, json({ ...this.manifest, sideFiles, weightFiles, tensors }));
+    await this.out.write(directory);
+    await this.out.write(trailer(offset, directory.length));
+  }
+
+  private async addPieces(
+    type: typeof FRAME.sideFile | typeof FRAME.weightHeader,
+    bytes: Uint8Array,
+  ): Promise<number[]> {
+    const lengths: number[] = [];
+    for (const piece of pieces(bytes)) {
+      const whole = frame(type, deflate(piece));
+      if (this.nextKept < this.kept.length) this.nextKept++;
+      else await this.out.write(whole);
+      lengths.push(whole.length);
+    }
+    return lengths;
+  }
+
+  private async addTensor(source: WeightSource, tensor: StoredTensor, whole: Hash): Promise<void> {
+    const entry = this.manifest.tensors[this.tensors.length]!;
+    const own = createHash('sha256');
+    const frames: number[] = [];
+    let { start } = tensor;
+    for (const block of blocksOf(tensor.dtype, tensor.shape)) {
+      const end = start + block.count * DTYPE_BYTES[tensor.dtype];
+      const bytes = await source.source.read(start, end);
+      start = end;
+      whole.update(bytes);
+      this.progress(bytes.length);
+      if (entry.sameAs !== undefined) continue;
+      own.update(bytes);
+      await this.blocks.add(
+        (this.keptBlock(bytes) ?? this.pool.run('encode', { bytes, block })).then((frame) => ({
+          frame,
+          frames,
+        })),
+      );
+    }
+    this.tensors.push(entry.sameAs === undefined ? { ...entry, sha256: own.digest('hex'), frames } : entry);
+  }
+
+  /** The frame an interrupted run left for these bytes, if it did. */
+  private keptBlock(bytes: Uint8Array): Promise<KeptFrame> | undefined {
+    const kept = this.kept[this.nextKept];
+    if (!kept) return;
+    this.nextKept++;
+    if (kept.digest !== checksum(bytes))
+      throw new InputError('the model has changed since the interrupted run; begin anew without --resume', {
+        file: this.model.id,
+      });
+    return Promise.resolve(kept);
+  }
+
+  private progress(bytes: number): void {
+    this.doneBytes += bytes;
+    this.options.onProgress?.(this.doneBytes, this.totalBytes);
+  }
+}

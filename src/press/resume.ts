@@ -1,0 +1,70 @@
+import { declaredDigest } from '../codec/lossless/block.js';
+import { equal } from '../codec/lossless/patterns.js';
+import {
+  checkFileHeader,
+  FILE_HEADER_BYTES,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  type FrameType,
+  frameHeader,
+  openFrame,
+} from '../container/frames.js';
+import { InputError } from '../errors.js';
+import type { ByteSource } from '../io/source.js';
+
+/** A whole frame that an interrupted run has left: its length, and for a block what it decodes to. */
+export interface KeptFrame {
+  readonly lengthBytes: number;
+  readonly digest: bigint | undefined;
+}
+
+/** What of an interrupted run's file can be kept. */
+export interface Kept {
+  /** The frames behind the manifest, in order. */
+  readonly frames: readonly KeptFrame[];
+  /** Everything up to here is whole. */
+  readonly end: number;
+}
+
+/**
+ * Reads what an interrupted run wrote, frame by frame, up to the first that is torn, damaged or a directory.
+ * @throws {InputError} when it was begun from another model or with other options: its manifest differs.
+ */
+export async function scanPartial(source: ByteSource, manifest: Uint8Array): Promise<Kept> {
+  const frames: KeptFrame[] = [];
+  let end = FILE_HEADER_BYTES + manifest.length;
+  if (source.byteLength < end) return { frames, end: 0 };
+  const front = await source.read(0, end);
+  checkFileHeader(front, source.name);
+  if (!equal(front.subarray(FILE_HEADER_BYTES), manifest))
+    throw new InputError(
+      'was begun from another model or with other options; without --resume it is begun anew',
+      { file: source.name },
+    );
+  for (;;) {
+    const kept = await readWhole(source, end);
+    if (!kept) return { frames, end };
+    frames.push(kept);
+    end += kept.lengthBytes;
+  }
+}
+
+async function readWhole(source: ByteSource, start: number): Promise<KeptFrame | undefined> {
+  if (start + FRAME_HEADER_BYTES > source.byteLength) return;
+  try {
+    const header = await source.read(start, start + FRAME_HEADER_BYTES);
+    const { type, payloadBytes } = frameHeader(header, source.name, start);
+    const lengthBytes = FRAME_HEADER_BYTES + payloadBytes;
+    if (type === FRAME.directory || start + lengthBytes > source.byteLength) return;
+    const payload = openFrame(
+      await source.read(start, start + lengthBytes),
+      type as FrameType,
+      source.name,
+      start,
+    );
+    return { lengthBytes, digest: type === FRAME.block ? declaredDigest(payload) : undefined };
+  } catch (error) {
+    if (error instanceof InputError) return; // torn by the interruption
+    throw error;
+  }
+}

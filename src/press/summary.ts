@@ -1,0 +1,116 @@
+import { ROLES } from '../architectures/family.js';
+import { accountBytes } from '../container/plan.js';
+import type { Container } from '../container/reader.js';
+import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
+
+/** One row of the closing table. `parts` without elements are files and the container itself. */
+export interface SummaryRow {
+  readonly part: string;
+  readonly tensors: number;
+  readonly elements: number;
+  readonly originalBytes: number;
+  readonly compressedBytes: number;
+}
+
+export interface TensorSummary extends Omit<SummaryRow, 'part' | 'tensors'> {
+  readonly name: string;
+  readonly role: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly codec: string;
+  readonly sha256: string;
+  readonly sameAs: string | undefined;
+}
+
+/** What a .wpk holds, from its directory alone. The rows' compressedBytes sum to the file's length. */
+export interface Summary {
+  readonly file: string;
+  readonly generator: string;
+  readonly source: string;
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly quality: Readonly<Record<string, unknown>> | undefined;
+  readonly fileBytes: number;
+  /** The original weight files and side files. */
+  readonly originalBytes: number;
+  /** Tensors alone, and the file without side files: what shares of the weights are stated of. */
+  readonly tensorBytes: number;
+  readonly fileBytesWithoutSideFiles: number;
+  readonly rows: readonly SummaryRow[];
+  readonly tensors: readonly TensorSummary[];
+  readonly sideFiles: readonly { readonly name: string; readonly length: number; readonly sha256: string }[];
+  readonly weightFiles: readonly {
+    readonly name: string;
+    readonly length: number;
+    readonly sha256: string;
+  }[];
+}
+
+/** Sums up an open file without decoding anything. */
+export function summarise({ source, directory }: Container): Summary {
+  const bytes = accountBytes(directory, source.byteLength);
+  const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, sameAs }, i) => ({
+    name,
+    role,
+    dtype,
+    shape,
+    codec,
+    sha256,
+    sameAs: sameAs === undefined ? undefined : directory.tensors[sameAs]!.name,
+    elements: elementCount(shape),
+    originalBytes: elementCount(shape) * DTYPE_BYTES[dtype],
+    compressedBytes: bytes.tensors[i]!,
+  }));
+  const sum = (items: readonly number[]) => items.reduce((total, n) => total + n, 0);
+  const tensorBytes = sum(tensors.map(({ originalBytes }) => originalBytes));
+  const sideBytes = sum(directory.sideFiles.map(({ length }) => length));
+  const weightBytes = sum(directory.weightFiles.map(({ length }) => length));
+  const known: readonly string[] = ROLES;
+  const roles = [
+    ...known,
+    ...new Set(tensors.map(({ role }) => role).filter((role) => !known.includes(role))),
+  ];
+  const rows = roles.flatMap((role) => {
+    const of = tensors.filter((tensor) => tensor.role === role);
+    if (of.length === 0) return [];
+    const add = (key: 'elements' | 'originalBytes' | 'compressedBytes') =>
+      sum(of.map((tensor) => tensor[key]));
+    return [
+      {
+        part: role,
+        tensors: of.length,
+        elements: add('elements'),
+        originalBytes: add('originalBytes'),
+        compressedBytes: add('compressedBytes'),
+      },
+    ];
+  });
+  const plain = { tensors: 0, elements: 0 };
+  rows.push({
+    part: 'config, tokenizer, texts',
+    ...plain,
+    originalBytes: sideBytes,
+    compressedBytes: bytes.sideFiles,
+  });
+  rows.push({
+    part: 'headers, directory',
+    ...plain,
+    originalBytes: weightBytes - tensorBytes,
+    compressedBytes: bytes.container,
+  });
+  const { generator, options, quality, sideFiles, weightFiles } = directory;
+  return {
+    file: source.name,
+    generator,
+    source: directory.source,
+    options,
+    quality,
+    fileBytes: source.byteLength,
+    originalBytes: weightBytes + sideBytes,
+    tensorBytes,
+    fileBytesWithoutSideFiles: source.byteLength - bytes.sideFiles,
+    rows,
+    tensors,
+    sideFiles: sideFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
+    weightFiles: weightFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
+  };
+}
