@@ -48,15 +48,21 @@ export function checkFileHeader(bytes: Uint8Array, file: string): void {
 
 /** A whole frame: header and payload. */
 export function frame(type: FrameType, payload: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
+  bytes.set(payload, FRAME_HEADER_BYTES);
+  writeFrameHeader(type, bytes);
+  return bytes;
+}
+
+/** Fills in the header of a frame whose payload is in place behind it. */
+export function writeFrameHeader(type: FrameType, bytes: Uint8Array): void {
+  const payload = bytes.subarray(FRAME_HEADER_BYTES);
   if (payload.length > FRAME_LIMIT_BYTES)
     throw new InputError(`a frame of ${payload.length} bytes is over the limit of ${FRAME_LIMIT_BYTES}`);
-  const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = type;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES);
+  view.setUint32(0, type, true);
   view.setUint32(4, payload.length, true);
   view.setBigUint64(8, payloadChecksum(type, payload), true);
-  bytes.set(payload, FRAME_HEADER_BYTES);
-  return bytes;
 }
 
 function payloadChecksum(type: number, payload: Uint8Array): bigint {

@@ -8,5 +8,18 @@ export interface ByteSource {
   readonly byteLength: number;
   /** @throws {InputError} when the range is not in the source or the source has become shorter. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** As `read`, into `target`, all of it, from `start`: for loops that use their memory again. */
+  readInto?(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Fills `target` from `start`, without a copy where the source can. @throws {InputError} as `read`. */
+export async function readInto(
+  source: ByteSource,
+  target: Uint8Array,
+  start: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (source.readInto) await source.readInto(target, start, signal);
+  else target.set(await source.read(start, start + target.length, signal));
 }

@@ -18,7 +18,7 @@ interface Exports {
   startDecoding(stream: number): void;
   decode(count: number, slots: number, entries: number, out: number, end: number): number;
   endedAt(end: number): number;
-  countHeads(elements: number, count: number, width: number, bins: number): bigint;
+  countHeads(elements: number, count: number, width: number, shift: number, bins: number): bigint;
   splitPlane(
     elements: number,
     count: number,

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
-import { blocksOf } from '../codec/lossless/block.js';
+import { type Block, blocksOf } from '../codec/lossless/block.js';
 import { total } from '../container/directory.js';
 import {
   deflate,
@@ -19,6 +19,7 @@ import type { Model } from '../formats/model.js';
 import type { StoredTensor } from '../formats/safetensors.js';
 import { type DirectoryModel, isDirectoryModel, type WeightSource } from '../formats/stored-model.js';
 import { openFile } from '../io/file.js';
+import { readInto } from '../io/source.js';
 import { checksum } from '../kernels/lossless.js';
 import { VERSION } from '../version.js';
 import { findDuplicates } from './duplicates.js';
@@ -121,6 +122,7 @@ class Run {
   private readonly totalBytes: number;
   private doneBytes = 0;
   private nextKept = 0;
+  private writing = Promise.resolve();
   private readonly tensors: (Manifest['tensors'][number] & {
     readonly sha256?: string;
     readonly frames?: readonly number[];
@@ -139,8 +141,11 @@ class Run {
   ) {
     this.totalBytes = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
     this.blocks = new Ordered(pool.depth, async ({ frame, frames }) => {
-      if (frame instanceof Uint8Array) await out.write(frame);
       frames.push(frame instanceof Uint8Array ? frame.length : frame.lengthBytes);
+      if (!(frame instanceof Uint8Array)) return;
+      await this.writing; // one write is under way while the next block is worked on
+      this.writing = out.write(frame).then(() => pool.give(frame));
+      this.writing.catch(() => {}); // awaited later
     });
   }
 
@@ -171,6 +176,7 @@ class Run {
       });
     }
     await this.blocks.finish();
+    await this.writing;
     let offset = this.manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
     const tensors = this.tensors.map((tensor) => {
       if (!('frames' in tensor)) return tensor;
@@ -201,35 +207,47 @@ class Run {
     const entry = this.manifest.tensors[this.tensors.length]!;
     const own = createHash('sha256');
     const frames: number[] = [];
-    let { start } = tensor;
-    for (const block of blocksOf(tensor.dtype, tensor.shape)) {
-      const end = start + block.count * DTYPE_BYTES[tensor.dtype];
-      const bytes = await source.source.read(start, end);
-      start = end;
+    for await (const { bytes, block } of this.read(source, tensor)) {
       whole.update(bytes);
       this.progress(bytes.length);
-      if (entry.sameAs !== undefined) continue;
-      own.update(bytes);
-      await this.blocks.add(
-        (this.keptBlock(bytes) ?? this.pool.run('encode', { bytes, block })).then((frame) => ({
-          frame,
-          frames,
-        })),
-      );
+      if (entry.sameAs === undefined) {
+        own.update(bytes);
+        await this.blocks.add(this.code(bytes, block).then((frame) => ({ frame, frames })));
+      } else this.pool.give(bytes);
     }
     this.tensors.push(entry.sameAs === undefined ? { ...entry, sha256: own.digest('hex'), frames } : entry);
   }
 
-  /** The frame an interrupted run left for these bytes, if it did. */
-  private keptBlock(bytes: Uint8Array): Promise<KeptFrame> | undefined {
+  /** The blocks of a tensor in order, the next one being read while one is worked on. */
+  private async *read({ source }: WeightSource, tensor: StoredTensor) {
+    let { start } = tensor;
+    const begin = (block: Block) => {
+      const bytes = this.pool.take(block.count * DTYPE_BYTES[tensor.dtype]);
+      const done = readInto(source, bytes, start).then(() => ({ bytes, block }));
+      done.catch(() => {}); // awaited later
+      start += bytes.length;
+      return done;
+    };
+    let ahead: ReturnType<typeof begin> | undefined;
+    for (const block of blocksOf(tensor.dtype, tensor.shape)) {
+      const current = ahead;
+      ahead = begin(block);
+      if (current) yield await current;
+    }
+    if (ahead) yield await ahead;
+  }
+
+  /** A block's frame: the one that an interrupted run left, or a new one. */
+  private async code(bytes: Uint8Array, block: Block): Promise<Uint8Array | KeptFrame> {
     const kept = this.kept[this.nextKept];
-    if (!kept) return;
+    if (!kept) return this.pool.run('encode', { bytes, block });
     this.nextKept++;
     if (kept.digest !== checksum(bytes))
       throw new InputError('the model has changed since the interrupted run; begin anew without --resume', {
         file: this.model.id,
       });
-    return Promise.resolve(kept);
+    this.pool.give(bytes);
+    return kept;
   }
 
   private progress(bytes: number): void {

@@ -1,11 +1,17 @@
-import { type Block, encodeBlock } from '../codec/lossless/block.js';
+import { BLOCK_BYTES, type Block, encodeBlockInto } from '../codec/lossless/block.js';
 import type { StoredTensorEntry } from '../container/directory.js';
-import { FRAME, frame } from '../container/frames.js';
+import { FRAME, FRAME_HEADER_BYTES, writeFrameHeader } from '../container/frames.js';
 import type { PlannedBlock } from '../container/plan.js';
 import { decodeFrame } from '../container/reader.js';
 import { losslessKernels } from '../kernels/lossless.js';
 
-/** Work on one block that any thread can do: bytes in, bytes out, nothing else. */
+/** Room for a block's elements or its frame, whichever is longer. */
+export const BUFFER_BYTES = BLOCK_BYTES + 64;
+
+/**
+ * Work on one block that any thread can do. Its `bytes` lie at the front of a buffer of BUFFER_BYTES; the result takes their
+ * place, so that the same memory goes round between the threads.
+ */
 export interface Jobs {
   /** A block's elements to its whole frame. */
   encode: { readonly bytes: Uint8Array; readonly block: Block };
@@ -20,12 +26,21 @@ export interface Jobs {
 
 export type JobKind = keyof Jobs;
 
-const RUN: { readonly [Kind in JobKind]: (job: Jobs[Kind]) => Uint8Array } = {
-  encode: ({ bytes, block }) => frame(FRAME.block, encodeBlock(losslessKernels(), bytes, block)),
-  decode: ({ bytes, planned, tensor, file }) => decodeFrame(bytes, planned, tensor, file).slice(),
+const RUN: { readonly [Kind in JobKind]: (job: Jobs[Kind], buffer: Uint8Array) => number } = {
+  encode: ({ bytes, block }, buffer) => {
+    const length = encodeBlockInto(losslessKernels(), bytes, block, buffer.subarray(FRAME_HEADER_BYTES));
+    writeFrameHeader(FRAME.block, buffer.subarray(0, FRAME_HEADER_BYTES + length));
+    return FRAME_HEADER_BYTES + length;
+  },
+  decode: ({ bytes, planned, tensor, file }, buffer) => {
+    const elements = decodeFrame(bytes, planned, tensor, file);
+    buffer.set(elements);
+    return elements.length;
+  },
 };
 
-/** Runs a job on the calling thread. @returns bytes of their own memory. */
+/** Runs a job on the calling thread. @returns the result, at the front of the job's buffer. */
 export function runJob<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Uint8Array {
-  return RUN[kind](job);
+  const buffer = new Uint8Array(job.bytes.buffer);
+  return buffer.subarray(0, RUN[kind](job, buffer));
 }

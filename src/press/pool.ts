@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { IntegrityError } from '../errors.js';
-import type { JobKind, Jobs } from './jobs.js';
+import { BUFFER_BYTES, type JobKind, type Jobs } from './jobs.js';
 import type { Answer, Request } from './worker.js';
 
 interface Thread {
@@ -9,9 +9,13 @@ interface Thread {
   readonly waiting: Map<number, { resolve(bytes: Uint8Array): void; reject(error: Error): void }>;
 }
 
-/** Threads that run jobs. The bytes of a job are handed over, not copied: the caller must not use them afterwards. */
+/**
+ * Threads that run jobs, and the buffers that go round between them. A job's buffer is handed over, not copied: the caller
+ * must not use it until the result, in the same memory, is back, and gives it back when done with that.
+ */
 export class Pool {
   private readonly threads: Thread[];
+  private readonly free: ArrayBuffer[] = [];
   private nextId = 0;
 
   /** `threads`: 1 or more; default: what the machine runs at once. */
@@ -22,6 +26,16 @@ export class Pool {
   /** Jobs to keep under way: one running and one waiting a thread, so that none idles. */
   get depth(): number {
     return this.threads.length * 2;
+  }
+
+  /** A buffer's first `length` bytes, to be filled. */
+  take(length: number): Uint8Array {
+    return new Uint8Array(this.free.pop() ?? new ArrayBuffer(BUFFER_BYTES), 0, length);
+  }
+
+  /** Takes back the buffer of these bytes. */
+  give(bytes: Uint8Array): void {
+    this.free.push(bytes.buffer as ArrayBuffer);
   }
 
   /** @throws {InputError} what the job throws. */

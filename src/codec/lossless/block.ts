@@ -24,44 +24,60 @@ const FLOATS = 4;
 const HEADER_BYTES = 9;
 
 /**
- * Codes a block: the shortest of the modes that fit it, never more than 9 bytes longer than its elements.
- * Little-endian elements in, a payload of its own memory out.
+ * Codes a block: the shortest of the modes that fit it, at most 9 bytes longer than its elements.
+ * Little-endian elements in; the payload is written to `target`, which needs room for `payloadLimit(elements)` bytes and may
+ * be the memory of the elements themselves. @returns the length of the payload.
  */
-export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, block: Block): Uint8Array {
+export function encodeBlockInto(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  block: Block,
+  target: Uint8Array,
+): number {
   const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[block.dtype];
   if (elements.length !== block.count * width || elements.length > BLOCK_BYTES || block.count < 1)
     throw new RangeError(`a block of ${elements.length} bytes for ${block.count} elements of ${block.dtype}`);
   bytes.set(elements, at.elements);
-  const digest = call.checksum(at.elements, elements.length, 0n);
-  const ramp = encodeRamp(elements, width);
-  if (ramp) return payload(digest, RAMP, [ramp]);
-  const band = encodeBand(elements, width, block);
-  if (band) return payload(digest, BAND, [band]);
-  const coded =
-    block.dtype in EXPONENT_BITS
-      ? encodeFloats(
-          kernels,
-          block.count,
-          block.dtype,
-          call.countHeads(at.elements, block.count, width, at.bins),
-        )
-      : encodePlanes(kernels, block.count, width);
-  const shorter = coded.reduce((sum, piece) => sum + piece.length, 0) < elements.length;
-  if (!shorter) return payload(digest, STORED, [elements]);
-  return payload(digest, block.dtype in EXPONENT_BITS ? FLOATS : PLANES, coded);
-}
-
-function payload(digest: bigint, mode: number, pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(HEADER_BYTES + pieces.reduce((sum, piece) => sum + piece.length, 0));
-  new DataView(whole.buffer).setBigUint64(0, BigInt.asUintN(64, digest), true);
-  whole[8] = mode;
+  const stored = bytes.subarray(at.elements, at.elements + elements.length);
+  const digest = call.checksum(at.elements, stored.length, 0n);
+  const [mode, pieces] = choosePayload(kernels, stored, block);
+  const view = new DataView(target.buffer, target.byteOffset, HEADER_BYTES);
+  view.setBigUint64(0, BigInt.asUintN(64, digest), true);
+  view.setUint8(8, mode);
   let next = HEADER_BYTES;
   for (const piece of pieces) {
-    whole.set(piece, next);
+    target.set(piece, next);
     next += piece.length;
   }
-  return whole;
+  return next;
+}
+
+/** The longest payload that `elements` can become. */
+export const payloadLimit = (elements: Uint8Array) => elements.length + HEADER_BYTES;
+
+/** As {@link encodeBlockInto}, into memory of its own. */
+export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, block: Block): Uint8Array {
+  const target = new Uint8Array(payloadLimit(elements));
+  return target.slice(0, encodeBlockInto(kernels, elements, block, target));
+}
+
+function choosePayload(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  block: Block,
+): [mode: number, pieces: Uint8Array[]] {
+  const width = DTYPE_BYTES[block.dtype];
+  const ramp = encodeRamp(elements, width);
+  if (ramp) return [RAMP, [ramp]];
+  const band = encodeBand(elements, width, block);
+  if (band) return [BAND, [band]];
+  const float = block.dtype in EXPONENT_BITS;
+  const coded = float
+    ? encodeFloats(kernels, block.count, block.dtype)
+    : encodePlanes(kernels, block.count, width);
+  const shorter = coded.reduce((sum, piece) => sum + piece.length, 0) < elements.length;
+  return shorter ? [float ? FLOATS : PLANES, coded] : [STORED, [elements]];
 }
 
 /** XXH64 of the elements that a payload decodes to, as its first bytes declare it. */

@@ -50,7 +50,7 @@ export class TensorEstimate {
     this.elements += count;
     if (this.dtype in EXPONENT_BITS) {
       bytes.set(block, at.elements);
-      this.seen |= BigInt.asUintN(64, call.countHeads(at.elements, count, width, at.bins));
+      this.seen |= BigInt.asUintN(64, call.countHeads(at.elements, count, width, 0, at.bins));
       new Uint32Array(bytes.buffer, at.bins, 65536).forEach((n, head) => {
         this.heads[head]! += n;
       });

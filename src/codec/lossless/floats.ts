@@ -30,50 +30,52 @@ const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 :
 /** Length of a packed plane: groups of eight fields are whole bytes. */
 const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
+/** With signs as even as this in a block this large, modelling them cannot pay. */
+const LARGE = 1 << 15;
+const EVEN = 0.05;
+
+/** A split, what it is expected to cost, and how often each of its symbols occurs. */
+export interface ChosenSplit extends FloatSplit {
+  readonly bits: number;
+  readonly bins: Uint32Array;
+}
+
 /**
  * The cheapest split of `count` elements, by order-0 entropy and the table's cost.
- * heads: how often each value of the top 16 bits occurs; seen: OR of all elements.
+ * heads: how often each value of the top 14 bits occurs; seen: OR of all elements.
  */
-export function chooseSplit(
-  heads: Uint32Array,
-  seen: bigint,
-  count: number,
-  dtype: Dtype,
-): FloatSplit & { readonly bits: number } {
+export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dtype: Dtype): ChosenSplit {
   const tailWidth = DTYPE_BYTES[dtype] * 8 - 16;
   const trailing = trailingZeros(seen, tailWidth + 16);
   const tailBits = Math.max(0, tailWidth - trailing);
   const headZeros = Math.max(0, trailing - tailWidth);
-  let best: (FloatSplit & { readonly bits: number }) | undefined;
+  let best: ChosenSplit | undefined;
+  const consider = (low: number, signed: boolean, bins: Uint32Array) => {
+    const split = { low, zeros: Math.min(headZeros, low), signed, tailBits };
+    const bits = codedBits(bins, count) + count * (rawHeadBits(split) + tailBits);
+    if (!best || bits < best.bits) best = { ...split, bits, bins };
+  };
   const mostLow = 15 - EXPONENT_BITS[dtype]!;
-  let folded = fold(heads, LOWEST_LOW);
+  const negative = sum(heads, heads.length / 2) / count;
+  const trySigned = count < LARGE || Math.abs(negative - 0.5) > EVEN;
+  let magnitudes = addHalves(heads);
+  let withSigns = heads;
   for (let low = LOWEST_LOW; low <= mostLow; low++) {
-    const half = folded.length / 2;
-    for (const signed of [false, true]) {
-      if (signed && low === LOWEST_LOW) continue;
-      const zeros = Math.min(headZeros, low);
-      const bins = signed ? folded : folded.subarray(0, half).map((n, i) => n + folded[half + i]!);
-      const split = { low, zeros, signed, tailBits };
-      const bits = codedBits(bins, count) + count * (rawHeadBits(split) + tailBits);
-      if (!best || bits < best.bits) best = { ...split, bits };
-    }
-    folded = fold(folded, 1);
+    consider(low, false, magnitudes);
+    if (trySigned && low > LOWEST_LOW) consider(low, true, withSigns);
+    magnitudes = fold(magnitudes);
+    if (trySigned) withSigns = fold(withSigns);
   }
   return best!;
 }
 
-/** Codes the block at `at.elements` after countHeads. @returns the payload in pieces; some are views of the kernels' memory. */
-export function encodeFloats(
-  kernels: LosslessKernels,
-  count: number,
-  dtype: Dtype,
-  seen: bigint,
-): Uint8Array[] {
+/** Codes the block at `at.elements`. @returns the payload in pieces; some are views of the kernels' memory. */
+export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dtype): Uint8Array[] {
   const { at, bytes, call } = kernels;
-  const heads = new Uint32Array(bytes.buffer, at.bins, 65536);
-  const split = chooseSplit(heads, seen, count, dtype);
-  const { low, zeros, signed, tailBits } = split;
   const width = DTYPE_BYTES[dtype];
+  const seen = call.countHeads(at.elements, count, width, LOWEST_LOW, at.bins);
+  const split = chooseSplit(new Uint32Array(bytes.buffer, at.bins, 65536 >> LOWEST_LOW), seen, count, dtype);
+  const { low, zeros, signed, tailBits } = split;
   call.splitFloats(
     at.elements,
     count,
@@ -86,10 +88,7 @@ export function encodeFloats(
     at.heads,
     at.tails,
   );
-  const folded = fold(heads, low);
-  const half = folded.length / 2;
-  const bins = signed ? folded : folded.subarray(0, half).map((n, i) => n + folded[half + i]!);
-  const { table, stream } = encodeSymbols(kernels, count, bins);
+  const { table, stream } = encodeSymbols(kernels, count, split.bins);
   return [
     Uint8Array.of(low | (zeros << 4), tailBits | (Number(signed) << 7)),
     table,
@@ -146,21 +145,37 @@ function codedBits(bins: Uint32Array, count: number): number {
   const logCount = Math.log2(count);
   let bits = 0;
   let symbols = 0;
-  for (const n of bins)
+  for (let i = 0; i < bins.length; i++) {
+    const n = bins[i]!;
     if (n) {
       const information = logCount - Math.log2(n);
       // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
       bits += n * information + 3.5 + Math.max(0, SCALE_BITS - information);
       symbols++;
     }
+  }
   return symbols > 1 ? bits + 128 : bits;
 }
 
-/** Merges bins that differ in their last `bits` bits only. */
-function fold(bins: Uint32Array, bits: number): Uint32Array {
-  const folded = new Uint32Array(bins.length >> bits);
-  for (let i = 0; i < bins.length; i++) folded[i >> bits]! += bins[i]!;
+/** Merges bins that differ in their last bit only. */
+function fold(bins: Uint32Array): Uint32Array {
+  const folded = new Uint32Array(bins.length / 2);
+  for (let i = 0; i < folded.length; i++) folded[i] = bins[2 * i]! + bins[2 * i + 1]!;
   return folded;
+}
+
+/** Merges bins that differ in their first bit, the sign, only. */
+function addHalves(bins: Uint32Array): Uint32Array {
+  const half = bins.length / 2;
+  const merged = bins.slice(0, half);
+  for (let i = 0; i < half; i++) merged[i]! += bins[half + i]!;
+  return merged;
+}
+
+function sum(bins: Uint32Array, from: number): number {
+  let total = 0;
+  for (let i = from; i < bins.length; i++) total += bins[i]!;
+  return total;
 }
 
 function trailingZeros(x: bigint, width: number): number {

@@ -7,7 +7,7 @@ const SCALE_BITS: u32 = 14;
 const SCALE: u32 = 1 << SCALE_BITS;
 const LOWEST_STATE: u32 = 1 << 16;
 
-/** A symbol's encoder entry, 16 bytes: reciprocal u32, bias u32, SCALE - frequency u16, shift u16, frequency u32. */
+/** A symbol's encoder entry, 16 bytes: reciprocal u32, bias u32, SCALE - frequency u16, shift u16, least state to renormalise u32. */
 export function buildEncoder(frequencies: usize, symbols: u32, table: usize): void {
   let start: u32 = 0;
   for (let s: u32 = 0; s < symbols; s++) {
@@ -27,7 +27,7 @@ export function buildEncoder(frequencies: usize, symbols: u32, table: usize): vo
     store<u32>(entry + 4, bias);
     store<u16>(entry + 8, <u16>(SCALE - frequency));
     store<u16>(entry + 10, <u16>(shift + 32));
-    store<u32>(entry + 12, frequency);
+    store<u32>(entry + 12, frequency << 18); // frequencies are below 2^14: a table of one symbol has no stream
     start += frequency;
   }
 }
@@ -37,12 +37,11 @@ let output: usize = 0;
 // @ts-ignore: decorator
 @inline
 function put(state: u32, entry: usize): u32 {
-  const frequency = load<u32>(entry + 12);
-  if (<u64>state >= (<u64>frequency) << 18) {
-    output -= 2;
-    store<u16>(output, <u16>state);
-    state >>= 16;
-  }
+  // Without a branch, which would be mispredicted every few symbols: the store is kept or overwritten.
+  const full = <u32>(state >= load<u32>(entry + 12));
+  store<u16>(output - 2, <u16>state);
+  output -= full << 1;
+  state = select<u32>(state >> 16, state, full);
   const quotient = <u32>(((<u64>state) * load<u32>(entry)) >> load<u16>(entry + 10));
   return state + load<u32>(entry + 4) + quotient * load<u16>(entry + 8);
 }
@@ -161,14 +160,14 @@ export function decode(count: u32, slots: usize, entries: usize, out: usize, end
 
 // ---- floats: a head of 16 bits (sign, exponent, top of the mantissa) and a tail --------------------------------------
 
-/** Counts the heads of `count` elements into 65,536 u32 `bins`; returns the OR of all elements. Width: 2, 4 or 8 bytes. */
-export function countHeads(elements: usize, count: u32, width: u32, bins: usize): u64 {
+/** Counts the heads of `count` elements, without their last `shift` bits, into u32 `bins`; returns the OR of all elements. Width: 2, 4 or 8 bytes. */
+export function countHeads(elements: usize, count: u32, width: u32, shift: u32, bins: usize): u64 {
   let seen: u64 = 0;
-  memory.fill(bins, 0, 65536 * 4);
+  memory.fill(bins, 0, (65536 * 4) >> shift);
   const end = elements + count * width;
-  if (width == 2) for (let at = elements; at < end; at += 2) { const x = load<u16>(at); seen |= x; bump(bins, x); }
-  else if (width == 4) for (let at = elements; at < end; at += 4) { const x = load<u32>(at); seen |= x; bump(bins, x >> 16); }
-  else for (let at = elements; at < end; at += 8) { const x = load<u64>(at); seen |= x; bump(bins, <u32>(x >> 48)); }
+  if (width == 2) for (let at = elements; at < end; at += 2) { const x: u32 = load<u16>(at); seen |= x; bump(bins, x >> shift); }
+  else if (width == 4) for (let at = elements; at < end; at += 4) { const x = load<u32>(at); seen |= x; bump(bins, x >> (16 + shift)); }
+  else for (let at = elements; at < end; at += 8) { const x = load<u64>(at); seen |= x; bump(bins, <u32>(x >> (48 + shift))); }
   return seen;
 }
 
@@ -218,8 +217,6 @@ export function splitFloats(elements: usize, count: u32, width: u32, low: u32, z
   const tailWidth = (width << 3) - 16;
   const kept = low - zeros;
   const headBits = kept + <u32>!signed;
-  memory.fill(heads, 0, ((count + 7) >> 3) * headBits + 8);
-  if (tailBits) memory.fill(tails, 0, ((count + 7) >> 3) * tailBits + 8);
   let i: u32 = 0;
   if (!signed && headBits <= 8 && (width == 2 || (width == 4 && tailBits % 16 == 0))) {
     const weights = i32x4.splat(<i32>(1 | (1 << (16 + headBits)))); // a pair of fields side by side: x + y * 2^headBits
@@ -239,9 +236,10 @@ export function splitFloats(elements: usize, count: u32, width: u32, low: u32, z
       const packed = <u64>i32x4.extract_lane(two, 0) | (<u64>i32x4.extract_lane(two, 1) << (headBits * 2)) | (<u64>i32x4.extract_lane(two, 2) << (headBits * 4)) | (<u64>i32x4.extract_lane(two, 3) << (headBits * 6));
       store<u64>(heads + (i >> 3) * headBits, packed);
     }
-    // the last store may have spilled past its group into what comes next in the plane
-    memory.fill(heads + (i >> 3) * headBits, 0, 8);
   }
+  // what remains is packed by OR into zeroes
+  memory.fill(heads + (i >> 3) * headBits, 0, ((count + 7 - i) >> 3) * headBits + 8);
+  memory.fill(tails + (i >> 3) * tailBits, 0, ((count + 7 - i) >> 3) * tailBits + 8);
   for (; i < count; i++) {
     const x: u64 = width == 2 ? load<u16>(elements + (i << 1)) : width == 4 ? load<u32>(elements + (i << 2)) : load<u64>(elements + (i << 3));
     const head = <u32>(x >> tailWidth);
