@@ -23,6 +23,7 @@ import { readInto } from '../io/source.js';
 import { checksum } from '../kernels/lossless.js';
 import { VERSION } from '../version.js';
 import { findDuplicates } from './duplicates.js';
+import { HashThread } from './hash-thread.js';
 import { checkOutput, Output, partialName } from './output.js';
 import { Ordered, Pool } from './pool.js';
 import { type KeptFrame, scanPartial } from './resume.js';
@@ -51,26 +52,21 @@ export async function compress(model: Model, output: string, options: CompressOp
   const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
   const out = await Output.create(output, kept.end);
   const pool = new Pool(options.threads);
+  const hashes = new HashThread();
   try {
     if (kept.end === 0) {
       await out.write(fileHeader());
       await out.write(manifestFrame);
     }
-    await new Run(
-      model,
-      manifest,
-      FILE_HEADER_BYTES + manifestFrame.length,
-      out,
-      pool,
-      kept.frames,
-      options,
-    ).all();
+    const manifestEnd = FILE_HEADER_BYTES + manifestFrame.length;
+    const { onProgress } = options;
+    await new Run({ model, manifest, manifestEnd, out, pool, hashes, kept: kept.frames, onProgress }).all();
     await out.finish();
   } catch (error) {
     await out.discard();
     throw error;
   } finally {
-    await pool.close();
+    await Promise.all([pool.close(), hashes.close()]);
   }
 }
 
@@ -117,6 +113,17 @@ async function describe(model: DirectoryModel) {
 
 const json = (value: unknown) => deflate(new TextEncoder().encode(JSON.stringify(value)));
 
+interface RunParts {
+  readonly model: DirectoryModel;
+  readonly manifest: Manifest;
+  readonly manifestEnd: number;
+  readonly out: Output;
+  readonly pool: Pool;
+  readonly hashes: HashThread;
+  readonly kept: readonly KeptFrame[];
+  readonly onProgress: CompressOptions['onProgress'];
+}
+
 /** One pass over a model: every frame in the order of the file, and the directory of them. */
 class Run {
   private readonly totalBytes: number;
@@ -124,23 +131,16 @@ class Run {
   private nextKept = 0;
   private writing = Promise.resolve();
   private readonly tensors: (Manifest['tensors'][number] & {
-    readonly sha256?: string;
+    readonly sha256?: Promise<string>;
     readonly frames?: readonly number[];
   })[] = [];
   /** Blocks under way, written and noted in their tensor's `frames` in order, across tensors. */
   private readonly blocks: Ordered<{ readonly frame: Uint8Array | KeptFrame; readonly frames: number[] }>;
 
-  constructor(
-    private readonly model: DirectoryModel,
-    private readonly manifest: Manifest,
-    private readonly manifestEnd: number,
-    private readonly out: Output,
-    private readonly pool: Pool,
-    private readonly kept: readonly KeptFrame[],
-    private readonly options: CompressOptions,
-  ) {
+  constructor(private readonly on: RunParts) {
+    const { model, pool, out } = on;
     this.totalBytes = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-    this.blocks = new Ordered(pool.depth, async ({ frame, frames }) => {
+    this.blocks = new Ordered(pool.depth + 2, async ({ frame, frames }) => {
       frames.push(frame instanceof Uint8Array ? frame.length : frame.lengthBytes);
       if (!(frame instanceof Uint8Array)) return;
       await this.writing; // one write is under way while the next block is worked on
@@ -151,42 +151,42 @@ class Run {
 
   async all(): Promise<void> {
     const sideFiles = [];
-    for (const [i, file] of this.model.sideFiles.entries()) {
+    for (const [i, file] of this.on.model.sideFiles.entries()) {
       const bytes = await file.read();
       if (bytes.length !== file.lengthBytes)
         throw new InputError('changed while being read', { file: file.name });
       const sha256 = createHash('sha256').update(bytes).digest('hex');
       sideFiles.push({
-        ...this.manifest.sideFiles[i]!,
+        ...this.on.manifest.sideFiles[i]!,
         sha256,
         frames: await this.addPieces(FRAME.sideFile, bytes),
       });
     }
     const headers = [];
-    for (const { headerBytes } of this.model.weightSources)
+    for (const { headerBytes } of this.on.model.weightSources)
       headers.push(await this.addPieces(FRAME.weightHeader, headerBytes));
     const weightFiles = [];
-    for (const [i, source] of this.model.weightSources.entries()) {
+    for (const [i, source] of this.on.model.weightSources.entries()) {
       const whole = createHash('sha256').update(source.headerBytes);
       for (const tensor of source.tensors) await this.addTensor(source, tensor, whole);
       weightFiles.push({
-        ...this.manifest.weightFiles[i]!,
+        ...this.on.manifest.weightFiles[i]!,
         sha256: whole.digest('hex'),
         frames: headers[i]!,
       });
     }
     await this.blocks.finish();
     await this.writing;
-    let offset = this.manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
-    const tensors = this.tensors.map((tensor) => {
-      if (!('frames' in tensor)) return tensor;
-      const placed = { ...tensor, offset };
-      offset += total(tensor.frames);
-      return placed;
-    });
-    const directory = frame(FRAME.directory, json({ ...this.manifest, sideFiles, weightFiles, tensors }));
-    await this.out.write(directory);
-    await this.out.write(trailer(offset, directory.length));
+    let offset = this.on.manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
+    const tensors = [];
+    for (const tensor of this.tensors) {
+      const sha256 = await tensor.sha256;
+      tensors.push(tensor.frames ? { ...tensor, sha256, offset } : tensor);
+      offset += total(tensor.frames ?? []);
+    }
+    const directory = frame(FRAME.directory, json({ ...this.on.manifest, sideFiles, weightFiles, tensors }));
+    await this.on.out.write(directory);
+    await this.on.out.write(trailer(offset, directory.length));
   }
 
   private async addPieces(
@@ -196,33 +196,34 @@ class Run {
     const lengths: number[] = [];
     for (const piece of pieces(bytes)) {
       const whole = frame(type, deflate(piece));
-      if (this.nextKept < this.kept.length) this.nextKept++;
-      else await this.out.write(whole);
+      if (this.nextKept < this.on.kept.length) this.nextKept++;
+      else await this.on.out.write(whole);
       lengths.push(whole.length);
     }
     return lengths;
   }
 
   private async addTensor(source: WeightSource, tensor: StoredTensor, whole: Hash): Promise<void> {
-    const entry = this.manifest.tensors[this.tensors.length]!;
-    const own = createHash('sha256');
+    const entry = this.on.manifest.tensors[this.tensors.length]!;
     const frames: number[] = [];
+    const stored = entry.sameAs === undefined;
     for await (const { bytes, block } of this.read(source, tensor)) {
       whole.update(bytes);
       this.progress(bytes.length);
-      if (entry.sameAs === undefined) {
-        own.update(bytes);
-        await this.blocks.add(this.code(bytes, block).then((frame) => ({ frame, frames })));
-      } else this.pool.give(bytes);
+      if (stored)
+        await this.blocks.add(
+          this.code(this.on.hashes.update(bytes), block).then((frame) => ({ frame, frames })),
+        );
+      else this.on.pool.give(bytes);
     }
-    this.tensors.push(entry.sameAs === undefined ? { ...entry, sha256: own.digest('hex'), frames } : entry);
+    this.tensors.push(stored ? { ...entry, sha256: this.on.hashes.digest(), frames } : entry);
   }
 
   /** The blocks of a tensor in order, the next one being read while one is worked on. */
   private async *read({ source }: WeightSource, tensor: StoredTensor) {
     let { start } = tensor;
     const begin = (block: Block) => {
-      const bytes = this.pool.take(block.count * DTYPE_BYTES[tensor.dtype]);
+      const bytes = this.on.pool.take(block.count * DTYPE_BYTES[tensor.dtype]);
       const done = readInto(source, bytes, start).then(() => ({ bytes, block }));
       done.catch(() => {}); // awaited later
       start += bytes.length;
@@ -238,20 +239,21 @@ class Run {
   }
 
   /** A block's frame: the one that an interrupted run left, or a new one. */
-  private async code(bytes: Uint8Array, block: Block): Promise<Uint8Array | KeptFrame> {
-    const kept = this.kept[this.nextKept];
-    if (!kept) return this.pool.run('encode', { bytes, block });
+  private async code(hashed: Promise<Uint8Array>, block: Block): Promise<Uint8Array | KeptFrame> {
+    const kept = this.on.kept[this.nextKept];
+    if (!kept) return this.on.pool.run('encode', { bytes: await hashed, block });
     this.nextKept++;
+    const bytes = await hashed;
     if (kept.digest !== checksum(bytes))
       throw new InputError('the model has changed since the interrupted run; begin anew without --resume', {
-        file: this.model.id,
+        file: this.on.model.id,
       });
-    this.pool.give(bytes);
+    this.on.pool.give(bytes);
     return kept;
   }
 
   private progress(bytes: number): void {
     this.doneBytes += bytes;
-    this.options.onProgress?.(this.doneBytes, this.totalBytes);
+    this.on.onProgress?.(this.doneBytes, this.totalBytes);
   }
 }

@@ -1,0 +1,112 @@
+import { MessageWriter } from './protobuf.js';
+
+/** Element types of ONNX tensors that graphs here use: TensorProto.DataType. */
+export const ELEMENT_TYPES = { float32: 1, int64: 7 } as const;
+export type ElementType = keyof typeof ELEMENT_TYPES;
+
+/** A dimension of an input: a length, or a name for one that is known only when the graph is run. */
+export type Dimension = number | string;
+
+/** An input or output of a graph. */
+export interface ValueInfo {
+  readonly name: string;
+  readonly type: ElementType;
+  readonly shape: readonly Dimension[];
+}
+
+/** One operation. An input `''` is an optional one left out. */
+export interface Node {
+  readonly operation: string;
+  /** `''` for ONNX's own operators. */
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, Attribute>>;
+}
+
+/** Numbers are written as integers unless wrapped as `{ float }`. */
+export type Attribute = number | string | readonly number[] | { readonly float: number };
+
+/** A constant inside a graph. */
+export interface Constant extends ValueInfo {
+  readonly shape: readonly number[];
+  readonly values: readonly number[];
+}
+
+/** What an ONNX file of one graph holds. */
+export interface GraphParts {
+  readonly name: string;
+  readonly inputs: readonly ValueInfo[];
+  readonly outputs: readonly ValueInfo[];
+  readonly constants: readonly Constant[];
+  readonly nodes: readonly Node[];
+}
+
+/** Contrib operators of ONNX Runtime, in its builds for Node and for the browser. */
+export const MICROSOFT = 'com.microsoft';
+
+const IR_VERSION = 9;
+/** The first operator set with Gelu. */
+const OPSET = 20;
+
+/**
+ * The bytes of an ONNX model: a ModelProto around one GraphProto. Field numbers are those of
+ * https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+ */
+export function encodeModel(graph: GraphParts): Uint8Array {
+  return new MessageWriter()
+    .integer(1, IR_VERSION)
+    .bytes(2, 'weightpress')
+    .bytes(7, encodeGraph(graph))
+    .bytes(8, new MessageWriter().bytes(1, '').integer(2, OPSET))
+    .bytes(8, new MessageWriter().bytes(1, MICROSOFT).integer(2, 1))
+    .finish();
+}
+
+function encodeGraph({ name, inputs, outputs, constants, nodes }: GraphParts): MessageWriter {
+  const message = new MessageWriter();
+  for (const node of nodes) message.bytes(1, encodeNode(node));
+  message.bytes(2, name);
+  for (const constant of constants) message.bytes(5, encodeConstant(constant));
+  for (const input of inputs) message.bytes(11, encodeValueInfo(input));
+  for (const output of outputs) message.bytes(12, encodeValueInfo(output));
+  return message;
+}
+
+function encodeNode({ operation, domain, inputs, outputs, attributes }: Node): MessageWriter {
+  const message = new MessageWriter();
+  for (const input of inputs) message.bytes(1, input);
+  for (const output of outputs) message.bytes(2, output);
+  message.bytes(4, operation);
+  for (const [name, value] of Object.entries(attributes)) message.bytes(5, encodeAttribute(name, value));
+  return domain ? message.bytes(7, domain) : message;
+}
+
+/** The last field, 20, says which of the value fields counts: AttributeProto.AttributeType. */
+function encodeAttribute(name: string, value: Attribute): MessageWriter {
+  const message = new MessageWriter().bytes(1, name);
+  if (typeof value === 'number') return message.integer(3, value).integer(20, 2);
+  if (typeof value === 'string') return message.bytes(4, value).integer(20, 3);
+  if ('float' in value) return message.float(2, value.float).integer(20, 1);
+  for (const item of value) message.integer(8, item);
+  return message.integer(20, 7);
+}
+
+function encodeConstant({ name, type, shape, values }: Constant): MessageWriter {
+  const message = new MessageWriter();
+  for (const length of shape) message.integer(1, length);
+  const data = type === 'int64' ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
+  return message.integer(2, ELEMENT_TYPES[type]).bytes(8, name).bytes(9, new Uint8Array(data.buffer));
+}
+
+function encodeValueInfo({ name, type, shape }: ValueInfo): MessageWriter {
+  const dimensions = new MessageWriter();
+  for (const length of shape) {
+    const dimension = new MessageWriter();
+    if (typeof length === 'number') dimension.integer(1, length);
+    else dimension.bytes(2, length);
+    dimensions.bytes(1, dimension);
+  }
+  const tensor = new MessageWriter().integer(1, ELEMENT_TYPES[type]).bytes(2, dimensions);
+  return new MessageWriter().bytes(1, name).bytes(2, new MessageWriter().bytes(1, tensor));
+}
