@@ -63,6 +63,11 @@ export class Graph {
     return this.constant('float32', [], [value]);
   }
 
+  /** An integer scalar that is part of the graph. */
+  integer(value: number): Value {
+    return this.constant('int64', [], [value]);
+  }
+
   add(a: Value, b: Value): Value {
     return this.operation('Add', [a, b]);
   }

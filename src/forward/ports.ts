@@ -1,0 +1,66 @@
+import { BLOCK_PORTS, causalMask } from './attention.js';
+import type { Program, Stage } from './program.js';
+import { rotaryTables } from './rotary.js';
+import type { Feeds, Runtime } from './runtime.js';
+import { readFloats } from './widen.js';
+
+/**
+ * What the blocks take beside hidden states and weights, for tokens at positions `start` to `end`: the mask of
+ * the layer, and rotary tables.
+ */
+export function positionFeeds(
+  runtime: Runtime,
+  { plan }: Program,
+  start: number,
+  end: number,
+): (layer: number) => Feeds {
+  const length = end - start;
+  const feeds: Record<string, ReturnType<Runtime['floats']>> = {};
+  if (plan.rotary) {
+    const { cosines, sines } = rotaryTables(plan.rotary, start, end);
+    const shape = [length, plan.rotary.size / 2];
+    feeds[BLOCK_PORTS.cosines] = runtime.floats(cosines, shape);
+    feeds[BLOCK_PORTS.sines] = runtime.floats(sines, shape);
+  }
+  if (plan.kind === 'masked') return () => feeds;
+  const byWindow = new Map<number | undefined, Feeds>();
+  return (layer) => {
+    const window = plan.window?.(layer);
+    if (!byWindow.has(window)) {
+      const mask = runtime.floats(causalMask(start, end, window), [length, end]);
+      byWindow.set(window, { ...feeds, [BLOCK_PORTS.mask]: mask });
+    }
+    return byWindow.get(window)!;
+  };
+}
+
+/** What the embedding takes: windows of tokens, all of one length, at positions `start` onward. */
+export function tokenFeeds(
+  runtime: Runtime,
+  { plan, embedding }: Program,
+  windows: readonly ArrayLike<number>[],
+  start = 0,
+): Feeds {
+  const length = windows[0]!.length;
+  const tokens = windows.flatMap((window) => Array.from(window));
+  const feeds = { tokens: runtime.integers(tokens, [windows.length, length]) };
+  if (!embedding.graph.inputNames.has('positions')) return feeds;
+  const positions = Array.from({ length }, (_, i) => plan.firstPosition + start + i);
+  return { ...feeds, positions: runtime.integers(positions, [length]) };
+}
+
+/**
+ * Reads a stage's weights, widened to float32.
+ * @throws {InputError} on bytes that do not decode, NaN and infinity.
+ */
+export async function loadWeights(
+  runtime: Runtime,
+  { model }: Program,
+  { weights }: Stage,
+  signal?: AbortSignal,
+): Promise<Feeds> {
+  const feeds: Record<string, ReturnType<Runtime['floats']>> = {};
+  for (const { input, tensor } of weights)
+    feeds[input] = runtime.floats(await readFloats(model, tensor, signal), tensor.shape);
+  return feeds;
+}

@@ -1,0 +1,116 @@
+import type { Dimensions } from '../architectures/dimensions.js';
+import { requireDimensions } from '../architectures/dimensions.js';
+import { findForwardFamily } from '../architectures/graphs/registry.js';
+import { findFamily } from '../architectures/registry.js';
+import { InputError } from '../errors.js';
+import { quote } from '../formats/json.js';
+import type { Model, TensorInfo } from '../formats/model.js';
+import { type AttentionOptions, attentionOf, BLOCK_PORTS } from './attention.js';
+import type { ForwardPlan } from './family.js';
+import { Graph, type WeightInput } from './onnx/graph.js';
+import { widenerOf } from './widen.js';
+
+/** A tensor of the checkpoint and the input of a graph that it fills. */
+export interface Binding {
+  readonly input: string;
+  readonly tensor: TensorInfo;
+}
+
+/** A graph and where its weights come from. */
+export interface Stage {
+  readonly graph: Graph;
+  readonly weights: readonly Binding[];
+}
+
+/** A model as graphs: everything checked against the checkpoint's headers, nothing read yet. */
+export interface Program {
+  readonly model: Model;
+  readonly plan: ForwardPlan;
+  readonly size: Dimensions;
+  /** `tokens` (and `positions`) to `hidden_out`. */
+  readonly embedding: Stage;
+  /** One graph for all: `hidden` to `hidden_out`. */
+  readonly layers: readonly Stage[];
+  /** `hidden` to `logits`. */
+  readonly head: Stage;
+}
+
+/**
+ * Builds the graphs of a model and finds its weights.
+ * @throws {InputError} for an unknown architecture, a config that lacks what is needed, and tensors that are
+ * missing or have another shape than the config says.
+ */
+export function buildProgram(model: Model, { cached = false } = {}): Program {
+  const { config } = model;
+  if (!config) throw new InputError('has no config.json, which says how to run it', { file: model.id });
+  const family = findForwardFamily(config.model_type);
+  const size = requireDimensions(config);
+  const plan = family.plan(config, size);
+  const find = tensorFinder(model, findFamily(config)?.prefix ?? '');
+  const embedding = embeddingGraph(plan, size);
+  const block = blockGraph(plan, size, cached);
+  const head = headGraph(plan, size);
+  const bind = (graph: Graph, prefix = '') =>
+    graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, prefix) }));
+  return {
+    model,
+    plan,
+    size,
+    embedding: { graph: embedding, weights: bind(embedding) },
+    layers: Array.from({ length: size.layers }, (_, layer) => ({
+      graph: block,
+      weights: bind(block, plan.layerPrefix(layer)),
+    })),
+    head: { graph: head, weights: bind(head) },
+  };
+}
+
+function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): Graph {
+  const g = new Graph('embedding');
+  const tokens = g.input('tokens', ['batch', 'sequence'], 'int64');
+  const hidden = plan.embed(g, tokens, () => g.input('positions', ['sequence'], 'int64'));
+  g.output(BLOCK_PORTS.hiddenOut, hidden, ['batch', 'sequence', hiddenSize]);
+  return g;
+}
+
+function blockGraph(plan: ForwardPlan, size: Dimensions, cached: boolean): Graph {
+  const g = new Graph('block');
+  const shape = ['batch', 'sequence', size.hiddenSize];
+  const options: AttentionOptions = {
+    causal: plan.kind === 'causal',
+    rotarySize: plan.rotary?.size ?? 0,
+    cached,
+  };
+  const hidden = g.input(BLOCK_PORTS.hidden, shape);
+  g.output(BLOCK_PORTS.hiddenOut, plan.block(g, hidden, attentionOf(g, size, options)), shape);
+  return g;
+}
+
+function headGraph(plan: ForwardPlan, { hiddenSize, vocabulary }: Dimensions): Graph {
+  const g = new Graph('head');
+  const hidden = g.input(BLOCK_PORTS.hidden, ['batch', 'sequence', hiddenSize]);
+  g.output('logits', plan.head(g, hidden), ['batch', 'sequence', vocabulary]);
+  return g;
+}
+
+/** Finds tensors by name, with the family's prefix or without, as checkpoints have them. */
+function tensorFinder(model: Model, familyPrefix: string) {
+  const byName = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
+  const prefixed = model.tensors.some(({ name }) => name.startsWith(familyPrefix));
+  return ({ name, shape }: WeightInput, layerPrefix: string): TensorInfo => {
+    const plain = layerPrefix + name;
+    const tensor = byName.get(familyPrefix + plain) ?? byName.get(plain);
+    if (!tensor) throw missing(model, plain, prefixed ? familyPrefix : '');
+    const place = { file: model.id, tensor: tensor.name };
+    if (`${tensor.shape}` !== `${shape}`)
+      throw new InputError(`expected shape ${quote(shape)}, found ${quote(tensor.shape)}`, place);
+    widenerOf(model, tensor.name, tensor.dtype);
+    return tensor;
+  };
+}
+
+function missing(model: Model, name: string, prefix: string): InputError {
+  const isHead = /^(lm_head|embed_out)\./.test(name);
+  const what = isHead ? 'missing: without its language-model head the model predicts no tokens' : 'missing';
+  return new InputError(what, { file: model.id, tensor: isHead ? name : prefix + name });
+}
