@@ -6,28 +6,22 @@
 const SCALE_BITS: u32 = 14;
 const SCALE: u32 = 1 << SCALE_BITS;
 const LOWEST_STATE: u32 = 1 << 16;
+const RECIPROCAL_BITS: u64 = 46;
 
-/** A symbol's encoder entry, 16 bytes: reciprocal u32, bias u32, SCALE - frequency u16, shift u16, least state to renormalise u32. */
+/**
+ * A symbol's encoder entry, 16 bytes: reciprocal u64, least state to renormalise u32, start u16, SCALE - frequency u16.
+ * The reciprocal is ceil(2^46 / frequency). States are below 2^18 * frequency when they are divided, which makes the
+ * product less than 2^64 and floor(x / frequency) exact (docs/codec.md, "Entropy coder").
+ */
 export function buildEncoder(frequencies: usize, symbols: u32, table: usize): void {
   let start: u32 = 0;
   for (let s: u32 = 0; s < symbols; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
     const entry = table + (s << 4);
-    // floor(x / frequency) by a multiplication: exact for every 32-bit x (Alverson 1991; ryg_rans has it for rANS).
-    let shift: u32 = 0;
-    let reciprocal: u32 = ~0;
-    let bias = start + SCALE - 1;
-    if (frequency > 1) {
-      while (frequency > ((<u32>1) << shift)) shift++;
-      reciprocal = <u32>((((<u64>1) << (shift + 31)) + frequency - 1) / frequency);
-      shift--;
-      bias = start;
-    }
-    store<u32>(entry, reciprocal);
-    store<u32>(entry + 4, bias);
-    store<u16>(entry + 8, <u16>(SCALE - frequency));
-    store<u16>(entry + 10, <u16>(shift + 32));
-    store<u32>(entry + 12, frequency << 18); // frequencies are below 2^14: a table of one symbol has no stream
+    if (frequency) store<u64>(entry, (((<u64>1) << RECIPROCAL_BITS) + frequency - 1) / frequency);
+    store<u32>(entry + 8, frequency << 18); // frequencies are below 2^14: a table of one symbol has no stream
+    store<u16>(entry + 12, <u16>start);
+    store<u16>(entry + 14, <u16>(SCALE - frequency));
     start += frequency;
   }
 }
@@ -38,12 +32,12 @@ let output: usize = 0;
 @inline
 function put(state: u32, entry: usize): u32 {
   // Without a branch, which would be mispredicted every few symbols: the store is kept or overwritten.
-  const full = <u32>(state >= load<u32>(entry + 12));
+  const full = <u32>(state >= load<u32>(entry + 8));
   store<u16>(output - 2, <u16>state);
   output -= full << 1;
   state = select<u32>(state >> 16, state, full);
-  const quotient = <u32>(((<u64>state) * load<u32>(entry)) >> load<u16>(entry + 10));
-  return state + load<u32>(entry + 4) + quotient * load<u16>(entry + 8);
+  const quotient = <u32>(((<u64>state) * load<u64>(entry)) >> RECIPROCAL_BITS);
+  return state + load<u16>(entry + 12) + quotient * load<u16>(entry + 14);
 }
 
 /**
