@@ -69,9 +69,9 @@ function choosePayload(
 ): [mode: number, pieces: Uint8Array[]] {
   const width = DTYPE_BYTES[block.dtype];
   const ramp = encodeRamp(elements, width);
-  if (ramp) return [RAMP, [ramp]];
+  if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
   const band = encodeBand(elements, width, block);
-  if (band) return [BAND, [band]];
+  if (band && band.length <= elements.length) return [BAND, [band]];
   const float = block.dtype in EXPONENT_BITS;
   const coded = float
     ? encodeFloats(kernels, block.count, block.dtype)

@@ -13,7 +13,7 @@ export interface BlockPlace {
  * BigInts, but `+`, `-` and assignment treat them alike as long as both sides come from the same array.
  */
 function patterns(bytes: Uint8Array, width: number): Uint32Array {
-  const aligned = bytes.byteOffset % width ? bytes.slice() : bytes;
+  const aligned = bytes.byteOffset % width ? new Uint8Array(bytes) : bytes; // a Buffer's slice would be no copy
   const View = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[width]!;
   return new View(
     aligned.buffer as ArrayBuffer,
@@ -40,7 +40,7 @@ export function encodeRamp(bytes: Uint8Array, width: number): Uint8Array | undef
 /** Undoes encodeRamp. @throws {RangeError} on a payload of the wrong length. */
 export function decodeRamp(payload: Uint8Array, width: number, out: Uint8Array): void {
   if (payload.length !== 2 * width) throw new RangeError('a ramp of the wrong length');
-  const ramp = patterns(payload.slice(), width);
+  const ramp = patterns(new Uint8Array(payload), width);
   const x = patterns(new Uint8Array(out.length), width);
   for (let i = 0; i < x.length; i++) {
     x[i] = ramp[0]!;
@@ -97,8 +97,9 @@ export function decodeBand(
 ): void {
   if (payload.length !== 8 + 2 * width || columns < 1 || rows < 1)
     throw new RangeError('a band of the wrong length');
-  const [lowest, highest] = new Int32Array(payload.slice(0, 8).buffer) as unknown as [number, number];
-  const [inside, outside] = patterns(payload.slice(8), width) as unknown as [number, number]; // or two BigInts
+  const copy = new Uint8Array(payload);
+  const [lowest, highest] = new Int32Array(copy.buffer, 0, 2) as unknown as [number, number];
+  const [inside, outside] = patterns(copy.subarray(8), width) as unknown as [number, number]; // or two BigInts
   const x = patterns(new Uint8Array(out.length), width);
   for (let i = 0; i < x.length; i++) {
     const diagonal = ((first + i) % columns) - (Math.floor((first + i) / columns) % rows);

@@ -46,11 +46,6 @@ export class SymbolDecoder {
     readonly tableEnd: number,
   ) {}
 
-  /** Length of the shortest stream: none for one symbol, four states otherwise. */
-  get leastStreamBytes(): number {
-    return this.table.symbols.length === 1 ? 0 : 16;
-  }
-
   /**
    * Decodes `count` symbols, shifted left by `shift`, from the stream `start` to `end`, handing over each chunk as
    * soon as it is at `at.symbols`.
