@@ -1,7 +1,7 @@
 import { BLOCK_PORTS, causalMask } from './attention.js';
 import type { Program, Stage } from './program.js';
 import { rotaryTables } from './rotary.js';
-import type { Feeds, Runtime } from './runtime.js';
+import type { Feeds, Runtime, Tensor } from './runtime.js';
 import { readFloats } from './widen.js';
 
 /**
@@ -15,7 +15,7 @@ export function positionFeeds(
   end: number,
 ): (layer: number) => Feeds {
   const length = end - start;
-  const feeds: Record<string, ReturnType<Runtime['floats']>> = {};
+  const feeds: Record<string, Tensor> = {};
   if (plan.rotary) {
     const { cosines, sines } = rotaryTables(plan.rotary, start, end);
     const shape = [length, plan.rotary.size / 2];
@@ -50,7 +50,8 @@ export function tokenFeeds(
 }
 
 /**
- * Reads a stage's weights, widened to float32.
+ * Reads a stage's weights, widened to float32. Tensors in `known`, by name, are not read again, others are added
+ * to it.
  * @throws {InputError} on bytes that do not decode, NaN and infinity.
  */
 export async function loadWeights(
@@ -58,9 +59,13 @@ export async function loadWeights(
   { model }: Program,
   { weights }: Stage,
   signal?: AbortSignal,
+  known?: Map<string, Tensor>,
 ): Promise<Feeds> {
-  const feeds: Record<string, ReturnType<Runtime['floats']>> = {};
-  for (const { input, tensor } of weights)
-    feeds[input] = runtime.floats(await readFloats(model, tensor, signal), tensor.shape);
+  const feeds: Record<string, Tensor> = {};
+  for (const { input, tensor } of weights) {
+    const { name, shape } = tensor;
+    feeds[input] = known?.get(name) ?? runtime.floats(await readFloats(model, tensor, signal), shape);
+    known?.set(name, feeds[input]);
+  }
   return feeds;
 }

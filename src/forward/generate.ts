@@ -1,0 +1,131 @@
+import { InputError } from '../errors.js';
+import type { Model } from '../formats/model.js';
+import { TextStream } from '../tokenizer/text-stream.js';
+import { loadTokenizer } from '../tokenizer/tokenizer.js';
+import { Decoder, type LoadOptions } from './decoder.js';
+import { randomNumbers } from './random.js';
+import type { Runtime } from './runtime.js';
+import { checkSampling, type Sampling, sample } from './sample.js';
+
+export interface GenerateOptions extends Partial<Sampling> {
+  /** By default 100. Less is generated when the context is full or the model ends its text. */
+  readonly maxTokens?: number | undefined;
+  /** The same seed gives the same text; by default 0. */
+  readonly seed?: number | undefined;
+  /** Tokens after which nothing follows; by default the config's `eos_token_id`. */
+  readonly endTokens?: readonly number[] | undefined;
+  /** Hears of every token, with the text it completes (empty within a character, and for prompts of ids). */
+  readonly onToken?: ((token: number, text: string) => void) | undefined;
+  /** Hears of layers read and all layers, before the first token. */
+  readonly onLoad?: LoadOptions['onProgress'];
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Generation {
+  readonly model: string;
+  readonly promptTokens: number;
+  /** The generated tokens, the ending one not among them. */
+  readonly tokens: readonly number[];
+  /** Their text; undefined for a prompt of ids. */
+  readonly text: string | undefined;
+  /** Why it ended: enough tokens, an ending token, or a full context. */
+  readonly stopped: 'length' | 'end' | 'context';
+  /** Seconds to read the prompt, and from then to the last token. */
+  readonly promptSeconds: number;
+  readonly tokenSeconds: number;
+}
+
+/**
+ * Continues a prompt, text or token ids. The most probable token each time, unless a temperature, top-k or top-p
+ * is given (then the temperature is 1 by default).
+ * @throws {InputError} on a model that cannot be run, settings out of range, and a prompt that is empty or too long.
+ */
+export async function generateWith(
+  runtime: Runtime,
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Promise<Generation> {
+  const { maxTokens = 100, topK, topP, seed = 0, onLoad: onProgress, signal } = options;
+  const temperature = options.temperature ?? (topK === undefined && topP === undefined ? 0 : 1);
+  const sampling: Sampling = { temperature, topK, topP };
+  checkSampling(sampling);
+  if (!(Number.isInteger(maxTokens) && maxTokens >= 1))
+    throw new InputError(`expected a positive number of tokens, found ${maxTokens}`);
+  const tokenizer = typeof prompt === 'string' ? await loadTokenizer(model) : undefined;
+  const promptTokens = typeof prompt === 'string' ? tokenizer!.encode(prompt, true) : prompt;
+  if (!promptTokens.length) throw new InputError('the prompt is empty');
+  const decoder = await Decoder.load(runtime, model, { onProgress, signal });
+  try {
+    checkPrompt(promptTokens, decoder);
+    const stream = tokenizer && new TextStream(tokenizer, promptTokens);
+    const random = randomNumbers(seed);
+    const choose = (logits: Float32Array) => sample(logits, sampling, random);
+    const continued = await continueTokens(decoder, promptTokens, choose, { ...options, maxTokens, stream });
+    return { model: model.id, promptTokens: promptTokens.length, ...continued };
+  } finally {
+    await decoder.release();
+  }
+}
+
+interface Continuing {
+  readonly maxTokens: number;
+  readonly endTokens?: readonly number[] | undefined;
+  readonly stream: TextStream | undefined;
+  readonly onToken?: GenerateOptions['onToken'];
+  readonly signal?: AbortSignal | undefined;
+}
+
+async function continueTokens(
+  decoder: Decoder,
+  prompt: readonly number[],
+  choose: (logits: Float32Array) => number,
+  { maxTokens, endTokens, stream, onToken, signal }: Continuing,
+) {
+  const { model, plan } = decoder.program;
+  const ends = endTokens ?? endTokensOf(model);
+  const tokens: number[] = [];
+  let text = '';
+  let stopped: Generation['stopped'] = 'length';
+  const started = performance.now();
+  let logits = await decoder.read(prompt);
+  const promptRead = performance.now();
+  for (;;) {
+    signal?.throwIfAborted();
+    const token = choose(logits);
+    if (ends.includes(token)) {
+      stopped = 'end';
+      break;
+    }
+    tokens.push(token);
+    const added = stream?.push(token) ?? '';
+    text += added;
+    onToken?.(token, added);
+    if (tokens.length === maxTokens) break;
+    if (decoder.length === plan.context) {
+      stopped = 'context';
+      break;
+    }
+    logits = await decoder.read([token]);
+  }
+  text += stream?.finish() ?? '';
+  return {
+    tokens,
+    text: stream && text,
+    stopped,
+    promptSeconds: (promptRead - started) / 1000,
+    tokenSeconds: (performance.now() - promptRead) / 1000,
+  };
+}
+
+function endTokensOf({ config }: Model): readonly unknown[] {
+  const end = config?.eos_token_id;
+  return Array.isArray(end) ? end : [end];
+}
+
+function checkPrompt(tokens: readonly number[], { program }: Decoder): void {
+  const { vocabulary } = program.size;
+  const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabulary));
+  if (wrong !== undefined)
+    throw new InputError(`the prompt has token ${wrong}, expected ids below the vocabulary's ${vocabulary}`);
+}

@@ -1,0 +1,18 @@
+import type { Model } from '../formats/model.js';
+import { type GenerateOptions, type Generation, generateWith } from '../forward/generate.js';
+import { nodeRuntime } from '../forward/runtime-node.js';
+import { type EvaluateOptions, type Evaluation, evaluateWith } from './evaluate.js';
+
+/** As {@link evaluateWith}, on this machine's processors. @throws {InputError} */
+export function evaluate(model: Model, options: EvaluateOptions): Promise<Evaluation> {
+  return evaluateWith(nodeRuntime, model, options);
+}
+
+/** As {@link generateWith}, on this machine's processors. @throws {InputError} */
+export function generate(
+  model: Model,
+  prompt: string | readonly number[],
+  options?: GenerateOptions,
+): Promise<Generation> {
+  return generateWith(nodeRuntime, model, prompt, options);
+}

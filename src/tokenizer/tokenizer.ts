@@ -1,0 +1,90 @@
+import { Tokenizer } from '@huggingface/tokenizers';
+import { InputError } from '../errors.js';
+import { parseJsonObject } from '../formats/json.js';
+import type { Model } from '../formats/model.js';
+import { byteLevelBpe } from './byte-level-bpe.js';
+
+/** What is used of the library, whose own declarations do not resolve under Node's module rules. */
+interface HubTokenizer {
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
+  decode(ids: number[], options: object): string;
+  token_to_id(token: string): number | undefined;
+}
+
+/** Text to token ids and back, as the model was trained. */
+export interface TextTokenizer {
+  /**
+   * Ids of a whole text; with `special`, those that the model expects around it (such as a first token) too.
+   * @throws {InputError} when an id lies beyond the model's vocabulary.
+   */
+  encode(text: string, special?: boolean): number[];
+  /** Text of ids, special tokens left out. */
+  decode(ids: readonly number[]): string;
+  /** The token that stands for a hidden one in masked models. */
+  readonly maskToken: number | undefined;
+}
+
+/**
+ * The tokenizer that travels with a model: `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`.
+ * @throws {InputError} when there is none or it is malformed.
+ */
+export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
+  const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
+  const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
+  if (!definition)
+    throw new InputError('has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt', {
+      file: model.id,
+    });
+  const tokenizer = make(definition, config, model.id);
+  return {
+    encode: (text, special = false) =>
+      withinVocabulary(tokenizer.encode(text, { add_special_tokens: special }).ids, model),
+    decode: (ids) =>
+      tokenizer.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+    maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
+  };
+}
+
+async function readFile(model: Model, name: string): Promise<Uint8Array | undefined> {
+  return model.sideFiles.find((file) => file.name === name)?.read();
+}
+
+async function readJson(model: Model, name: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+  const bytes = await readFile(model, name);
+  return bytes && parseJsonObject(bytes, `${model.id}, ${name}`).value;
+}
+
+async function readByteLevelBpe(model: Model, config: Readonly<Record<string, unknown>>) {
+  const vocabulary = await readJson(model, 'vocab.json');
+  const merges = await readFile(model, 'merges.txt');
+  return vocabulary && merges && byteLevelBpe(vocabulary, merges, config, model.id);
+}
+
+function make(definition: object, config: object, file: string): HubTokenizer {
+  try {
+    return new Tokenizer(definition, config);
+  } catch (error) {
+    throw new InputError(
+      `its tokenizer cannot be used (${(error as Error).message})`,
+      { file },
+      { cause: error },
+    );
+  }
+}
+
+function withinVocabulary(ids: number[], { config, id: file }: Model): number[] {
+  const vocabulary = config?.vocab_size;
+  if (typeof vocabulary !== 'number') return ids;
+  const beyond = ids.find((id) => id >= vocabulary);
+  if (beyond === undefined) return ids;
+  throw new InputError(
+    `the tokenizer does not fit the model: it gives token ${beyond}, the vocabulary has ${vocabulary}`,
+    { file },
+  );
+}
+
+/** Special tokens are declared as text, or as an object around it. */
+export function contentOf(token: unknown): string | undefined {
+  const content = (token as { content?: unknown } | null | undefined)?.content ?? token;
+  return typeof content === 'string' ? content : undefined;
+}
