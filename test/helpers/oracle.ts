@@ -1,0 +1,188 @@
+// The lossless block of docs/format.md, read as slowly and plainly as it is written there: numbers one bit at a time,
+// symbols by searching the table. It shares no code with what it checks.
+
+import { littleEndian, xxh64 } from './xxh64.js';
+
+export interface OracleBlock {
+  /** Bytes of an element. */
+  readonly width: number;
+  readonly count: number;
+  /** Index of the block's first element in its tensor. */
+  readonly first: number;
+  /** The tensor's. */
+  readonly shape: readonly number[];
+}
+
+/** A table as read: symbols ascending, their frequencies, the offset of the byte after it. */
+export interface OracleTable {
+  readonly symbols: readonly number[];
+  readonly frequencies: readonly number[];
+  readonly end: number;
+}
+
+const SCALE = 2 ** 14;
+
+/** The elements of a payload, digest checked. @throws {RangeError} where the specification says MUST. */
+export function oracleDecode(payload: Uint8Array, block: OracleBlock): Uint8Array {
+  const elements = oracleElements(payload, block);
+  if (xxh64(elements) !== littleEndian(payload.subarray(0, 8))) throw new RangeError('digest');
+  return elements;
+}
+
+/** As oracleDecode, whatever the digest. */
+export function oracleElements(payload: Uint8Array, block: OracleBlock): Uint8Array {
+  const mode = [stored, ramp, band, planes, floats][payload[8] ?? -1];
+  if (!mode) throw new RangeError('mode');
+  const elements = mode(payload.subarray(9), block);
+  const bytes = new Uint8Array(block.count * block.width);
+  elements.forEach((element, i) => {
+    for (let b = 0; b < block.width; b++)
+      bytes[i * block.width + b] = Number((element >> BigInt(8 * b)) & 0xffn);
+  });
+  return bytes;
+}
+
+function stored(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
+  if (body.length !== count * width) throw new RangeError('stored length');
+  return Array.from({ length: count }, (_, i) => littleEndian(body.subarray(i * width, (i + 1) * width)));
+}
+
+function ramp(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
+  if (body.length !== 2 * width) throw new RangeError('ramp length');
+  const [first, step] = [littleEndian(body.subarray(0, width)), littleEndian(body.subarray(width))];
+  return Array.from({ length: count }, (_, i) => BigInt.asUintN(8 * width, first + step * BigInt(i)));
+}
+
+function band(body: Uint8Array, { width, count, first, shape }: OracleBlock): bigint[] {
+  if (body.length !== 8 + 2 * width) throw new RangeError('band length');
+  const signed = (start: number) => Number(BigInt.asIntN(32, littleEndian(body.subarray(start, start + 4))));
+  const inside = littleEndian(body.subarray(8, 8 + width));
+  const outside = littleEndian(body.subarray(8 + width));
+  const [rows, columns] = [shape.at(-2) ?? 1, shape.at(-1) ?? 1];
+  return Array.from({ length: count }, (_, i) => {
+    const column = (first + i) % columns;
+    const row = Math.floor((first + i) / columns) % rows;
+    return signed(0) <= column - row && column - row <= signed(4) ? inside : outside;
+  });
+}
+
+function planes(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
+  const elements: bigint[] = new Array(count).fill(0n);
+  let next = 0;
+  for (let plane = 0; plane < width; plane++) {
+    const length = Number(littleEndian(slice(body, next, 4)));
+    const content = slice(body, next + 4, length);
+    next += 4 + length;
+    const symbols = length === count ? [...content] : tableAndStream(content, count);
+    symbols.forEach((symbol, i) => {
+      elements[i]! |= BigInt(symbol) << BigInt(8 * plane);
+    });
+  }
+  if (next !== body.length) throw new RangeError('left over');
+  return elements;
+}
+
+function tableAndStream(bytes: Uint8Array, count: number): number[] {
+  const table = oracleTable(bytes);
+  if (table.symbols.at(-1)! > 255) throw new RangeError('symbol');
+  return oracleStream(table, bytes.subarray(table.end), count);
+}
+
+function floats(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
+  const [first = 0, second = 0] = body;
+  const [low, zeros, tailBits, signed] = [first % 16, first >> 4, second % 128, second >= 128];
+  const tailWidth = 8 * width - 16;
+  if (width === 1 || low < (signed ? 3 : 2) || zeros > low || tailBits > tailWidth)
+    throw new RangeError('split');
+  const table = oracleTable(body.subarray(2));
+  if (table.symbols.at(-1)! >= 2 ** (15 - low + (signed ? 1 : 0))) throw new RangeError('symbol');
+  const headBits = low - zeros + (signed ? 0 : 1);
+  const groups = Math.ceil(count / 8);
+  const heads = slice(body, 2 + table.end, headBits * groups);
+  const tails = slice(body, 2 + table.end + heads.length, tailBits * groups);
+  const symbols = oracleStream(table, body.subarray(2 + table.end + heads.length + tails.length), count);
+  return symbols.map((symbol, i) => {
+    const raw = new Bits(heads, headBits * i).field(headBits);
+    const tail = new Bits(tails, tailBits * i).field(tailBits);
+    const [below, sign] = signed
+      ? [raw, 0]
+      : [raw % 2 ** (low - zeros), Math.floor(raw / 2 ** (low - zeros))];
+    const head = sign * 2 ** 15 + symbol * 2 ** low + below * 2 ** zeros;
+    return (BigInt(head) << BigInt(tailWidth)) | (BigInt(tail) << BigInt(tailWidth - tailBits));
+  });
+}
+
+/** "Frequency table". */
+export function oracleTable(bytes: Uint8Array): OracleTable {
+  const bits = new Bits(bytes);
+  const symbols: number[] = [];
+  const frequencies: number[] = [];
+  const count = bits.gamma();
+  for (let i = 0, symbol = -1, length = 0; i < count; i++) {
+    symbol += bits.gamma();
+    const zigzag = bits.gamma() - 1;
+    length += zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2;
+    if (symbol >= 2 ** 16 || length < 0 || length > 14) throw new RangeError('table');
+    symbols.push(symbol);
+    frequencies.push(2 ** length + bits.field(length));
+  }
+  if (frequencies.reduce((sum, f) => sum + f, 0) !== SCALE) throw new RangeError('sum of frequencies');
+  return { symbols, frequencies, end: Math.ceil(bits.position / 8) };
+}
+
+/** "Stream": all of `bytes`. */
+export function oracleStream(
+  { symbols, frequencies }: OracleTable,
+  bytes: Uint8Array,
+  count: number,
+): number[] {
+  if (symbols.length === 1) {
+    if (bytes.length) throw new RangeError('stream of one symbol');
+    return new Array(count).fill(symbols[0]!);
+  }
+  const slots = frequencies.flatMap((frequency, index) => new Array<number>(frequency).fill(index));
+  const starts = frequencies.map((_, index) => slots.indexOf(index));
+  const states = [0, 4, 8, 12].map((start) => Number(littleEndian(slice(bytes, start, 4))));
+  let next = 16;
+  const decoded = Array.from({ length: count }, (_, i) => {
+    let x = states[i % 4]!;
+    const slot = x % SCALE;
+    const index = slots[slot]!;
+    x = frequencies[index]! * Math.floor(x / SCALE) + slot - starts[index]!;
+    if (x < 2 ** 16) {
+      x = x * 2 ** 16 + Number(littleEndian(slice(bytes, next, 2)));
+      next += 2;
+    }
+    states[i % 4] = x;
+    return symbols[index]!;
+  });
+  if (states.some((x) => x !== 2 ** 16) || next !== bytes.length) throw new RangeError('end of stream');
+  return decoded;
+}
+
+class Bits {
+  constructor(
+    private readonly bytes: Uint8Array,
+    public position = 0,
+  ) {}
+  /** A number of `width` bits, at most 48. */
+  field(width: number): number {
+    let value = 0;
+    for (let i = 0; i < width; i++, this.position++) {
+      const byte = this.bytes[Math.floor(this.position / 8)];
+      if (byte === undefined) throw new RangeError('bits end');
+      value += ((byte >> (this.position % 8)) & 1) * 2 ** i;
+    }
+    return value;
+  }
+  gamma(): number {
+    let zeros = 0;
+    while (!this.field(1)) if (++zeros > 24) throw new RangeError('gamma');
+    return 2 ** zeros + this.field(zeros);
+  }
+}
+
+function slice(bytes: Uint8Array, start: number, length: number): Uint8Array {
+  if (start + length > bytes.length) throw new RangeError('bytes end');
+  return bytes.subarray(start, start + length);
+}
