@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+import * as weightpress from '../dist/index.js';
+
+it('exports what is documented, and nothing else', () => {
+  // After a deliberate change: npx vitest run test/exports.test.ts -u
+  expect(Object.keys(weightpress).sort()).toMatchInlineSnapshot(`
+    [
+      "VERSION",
+      "analyze",
+      "compress",
+      "decompress",
+      "inspect",
+      "isInputError",
+      "open",
+      "verify",
+    ]
+  `);
+});
+
+it('knows the version of its package', () => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+  expect(weightpress.VERSION).toBe(version);
+});
