@@ -7,7 +7,9 @@ import { randomNumbers } from './random.js';
 import type { Runtime } from './runtime.js';
 import { checkSampling, type Sampling, sample } from './sample.js';
 
-export interface GenerateOptions extends Partial<Sampling> {
+export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
+  /** By default 0, the most probable token; with `topK` or `topP`, 1. */
+  readonly temperature?: number | undefined;
   /** By default 100. Less is generated when the context is full or the model ends its text. */
   readonly maxTokens?: number | undefined;
   /** The same seed gives the same text; by default 0. */
@@ -36,8 +38,7 @@ export interface Generation {
 }
 
 /**
- * Continues a prompt, text or token ids. The most probable token each time, unless a temperature, top-k or top-p
- * is given (then the temperature is 1 by default).
+ * Continues a prompt, text or token ids.
  * @throws {InputError} on a model that cannot be run, settings out of range, and a prompt that is empty or too long.
  */
 export async function generateWith(

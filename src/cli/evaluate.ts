@@ -1,0 +1,119 @@
+import { readFile } from 'node:fs/promises';
+import { Command } from 'commander';
+import type { Model } from '../formats/model.js';
+import { fileError } from '../io/file.js';
+import type { Evaluation, Perplexity } from '../measure/evaluate.js';
+import { evaluate } from '../measure/node.js';
+import type { Estimate } from '../measure/statistics.js';
+import { openModel } from '../models.js';
+import { jsonOption, wholeNumber } from './options.js';
+import { count, percent, print, printJson, progress, table } from './terminal.js';
+
+interface Options {
+  readonly text: string;
+  readonly against?: string;
+  readonly window?: number;
+  readonly tokens?: number;
+  readonly json?: true;
+}
+
+/** `weightpress evaluate MODEL --text FILE` */
+export function evaluateCommand(): Command {
+  return new Command('evaluate')
+    .description('perplexity of a model on a text; against a reference model, how its predictions differ')
+    .argument('<model>', 'a folder or a .wpk file')
+    .requiredOption('--text <file>', 'a text file in UTF-8')
+    .option('--against <model>', 'the reference, usually the original of a compressed model')
+    .option('--window <n>', 'tokens a window (default: the context, at most 2048)', wholeNumber(1))
+    .option('--tokens <n>', 'use the first n tokens only (default: all)', wholeNumber(1))
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      '\nExample:\n  weightpress evaluate gpt-neo.wpk --against ./gpt-neo --text wiki.txt --tokens 32768',
+    )
+    .action(async (path: string, options: Options) => {
+      const evaluation = await evaluateWithProgress(path, options);
+      if (options.json) return printJson(evaluation);
+      print(facts(evaluation));
+      print(`\n${resultTable(evaluation)}`);
+    });
+}
+
+async function evaluateWithProgress(path: string, options: Options): Promise<Evaluation> {
+  const text = await readFile(options.text, 'utf8').catch((error) => {
+    throw fileError(error, options.text);
+  });
+  const opened: Model[] = [];
+  let bar: ReturnType<typeof progress> | undefined;
+  try {
+    const model = await openModel(path);
+    opened.push(model);
+    const against = options.against === undefined ? undefined : await openModel(options.against);
+    if (against) opened.push(against);
+    return await evaluate(model, {
+      text,
+      ...(against && { against }),
+      ...(options.window && { window: options.window }),
+      ...(options.tokens && { maxTokens: options.tokens }),
+      onProgress: (done, total) => {
+        bar ??= progress('evaluating', total, (tokens) => `${count(Math.round(tokens))} token layers`);
+        bar.update(done);
+      },
+    });
+  } finally {
+    bar?.stop();
+    await Promise.all(opened.map((model) => model.close()));
+  }
+}
+
+function facts({ model, against, kind, windows, window, tokens }: Evaluation): string {
+  const predicted = kind === 'causal' ? 'predicted' : 'predicted under masks';
+  const rows = [
+    ['model', model],
+    ...(against === undefined ? [] : [['against', against]]),
+    ['text', `${count(windows)} windows of ${count(window)} tokens, ${count(tokens)} ${predicted}`],
+  ];
+  return rows.map(([what, value]) => `${what!.padEnd(14)} ${value}`).join('\n');
+}
+
+function resultTable(evaluation: Evaluation): string {
+  const rows = [
+    ...perplexityRows('', evaluation),
+    ...(evaluation.reference ? [null, ...perplexityRows('reference ', evaluation.reference)] : []),
+    ...comparisonRows(evaluation),
+  ];
+  return table(['measure', 'value', 'standard error'], rows);
+}
+
+function perplexityRows(whose: string, { perplexity, standardError, nll }: Perplexity): string[][] {
+  return [
+    [`${whose}perplexity`, perplexity.toFixed(4), error(standardError, (value) => value.toFixed(4))],
+    estimateRow(`${whose}negative log-likelihood, nats`, nll, (value) => value.toFixed(5)),
+  ];
+}
+
+function comparisonRows({ nllDifference, kl, top1 }: Evaluation): (string[] | null)[] {
+  if (!nllDifference || !kl || !top1) return [];
+  return [
+    null,
+    estimateRow('its difference', nllDifference, nats),
+    estimateRow('KL divergence, nats: mean', kl, nats),
+    ['median', nats(kl.median), ''],
+    ['99th percentile', nats(kl.p99), ''],
+    ['maximum', nats(kl.max), ''],
+    ['same most probable token', percent(top1.agreement), error(top1.standardError, percent)],
+  ];
+}
+
+function estimateRow(what: string, { mean, standardError }: Estimate, format: (n: number) => string) {
+  return [what, format(mean), error(standardError, format)];
+}
+
+function error(value: number | null, format: (n: number) => string): string {
+  return value === null ? 'one window: unknown' : format(value);
+}
+
+/** Divergences span many orders of magnitude. */
+function nats(value: number): string {
+  return value === 0 ? '0' : Math.abs(value) < 1e-3 ? value.toExponential(2) : value.toFixed(5);
+}

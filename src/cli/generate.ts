@@ -1,0 +1,86 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { Generation } from '../forward/generate.js';
+import { generate } from '../measure/node.js';
+import { openModel } from '../models.js';
+import { jsonOption, wholeNumber } from './options.js';
+import { count, print, printJson, progress } from './terminal.js';
+
+interface Options {
+  readonly tokens: number;
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly seed: number;
+  readonly json?: true;
+}
+
+/** `weightpress generate MODEL "prompt"` */
+export function generateCommand(): Command {
+  return new Command('generate')
+    .description('continue a text; the most probable token each time unless asked otherwise')
+    .argument('<model>', 'a folder or a .wpk file')
+    .argument('<prompt>', 'the text to continue')
+    .option('--tokens <n>', 'generate at most n tokens', wholeNumber(1), 100)
+    .option('--temperature <t>', 'draw at random: 1 as the model says, less for safer choices', decimal)
+    .option('--top-k <k>', 'draw from the k most probable tokens', wholeNumber(1))
+    .option('--top-p <p>', 'draw from the most probable tokens that together have probability p', decimal)
+    .option('--seed <n>', 'the same seed gives the same text', wholeNumber(0), 0)
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      '\nExample:\n  weightpress generate gpt-neo.wpk "Once upon a time" --temperature 0.8 --top-p 0.95 --seed 7',
+    )
+    .action(async (path: string, prompt: string, options: Options) => {
+      if (options.json) return printJson(await run(path, prompt, options));
+      process.stdout.write(prompt);
+      const { tokens, stopped, tokenSeconds } = await run(path, prompt, options, (text) => {
+        process.stdout.write(text);
+      });
+      print();
+      if (!process.stderr.isTTY) return;
+      const rate = ((tokens.length - 1) / tokenSeconds).toFixed(1);
+      process.stderr.write(`${count(tokens.length)} tokens, ${rate}/s; ${REASONS[stopped]}\n`);
+    });
+}
+
+const REASONS: Readonly<Record<Generation['stopped'], string>> = {
+  length: 'as many as asked for',
+  end: 'the model ended the text',
+  context: 'the context is full',
+};
+
+async function run(
+  path: string,
+  prompt: string,
+  { tokens: maxTokens, temperature, topK, topP, seed }: Options,
+  write?: (text: string) => void,
+): Promise<Generation> {
+  const model = await openModel(path);
+  let bar: ReturnType<typeof progress> | undefined;
+  try {
+    let written = '';
+    const generation = await generate(model, prompt, {
+      ...{ maxTokens, temperature, topK, topP, seed },
+      onLoad: (done, total) => {
+        bar ??= progress('loading', total, (layers) => `${layers} layers`);
+        bar.update(done);
+        if (done === total) bar.stop();
+      },
+      onToken: (_, text) => {
+        written += text;
+        write?.(text);
+      },
+    });
+    write?.(generation.text!.slice(written.length));
+    return generation;
+  } finally {
+    bar?.stop();
+    await model.close();
+  }
+}
+
+function decimal(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('expected a number');
+  return value;
+}
