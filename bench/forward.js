@@ -67,17 +67,15 @@ async function readBandwidth(times = 5) {
 
 /** FLOP that a token takes: two for each weight of a matrix product, and attention over half the window. */
 function flopPerToken({ layers, head, size }, window) {
-  const matrices = [...layers, head]
-    .flatMap(({ weights }) => weights)
-    .filter(({ tensor }) => tensor.shape.length === 2);
+  const matrices = [...layers, head.weights].flat().filter(({ tensor }) => tensor.shape.length === 2);
   const products = matrices.reduce((sum, { tensor }) => sum + 2 * elementCount(tensor.shape), 0);
   return products + layers.length * 4 * (window / 2) * size.heads * size.headSize;
 }
 
 /** Bytes of the weights a token passes, as the float32 they are held in; of the embedding, a row. */
 function bytesPerToken({ layers, head }) {
-  return [...layers, head]
-    .flatMap(({ weights }) => weights)
+  return [...layers, head.weights]
+    .flat()
     .reduce((sum, { tensor }) => sum + elementCount(tensor.shape) * DTYPE_BYTES.F32, 0);
 }
 

@@ -13,7 +13,9 @@ export interface AttentionOptions {
   /** How many of a head's features rotary positions turn; 0 for none. */
   readonly rotarySize: number;
   /** Whether the block takes the keys and values of earlier tokens, and gives them with the new ones added. */
-  readonly cached: boolean;
+  readonly cached?: boolean;
+  /** The length of the sequence, where it is known and nothing is cached: attention then takes less memory. */
+  readonly length?: number;
 }
 
 /** Names of a block's inputs and outputs that are not weights. */
@@ -53,11 +55,35 @@ export function attentionOf(g: Graph, size: Dimensions, options: AttentionOption
       g.output(BLOCK_PORTS.keysOut, k, shapeOut);
       g.output(BLOCK_PORTS.valuesOut, v, shapeOut);
     }
-    const scores = g.matmulTransposed(q, k, scale);
-    const seen = options.causal ? g.add(scores, g.input(BLOCK_PORTS.mask, ['sequence', 'keys'])) : scores;
-    const mixed = g.matmul(g.softmax(seen), v);
+    const mixed = mix(g, q, k, v, scale, options);
     return g.reshape(g.transpose(mixed, [0, 3, 1, 2, 4]), [0, 0, heads * headSize]);
   };
+}
+
+/** Queries whose scores are in memory together. */
+const QUERY_BLOCK = 512;
+
+/**
+ * softmax(scale q k + mask) v. Causal queries are taken in blocks that leave out the keys after them: with windows
+ * of 2048 that is 5/8 of the work, and a quarter of the memory.
+ */
+function mix(g: Graph, q: Value, k: Value, v: Value, scale: number, options: AttentionOptions): Value {
+  const weigh = (scores: Value, values: Value) => g.matmul(g.softmax(scores), values);
+  if (!options.causal) return weigh(g.matmulTransposed(q, k, scale), v);
+  const mask = g.input(BLOCK_PORTS.mask, ['sequence', 'keys']);
+  const { length = 0 } = options;
+  if (length <= QUERY_BLOCK) return weigh(g.add(g.matmulTransposed(q, k, scale), mask), v);
+  const lengths = Array.from({ length: Math.ceil(length / QUERY_BLOCK) }, (_, i) =>
+    Math.min(QUERY_BLOCK, length - i * QUERY_BLOCK),
+  );
+  const blocks = g.split(q, lengths, 3).map((queries, i) => {
+    const start = i * QUERY_BLOCK;
+    const end = start + lengths[i]!;
+    const scores = g.matmulTransposed(queries, g.slice(k, 0, end, 3), scale);
+    const seen = g.slice(g.slice(mask, start, end, 0), 0, end, 1);
+    return weigh(g.add(scores, seen), g.slice(v, 0, end, 3));
+  });
+  return g.concat(blocks, 3);
 }
 
 /** Turns the pairs (i, i + size / 2) of each head's first `size` features: the rotate-half layout. */

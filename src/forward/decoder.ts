@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
 import { BLOCK_PORTS } from './attention.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './ports.js';
-import { buildProgram, type Program, type Stage } from './program.js';
+import { type Binding, blockGraph, buildProgram, type Program } from './program.js';
 import { type Feeds, floatsOf, type Runtime, type Session, type Tensor } from './runtime.js';
 
 /** Tokens of a prompt that pass at once, so that attention over a long one takes little memory. */
@@ -44,25 +44,24 @@ export class Decoder {
     model: Model,
     { onProgress, signal }: LoadOptions = {},
   ): Promise<Decoder> {
-    const program = buildProgram(model, { cached: true });
+    const program = buildProgram(model);
     if (program.plan.kind !== 'causal')
       throw new InputError('a masked language model fills gaps and does not continue text', {
         file: model.id,
       });
     const known = new Map<string, Tensor>();
-    const load = (stage: Stage) => loadWeights(runtime, program, stage, signal, known);
-    const embedding = await load(program.embedding);
+    const load = (weights: readonly Binding[]) => loadWeights(runtime, program, weights, signal, known);
+    const embedding = await load(program.embedding.weights);
     const layers: Feeds[] = [];
     for (const layer of program.layers) {
       layers.push(await load(layer));
       onProgress?.(layers.length, program.layers.length);
     }
-    const weights = { embedding, layers, head: await load(program.head) };
-    const session = ({ graph }: Stage) => runtime.session(graph.encode());
+    const weights = { embedding, layers, head: await load(program.head.weights) };
     const sessions = {
-      embedding: await session(program.embedding),
-      block: await session(program.layers[0]!),
-      head: await session(program.head),
+      embedding: await runtime.session(program.embedding.graph.encode()),
+      block: await runtime.session(blockGraph(program, { cached: true }).encode()),
+      head: await runtime.session(program.head.graph.encode()),
     };
     return new Decoder(runtime, program, sessions, weights);
   }

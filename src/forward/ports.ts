@@ -1,5 +1,5 @@
 import { BLOCK_PORTS, causalMask } from './attention.js';
-import type { Program, Stage } from './program.js';
+import type { Binding, Program } from './program.js';
 import { rotaryTables } from './rotary.js';
 import type { Feeds, Runtime, Tensor } from './runtime.js';
 import { readFloats } from './widen.js';
@@ -50,14 +50,14 @@ export function tokenFeeds(
 }
 
 /**
- * Reads a stage's weights, widened to float32. Tensors in `known`, by name, are not read again, others are added
+ * Reads weights, widened to float32. Tensors in `known`, by name, are not read again, others are added
  * to it.
  * @throws {InputError} on bytes that do not decode, NaN and infinity.
  */
 export async function loadWeights(
   runtime: Runtime,
   { model }: Program,
-  { weights }: Stage,
+  weights: readonly Binding[],
   signal?: AbortSignal,
   known?: Map<string, Tensor>,
 ): Promise<Feeds> {

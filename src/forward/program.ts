@@ -5,7 +5,7 @@ import { findFamily } from '../architectures/registry.js';
 import { InputError } from '../errors.js';
 import { quote } from '../formats/json.js';
 import type { Model, TensorInfo } from '../formats/model.js';
-import { type AttentionOptions, attentionOf, BLOCK_PORTS } from './attention.js';
+import { attentionOf, BLOCK_PORTS } from './attention.js';
 import type { ForwardPlan } from './family.js';
 import { Graph, type WeightInput } from './onnx/graph.js';
 import { widenerOf } from './widen.js';
@@ -29,8 +29,8 @@ export interface Program {
   readonly size: Dimensions;
   /** `tokens` (and `positions`) to `hidden_out`. */
   readonly embedding: Stage;
-  /** One graph for all: `hidden` to `hidden_out`. */
-  readonly layers: readonly Stage[];
+  /** The weights of every layer; {@link blockGraph} is the graph of all. */
+  readonly layers: readonly (readonly Binding[])[];
   /** `hidden` to `logits`. */
   readonly head: Stage;
 }
@@ -40,7 +40,7 @@ export interface Program {
  * @throws {InputError} for an unknown architecture, a config that lacks what is needed, and tensors that are
  * missing or have another shape than the config says.
  */
-export function buildProgram(model: Model, { cached = false } = {}): Program {
+export function buildProgram(model: Model): Program {
   const { config } = model;
   if (!config) throw new InputError('has no config.json, which says how to run it', { file: model.id });
   const family = findForwardFamily(config.model_type);
@@ -48,7 +48,7 @@ export function buildProgram(model: Model, { cached = false } = {}): Program {
   const plan = family.plan(config, size);
   const find = tensorFinder(model, findFamily(config)?.prefix ?? '');
   const embedding = embeddingGraph(plan, size);
-  const block = blockGraph(plan, size, cached);
+  const block = blockGraph({ plan, size }, {});
   const head = headGraph(plan, size);
   const bind = (graph: Graph, prefix = '') =>
     graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, prefix) }));
@@ -57,10 +57,7 @@ export function buildProgram(model: Model, { cached = false } = {}): Program {
     plan,
     size,
     embedding: { graph: embedding, weights: bind(embedding) },
-    layers: Array.from({ length: size.layers }, (_, layer) => ({
-      graph: block,
-      weights: bind(block, plan.layerPrefix(layer)),
-    })),
+    layers: Array.from({ length: size.layers }, (_, layer) => bind(block, plan.layerPrefix(layer))),
     head: { graph: head, weights: bind(head) },
   };
 }
@@ -73,14 +70,17 @@ function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): Graph {
   return g;
 }
 
-function blockGraph(plan: ForwardPlan, size: Dimensions, cached: boolean): Graph {
+/**
+ * The graph of a layer, `hidden` to `hidden_out`: with a cache of keys and values, or for sequences of a length
+ * known beforehand, or for any.
+ */
+export function blockGraph(
+  { plan, size }: Pick<Program, 'plan' | 'size'>,
+  use: { readonly cached?: boolean; readonly length?: number },
+): Graph {
   const g = new Graph('block');
   const shape = ['batch', 'sequence', size.hiddenSize];
-  const options: AttentionOptions = {
-    causal: plan.kind === 'causal',
-    rotarySize: plan.rotary?.size ?? 0,
-    cached,
-  };
+  const options = { causal: plan.kind === 'causal', rotarySize: plan.rotary?.size ?? 0, ...use };
   const hidden = g.input(BLOCK_PORTS.hidden, shape);
   g.output(BLOCK_PORTS.hiddenOut, plan.block(g, hidden, attentionOf(g, size, options)), shape);
   return g;

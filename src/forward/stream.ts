@@ -1,6 +1,7 @@
 import { BLOCK_PORTS } from './attention.js';
+import type { Graph } from './onnx/graph.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './ports.js';
-import type { Program } from './program.js';
+import { type Binding, blockGraph, type Program } from './program.js';
 import type { Feeds, Runtime, Session, Tensor } from './runtime.js';
 
 /** Hidden states before the head, window after window: [windows, length, hidden]. */
@@ -35,11 +36,12 @@ export async function streamHidden(
   const { hiddenSize } = program.size;
   const batches = batchesOf(windows.length, Math.max(1, Math.floor(BATCH_TOKENS / length)));
   const flow = new Flow(runtime, batches, length, hiddenSize, options);
-  await flow.through([program.embedding], program, (_, { start, end }) =>
+  const { graph, weights } = program.embedding;
+  await flow.through(graph, [weights], program, (_, { start, end }) =>
     tokenFeeds(runtime, program, windows.slice(start, end)),
   );
   const positions = positionFeeds(runtime, program, 0, length);
-  await flow.through(program.layers, program, (layer, _, hidden) => ({
+  await flow.through(blockGraph(program, { length }), program.layers, program, (layer, _, hidden) => ({
     ...positions(layer),
     [BLOCK_PORTS.hidden]: hidden,
   }));
@@ -76,29 +78,30 @@ class Flow {
     this.spare = new Float32Array(capacity);
   }
 
-  /** Every batch through every stage; all stages have one graph. */
+  /** Every batch through a graph, once with each of these sets of weights. */
   async through(
-    stages: Program['layers'],
+    graph: Graph,
+    layers: readonly (readonly Binding[])[],
     program: Program,
-    feeds: (stage: number, batch: Batch, hidden: Tensor) => Feeds,
+    feeds: (layer: number, batch: Batch, hidden: Tensor) => Feeds,
   ): Promise<void> {
     const { runtime, options } = this;
-    const session = await runtime.session(stages[0]!.graph.encode());
+    const session = await runtime.session(graph.encode());
     const load = (index: number) => {
-      const loading = stages[index] && loadWeights(runtime, program, stages[index], options.signal);
+      const loading = layers[index] && loadWeights(runtime, program, layers[index], options.signal);
       // Awaited a layer later, so that an error must not count as unhandled meanwhile.
       loading?.catch(() => undefined);
       return loading;
     };
     try {
       let next = load(0);
-      for (let stage = 0; stage < stages.length; stage++) {
+      for (let layer = 0; layer < layers.length; layer++) {
         const weights = (await next)!;
-        next = load(stage + 1);
+        next = load(layer + 1);
         for (let i = 0; i < this.batches.length; i++)
           await this.step(i, session, (hidden) => ({
             ...weights,
-            ...feeds(stage, this.batches[i]!, hidden),
+            ...feeds(layer, this.batches[i]!, hidden),
           }));
       }
     } finally {
@@ -141,7 +144,7 @@ export class Head {
   ) {}
 
   static async load(runtime: Runtime, program: Program, signal?: AbortSignal): Promise<Head> {
-    const weights = await loadWeights(runtime, program, program.head, signal);
+    const weights = await loadWeights(runtime, program, program.head.weights, signal);
     const session = await runtime.session(program.head.graph.encode());
     return new Head(runtime, session, weights, program.size.hiddenSize, program.size.vocabulary);
   }

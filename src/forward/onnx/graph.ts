@@ -142,6 +142,12 @@ export class Graph {
     return this.operations('Split', [x, sizes], lengths.length, { axis });
   }
 
+  /** `x[start..end]` along an axis. */
+  slice(x: Value, start: number, end: number, axis: number): Value {
+    const ranges = [start, end, axis].map((value) => this.constant('int64', [1], [value]));
+    return this.operation('Slice', [x, ...ranges]);
+  }
+
   /** Any operation of ONNX, or of another domain, that has one output. */
   operation(name: string, inputs: readonly Value[], attributes = {}, domain = ''): Value {
     return this.operations(name, inputs, 1, attributes, domain)[0]!;
