@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Model } from '../../dist/formats/model.js';
+import { buildProgram } from '../../dist/forward/program.js';
+import { nodeRuntime } from '../../dist/forward/runtime-node.js';
+import { Head, streamHidden } from '../../dist/forward/stream.js';
+import { SHARED } from './safetensors.js';
+
+export const FIXTURES = join(SHARED, 'fixtures/architectures');
+export const MODELS = join(SHARED, 'models');
+
+/** Logits [windows, length, vocabulary] of windows of one length, run layer by layer. */
+export async function logitsOf(
+  model: Pick<Model, 'tensors'>,
+  windows: readonly ArrayLike<number>[],
+): Promise<Float32Array> {
+  const program = buildProgram(model as Model);
+  const hidden = await streamHidden(nodeRuntime, program, windows);
+  const head = await Head.load(nodeRuntime, program);
+  const perWindow = hidden.length * head.vocabulary;
+  const logits = new Float32Array(windows.length * perWindow);
+  for (let i = 0; i < windows.length; i++)
+    await head.logits(hidden.window(i), logits.subarray(i * perWindow, (i + 1) * perWindow));
+  await head.release();
+  return logits;
+}
+
+/** What the reference implementation computed for a fixture. */
+export function expectedOf(name: string): { inputs: number[][]; logits: Float32Array } {
+  const { input_ids: inputs } = JSON.parse(readFileSync(join(FIXTURES, name, 'expected.json'), 'utf8'));
+  const bytes = readFileSync(join(FIXTURES, name, 'logits.f32'));
+  return { inputs, logits: new Float32Array(Uint8Array.from(bytes).buffer) };
+}
+
+/** The largest absolute difference; infinite where lengths differ or a value is NaN. */
+export function largestDifference(a: Float32Array, b: Float32Array): number {
+  if (a.length !== b.length) return Number.POSITIVE_INFINITY;
+  return a.reduce((largest, value, i) => {
+    const difference = Math.abs(value - b[i]!);
+    return Number.isNaN(difference) ? Number.POSITIVE_INFINITY : Math.max(largest, difference);
+  }, 0);
+}
+
+/** Runs what must be refused, and gives the one line it is refused with. */
+export async function refusalOf(run: () => unknown): Promise<string> {
+  try {
+    await run();
+  } catch (error) {
+    const { name, message } = error as Error;
+    if (name !== 'InputError') throw error;
+    if (/[\r\n]/.test(message)) throw new Error(`not one line: ${message}`);
+    return message;
+  }
+  throw new Error('was accepted');
+}
