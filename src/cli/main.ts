@@ -4,11 +4,21 @@ import { VERSION } from '../version.js';
 import { analyzeCommand } from './analyze.js';
 import { compressCommand } from './compress.js';
 import { decompressCommand } from './decompress.js';
+import { evaluateCommand } from './evaluate.js';
+import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { run } from './terminal.js';
 import { verifyCommand } from './verify.js';
 
-const COMMANDS = [analyzeCommand, compressCommand, decompressCommand, verifyCommand, inspectCommand];
+const COMMANDS = [
+  analyzeCommand,
+  compressCommand,
+  decompressCommand,
+  verifyCommand,
+  inspectCommand,
+  evaluateCommand,
+  generateCommand,
+];
 
 const program = new Command('weightpress')
   .description(

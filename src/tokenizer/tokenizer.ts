@@ -39,11 +39,12 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
   return {
     encode: (text, special = false) =>
       withinVocabulary(tokenizer.encode(text, { add_special_tokens: special }).ids, model),
-    decode: (ids) =>
-      tokenizer.decode([...ids], { skip_special_tokens: true, clean_up_tokenization_spaces: false }),
+    decode: (ids) => (ids.length ? tokenizer.decode([...ids], AS_WRITTEN) : ''),
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
   };
 }
+
+const AS_WRITTEN = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
 
 async function readFile(model: Model, name: string): Promise<Uint8Array | undefined> {
   return model.sideFiles.find((file) => file.name === name)?.read();
