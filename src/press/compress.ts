@@ -1,4 +1,4 @@
-import { createHash, type Hash } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
@@ -14,7 +14,7 @@ import {
   trailer,
 } from '../container/frames.js';
 import { InputError } from '../errors.js';
-import { DTYPE_BYTES } from '../formats/dtype.js';
+import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import type { StoredTensor } from '../formats/safetensors.js';
 import { type DirectoryModel, isDirectoryModel, type WeightSource } from '../formats/stored-model.js';
@@ -52,7 +52,7 @@ export async function compress(model: Model, output: string, options: CompressOp
   const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
   const out = await Output.create(output, kept.end);
   const pool = new Pool(options.threads);
-  const hashes = new HashThread();
+  const [fileHash, tensorHash] = [new HashThread(), new HashThread()];
   try {
     if (kept.end === 0) {
       await out.write(fileHeader());
@@ -60,13 +60,23 @@ export async function compress(model: Model, output: string, options: CompressOp
     }
     const manifestEnd = FILE_HEADER_BYTES + manifestFrame.length;
     const { onProgress } = options;
-    await new Run({ model, manifest, manifestEnd, out, pool, hashes, kept: kept.frames, onProgress }).all();
+    await new Run({
+      model,
+      manifest,
+      manifestEnd,
+      out,
+      pool,
+      fileHash,
+      tensorHash,
+      kept: kept.frames,
+      onProgress,
+    }).all();
     await out.finish();
   } catch (error) {
     await out.discard();
     throw error;
   } finally {
-    await Promise.all([pool.close(), hashes.close()]);
+    await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
   }
 }
 
@@ -119,10 +129,17 @@ interface RunParts {
   readonly manifestEnd: number;
   readonly out: Output;
   readonly pool: Pool;
-  readonly hashes: HashThread;
+  /** One digests whole files, the other tensors: the main thread only hands buffers on. */
+  readonly fileHash: HashThread;
+  readonly tensorHash: HashThread;
   readonly kept: readonly KeptFrame[];
   readonly onProgress: CompressOptions['onProgress'];
 }
+
+const EMPTY_SHA256 = createHash('sha256').digest('hex');
+
+/** Blocks that may be under way in the two digests, beside those in the pool. */
+const HASHING = 6;
 
 /** One pass over a model: every frame in the order of the file, and the directory of them. */
 class Run {
@@ -131,7 +148,7 @@ class Run {
   private nextKept = 0;
   private writing = Promise.resolve();
   private readonly tensors: (Manifest['tensors'][number] & {
-    readonly sha256?: Promise<string>;
+    readonly sha256?: string;
     readonly frames?: readonly number[];
   })[] = [];
   /** Blocks under way, written and noted in their tensor's `frames` in order, across tensors. */
@@ -140,7 +157,7 @@ class Run {
   constructor(private readonly on: RunParts) {
     const { model, pool, out } = on;
     this.totalBytes = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-    this.blocks = new Ordered(pool.depth + 2, async ({ frame, frames }) => {
+    this.blocks = new Ordered(pool.depth + HASHING, async ({ frame, frames }) => {
       frames.push(frame instanceof Uint8Array ? frame.length : frame.lengthBytes);
       if (!(frame instanceof Uint8Array)) return;
       await this.writing; // one write is under way while the next block is worked on
@@ -167,11 +184,11 @@ class Run {
       headers.push(await this.addPieces(FRAME.weightHeader, headerBytes));
     const weightFiles = [];
     for (const [i, source] of this.on.model.weightSources.entries()) {
-      const whole = createHash('sha256').update(source.headerBytes);
-      for (const tensor of source.tensors) await this.addTensor(source, tensor, whole);
+      this.on.fileHash.update(source.headerBytes.slice());
+      for (const tensor of source.tensors) await this.addTensor(source, tensor);
       weightFiles.push({
         ...this.on.manifest.weightFiles[i]!,
-        sha256: whole.digest('hex'),
+        sha256: await this.on.fileHash.digest(),
         frames: headers[i]!,
       });
     }
@@ -180,8 +197,7 @@ class Run {
     let offset = this.on.manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
     const tensors = [];
     for (const tensor of this.tensors) {
-      const sha256 = await tensor.sha256;
-      tensors.push(tensor.frames ? { ...tensor, sha256, offset } : tensor);
+      tensors.push(tensor.frames ? { ...tensor, offset } : tensor);
       offset += total(tensor.frames ?? []);
     }
     const directory = frame(FRAME.directory, json({ ...this.on.manifest, sideFiles, weightFiles, tensors }));
@@ -203,20 +219,28 @@ class Run {
     return lengths;
   }
 
-  private async addTensor(source: WeightSource, tensor: StoredTensor, whole: Hash): Promise<void> {
+  private async addTensor(source: WeightSource, tensor: StoredTensor): Promise<void> {
+    const { fileHash, tensorHash, pool } = this.on;
     const entry = this.on.manifest.tensors[this.tensors.length]!;
-    const frames: number[] = [];
-    const stored = entry.sameAs === undefined;
-    for await (const { bytes, block } of this.read(source, tensor)) {
-      whole.update(bytes);
-      this.progress(bytes.length);
-      if (stored)
-        await this.blocks.add(
-          this.code(this.on.hashes.update(bytes), block).then((frame) => ({ frame, frames })),
-        );
-      else this.on.pool.give(bytes);
+    if (entry.sameAs !== undefined) {
+      for await (const { bytes } of this.read(source, tensor)) {
+        this.progress(bytes.length);
+        pool.give(await fileHash.update(bytes));
+      }
+      this.tensors.push(entry);
+      return;
     }
-    this.tensors.push(stored ? { ...entry, sha256: this.on.hashes.digest(), frames } : entry);
+    const frames: number[] = [];
+    const elements = elementCount(tensor.shape);
+    let sha256: string | Promise<string> = EMPTY_SHA256;
+    for await (const { bytes, block } of this.read(source, tensor)) {
+      this.progress(bytes.length);
+      const hashed = fileHash.update(bytes).then((same) => tensorHash.update(same));
+      await this.blocks.add(this.code(hashed, block).then((frame) => ({ frame, frames })));
+      // the next tensor's blocks must not reach the digest first
+      if (block.first + block.count === elements) sha256 = await hashed.then(() => tensorHash.digest());
+    }
+    this.tensors.push({ ...entry, sha256, frames });
   }
 
   /** The blocks of a tensor in order, the next one being read while one is worked on. */
