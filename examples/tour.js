@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const model = relative(process.cwd(), fileURLToPath(new URL('gpt-neo-tiny', import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-tour-'));
+const text = relative(process.cwd(), fileURLToPath(new URL('held-out.txt', import.meta.url)));
 const [file, restored] = [join(folder, 'tiny.wpk'), join(folder, 'tiny')];
 
 /** Shows a command and runs it. */
@@ -23,6 +24,9 @@ try {
   weightpress('analyze', model);
   weightpress('compress', model, '-o', file);
   weightpress('verify', file, '--against', model);
+  weightpress('evaluate', file, '--against', model, '--text', text, '--attach');
+  weightpress('generate', file, 'It was a dark night, and', '--tokens', '40');
+  weightpress('catalog', folder);
   weightpress('decompress', file, '-o', restored);
   const names = readdirSync(model);
   for (const name of names)

@@ -1,8 +1,12 @@
 export { type Analysis, analyze } from './analyze/analyze.js';
+export { type CatalogEntry, type CatalogOptions, catalog } from './catalog/catalog.js';
 export { type InputError, type IntegrityError, isInputError } from './errors.js';
 export type { Dtype } from './formats/dtype.js';
 export type { Model, SideFile, TensorInfo } from './formats/model.js';
+export type { Evaluation } from './measure/evaluate.js';
+export { evaluate, generate } from './measure/node.js';
 export { openModel as open } from './models.js';
+export { attachQuality } from './press/attach.js';
 export { type CompressOptions, compress } from './press/compress.js';
 export { type DecompressOptions, decompress } from './press/decompress.js';
 export { inspect } from './press/inspect.js';

@@ -8,8 +8,12 @@ it('exports what is documented, and nothing else', () => {
     [
       "VERSION",
       "analyze",
+      "attachQuality",
+      "catalog",
       "compress",
       "decompress",
+      "evaluate",
+      "generate",
       "inspect",
       "isInputError",
       "open",

@@ -1,11 +1,15 @@
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
+import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
 import { fileError } from '../io/file.js';
 import type { Evaluation, Perplexity } from '../measure/evaluate.js';
 import { evaluate } from '../measure/node.js';
 import type { Estimate } from '../measure/statistics.js';
 import { openModel } from '../models.js';
+import { attachQuality } from '../press/attach.js';
 import { jsonOption, wholeNumber } from './options.js';
 import { count, percent, print, printJson, progress, table } from './terminal.js';
 
@@ -14,6 +18,7 @@ interface Options {
   readonly against?: string;
   readonly window?: number;
   readonly tokens?: number;
+  readonly attach?: true;
   readonly json?: true;
 }
 
@@ -26,32 +31,36 @@ export function evaluateCommand(): Command {
     .option('--against <model>', 'the reference, usually the original of a compressed model')
     .option('--window <n>', 'tokens a window (default: the context, at most 2048)', wholeNumber(1))
     .option('--tokens <n>', 'use the first n tokens only (default: all)', wholeNumber(1))
+    .option('--attach', 'store the result in the .wpk file that is evaluated; inspect and catalog show it')
     .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nExample:\n  weightpress evaluate gpt-neo.wpk --against ./gpt-neo --text wiki.txt --tokens 32768',
     )
     .action(async (path: string, options: Options) => {
-      const evaluation = await evaluateWithProgress(path, options);
+      const text = await readFile(options.text).catch((error) => {
+        throw fileError(error, options.text);
+      });
+      const evaluation = await evaluateWithProgress(path, options, text);
+      if (options.attach) await attachQuality(path, qualityReport(evaluation, options.text, text));
       if (options.json) return printJson(evaluation);
       print(facts(evaluation));
       print(`\n${resultTable(evaluation)}`);
     });
 }
 
-async function evaluateWithProgress(path: string, options: Options): Promise<Evaluation> {
-  const text = await readFile(options.text, 'utf8').catch((error) => {
-    throw fileError(error, options.text);
-  });
+async function evaluateWithProgress(path: string, options: Options, text: Buffer): Promise<Evaluation> {
   const opened: Model[] = [];
   let bar: ReturnType<typeof progress> | undefined;
   try {
     const model = await openModel(path);
     opened.push(model);
+    if (options.attach && model.kind !== 'wpk')
+      throw new InputError('--attach needs a .wpk file to store the result in', { file: path });
     const against = options.against === undefined ? undefined : await openModel(options.against);
     if (against) opened.push(against);
     return await evaluate(model, {
-      text,
+      text: text.toString('utf8'),
       ...(against && { against }),
       ...(options.window && { window: options.window }),
       ...(options.tokens && { maxTokens: options.tokens }),
@@ -64,6 +73,16 @@ async function evaluateWithProgress(path: string, options: Options): Promise<Eva
     bar?.stop();
     await Promise.all(opened.map((model) => model.close()));
   }
+}
+
+/** What is stored in the file: the evaluation without paths of this machine, and which text it was made on. */
+function qualityReport({ model: _, against, ...measured }: Evaluation, name: string, text: Buffer) {
+  const sha256 = createHash('sha256').update(text).digest('hex');
+  return {
+    text: { name: basename(name), bytes: text.length, sha256 },
+    ...(against === undefined ? {} : { against: basename(resolve(against)) }),
+    ...measured,
+  };
 }
 
 function facts({ model, against, kind, windows, window, tokens }: Evaluation): string {

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { VERSION } from '../version.js';
 import { analyzeCommand } from './analyze.js';
+import { catalogCommand } from './catalog.js';
 import { compressCommand } from './compress.js';
 import { decompressCommand } from './decompress.js';
 import { evaluateCommand } from './evaluate.js';
@@ -18,6 +19,7 @@ const COMMANDS = [
   inspectCommand,
   evaluateCommand,
   generateCommand,
+  catalogCommand,
 ];
 
 const program = new Command('weightpress')

@@ -163,6 +163,11 @@ export function deflate(bytes: Uint8Array): Uint8Array {
   return deflateSync(bytes, { level: 9 });
 }
 
+/** The payload of a frame that holds JSON. */
+export function jsonPayload(value: unknown): Uint8Array {
+  return deflate(new TextEncoder().encode(JSON.stringify(value)));
+}
+
 /** @throws {IntegrityError} when the bytes do not inflate, or to more than `limit`; it never allocates much more than that. */
 export function inflate(bytes: Uint8Array, limit: number, file: string): Uint8Array {
   const chunks: Uint8Array[] = [];

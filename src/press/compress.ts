@@ -10,6 +10,7 @@ import {
   FRAME,
   fileHeader,
   frame,
+  jsonPayload,
   pieces,
   trailer,
 } from '../container/frames.js';
@@ -48,7 +49,7 @@ export async function compress(model: Model, output: string, options: CompressOp
     throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const manifest = await describe(model);
-  const manifestFrame = frame(FRAME.manifest, json(manifest));
+  const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
   const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
   const out = await Output.create(output, kept.end);
   const pool = new Pool(options.threads);
@@ -120,8 +121,6 @@ async function describe(model: DirectoryModel) {
     })),
   };
 }
-
-const json = (value: unknown) => deflate(new TextEncoder().encode(JSON.stringify(value)));
 
 interface RunParts {
   readonly model: DirectoryModel;
@@ -200,7 +199,10 @@ class Run {
       tensors.push(tensor.frames ? { ...tensor, offset } : tensor);
       offset += total(tensor.frames ?? []);
     }
-    const directory = frame(FRAME.directory, json({ ...this.on.manifest, sideFiles, weightFiles, tensors }));
+    const directory = frame(
+      FRAME.directory,
+      jsonPayload({ ...this.on.manifest, sideFiles, weightFiles, tensors }),
+    );
     await this.on.out.write(directory);
     await this.on.out.write(trailer(offset, directory.length));
   }

@@ -1,0 +1,80 @@
+import { Command, Option } from 'commander';
+import { type CatalogEntry, catalog } from '../catalog/catalog.js';
+import { jsonOption } from './options.js';
+import { bytes, count, print, printJson, table } from './terminal.js';
+
+const COLUMNS: readonly (readonly [title: string, cell: (entry: CatalogEntry) => string])[] = [
+  ['file', ({ file }) => file],
+  ['model', ({ model, problem }) => model ?? `unreadable: ${problem}`],
+  ['parameters', ({ parameters }) => (parameters === undefined ? '' : count(parameters))],
+  ['original', ({ originalBytes }) => (originalBytes === undefined ? '' : bytes(originalBytes))],
+  ['compressed', ({ compressedBytes }) => (compressedBytes === undefined ? '' : bytes(compressedBytes))],
+  ['ratio', ({ ratio }) => ratio?.toFixed(3) ?? ''],
+  ['bits per weight', ({ bitsPerWeight }) => bitsPerWeight?.toFixed(3) ?? ''],
+  ['perplexity', ({ perplexity }) => perplexity?.toFixed(3) ?? ''],
+  ['KL, nats', quality],
+  ['licence', ({ licence }) => licence ?? ''],
+  [
+    'verified',
+    ({ verified, problem }) => (verified === undefined ? 'not asked' : verified ? 'yes' : `no: ${problem}`),
+  ],
+];
+
+/** A lossy ratio never stands without its loss: what was not measured is said. */
+function quality({ klNats, lossless }: CatalogEntry): string {
+  if (klNats !== undefined) return klNats === 0 ? '0' : klNats.toPrecision(3);
+  return lossless === undefined ? '' : lossless ? 'lossless' : 'not measured';
+}
+
+const SORTS: Readonly<Record<string, (entry: CatalogEntry) => number | string>> = {
+  file: ({ file }) => file,
+  parameters: ({ parameters }) => parameters ?? -1,
+  size: ({ compressedBytes }) => compressedBytes ?? -1,
+  ratio: ({ ratio }) => ratio ?? -1,
+  bits: ({ bitsPerWeight }) => bitsPerWeight ?? -1,
+  kl: ({ klNats }) => klNats ?? -1,
+};
+
+interface Options {
+  readonly sort: string;
+  readonly verify?: true;
+  readonly markdown?: true;
+  readonly json?: true;
+}
+
+/** `weightpress catalog`: exit code 1 when a file is unreadable or, with --verify, damaged. */
+export function catalogCommand(): Command {
+  return new Command('catalog')
+    .description('the table of every .wpk file below a folder')
+    .argument('<folder>', 'a folder')
+    .addOption(new Option('--sort <column>', 'ascending order').choices(Object.keys(SORTS)).default('file'))
+    .option('--verify', 'decode and check every file, not only its directory')
+    .option('--markdown', 'print a Markdown table')
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  $ weightpress catalog models --sort ratio --markdown')
+    .action(async (folder: string, { sort, markdown, json, ...options }: Options) => {
+      const key = SORTS[sort]!;
+      const entries = (await catalog(folder, options)).sort((a, b) =>
+        key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0,
+      );
+      if (entries.some(({ problem }) => problem !== undefined)) process.exitCode = 1;
+      if (json) return printJson(entries);
+      const head = COLUMNS.map(([title]) => title);
+      const rows = entries.map((entry) => COLUMNS.map(([, cell]) => cell(entry)));
+      print(
+        markdown
+          ? markdownTable(head, rows)
+          : table(
+              head,
+              rows,
+              head.map((_, i) => (i < 2 ? 'left' : 'right')),
+            ),
+      );
+    });
+}
+
+function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
+}
