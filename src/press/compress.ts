@@ -3,11 +3,13 @@ import { realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
 import { type Block, blocksOf } from '../codec/lossless/block.js';
+import { equal } from '../codec/lossless/patterns.js';
 import { total } from '../container/directory.js';
 import {
   deflate,
   FILE_HEADER_BYTES,
   FRAME,
+  FRAME_HEADER_BYTES,
   fileHeader,
   frame,
   jsonPayload,
@@ -214,8 +216,9 @@ class Run {
     const lengths: number[] = [];
     for (const piece of pieces(bytes)) {
       const whole = frame(type, deflate(piece));
-      if (this.nextKept < this.on.kept.length) this.nextKept++;
-      else await this.on.out.write(whole);
+      const kept = this.on.kept[this.nextKept++];
+      if (!kept) await this.on.out.write(whole);
+      else if (!equal(kept.header, whole.subarray(0, FRAME_HEADER_BYTES))) throw this.changed();
       lengths.push(whole.length);
     }
     return lengths;
@@ -270,12 +273,14 @@ class Run {
     if (!kept) return this.on.pool.run('encode', { bytes: await hashed, block });
     this.nextKept++;
     const bytes = await hashed;
-    if (kept.digest !== checksum(bytes))
-      throw new InputError('the model has changed since the interrupted run; begin anew without --resume', {
-        file: this.on.model.id,
-      });
+    if (kept.digest !== checksum(bytes)) throw this.changed();
     this.on.pool.give(bytes);
     return kept;
+  }
+
+  private changed(): InputError {
+    const { id } = this.on.model;
+    return new InputError('has changed since the interrupted run; begin anew without --resume', { file: id });
   }
 
   private progress(bytes: number): void {

@@ -12,8 +12,10 @@ import {
 import { InputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 
-/** A whole frame that an interrupted run has left: its length, and for a block what it decodes to. */
+/** A whole frame that an interrupted run has left: its header and length, and for a block what it decodes to. */
 export interface KeptFrame {
+  /** Type, length and checksum of the payload. */
+  readonly header: Uint8Array;
   readonly lengthBytes: number;
   readonly digest: bigint | undefined;
 }
@@ -62,7 +64,7 @@ async function readWhole(source: ByteSource, start: number): Promise<KeptFrame |
       source.name,
       start,
     );
-    return { lengthBytes, digest: type === FRAME.block ? declaredDigest(payload) : undefined };
+    return { header, lengthBytes, digest: type === FRAME.block ? declaredDigest(payload) : undefined };
   } catch (error) {
     if (error instanceof InputError) return; // torn by the interruption
     throw error;

@@ -1,0 +1,26 @@
+import { type SpawnSyncReturns, spawn, spawnSync } from 'node:child_process';
+
+const PROGRAM = 'dist/cli/main.js';
+
+/** Runs the command line to its end. */
+export function weightpress(...args: readonly string[]): SpawnSyncReturns<string> {
+  return spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8' });
+}
+
+/** Starts the command line and kills it, as `kill -9` does, after so many milliseconds. @returns whether it was still running */
+export function killedAfter(milliseconds: number, ...args: readonly string[]): Promise<boolean> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: 'ignore' });
+  const timer = setTimeout(() => child.kill('SIGKILL'), milliseconds);
+  return new Promise((resolve) => {
+    child.on('exit', (_, signal) => {
+      clearTimeout(timer);
+      resolve(signal === 'SIGKILL');
+    });
+  });
+}
+
+/** What a user sees of bad input: the exit code, one line on standard error, no stack. */
+export function complaint({ status, stderr, stdout }: SpawnSyncReturns<string>) {
+  const lines = stderr.split('\n').filter(Boolean);
+  return { status, lines: lines.length, stack: /^\s+at /m.test(stderr), message: lines[0] ?? '', stdout };
+}
