@@ -41,21 +41,25 @@ export async function scoreWindows(
   const rowsAtOnce = Math.max(1, Math.floor(CHUNK_LOGITS / vocabulary));
   const scores = emptyScores(tokens, reference !== undefined);
   const ours = await Reader.open(runtime, model, rowsAtOnce, options.signal);
-  const theirs = reference && (await Reader.open(runtime, reference, rowsAtOnce, options.signal));
+  let theirs: Reader | undefined;
   let at = 0;
-  for (const [index, { rows, targets }] of windows.entries()) {
-    for (let start = 0; start < rows.length; start += rowsAtOnce) {
-      options.signal?.throwIfAborted();
-      const chunk = rows.slice(start, start + rowsAtOnce);
-      const logits = await ours.logits(index, chunk);
-      const expected = await theirs?.logits(index, chunk);
-      for (let row = 0; row < chunk.length; row++)
-        score(scores, at++, logits, expected, row * vocabulary, vocabulary, targets[start + row]!);
+  try {
+    theirs = reference && (await Reader.open(runtime, reference, rowsAtOnce, options.signal));
+    for (const [index, { rows, targets }] of windows.entries()) {
+      for (let start = 0; start < rows.length; start += rowsAtOnce) {
+        options.signal?.throwIfAborted();
+        const chunk = rows.slice(start, start + rowsAtOnce);
+        const logits = await ours.logits(index, chunk);
+        const expected = await theirs?.logits(index, chunk);
+        for (let row = 0; row < chunk.length; row++)
+          score(scores, at++, logits, expected, row * vocabulary, vocabulary, targets[start + row]!);
+      }
+      options.onWindow?.(index + 1);
     }
-    options.onWindow?.(index + 1);
+    return scores;
+  } finally {
+    await Promise.all([ours.release(), theirs?.release()]);
   }
-  await Promise.all([ours.release(), theirs?.release()]);
-  return scores;
 }
 
 function emptyScores(tokens: number, compared: boolean): Scores {

@@ -1,6 +1,5 @@
 import { InputError } from '../errors.js';
 import { decodeUtf8, quote } from '../formats/json.js';
-import { contentOf } from './tokenizer.js';
 
 /** What GPT-2 and RoBERTa reserve; those in the vocabulary are never cut into pieces. */
 const SPECIAL_TOKENS = ['<|endoftext|>', '<s>', '</s>', '<pad>', '<unk>', '<mask>'];
@@ -68,4 +67,10 @@ function parseMerges(bytes: Uint8Array, file: string): [string, string][] {
       if (left && right && !more.length) return [left, right];
       throw new InputError(`merges.txt: expected a pair of tokens a line, found ${quote(line)}`, { file });
     });
+}
+
+/** Special tokens are declared as text, or as an object around it. */
+export function contentOf(token: unknown): string | undefined {
+  const content = (token as { content?: unknown } | null | undefined)?.content ?? token;
+  return typeof content === 'string' ? content : undefined;
 }

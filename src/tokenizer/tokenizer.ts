@@ -2,7 +2,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { InputError } from '../errors.js';
 import { parseJsonObject } from '../formats/json.js';
 import type { Model } from '../formats/model.js';
-import { byteLevelBpe } from './byte-level-bpe.js';
+import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
 
 /** What is used of the library, whose own declarations do not resolve under Node's module rules. */
 interface HubTokenizer {
@@ -82,10 +82,4 @@ function withinVocabulary(ids: number[], { config, id: file }: Model): number[] 
     `the tokenizer does not fit the model: it gives token ${beyond}, the vocabulary has ${vocabulary}`,
     { file },
   );
-}
-
-/** Special tokens are declared as text, or as an object around it. */
-export function contentOf(token: unknown): string | undefined {
-  const content = (token as { content?: unknown } | null | undefined)?.content ?? token;
-  return typeof content === 'string' ? content : undefined;
 }
