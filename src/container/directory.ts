@@ -67,12 +67,8 @@ export function parseDirectory(
   const tensors: StoredTensorEntry[] = [];
   for (const entry of check.list(value, 'tensors')) tensors.push(check.tensor(entry, tensors));
   check.unique(
-    'side file',
-    sideFiles.map(({ name }) => name),
-  );
-  check.unique(
-    'weight file',
-    weightFiles.map(({ name }) => name),
+    'file',
+    [...sideFiles, ...weightFiles].map(({ name }) => name),
   );
   check.unique(
     'tensor',

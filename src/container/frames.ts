@@ -12,7 +12,7 @@ export const TRAILER_BYTES = 48;
 /** Side files and weight headers are stored in pieces of this many bytes. */
 export const PIECE_BYTES = 1 << 20;
 export const FRAME_LIMIT_BYTES = 2 ** 30;
-export const JSON_LIMIT_BYTES = 2 ** 28;
+export const JSON_LIMIT_BYTES = 2 ** 26;
 
 export const FRAME = { manifest: 1, sideFile: 2, weightHeader: 3, block: 4, directory: 5 } as const;
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
