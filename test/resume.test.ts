@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compress, open } from '../dist/index.js';
-import { complaint, killedAfter, weightpress } from './helpers/cli.js';
+import { complaint, interruptedWhen, killedAfter, weightpress } from './helpers/cli.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-resume-'));
@@ -59,6 +59,17 @@ describe('compress --resume', () => {
     }
     expect(killed).toBeGreaterThan(25); // else the moments say nothing
   }, 300_000);
+
+  test('control-C says how to go on, and going on gives the whole file', async () => {
+    clear();
+    const begun = () => existsSync(partial) && statSync(partial).size > 2 ** 21;
+    const { status, stderr } = await interruptedWhen(begun, 'compress', model, '-o', output);
+    expect(status).toBe(130);
+    expect(stderr.trim()).toMatch(/^weightpress: interrupted; .*--resume goes on from .*\.partial$/);
+    expect(existsSync(output)).toBe(false);
+    expect(resume().status).toBe(0);
+    expectWhole();
+  });
 
   const damages: [string, (bytes: Buffer) => Buffer][] = [
     ['a torn last frame', (bytes) => bytes.subarray(0, 10_000_123)],

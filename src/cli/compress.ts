@@ -4,7 +4,7 @@ import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
 import { forceOption, jsonOption, threadsOption } from './options.js';
 import { summaryLine, summaryTable } from './summary-table.js';
-import { bytes, duration, print, printJson, progress } from './terminal.js';
+import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
 
 interface Options {
   readonly output: string;
@@ -33,9 +33,13 @@ export function compressCommand(): Command {
       const model = await openModel(path);
       const total = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
       const bar = progress('compressing', total);
+      const unwatch = whenInterrupted(
+        `interrupted; the same command with --resume goes on from ${output}.partial`,
+      );
       try {
         await compress(model, output, { ...options, onProgress: bar.update });
       } finally {
+        unwatch();
         bar.stop();
         await model.close();
       }

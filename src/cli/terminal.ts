@@ -108,6 +108,16 @@ export function print(line = ''): void {
   process.stdout.write(`${line}\n`);
 }
 
+/** Says, when the user stops the program, that what is done is kept. @returns what ends the watch. */
+export function whenInterrupted(message: string): () => void {
+  const stop = () => {
+    process.stderr.write(`\nweightpress: ${message}\n`);
+    process.exit(130); // 128 + SIGINT, as shells count
+  };
+  process.once('SIGINT', stop);
+  return () => process.removeListener('SIGINT', stop);
+}
+
 /** Runs the program; bad input or usage becomes one line on standard error and exit code 2, without a stack. */
 export async function run(program: Command, argv: readonly string[]): Promise<void> {
   try {

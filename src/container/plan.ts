@@ -34,7 +34,7 @@ export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity)
     const length = tensor.frames[index]!;
     const firstByte = index * BLOCK_BYTES;
     const endByte = firstByte + block.count * DTYPE_BYTES[tensor.dtype];
-    if (endByte > start && firstByte < end)
+    if (start < end && endByte > start && firstByte < end)
       planned.push({ start: offset, end: offset + length, block, firstByte, endByte });
     offset += length;
     index++;

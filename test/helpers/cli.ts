@@ -7,6 +7,26 @@ export function weightpress(...args: readonly string[]): SpawnSyncReturns<string
   return spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8' });
 }
 
+/** Starts the command line and interrupts it, as control-C does, as soon as a condition holds. */
+export function interruptedWhen(condition: () => boolean, ...args: readonly string[]) {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let stderr = '';
+  child.stderr.on('data', (text) => {
+    stderr += text;
+  });
+  const timer = setInterval(() => {
+    if (!condition()) return;
+    clearInterval(timer);
+    child.kill('SIGINT');
+  }, 5);
+  return new Promise<{ status: number | null; stderr: string }>((resolve) => {
+    child.on('close', (status) => {
+      clearInterval(timer);
+      resolve({ status, stderr });
+    });
+  });
+}
+
 /** Starts the command line and kills it, as `kill -9` does, after so many milliseconds. @returns whether it was still running */
 export function killedAfter(milliseconds: number, ...args: readonly string[]): Promise<boolean> {
   const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: 'ignore' });
