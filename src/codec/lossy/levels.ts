@@ -28,7 +28,10 @@ export function level(quantiser: number, k: number): number {
   return quantiser === 0 ? 2 * k : 2 * k - Math.sign(k);
 }
 
+/** 2^(i / 4); written out, because engines may differ in the last bit of a power. */
+const QUARTER_OCTAVES = [1, 1.189207115002721, Math.SQRT2, 1.681792830507429] as const;
+
 /** Steps of rows (scale 1) or of columns (the tensor's scale): float32 of `scale * 2^(code / 4)`, code by code. */
 export function stepSizes(codes: Int8Array | Int16Array, scale: number): Float32Array {
-  return Float32Array.from(codes, (code) => scale * 2 ** (code / 4));
+  return Float32Array.from(codes, (code) => scale * (QUARTER_OCTAVES[code & 3]! * 2 ** (code >> 2)));
 }
