@@ -2,7 +2,7 @@ import { InputError } from '../errors.js';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../formats/dtype.js';
 import { isPlainFileName } from '../formats/file-name.js';
 import { isPlainObject, kindOf, parseJsonObject } from '../formats/json.js';
-import { BLOCK_BYTES } from '../kernels/lossless.js';
+import { LOSSLESS, layoutOf, TRELLIS } from './codecs.js';
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES } from './frames.js';
 
 /** A file stored in pieces: its frames' lengths, headers included. */
@@ -41,6 +41,8 @@ export interface Directory {
   readonly sideFiles: readonly StoredFile[];
   readonly weightFiles: readonly StoredWeightFile[];
   readonly tensors: readonly StoredTensorEntry[];
+  /** Length of the frame of tables that lossy tensors share; 0 when there is none. */
+  readonly tables: number;
   readonly quality?: Readonly<Record<string, unknown>>;
 }
 
@@ -79,6 +81,10 @@ export function parseDirectory(
     check.fail(`weight files have ${counted} tensors, the directory lists ${tensors.length}`);
   let next = manifestEnd;
   for (const { frames } of [...sideFiles, ...weightFiles]) next += total(frames);
+  const tables = value.tables === undefined ? 0 : total(check.frames([value.tables], 'tables'));
+  next += tables;
+  if (!tables && tensors.some(({ codec }) => codec === TRELLIS))
+    check.fail('there are lossy tensors, but no tables');
   for (const { name, offset, frames, sameAs } of tensors) {
     if (sameAs !== undefined) continue;
     if (offset !== next)
@@ -95,6 +101,7 @@ export function parseDirectory(
     sideFiles,
     weightFiles,
     tensors,
+    tables,
     ...(quality === undefined ? {} : { quality: check.object(quality, 'quality') }),
   };
 }
@@ -182,11 +189,12 @@ class Check {
       return { ...other, ...own, sameAs: sameAs as number };
     }
     const frames = this.frames(entry.frames, `frames ${of}`);
-    const expected = Math.ceil(lengthBytes / BLOCK_BYTES);
+    const codec = entry.codec === undefined ? LOSSLESS : this.text(entry.codec, `codec ${of}`);
+    const expected = layoutOf({ ...own, codec }, this.path).frameCount(own);
     if (frames.length !== expected) this.fail(`frames ${of} are ${frames.length}, expected ${expected}`);
     return {
       ...own,
-      codec: entry.codec === undefined ? 'lossless' : this.text(entry.codec, `codec ${of}`),
+      codec,
       sha256: this.digest(entry.sha256, `sha256 ${of}`),
       offset: this.size(entry.offset, `offset ${of}`),
       frames,

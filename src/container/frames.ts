@@ -14,7 +14,15 @@ export const PIECE_BYTES = 1 << 20;
 export const FRAME_LIMIT_BYTES = 2 ** 30;
 export const JSON_LIMIT_BYTES = 2 ** 26;
 
-export const FRAME = { manifest: 1, sideFile: 2, weightHeader: 3, block: 4, directory: 5 } as const;
+export const FRAME = {
+  manifest: 1,
+  sideFile: 2,
+  weightHeader: 3,
+  block: 4,
+  directory: 5,
+  tables: 6,
+  parameters: 7,
+} as const;
 export type FrameType = (typeof FRAME)[keyof typeof FRAME];
 
 const MAGIC = Uint8Array.of(0x89, 0x57, 0x50, 0x4b, 0x0d, 0x0a, 0x1a, 0x0a);
@@ -82,7 +90,7 @@ export function frameHeader(
   const payloadBytes = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES).getUint32(4, true);
   if (
     type < 1 ||
-    type > FRAME.directory ||
+    type > FRAME.parameters ||
     bytes[1] ||
     bytes[2] ||
     bytes[3] ||

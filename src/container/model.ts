@@ -63,9 +63,11 @@ export class WpkModel implements Model {
         end: stop,
       });
     const bytes = new Uint8Array(stop - start);
-    for (const planned of planTensor(tensor, start, stop)) {
+    const blocks = planTensor(tensor, start, stop);
+    const side = blocks.length ? await this.container.readSide(tensor, signal) : {};
+    for (const planned of blocks) {
       const frame = await this.container.readFrame(planned, signal);
-      const elements = decodeFrame(frame, planned, tensor, this.id);
+      const elements = decodeFrame(frame, planned, tensor, side, this.id);
       const from = Math.max(0, start - planned.firstByte);
       bytes.set(elements.subarray(from, stop - planned.firstByte), planned.firstByte + from - start);
     }

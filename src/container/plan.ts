@@ -1,6 +1,6 @@
-import { type Block, blocksOf } from '../codec/lossless/block.js';
+import type { Block } from '../codec/lossless/block.js';
 import { DTYPE_BYTES } from '../formats/dtype.js';
-import { BLOCK_BYTES } from '../kernels/lossless.js';
+import { layoutOf } from './codecs.js';
 import {
   type Directory,
   MANIFEST_START,
@@ -28,18 +28,33 @@ export interface PlannedBlock extends FrameRange {
  */
 export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity): PlannedBlock[] {
   const planned: PlannedBlock[] = [];
-  let offset = tensor.offset;
-  let index = 0;
-  for (const block of blocksOf(tensor.dtype, tensor.shape)) {
-    const length = tensor.frames[index]!;
-    const firstByte = index * BLOCK_BYTES;
-    const endByte = firstByte + block.count * DTYPE_BYTES[tensor.dtype];
+  const width = DTYPE_BYTES[tensor.dtype];
+  const { hasParameters, blocks } = layoutOf(tensor, '');
+  let index = hasParameters ? 1 : 0;
+  let offset = tensor.offset + total(tensor.frames.slice(0, index));
+  for (const block of blocks(tensor)) {
+    const length = tensor.frames[index++]!;
+    const firstByte = block.first * width;
+    const endByte = firstByte + block.count * width;
     if (start < end && endByte > start && firstByte < end)
       planned.push({ start: offset, end: offset + length, block, firstByte, endByte });
     offset += length;
-    index++;
   }
   return planned;
+}
+
+/** The frame of parameters that all blocks of a tensor need; none for codecs without. */
+export function planParameters(tensor: StoredTensorEntry): FrameRange | undefined {
+  const { offset, frames } = tensor;
+  return layoutOf(tensor, '').hasParameters ? { start: offset, end: offset + frames[0]! } : undefined;
+}
+
+/** The frame of the tables that lossy tensors share. */
+export function planTables(directory: Directory, manifestEnd: number): FrameRange | undefined {
+  const { sideFiles, weightFiles, tables } = directory;
+  if (!tables) return;
+  const start = manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
+  return { start, end: start + tables };
 }
 
 /** The frames of every side file and weight header. `manifestEnd`: where the first of them begins. */

@@ -1,7 +1,8 @@
-import { decodeBlock } from '../codec/lossless/block.js';
+import { type Block, decodeBlock } from '../codec/lossless/block.js';
 import { type InputError, IntegrityError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { losslessKernels } from '../kernels/lossless.js';
+import { LOSSLESS } from './codecs.js';
 import {
   type Directory,
   MANIFEST_START,
@@ -24,14 +25,18 @@ import {
   readTrailer,
   TRAILER_BYTES,
 } from './frames.js';
-import { type FrameRange, type PlannedBlock, planFiles } from './plan.js';
+import { type FrameRange, type PlannedBlock, planFiles, planParameters, planTables } from './plan.js';
 
 /** One read of this many bytes from the end brings trailer and directory of most files. */
 const SUFFIX_BYTES = 1 << 16;
 
+/** Tables of a file, and parameters of a tensor. */
+const SIDE_LIMIT_BYTES = 2 ** 24;
+
 /** An open .wpk file: its directory, and its frames by range. Nothing is decoded before it is asked for. */
 export class Container {
   readonly files: ReadonlyMap<StoredFile, readonly FrameRange[]>;
+  private tables: Promise<Uint8Array> | undefined;
 
   private constructor(
     readonly source: ByteSource,
@@ -94,6 +99,26 @@ export class Container {
     return bytes;
   }
 
+  /**
+   * What the blocks of a tensor need to be decoded, beside themselves: nothing for a lossless one.
+   * @throws {IntegrityError}
+   */
+  async readSide(tensor: StoredTensorEntry, signal?: AbortSignal): Promise<DecoderSide> {
+    const range = planParameters(tensor);
+    if (!range) return {};
+    this.tables ??= this.readPayload(planTables(this.directory, this.manifestEnd)!, FRAME.tables, signal);
+    return { tables: await this.tables, parameters: await this.readPayload(range, FRAME.parameters, signal) };
+  }
+
+  private async readPayload(range: FrameRange, type: FrameType, signal?: AbortSignal): Promise<Uint8Array> {
+    if (range.end - range.start > SIDE_LIMIT_BYTES)
+      throw new IntegrityError(`a frame of ${range.end - range.start} bytes is over the limit of its kind`, {
+        file: this.source.name,
+        ...range,
+      });
+    return openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
+  }
+
   /** Checks the manifest's frame; its content repeats the directory's. @throws {IntegrityError} */
   async checkManifest(): Promise<void> {
     const bytes = await this.source.read(MANIFEST_START, this.manifestEnd);
@@ -106,10 +131,18 @@ export class Container {
   }
 }
 
-/** What turns a block's frame into elements, by the codec's name in the directory. */
-type Decoder = (payload: Uint8Array, planned: PlannedBlock) => Uint8Array;
+/** Payloads that a codec's blocks need beside their own. */
+export interface DecoderSide {
+  /** Of the whole file. */
+  readonly tables?: Uint8Array;
+  /** Of the tensor. */
+  readonly parameters?: Uint8Array;
+}
+
+/** What turns a block's payload into elements, by the codec's name in the directory. */
+type Decoder = (payload: Uint8Array, block: Block, side: DecoderSide) => Uint8Array;
 const DECODERS: Readonly<Record<string, Decoder>> = {
-  lossless: (payload, { block }) => decodeBlock(losslessKernels(), payload, block),
+  [LOSSLESS]: (payload, block) => decodeBlock(losslessKernels(), payload, block),
 };
 
 /**
@@ -119,18 +152,16 @@ const DECODERS: Readonly<Record<string, Decoder>> = {
  */
 export function decodeFrame(
   frame: Uint8Array,
-  planned: PlannedBlock,
+  { start, end, block }: PlannedBlock,
   tensor: Pick<StoredTensorEntry, 'name' | 'codec'>,
+  side: DecoderSide,
   file: string,
 ): Uint8Array {
-  const payload = openFrame(frame, FRAME.block, file, planned.start);
-  const decode = Object.hasOwn(DECODERS, tensor.codec) ? DECODERS[tensor.codec] : undefined;
-  const place = { file, tensor: tensor.name, start: planned.start, end: planned.end };
-  if (!decode)
-    throw new IntegrityError(`codec ${JSON.stringify(tensor.codec)} is not known to this version`, place);
+  const payload = openFrame(frame, FRAME.block, file, start);
   try {
-    return decode(payload, planned);
+    return DECODERS[tensor.codec]!(payload, block, side);
   } catch (error) {
+    const place = { file, tensor: tensor.name, start, end };
     if (!(error instanceof RangeError)) throw error;
     throw new IntegrityError(`codec ${tensor.codec}: ${error.message}`, place, {
       cause: error,

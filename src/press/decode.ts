@@ -1,46 +1,104 @@
-import { createHash } from 'node:crypto';
 import type { StoredTensorEntry } from '../container/directory.js';
+import { FRAME, FRAME_HEADER_BYTES } from '../container/frames.js';
 import { planTensor } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
 import { readInto } from '../io/source.js';
-import { BUFFER_BYTES } from './jobs.js';
-import { Ordered, type Pool } from './pool.js';
+import { HashThread } from './hash-thread.js';
+import { Ordered, Pool } from './pool.js';
+
+/** What a block's frame may be longer than its elements. */
+const FRAME_OVERHEAD_BYTES = FRAME_HEADER_BYTES + 48;
+
+/** Blocks that may be under way in the two digests, beside those in the pool. */
+const HASHING = 6;
+
+/** Takes a block's elements, which are only lent until it is done. */
+export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
 
 /**
- * Decodes a tensor on the pool's threads and hands over its elements block by block in order, each verified and only lent
- * until `take` is done; at the end its SHA-256 is compared.
- * @throws {IntegrityError} naming the tensor and what differs.
+ * Decodes a file's tensors on threads, and takes the SHA-256 of each tensor and of each weight file on the way, on two
+ * threads more: on the main thread they would be what decompression waits for.
  */
-export async function decodeTensor(
-  container: Container,
-  tensor: StoredTensorEntry,
-  pool: Pool,
-  take: (elements: Uint8Array, firstByte: number) => Promise<void> | void,
-): Promise<void> {
-  const file = container.source.name;
-  const hash = createHash('sha256');
-  const ordered = new Ordered<{ elements: Uint8Array; firstByte: number }>(
-    pool.depth,
-    async ({ elements, firstByte }) => {
-      hash.update(elements);
-      await take(elements, firstByte);
-    },
-  );
-  const { name, codec } = tensor;
-  for (const planned of planTensor(tensor)) {
-    if (planned.end - planned.start > BUFFER_BYTES)
-      throw new IntegrityError('a frame longer than any block can need', { file, tensor: name });
-    const bytes = pool.take(planned.end - planned.start);
-    await readInto(container.source, bytes, planned.start);
-    const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, file });
-    await ordered.add(decoded.then((elements) => ({ elements, firstByte: planned.firstByte })));
+export class Decoding {
+  private readonly pool: Pool;
+  private readonly tensorHash = new HashThread();
+  private readonly fileHash = new HashThread();
+
+  constructor(
+    private readonly container: Container,
+    threads?: number,
+  ) {
+    this.pool = new Pool(threads);
   }
-  await ordered.finish();
-  const digest = hash.digest('hex');
-  if (digest !== tensor.sha256)
-    throw new IntegrityError(`SHA-256 of the elements is ${digest}, expected ${tensor.sha256}`, {
-      file,
-      tensor: name,
-    });
+
+  /**
+   * Hands over the elements of a tensor block by block, in order, each verified.
+   * @returns their SHA-256. @throws {IntegrityError} naming the tensor and what is wrong.
+   */
+  async tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
+    try {
+      await this.decode(tensor, take);
+    } catch (error) {
+      await this.tensorHash.digest(); // the next tensor's must begin anew
+      throw error;
+    }
+    return this.tensorHash.digest();
+  }
+
+  /** As {@link tensor}. @throws {IntegrityError} also when the SHA-256 is not the one in the directory. */
+  async checkedTensor(tensor: StoredTensorEntry, take: Take): Promise<void> {
+    const digest = await this.tensor(tensor, take);
+    if (digest !== tensor.sha256)
+      throw new IntegrityError(`SHA-256 of the elements is ${digest}, expected ${tensor.sha256}`, {
+        file: this.container.source.name,
+        tensor: tensor.name,
+      });
+  }
+
+  /** The bytes before the tensors of a weight file, which its digest begins with. @throws {IntegrityError} */
+  async header(file: Parameters<Container['readFile']>[0]): Promise<Uint8Array> {
+    return this.fileHash.update(await this.container.readFile(file, FRAME.weightHeader));
+  }
+
+  /** The SHA-256 of the header and tensors that were decoded since the last. */
+  fileDigest(): Promise<string> {
+    return this.fileHash.digest();
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.pool.close(), this.tensorHash.close(), this.fileHash.close()]);
+  }
+
+  private async decode(tensor: StoredTensorEntry, take: Take): Promise<void> {
+    const { container, pool, tensorHash, fileHash } = this;
+    const file = container.source.name;
+    const taking = new Ordered<{ elements: Uint8Array; firstByte: number }>(
+      HASHING,
+      async ({ elements, firstByte }) => {
+        await take(elements, firstByte);
+        pool.give(elements);
+      },
+    );
+    const decoding = new Ordered<{ elements: Uint8Array; firstByte: number }>(
+      pool.depth,
+      ({ elements, firstByte }) => {
+        const hashed = tensorHash.update(elements).then((same) => fileHash.update(same));
+        return taking.add(hashed.then((same) => ({ elements: same, firstByte })));
+      },
+    );
+    const { name, codec } = tensor;
+    const side = await container.readSide(tensor);
+    for (const planned of planTensor(tensor)) {
+      const { start, end, firstByte, endByte } = planned;
+      if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
+        throw new IntegrityError('a frame longer than any block can need', { file, tensor: name });
+      const bytes = pool.take(end - start, endByte - firstByte);
+      await readInto(container.source, bytes, start);
+      const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side, file });
+      await decoding.add(decoded.then((elements) => ({ elements, firstByte })));
+    }
+    await decoding.finish();
+    await taking.finish();
+  }
 }

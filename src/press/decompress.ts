@@ -2,14 +2,12 @@ import { createHash } from 'node:crypto';
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredFile, StoredTensorEntry, StoredWeightFile } from '../container/directory.js';
-import { FRAME } from '../container/frames.js';
 import { Container } from '../container/reader.js';
 import { InputError, IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import { fileError, openFile } from '../io/file.js';
-import { decodeTensor } from './decode.js';
+import { Decoding } from './decode.js';
 import { Output } from './output.js';
-import { Pool } from './pool.js';
 
 export interface DecompressOptions {
   readonly threads?: number;
@@ -29,20 +27,20 @@ export async function decompress(
   options: DecompressOptions = {},
 ): Promise<void> {
   const container = await openContainer(path);
-  const pool = new Pool(options.threads);
+  const decoding = new Decoding(container, options.threads);
   const making = `${folder.replace(/[\\/]+$/, '')}.partial`;
   try {
     await checkFolder(folder, path, options.force ?? false);
     await rm(making, { recursive: true, force: true });
     await mkdir(making, { recursive: true });
-    await new Restoring(container, making, pool, options).all();
+    await new Restoring(container, making, decoding, options).all();
     if (options.force) await rm(folder, { recursive: true, force: true });
     await rename(making, folder);
   } catch (error) {
     await rm(making, { recursive: true, force: true });
     throw fileError(error, folder);
   } finally {
-    await Promise.all([pool.close(), container.close()]);
+    await Promise.all([decoding.close(), container.close()]);
   }
 }
 
@@ -84,7 +82,7 @@ class Restoring {
   constructor(
     private readonly container: Container,
     private readonly folder: string,
-    private readonly pool: Pool,
+    private readonly decoding: Decoding,
     private readonly options: DecompressOptions,
   ) {
     this.totalBytes = container.directory.weightFiles.reduce((sum, { length }) => sum + length, 0);
@@ -105,7 +103,7 @@ class Restoring {
   }
 
   private async weightFile(file: StoredWeightFile, tensors: readonly StoredTensorEntry[]): Promise<void> {
-    const header = await this.container.readFile(file, FRAME.weightHeader);
+    const header = await this.decoding.header(file);
     const declared = tensors.reduce(
       (sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype],
       header.length,
@@ -115,17 +113,15 @@ class Restoring {
         file: file.name,
       });
     const out = await Output.create(join(this.folder, file.name));
-    const hash = createHash('sha256');
     const write = async (bytes: Uint8Array) => {
-      hash.update(bytes);
       await out.write(bytes);
       this.doneBytes += bytes.length;
       this.options.onProgress?.(this.doneBytes, this.totalBytes);
     };
     try {
       await write(header);
-      for (const tensor of tensors) await decodeTensor(this.container, tensor, this.pool, write);
-      this.check(file, hash.digest('hex'));
+      for (const tensor of tensors) await this.decoding.checkedTensor(tensor, write);
+      this.check(file, await this.decoding.fileDigest());
       await out.finish();
     } catch (error) {
       await out.discard();

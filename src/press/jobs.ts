@@ -2,15 +2,15 @@ import { BLOCK_BYTES, type Block, encodeBlockInto } from '../codec/lossless/bloc
 import type { StoredTensorEntry } from '../container/directory.js';
 import { FRAME, FRAME_HEADER_BYTES, writeFrameHeader } from '../container/frames.js';
 import type { PlannedBlock } from '../container/plan.js';
-import { decodeFrame } from '../container/reader.js';
+import { type DecoderSide, decodeFrame } from '../container/reader.js';
 import { losslessKernels } from '../kernels/lossless.js';
 
-/** Room for a block's elements or its frame, whichever is longer. */
+/** Room for a lossless block's elements or its frame, whichever is longer. */
 export const BUFFER_BYTES = BLOCK_BYTES + 64;
 
 /**
- * Work on one block that any thread can do. Its `bytes` lie at the front of a buffer of BUFFER_BYTES; the result takes their
- * place, so that the same memory goes round between the threads.
+ * Work on one block that any thread can do. Its `bytes` lie at the front of a buffer with room for the result, which takes
+ * their place, so that the same memory goes round between the threads.
  */
 export interface Jobs {
   /** A block's elements to its whole frame. */
@@ -20,6 +20,7 @@ export interface Jobs {
     readonly bytes: Uint8Array;
     readonly planned: PlannedBlock;
     readonly tensor: Pick<StoredTensorEntry, 'name' | 'codec'>;
+    readonly side: DecoderSide;
     readonly file: string;
   };
 }
@@ -32,8 +33,8 @@ const RUN: { readonly [Kind in JobKind]: (job: Jobs[Kind], buffer: Uint8Array) =
     writeFrameHeader(FRAME.block, buffer.subarray(0, FRAME_HEADER_BYTES + length));
     return FRAME_HEADER_BYTES + length;
   },
-  decode: ({ bytes, planned, tensor, file }, buffer) => {
-    const elements = decodeFrame(bytes, planned, tensor, file);
+  decode: ({ bytes, planned, tensor, side, file }, buffer) => {
+    const elements = decodeFrame(bytes, planned, tensor, side, file);
     buffer.set(elements);
     return elements.length;
   },

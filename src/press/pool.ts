@@ -28,14 +28,16 @@ export class Pool {
     return this.threads.length * 2;
   }
 
-  /** A buffer's first `length` bytes, to be filled. */
-  take(length: number): Uint8Array {
+  /** A buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
+  take(length: number, room = length): Uint8Array {
+    if (Math.max(length, room) > BUFFER_BYTES)
+      return new Uint8Array(new ArrayBuffer(Math.max(length, room)), 0, length);
     return new Uint8Array(this.free.pop() ?? new ArrayBuffer(BUFFER_BYTES), 0, length);
   }
 
-  /** Takes back the buffer of these bytes. */
-  give(bytes: Uint8Array): void {
-    this.free.push(bytes.buffer as ArrayBuffer);
+  /** Takes back the buffer of these bytes, if it is one that goes round. */
+  give({ buffer }: Uint8Array): void {
+    if (buffer.byteLength === BUFFER_BYTES) this.free.push(buffer as ArrayBuffer);
   }
 
   /** @throws {InputError} what the job throws. */

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import { equal } from '../codec/lossless/patterns.js';
-import { FRAME } from '../container/frames.js';
 import type { Container } from '../container/reader.js';
 import { InputError, IntegrityError, isInputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
-import { decodeTensor } from './decode.js';
+import { Decoding } from './decode.js';
 import { openContainer } from './decompress.js';
-import { Pool } from './pool.js';
 
 export interface VerifyOptions {
   readonly threads?: number;
@@ -33,11 +31,12 @@ export interface Verification {
  * @throws {InputError} when the file or the other model cannot be read at all.
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<Verification> {
-  const pool = new Pool(options.threads);
   let container: Container | undefined;
+  let decoding: Decoding | undefined;
   try {
     container = await openContainer(path);
-    return await new Check(container, pool, options).all();
+    decoding = new Decoding(container, options.threads);
+    return await new Check(container, decoding, options).all();
   } catch (error) {
     if (!(error instanceof IntegrityError)) throw error;
     return {
@@ -49,7 +48,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
       bitExact: undefined,
     };
   } finally {
-    await Promise.all([pool.close(), container?.close()]);
+    await Promise.all([decoding?.close(), container?.close()]);
   }
 }
 
@@ -61,7 +60,7 @@ class Check {
 
   constructor(
     private readonly container: Container,
-    private readonly pool: Pool,
+    private readonly decoding: Decoding,
     private readonly options: VerifyOptions,
   ) {
     this.totalBytes = container.directory.weightFiles.reduce((sum, { length }) => sum + length, 0);
@@ -82,15 +81,11 @@ class Check {
     let different = differing;
     let next = 0;
     for (const file of weightFiles) {
-      const whole = createHash('sha256');
-      await this.collect(
-        async () => void whole.update(await this.container.readFile(file, FRAME.weightHeader)),
-      );
+      await this.collect(async () => void (await this.decoding.header(file)));
       for (const tensor of tensors.slice(next, next + file.tensors)) {
         let same = true;
         await this.collect(() =>
-          decodeTensor(this.container, tensor, this.pool, async (elements, firstByte) => {
-            whole.update(elements);
+          this.decoding.checkedTensor(tensor, async (elements, firstByte) => {
             this.blocks++;
             this.doneBytes += elements.length;
             this.options.onProgress?.(this.doneBytes, this.totalBytes);
@@ -109,7 +104,7 @@ class Check {
         }
       }
       next += file.tensors;
-      if (this.problems.length === 0 && whole.digest('hex') !== file.sha256)
+      if ((await this.decoding.fileDigest()) !== file.sha256 && this.problems.length === 0)
         this.problems.push(`SHA-256 of ${file.name} differs`);
     }
     const good = this.problems.length === 0;

@@ -1,0 +1,62 @@
+import { type Block, blocksOf as losslessBlocks } from '../codec/lossless/block.js';
+import { ROWS_PER_BLOCK } from '../codec/lossy/levels.js';
+import { InputError } from '../errors.js';
+import { DTYPE_BYTES, type Dtype, elementCount } from '../formats/dtype.js';
+import { BLOCK_BYTES } from '../kernels/lossless.js';
+
+type Shaped = { readonly dtype: Dtype; readonly shape: readonly number[] };
+
+/** How a codec lays a tensor out in frames. */
+export interface Layout {
+  /** Whether the blocks' frames come after one of parameters that all of them need. */
+  readonly hasParameters: boolean;
+  /** Frames of a tensor, that of the parameters included. */
+  frameCount(tensor: Shaped): number;
+  /** What each block holds, in order. */
+  blocks(tensor: Shaped): Iterable<Block>;
+}
+
+/** The codecs, by their names in the directory. */
+export const LOSSLESS = 'lossless';
+export const TRELLIS = 'trellis';
+
+const LAYOUTS: Readonly<Record<string, Layout>> = {
+  [LOSSLESS]: {
+    hasParameters: false,
+    frameCount: ({ dtype, shape }) => Math.ceil((elementCount(shape) * DTYPE_BYTES[dtype]) / BLOCK_BYTES),
+    blocks: ({ dtype, shape }) => losslessBlocks(dtype, shape),
+  },
+  [TRELLIS]: {
+    hasParameters: true,
+    frameCount: ({ shape }) => 1 + Math.ceil(shape[0]! / ROWS_PER_BLOCK),
+    blocks: rowBlocks,
+  },
+};
+
+const TRELLIS_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
+
+/** True for tensors that the lossy codec can hold: matrices of floats, of any number of dimensions above one. */
+export function isMatrix({ dtype, shape }: Shaped): boolean {
+  return TRELLIS_DTYPES.has(dtype) && shape.length > 1 && elementCount(shape) > 0;
+}
+
+/** @throws {InputError} when the codec is not known, or cannot hold such a tensor. */
+export function layoutOf(tensor: Shaped & { readonly name: string; readonly codec: string }, file: string) {
+  const { name, codec } = tensor;
+  const layout = Object.hasOwn(LAYOUTS, codec) ? LAYOUTS[codec] : undefined;
+  const place = { file, tensor: name };
+  if (!layout) throw new InputError(`codec ${JSON.stringify(codec)} is not known to this version`, place);
+  if (codec === TRELLIS && !isMatrix(tensor))
+    throw new InputError(`codec ${codec} cannot hold ${tensor.dtype} [${tensor.shape}]`, place);
+  return layout;
+}
+
+/** The first dimension's indices are rows; the others together are columns. */
+function* rowBlocks({ dtype, shape }: Shaped): Generator<Block> {
+  const rows = shape[0]!;
+  const columns = elementCount(shape) / rows;
+  for (let row = 0; row < rows; row += ROWS_PER_BLOCK) {
+    const count = Math.min(ROWS_PER_BLOCK, rows - row) * columns;
+    yield { dtype, first: row * columns, rows, columns, count };
+  }
+}
