@@ -1,9 +1,7 @@
 import { createHash } from 'node:crypto';
-import { realpath } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
-import { tensorRole } from '../architectures/registry.js';
 import { type Block, blocksOf } from '../codec/lossless/block.js';
 import { equal } from '../codec/lossless/patterns.js';
+import { LOSSLESS } from '../container/codecs.js';
 import { total } from '../container/directory.js';
 import {
   deflate,
@@ -24,9 +22,8 @@ import { type DirectoryModel, isDirectoryModel, type WeightSource } from '../for
 import { openFile } from '../io/file.js';
 import { readInto } from '../io/source.js';
 import { checksum } from '../kernels/lossless.js';
-import { VERSION } from '../version.js';
-import { findDuplicates } from './duplicates.js';
 import { HashThread } from './hash-thread.js';
+import { describe, inputPaths, type Manifest } from './manifest.js';
 import { checkOutput, Output, partialName } from './output.js';
 import { Ordered, Pool } from './pool.js';
 import { type KeptFrame, scanPartial } from './resume.js';
@@ -50,7 +47,7 @@ export async function compress(model: Model, output: string, options: CompressOp
   if (!isDirectoryModel(model))
     throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
   await checkOutput(output, inputPaths(model), options.force ?? false);
-  const manifest = await describe(model);
+  const manifest = await describe(model, { codec: LOSSLESS });
   const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
   const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
   const out = await Output.create(output, kept.end);
@@ -83,12 +80,6 @@ export async function compress(model: Model, output: string, options: CompressOp
   }
 }
 
-function inputPaths(model: DirectoryModel): string[] {
-  const folder =
-    model.kind === 'directory' ? [model.id, ...model.sideFiles.map(({ name }) => join(model.id, name))] : [];
-  return [...folder, ...model.weightSources.map(({ source }) => source.name)];
-}
-
 async function readPartial(output: string, manifestFrame: Uint8Array) {
   const source = await openFile(partialName(output)).catch(() => undefined);
   if (!source) return { frames: [], end: 0 };
@@ -97,31 +88,6 @@ async function readPartial(output: string, manifestFrame: Uint8Array) {
   } finally {
     await source.close();
   }
-}
-
-type Manifest = Awaited<ReturnType<typeof describe>>;
-
-/** What docs/format.md calls the manifest. */
-async function describe(model: DirectoryModel) {
-  const duplicates = await findDuplicates(model);
-  return {
-    generator: `weightpress ${VERSION}`,
-    source: basename(await realpath(model.id).catch(() => resolve(model.id))),
-    options: { codec: 'lossless' },
-    sideFiles: model.sideFiles.map(({ name, lengthBytes }) => ({ name, length: lengthBytes })),
-    weightFiles: model.weightSources.map(({ name, source, tensors }) => ({
-      name,
-      length: source.byteLength,
-      tensors: tensors.length,
-    })),
-    tensors: model.tensors.map((tensor, i) => ({
-      name: tensor.name,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      role: tensorRole(tensor, model.config),
-      ...(duplicates[i] === undefined ? {} : { sameAs: duplicates[i] }),
-    })),
-  };
 }
 
 interface RunParts {

@@ -1,0 +1,38 @@
+import { realpath } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { tensorRole } from '../architectures/registry.js';
+import type { DirectoryModel } from '../formats/stored-model.js';
+import { VERSION } from '../version.js';
+import { findDuplicates } from './duplicates.js';
+
+export type Manifest = Awaited<ReturnType<typeof describe>>;
+
+/** What docs/format.md calls the manifest. `options`: what the file is made with. */
+export async function describe(model: DirectoryModel, options: Readonly<Record<string, unknown>>) {
+  const duplicates = await findDuplicates(model);
+  return {
+    generator: `weightpress ${VERSION}`,
+    source: basename(await realpath(model.id).catch(() => resolve(model.id))),
+    options,
+    sideFiles: model.sideFiles.map(({ name, lengthBytes }) => ({ name, length: lengthBytes })),
+    weightFiles: model.weightSources.map(({ name, source, tensors }) => ({
+      name,
+      length: source.byteLength,
+      tensors: tensors.length,
+    })),
+    tensors: model.tensors.map((tensor, i) => ({
+      name: tensor.name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      role: tensorRole(tensor, model.config),
+      ...(duplicates[i] === undefined ? {} : { sameAs: duplicates[i] }),
+    })),
+  };
+}
+
+/** The files that a model is read from: what an output must not replace. */
+export function inputPaths(model: DirectoryModel): string[] {
+  const folder =
+    model.kind === 'directory' ? [model.id, ...model.sideFiles.map(({ name }) => join(model.id, name))] : [];
+  return [...folder, ...model.weightSources.map(({ source }) => source.name)];
+}
