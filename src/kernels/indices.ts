@@ -206,10 +206,7 @@ export class IndexCoder {
     for (let row = 0; row < rows; row += rowsPerCall) {
       const count = Math.min(rowsPerCall, rows - row);
       const need = count * columns * MOST_BYTES;
-      call.moveInput(
-        words.supply(call.streamPosition(), need),
-        bits.supply(call.rawPosition(), need),
-      );
+      call.moveInput(words.supply(call.streamPosition(), need), bits.supply(call.rawPosition(), need));
       // biome-ignore format: as declared
       const good = call.decodeRows(count, columns, at.rowContexts + row * 2, at.rowSteps + row * 4, at.columnContexts, at.columnSteps,
         at.states, at.rowTables, at.rowIndices, at.slots, shrinks, code, at.elements, words.end, bits.end);

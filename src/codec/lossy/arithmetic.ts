@@ -159,7 +159,8 @@ export class IntegerModel {
     let coded = 1;
     for (let i = bits - 2; i >= 0; i--) {
       const bit = (magnitude >> i) & 1;
-      coded = coded * 2 + (i === bits - 2 ? coder.code(bit, this.second[negative][bits]!) : coder.codeEven(bit));
+      coded =
+        coded * 2 + (i === bits - 2 ? coder.code(bit, this.second[negative][bits]!) : coder.codeEven(bit));
     }
     return negative ? -coded : coded;
   }
