@@ -320,7 +320,8 @@ export function indexCoder(): IndexCoder {
   return shared;
 }
 
-function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
+/** Pieces one after another. */
+export function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
   if (pieces.length === 1) return pieces[0]!;
   const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
   let end = 0;

@@ -126,7 +126,7 @@ export function writeTables(counts: ArrayLike<number>, shrinks: Float32Array): U
   const tables = new TableCoder(coder);
   const before: LogTable[] = [];
   const present = Array.from({ length: TABLES }, (_, t) => {
-    const table = fit(tokenCounts(counts, t), before[t % 2]?.logs ?? []);
+    const table = fitTable(tokenCounts(counts, t), before[t % 2]?.logs ?? []);
     tables.code(t % 2, table);
     if (table) before[t % 2] = table;
     return table !== undefined;
@@ -172,7 +172,7 @@ function tokenCounts(counts: ArrayLike<number>, table: number): Float64Array {
 }
 
 /** The cheapest table for these counts, roughly: itself and what it codes. Undefined when nothing was counted. */
-function fit(counts: Float64Array, before: readonly number[]): LogTable | undefined {
+function fitTable(counts: Float64Array, before: readonly number[]): LogTable | undefined {
   const total = counts.reduce((sum, count) => sum + count, 0);
   if (total === 0) return undefined;
   let size = counts.findLastIndex((count) => count > 0) + 1;
