@@ -121,7 +121,7 @@ describe('indices', () => {
   });
 
   it('of more rows and columns than one call takes, coded as the oracle codes them', () => {
-    const source = draw(5, 50, 20_000, 60, 8);
+    const source = draw(5, 70, 20_000, 60, 8);
     const tables = tablesFor([source]);
     const coded = coder.encode(tables, source, source.indices);
     expect(decodeIndices(tables, source, coded)).toEqual(source.indices);
