@@ -143,14 +143,13 @@ function toFrequencies({ logs, escapeLog }: LogTable): Uint16Array {
   logs.forEach((log, m) => {
     weights[MAGNITUDE_TOKENS + m] = weights[MAGNITUDE_TOKENS - m] = weightOf(log);
   });
-  // a token that alone has all slots would not fit its field
+  // a token alone would have all slots, which is more than its field holds
   if (escapeLog !== undefined || logs.length === 1) weights[0] = weightOf(escapeLog ?? 0);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const frequencies = Uint16Array.from(weights, (weight) =>
     weight ? Math.max(1, Math.floor((weight * SCALE) / total + 0.5)) : 0,
   );
   let excess = frequencies.reduce((sum, frequency) => sum + frequency, 0) - SCALE;
-  if (frequencies.includes(SCALE)) excess = 1;
   for (; excess !== 0; excess -= Math.sign(excess)) {
     const largest = frequencies.indexOf(Math.max(...frequencies));
     frequencies[largest]! -= Math.sign(excess);
