@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { ArithmeticDecoder, ArithmeticEncoder, Bit, IntegerModel } from '../dist/codec/lossy/arithmetic.js';
 import { decodeBlock, encodeBlock, openBlock, stepsOf } from '../dist/codec/lossy/block.js';
@@ -341,6 +342,29 @@ describe('parameters and blocks', () => {
     expect(new Int16Array(decodeBlock(coder, tables, read, bytes, 256, 'I16').buffer)).toEqual(
       source.indices,
     );
+  });
+
+  it('have the bytes that version 1 gives them: a change of the format is never an accident', () => {
+    const source = draw(52, 200, 70, 30, 24);
+    const columns = { ...codes(70, true), steps: integers(70, () => 3), contexts: source.columnContexts };
+    const parameters = {
+      scale: 0.5,
+      rowFactorRange: 0,
+      columnFactorRange: 0.125,
+      columns: { ...columns, factors: new Int8Array(70).map((_, i) => i - 35) },
+    };
+    const rows = { steps: integers(200, () => -2), contexts: source.rowContexts };
+    const tables = writeTables(
+      count([source]),
+      NO_SHRINKS.map((_, i) => (i % 4) / 16),
+    );
+    const block = encodeBlock(coder, readTables(tables), parameters, { rows, indices: source.indices });
+    const digest = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+    expect([tables, writeParameters(parameters), block].map(digest)).toEqual([
+      'f934f6f9e9c4156f',
+      'd0a6e8b5176b6a18',
+      '97b6477c63507a4a',
+    ]);
   });
 
   it('cost little more than their entropy', () => {
