@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { openModel } from '../models.js';
+import type { WeightError } from '../press/compare.js';
 import { type Verification, verify } from '../press/verify.js';
 import { jsonOption, threadsOption } from './options.js';
 import { bytes, count, print, printJson, progress } from './terminal.js';
@@ -13,7 +14,9 @@ interface Options {
 /** `weightpress verify`: exit code 1 when something is wrong with the file. */
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description('check every block of a .wpk file, and that it holds exactly the model it was made from')
+    .description(
+      'check every block of a .wpk file; against a model, that it holds exactly that or how far it is off',
+    )
     .argument('<file>', 'a .wpk file')
     .option('--against <model>', 'compare every element with this model')
     .addOption(threadsOption())
@@ -45,5 +48,14 @@ export function verifyCommand(): Command {
         `${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: every checksum and digest is right`,
       );
       if (result.bitExact) print(`bit-exact: every element equals that of ${against}`);
+      else if (result.error) print(errorLine(result.error, against!));
     });
+}
+
+function errorLine({ differing, relativeSquaredError, worst }: WeightError, against: string): string {
+  const share = (value: number) => value.toPrecision(3);
+  return [
+    `lossy: ${count(differing)} tensors differ from those of ${against}`,
+    `relative squared error ${share(relativeSquaredError)}, largest ${share(worst!.relativeSquaredError)} (${worst!.tensor})`,
+  ].join('; ');
 }

@@ -2,7 +2,7 @@ import { type Block, decodeBlock } from '../codec/lossless/block.js';
 import { type InputError, IntegrityError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { losslessKernels } from '../kernels/lossless.js';
-import { LOSSLESS } from './codecs.js';
+import { LOSSLESS, TRELLIS } from './codecs.js';
 import {
   type Directory,
   MANIFEST_START,
@@ -26,6 +26,7 @@ import {
   TRAILER_BYTES,
 } from './frames.js';
 import { type FrameRange, type PlannedBlock, planFiles, planParameters, planTables } from './plan.js';
+import { decodeRows } from './trellis.js';
 
 /** One read of this many bytes from the end brings trailer and directory of most files. */
 const SUFFIX_BYTES = 1 << 16;
@@ -143,6 +144,7 @@ export interface DecoderSide {
 type Decoder = (payload: Uint8Array, block: Block, side: DecoderSide) => Uint8Array;
 const DECODERS: Readonly<Record<string, Decoder>> = {
   [LOSSLESS]: (payload, block) => decodeBlock(losslessKernels(), payload, block),
+  [TRELLIS]: decodeRows,
 };
 
 /**

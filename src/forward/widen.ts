@@ -12,6 +12,11 @@ const WIDEN: Partial<Readonly<Record<Dtype, Widen>>> = {
   F16: widenF16,
 };
 
+/** True for elements that can be computed with. */
+export function canWiden(dtype: Dtype): boolean {
+  return dtype in WIDEN;
+}
+
 /**
  * A tensor's elements as float32, all of them finite.
  * @throws {InputError} on an element type that is no float, and on NaN and infinity.

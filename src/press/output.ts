@@ -51,6 +51,15 @@ export class Output {
     }
   }
 
+  /** Ends the writing; the file keeps its partial name. */
+  async close(): Promise<void> {
+    try {
+      await this.handle.close();
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+  }
+
   /** Gives the file its name. */
   async finish(): Promise<void> {
     try {

@@ -1,8 +1,11 @@
 import { createHash } from 'node:crypto';
-import { equal } from '../codec/lossless/patterns.js';
+import { TRELLIS } from '../container/codecs.js';
+import type { StoredTensorEntry } from '../container/directory.js';
 import type { Container } from '../container/reader.js';
 import { InputError, IntegrityError, isInputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
+import { canWiden } from '../forward/widen.js';
+import { Comparison, type WeightError } from './compare.js';
 import { Decoding } from './decode.js';
 import { openContainer } from './decompress.js';
 
@@ -23,6 +26,8 @@ export interface Verification {
   readonly decodedBytes: number;
   /** Undefined unless compared: whether every element of every tensor equals the other model's, bit for bit. */
   readonly bitExact: boolean | undefined;
+  /** For a lossy file that was compared: how much its weights differ. */
+  readonly error: WeightError | undefined;
 }
 
 /**
@@ -46,6 +51,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
       tensors: 0,
       decodedBytes: 0,
       bitExact: undefined,
+      error: undefined,
     };
   } finally {
     await Promise.all([decoding?.close(), container?.close()]);
@@ -57,6 +63,8 @@ class Check {
   private readonly totalBytes: number;
   private doneBytes = 0;
   private blocks = 0;
+  /** A lossy file is expected to differ from its original: how much is measured. */
+  private readonly lossy: boolean;
 
   constructor(
     private readonly container: Container,
@@ -64,6 +72,7 @@ class Check {
     private readonly options: VerifyOptions,
   ) {
     this.totalBytes = container.directory.weightFiles.reduce((sum, { length }) => sum + length, 0);
+    this.lossy = container.directory.tensors.some(({ codec }) => codec === TRELLIS);
   }
 
   async all(): Promise<Verification> {
@@ -77,36 +86,17 @@ class Check {
         if (digest !== file.sha256)
           throw new IntegrityError(`SHA-256 of ${file.name} differs`, { file: this.container.source.name });
       });
-    const differing = this.options.against ? this.compareTensorLists(this.options.against) : 0;
-    let different = differing;
+    const comparison = this.options.against && new Comparison(this.options.against);
+    this.problems.push(...(comparison?.listProblems(tensors) ?? []));
     let next = 0;
     for (const file of weightFiles) {
       await this.collect(async () => void (await this.decoding.header(file)));
-      for (const tensor of tensors.slice(next, next + file.tensors)) {
-        let same = true;
-        await this.collect(() =>
-          this.decoding.checkedTensor(tensor, async (elements, firstByte) => {
-            this.blocks++;
-            this.doneBytes += elements.length;
-            this.options.onProgress?.(this.doneBytes, this.totalBytes);
-            if (same && this.options.against && this.has(this.options.against, tensor.name))
-              same = equal(
-                elements,
-                await this.options.against.readTensor(tensor.name, firstByte, firstByte + elements.length),
-              );
-          }),
-        );
-        if (!same) {
-          different++;
-          this.problems.push(
-            new InputError('elements differ from those of the other model', { tensor: tensor.name }).message,
-          );
-        }
-      }
+      for (const tensor of tensors.slice(next, next + file.tensors)) await this.tensor(tensor, comparison);
       next += file.tensors;
       if ((await this.decoding.fileDigest()) !== file.sha256 && this.problems.length === 0)
         this.problems.push(`SHA-256 of ${file.name} differs`);
     }
+    const error = comparison?.weightError();
     const good = this.problems.length === 0;
     return {
       good,
@@ -114,29 +104,25 @@ class Check {
       blocks: this.blocks,
       tensors: tensors.length,
       decodedBytes: this.doneBytes,
-      bitExact: this.options.against ? good && different === 0 : undefined,
+      bitExact: error && good && error.differing === 0,
+      error: this.lossy ? error : undefined,
     };
   }
 
-  private has(model: Model, name: string): boolean {
-    return model.tensors.some((tensor) => tensor.name === name);
-  }
-
-  /** Tensors that only one side has, or that differ in dtype or shape. @returns how many */
-  private compareTensorLists(against: Model): number {
-    const before = this.problems.length;
-    const others = new Map(against.tensors.map((tensor) => [tensor.name, tensor]));
-    const report = (tensor: string, what: string) =>
-      this.problems.push(new InputError(what, { tensor }).message);
-    for (const { name, dtype, shape } of this.container.directory.tensors) {
-      const other = others.get(name);
-      others.delete(name);
-      if (!other) report(name, 'is not in the other model');
-      else if (other.dtype !== dtype || other.shape.join() !== shape.join())
-        report(name, `is ${dtype} [${shape}] here and ${other.dtype} [${other.shape}] in the other model`);
-    }
-    for (const name of others.keys()) report(name, 'is only in the other model');
-    return this.problems.length - before;
+  private async tensor(tensor: StoredTensorEntry, comparison: Comparison | undefined): Promise<void> {
+    const compared = comparison?.tensor(tensor);
+    await this.collect(() =>
+      this.decoding.checkedTensor(tensor, async (elements, firstByte) => {
+        this.blocks++;
+        this.doneBytes += elements.length;
+        this.options.onProgress?.(this.doneBytes, this.totalBytes);
+        await compared?.add(elements, firstByte, this.lossy && canWiden(tensor.dtype));
+      }),
+    );
+    if (compared?.finish() === false && !this.lossy)
+      this.problems.push(
+        new InputError('elements differ from those of the other model', { tensor: tensor.name }).message,
+      );
   }
 
   private async collect(step: () => Promise<void>): Promise<void> {

@@ -1,0 +1,181 @@
+import { createHash } from 'node:crypto';
+import { TRELLIS } from '../../container/codecs.js';
+import { total } from '../../container/directory.js';
+import {
+  deflate,
+  FRAME,
+  type FrameType,
+  fileHeader,
+  frame,
+  jsonPayload,
+  pieces,
+  trailer,
+} from '../../container/frames.js';
+import { Container } from '../../container/reader.js';
+import type { DirectoryModel } from '../../formats/stored-model.js';
+import { openFile } from '../../io/file.js';
+import { Decoding } from '../decode.js';
+import type { Manifest } from '../manifest.js';
+import { Output, partialName } from '../output.js';
+
+/** The payloads of a tensor's frames: parameters and blocks of a lossy one, blocks of a lossless one. */
+export interface CodedTensor {
+  readonly codec: string;
+  readonly payloads: readonly Uint8Array[];
+}
+
+/** Digests that are not known before the file has been decoded. */
+const UNKNOWN_SHA256 = '0'.repeat(64);
+
+type Entry = Readonly<Record<string, unknown>>;
+
+/**
+ * A lossy file in the making, `NAME.partial`: written whole again and again while the budget is searched, and given its
+ * name at the end. What it decodes to is known only from decoding it, so its digests come last.
+ */
+export class Candidate {
+  private front:
+    | { readonly bytes: Uint8Array; readonly sideFiles: Entry[]; readonly weightFiles: Entry[] }
+    | undefined;
+  private directory: Entry = {};
+  private directoryStart = 0;
+
+  constructor(
+    readonly path: string,
+    private readonly model: DirectoryModel,
+    private readonly manifest: Manifest,
+  ) {}
+
+  get partialPath(): string {
+    return partialName(this.path);
+  }
+
+  /** Bytes of config, tokenizer and texts as stored, frames included. */
+  async sideBytes(): Promise<number> {
+    const { sideFiles } = await this.makeFront();
+    return sideFiles.reduce((sum, { frames }) => sum + total(frames as number[]), 0);
+  }
+
+  /** Writes the whole file, its tensors as they come. @returns its length in bytes. */
+  async write(tables: Uint8Array, tensors: AsyncIterable<CodedTensor>): Promise<number> {
+    const { bytes, sideFiles, weightFiles } = await this.makeFront();
+    const out = await Output.create(this.path);
+    try {
+      await out.write(bytes);
+      const tablesFrame = frame(FRAME.tables, tables);
+      await out.write(tablesFrame);
+      const entries = await this.writeTensors(out, tensors);
+      this.directory = {
+        ...this.manifest,
+        sideFiles,
+        weightFiles,
+        tensors: entries,
+        tables: tablesFrame.length,
+      };
+      this.directoryStart = out.length;
+      await writeDirectory(out, this.directory);
+      await out.close();
+      return out.length;
+    } catch (error) {
+      await out.discard();
+      throw error;
+    }
+  }
+
+  /** Decodes all of the file, writes the digests into its directory, and gives it its name. */
+  async finish(quality: Entry, threads: number | undefined): Promise<void> {
+    const directory = { ...this.directory, ...(await this.digests(threads)), quality };
+    const out = await Output.create(this.path, this.directoryStart);
+    try {
+      await writeDirectory(out, directory);
+      await out.finish();
+    } catch (error) {
+      await out.discard();
+      throw error;
+    }
+  }
+
+  private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    const waiting = tensors[Symbol.asyncIterator]();
+    for (const entry of this.manifest.tensors) {
+      if (entry.sameAs !== undefined) {
+        entries.push(entry);
+        continue;
+      }
+      const { codec, payloads } = (await waiting.next()).value as CodedTensor;
+      const offset = out.length;
+      const frames: number[] = [];
+      for (const [i, payload] of payloads.entries()) {
+        const whole = frame(frameType(codec, i), payload);
+        frames.push(whole.length);
+        await out.write(whole);
+      }
+      entries.push({ ...entry, codec, sha256: UNKNOWN_SHA256, offset, frames });
+    }
+    return entries;
+  }
+
+  /** Everything before the tables; the same in every trial. */
+  private async makeFront() {
+    if (this.front) return this.front;
+    const { model, manifest } = this;
+    const parts = [fileHeader(), frame(FRAME.manifest, jsonPayload(manifest))];
+    const add = (type: FrameType, bytes: Uint8Array) =>
+      pieces(bytes).map((piece) => {
+        const whole = frame(type, deflate(piece));
+        parts.push(whole);
+        return whole.length;
+      });
+    const sideFiles: Entry[] = [];
+    for (const [i, file] of model.sideFiles.entries()) {
+      const bytes = await file.read();
+      const sha256 = createHash('sha256').update(bytes).digest('hex');
+      sideFiles.push({
+        ...manifest.sideFiles[i]!,
+        length: bytes.length,
+        sha256,
+        frames: add(FRAME.sideFile, bytes),
+      });
+    }
+    const weightFiles = model.weightSources.map(({ headerBytes }, i) => ({
+      ...manifest.weightFiles[i]!,
+      sha256: UNKNOWN_SHA256,
+      frames: add(FRAME.weightHeader, headerBytes),
+    }));
+    this.front = { bytes: Buffer.concat(parts), sideFiles, weightFiles };
+    return this.front;
+  }
+
+  private async digests(threads: number | undefined) {
+    const container = await Container.open(await openFile(this.partialPath));
+    const decoding = new Decoding(container, threads);
+    try {
+      const { weightFiles, tensors } = container.directory;
+      const [files, entries]: [Entry[], Entry[]] = [[], []];
+      for (const [i, file] of weightFiles.entries()) {
+        await decoding.header(file);
+        for (const tensor of tensors.slice(entries.length, entries.length + file.tensors)) {
+          const sha256 = await decoding.tensor(tensor, () => {});
+          const entry = (this.directory.tensors as Entry[])[entries.length]!;
+          entries.push(tensor.sameAs === undefined ? { ...entry, sha256 } : entry);
+        }
+        files.push({ ...(this.directory.weightFiles as Entry[])[i]!, sha256: await decoding.fileDigest() });
+      }
+      return { weightFiles: files, tensors: entries };
+    } finally {
+      await Promise.all([decoding.close(), container.close()]);
+    }
+  }
+}
+
+function frameType(codec: string, index: number): FrameType {
+  return codec === TRELLIS && index === 0 ? FRAME.parameters : FRAME.block;
+}
+
+async function writeDirectory(out: Output, directory: Entry): Promise<void> {
+  const start = out.length;
+  const whole = frame(FRAME.directory, jsonPayload(directory));
+  await out.write(whole);
+  await out.write(trailer(start, whole.length));
+}
