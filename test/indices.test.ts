@@ -7,16 +7,13 @@ import { CONTEXTS, level, MAX_INDEX, stepSizes } from '../dist/codec/lossy/level
 import { readParameters, type TensorParameters, writeParameters } from '../dist/codec/lossy/parameters.js';
 import { initialPrices, learnPrices } from '../dist/codec/lossy/prices.js';
 import { readTables, storableShrinks, writeTables } from '../dist/codec/lossy/tables.js';
-import { INDICES } from '../dist/codec/lossy/tokens.js';
+import { INDICES, SCALE, TABLES, TOKENS } from '../dist/codec/lossy/tokens.js';
 import {
   type BlockContexts,
   type CodedIndices,
   IndexCoder,
   type IndexTables,
   KINDS,
-  SCALE,
-  TABLES,
-  TOKENS,
 } from '../dist/kernels/indices.js';
 import { damage } from './helpers/damage.js';
 import { oracleDecode, oracleEncode, oracleRound, oracleValues, tablesOf } from './helpers/indices.js';
@@ -499,6 +496,32 @@ describe('damaged bytes', () => {
     }
     attempt(() => readTables(new Uint8Array(100_000).fill(255)));
     attempt(() => readTables(Uint8Array.from({ length: 100_000 }, () => random() * 256)));
+  });
+
+  it('whose raw bits are padded with anything but zeros are refused', () => {
+    const contexts = { rowContexts: integers(1, () => 40), columnContexts: integers(9, () => 0) };
+    const indices = integers(9, () => 17);
+    const own = tablesFor([{ ...contexts, indices }]);
+    const { stream, raw } = coder.encode(own, contexts, indices);
+    expect(raw).toEqual(Uint8Array.of(255, 1));
+    expect(decodeIndices(own, contexts, { stream, raw })).toEqual(indices);
+    for (const bad of [
+      Uint8Array.of(255, 3),
+      Uint8Array.of(255, 129),
+      Uint8Array.of(255),
+      Uint8Array.of(255, 1, 0),
+    ])
+      expect(decodeIndices(own, contexts, { stream, raw: bad })).toBeUndefined();
+  });
+
+  it('that end well, but through a context without a table, are refused', () => {
+    // the second row leads a state that the first left anywhere back to where encoders begin
+    const contexts = { rowContexts: Int16Array.of(5, 24), columnContexts: Int16Array.of(0) };
+    const frequencies = new Uint16Array(TABLES * TOKENS);
+    frequencies[24 * 2 * TOKENS + 64] = frequencies[24 * 2 * TOKENS + 65] = SCALE / 2;
+    const stream = new Uint8Array(new Uint32Array([1 << 16, 1 << 16, 1 << 16, 1 << 16, 1]).buffer);
+    const crafted = { stream, raw: new Uint8Array() };
+    expect(decodeIndices({ frequencies, shrinks: NO_SHRINKS }, contexts, crafted)).toBeUndefined();
   });
 
   it('in contexts without a table are refused', () => {

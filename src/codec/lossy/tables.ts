@@ -1,7 +1,7 @@
-import { type IndexTables, SCALE, TABLES, TOKENS } from '../../kernels/indices.js';
+import type { IndexTables } from '../../kernels/indices.js';
 import { ArithmeticDecoder, ArithmeticEncoder, Bit, type BitCoder, IntegerModel } from './arithmetic.js';
 import { CONTEXTS, MAX_INDEX } from './levels.js';
-import { ESCAPE_BITS, INDICES, MAGNITUDE_TOKENS, magnitudeToken } from './tokens.js';
+import { ESCAPE_BITS, INDICES, MAGNITUDE_TOKENS, magnitudeToken, SCALE, TABLES, TOKENS } from './tokens.js';
 
 // A table is stored as logarithms of frequencies, in eighths of an octave, of magnitudes' tokens: signs are equally
 // probable. Tables of neighbouring contexts are alike, so each is told as its difference from the one before.

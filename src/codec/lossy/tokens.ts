@@ -1,5 +1,13 @@
-import { TOKENS } from '../../kernels/indices.js';
-import { MAX_INDEX } from './levels.js';
+import { CONTEXTS, MAX_INDEX } from './levels.js';
+
+/** Tables: one for each context and quantiser, `context * 2 + quantiser`. */
+export const TABLES = CONTEXTS * 2;
+
+/** Tokens of a table: -63 to 63, and the escape in place of -64. */
+export const TOKENS = 128;
+
+/** Frequencies of a table sum to 2^12: a slot's frequency, offset and token then fit 32 bits. */
+export const SCALE = 1 << 12;
 
 /** Index k stands at k + MAX_INDEX where a number for every index is kept. */
 export const INDICES = 2 * MAX_INDEX + 1;
