@@ -130,6 +130,15 @@ describe('indices', () => {
     expect(Buffer.compare(coded.raw, expected.raw)).toBe(0);
   }, 60_000);
 
+  it('of rows too wide for one call survive', () => {
+    const source = draw(6, 3, 300_001, 26, 12);
+    const tables = tablesFor([source]);
+    const decoded = decodeIndices(tables, source, coder.encode(tables, source, source.indices));
+    expect(
+      decoded && Buffer.compare(new Uint8Array(decoded.buffer), new Uint8Array(source.indices.buffer)),
+    ).toBe(0);
+  });
+
   it('cost what their entropy is, within half a percent', () => {
     for (const [context, spread] of [
       [18, 12],
@@ -374,19 +383,20 @@ describe('parameters and blocks', () => {
   it('out of bounds are refused', () => {
     const columns = codes(4, false);
     const good = { scale: 1, rowFactorRange: 0, columnFactorRange: 0, columns };
-    for (const scale of [0, -1, Number.NaN, Infinity, 2 ** 101])
+    for (const scale of [0, -1, Number.NaN, Infinity, 2 ** 101, 0.1])
       expect(() => writeParameters({ ...good, scale })).toThrow(/scale/);
-    for (const rowFactorRange of [-0.1, 1, Number.NaN])
+    for (const rowFactorRange of [-0.5, 1, Number.NaN, 0.1])
       expect(() => writeParameters({ ...good, rowFactorRange })).toThrow(/range/);
     for (const bad of [
       { ...columns, steps: columns.steps.with(2, 300) },
       { ...columns, contexts: columns.contexts.with(2, -2000) },
     ])
       expect(() => writeParameters({ ...good, columns: bad })).toThrow(/code of/);
-    expect(() => writeParameters({ ...good, columnFactorRange: 0.1 })).toThrow(/factors/);
+    expect(() => writeParameters({ ...good, columnFactorRange: 0.125 })).toThrow(/factors/);
     const bytes = writeParameters(good);
     expect(() => readParameters(Uint8Array.of(...bytes, 1, 1, 1, 1, 1, 1, 1), 4)).toThrow(/left/);
     expect(() => readParameters(bytes.subarray(0, 11), 4)).toThrow(RangeError);
+    expect(() => readParameters(bytes, 2 ** 40)).toThrow(/columns/);
   });
 
   it('keep factors to within half of a 128th of their range', () => {

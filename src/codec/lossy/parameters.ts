@@ -11,18 +11,22 @@ export interface TensorParameters {
   readonly columns: Codes;
 }
 
+/** Wider tensors cannot be coded: a block's kernel takes 24 bytes a column. */
+export const COLUMN_LIMIT = 1 << 22;
+
 const HEADER_BYTES = 12;
 
 /** Parameters as bytes. @throws {RangeError} on one out of its bounds. */
 export function writeParameters(parameters: TensorParameters): Uint8Array {
-  checkParameters(parameters);
-  const { columns, scale, rowFactorRange, columnFactorRange } = parameters;
+  const { columns, columnFactorRange } = parameters;
+  const header = [parameters.scale, parameters.rowFactorRange, columnFactorRange] as const;
+  checkHeader(header, columns.steps.length);
   const coder = new ArithmeticEncoder();
   codeCodes(coder, columns.steps.length, columnFactorRange > 0, columns);
   const codes = coder.finish();
   const bytes = new Uint8Array(HEADER_BYTES + codes.length);
   const view = new DataView(bytes.buffer);
-  [scale, rowFactorRange, columnFactorRange].forEach((value, i) => {
+  header.forEach((value, i) => {
     view.setFloat32(i * 4, value, true);
   });
   bytes.set(codes, HEADER_BYTES);
@@ -33,21 +37,21 @@ export function writeParameters(parameters: TensorParameters): Uint8Array {
 export function readParameters(bytes: Uint8Array, columnCount: number): TensorParameters {
   if (bytes.length < HEADER_BYTES) throw new RangeError(`parameters of ${bytes.length} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
+  const header = [view.getFloat32(0, true), view.getFloat32(4, true), view.getFloat32(8, true)] as const;
+  checkHeader(header, columnCount);
+  const [scale, rowFactorRange, columnFactorRange] = header;
   const coder = new ArithmeticDecoder(bytes.subarray(HEADER_BYTES));
-  const columnFactorRange = view.getFloat32(8, true);
-  const parameters = {
-    scale: view.getFloat32(0, true),
-    rowFactorRange: view.getFloat32(4, true),
-    columnFactorRange,
-    columns: codeCodes(coder, columnCount, columnFactorRange > 0),
-  };
+  const columns = codeCodes(coder, columnCount, columnFactorRange > 0);
   coder.finish();
-  checkParameters(parameters);
-  return parameters;
+  return { scale, rowFactorRange, columnFactorRange, columns };
 }
 
-function checkParameters({ scale, rowFactorRange, columnFactorRange }: TensorParameters): void {
-  if (!(scale >= 2 ** -100 && scale <= 2 ** 100)) throw new RangeError(`a scale of ${scale}`);
-  for (const range of [rowFactorRange, columnFactorRange])
-    if (!(range >= 0 && range < 1)) throw new RangeError(`factors that range over ${range}`);
+function checkHeader([scale, ...ranges]: readonly [number, number, number], columnCount: number): void {
+  if (columnCount < 1 || columnCount > COLUMN_LIMIT)
+    throw new RangeError(`${columnCount} columns, not 1 to ${COLUMN_LIMIT}`);
+  if (!(scale >= 2 ** -100 && scale <= 2 ** 100) || Math.fround(scale) !== scale)
+    throw new RangeError(`a scale of ${scale}, not a float32 from 2^-100 to 2^100`);
+  for (const range of ranges)
+    if (!(range >= 0 && range < 1) || Math.fround(range) !== range)
+      throw new RangeError(`factors that range over ${range}, not a float32 from 0 to below 1`);
 }
