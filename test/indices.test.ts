@@ -130,6 +130,19 @@ describe('indices', () => {
     expect(Buffer.compare(coded.raw, expected.raw)).toBe(0);
   }, 60_000);
 
+  it('that leave a state exactly at the bound of renormalisation are coded as the oracle codes them', () => {
+    // found by search: before the first weight is encoded, the last of them, the state is 2^20 times its frequency less 1
+    const indices = Int16Array.of(8, 15, 15, 3, 11, 9, 9, 9);
+    const own = Array.from({ length: 15 }, (_, token) => 2 * token + 1);
+    const frequencies = new Uint16Array(TABLES * TOKENS);
+    for (const table of [48, 49]) frequencies.set([...own, SCALE - 15 * 15], table * TOKENS + TOKENS / 2);
+    const tables = { frequencies, shrinks: NO_SHRINKS };
+    const contexts = { rowContexts: integers(8, () => 24), columnContexts: Int16Array.of(0) };
+    const coded = coder.encode(tables, contexts, indices);
+    expect(coded).toEqual(oracleEncode(tables, contexts, indices));
+    expect(decodeIndices(tables, contexts, coded)).toEqual(indices);
+  });
+
   it('of rows too wide for one call survive', () => {
     const source = draw(6, 3, 300_001, 26, 12);
     const tables = tablesFor([source]);
@@ -532,6 +545,12 @@ describe('damaged bytes', () => {
     const stream = new Uint8Array(new Uint32Array([1 << 16, 1 << 16, 1 << 16, 1 << 16, 1]).buffer);
     const crafted = { stream, raw: new Uint8Array() };
     expect(decodeIndices({ frequencies, shrinks: NO_SHRINKS }, contexts, crafted)).toBeUndefined();
+    const one = { rowContexts: Int16Array.of(5), columnContexts: Int16Array.of(0) };
+    const short = new Uint8Array(new Uint32Array([4096, 1 << 16, 1 << 16, 1 << 16]).buffer);
+    for (const stream of [short, Uint8Array.of(...short, 0, 0)])
+      expect(
+        decodeIndices({ frequencies, shrinks: NO_SHRINKS }, one, { ...crafted, stream }),
+      ).toBeUndefined();
   });
 
   it('in contexts without a table are refused', () => {
