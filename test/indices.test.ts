@@ -303,6 +303,17 @@ describe('tables', () => {
     }
   });
 
+  it('of no or too many magnitudes, or with frequencies out of bounds, are refused', () => {
+    const first = (size: number, ...logs: number[]) => {
+      const encoder = new ArithmeticEncoder();
+      encoder.code(1, new Bit());
+      for (const value of [size, ...logs]) new IntegerModel().code(encoder, value);
+      return () => readTables(encoder.finish());
+    };
+    for (const size of [0, -1, 65, 30_000]) expect(first(size)).toThrow(/a table of -?\d+ magnitudes/);
+    for (const log of [97, -1]) expect(first(1, log - 88)).toThrow(/a frequency of 2\^/);
+  });
+
   it('of a whole model take less than a kilobyte', () => {
     const sources = [14, 20, 26, 32].map((context) => draw(context, 256, 512, context, 20));
     expect(writeTables(count(sources), NO_SHRINKS).length).toBeLessThan(1024);
