@@ -421,6 +421,12 @@ describe('parameters and blocks', () => {
     expect(() => readParameters(Uint8Array.of(...bytes, 1, 1, 1, 1, 1, 1, 1), 4)).toThrow(/left/);
     expect(() => readParameters(bytes.subarray(0, 11), 4)).toThrow(RangeError);
     expect(() => readParameters(bytes, 2 ** 40)).toThrow(/columns/);
+    const encoder = new ArithmeticEncoder();
+    new IntegerModel().code(encoder, 300); // the typical step
+    const model = new IntegerModel();
+    for (let i = 0; i < 4; i++) model.code(encoder, 0);
+    const beyond = Uint8Array.of(...bytes.subarray(0, 12), ...encoder.finish());
+    expect(() => readParameters(beyond, 4)).toThrow(/a step code of 300/);
   });
 
   it('keep factors to within half of a 128th of their range', () => {
