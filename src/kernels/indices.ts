@@ -149,7 +149,11 @@ export class IndexCoder {
   }
 
   /** After tokeniseAll: finds tables and tokens of the groups before the last again, rather than keep them all. */
-  private encodeBackwards(groups: readonly Group[], contexts: BlockContexts, indices: Int16Array): Uint8Array {
+  private encodeBackwards(
+    groups: readonly Group[],
+    contexts: BlockContexts,
+    indices: Int16Array,
+  ): Uint8Array {
     const { call, at, bytes } = this.memory;
     const columns = contexts.columnContexts.length;
     const pieces: Uint8Array[] = [];
