@@ -9,8 +9,8 @@ export interface MatrixInput {
   readonly columns: number;
   /** [rows, columns] */
   readonly weights: Float32Array;
-  /** The unit upper factor of H, [columns, columns]. */
-  readonly columnFactor: Float32Array;
+  /** The unit upper factor of H, [columns, columns]; without it columns do not interact. */
+  readonly columnFactor?: Float32Array | undefined;
   /** Of G, [rows, rows]; without it rows do not interact. */
   readonly rowFactor?: Float32Array | undefined;
   readonly rowSteps: Float32Array;
@@ -37,8 +37,10 @@ export async function quantiseMatrix(
     return {
       start,
       end,
-      above: start ? cut(columnFactor, columns, 0, start, start, end) : undefined,
-      corner: cut(columnFactor, columns, start, end, start, end),
+      above: start && columnFactor ? cut(columnFactor, columns, 0, start, start, end) : undefined,
+      corner: columnFactor
+        ? cut(columnFactor, columns, start, end, start, end)
+        : new Float32Array((end - start) ** 2),
       steps: columnSteps.subarray(start, end),
       contexts: columnContexts.subarray(start, end),
     };

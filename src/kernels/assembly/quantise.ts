@@ -15,7 +15,7 @@ const CONTEXTS: i32 = 64;
  * to all later ones once, when it is decided.
  */
 const RUN: u32 = 16;
-const DEPTH: u32 = 32;
+const DEPTH: u32 = 64;
 
 const NEVER: f32 = 1e30;
 

@@ -1,11 +1,45 @@
 import { encodeBlock } from '../../codec/lossy/block.js';
 import type { Codes } from '../../codec/lossy/codes.js';
-import { ROWS_PER_BLOCK } from '../../codec/lossy/levels.js';
+import { CONTEXTS, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK, stepSizes } from '../../codec/lossy/levels.js';
 import { type TensorParameters, writeParameters } from '../../codec/lossy/parameters.js';
 import { readTables } from '../../codec/lossy/tables.js';
-import { IndexCoder, type IndexTables } from '../../kernels/indices.js';
+import { INDICES } from '../../codec/lossy/tokens.js';
+import type { Runtime } from '../../forward/runtime.js';
+import { indexCoder, type IndexTables } from '../../kernels/indices.js';
+import { QuantiserKernel } from '../../kernels/quantise.js';
+import { factorise } from '../../quantise/factor.js';
+import { quantiseMatrix } from '../../quantise/matrix.js';
+import { Products } from '../../quantise/products.js';
+import { stepCodes } from '../../quantise/steps.js';
 
-/** A matrix as integers, with all that its values depend on but the file's tables. */
+/** What errors along one side of a matrix cost. */
+export interface Moments {
+  /** [n, n], symmetric; or [n], when errors do not interact. */
+  readonly values: Float32Array;
+  /** Added to the diagonal, as a share of its mean. */
+  readonly damping: number;
+}
+
+/** A matrix to quantise, with everything that the result depends on. */
+export interface QuantiseJob {
+  readonly kind: 'quantise';
+  readonly name: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** [rows, columns] */
+  readonly weights: Float32Array;
+  readonly rowMoments: Moments;
+  readonly columnMoments: Moments;
+  /** The step where errors cost 1: the same for all matrices of a model. */
+  readonly step: number;
+  /** Bits of each choice; see codec/lossy/prices.ts. */
+  readonly prices: Float32Array;
+  readonly shrinks: Float32Array;
+  /** Squared steps that a bit is worth. */
+  readonly lambda: number;
+}
+
+/** A matrix as integers. */
 export interface Quantised {
   readonly parameters: TensorParameters;
   readonly rows: Codes;
@@ -13,27 +47,105 @@ export interface Quantised {
   readonly indices: Int16Array;
 }
 
-let coder: IndexCoder | undefined;
-let known: { readonly bytes: Uint8Array; readonly tables: IndexTables } | undefined;
+/** How often each index was chosen, laid out like prices. */
+export interface Counted extends Quantised {
+  readonly counts: Uint32Array;
+}
 
-/** The payloads of a quantised matrix: its parameters, then its blocks. `tables`: the file's, as stored. */
-export function encodeMatrix({ parameters, rows, indices }: Quantised, tables: Uint8Array): Uint8Array[] {
-  coder ??= new IndexCoder();
-  if (known?.bytes.join() !== tables.join()) known = { bytes: tables, tables: readTables(tables) };
-  const columns = parameters.columns.steps.length;
-  const payloads = [writeParameters(parameters)];
-  for (let start = 0; start < rows.steps.length; start += ROWS_PER_BLOCK) {
-    const end = Math.min(rows.steps.length, start + ROWS_PER_BLOCK);
-    payloads.push(
-      encodeBlock(coder, known!.tables, parameters, {
+/** A quantised matrix to code with the tables of the file. */
+export interface EncodeJob {
+  readonly kind: 'encode';
+  readonly quantised: Quantised;
+  readonly tables: Uint8Array;
+}
+
+export type Job = QuantiseJob | EncodeJob;
+/** `Counted` for a matrix to quantise, the payloads of its parameters and blocks for one to code. */
+export type Result = Counted | Uint8Array[];
+
+/** Does the work of one thread. */
+export class Work {
+  private readonly products: Products;
+  private readonly kernel = new QuantiserKernel();
+  private tables: { readonly bytes: Uint8Array; readonly read: IndexTables } | undefined;
+
+  constructor(runtime: Runtime) {
+    this.products = new Products(runtime);
+  }
+
+  async run(job: Job): Promise<Result> {
+    return job.kind === 'encode' ? this.encode(job) : this.quantise(job);
+  }
+
+  /** @throws {InputError} when the statistics cannot be factored. */
+  private async quantise(job: QuantiseJob): Promise<Counted> {
+    const { name, rows, columns, weights, step, prices, shrinks, lambda } = job;
+    const columnSide = await this.side(job.columnMoments, columns, name);
+    const rowSide = await this.side(job.rowMoments, rows, name);
+    const codes = stepCodes(weights, rowSide.scales, columnSide.scales, step);
+    this.kernel.setChoices(prices, shrinks, lambda);
+    const indices = await quantiseMatrix(this.kernel, this.products, {
+      rows,
+      columns,
+      weights,
+      columnFactor: columnSide.factor,
+      rowFactor: rowSide.factor,
+      rowSteps: stepSizes(codes.rows.steps as Int16Array, 1),
+      columnSteps: stepSizes(codes.columns.steps as Int16Array, codes.scale),
+      rowContexts: codes.rows.contexts,
+      columnContexts: codes.columns.contexts,
+    });
+    const { scale, columns: columnCodes } = codes;
+    const parameters = { scale, rowFactorRange: 0, columnFactorRange: 0, columns: columnCodes };
+    const quantised = { parameters, rows: codes.rows, indices };
+    return { ...quantised, counts: countIndices(quantised) };
+  }
+
+  /** The factor of one side, and what an error of 1 costs in each of its rows or columns. */
+  private async side({ values, damping }: Moments, n: number, name: string) {
+    if (values.length === n) {
+      const mean = values.reduce((sum, value) => sum + value / n, 0);
+      const scales = values.map((value) => Math.sqrt(value + damping * Math.max(mean, 1e-24)));
+      return { scales, factor: undefined };
+    }
+    const { upper, diagonal } = await factorise(this.products, values, n, damping, name);
+    return { scales: diagonal, factor: upper };
+  }
+
+  private encode({ quantised, tables }: EncodeJob): Uint8Array[] {
+    if (this.tables?.bytes.join() !== tables.join()) this.tables = { bytes: tables, read: readTables(tables) };
+    const { parameters, rows, indices } = quantised;
+    const columns = parameters.columns.steps.length;
+    const payloads = [writeParameters(parameters)];
+    for (let start = 0; start < rows.steps.length; start += ROWS_PER_BLOCK) {
+      const end = Math.min(rows.steps.length, start + ROWS_PER_BLOCK);
+      const block = {
         rows: {
           steps: rows.steps.subarray(start, end),
           contexts: rows.contexts.subarray(start, end),
           factors: rows.factors?.subarray(start, end),
         },
         indices: indices.subarray(start * columns, end * columns),
-      }),
-    );
+      };
+      payloads.push(encodeBlock(indexCoder(), this.tables!.read, parameters, block));
+    }
+    return payloads;
   }
-  return payloads;
+}
+
+function countIndices({ parameters, rows, indices }: Quantised): Uint32Array {
+  const counts = new Uint32Array(CONTEXTS * 2 * INDICES);
+  const { contexts } = parameters.columns;
+  const states = new Uint8Array(contexts.length);
+  for (let row = 0, i = 0; row < rows.contexts.length; row++) {
+    if (row % ROWS_PER_BLOCK === 0) states.fill(0);
+    for (let column = 0; column < contexts.length; column++, i++) {
+      const context = Math.min(CONTEXTS - 1, Math.max(0, rows.contexts[row]! + contexts[column]!));
+      const state = states[column]!;
+      const index = indices[i]!;
+      counts[(context * 2 + (state & 1)) * INDICES + index + MAX_INDEX]!++;
+      states[column] = NEXT_STATE[state]![index & 1]!;
+    }
+  }
+  return counts;
 }
