@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { TRELLIS } from '../../container/codecs.js';
 import { total } from '../../container/directory.js';
 import {
@@ -93,6 +94,11 @@ export class Candidate {
       await out.discard();
       throw error;
     }
+  }
+
+  /** Leaves nothing behind. */
+  discard(): Promise<void> {
+    return rm(this.partialPath, { force: true });
   }
 
   private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {

@@ -5,7 +5,7 @@ import { type TensorParameters, writeParameters } from '../../codec/lossy/parame
 import { readTables } from '../../codec/lossy/tables.js';
 import { INDICES } from '../../codec/lossy/tokens.js';
 import type { Runtime } from '../../forward/runtime.js';
-import { indexCoder, type IndexTables } from '../../kernels/indices.js';
+import { type IndexTables, indexCoder } from '../../kernels/indices.js';
 import { QuantiserKernel } from '../../kernels/quantise.js';
 import { factorise } from '../../quantise/factor.js';
 import { quantiseMatrix } from '../../quantise/matrix.js';
@@ -113,7 +113,8 @@ export class Work {
   }
 
   private encode({ quantised, tables }: EncodeJob): Uint8Array[] {
-    if (this.tables?.bytes.join() !== tables.join()) this.tables = { bytes: tables, read: readTables(tables) };
+    if (this.tables?.bytes.join() !== tables.join())
+      this.tables = { bytes: tables, read: readTables(tables) };
     const { parameters, rows, indices } = quantised;
     const columns = parameters.columns.steps.length;
     const payloads = [writeParameters(parameters)];

@@ -11,7 +11,10 @@ parentPort?.on('message', ({ id, job }: Request<Job>) => {
     (result) => parentPort?.postMessage({ id, result } satisfies Answer<Result>, buffersOf(result)),
     (error) => {
       const message = error instanceof Error ? error.message : String(error);
-      parentPort?.postMessage({ id, error: { message, input: isInputError(error) } } satisfies Answer<Result>);
+      parentPort?.postMessage({
+        id,
+        error: { message, input: isInputError(error) },
+      } satisfies Answer<Result>);
     },
   );
 });

@@ -1,0 +1,127 @@
+import { InputError } from '../../errors.js';
+import { elementCount } from '../../formats/dtype.js';
+import type { Model } from '../../formats/model.js';
+import { isDirectoryModel } from '../../formats/stored-model.js';
+import type { Evaluation } from '../../measure/evaluate.js';
+import { evaluate } from '../../measure/node.js';
+import { openModel } from '../../models.js';
+import type { Statistics } from '../../statistics/statistics.js';
+import { describe, inputPaths } from '../manifest.js';
+import { checkOutput } from '../output.js';
+import { type Budget, checkBudget, type Goal, goalOf } from './budget.js';
+import { Candidate } from './candidate.js';
+import { Passes } from './passes.js';
+import { Scratch } from './scratch.js';
+import { searchStep } from './search.js';
+
+/** What a lossy compression is at. */
+export interface Stage {
+  readonly name: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface LossyOptions {
+  readonly budget: Budget;
+  readonly threads?: number | undefined;
+  readonly force?: boolean | undefined;
+  /** What calibration found; without it weights alone decide. */
+  readonly statistics?: Statistics | undefined;
+  /** Tokens, which the statistics have not seen, that quality is measured on; none where nothing can be measured. */
+  readonly heldOut?:
+    | { readonly tokens: readonly number[]; readonly window: number; readonly name: string }
+    | undefined;
+  readonly onStage?: ((stage: Stage) => void) | undefined;
+}
+
+/** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
+const STEP_BOUNDS = [1e-9, 1e3] as const;
+
+/**
+ * Compresses a model to a budget: the steps of all matrices follow from one number, which is searched until the file's real size, or
+ * the divergence measured on it, is what was asked for.
+ * @throws {InputError} when the budget cannot be met (naming the nearest that can), or as lossless compression does.
+ */
+export async function compressLossy(model: Model, output: string, options: LossyOptions): Promise<void> {
+  if (!isDirectoryModel(model))
+    throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
+  checkBudget(options.budget);
+  await checkOutput(output, inputPaths(model), options.force ?? false);
+  const manifest = await describe(model, { codec: 'trellis', budget: options.budget });
+  const candidate = new Candidate(output, model, manifest);
+  const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
+  const parameters = unique.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const goal = goalOf(options.budget, {
+    originalBytes: [...model.weightFiles, ...model.sideFiles].reduce(
+      (sum, { lengthBytes }) => sum + lengthBytes,
+      0,
+    ),
+    sideBytes: await candidate.sideBytes(),
+    parameters,
+  });
+  const scratch = await Scratch.create(`${output}.scratch`);
+  let pass = 0;
+  const passes = new Passes(model, unique, options.statistics, scratch, {
+    threads: options.threads,
+    onProgress: (done, total) => options.onStage?.({ name: `quantising, pass ${pass}`, done, total }),
+  });
+  try {
+    const write = async (step: number) => {
+      pass++;
+      const { tables, tensors } = await passes.run(step);
+      return candidate.write(tables, tensors);
+    };
+    const measure = () => measureCandidate(candidate.partialPath, model, options);
+    const quality = await search(goal, passes.weights, write, measure);
+    await candidate.finish({ ...quality }, options.threads);
+  } catch (error) {
+    await candidate.discard();
+    throw error;
+  } finally {
+    await Promise.all([passes.close(), scratch.close()]);
+  }
+}
+
+type Write = (step: number) => Promise<number>;
+type Measure = () => Promise<Evaluation | undefined>;
+
+/** Writes candidates until one meets the goal; the last one written does. @returns its quality. */
+async function search(goal: Goal, weights: number, write: Write, measure: Measure) {
+  let quality: Evaluation | undefined;
+  const value =
+    goal.kind === 'bytes'
+      ? write
+      : async (step: number) => {
+          await write(step);
+          quality = await measure();
+          if (!quality?.kl) throw new InputError('--kl needs a text to measure the divergence on');
+          return quality.kl.mean;
+        };
+  // KL is about weights * step^2 / 24; three bits a weight are about a step of 1e-4 to 1e-3
+  const first = goal.kind === 'kl' ? Math.sqrt((24 * goal.most) / weights) : 3e-4;
+  const aim = { least: goal.least, most: goal.most, grows: goal.kind === 'kl' };
+  await write(Math.min(Math.max(first, STEP_BOUNDS[0]), STEP_BOUNDS[1])); // learns the prices
+  const { met, nearest } = await searchStep(value, aim, first, STEP_BOUNDS);
+  if (!met) {
+    const unit = goal.kind === 'kl' ? 'nats' : 'bytes';
+    throw new InputError(
+      `the budget of ${goal.most} ${unit} cannot be met; the nearest that can is ${nearest!.value.toPrecision(6)}`,
+    );
+  }
+  return quality ?? measure();
+}
+
+async function measureCandidate(path: string, model: Model, { heldOut, onStage }: LossyOptions) {
+  if (!heldOut) return undefined;
+  const compressed = await openModel(path);
+  try {
+    return await evaluate(compressed, {
+      tokens: heldOut.tokens,
+      window: heldOut.window,
+      against: model,
+      onProgress: (done, total) => onStage?.({ name: 'measuring', done, total }),
+    });
+  } finally {
+    await compressed.close();
+  }
+}

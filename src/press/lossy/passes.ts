@@ -1,0 +1,168 @@
+import { encodeBlock } from '../../codec/lossless/block.js';
+import { initialPrices, learnPrices } from '../../codec/lossy/prices.js';
+import { writeTables } from '../../codec/lossy/tables.js';
+import { isMatrix, LOSSLESS, layoutOf, TRELLIS } from '../../container/codecs.js';
+import { DTYPE_BYTES, elementCount } from '../../formats/dtype.js';
+import type { Model, TensorInfo } from '../../formats/model.js';
+import { canWiden, readFloats } from '../../forward/widen.js';
+import { losslessKernels } from '../../kernels/lossless.js';
+import type { Statistics } from '../../statistics/statistics.js';
+import type { CodedTensor } from './candidate.js';
+import { momentsOf } from './moments.js';
+import { roundMantissa } from './round.js';
+import type { Scratch } from './scratch.js';
+import { Threads } from './threads.js';
+import type { Counted, Job, Quantised, Result } from './work.js';
+
+/** Squared steps that a bit is worth, and the trellis' step in those of a scalar quantiser: at the optimum, which is flat. */
+const LAMBDA = 0.15;
+const STEP = 0.6;
+
+/** Matrices smaller than this are rounded, not quantised: their codes would cost more than they save. */
+const LEAST_ELEMENTS = 2048;
+/** The codes of rows and columns have limits, and so has the memory of a block. */
+const MOST_COLUMNS = 2 ** 22;
+
+/** Mantissa bits that are kept of what is not quantised: those of bf16. */
+const MANTISSA_BITS = 7;
+
+export interface PassOptions {
+  readonly threads?: number | undefined;
+  readonly onProgress?: ((doneWeights: number, totalWeights: number) => void) | undefined;
+}
+
+/** What waits to be coded once the tables of all matrices are known. */
+interface Waiting extends Omit<Quantised, 'indices'> {
+  readonly indices: () => Promise<Int16Array>;
+}
+
+/**
+ * Quantises a whole model again and again, with one step after another. What one pass counts are the next one's prices, so
+ * results depend on the steps tried before, and on nothing else.
+ */
+export class Passes {
+  private readonly threads: Threads<Job, Result>;
+  private prices = initialPrices();
+  private readonly shrinks = new Float32Array(this.prices.length).subarray(0, 512);
+  private readonly unique: readonly TensorInfo[];
+
+  /** @param unique the tensors that are stored: not those that are the same as another. */
+  constructor(
+    private readonly model: Model,
+    unique: readonly TensorInfo[],
+    private readonly statistics: Statistics | undefined,
+    private readonly scratch: Scratch,
+    private readonly options: PassOptions,
+  ) {
+    this.threads = new Threads(new URL('./worker.js', import.meta.url), options.threads);
+    this.unique = unique;
+  }
+
+  close(): Promise<void> {
+    return this.threads.close();
+  }
+
+  /** Weights of all matrices that are quantised. */
+  get weights(): number {
+    return this.unique.filter(isQuantised).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  }
+
+  /**
+   * Quantises every matrix. @param step errors of one step cost about 1/24 nat a weight and token.
+   * @returns tables for all, and the tensors in order, coded as they are asked for.
+   */
+  async run(
+    step: number,
+  ): Promise<{ readonly tables: Uint8Array; readonly tensors: AsyncIterable<CodedTensor> }> {
+    this.scratch.clear();
+    const counts = new Float64Array(this.prices.length);
+    const waiting = new Map<TensorInfo, Waiting>();
+    const running: Promise<void>[] = [];
+    let done = 0;
+    const collect = async (tensor: TensorInfo, result: Promise<Result>) => {
+      const { counts: counted, indices, ...rest } = (await result) as Counted;
+      for (let i = 0; i < counts.length; i++) counts[i]! += counted[i]!;
+      waiting.set(tensor, { ...rest, indices: await this.scratch.add(indices) });
+      done += indices.length;
+      this.options.onProgress?.(done, this.weights);
+    };
+    for (const tensor of this.unique.filter(isQuantised)) {
+      const job = await this.job(tensor, step);
+      const buffers = [job.weights, job.rowMoments.values, job.columnMoments.values];
+      const result = this.threads.run(job, [...new Set(buffers.map(({ buffer }) => buffer as ArrayBuffer))]);
+      const collected = collect(tensor, result);
+      collected.catch(() => {}); // awaited later
+      running.push(collected);
+      if (running.length > this.threads.count) await running.shift();
+    }
+    await Promise.all(running);
+    const tables = writeTables(counts, this.shrinks);
+    this.prices = learnPrices(counts, this.prices);
+    return { tables, tensors: this.coded(tables, waiting) };
+  }
+
+  private async job(tensor: TensorInfo, step: number) {
+    const rows = tensor.shape[0]!;
+    const columns = elementCount(tensor.shape) / rows;
+    const weights = (await readFloats(this.model, tensor)).slice();
+    const moments = await momentsOf(this.statistics, tensor.name, weights, rows, columns);
+    return {
+      kind: 'quantise' as const,
+      name: tensor.name,
+      rows,
+      columns,
+      weights,
+      rowMoments: moments.rows,
+      columnMoments: moments.columns,
+      step: STEP * step,
+      prices: this.prices,
+      shrinks: this.shrinks,
+      lambda: LAMBDA,
+    };
+  }
+
+  private async *coded(
+    tables: Uint8Array,
+    waiting: ReadonlyMap<TensorInfo, Waiting>,
+  ): AsyncGenerator<CodedTensor> {
+    for (const tensor of this.unique) {
+      const matrix = waiting.get(tensor);
+      if (!matrix) {
+        yield { codec: LOSSLESS, payloads: await this.rounded(tensor) };
+        continue;
+      }
+      const quantised = { ...matrix, indices: await matrix.indices() };
+      const payloads = (await this.threads.run({ kind: 'encode', quantised, tables })) as Uint8Array[];
+      yield { codec: TRELLIS, payloads };
+    }
+  }
+
+  /** Blocks of a tensor that is not quantised: float32 in 16 bits, others as they are. */
+  private async rounded(tensor: TensorInfo): Promise<Uint8Array[]> {
+    const { name, dtype } = tensor;
+    let bytes: Uint8Array;
+    if (dtype === 'F32') {
+      const floats = (await readFloats(this.model, tensor)).slice();
+      roundMantissa(floats, MANTISSA_BITS);
+      bytes = new Uint8Array(floats.buffer);
+    } else {
+      if (canWiden(dtype)) await readFloats(this.model, tensor); // refuses NaN and infinity
+      bytes = await this.model.readTensor(name);
+    }
+    const width = DTYPE_BYTES[dtype];
+    const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, this.model.id).blocks(tensor);
+    return Array.from(blocks, (block) =>
+      encodeBlock(
+        losslessKernels(),
+        bytes.subarray(block.first * width, (block.first + block.count) * width),
+        block,
+      ),
+    );
+  }
+}
+
+/** True for tensors that are worth quantising. */
+export function isQuantised(tensor: TensorInfo): boolean {
+  const elements = elementCount(tensor.shape);
+  return isMatrix(tensor) && elements >= LEAST_ELEMENTS && elements / tensor.shape[0]! <= MOST_COLUMNS;
+}
