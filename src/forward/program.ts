@@ -62,7 +62,8 @@ export function buildProgram(model: Model): Program {
   };
 }
 
-function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): Graph {
+/** The graph of the embedding, `tokens` (and `positions`) to `hidden_out`. */
+export function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): Graph {
   const g = new Graph('embedding');
   const tokens = g.input('tokens', ['batch', 'sequence'], 'int64');
   const hidden = plan.embed(g, tokens, () => g.input('positions', ['sequence'], 'int64'));
@@ -86,7 +87,8 @@ export function blockGraph(
   return g;
 }
 
-function headGraph(plan: ForwardPlan, { hiddenSize, vocabulary }: Dimensions): Graph {
+/** The graph of the head, `hidden` to `logits`. */
+export function headGraph(plan: ForwardPlan, { hiddenSize, vocabulary }: Dimensions): Graph {
   const g = new Graph('head');
   const hidden = g.input(BLOCK_PORTS.hidden, ['batch', 'sequence', hiddenSize]);
   g.output('logits', plan.head(g, hidden), ['batch', 'sequence', vocabulary]);

@@ -112,7 +112,7 @@ export class Graph {
 
   /** x / sqrt(mean(x^2) + epsilon) over the last axis, times `NAME.weight`. */
   rmsNorm(x: Value, name: string, size: number, epsilon: number): Value {
-    const axes = this.constant('int64', [1], [-1]);
+    const axes = this.integers([-1]);
     const meanSquare = this.operation('ReduceMean', [this.multiply(x, x), axes], { keepdims: 1 });
     const root = this.operation('Sqrt', [this.add(meanSquare, this.scalar(epsilon))]);
     return this.multiply(this.operation('Div', [x, root]), this.weight(`${name}.weight`, [size]));
@@ -125,7 +125,7 @@ export class Graph {
 
   /** A 0 in `shape` keeps that dimension, a -1 takes what is left. */
   reshape(x: Value, shape: readonly number[]): Value {
-    return this.operation('Reshape', [x, this.constant('int64', [shape.length], shape)]);
+    return this.operation('Reshape', [x, this.integers(shape)]);
   }
 
   transpose(x: Value, permutation: readonly number[]): Value {
@@ -138,19 +138,39 @@ export class Graph {
 
   /** Cuts `x` along an axis into pieces of these lengths. */
   split(x: Value, lengths: readonly number[], axis: number): Value[] {
-    const sizes = this.constant('int64', [lengths.length], lengths);
+    const sizes = this.integers(lengths);
     return this.operations('Split', [x, sizes], lengths.length, { axis });
+  }
+
+  /** As {@link split}, by lengths that the graph computes. */
+  splitBy(x: Value, lengths: Value, count: number, axis: number): Value[] {
+    return this.operations('Split', [x, lengths], count, { axis });
   }
 
   /** `x[start..end]` along an axis. */
   slice(x: Value, start: number, end: number, axis: number): Value {
-    const ranges = [start, end, axis].map((value) => this.constant('int64', [1], [value]));
+    const ranges = [start, end, axis].map((value) => this.integers([value]));
     return this.operation('Slice', [x, ...ranges]);
   }
 
   /** Any operation of ONNX, or of another domain, that has one output. */
   operation(name: string, inputs: readonly Value[], attributes = {}, domain = ''): Value {
     return this.operations(name, inputs, 1, attributes, domain)[0]!;
+  }
+
+  /** The operations so far, each after those it depends on. */
+  get operationNodes(): readonly Node[] {
+    return [...this.nodes];
+  }
+
+  /** The shape of an input that a tensor of the checkpoint fills; undefined for any other value. */
+  weightShape(name: string): readonly number[] | undefined {
+    return this.weightInputs.find((weight) => weight.name === name)?.shape;
+  }
+
+  /** A list of integers that is part of the graph: axes, shapes, permutations. */
+  integers(values: readonly number[]): Value {
+    return this.constant('int64', [values.length], values);
   }
 
   /** What the checkpoint must provide, in the order first used. */

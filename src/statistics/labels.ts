@@ -1,0 +1,37 @@
+/**
+ * Draws a label from each row's distribution and gives d(-log p(label)) / d(logits) = p - [label], in place of the logits.
+ * @param logits [rows, vocabulary], replaced. @param rowWeights [vocabulary], to which p (1 - p) of every row is added.
+ */
+export function sampleGradients(
+  logits: Float32Array,
+  vocabulary: number,
+  random: () => number,
+  rowWeights: Float64Array,
+): Float32Array {
+  for (let start = 0; start < logits.length; start += vocabulary) {
+    const row = logits.subarray(start, start + vocabulary);
+    let largest = Number.NEGATIVE_INFINITY;
+    for (const logit of row) if (logit > largest) largest = logit;
+    let sum = 0;
+    for (let i = 0; i < vocabulary; i++) {
+      const share = Math.exp(row[i]! - largest);
+      row[i] = share;
+      sum += share;
+    }
+    let left = random();
+    let label = vocabulary - 1;
+    let drawn = false;
+    for (let i = 0; i < vocabulary; i++) {
+      const p = row[i]! / sum;
+      row[i] = p;
+      rowWeights[i]! += p * (1 - p);
+      left -= p;
+      if (!drawn && left < 0) {
+        label = i;
+        drawn = true;
+      }
+    }
+    row[label]! -= 1;
+  }
+  return logits;
+}
