@@ -1,7 +1,6 @@
 import { BLOCK_PORTS } from '../forward/attention.js';
 import { backward } from '../forward/onnx/gradient.js';
 import type { Graph, Value } from '../forward/onnx/graph.js';
-import { MICROSOFT } from '../forward/onnx/model.js';
 import { type Tap, tapsOf } from './taps.js';
 
 /** Names of a backward graph's inputs and outputs beside those of its forward graph. */
@@ -12,49 +11,63 @@ export const BACKWARD_PORTS = {
   cotangentOut: 'cotangent_out',
 } as const;
 
-/** The second moments that a backward graph gives, by the names of its outputs. */
-export interface TapMoments {
-  readonly tap: Tap;
-  /** sum over tokens of x x^T; undefined for an embedding, whose inputs are indices. */
-  readonly inputs: string | undefined;
-  /** sum over tokens of g g^T; undefined where it was not asked for. */
-  readonly outputs: string | undefined;
+/** A sum over tokens of v v^T, [size, size]: an output of a graph, and the input that holds the sum over the tokens before. */
+export interface Moment {
+  readonly output: string;
+  readonly before: string;
+  readonly size: number;
 }
 
-/**
- * Makes a forward graph one that also computes its gradient and the second moments of its matrices' inputs and output gradients.
- * @param output what the cotangent belongs to: `hidden_out` or `logits`. @param skipped a matrix whose output gradients are too many.
- */
-export function addBackward(g: Graph, output: string, hasInput: boolean, skipped?: string): TapMoments[] {
+/** The second moments on both sides of a matrix. */
+export interface TapMoments {
+  readonly tap: Tap;
+  /** Of what goes in; undefined for an embedding, whose inputs are indices. Matrices that share their input share it. */
+  readonly inputs: Moment | undefined;
+  /** Of the gradient of what comes out; undefined where that is not asked for. */
+  readonly outputs: Moment | undefined;
+}
+
+export interface BackwardOptions {
+  /** What the cotangent belongs to: `hidden_out` or `logits`. The graph no longer gives it. */
+  readonly output: string;
+  /** Whether the graph begins at hidden states, whose cotangent it then gives. */
+  readonly hidden: boolean;
+  /** A matrix whose output gradients are too many. */
+  readonly skipped?: string;
+}
+
+/** Makes a forward graph one that computes its gradient instead, and second moments on both sides of its matrices. */
+export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): TapMoments[] {
   const taps = tapsOf(g);
-  const gradients = taps.filter(({ weight }) => weight !== skipped);
-  const hidden = { name: BLOCK_PORTS.hidden };
+  const differentiated = taps.filter(({ weight }) => weight !== skipped);
   const cotangent = g.input(BACKWARD_PORTS.cotangent, ['batch', 'sequence', 'features']);
-  const wanted = [...gradients.map((tap) => tap.output), ...(hasInput ? [hidden] : [])];
-  const found = backward(g, new Map([[output, cotangent]]), wanted);
-  if (hasInput) g.output(BACKWARD_PORTS.cotangentOut, found.at(-1)!, ['batch', 'sequence', 'hidden']);
-  const named = new Map<string, string>();
-  const moment = (value: Value): string => {
-    if (!named.has(value.name)) {
-      const name = `moment_${named.size}`;
-      g.output(name, secondMoment(g, value), ['n', 'n']);
-      named.set(value.name, name);
-    }
-    return named.get(value.name)!;
+  const wanted = [
+    ...differentiated.map((tap) => tap.output),
+    ...(hidden ? [{ name: BLOCK_PORTS.hidden }] : []),
+  ];
+  const gradients = backward(g, new Map([[output, cotangent]]), wanted);
+  g.withdraw(output);
+  if (hidden) g.output(BACKWARD_PORTS.cotangentOut, gradients.at(-1)!, ['batch', 'sequence', 'hidden']);
+  const moments = new Map<string, Moment>();
+  const moment = (value: Value, size: number): Moment => {
+    if (!moments.has(value.name)) moments.set(value.name, addMoment(g, value, size, moments.size));
+    return moments.get(value.name)!;
   };
   return taps.map((tap) => {
-    const gradient = found[gradients.indexOf(tap)];
+    const gradient = gradients[differentiated.indexOf(tap)];
     return {
       tap,
-      inputs: tap.kind === 'linear' ? moment(tap.input) : undefined,
-      outputs: gradient && tap.weight !== skipped ? moment(gradient) : undefined,
+      inputs: tap.kind === 'linear' ? moment(tap.input, tap.inputSize) : undefined,
+      outputs: gradient && moment(gradient, tap.outputSize),
     };
   });
 }
 
-/** sum over tokens of x x^T, [features, features], of x [batch, sequence, features]. */
-function secondMoment(g: Graph, x: Value): Value {
-  const lastAxis = g.operation('Shape', [x], { start: -1 });
-  const rows = g.operation('Reshape', [x, g.concat([g.integers([-1]), lastAxis], 0)]);
-  return g.operation('FusedMatMul', [rows, rows], { transA: 1, alpha: { float: 1 } }, MICROSOFT);
+/** x [batch, sequence, size]; the product and the sum are one operation. */
+function addMoment(g: Graph, x: Value, size: number, index: number): Moment {
+  const moment = { output: `moment_${index}`, before: `moment_${index}_before`, size };
+  const rows = g.reshape(x, [-1, size]);
+  const before = g.input(moment.before, [size, size]);
+  g.output(moment.output, g.operation('Gemm', [rows, rows, before], { transA: 1 }), [size, size]);
+  return moment;
 }

@@ -1,5 +1,4 @@
-import type { StatisticsSink } from './collect.js';
-import type { Statistics, TensorStatistics } from './statistics.js';
+import type { Statistics, StatisticsSink, TensorStatistics } from './statistics.js';
 
 /** Statistics of a small model, in memory. */
 export class MemoryStatistics implements Statistics, StatisticsSink {

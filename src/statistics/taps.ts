@@ -7,8 +7,11 @@ export interface Tap {
   readonly kind: 'linear' | 'embedding';
   /** What goes in: activations, or for an embedding the rows that are looked up. */
   readonly input: Value;
+  /** Features that go in; rows of an embedding. */
+  readonly inputSize: number;
   /** What comes out, before any bias. */
   readonly output: Value;
+  readonly outputSize: number;
   /** Stored [in, out], as GPT-2 does. */
   readonly transposed: boolean;
 }
@@ -16,14 +19,22 @@ export interface Tap {
 /** Every product with a matrix of the checkpoint, and every look-up in one, in the order of the graph. */
 export function tapsOf(g: Graph): Tap[] {
   return g.operationNodes.flatMap(({ operation, inputs, outputs, attributes }): Tap[] => {
-    const [first, second] = inputs as [string, string];
+    const [first, second] = inputs.map((name) => ({ name, shape: g.weightShape(name) }));
     const output = { name: outputs[0]! };
-    const isMatrix = (name: string) => g.weightShape(name)?.length === 2;
-    if (operation === 'Gather' && isMatrix(first))
-      return [{ weight: first, kind: 'embedding', input: { name: second }, output, transposed: false }];
-    if (!operation.endsWith('MatMul') || !isMatrix(second)) return [];
-    return [
-      { weight: second, kind: 'linear', input: { name: first }, output, transposed: attributes.transB !== 1 },
+    if (operation === 'Gather' && first?.shape?.length === 2) {
+      const [inputSize, outputSize] = first.shape as [number, number];
+      const input = { name: second!.name };
+      return [
+        { weight: first.name, kind: 'embedding', input, inputSize, output, outputSize, transposed: false },
+      ];
+    }
+    if (!operation.endsWith('MatMul') || second?.shape?.length !== 2) return [];
+    const transposed = attributes.transB !== 1;
+    const [inputSize, outputSize] = (transposed ? second.shape : second.shape.toReversed()) as [
+      number,
+      number,
     ];
+    const input = { name: first!.name };
+    return [{ weight: second.name, kind: 'linear', input, inputSize, output, outputSize, transposed }];
   });
 }

@@ -58,6 +58,14 @@ export class Graph {
     this.outputs.push({ name, shape, type: 'float32' });
   }
 
+  /** Takes an output back; the graph no longer computes what only it needs. */
+  withdraw(output: string): void {
+    this.outputs.splice(
+      this.outputs.findIndex(({ name }) => name === output),
+      1,
+    );
+  }
+
   /** A scalar that is part of the graph. */
   scalar(value: number): Value {
     return this.constant('float32', [], [value]);
@@ -168,6 +176,11 @@ export class Graph {
     return this.weightInputs.find((weight) => weight.name === name)?.shape;
   }
 
+  /** The numbers of a constant; undefined for any other value. */
+  constantOf(name: string): readonly number[] | undefined {
+    return this.constants.find((constant) => constant.name === name)?.values;
+  }
+
   /** A list of integers that is part of the graph: axes, shapes, permutations. */
   integers(values: readonly number[]): Value {
     return this.constant('int64', [values.length], values);
@@ -185,8 +198,25 @@ export class Graph {
 
   /** The graph as the bytes of an ONNX file. */
   encode(): Uint8Array {
-    const { name, outputs, constants, nodes } = this;
-    return encodeModel({ name, inputs: [...this.inputs.values()], outputs, constants, nodes });
+    const { name, outputs, constants } = this;
+    return encodeModel({
+      name,
+      inputs: [...this.inputs.values()],
+      outputs,
+      constants,
+      nodes: this.neededNodes(),
+    });
+  }
+
+  /** The nodes that some output depends on. */
+  private neededNodes(): Node[] {
+    const needed = new Set(this.outputs.map(({ name }) => name));
+    const found = this.nodes.toReversed().filter(({ inputs, outputs }) => {
+      if (!outputs.some((name) => needed.has(name))) return false;
+      for (const name of inputs) needed.add(name);
+      return true;
+    });
+    return found.reverse();
   }
 
   private operations(

@@ -1,0 +1,44 @@
+import { type Feeds, floatsOf, type Runtime, type Session } from '../forward/runtime.js';
+import type { Moment, TapMoments } from './graphs.js';
+import { mirror } from './symmetric.js';
+
+/** Second moments as they grow from batch to batch: two arrays each, which a graph reads and writes in turn. */
+export class Sums {
+  private readonly moments: readonly Moment[];
+  private sums: Feeds;
+  private spares: Feeds;
+  private readonly means = new Map<Moment, Float32Array>();
+
+  constructor(runtime: Runtime, taps: readonly TapMoments[]) {
+    const found = taps.flatMap(({ inputs, outputs }) => [inputs, outputs]);
+    this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
+    const zeros = () =>
+      Object.fromEntries(
+        this.moments.map(({ output, size }) => [
+          output,
+          runtime.floats(new Float32Array(size * size), [size, size]),
+        ]),
+      );
+    this.sums = zeros();
+    this.spares = zeros();
+  }
+
+  /** Runs a graph on one more batch. @param into where its other results go. */
+  async add(run: Session['run'], feeds: Feeds, into: Feeds): Promise<void> {
+    const before = Object.fromEntries(this.moments.map(({ output, before }) => [before, this.sums[output]!]));
+    await run({ ...feeds, ...before }, { ...into, ...this.spares });
+    [this.sums, this.spares] = [this.spares, this.sums];
+  }
+
+  /** [size, size], symmetric to the bit: the sum over `count`. Asked for again, the same array; ends the summing. */
+  mean(moment: Moment, count: number): Float32Array {
+    this.spares = {};
+    const known = this.means.get(moment);
+    if (known) return known;
+    const values = floatsOf(this.sums[moment.output]);
+    for (let i = 0; i < values.length; i++) values[i]! /= count;
+    mirror(values, moment.size);
+    this.means.set(moment, values);
+    return values;
+  }
+}
