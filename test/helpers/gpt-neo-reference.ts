@@ -2,14 +2,24 @@ import type { MemoryModel } from './memory-model.js';
 
 type Matrix = Float64Array[];
 
+/** Sees what goes into a matrix and what comes out before any bias, by the matrix' name; it may change what comes out. */
+export type See = (name: string, inputs: Matrix, outputs: Matrix) => void;
+
 /**
  * GPT-Neo's forward pass written down plainly in float64, for F32 checkpoints: logits [length, vocabulary].
  * Slow and obvious; it shares nothing with what it checks.
  */
-export function gptNeoLogits(model: MemoryModel, tokens: readonly number[]): Matrix {
+export function gptNeoLogits(model: MemoryModel, tokens: readonly number[], see: See = () => {}): Matrix {
   const { num_layers, num_heads, attention_layers, window_size } = model.config as Record<string, never>;
   const weight = (name: string) => model.floats(`transformer.${name}`);
   const hidden = weight('ln_f.weight').length;
+  const linear = (rows: Matrix, name: string, hasBias = true) => {
+    const product = multiply(rows, weight(`${name}.weight`));
+    see(`transformer.${name}.weight`, rows, product);
+    return hasBias
+      ? product.map((row) => row.map((value, i) => value + weight(`${name}.bias`)[i]!))
+      : product;
+  };
   const embedding = weight('wte.weight');
   const positions = weight('wpe.weight');
   let x = tokens.map((token, position) =>
@@ -18,35 +28,37 @@ export function gptNeoLogits(model: MemoryModel, tokens: readonly number[]): Mat
       (_, i) => embedding[token * hidden + i]! + positions[position * hidden + i]!,
     ),
   );
+  see('embedding', [], x);
   for (let layer = 0; layer < Number(num_layers); layer++) {
+    const h = `h.${layer}`;
     const p = (name: string) => weight(`h.${layer}.${name}`);
     const normed = x.map((row) => norm(row, p('ln_1.weight'), p('ln_1.bias')));
-    const [q, k, v] = ['q', 'k', 'v'].map((part) => linear(normed, p(`attn.attention.${part}_proj.weight`)));
+    const [q, k, v] = ['q', 'k', 'v'].map((part) =>
+      linear(normed, `${h}.attn.attention.${part}_proj`, false),
+    );
     const window = attention_layers[layer] === 'local' ? Number(window_size) : tokens.length;
     const mixed = attention(q!, k!, v!, Number(num_heads), window);
-    x = sum(x, linear(mixed, p('attn.attention.out_proj.weight'), p('attn.attention.out_proj.bias')));
+    x = sum(x, linear(mixed, `${h}.attn.attention.out_proj`));
     const again = x.map((row) => norm(row, p('ln_2.weight'), p('ln_2.bias')));
-    const inner = linear(again, p('mlp.c_fc.weight'), p('mlp.c_fc.bias')).map((row) => row.map(gelu));
-    x = sum(x, linear(inner, p('mlp.c_proj.weight'), p('mlp.c_proj.bias')));
+    const inner = linear(again, `${h}.mlp.c_fc`).map((row) => row.map(gelu));
+    x = sum(x, linear(inner, `${h}.mlp.c_proj`));
   }
   return linear(
     x.map((row) => norm(row, weight('ln_f.weight'), weight('ln_f.bias'))),
-    embedding,
+    'wte',
+    false,
   );
 }
 
-function linear(rows: Matrix, weight: Float32Array, bias?: Float32Array): Matrix {
+function multiply(rows: Matrix, weight: Float32Array): Matrix {
   const inputs = rows[0]!.length;
-  const outputs = weight.length / inputs;
-  return rows.map((row) => {
-    const result = new Float64Array(outputs);
-    for (let o = 0; o < outputs; o++) {
-      let total = bias ? bias[o]! : 0;
-      for (let i = 0; i < inputs; i++) total += weight[o * inputs + i]! * row[i]!;
-      result[o] = total;
-    }
-    return result;
-  });
+  return rows.map((row) =>
+    Float64Array.from({ length: weight.length / inputs }, (_, output) => {
+      let total = 0;
+      for (let i = 0; i < inputs; i++) total += weight[output * inputs + i]! * row[i]!;
+      return total;
+    }),
+  );
 }
 
 /** Unscaled; query i sees keys i - window + 1 to i. */
