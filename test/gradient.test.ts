@@ -1,12 +1,17 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { Model } from '../dist/formats/model.js';
 import { attentionOf } from '../dist/forward/attention.js';
 import { findActivation } from '../dist/forward/onnx/activations.js';
 import { backward } from '../dist/forward/onnx/gradient.js';
 import { Graph, type Value } from '../dist/forward/onnx/graph.js';
-import { type Case, compareWithDifferences } from './helpers/gradients.js';
-import { FIXTURES, refusalOf } from './helpers/logits.js';
+import { loadWeights, positionFeeds } from '../dist/forward/ports.js';
+import { blockGraph, buildProgram } from '../dist/forward/program.js';
+import { nodeRuntime } from '../dist/forward/runtime-node.js';
+import { type Case, compareWithDifferences, runOnce, spread } from './helpers/gradients.js';
+import { FIXTURES, largestDifference, refusalOf } from './helpers/logits.js';
+import { MemoryModel } from './helpers/memory-model.js';
 import { WholeModel } from './helpers/whole-model.js';
 
 /** [batch, sequence, features] of most cases. */
@@ -162,5 +167,30 @@ describe.skipIf(!existsSync(FIXTURES))('gradients of whole models are finite dif
     }
     for (const { place, difference } of await model.products())
       expect.soft(difference, place).toBeLessThan(1e-4);
+  });
+
+  it('attention in blocks of queries has the gradient of attention in one', async () => {
+    const memory = await MemoryModel.of(join(FIXTURES, 'llama'));
+    const program = buildProgram(memory as unknown as Model);
+    const [length, hidden] = [600, 48];
+    const values = (seed: number) => nodeRuntime.floats(spread(length * hidden, seed), [1, length, hidden]);
+    const feeds = {
+      ...positionFeeds(nodeRuntime, program, 0, length)(1),
+      ...(await loadWeights(nodeRuntime, program, program.layers[1]!)),
+      hidden: values(1),
+      cotangent: values(2),
+    };
+    const [whole, blocks] = await Promise.all(
+      [{}, { length }].map(async (use) => {
+        const g = blockGraph(program, use);
+        const shape = ['batch', 'sequence', hidden];
+        const seeds = new Map([['hidden_out', g.input('cotangent', shape)]]);
+        g.output('before', backward(g, seeds, [{ name: 'hidden' }])[0]!, shape);
+        const slices = g.operationNodes.filter(({ operation }) => operation === 'Slice').length;
+        return { slices, before: (await runOnce(g, feeds)).before! };
+      }),
+    );
+    expect([whole!.slices, blocks!.slices > 4]).toEqual([0, true]);
+    expect(largestDifference(whole!.before, blocks!.before)).toBeLessThan(1e-4);
   });
 });
