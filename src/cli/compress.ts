@@ -2,11 +2,12 @@ import { Command } from 'commander';
 import { openModel } from '../models.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
-import { forceOption, jsonOption, threadsOption } from './options.js';
-import { summaryLine, summaryTable } from './summary-table.js';
+import { isLossy, type LossyOptions, runLossy } from './lossy.js';
+import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.js';
+import { qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
 
-interface Options {
+interface Options extends LossyOptions {
   readonly output: string;
   readonly threads?: number;
   readonly resume?: boolean;
@@ -17,27 +18,56 @@ interface Options {
 /** `weightpress compress` */
 export function compressCommand(): Command {
   return new Command('compress')
-    .description('compress a model losslessly into one .wpk file')
+    .description('compress a model into one .wpk file: losslessly, or to a budget')
     .argument(
       '<model>',
       'a folder with model.safetensors (or shards and their index), or a .safetensors file',
     )
     .requiredOption('-o, --output <file>', 'the .wpk file to write')
+    .option(
+      '--kl <nats>',
+      'lossy: KL divergence from the original a token, measured on text held out of the calibration',
+    )
+    .option('--bits <n>', 'lossy: bits per weight, all of the file but config, tokenizer and texts counted')
+    .option('--size <size>', 'lossy: size of the whole file, such as 400MB')
+    .option('--ratio <n>', 'lossy: original size over compressed size, every byte counted')
+    .option(
+      '--calibrate <file>',
+      'text that tells which errors matter (default: a text that comes with weightpress)',
+    )
+    .option(
+      '--calibration-tokens <n>',
+      'tokens of it that are used (default: what a few minutes allow)',
+      wholeNumber(1),
+    )
+    .option(
+      '--no-calibration',
+      'by the weights alone: a larger file for the same loss, and no loss is measured',
+    )
+    .option(
+      '--statistics <file>',
+      'keep what calibration found in this file, and use it again when it is there',
+    )
     .addOption(threadsOption())
     .option('--resume', 'go on where an interrupted run of the same command stopped')
     .addOption(forceOption())
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  $ weightpress compress models/gpt-neo-1.3B -o gpt-neo-1.3B.wpk')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B -o gpt-neo-1.3B.wpk\n  $ weightpress compress models/gpt-neo-1.3B -o small.wpk --kl 0.01 --calibrate text.txt',
+    )
     .action(async (path: string, { output, json, ...options }: Options) => {
       const started = performance.now();
+      const lossy = isLossy(options);
       const model = await openModel(path);
       const total = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-      const bar = progress('compressing', total);
+      const bar = progress('compressing', lossy ? 0 : total);
       const unwatch = whenInterrupted(
         `interrupted; the same command with --resume goes on from ${output}.partial`,
       );
       try {
-        await compress(model, output, { ...options, onProgress: bar.update });
+        if (lossy) await runLossy(model, output, options);
+        else await compress(model, output, { ...options, onProgress: bar.update });
       } finally {
         unwatch();
         bar.stop();
@@ -49,6 +79,9 @@ export function compressCommand(): Command {
       print(summaryTable(summary));
       print();
       print(summaryLine(summary));
-      print(`lossless; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`);
+      if (lossy) print(qualityLine(summary.quality));
+      print(
+        `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,
+      );
     });
 }

@@ -1,3 +1,4 @@
+import type { Evaluation } from '../measure/evaluate.js';
 import type { Summary } from '../press/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
@@ -33,4 +34,19 @@ export function summaryLine({
     `${bytes(originalBytes)} -> ${bytes(fileBytes)}: ${percent(fileBytes / originalBytes)} of the original, every byte counted`,
     `(without config, tokenizer and texts: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`,
   ].join(' ');
+}
+
+/** What a lossy file was measured to lose, or that it was not measured. */
+export function qualityLine(quality: Summary['quality']): string {
+  const { kl, top1, perplexity, reference, text } = (quality ?? {}) as Partial<Evaluation> & {
+    readonly text?: { readonly name: string };
+  };
+  if (!kl || !top1 || !reference || perplexity === undefined)
+    return 'quality: not measured; weightpress evaluate FILE --against MODEL --text TEXT measures it';
+  const error = kl.standardError === null ? '' : ` ± ${kl.standardError.toPrecision(2)}`;
+  return [
+    `quality (${text?.name}): KL divergence ${kl.mean.toPrecision(4)}${error} nats a token`,
+    `same most probable token ${percent(top1.agreement)}`,
+    `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
+  ].join(', ');
 }

@@ -178,11 +178,11 @@ class Collecting {
   }
 
   private async give(moments: readonly TapMoments[], weights: readonly Binding[], sums: Sums): Promise<void> {
-    const { tokens, predictions } = this.calibration;
+    const { predictions } = this.calibration;
     for (const { tap, inputs, outputs } of moments)
       await this.sink.add(nameOf(weights, tap.weight), {
         kind: 'linear',
-        inputs: sums.mean(inputs!, tokens),
+        inputs: sums.mean(inputs!, predictions),
         outputs: sums.mean(outputs!, predictions),
         transposed: tap.transposed,
       });

@@ -16,12 +16,14 @@ export interface Moment {
   readonly output: string;
   readonly before: string;
   readonly size: number;
+  /** The moment of the gradients whose squared length each token has as its weight; without, all tokens weigh the same. */
+  readonly weighting?: Moment;
 }
 
 /** The second moments on both sides of a matrix. */
 export interface TapMoments {
   readonly tap: Tap;
-  /** Of what goes in; undefined for an embedding, whose inputs are indices. Matrices that share their input share it. */
+  /** Of what goes in, weighted by the gradient where there is one; undefined for an embedding, whose inputs are indices. */
   readonly inputs: Moment | undefined;
   /** Of the gradient of what comes out; undefined where that is not asked for. */
   readonly outputs: Moment | undefined;
@@ -49,18 +51,26 @@ export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptio
   g.withdraw(output);
   if (hidden) g.output(BACKWARD_PORTS.cotangentOut, gradients.at(-1)!, ['batch', 'sequence', 'hidden']);
   const moments = new Map<string, Moment>();
-  const moment = (value: Value, size: number): Moment => {
-    if (!moments.has(value.name)) moments.set(value.name, addMoment(g, value, size, moments.size));
+  const moment = (value: Value, size: number, weighting?: Moment): Moment => {
+    if (!moments.has(value.name))
+      moments.set(value.name, {
+        ...addMoment(g, value, size, moments.size),
+        ...(weighting && { weighting }),
+      });
     return moments.get(value.name)!;
   };
   return taps.map((tap) => {
     const gradient = gradients[differentiated.indexOf(tap)];
-    return {
-      tap,
-      inputs: tap.kind === 'linear' ? moment(tap.input, tap.inputSize) : undefined,
-      outputs: gradient && moment(gradient, tap.outputSize),
-    };
+    const outputs = gradient && moment(gradient, tap.outputSize);
+    if (tap.kind !== 'linear') return { tap, inputs: undefined, outputs };
+    const weighted = gradient ? g.multiply(tap.input, length(g, gradient)) : tap.input;
+    return { tap, inputs: moment(weighted, tap.inputSize, outputs), outputs };
   });
+}
+
+/** |x| over the last axis, [batch, sequence, 1]. */
+function length(g: Graph, x: Value): Value {
+  return g.operation('ReduceL2', [x, g.integers([-1])], { keepdims: 1 });
 }
 
 /** x [batch, sequence, size]; the product and the sum are one operation. */

@@ -1,11 +1,12 @@
 /**
- * Second moments on both sides of a matrix: of what goes in, a token, and of the gradients of what comes out, a predicted token.
+ * Second moments on both sides of a matrix: of what goes in, and of the gradients of what comes out, a predicted token.
+ * What goes into a linear layer counts as much as its gradient: a token at which nothing depends on the layer says nothing of it.
  * Gradients are those of the sum of -log p(y) over predicted tokens, y drawn from the model itself. So an error E of the
  * matrix costs about 1/2 tr(outputs E inputs E^T) nats a predicted token.
  */
 export interface TensorStatistics {
   readonly kind: 'linear' | 'embedding' | 'head';
-  /** [in, in], symmetric: E[x x^T] of a linear layer or head; of an embedding, E[g g^T] over the hidden features it gives. */
+  /** [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; of an embedding, E[g g^T] over the hidden features it gives. */
   readonly inputs: Float32Array;
   /** [out, out], symmetric: E[g g^T]; for a head [vocabulary] E[p (1 - p)]; for an embedding [rows] how often a row is used. */
   readonly outputs: Float32Array;

@@ -30,15 +30,27 @@ export class Sums {
     [this.sums, this.spares] = [this.spares, this.sums];
   }
 
-  /** [size, size], symmetric to the bit: the sum over `count`. Asked for again, the same array; ends the summing. */
+  /**
+   * [size, size], symmetric to the bit: the sum over `count`, or over the tokens' weights. Asked for again, the same array;
+   * ends the summing.
+   */
   mean(moment: Moment, count: number): Float32Array {
     this.spares = {};
     const known = this.means.get(moment);
     if (known) return known;
+    const { weighting } = moment;
+    const total = weighting ? trace(this.mean(weighting, count), weighting.size) * count : count;
     const values = floatsOf(this.sums[moment.output]);
-    for (let i = 0; i < values.length; i++) values[i]! /= count;
+    for (let i = 0; i < values.length; i++) values[i]! /= total || 1;
     mirror(values, moment.size);
     this.means.set(moment, values);
     return values;
   }
+}
+
+/** Of second moments of gradients: their mean squared length. */
+function trace(matrix: Float32Array, size: number): number {
+  let sum = 0;
+  for (let i = 0; i < size; i++) sum += matrix[i * size + i]!;
+  return sum;
 }

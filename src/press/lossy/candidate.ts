@@ -84,8 +84,8 @@ export class Candidate {
   }
 
   /** Decodes all of the file, writes the digests into its directory, and gives it its name. */
-  async finish(quality: Entry, threads: number | undefined): Promise<void> {
-    const directory = { ...this.directory, ...(await this.digests(threads)), quality };
+  async finish(quality: Entry | undefined, threads: number | undefined): Promise<void> {
+    const directory = { ...this.directory, ...(await this.digests(threads)), ...(quality && { quality }) };
     const out = await Output.create(this.path, this.directoryStart);
     try {
       await writeDirectory(out, directory);

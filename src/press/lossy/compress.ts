@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { InputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model } from '../../formats/model.js';
@@ -5,10 +6,10 @@ import { isDirectoryModel } from '../../formats/stored-model.js';
 import type { Evaluation } from '../../measure/evaluate.js';
 import { evaluate } from '../../measure/node.js';
 import { openModel } from '../../models.js';
-import type { Statistics } from '../../statistics/statistics.js';
 import { describe, inputPaths } from '../manifest.js';
 import { checkOutput } from '../output.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './budget.js';
+import { type CalibrationSource, calibrate, type HeldOut } from './calibrate.js';
 import { Candidate } from './candidate.js';
 import { Passes } from './passes.js';
 import { Scratch } from './scratch.js';
@@ -25,12 +26,8 @@ export interface LossyOptions {
   readonly budget: Budget;
   readonly threads?: number | undefined;
   readonly force?: boolean | undefined;
-  /** What calibration found; without it weights alone decide. */
-  readonly statistics?: Statistics | undefined;
-  /** Tokens, which the statistics have not seen, that quality is measured on; none where nothing can be measured. */
-  readonly heldOut?:
-    | { readonly tokens: readonly number[]; readonly window: number; readonly name: string }
-    | undefined;
+  /** What errors cost, and where quality is measured; without it weights alone decide, and nothing can be measured. */
+  readonly calibration?: CalibrationSource | undefined;
   readonly onStage?: ((stage: Stage) => void) | undefined;
 }
 
@@ -59,9 +56,14 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     sideBytes: await candidate.sideBytes(),
     parameters,
   });
+  const calibrated =
+    options.calibration &&
+    (await calibrate(model, output, options.calibration, (done, total) =>
+      options.onStage?.({ name: 'calibrating', done, total }),
+    ));
   const scratch = await Scratch.create(`${output}.scratch`);
   let pass = 0;
-  const passes = new Passes(model, unique, options.statistics, scratch, {
+  const passes = new Passes(model, unique, calibrated?.statistics, scratch, {
     threads: options.threads,
     onProgress: (done, total) => options.onStage?.({ name: `quantising, pass ${pass}`, done, total }),
   });
@@ -71,14 +73,15 @@ export async function compressLossy(model: Model, output: string, options: Lossy
       const { tables, tensors } = await passes.run(step);
       return candidate.write(tables, tensors);
     };
-    const measure = () => measureCandidate(candidate.partialPath, model, options);
+    const measure = () => measureCandidate(candidate.partialPath, model, calibrated?.heldOut, options);
     const quality = await search(goal, passes.weights, write, measure);
-    await candidate.finish({ ...quality }, options.threads);
+    await candidate.finish(quality && report(quality, calibrated!.heldOut), options.threads);
+    if (calibrated?.temporary) await rm(calibrated.temporary, { force: true });
   } catch (error) {
     await candidate.discard();
     throw error;
   } finally {
-    await Promise.all([passes.close(), scratch.close()]);
+    await Promise.all([passes.close(), scratch.close(), calibrated?.statistics.close()]);
   }
 }
 
@@ -111,13 +114,24 @@ async function search(goal: Goal, weights: number, write: Write, measure: Measur
   return quality ?? measure();
 }
 
-async function measureCandidate(path: string, model: Model, { heldOut, onStage }: LossyOptions) {
+/** What is stored in the file: the measures, and what they were made on. */
+function report({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
+  return { text: { name }, against: 'the original', ...measured };
+}
+
+async function measureCandidate(
+  path: string,
+  model: Model,
+  heldOut: HeldOut | undefined,
+  { onStage }: LossyOptions,
+) {
   if (!heldOut) return undefined;
   const compressed = await openModel(path);
   try {
     return await evaluate(compressed, {
       tokens: heldOut.tokens,
       window: heldOut.window,
+      ...(heldOut.maskToken === undefined ? {} : { maskToken: heldOut.maskToken }),
       against: model,
       onProgress: (done, total) => onStage?.({ name: 'measuring', done, total }),
     });

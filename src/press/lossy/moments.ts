@@ -9,9 +9,9 @@ export interface MatrixMoments {
 
 // Shares of the mean that are added to a diagonal. Measured on gpt-neo-small, flat around these (docs/codec.md).
 const INPUT_DAMPING = 0.05;
-const OUTPUT_DAMPING = 0.2;
-/** Tokens that calibration text never had still matter: at least as if they were half as frequent as the average. */
-const TOKEN_FLOOR = 1;
+const OUTPUT_DAMPING = 0.4;
+/** Tokens that calibration text never had still matter: half as much as the average. */
+const TOKEN_FLOOR = 0.5;
 const POSITION_FLOOR = 0.1;
 
 /**
@@ -29,7 +29,7 @@ export async function momentsOf(
   const found = (await statistics?.tensor(name)) ?? [];
   const [first, second] = found;
   if (!first) return relativeError(weights, rows, columns);
-  if (second) return tied(found, rows, columns);
+  if (second && first.outputs.length === rows) return tied(found, rows, columns);
   const inputs = { values: first.inputs.slice(), damping: INPUT_DAMPING };
   if (first.kind === 'linear') {
     const outputs = { values: first.outputs.slice(), damping: OUTPUT_DAMPING };

@@ -15,7 +15,7 @@ import { Threads } from './threads.js';
 import type { Counted, Job, Quantised, Result } from './work.js';
 
 /** Squared steps that a bit is worth, and the trellis' step in those of a scalar quantiser: at the optimum, which is flat. */
-const LAMBDA = 0.15;
+const LAMBDA = 0.1;
 const STEP = 0.6;
 
 /** Matrices smaller than this are rounded, not quantised: their codes would cost more than they save. */

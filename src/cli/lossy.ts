@@ -1,0 +1,113 @@
+import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { InputError } from '../errors.js';
+import type { Model } from '../formats/model.js';
+import { fileError } from '../io/file.js';
+import { parseSize } from '../press/lossy/budget.js';
+import { compressLossy, type Stage } from '../press/lossy/compress.js';
+import { type Progress, progress } from './terminal.js';
+
+/** The options of a lossy `compress`, as commander gives them. */
+export interface LossyOptions {
+  readonly kl?: string;
+  readonly bits?: string;
+  readonly size?: string;
+  readonly ratio?: string;
+  /** A path; `false` for `--no-calibration`. */
+  readonly calibrate?: string;
+  readonly calibration?: boolean;
+  readonly calibrationTokens?: number;
+  readonly statistics?: string;
+}
+
+const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
+
+/** True when a budget or anything else that only lossy compression has was given. */
+export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boolean {
+  const budget = [kl, bits, size, ratio].some((value) => value !== undefined);
+  const { calibrate, calibrationTokens, statistics, calibration } = others;
+  const given =
+    calibration === false
+      ? '--no-calibration'
+      : calibrate !== undefined
+        ? '--calibrate'
+        : calibrationTokens !== undefined
+          ? '--calibration-tokens'
+          : statistics !== undefined
+            ? '--statistics'
+            : undefined;
+  if (!budget && given) throw new InputError(`${given} needs a budget: --kl, --bits, --size or --ratio`);
+  return budget;
+}
+
+/** Runs a lossy compression with a bar for each of its stages. */
+export async function runLossy(
+  model: Model,
+  output: string,
+  options: LossyOptions & { readonly threads?: number; readonly force?: boolean },
+): Promise<void> {
+  if (
+    options.calibration === false &&
+    (options.calibrate ?? options.statistics ?? options.calibrationTokens) !== undefined
+  )
+    throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
+  const { kl, bits, size, ratio, threads, force } = options;
+  const budget = {
+    ...(kl !== undefined && { kl: positive(kl, '--kl') }),
+    ...(bits !== undefined && { bits: positive(bits, '--bits') }),
+    ...(size !== undefined && { size: parseSize(size) }),
+    ...(ratio !== undefined && { ratio: positive(ratio, '--ratio') }),
+  };
+  const stages = new Stages();
+  try {
+    const calibration = options.calibration === false ? undefined : await calibrationOf(options);
+    await compressLossy(model, output, {
+      budget,
+      threads,
+      force,
+      calibration,
+      onStage: (stage) => stages.show(stage),
+    });
+  } finally {
+    stages.stop();
+  }
+}
+
+async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
+  const path = calibrate ?? DEFAULT_TEXT;
+  const text = await readFile(path, 'utf8').catch((error) => {
+    throw fileError(error, String(path));
+  });
+  const name =
+    calibrate === undefined
+      ? 'held out of the default calibration text'
+      : `held out of ${basename(calibrate)}`;
+  return { text, name, tokens: calibrationTokens, statisticsPath: statistics };
+}
+
+function positive(text: string, option: string): number {
+  const value = Number(text);
+  if (text.trim() && Number.isFinite(value) && value > 0) return value;
+  throw new InputError(`expected ${option} to be a positive number, found ${JSON.stringify(text)}`);
+}
+
+/** One bar at a time: a new one when the stage changes. */
+class Stages {
+  private name: string | undefined;
+  private bar: Progress | undefined;
+
+  show({ name, done, total }: Stage): void {
+    if (name !== this.name) {
+      this.stop();
+      this.name = name;
+      this.bar = progress(name, total, (n) => `${(n / 1e6).toFixed(1)} M`);
+    }
+    this.bar?.update(done);
+    if (done >= total) this.name = undefined;
+  }
+
+  stop(): void {
+    this.bar?.stop();
+    this.bar = undefined;
+  }
+}
