@@ -120,9 +120,11 @@ class Collecting {
     const graph = blockGraph(program, this.calibration);
     const moments = addBackward(graph, { output: BLOCK_PORTS.hiddenOut, hidden: true });
     let given = cotangents;
+    let previous: Sums | undefined;
     await this.session(graph.encode(), async (session) => {
       for (let layer = program.layers.length - 1; layer >= 0; layer--) {
-        const sums = new Sums(runtime, moments);
+        const sums = new Sums(runtime, moments, previous);
+        previous = sums;
         const before = states.pop()!;
         const after = given;
         given = await this.through(session, program.layers[layer]!, BACK, async (run, _, i) => {

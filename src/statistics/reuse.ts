@@ -9,7 +9,7 @@ import { SpillStore } from './store.js';
 import { StatisticsWriter } from './writer.js';
 
 /** Hidden states beyond these wait in a file. */
-const STATES_IN_MEMORY_BYTES = 2 ** 30;
+const STATES_IN_MEMORY_BYTES = 2 ** 28;
 
 /** A text as a model sees it. */
 export interface CalibrationText {

@@ -9,7 +9,8 @@ export class Sums {
   private spares: Feeds;
   private readonly means = new Map<Moment, Float32Array>();
 
-  constructor(runtime: Runtime, taps: readonly TapMoments[]) {
+  /** @param before sums of the same moments that have ended: half of their memory is used again. */
+  constructor(runtime: Runtime, taps: readonly TapMoments[], before?: Sums) {
     const found = taps.flatMap(({ inputs, outputs }) => [inputs, outputs]);
     this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
     const zeros = () =>
@@ -20,7 +21,7 @@ export class Sums {
         ]),
       );
     this.sums = zeros();
-    this.spares = zeros();
+    this.spares = before?.spares ?? zeros(); // written before it is read
   }
 
   /** Runs a graph on one more batch. @param into where its other results go. */
@@ -35,7 +36,6 @@ export class Sums {
    * ends the summing.
    */
   mean(moment: Moment, count: number): Float32Array {
-    this.spares = {};
     const known = this.means.get(moment);
     if (known) return known;
     const { weighting } = moment;
