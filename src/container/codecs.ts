@@ -35,9 +35,15 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
 
 const TRELLIS_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
 
+/** Columns of a lossy tensor: a block of 256 rows is decoded at once, and must fit into memory. */
+const MOST_COLUMNS = 2 ** 18;
+
 /** True for tensors that the lossy codec can hold: matrices of floats, of any number of dimensions above one. */
 export function isMatrix({ dtype, shape }: Shaped): boolean {
-  return TRELLIS_DTYPES.has(dtype) && shape.length > 1 && elementCount(shape) > 0;
+  const elements = elementCount(shape);
+  return (
+    TRELLIS_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && elements / shape[0]! <= MOST_COLUMNS
+  );
 }
 
 /** @throws {InputError} when the codec is not known, or cannot hold such a tensor. */

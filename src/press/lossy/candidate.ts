@@ -15,6 +15,7 @@ import {
 import { Container } from '../../container/reader.js';
 import type { DirectoryModel } from '../../formats/stored-model.js';
 import { openFile } from '../../io/file.js';
+import type { ByteSource } from '../../io/source.js';
 import { Decoding } from '../decode.js';
 import type { Manifest } from '../manifest.js';
 import { Output, partialName } from '../output.js';
@@ -166,7 +167,12 @@ export class Candidate {
           const entry = (this.directory.tensors as Entry[])[entries.length]!;
           entries.push(tensor.sameAs === undefined ? { ...entry, sha256 } : entry);
         }
-        files.push({ ...(this.directory.weightFiles as Entry[])[i]!, sha256: await decoding.fileDigest() });
+        const sourceSha256 = await sourceDigest(this.model.weightSources[i]!.source);
+        files.push({
+          ...(this.directory.weightFiles as Entry[])[i]!,
+          sha256: await decoding.fileDigest(),
+          sourceSha256,
+        });
       }
       return { weightFiles: files, tensors: entries };
     } finally {
@@ -184,4 +190,14 @@ async function writeDirectory(out: Output, directory: Entry): Promise<void> {
   const whole = frame(FRAME.directory, jsonPayload(directory));
   await out.write(whole);
   await out.write(trailer(start, whole.length));
+}
+
+/** Bytes of a source that are digested at once. */
+const PIECE_BYTES = 2 ** 22;
+
+async function sourceDigest(source: ByteSource): Promise<string> {
+  const hash = createHash('sha256');
+  for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
+    hash.update(await source.read(start, Math.min(source.byteLength, start + PIECE_BYTES)));
+  return hash.digest('hex');
 }

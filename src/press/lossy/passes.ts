@@ -1,4 +1,5 @@
 import { encodeBlock } from '../../codec/lossless/block.js';
+import { CONTEXTS } from '../../codec/lossy/levels.js';
 import { initialPrices, learnPrices } from '../../codec/lossy/prices.js';
 import { writeTables } from '../../codec/lossy/tables.js';
 import { isMatrix, LOSSLESS, layoutOf, TRELLIS } from '../../container/codecs.js';
@@ -20,8 +21,6 @@ const STEP = 0.6;
 
 /** Matrices smaller than this are rounded, not quantised: their codes would cost more than they save. */
 const LEAST_ELEMENTS = 2048;
-/** The codes of rows and columns have limits, and so has the memory of a block. */
-const MOST_COLUMNS = 2 ** 22;
 
 /** Mantissa bits that are kept of what is not quantised: those of bf16. */
 const MANTISSA_BITS = 7;
@@ -43,7 +42,7 @@ interface Waiting extends Omit<Quantised, 'indices'> {
 export class Passes {
   private readonly threads: Threads<Job, Result>;
   private prices = initialPrices();
-  private readonly shrinks = new Float32Array(this.prices.length).subarray(0, 512);
+  private readonly shrinks = new Float32Array(CONTEXTS * 2 * 4);
   private readonly unique: readonly TensorInfo[];
 
   /** @param unique the tensors that are stored: not those that are the same as another. */
@@ -163,6 +162,5 @@ export class Passes {
 
 /** True for tensors that are worth quantising. */
 export function isQuantised(tensor: TensorInfo): boolean {
-  const elements = elementCount(tensor.shape);
-  return isMatrix(tensor) && elements >= LEAST_ELEMENTS && elements / tensor.shape[0]! <= MOST_COLUMNS;
+  return isMatrix(tensor) && elementCount(tensor.shape) >= LEAST_ELEMENTS;
 }
