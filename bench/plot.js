@@ -1,0 +1,54 @@
+const [WIDTH, HEIGHT, LEFT, BOTTOM] = [720, 460, 64, 44];
+
+/** A picture of size against divergence, both axes logarithmic: a line of points, and named others. As SVG. */
+export function plot(points, others) {
+  const all = [...points, ...others];
+  const x = scale(
+    all.map(({ bytes }) => bytes),
+    LEFT,
+    WIDTH - 90,
+  );
+  const y = scale(
+    all.map(({ kl }) => kl),
+    HEIGHT - BOTTOM,
+    20,
+  );
+  const line = points.map(({ bytes, kl }) => `${x(bytes)},${y(kl)}`).join(' ');
+  const dot =
+    (fill) =>
+    ({ bytes, kl }) =>
+      `<circle cx="${x(bytes)}" cy="${y(kl)}" r="3.5" fill="${fill}"/>`;
+  const label = ({ bytes, kl, type }) => `<text x="${x(bytes) + 7}" y="${y(kl) + 4}">${type}</text>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">
+<rect width="100%" height="100%" fill="#fff"/>
+${ticks([1e-4, 1e-3, 1e-2, 1e-1], y)
+  .map(
+    ([value, at]) =>
+      `<path d="M${LEFT} ${at}H${WIDTH - 20}" stroke="#ddd"/><text x="${LEFT - 8}" y="${at + 4}" text-anchor="end">${value}</text>`,
+  )
+  .join('\n')}
+${ticks([1e6, 2e6, 3e6, 4e6, 6e6], x)
+  .map(
+    ([value, at]) =>
+      `<path d="M${at} 20V${HEIGHT - BOTTOM}" stroke="#ddd"/><text x="${at}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${value / 1e6} MB</text>`,
+  )
+  .join('\n')}
+<text x="${WIDTH / 2}" y="${HEIGHT - 8}" text-anchor="middle">all weights with every table, bytes</text>
+<text transform="translate(14 ${HEIGHT / 2}) rotate(-90)" text-anchor="middle">KL divergence, nats a token</text>
+<polyline points="${line}" fill="none" stroke="#0a6" stroke-width="2"/>
+${points.map(dot('#0a6')).join('\n')}
+${others.map(dot('#c40')).join('\n')}
+${others.map(label).join('\n')}
+<text x="${x(points[0].bytes) + 8}" y="${y(points[0].kl) - 6}" fill="#0a6" font-weight="bold">weightpress</text>
+</svg>
+`;
+}
+
+function scale(values, from, to) {
+  const [low, high] = [Math.log(Math.min(...values) * 0.9), Math.log(Math.max(...values) * 1.1)];
+  return (value) => Math.round((from + ((Math.log(value) - low) / (high - low)) * (to - from)) * 10) / 10;
+}
+
+function ticks(values, position) {
+  return values.map((value) => [value, position(value)]).filter(([, at]) => at >= 20 && at <= WIDTH - 20);
+}

@@ -1,0 +1,186 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { evaluate, open } from '../dist/index.js';
+import { complaint, weightpress } from './helpers/cli.js';
+import { FIXTURES } from './helpers/logits.js';
+import { folder, safetensors } from './helpers/safetensors.js';
+
+const MODEL = 'examples/gpt-neo-tiny';
+const place = folder({});
+const at = (name: string) => join(place, name);
+const statistics = at('statistics');
+const CALIBRATION = ['--calibration-tokens', '8192', '--statistics', statistics];
+
+const compress = (output: string, ...options: string[]) =>
+  weightpress('compress', MODEL, '-o', at(output), '--json', '-f', ...CALIBRATION, ...options);
+const report = (run: ReturnType<typeof weightpress>) => {
+  expect(run.stderr).toBe('');
+  return JSON.parse(run.stdout);
+};
+
+/** What a command says of input that it refuses. */
+function refusal(run: ReturnType<typeof weightpress>): string {
+  const { status, lines, stack, message } = complaint(run);
+  expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
+  return message;
+}
+
+describe('a lossy file', () => {
+  let small: ReturnType<typeof report>;
+  beforeAll(() => {
+    small = report(compress('small.wpk', '--bits', '3'));
+  }, 120_000);
+
+  test('has the bits per weight that were asked for, all bytes counted', () => {
+    expect(small.fileBytes).toBe(statSync(at('small.wpk')).size);
+    const bits = (small.fileBytesWithoutSideFiles * 8) / 1_348_864;
+    expect(bits).toBeLessThanOrEqual(3);
+    expect(bits).toBeGreaterThan(3 * 0.995);
+  });
+
+  test('is sound, and states its measured quality', () => {
+    const verified = JSON.parse(weightpress('verify', at('small.wpk'), '--against', MODEL, '--json').stdout);
+    expect(verified).toMatchObject({ good: true, bitExact: false });
+    expect(verified.error.relativeSquaredError).toBeGreaterThan(0.001);
+    expect(verified.error.relativeSquaredError).toBeLessThan(0.5);
+    expect(small.quality.kl.mean).toBeGreaterThan(0.001);
+    expect(small.quality.kl.mean).toBeLessThan(0.05);
+    expect(small.quality.text.name).toMatch(/^held out of/);
+    expect(weightpress('inspect', at('small.wpk')).stdout).toMatch(/"kl"/);
+  });
+
+  test('becomes a folder that behaves just as the file does', async () => {
+    expect(weightpress('decompress', at('small.wpk'), '-o', at('restored')).status).toBe(0);
+    const text = readFileSync('examples/held-out.txt', 'utf8');
+    const original = await open(MODEL);
+    const results = [];
+    for (const path of [at('small.wpk'), at('restored')]) {
+      const model = await open(path);
+      const { kl, perplexity } = await evaluate(model, { text, against: original, maxTokens: 2048 });
+      results.push({ kl: kl!.mean, perplexity });
+      await model.close();
+    }
+    await original.close();
+    expect(results[1]).toEqual(results[0]);
+    expect(results[0]!.kl).toBeLessThan(0.05);
+    for (const name of ['config.json', 'tokenizer.json', 'README.md'])
+      expect(readFileSync(join(at('restored'), name))).toEqual(readFileSync(join(MODEL, name)));
+  });
+
+  test('is the same with any number of threads', () => {
+    for (const threads of ['1', '2']) report(compress(`${threads}.wpk`, '--bits', '3', '--threads', threads));
+    expect(readFileSync(at('1.wpk'))).toEqual(readFileSync(at('2.wpk')));
+    expect(readFileSync(at('1.wpk'))).toEqual(readFileSync(at('small.wpk')));
+  }, 120_000);
+
+  test('meets a divergence as measured, a size and a ratio within half a percent, never above', () => {
+    const { quality } = report(compress('kl.wpk', '--kl', '0.02'));
+    expect(quality.kl.mean).toBeLessThanOrEqual(0.02);
+    expect(quality.kl.mean).toBeGreaterThan(0.02 * 0.98);
+    const sized = report(compress('size.wpk', '--size', '600kB')).fileBytes;
+    expect(sized).toBeLessThanOrEqual(600_000);
+    expect(sized).toBeGreaterThan(597_000);
+    const { fileBytes, originalBytes } = report(compress('ratio.wpk', '--ratio', '20'));
+    expect(originalBytes / fileBytes).toBeGreaterThanOrEqual(20);
+    expect(originalBytes / fileBytes).toBeLessThan(20.11);
+  }, 180_000);
+
+  test('is calibrated once for many budgets, from a file of statistics that is only read', () => {
+    const before = statSync(statistics);
+    report(compress('again.wpk', '--bits', '2'));
+    const { mtimeMs, size } = statSync(statistics);
+    expect({ mtimeMs, size }).toEqual({ mtimeMs: before.mtimeMs, size: before.size });
+    expect(refusal(compress('other.wpk', '--bits', '2', '--calibration-tokens', '4096'))).toMatch(
+      /statistics of another number of tokens/,
+    );
+  }, 120_000);
+
+  test('loses more without calibration, and says that it measured nothing', async () => {
+    const run = weightpress(
+      'compress',
+      MODEL,
+      '-o',
+      at('plain.wpk'),
+      '--bits',
+      '3',
+      '--no-calibration',
+      '-f',
+    );
+    expect(run.stdout).toMatch(/quality: not measured/);
+    const text = readFileSync('examples/held-out.txt', 'utf8');
+    const original = await open(MODEL);
+    const [plain, calibrated] = await Promise.all(
+      ['plain.wpk', 'small.wpk'].map(async (name) => {
+        const model = await open(at(name));
+        const { kl } = await evaluate(model, { text, against: original, maxTokens: 2048 });
+        await model.close();
+        return kl!.mean;
+      }),
+    );
+    await original.close();
+    expect(plain! / calibrated!).toBeGreaterThan(3);
+  });
+
+  test('leaves nothing beside it', () => {
+    for (const rest of ['partial', 'scratch', 'statistics', 'statistics.states'])
+      expect(existsSync(`${at('small.wpk')}.${rest}`)).toBe(false);
+  });
+});
+
+describe.skipIf(!existsSync(FIXTURES))('every architecture, by its weights alone', () => {
+  test.each(['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'])('%s', (name) => {
+    const output = at(`${name}.wpk`);
+    const run = weightpress(
+      'compress',
+      join(FIXTURES, name),
+      '-o',
+      output,
+      '--bits',
+      '12',
+      '--no-calibration',
+      '--json',
+    );
+    expect(run.stderr).toBe('');
+    const verified = JSON.parse(
+      weightpress('verify', output, '--against', join(FIXTURES, name), '--json').stdout,
+    );
+    expect(verified).toMatchObject({ good: true, problems: [] });
+    expect(verified.error.relativeSquaredError).toBeLessThan(0.01);
+  });
+});
+
+describe('a lossy compression is refused in one line', () => {
+  const short = at('short.txt');
+  writeFileSync(short, 'Too short a text to learn from. '.repeat(20));
+
+  test.each([
+    [['--bits', '3', '--kl', '0.1'], /expected one budget .*--kl and --bits/],
+    [['--bits', '0'], /expected --bits to be a positive number/],
+    [['--kl', 'small'], /expected --kl to be a positive number, found "small"/],
+    [['--size', '3 apples'], /expected a size such as 400MB/],
+    [['--calibrate', short], /--calibrate needs a budget/],
+    [['--no-calibration'], /--no-calibration needs a budget/],
+    [['--bits', '3', '--no-calibration', '--calibrate', short], /--no-calibration contradicts --calibrate/],
+    [['--kl', '0.1', '--no-calibration'], /--kl needs a text/],
+    [['--bits', '3', '--calibrate', short], /has \d+ tokens, at least 4096 are needed/],
+    [['--bits', '3', '--calibrate', at('none.txt')], /no such file/],
+    [['--size', '20kB', '--no-calibration'], /cannot be met; the nearest that can is \d/],
+    [['--bits', '30', '--no-calibration'], /cannot be met; the nearest that can is \d/],
+  ] as const)('%s', (options, message) => {
+    expect(refusal(weightpress('compress', MODEL, '-o', at('no.wpk'), ...options))).toMatch(message);
+    for (const rest of ['', '.partial', '.scratch']) expect(existsSync(`${at('no.wpk')}${rest}`)).toBe(false);
+  });
+
+  test('NaN among the weights, with the tensor named', () => {
+    const weights = new Float32Array(64 * 64).fill(0.5);
+    weights[77] = Number.NaN;
+    const path = at('nan.safetensors');
+    writeFileSync(
+      path,
+      safetensors([{ name: 'linear', dtype: 'F32', shape: [64, 64], data: new Uint8Array(weights.buffer) }]),
+    );
+    const run = weightpress('compress', path, '-o', at('no.wpk'), '--bits', '3', '--no-calibration');
+    expect(refusal(run)).toMatch(/linear.*NaN|NaN.*linear/);
+  });
+});
