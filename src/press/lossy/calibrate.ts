@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { rm, stat } from 'node:fs/promises';
-import { InputError } from '../../errors.js';
+import { InputError, isInputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model } from '../../formats/model.js';
 import { buildProgram } from '../../forward/program.js';
@@ -83,10 +83,15 @@ export async function calibrate(
   const path = statisticsPath ?? temporary!;
   const collect = () => statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress });
   const statistics = await collect().catch(async (error) => {
-    // what an earlier run of another kind left beside the output is nobody's
-    if (!temporary || !(await stat(path).catch(() => undefined))) throw error;
-    await rm(path, { force: true });
+    // what an earlier run of another kind left beside the output is nobody's; what the system refused says nothing of it
+    const isLeft = temporary && isInputError(error) && !error.cause && (await exists(temporary));
+    if (!isLeft) throw error;
+    await rm(temporary, { force: true });
     return collect();
   });
   return { statistics, temporary, heldOut: { name, tokens: held.flat(), window: length, maskToken } };
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined)) !== undefined;
 }
