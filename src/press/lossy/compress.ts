@@ -12,8 +12,9 @@ import { type Budget, checkBudget, type Goal, goalOf } from './budget.js';
 import { type CalibrationSource, calibrate, type HeldOut } from './calibrate.js';
 import { Candidate } from './candidate.js';
 import { Passes } from './passes.js';
+import { predictBits, predictStep } from './predict.js';
 import { Scratch } from './scratch.js';
-import { searchStep } from './search.js';
+import { searchStep, type Trial } from './search.js';
 
 /** What a lossy compression is at. */
 export interface Stage {
@@ -74,7 +75,7 @@ export async function compressLossy(model: Model, output: string, options: Lossy
       return candidate.write(tables, tensors);
     };
     const measure = () => measureCandidate(candidate.partialPath, model, calibrated?.heldOut, options);
-    const quality = await search(goal, passes.weights, write, measure);
+    const quality = await search(goal, passes, write, measure);
     await candidate.finish(quality && report(quality, calibrated!.heldOut), options.threads);
     if (calibrated?.temporary) await rm(calibrated.temporary, { force: true });
   } catch (error) {
@@ -88,8 +89,13 @@ export async function compressLossy(model: Model, output: string, options: Lossy
 type Write = (step: number) => Promise<number>;
 type Measure = () => Promise<Evaluation | undefined>;
 
+/** The divergence that first steps are aimed at when a size is asked for: about three bits a weight. */
+const TYPICAL_KL = 0.006;
+/** Passes over models with fewer weights are so cheap that one is spent on learning prices. */
+const CHEAP_WEIGHTS = 1e8;
+
 /** Writes candidates until one meets the goal; the last one written does. @returns its quality. */
-async function search(goal: Goal, weights: number, write: Write, measure: Measure) {
+async function search(goal: Goal, passes: Passes, write: Write, measure: Measure) {
   let quality: Evaluation | undefined;
   const value =
     goal.kind === 'bytes'
@@ -100,11 +106,16 @@ async function search(goal: Goal, weights: number, write: Write, measure: Measur
           if (!quality?.kl) throw new InputError('--kl needs a text to measure the divergence on');
           return quality.kl.mean;
         };
-  // KL is about weights * step^2 / 24; three bits a weight are about a step of 1e-4 to 1e-3
-  const first = goal.kind === 'kl' ? Math.sqrt((24 * goal.most) / weights) : 3e-4;
+  // docs/codec.md: the divergence is about weights * step^2 / 24
+  const kl = goal.kind === 'kl' ? goal.most : TYPICAL_KL;
+  const first = Math.sqrt((24 * kl) / Math.max(1, passes.weights));
   const aim = { least: goal.least, most: goal.most, grows: goal.kind === 'kl' };
-  await write(Math.min(Math.max(first, STEP_BOUNDS[0]), STEP_BOUNDS[1])); // learns the prices
-  const { met, nearest } = await searchStep(value, aim, first, STEP_BOUNDS);
+  if (passes.weights < CHEAP_WEIGHTS) await write(first);
+  const predict = ({ step, value }: Trial, target: number) =>
+    goal.kind === 'kl'
+      ? step * Math.sqrt(target / value)
+      : predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
+  const { met, nearest } = await searchStep(value, aim, first, STEP_BOUNDS, predict);
   if (!met) {
     const unit = goal.kind === 'kl' ? 'nats' : 'bytes';
     throw new InputError(

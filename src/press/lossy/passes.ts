@@ -44,6 +44,8 @@ export class Passes {
   private prices = initialPrices();
   private readonly shrinks = new Float32Array(CONTEXTS * 2 * 4);
   private readonly unique: readonly TensorInfo[];
+  /** Of the last pass, laid out like prices. */
+  counts = new Float64Array(this.prices.length);
 
   /** @param unique the tensors that are stored: not those that are the same as another. */
   constructor(
@@ -95,6 +97,7 @@ export class Passes {
       if (running.length > this.threads.count) await running.shift();
     }
     await Promise.all(running);
+    this.counts = counts;
     const tables = writeTables(counts, this.shrinks);
     this.prices = learnPrices(counts, this.prices);
     return { tables, tensors: this.coded(tables, waiting) };

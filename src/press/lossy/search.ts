@@ -22,7 +22,7 @@ const NARROWEST = 1e-5;
 /**
  * Finds a step whose value is in the aim: secants of log value over log step, kept inside of the bracket, bisection
  * where they stall. The last call of `measure` is the step that is returned.
- * @param bounds the least and the largest step that make sense.
+ * @param bounds the least and the largest step that make sense. @param predict a better guess than none after the first trial.
  * @returns the trial that met the aim; or undefined with the nearest allowed one when none does.
  */
 export async function searchStep(
@@ -30,6 +30,7 @@ export async function searchStep(
   aim: Aim,
   first: number,
   bounds: readonly [least: number, most: number],
+  predict?: (trial: Trial, target: number) => number,
 ): Promise<{ readonly met: boolean; readonly nearest: Trial | undefined }> {
   const trials: Trial[] = [];
   let step = Math.min(Math.max(first, bounds[0]), bounds[1]);
@@ -37,7 +38,7 @@ export async function searchStep(
     const value = await measure(step);
     trials.push({ step, value });
     if (value >= aim.least && value <= aim.most) return { met: true, nearest: trials.at(-1) };
-    const next = nextStep(trials, aim, bounds);
+    const next = nextStep(trials, aim, bounds, trials.length === 1 ? predict : undefined);
     if (next === undefined) break;
     step = next;
   }
@@ -50,8 +51,14 @@ export async function searchStep(
   return { met: false, nearest: nearest ?? trials.reduce((a, b) => (b.value < a.value ? b : a)) };
 }
 
-function nextStep(trials: readonly Trial[], { least, most, grows }: Aim, bounds: readonly [number, number]) {
+function nextStep(
+  trials: readonly Trial[],
+  { least, most, grows }: Aim,
+  bounds: readonly [number, number],
+  predict: ((trial: Trial, target: number) => number) | undefined,
+): number | undefined {
   const target = Math.sqrt(least * most);
+  if (predict) return Math.min(bounds[1], Math.max(bounds[0], predict(trials[0]!, target)));
   const over = ({ value }: Trial) => value > target;
   const small = trials.filter((trial) => over(trial) !== grows).map(({ step }) => step);
   const large = trials.filter((trial) => over(trial) === grows).map(({ step }) => step);
