@@ -12,6 +12,9 @@ export interface Factor {
 /** Columns that are factored in float64 before the rest is brought up to date by one matrix product. */
 const BLOCK = 128;
 
+/** Rows that are brought up to date by one product: little more than the triangle that counts, and little memory. */
+const STRIP = 512;
+
 /** Least mean of a diagonal: a matrix of zeros asks for nothing, but steps must be finite. */
 const LEAST_MEAN = 1e-24;
 
@@ -39,14 +42,10 @@ export async function factorise(
     if (start > 0) {
       const above = cut(matrix, n, 0, start, start, end);
       const panel = await products.times(above, inverseTransposed(corner, size), start, size, size);
-      const update = await products.timesTransposed(panel, panel, start, size, start);
-      for (let row = 0; row < start; row++) {
-        const target = row * n;
-        const from = row * start;
-        for (let column = row; column < start; column++) matrix[target + column]! -= update[from + column]!;
+      await subtractSquare(products, matrix, n, panel, start, size);
+      for (let row = 0; row < start; row++)
         for (let column = 0; column < size; column++)
-          matrix[target + start + column] = panel[row * size + column]! / corner[column * size + column]!;
-      }
+          matrix[row * n + start + column] = panel[row * size + column]! / corner[column * size + column]!;
     }
     for (let row = 0; row < size; row++) {
       diagonal[start + row] = corner[row * size + row]!;
@@ -59,6 +58,27 @@ export async function factorise(
   return { upper: matrix, diagonal };
 }
 
+/** Subtracts panel transposed(panel), panel [end, size], from what lies on and above the diagonal of the first `end` rows and columns. */
+async function subtractSquare(
+  products: Products,
+  matrix: Float32Array,
+  n: number,
+  panel: Float32Array,
+  end: number,
+  size: number,
+): Promise<void> {
+  for (let top = 0; top < end; top += STRIP) {
+    const bottom = Math.min(end, top + STRIP);
+    const width = end - top;
+    const [strip, right] = [panel.subarray(top * size, bottom * size), panel.subarray(top * size)];
+    const square = await products.timesTransposed(strip, right, bottom - top, size, width);
+    for (let row = top; row < bottom; row++) {
+      const from = (row - top) * width - top;
+      for (let column = row; column < end; column++) matrix[row * n + column]! -= square[from + column]!;
+    }
+  }
+}
+
 function addToDiagonal(matrix: Float32Array, n: number, damping: number): void {
   let mean = 0;
   for (let i = 0; i < n; i++) mean += matrix[i * n + i]! / n;
@@ -66,7 +86,7 @@ function addToDiagonal(matrix: Float32Array, n: number, damping: number): void {
   for (let i = 0; i < n; i++) matrix[i * n + i]! += added;
 }
 
-/** U of a diagonal block = U U^T, in float64; undefined when a pivot is not positive. Reads what lies on and above the diagonal. */
+/** U of a diagonal block = U U^T, in float64; undefined when a pivot is not positive, or not finite. Reads what lies on and above the diagonal. */
 function factorCorner(matrix: Float32Array, n: number, start: number, end: number): Float64Array | undefined {
   const size = end - start;
   const upper = new Float64Array(size * size);
@@ -74,7 +94,7 @@ function factorCorner(matrix: Float32Array, n: number, start: number, end: numbe
     for (let row = column; row >= 0; row--) {
       let sum = matrix[(start + row) * n + start + column]!;
       for (let k = column + 1; k < size; k++) sum -= upper[row * size + k]! * upper[column * size + k]!;
-      if (row === column && !(sum > 0)) return undefined;
+      if (row === column && !(sum > 0 && sum < Infinity)) return undefined;
       upper[row * size + column] = row === column ? Math.sqrt(sum) : sum / upper[column * size + column]!;
     }
   return upper;
