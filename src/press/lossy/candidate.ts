@@ -26,8 +26,16 @@ export interface CodedTensor {
   readonly payloads: readonly Uint8Array[];
 }
 
-/** Digests that are not known before the file has been decoded. */
-const UNKNOWN_SHA256 = '0'.repeat(64);
+/** In place of what is not known before the file has been decoded and measured: as long, and as hard to deflate. */
+const placeholder = (name: string) => createHash('sha256').update(name).digest('hex');
+const PLACEHOLDER_QUALITY = Object.fromEntries(
+  Array.from({ length: 24 }, (_, i) => [
+    placeholder(`${i}`).slice(0, 6),
+    Number(`0.${BigInt(`0x${placeholder(`${i}`)}`)}`),
+  ]),
+);
+/** How much longer the end may still become than the placeholders were. */
+const SLACK_BYTES = 64;
 
 type Entry = Readonly<Record<string, unknown>>;
 
@@ -58,7 +66,7 @@ export class Candidate {
     return sideFiles.reduce((sum, { frames }) => sum + total(frames as number[]), 0);
   }
 
-  /** Writes the whole file, its tensors as they come. @returns its length in bytes. */
+  /** Writes the whole file, its tensors as they come. @returns the bytes it will not be longer than when it is finished. */
   async write(tables: Uint8Array, tensors: AsyncIterable<CodedTensor>): Promise<number> {
     const { bytes, sideFiles, weightFiles } = await this.makeFront();
     const out = await Output.create(this.path);
@@ -75,9 +83,9 @@ export class Candidate {
         tables: tablesFrame.length,
       };
       this.directoryStart = out.length;
-      await writeDirectory(out, this.directory);
+      await writeDirectory(out, { ...this.directory, quality: PLACEHOLDER_QUALITY });
       await out.close();
-      return out.length;
+      return out.length + SLACK_BYTES;
     } catch (error) {
       await out.discard();
       throw error;
@@ -118,7 +126,7 @@ export class Candidate {
         frames.push(whole.length);
         await out.write(whole);
       }
-      entries.push({ ...entry, codec, sha256: UNKNOWN_SHA256, offset, frames });
+      entries.push({ ...entry, codec, sha256: placeholder(entry.name), offset, frames });
     }
     return entries;
   }
@@ -147,7 +155,8 @@ export class Candidate {
     }
     const weightFiles = model.weightSources.map(({ headerBytes }, i) => ({
       ...manifest.weightFiles[i]!,
-      sha256: UNKNOWN_SHA256,
+      sha256: placeholder(`${i}`),
+      sourceSha256: placeholder(`source ${i}`),
       frames: add(FRAME.weightHeader, headerBytes),
     }));
     this.front = { bytes: Buffer.concat(parts), sideFiles, weightFiles };

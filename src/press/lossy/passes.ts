@@ -1,3 +1,4 @@
+import { tensorRole } from '../../architectures/registry.js';
 import { encodeBlock } from '../../codec/lossless/block.js';
 import { CONTEXTS } from '../../codec/lossy/levels.js';
 import { initialPrices, learnPrices } from '../../codec/lossy/prices.js';
@@ -20,7 +21,7 @@ const LAMBDA = 0.1;
 const STEP = 0.6;
 
 /** Matrices smaller than this are rounded, not quantised: their codes would cost more than they save. */
-const LEAST_ELEMENTS = 2048;
+const LEAST_ELEMENTS = 1024;
 
 /** Mantissa bits that are kept of what is not quantised: those of bf16. */
 const MANTISSA_BITS = 7;
@@ -44,6 +45,7 @@ export class Passes {
   private prices = initialPrices();
   private readonly shrinks = new Float32Array(CONTEXTS * 2 * 4);
   private readonly unique: readonly TensorInfo[];
+  private readonly matrices: readonly TensorInfo[];
   /** Of the last pass, laid out like prices. */
   counts = new Float64Array(this.prices.length);
 
@@ -57,6 +59,9 @@ export class Passes {
   ) {
     this.threads = new Threads(new URL('./worker.js', import.meta.url), options.threads);
     this.unique = unique;
+    this.matrices = unique.filter(
+      (tensor) => isQuantised(tensor) && tensorRole(tensor, model.config) !== 'buffer',
+    );
   }
 
   close(): Promise<void> {
@@ -65,7 +70,7 @@ export class Passes {
 
   /** Weights of all matrices that are quantised. */
   get weights(): number {
-    return this.unique.filter(isQuantised).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    return this.matrices.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   }
 
   /**
@@ -87,7 +92,7 @@ export class Passes {
       done += indices.length;
       this.options.onProgress?.(done, this.weights);
     };
-    for (const tensor of this.unique.filter(isQuantised)) {
+    for (const tensor of this.matrices) {
       const job = await this.job(tensor, step);
       const buffers = [job.weights, job.rowMoments.values, job.columnMoments.values];
       const result = this.threads.run(job, [...new Set(buffers.map(({ buffer }) => buffer as ArrayBuffer))]);
@@ -139,16 +144,17 @@ export class Passes {
     }
   }
 
-  /** Blocks of a tensor that is not quantised: float32 in 16 bits, others as they are. */
+  /** Blocks of a tensor that is not quantised: float32 in 16 bits, others and buffers as they are. */
   private async rounded(tensor: TensorInfo): Promise<Uint8Array[]> {
     const { name, dtype } = tensor;
+    const isBuffer = tensorRole(tensor, this.model.config) === 'buffer';
     let bytes: Uint8Array;
-    if (dtype === 'F32') {
+    if (dtype === 'F32' && !isBuffer) {
       const floats = (await readFloats(this.model, tensor)).slice();
       roundMantissa(floats, MANTISSA_BITS);
       bytes = new Uint8Array(floats.buffer);
     } else {
-      if (canWiden(dtype)) await readFloats(this.model, tensor); // refuses NaN and infinity
+      if (canWiden(dtype) && !isBuffer) await readFloats(this.model, tensor); // refuses NaN and infinity
       bytes = await this.model.readTensor(name);
     }
     const width = DTYPE_BYTES[dtype];
