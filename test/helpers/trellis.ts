@@ -40,8 +40,14 @@ function entry(factor: Float32Array | undefined, n: number, row: number, column:
   return factor && row < column ? factor[row * n + column]! : 0;
 }
 
-/** Indices of a matrix, [rows, columns]. */
-export function quantiseSlowly(matrix: MatrixInput, choices: Choices): Int16Array {
+/** When rows are decided for good before a column ends: in runs of `run`, once `depth` more have been seen. */
+export interface Deciding {
+  readonly run: number;
+  readonly depth: number;
+}
+
+/** Indices of a matrix, [rows, columns]. Without `deciding`, a column is decided at the end of its block. */
+export function quantiseSlowly(matrix: MatrixInput, choices: Choices, deciding?: Deciding): Int16Array {
   const { rows, columns, weights, columnFactor, rowFactor } = matrix;
   const indices = new Int16Array(rows * columns);
   const errors = new Float64Array(rows * columns);
@@ -62,7 +68,7 @@ export function quantiseSlowly(matrix: MatrixInput, choices: Choices): Int16Arra
           for (let k = 0; k < top; k++) sum += terms[k * columns + column]! * rowFactor[k * rows + row]!;
         pushed.push(sum);
       }
-      const chosen = quantiseColumn(matrix, choices, top, column, targets, pushed);
+      const chosen = quantiseColumn(matrix, choices, top, column, targets, pushed, deciding);
       chosen.indices.forEach((k, i) => {
         const at = (top + i) * columns + column;
         indices[at] = k;
@@ -80,9 +86,11 @@ function quantiseColumn(
   column: number,
   targets: readonly number[],
   pushed: readonly number[],
+  deciding: Deciding | undefined,
 ): Survivor {
   let survivors = new Map<number, Survivor>([[0, { cost: 0, indices: [], terms: [] }]]);
   targets.forEach((target, i) => {
+    if (deciding && i % deciding.run === 0) survivors = decided(survivors, i - deciding.depth);
     const row = top + i;
     const step = stepOf(matrix, row, column);
     const context = contextOf(matrix, row, column);
@@ -105,7 +113,19 @@ function quantiseColumn(
     for (const [state, { cost, from, k, term }] of best)
       survivors.set(state, { cost, indices: [...from.indices, k], terms: [...from.terms, term] });
   });
+  return cheapest(survivors);
+}
+
+function cheapest(survivors: ReadonlyMap<number, Survivor>): Survivor {
   return [...survivors.values()].reduce((best, other) => (other.cost < best.cost ? other : best));
+}
+
+/** The survivors that agree with the cheapest on the first `rows` rows. */
+function decided(survivors: Map<number, Survivor>, rows: number): Map<number, Survivor> {
+  const { indices } = cheapest(survivors);
+  const agrees = ([, survivor]: [number, Survivor]) =>
+    indices.every((k, i) => i >= rows || survivor.indices[i] === k);
+  return new Map([...survivors].filter(agrees));
 }
 
 /** Zero, and every index that might be worth its price: those of levels around `wanted`, and some nearer to zero. */
