@@ -9,7 +9,7 @@ const program = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 const model = relative(process.cwd(), fileURLToPath(new URL('gpt-neo-tiny', import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-tour-'));
 const text = relative(process.cwd(), fileURLToPath(new URL('held-out.txt', import.meta.url)));
-const [file, restored] = [join(folder, 'tiny.wpk'), join(folder, 'tiny')];
+const [file, small, restored] = [join(folder, 'tiny.wpk'), join(folder, 'small.wpk'), join(folder, 'tiny')];
 
 /** Shows a command and runs it. */
 function weightpress(...args) {
@@ -26,6 +26,9 @@ try {
   weightpress('verify', file, '--against', model);
   weightpress('evaluate', file, '--against', model, '--text', text, '--attach');
   weightpress('generate', file, 'It was a dark night, and', '--tokens', '40');
+  weightpress('compress', model, '-o', small, '--bits', '3');
+  weightpress('evaluate', small, '--against', model, '--text', text, '--attach');
+  weightpress('generate', small, 'It was a dark night, and', '--tokens', '40');
   weightpress('catalog', folder);
   weightpress('decompress', file, '-o', restored);
   const names = readdirSync(model);
