@@ -18,7 +18,7 @@ const MODEL = 'examples/gpt-neo-tiny';
 const place = folder({});
 const at = (name: string) => join(place, name);
 const statistics = at('statistics');
-const CALIBRATION = ['--calibration-tokens', '8192', '--statistics', statistics];
+const CALIBRATION = ['--calibration-tokens', '8192', '--statistics', statistics, '--no-tune'];
 
 const compress = (output: string, ...options: string[]) =>
   weightpress('compress', MODEL, '-o', at(output), '--json', '-f', ...CALIBRATION, ...options);

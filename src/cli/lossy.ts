@@ -18,6 +18,8 @@ export interface LossyOptions {
   readonly calibration?: boolean;
   readonly calibrationTokens?: number;
   readonly statistics?: string;
+  /** `false` for `--no-tune`. */
+  readonly tune?: boolean;
 }
 
 const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
@@ -51,7 +53,7 @@ export async function runLossy(
     (options.calibrate ?? options.statistics ?? options.calibrationTokens) !== undefined
   )
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
-  const { kl, bits, size, ratio, threads, force } = options;
+  const { kl, bits, size, ratio, threads, force, tune } = options;
   const budget = {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
     ...(bits !== undefined && { bits: positive(bits, '--bits') }),
@@ -65,6 +67,7 @@ export async function runLossy(
       budget,
       threads,
       force,
+      tune,
       calibration,
       onStage: (stage) => stages.show(stage),
     });

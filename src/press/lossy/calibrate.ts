@@ -30,6 +30,8 @@ export interface HeldOut {
 
 export interface Calibrated {
   readonly statistics: StatisticsFile;
+  /** The windows that the statistics have seen; none for masked models, which are not tuned. */
+  readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
   /** Statistics that nobody asked to keep; removed once the output is whole. */
   readonly temporary: string | undefined;
@@ -89,7 +91,12 @@ export async function calibrate(
     await rm(temporary, { force: true });
     return collect();
   });
-  return { statistics, temporary, heldOut: { name, tokens: held.flat(), window: length, maskToken } };
+  return {
+    statistics,
+    temporary,
+    seen: plan.kind === 'causal' ? seen : [],
+    heldOut: { name, tokens: held.flat(), window: length, maskToken },
+  };
 }
 
 async function exists(path: string): Promise<boolean> {

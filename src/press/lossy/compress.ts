@@ -3,6 +3,7 @@ import { InputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model } from '../../formats/model.js';
 import { isDirectoryModel } from '../../formats/stored-model.js';
+import { nodeRuntime } from '../../forward/runtime-node.js';
 import type { Evaluation } from '../../measure/evaluate.js';
 import { evaluate } from '../../measure/node.js';
 import { openModel } from '../../models.js';
@@ -15,6 +16,7 @@ import { Passes } from './passes.js';
 import { predictBits, predictStep } from './predict.js';
 import { Scratch } from './scratch.js';
 import { searchStep, type Trial } from './search.js';
+import { tune } from './tune.js';
 
 /** What a lossy compression is at. */
 export interface Stage {
@@ -29,6 +31,8 @@ export interface LossyOptions {
   readonly force?: boolean | undefined;
   /** What errors cost, and where quality is measured; without it weights alone decide, and nothing can be measured. */
   readonly calibration?: CalibrationSource | undefined;
+  /** Whether norms and biases are tuned at the end, where the model is small enough for it; default true. */
+  readonly tune?: boolean | undefined;
   readonly onStage?: ((stage: Stage) => void) | undefined;
 }
 
@@ -75,7 +79,16 @@ export async function compressLossy(model: Model, output: string, options: Lossy
       return candidate.write(tables, tensors);
     };
     const measure = () => measureCandidate(candidate.partialPath, model, calibrated?.heldOut, options);
-    const quality = await search(goal, passes, write, measure);
+    const seen = calibrated?.seen ?? [];
+    const tuneAndWrite = async () => {
+      passes.vectors = await tuneCandidate(candidate.partialPath, model, seen, options);
+      const { tables, tensors } = passes.again();
+      return candidate.write(tables, tensors);
+    };
+    const isSmall = seen.length >= LEAST_TUNING_WINDOWS && passes.weights < CHEAP_WEIGHTS;
+    const tuned = isSmall && options.tune !== false;
+    const steps = { write, measure, tune: tuned ? tuneAndWrite : undefined };
+    const quality = await search(goal, passes, steps);
     await candidate.finish(quality && report(quality, calibrated!.heldOut), options.threads);
     if (calibrated?.temporary) await rm(calibrated.temporary, { force: true });
   } catch (error) {
@@ -86,48 +99,102 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   }
 }
 
-type Write = (step: number) => Promise<number>;
-type Measure = () => Promise<Evaluation | undefined>;
+interface Steps {
+  /** Quantises with a step and writes the candidate. @returns its bytes. */
+  write(step: number): Promise<number>;
+  /** Tunes what is not quantised, and writes the candidate again; undefined for models that are not tuned. */
+  readonly tune: (() => Promise<number>) | undefined;
+  /** Measures the candidate. */
+  measure(): Promise<Evaluation | undefined>;
+}
 
 /** The divergence that first steps are aimed at when a size is asked for: about three bits a weight. */
 const TYPICAL_KL = 0.006;
-/** Passes over models with fewer weights are so cheap that one is spent on learning prices. */
+/** Passes over models with fewer weights are so cheap that one is spent on learning prices, and the model is tuned. */
 const CHEAP_WEIGHTS = 1e8;
 
 /** Writes candidates until one meets the goal; the last one written does. @returns its quality. */
-async function search(goal: Goal, passes: Passes, write: Write, measure: Measure) {
-  let quality: Evaluation | undefined;
-  const value =
-    goal.kind === 'bytes'
-      ? write
-      : async (step: number) => {
-          await write(step);
-          quality = await measure();
-          if (!quality?.kl) throw new InputError('--kl needs a text to measure the divergence on');
-          return quality.kl.mean;
-        };
+async function search(goal: Goal, passes: Passes, steps: Steps): Promise<Evaluation | undefined> {
   // docs/codec.md: the divergence is about weights * step^2 / 24
   const kl = goal.kind === 'kl' ? goal.most : TYPICAL_KL;
   const first = Math.sqrt((24 * kl) / Math.max(1, passes.weights));
-  const aim = { least: goal.least, most: goal.most, grows: goal.kind === 'kl' };
-  if (passes.weights < CHEAP_WEIGHTS) await write(first);
+  if (passes.weights < CHEAP_WEIGHTS) await steps.write(first);
+  return goal.kind === 'kl' ? searchDivergence(goal, steps, first) : searchBytes(goal, passes, steps, first);
+}
+
+async function searchBytes(goal: Goal, passes: Passes, { write, tune, measure }: Steps, first: number) {
   const predict = ({ step, value }: Trial, target: number) =>
-    goal.kind === 'kl'
-      ? step * Math.sqrt(target / value)
-      : predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
-  const { met, nearest } = await searchStep(value, aim, first, STEP_BOUNDS, predict);
-  if (!met) {
-    const unit = goal.kind === 'kl' ? 'nats' : 'bytes';
-    throw new InputError(
-      `the budget of ${goal.most} ${unit} cannot be met; the nearest that can is ${nearest!.value.toPrecision(6)}`,
-    );
+    predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
+  const { met, nearest } = await searchStep(write, { ...goal, grows: false }, first, STEP_BOUNDS, predict);
+  if (!met) throw cannotMeet(goal, 'bytes', nearest!);
+  if (tune && (await tune()) > goal.most) await write(nearest!.step); // bf16 of other values may take some bytes more
+  return measure();
+}
+
+/** How often the gain of tuning is guessed again before a file is left untuned. */
+const MOST_GUESSES = 3;
+
+/** Tuning comes last, so the search is for a divergence that it will bring down to the goal. */
+async function searchDivergence(goal: Goal, { write, tune, measure }: Steps, first: number) {
+  let quality: Evaluation | undefined;
+  const divergence = async () => {
+    quality = await measure();
+    if (!quality?.kl) throw new InputError('--kl needs a text to measure the divergence on');
+    return quality.kl.mean;
+  };
+  const value = async (step: number) => {
+    await write(step);
+    return divergence();
+  };
+  const predict = ({ step, value }: Trial, target: number) => step * Math.sqrt(target / value);
+  const find = async (gain: number, from: number) => {
+    const aim = { least: goal.least * gain, most: goal.most * gain, grows: true };
+    const { met, nearest } = await searchStep(value, aim, from, STEP_BOUNDS, predict);
+    if (!met) throw cannotMeet(goal, 'nats', nearest!);
+    return nearest!;
+  };
+  let gain = 1.03;
+  let step = first;
+  for (let guess = 0; tune && guess < MOST_GUESSES; guess++) {
+    const untuned = await find(gain, step);
+    step = untuned.step;
+    await tune();
+    const tuned = await divergence();
+    if (tuned <= goal.most && tuned >= goal.least) return quality;
+    gain = Math.max(1, untuned.value / tuned);
   }
-  return quality ?? measure();
+  await find(1, step);
+  return quality;
+}
+
+function cannotMeet({ most }: Goal, unit: string, { value }: Trial): InputError {
+  return new InputError(
+    `the budget of ${most} ${unit} cannot be met; the nearest that can is ${value.toPrecision(6)}`,
+  );
 }
 
 /** What is stored in the file: the measures, and what they were made on. */
 function report({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
   return { text: { name }, against: 'the original', ...measured };
+}
+
+/** Fewer windows would be learnt by heart. */
+const LEAST_TUNING_WINDOWS = 16;
+
+async function tuneCandidate(
+  path: string,
+  model: Model,
+  seen: readonly (readonly number[])[],
+  { onStage }: LossyOptions,
+) {
+  const compressed = await openModel(path);
+  try {
+    return await tune(nodeRuntime, model, compressed, seen, {
+      onProgress: (done, total) => onStage?.({ name: 'tuning', done, total }),
+    });
+  } finally {
+    await compressed.close();
+  }
 }
 
 async function measureCandidate(

@@ -11,7 +11,7 @@ import { losslessKernels } from '../../kernels/lossless.js';
 import type { Statistics } from '../../statistics/statistics.js';
 import type { CodedTensor } from './candidate.js';
 import { momentsOf } from './moments.js';
-import { roundMantissa } from './round.js';
+import { narrow } from './narrow.js';
 import type { Scratch } from './scratch.js';
 import { Threads } from './threads.js';
 import type { Counted, Job, Quantised, Result } from './work.js';
@@ -22,9 +22,6 @@ const STEP = 0.6;
 
 /** Matrices smaller than this are rounded, not quantised: their codes would cost more than they save. */
 const LEAST_ELEMENTS = 1024;
-
-/** Mantissa bits that are kept of what is not quantised: those of bf16. */
-const MANTISSA_BITS = 7;
 
 export interface PassOptions {
   readonly threads?: number | undefined;
@@ -46,6 +43,11 @@ export class Passes {
   private readonly shrinks = new Float32Array(CONTEXTS * 2 * 4);
   private readonly unique: readonly TensorInfo[];
   private readonly matrices: readonly TensorInfo[];
+  /** Values that take the place of the original's in tensors that are not quantised; forgotten by the next pass. */
+  vectors: ReadonlyMap<string, Float32Array> = new Map();
+  private last:
+    | { readonly tables: Uint8Array; readonly waiting: ReadonlyMap<TensorInfo, Waiting> }
+    | undefined;
   /** Of the last pass, laid out like prices. */
   counts = new Float64Array(this.prices.length);
 
@@ -81,6 +83,7 @@ export class Passes {
     step: number,
   ): Promise<{ readonly tables: Uint8Array; readonly tensors: AsyncIterable<CodedTensor> }> {
     this.scratch.clear();
+    this.vectors = new Map();
     const counts = new Float64Array(this.prices.length);
     const waiting = new Map<TensorInfo, Waiting>();
     const running: Promise<void>[] = [];
@@ -105,6 +108,13 @@ export class Passes {
     this.counts = counts;
     const tables = writeTables(counts, this.shrinks);
     this.prices = learnPrices(counts, this.prices);
+    this.last = { tables, waiting };
+    return this.again();
+  }
+
+  /** What the last pass gave, once more: with `vectors` as they are now. */
+  again(): { readonly tables: Uint8Array; readonly tensors: AsyncIterable<CodedTensor> } {
+    const { tables, waiting } = this.last!;
     return { tables, tensors: this.coded(tables, waiting) };
   }
 
@@ -144,20 +154,20 @@ export class Passes {
     }
   }
 
-  /** Blocks of a tensor that is not quantised: float32 in 16 bits, others and buffers as they are. */
-  private async rounded(tensor: TensorInfo): Promise<Uint8Array[]> {
+  /** Elements of a tensor that is not quantised: float32 in 16 bits, tuned ones as tuned, others and buffers as they are. */
+  private async roundedBytes(tensor: TensorInfo): Promise<Uint8Array> {
     const { name, dtype } = tensor;
+    const tuned = this.vectors.get(name);
     const isBuffer = tensorRole(tensor, this.model.config) === 'buffer';
-    let bytes: Uint8Array;
-    if (dtype === 'F32' && !isBuffer) {
-      const floats = (await readFloats(this.model, tensor)).slice();
-      roundMantissa(floats, MANTISSA_BITS);
-      bytes = new Uint8Array(floats.buffer);
-    } else {
-      if (canWiden(dtype) && !isBuffer) await readFloats(this.model, tensor); // refuses NaN and infinity
-      bytes = await this.model.readTensor(name);
-    }
-    const width = DTYPE_BYTES[dtype];
+    const floats = canWiden(dtype) && !isBuffer ? await readFloats(this.model, tensor) : undefined;
+    const rounded = tuned ?? (dtype === 'F32' ? floats : undefined);
+    return (rounded && narrow(rounded, dtype)) ?? this.model.readTensor(name);
+  }
+
+  /** The same in blocks. */
+  private async rounded(tensor: TensorInfo): Promise<Uint8Array[]> {
+    const bytes = await this.roundedBytes(tensor);
+    const width = DTYPE_BYTES[tensor.dtype];
     const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, this.model.id).blocks(tensor);
     return Array.from(blocks, (block) =>
       encodeBlock(
