@@ -123,8 +123,10 @@ async function search(goal: Goal, passes: Passes, steps: Steps): Promise<Evaluat
 }
 
 async function searchBytes(goal: Goal, passes: Passes, { write, tune, measure }: Steps, first: number) {
-  const predict = ({ step, value }: Trial, target: number) =>
-    predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
+  const predict = (trials: readonly Trial[], target: number) => {
+    const { step, value } = trials.at(-1)!; // the counts are its
+    return predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
+  };
   const { met, nearest } = await searchStep(write, { ...goal, grows: false }, first, STEP_BOUNDS, predict);
   if (!met) throw cannotMeet(goal, 'bytes', nearest!);
   if (tune && (await tune()) > goal.most) await write(nearest!.step); // bf16 of other values may take some bytes more
@@ -146,7 +148,8 @@ async function searchDivergence(goal: Goal, { write, tune, measure }: Steps, fir
     await write(step);
     return divergence();
   };
-  const predict = ({ step, value }: Trial, target: number) => step * Math.sqrt(target / value);
+  const predict = ([first, ...more]: readonly Trial[], target: number) =>
+    more.length ? undefined : first!.step * Math.sqrt(target / first!.value);
   const find = async (gain: number, from: number) => {
     const aim = { least: goal.least * gain, most: goal.most * gain, grows: true };
     const { met, nearest } = await searchStep(value, aim, from, STEP_BOUNDS, predict);

@@ -12,8 +12,13 @@ export interface Trial {
   readonly value: number;
 }
 
+/** A guess at the step that has a value, from the trials so far; undefined for none. */
+export type Predict = (trials: readonly Trial[], target: number) => number | undefined;
+
 /** Trials before a search gives up: a secant in logarithms needs four to eight. */
 const MOST_TRIALS = 20;
+/** Predictions that have missed so often are no better than secants. */
+const MOST_PREDICTIONS = 6;
 /** The step moves by no more than this factor beyond what was tried. */
 const WIDEST_MOVE = 4;
 /** Steps nearer than this give the same file. */
@@ -22,7 +27,7 @@ const NARROWEST = 1e-5;
 /**
  * Finds a step whose value is in the aim: secants of log value over log step, kept inside of the bracket, bisection
  * where they stall. The last call of `measure` is the step that is returned.
- * @param bounds the least and the largest step that make sense. @param predict a better guess than none after the first trial.
+ * @param bounds the least and the largest step that make sense. @param predict knows better than a secant, or not.
  * @returns the trial that met the aim; or undefined with the nearest allowed one when none does.
  */
 export async function searchStep(
@@ -30,7 +35,7 @@ export async function searchStep(
   aim: Aim,
   first: number,
   bounds: readonly [least: number, most: number],
-  predict?: (trial: Trial, target: number) => number,
+  predict?: Predict,
 ): Promise<{ readonly met: boolean; readonly nearest: Trial | undefined }> {
   const trials: Trial[] = [];
   let step = Math.min(Math.max(first, bounds[0]), bounds[1]);
@@ -38,7 +43,7 @@ export async function searchStep(
     const value = await measure(step);
     trials.push({ step, value });
     if (value >= aim.least && value <= aim.most) return { met: true, nearest: trials.at(-1) };
-    const next = nextStep(trials, aim, bounds, trials.length === 1 ? predict : undefined);
+    const next = nextStep(trials, aim, bounds, predict);
     if (next === undefined) break;
     step = next;
   }
@@ -55,18 +60,23 @@ function nextStep(
   trials: readonly Trial[],
   { least, most, grows }: Aim,
   bounds: readonly [number, number],
-  predict: ((trial: Trial, target: number) => number) | undefined,
+  predict: Predict | undefined,
 ): number | undefined {
   const target = Math.sqrt(least * most);
-  if (predict) return Math.min(bounds[1], Math.max(bounds[0], predict(trials[0]!, target)));
   const over = ({ value }: Trial) => value > target;
   const small = trials.filter((trial) => over(trial) !== grows).map(({ step }) => step);
   const large = trials.filter((trial) => over(trial) === grows).map(({ step }) => step);
   const from = small.length ? Math.max(...small) : undefined;
   const to = large.length ? Math.min(...large) : undefined;
+  if (from && to && to / from < 1 + NARROWEST) return undefined;
+  const predicted = trials.length <= MOST_PREDICTIONS ? predict?.(trials, target) : undefined;
+  if (predicted !== undefined) {
+    const step = Math.min(bounds[1], Math.max(bounds[0], predicted));
+    if (step > (from ?? 0) && step < (to ?? Number.POSITIVE_INFINITY)) return step;
+  }
   const low = from ?? Math.max(bounds[0], to! / WIDEST_MOVE);
   const high = to ?? Math.min(bounds[1], from! * WIDEST_MOVE);
-  if (high / low < 1 + NARROWEST) return undefined;
+  if (high / low < 1 + NARROWEST) return undefined; // at a bound
   const guess = secant(trials, target);
   const inside = guess !== undefined && guess > low && guess < high;
   if (inside && !(from && to && stalls(trials))) return guess;
