@@ -25,9 +25,12 @@ export interface Sizes {
 }
 
 /** What a search must reach. */
-export type Goal =
-  | { readonly kind: 'kl'; readonly least: number; readonly most: number }
-  | { readonly kind: 'bytes'; readonly least: number; readonly most: number };
+export interface Goal {
+  readonly kind: 'kl' | 'bytes';
+  readonly least: number;
+  readonly most: number;
+  readonly originalBytes: number;
+}
 
 /** @throws {InputError} unless exactly one budget is given, and it is a positive number. */
 export function checkBudget(budget: Budget): void {
@@ -43,11 +46,17 @@ export function checkBudget(budget: Budget): void {
 
 /** A budget as what is measured after each try. */
 export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters }: Sizes): Goal {
-  if (budget.kl !== undefined) return { kind: 'kl', least: budget.kl * (1 - KL_TOLERANCE), most: budget.kl };
+  if (budget.kl !== undefined)
+    return { kind: 'kl', least: budget.kl * (1 - KL_TOLERANCE), most: budget.kl, originalBytes };
   const most =
     budget.size ??
     (budget.ratio === undefined ? sideBytes + (budget.bits! * parameters) / 8 : originalBytes / budget.ratio);
-  return { kind: 'bytes', least: Math.ceil(most * (1 - SIZE_TOLERANCE)), most: Math.floor(most) };
+  return {
+    kind: 'bytes',
+    least: Math.ceil(most * (1 - SIZE_TOLERANCE)),
+    most: Math.floor(most),
+    originalBytes,
+  };
 }
 
 const UNITS: Readonly<Record<string, number>> = {

@@ -128,7 +128,7 @@ async function searchBytes(goal: Goal, passes: Passes, { write, tune, measure }:
     return predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
   };
   const { met, nearest } = await searchStep(write, { ...goal, grows: false }, first, STEP_BOUNDS, predict);
-  if (!met) throw cannotMeet(goal, 'bytes', nearest!);
+  if (!met) throw cannotMeet(goal, nearest!);
   if (tune && (await tune()) > goal.most) await write(nearest!.step); // bf16 of other values may take some bytes more
   return measure();
 }
@@ -153,7 +153,7 @@ async function searchDivergence(goal: Goal, { write, tune, measure }: Steps, fir
   const find = async (gain: number, from: number) => {
     const aim = { least: goal.least * gain, most: goal.most * gain, grows: true };
     const { met, nearest } = await searchStep(value, aim, from, STEP_BOUNDS, predict);
-    if (!met) throw cannotMeet(goal, 'nats', nearest!);
+    if (!met) throw cannotMeet(goal, nearest!);
     return nearest!;
   };
   let gain = 1.03;
@@ -170,9 +170,13 @@ async function searchDivergence(goal: Goal, { write, tune, measure }: Steps, fir
   return quality;
 }
 
-function cannotMeet({ most }: Goal, unit: string, { value }: Trial): InputError {
+function cannotMeet({ kind, most, originalBytes }: Goal, { value }: Trial): InputError {
+  const nearest =
+    kind === 'kl'
+      ? `${value.toPrecision(4)} nats`
+      : `${value} bytes, a ratio of ${(originalBytes / value).toPrecision(4)}`;
   return new InputError(
-    `the budget of ${most} ${unit} cannot be met; the nearest that can is ${value.toPrecision(6)}`,
+    `the budget of ${most} ${kind === 'kl' ? 'nats' : 'bytes'} cannot be met; the nearest that can is ${nearest}`,
   );
 }
 

@@ -18,7 +18,7 @@ export type Predict = (trials: readonly Trial[], target: number) => number | und
 /** Trials before a search gives up: a secant in logarithms needs four to eight. */
 const MOST_TRIALS = 20;
 /** Predictions that have missed so often are no better than secants. */
-const MOST_PREDICTIONS = 6;
+const MOST_PREDICTIONS = 8;
 /** The step moves by no more than this factor beyond what was tried. */
 const WIDEST_MOVE = 4;
 /** Steps nearer than this give the same file. */
@@ -63,17 +63,17 @@ function nextStep(
   predict: Predict | undefined,
 ): number | undefined {
   const target = Math.sqrt(least * most);
+  // Without regard to the bracket: what a step gives moves a little with what the passes before have taught.
+  const predicted = trials.length <= MOST_PREDICTIONS ? predict?.(trials, target) : undefined;
+  if (predicted !== undefined) {
+    const step = Math.min(bounds[1], Math.max(bounds[0], predicted));
+    return step === trials.at(-1)!.step ? undefined : step; // at a bound
+  }
   const over = ({ value }: Trial) => value > target;
   const small = trials.filter((trial) => over(trial) !== grows).map(({ step }) => step);
   const large = trials.filter((trial) => over(trial) === grows).map(({ step }) => step);
   const from = small.length ? Math.max(...small) : undefined;
   const to = large.length ? Math.min(...large) : undefined;
-  if (from && to && to / from < 1 + NARROWEST) return undefined;
-  const predicted = trials.length <= MOST_PREDICTIONS ? predict?.(trials, target) : undefined;
-  if (predicted !== undefined) {
-    const step = Math.min(bounds[1], Math.max(bounds[0], predicted));
-    if (step > (from ?? 0) && step < (to ?? Number.POSITIVE_INFINITY)) return step;
-  }
   const low = from ?? Math.max(bounds[0], to! / WIDEST_MOVE);
   const high = to ?? Math.min(bounds[1], from! * WIDEST_MOVE);
   if (high / low < 1 + NARROWEST) return undefined; // at a bound
