@@ -41,7 +41,7 @@ export interface Calibrated {
 const LONGEST_WINDOW = 512;
 /** Fewer tokens say too little of thousands of features. */
 const LEAST_TOKENS = 4096;
-/** One window of so many is held out to measure on, and no more tokens than this. */
+/** One window of so many is held out to measure on; no more tokens than this, nor than a quarter of those that are seen. */
 const HELD_OUT_ONE_IN = 10;
 const MOST_HELD_OUT_TOKENS = 16384;
 
@@ -73,10 +73,11 @@ export async function calibrate(
     ids.slice(i * length, (i + 1) * length),
   );
   const isHeldOut = (_: unknown, i: number) => i % HELD_OUT_ONE_IN === HELD_OUT_ONE_IN - 1;
-  const held = windows.filter(isHeldOut).slice(0, Math.max(1, Math.floor(MOST_HELD_OUT_TOKENS / length)));
   const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parameters)) / length));
   const seen = windows.filter((window, i) => !isHeldOut(window, i)).slice(0, count);
+  const heldTokens = Math.min(MOST_HELD_OUT_TOKENS, (count * length) / 4);
+  const held = windows.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
   const { maskToken } = tokenizer;
   const options = { kind: plan.kind, length, vocabulary: size.vocabulary, maskToken };
   const given = plan.kind === 'causal' ? seen : cutWindows(seen.flat(), options);
