@@ -18,7 +18,7 @@ const MODEL = 'examples/gpt-neo-tiny';
 const place = folder({});
 const at = (name: string) => join(place, name);
 const statistics = at('statistics');
-const CALIBRATION = ['--calibration-tokens', '8192', '--statistics', statistics, '--no-tune'];
+const CALIBRATION = ['--calibration-tokens', '8192', '--statistics', statistics];
 
 const compress = (output: string, ...options: string[]) =>
   weightpress('compress', MODEL, '-o', at(output), '--json', '-f', ...CALIBRATION, ...options);
@@ -129,6 +129,13 @@ describe('a lossy file', () => {
     await original.close();
     expect(plain! / calibrated!).toBeGreaterThan(3);
   });
+
+  test('may be tuned at the end, to no more than its budget', () => {
+    const tuned = report(compress('tuned.wpk', '--bits', '1.6', '--tune'));
+    const plain = report(compress('untuned.wpk', '--bits', '1.6'));
+    expect((tuned.fileBytesWithoutSideFiles * 8) / 1_348_864).toBeLessThanOrEqual(1.6);
+    expect(tuned.quality.kl.mean).toBeLessThan(plain.quality.kl.mean);
+  }, 180_000);
 
   test('leaves nothing beside it', () => {
     for (const rest of ['partial', 'scratch', 'statistics', 'statistics.states'])

@@ -49,8 +49,8 @@ export function compressCommand(): Command {
       'keep what calibration found in this file, and use it again when it is there',
     )
     .option(
-      '--no-tune',
-      'leave out the last step, which tunes norms and biases of models below 100 M weights: faster, a loss some percent larger',
+      '--tune',
+      'at the end, tune norms and biases on the divergence itself: slow, pays below about 2.3 bits a weight; models below 100 M weights',
     )
     .addOption(threadsOption())
     .option('--resume', 'go on where an interrupted run of the same command stopped')

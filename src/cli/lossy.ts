@@ -18,7 +18,6 @@ export interface LossyOptions {
   readonly calibration?: boolean;
   readonly calibrationTokens?: number;
   readonly statistics?: string;
-  /** `false` for `--no-tune`. */
   readonly tune?: boolean;
 }
 
