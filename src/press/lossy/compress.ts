@@ -73,8 +73,13 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     onProgress: (done, total) => options.onStage?.({ name: `quantising, pass ${pass}`, done, total }),
   });
   try {
+    let before: number | undefined;
     const write = async (step: number) => {
       pass++;
+      // prices of contexts that no pass has seen are guesses, which forbid weights that are rare there
+      const isFar = before === undefined || Math.max(step / before, before / step) > FAR;
+      if (isFar && passes.weights < CHEAP_WEIGHTS) await passes.run(step);
+      before = step;
       const { tables, tensors } = await passes.run(step);
       return candidate.write(tables, tensors);
     };
@@ -112,13 +117,14 @@ interface Steps {
 const TYPICAL_KL = 0.006;
 /** Passes over models with fewer weights are so cheap that one is spent on learning prices, and the model is tuned. */
 const CHEAP_WEIGHTS = 1e8;
+/** A step so much larger or smaller moves weights to contexts whose prices are not known. */
+const FAR = 1.3;
 
 /** Writes candidates until one meets the goal; the last one written does. @returns its quality. */
 async function search(goal: Goal, passes: Passes, steps: Steps): Promise<Evaluation | undefined> {
   // docs/codec.md: the divergence is about weights * step^2 / 24
   const kl = goal.kind === 'kl' ? goal.most : TYPICAL_KL;
   const first = Math.sqrt((24 * kl) / Math.max(1, passes.weights));
-  if (passes.weights < CHEAP_WEIGHTS) await steps.write(first);
   return goal.kind === 'kl' ? searchDivergence(goal, steps, first) : searchBytes(goal, passes, steps, first);
 }
 
