@@ -5,7 +5,7 @@ import { decodeBlock, encodeBlock, openBlock, stepsOf } from '../dist/codec/loss
 import { factorCodes, factorsOf } from '../dist/codec/lossy/codes.js';
 import { CONTEXTS, level, MAX_INDEX, stepSizes } from '../dist/codec/lossy/levels.js';
 import { readParameters, type TensorParameters, writeParameters } from '../dist/codec/lossy/parameters.js';
-import { initialPrices, learnPrices } from '../dist/codec/lossy/prices.js';
+import { initialPrices, tablePrices } from '../dist/codec/lossy/prices.js';
 import { readTables, storableShrinks, writeTables } from '../dist/codec/lossy/tables.js';
 import { INDICES, SCALE, TABLES, TOKENS } from '../dist/codec/lossy/tokens.js';
 import {
@@ -579,20 +579,32 @@ describe('damaged bytes', () => {
 });
 
 describe('prices and levels', () => {
-  it('are probabilities in bits', () => {
+  it('are probabilities in bits before anything is known', () => {
     const initial = initialPrices();
+    expect(initial.length).toBe(CONTEXTS * 2 * INDICES);
+    for (let table = 0; table < TABLES; table++) {
+      const own = initial.subarray(table * INDICES, (table + 1) * INDICES);
+      expect(own.reduce((sum, bits) => sum + 2 ** -bits, 0)).toBeCloseTo(1, 4);
+    }
+  });
+
+  it('are what the tables take, once there are any', () => {
     const counts = count([draw(80, 256, 256, 24, 8)]);
-    const learnt = learnPrices(counts, initial);
-    for (const prices of [initial, learnt])
-      for (let table = 0; table < TABLES; table++) {
-        const own = prices.subarray(table * INDICES, (table + 1) * INDICES);
-        expect(own.reduce((sum, bits) => sum + 2 ** -bits, 0)).toBeCloseTo(1, 4);
-      }
-    // what was seen often costs what it should; what was not leans on what it cost before
-    const at = 24 * 2 * INDICES + MAX_INDEX;
-    const total = counts.subarray(24 * 2 * INDICES, (24 * 2 + 1) * INDICES).reduce((sum, n) => sum + n, 0);
-    expect(learnt[at]).toBeCloseTo(Math.log2((total + 10) / (counts[at]! + 10 * 2 ** -initial[at]!)), 4);
-    expect(initialPrices().length).toBe(CONTEXTS * 2 * INDICES);
+    const initial = initialPrices();
+    const prices = tablePrices(readTables(writeTables(counts, NO_SHRINKS)), initial);
+    let [paid, ideal] = [0, 0];
+    for (let table = 0; table < TABLES; table++) {
+      const own = counts.subarray(table * INDICES, (table + 1) * INDICES);
+      const total = own.reduce((sum, n) => sum + n, 0);
+      own.forEach((n, i) => {
+        paid += n * prices[table * INDICES + i]!;
+        if (n) ideal += n * Math.log2(total / n);
+      });
+      if (!total) expect(prices[table * INDICES + 3]).toBe(initial[table * INDICES + 3]);
+    }
+    expect(paid / ideal).toBeGreaterThan(0.999);
+    expect(paid / ideal).toBeLessThan(1.03);
+    expect(prices.every((bits) => bits >= 0 && Number.isFinite(bits))).toBe(true);
   });
 
   it('of the two quantisers take turns', () => {

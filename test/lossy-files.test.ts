@@ -130,6 +130,11 @@ describe('a lossy file', () => {
     expect(plain! / calibrated!).toBeGreaterThan(3);
   });
 
+  test('loses little at many bits: no weight lies beyond the last index', () => {
+    const large = report(compress('large.wpk', '--bits', '5.5'));
+    expect(large.quality.kl.mean).toBeLessThan(small.quality.kl.mean / 15);
+  });
+
   test('may be tuned at the end, to no more than its budget', () => {
     const tuned = report(compress('tuned.wpk', '--bits', '1.6', '--tune'));
     const plain = report(compress('untuned.wpk', '--bits', '1.6'));

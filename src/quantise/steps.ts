@@ -1,5 +1,6 @@
 import type { Codes } from '../codec/lossy/codes.js';
 import { CONTEXT_LIMIT, STEP_CODE_LIMIT } from '../codec/lossy/codes.js';
+import { MAX_INDEX, stepSizes } from '../codec/lossy/levels.js';
 
 /** Steps and contexts of a matrix, as they are stored. */
 export interface StepCodes {
@@ -11,6 +12,9 @@ export interface StepCodes {
 
 /** What contexts expect at magnitude 1 step. */
 const UNIT_CONTEXT = 24;
+
+/** How many steps a weight may be large: indices reach 2 MAX_INDEX of them, of which errors fed in need some. */
+const MOST_STEPS = 1.5 * MAX_INDEX;
 
 const LEAST_SCALE = 2 ** -100;
 
@@ -31,6 +35,7 @@ export function stepCodes(
   const scale = Math.fround(
     Math.min(1 / LEAST_SCALE, Math.max(LEAST_SCALE, step * 2 ** (-(rowMiddle + columnMiddle) / 4))),
   );
+  widenRows(rowSteps, weights, stepSizes(columnSteps, scale));
   const spread = spreads(weights, rowScales.length, columnScales.length);
   const inSteps = 4 * Math.log2(spread.whole * scale) - UNIT_CONTEXT;
   return {
@@ -38,6 +43,21 @@ export function stepCodes(
     rows: { steps: rowSteps, contexts: contexts(spread.rows, rowSteps, 0) },
     columns: { steps: columnSteps, contexts: contexts(spread.columns, columnSteps, inSteps) },
   };
+}
+
+/**
+ * Widens the steps of rows of which a weight would lie beyond the last index: those of tokens so frequent, or features so strong, that
+ * any error would do. Clipped, such weights would be far off just where it matters most.
+ */
+function widenRows(rowSteps: Int16Array, weights: Float32Array, columnSizes: Float32Array): void {
+  const columns = columnSizes.length;
+  for (let row = 0; row < rowSteps.length; row++) {
+    let largest = 0;
+    for (let column = 0; column < columns; column++)
+      largest = Math.max(largest, Math.abs(weights[row * columns + column]!) / columnSizes[column]!);
+    if (largest > 0)
+      rowSteps[row] = clampCode(Math.max(rowSteps[row]!, Math.ceil(4 * Math.log2(largest / MOST_STEPS))));
+  }
 }
 
 function quarterOctaves(scales: Float32Array): Int16Array {

@@ -1,11 +1,17 @@
+import type { IndexTables } from '../../kernels/indices.js';
 import { CONTEXTS, level, MAX_INDEX } from './levels.js';
-import { INDICES } from './tokens.js';
+import {
+  ESCAPE_BITS,
+  INDICES,
+  MAGNITUDE_TOKENS,
+  magnitudeToken,
+  rawBitsOf,
+  SCALE,
+  TOKENS,
+} from './tokens.js';
 
 // Prices: what an index costs, in bits, [CONTEXTS][2][INDICES]: index k of quantiser q stands at
 // (context * 2 + q) * INDICES + k + MAX_INDEX. The quantiser weighs them against error; nothing of them is stored.
-
-/** Prices have the weight of so many indices when they are learnt anew. */
-const PRIOR_COUNT = 10;
 
 /** Prices before anything was counted: between Gauss and Laplace, with a heavy tail in case a context is wrong. */
 export function initialPrices(): Float32Array {
@@ -24,17 +30,30 @@ export function initialPrices(): Float32Array {
   return prices;
 }
 
+/** What an index costs that its table cannot code: more than any that it can. */
+const NEVER_BITS = 40;
+
 /**
- * Prices from `counts` of indices, laid out like prices; what was seen seldom leans on the prices before.
+ * What indices cost with the tables of a file; those of contexts without a table stay as they were. Counts themselves would not do:
+ * where a context has few weights, indices that happened not to occur would seem dear, and would occur less from pass to pass.
  * @returns new prices.
  */
-export function learnPrices(counts: ArrayLike<number>, before: Float32Array): Float32Array {
-  const prices = new Float32Array(before.length);
-  const share = new Float64Array(INDICES);
+export function tablePrices({ frequencies }: IndexTables, before: Float32Array): Float32Array {
+  const prices = before.slice();
   for (let table = 0; table < CONTEXTS * 2; table++) {
-    const first = table * INDICES;
-    for (let i = 0; i < INDICES; i++) share[i] = counts[first + i]! + PRIOR_COUNT * 2 ** -before[first + i]!;
-    writePrices(share, prices, table);
+    const row = frequencies.subarray(table * TOKENS, (table + 1) * TOKENS);
+    if (!row.some((frequency) => frequency)) continue;
+    const bits = Float32Array.from(row, (frequency) =>
+      frequency ? Math.log2(SCALE / frequency) : NEVER_BITS,
+    );
+    const escaped = bits[0]! + ESCAPE_BITS;
+    for (let i = 0; i < INDICES; i++) {
+      const magnitude = Math.abs(i - MAX_INDEX);
+      const token = magnitudeToken(magnitude);
+      const raw = rawBitsOf(token);
+      const coded = bits[MAGNITUDE_TOKENS + token * Math.sign(i - MAX_INDEX)]!;
+      prices[table * INDICES + i] = Math.min(NEVER_BITS, (coded < NEVER_BITS ? coded : escaped) + raw);
+    }
   }
   return prices;
 }

@@ -1,8 +1,8 @@
 import { tensorRole } from '../../architectures/registry.js';
 import { encodeBlock } from '../../codec/lossless/block.js';
 import { CONTEXTS } from '../../codec/lossy/levels.js';
-import { initialPrices, learnPrices } from '../../codec/lossy/prices.js';
-import { writeTables } from '../../codec/lossy/tables.js';
+import { initialPrices, tablePrices } from '../../codec/lossy/prices.js';
+import { readTables, writeTables } from '../../codec/lossy/tables.js';
 import { isMatrix, LOSSLESS, layoutOf, TRELLIS } from '../../container/codecs.js';
 import { DTYPE_BYTES, elementCount } from '../../formats/dtype.js';
 import type { Model, TensorInfo } from '../../formats/model.js';
@@ -107,7 +107,7 @@ export class Passes {
     await Promise.all(running);
     this.counts = counts;
     const tables = writeTables(counts, this.shrinks);
-    this.prices = learnPrices(counts, this.prices);
+    this.prices = tablePrices(readTables(tables), this.prices);
     this.last = { tables, waiting };
     return this.again();
   }
