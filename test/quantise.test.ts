@@ -318,7 +318,7 @@ describe('steps', () => {
 
   it('are in proportion to what errors cost, to an eighth of an octave on either side', () => {
     const [rows, columns] = [scales(50, 1), scales(30, 2)];
-    const weights = Float32Array.from({ length: 1500 }, gaussian(3));
+    const weights = Float32Array.from({ length: 1500 }, gaussian(3)).map((weight) => weight / 1000);
     const codes = stepCodes(weights, rows, columns, 0.01);
     const [rowSteps, columnSteps] = [
       stepSizes(codes.rows.steps as Int16Array, 1),
