@@ -4,7 +4,8 @@ import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
 import { isLossy, type LossyOptions, runLossy } from './lossy.js';
 import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.js';
-import { qualityLine, summaryLine, summaryTable } from './summary-table.js';
+import { isAudible, printSentences } from './sentences.js';
+import { errorLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
 
 interface Options extends LossyOptions {
@@ -83,7 +84,11 @@ export function compressCommand(): Command {
       print(summaryTable(summary));
       print();
       print(summaryLine(summary));
-      if (lossy) print(qualityLine(summary.quality));
+      if (lossy) {
+        print(errorLine(summary));
+        print(qualityLine(summary.quality));
+        if (isAudible(summary.quality)) await printSentences(path, output);
+      }
       print(
         `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,
       );

@@ -40,15 +40,18 @@ function fileTable({ weightFiles, sideFiles }: Summary): string {
 }
 
 function tensorTable({ tensors }: Summary): string {
-  const rows = tensors.map(({ name, role, dtype, shape, elements, compressedBytes, codec, sameAs }) => [
-    name,
-    role,
-    dtype,
-    `[${shape.join(', ')}]`,
-    count(compressedBytes),
-    elements && sameAs === undefined ? ((compressedBytes * 8) / elements).toFixed(3) : '',
-    sameAs === undefined ? codec : `same as ${sameAs}`,
-  ]);
-  const head = ['tensor', 'role', 'dtype', 'shape', 'bytes', 'bits per element', 'codec'];
-  return table(head, rows, ['left', 'left', 'left', 'left', 'right', 'right', 'left']);
+  const rows = tensors.map(
+    ({ name, role, dtype, shape, elements, compressedBytes, codec, error, sameAs }) => [
+      name,
+      role,
+      dtype,
+      `[${shape.join(', ')}]`,
+      count(compressedBytes),
+      elements && sameAs === undefined ? ((compressedBytes * 8) / elements).toFixed(3) : '',
+      error?.toPrecision(2) ?? '',
+      sameAs === undefined ? codec : `same as ${sameAs}`,
+    ],
+  );
+  const head = ['tensor', 'role', 'dtype', 'shape', 'bytes', 'bits per element', 'squared error', 'codec'];
+  return table(head, rows, ['left', 'left', 'left', 'left', 'right', 'right', 'right', 'left']);
 }

@@ -1,4 +1,5 @@
 import type { Evaluation } from '../measure/evaluate.js';
+import type { WeightError } from '../press/compare.js';
 import type { Summary } from '../press/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
@@ -34,6 +35,20 @@ export function summaryLine({
     `${bytes(originalBytes)} -> ${bytes(fileBytes)}: ${percent(fileBytes / originalBytes)} of the original, every byte counted`,
     `(without config, tokenizer and texts: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`,
   ].join(' ');
+}
+
+/**
+ * How far a lossy file's weights are from the original's, beside what no code of as many bits can do: 2^(-2R) for R bits
+ * a weight, the rate-distortion bound of a Gaussian source.
+ */
+export function errorLine({ weightError, rows, fileBytesWithoutSideFiles }: Summary): string {
+  const elements = rows.reduce((sum, row) => sum + row.elements, 0);
+  const bits = (fileBytesWithoutSideFiles * 8) / elements;
+  const { relativeSquaredError } = weightError as unknown as WeightError;
+  return [
+    `weights: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits a weight`,
+    `the bound for Gaussian weights of one variance is ${(2 ** (-2 * bits)).toPrecision(4)}`,
+  ].join('; ');
 }
 
 /** What a lossy file was measured to lose, or that it was not measured. */

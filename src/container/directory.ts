@@ -29,6 +29,8 @@ export interface StoredTensorEntry {
   /** Where its first frame begins, and all frames' lengths. For a tensor stored elsewhere, that one's. */
   readonly offset: number;
   readonly frames: readonly number[];
+  /** Of a lossy tensor: squared error over the sum of squares, as measured when the file was made. */
+  readonly error?: number;
   /** Index of the earlier tensor whose bytes these are. */
   readonly sameAs?: number;
 }
@@ -44,6 +46,8 @@ export interface Directory {
   /** Length of the frame of tables that lossy tensors share; 0 when there is none. */
   readonly tables: number;
   readonly quality?: Readonly<Record<string, unknown>>;
+  /** Of a lossy file: how far its weights are from the original's, as measured when it was made. */
+  readonly weightError?: Readonly<Record<string, unknown>>;
 }
 
 const MOST_DIMENSIONS = 64;
@@ -93,7 +97,7 @@ export function parseDirectory(
   }
   if (next !== directoryStart)
     check.fail(`frames end at ${next}, but the directory begins at ${directoryStart}`);
-  const { quality } = value;
+  const { quality, weightError } = value;
   return {
     generator: check.text(value.generator, 'generator'),
     source: check.text(value.source, 'source'),
@@ -103,6 +107,7 @@ export function parseDirectory(
     tensors,
     tables,
     ...(quality === undefined ? {} : { quality: check.object(quality, 'quality') }),
+    ...(weightError === undefined ? {} : { weightError: check.object(weightError, 'weightError') }),
   };
 }
 
@@ -192,9 +197,13 @@ class Check {
     const codec = entry.codec === undefined ? LOSSLESS : this.text(entry.codec, `codec ${of}`);
     const expected = layoutOf({ ...own, codec }, this.path).frameCount(own);
     if (frames.length !== expected) this.fail(`frames ${of} are ${frames.length}, expected ${expected}`);
+    const { error } = entry;
+    if (error !== undefined && !(typeof error === 'number' && error >= 0))
+      this.fail(`error ${of} is ${JSON.stringify(error)}`);
     return {
       ...own,
       codec,
+      ...(error !== undefined && { error }),
       sha256: this.digest(entry.sha256, `sha256 ${of}`),
       offset: this.size(entry.offset, `offset ${of}`),
       frames,

@@ -53,24 +53,29 @@ export class Comparison {
         power += theirs[i]! ** 2;
       }
     };
+    /** The relative squared error of what was added. */
+    const relativeError = () => relative(error, power);
     const finish = () => {
       if (!same) this.errors.push({ tensor: name, error, power });
       return same;
     };
-    return { add, finish };
+    return { add, finish, error: relativeError };
   }
 
   weightError(): WeightError {
-    const share = (error: number, power: number) => (error === 0 ? 0 : error / power);
     const sum = (key: 'error' | 'power') => this.errors.reduce((total, entry) => total + entry[key], 0);
     const shares = this.errors.map(({ tensor, error, power }) => ({
       tensor,
-      relativeSquaredError: share(error, power),
+      relativeSquaredError: relative(error, power),
     }));
     return {
       differing: this.errors.length,
-      relativeSquaredError: share(sum('error'), sum('power')),
+      relativeSquaredError: relative(sum('error'), sum('power')),
       worst: shares.sort((a, b) => b.relativeSquaredError - a.relativeSquaredError)[0],
     };
   }
+}
+
+function relative(error: number, power: number): number {
+  return error === 0 ? 0 : error / power;
 }

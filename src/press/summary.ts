@@ -19,6 +19,8 @@ export interface TensorSummary extends Omit<SummaryRow, 'part' | 'tensors'> {
   readonly shape: readonly number[];
   readonly codec: string;
   readonly sha256: string;
+  /** Relative squared error of a lossy tensor, as measured when the file was made. */
+  readonly error: number | undefined;
   readonly sameAs: string | undefined;
 }
 
@@ -29,6 +31,8 @@ export interface Summary {
   readonly source: string;
   readonly options: Readonly<Record<string, unknown>>;
   readonly quality: Readonly<Record<string, unknown>> | undefined;
+  /** Of a lossy file: `relativeSquaredError` of all weights, and the `worst` tensor's. */
+  readonly weightError: Readonly<Record<string, unknown>> | undefined;
   readonly fileBytes: number;
   /** The original weight files and side files. */
   readonly originalBytes: number;
@@ -48,13 +52,14 @@ export interface Summary {
 /** Sums up an open file without decoding anything. */
 export function summarise({ source, directory }: Container): Summary {
   const bytes = accountBytes(directory, source.byteLength);
-  const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, sameAs }, i) => ({
+  const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, error, sameAs }, i) => ({
     name,
     role,
     dtype,
     shape,
     codec,
     sha256,
+    error,
     sameAs: sameAs === undefined ? undefined : directory.tensors[sameAs]!.name,
     elements: elementCount(shape),
     originalBytes: elementCount(shape) * DTYPE_BYTES[dtype],
@@ -97,13 +102,14 @@ export function summarise({ source, directory }: Container): Summary {
     originalBytes: weightBytes - tensorBytes,
     compressedBytes: bytes.container,
   });
-  const { generator, options, quality, sideFiles, weightFiles } = directory;
+  const { generator, options, quality, weightError, sideFiles, weightFiles } = directory;
   return {
     file: source.name,
     generator,
     source: directory.source,
     options,
     quality,
+    weightError,
     fileBytes: source.byteLength,
     originalBytes: weightBytes + sideBytes,
     tensorBytes,

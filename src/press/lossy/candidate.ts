@@ -14,8 +14,10 @@ import {
 } from '../../container/frames.js';
 import { Container } from '../../container/reader.js';
 import type { DirectoryModel } from '../../formats/stored-model.js';
+import { canWiden } from '../../forward/widen.js';
 import { openFile } from '../../io/file.js';
 import type { ByteSource } from '../../io/source.js';
+import { Comparison } from '../compare.js';
 import { Decoding } from '../decode.js';
 import type { Manifest } from '../manifest.js';
 import { Output, partialName } from '../output.js';
@@ -34,6 +36,8 @@ const PLACEHOLDER_QUALITY = Object.fromEntries(
     Number(`0.${BigInt(`0x${placeholder(`${i}`)}`)}`),
   ]),
 );
+const PLACEHOLDER_ERROR = 0.087;
+const PLACEHOLDER_WEIGHT_ERROR = Object.fromEntries(Object.entries(PLACEHOLDER_QUALITY).slice(0, 4));
 /** How much longer the end may still become than the placeholders were. */
 const SLACK_BYTES = 64;
 
@@ -83,7 +87,11 @@ export class Candidate {
         tables: tablesFrame.length,
       };
       this.directoryStart = out.length;
-      await writeDirectory(out, { ...this.directory, quality: PLACEHOLDER_QUALITY });
+      await writeDirectory(out, {
+        ...this.directory,
+        quality: PLACEHOLDER_QUALITY,
+        weightError: PLACEHOLDER_WEIGHT_ERROR,
+      });
       await out.close();
       return out.length + SLACK_BYTES;
     } catch (error) {
@@ -92,9 +100,9 @@ export class Candidate {
     }
   }
 
-  /** Decodes all of the file, writes the digests into its directory, and gives it its name. */
+  /** Decodes all of the file, writes digests and errors into its directory, and gives it its name. */
   async finish(quality: Entry | undefined, threads: number | undefined): Promise<void> {
-    const directory = { ...this.directory, ...(await this.digests(threads)), ...(quality && { quality }) };
+    const directory = { ...this.directory, ...(await this.decoded(threads)), ...(quality && { quality }) };
     const out = await Output.create(this.path, this.directoryStart);
     try {
       await writeDirectory(out, directory);
@@ -126,7 +134,8 @@ export class Candidate {
         frames.push(whole.length);
         await out.write(whole);
       }
-      entries.push({ ...entry, codec, sha256: placeholder(entry.name), offset, frames });
+      const known = { ...entry, codec, sha256: placeholder(entry.name), offset, frames };
+      entries.push(codec === TRELLIS ? { ...known, error: PLACEHOLDER_ERROR } : known);
     }
     return entries;
   }
@@ -163,18 +172,27 @@ export class Candidate {
     return this.front;
   }
 
-  private async digests(threads: number | undefined) {
+  /** What only decoding tells: digests, and how far weights are from the original's. */
+  private async decoded(threads: number | undefined) {
     const container = await Container.open(await openFile(this.partialPath));
     const decoding = new Decoding(container, threads);
+    const comparison = new Comparison(this.model);
     try {
       const { weightFiles, tensors } = container.directory;
       const [files, entries]: [Entry[], Entry[]] = [[], []];
       for (const [i, file] of weightFiles.entries()) {
         await decoding.header(file);
         for (const tensor of tensors.slice(entries.length, entries.length + file.tensors)) {
-          const sha256 = await decoding.tensor(tensor, () => {});
           const entry = (this.directory.tensors as Entry[])[entries.length]!;
-          entries.push(tensor.sameAs === undefined ? { ...entry, sha256 } : entry);
+          const compared = comparison.tensor(tensor);
+          const sha256 = await decoding.tensor(tensor, (elements, firstByte) =>
+            compared.add(elements, firstByte, tensor.sameAs === undefined && canWiden(tensor.dtype)),
+          );
+          compared.finish();
+          if (tensor.sameAs !== undefined) entries.push(entry);
+          else if (tensor.codec === TRELLIS)
+            entries.push({ ...entry, sha256, error: rounded(compared.error()) });
+          else entries.push({ ...entry, sha256 });
         }
         const sourceSha256 = await sourceDigest(this.model.weightSources[i]!.source);
         files.push({
@@ -183,11 +201,16 @@ export class Candidate {
           sourceSha256,
         });
       }
-      return { weightFiles: files, tensors: entries };
+      return { weightFiles: files, tensors: entries, weightError: comparison.weightError() };
     } finally {
       await Promise.all([decoding.close(), container.close()]);
     }
   }
+}
+
+/** Two digits tell enough of a tensor's error. */
+function rounded(share: number): number {
+  return Number(share.toPrecision(2));
 }
 
 function frameType(codec: string, index: number): FrameType {
