@@ -11,6 +11,7 @@ it('exports what is documented, and nothing else', () => {
       "attachQuality",
       "catalog",
       "compress",
+      "compressLossy",
       "decompress",
       "evaluate",
       "generate",

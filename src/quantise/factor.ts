@@ -16,7 +16,7 @@ const BLOCK = 128;
 const STRIP = 512;
 
 /** Least mean of a diagonal: a matrix of zeros asks for nothing, but steps must be finite. */
-const LEAST_MEAN = 1e-24;
+export const LEAST_MEAN = 1e-24;
 
 /**
  * Factors a symmetric matrix from its last column to its first (a Cholesky decomposition of the matrix turned round).

@@ -8,8 +8,8 @@ export interface MatrixMoments {
 }
 
 // Shares of the mean that are added to a diagonal. Measured on gpt-neo-small, flat around these (docs/codec.md).
-const INPUT_DAMPING = 0.05;
-const OUTPUT_DAMPING = 0.4;
+const INPUT_DAMPING = 0.03;
+const OUTPUT_DAMPING = 0.3;
 /** Tokens that calibration text never had still matter: half as much as the average. */
 const TOKEN_FLOOR = 0.5;
 const POSITION_FLOOR = 0.1;

@@ -1,0 +1,83 @@
+import { expect, test } from 'vitest';
+import { checkBudget, goalOf, parseSize } from '../dist/press/lossy/budget.js';
+import { roundMantissa } from '../dist/press/lossy/round.js';
+import { searchStep } from '../dist/press/lossy/search.js';
+
+test.each([
+  ['400MB', 400_000_000],
+  ['1.5 GB', 1_500_000_000],
+  ['300KiB', 307_200],
+  ['.5kb', 500],
+  ['12345', 12345],
+])('%s is a size', (text, bytes) => expect(parseSize(text)).toBe(bytes));
+
+test.each(['', '3 apples', '-1MB', '1e6', 'MB', '0'])('%j is not', (text) => {
+  if (text === '0') expect(() => checkBudget({ size: parseSize(text) })).toThrow(/to be positive/);
+  else expect(() => parseSize(text)).toThrow(/expected a size such as 400MB/);
+});
+
+test('one budget, and no other', () => {
+  expect(() => checkBudget({})).toThrow(/found none/);
+  expect(() => checkBudget({ bits: 3, ratio: 4 })).toThrow(/--bits and --ratio/);
+  expect(() => checkBudget({ kl: Number.NaN })).toThrow(/--kl to be positive/);
+  checkBudget({ ratio: 853 });
+});
+
+test('budgets become bytes of the whole file, side files included where they count', () => {
+  const sizes = { originalBytes: 1_000_000, sideBytes: 1000, parameters: 80_000 };
+  expect(goalOf({ ratio: 10 }, sizes)).toMatchObject({ kind: 'bytes', most: 100_000, least: 99_500 });
+  expect(goalOf({ size: 5000 }, sizes)).toMatchObject({ most: 5000 });
+  expect(goalOf({ bits: 3 }, sizes)).toMatchObject({ most: 31_000 });
+  expect(goalOf({ kl: 0.01 }, sizes)).toMatchObject({ kind: 'kl', most: 0.01 });
+});
+
+const bounds = [1e-9, 1e3] as const;
+
+test.each([
+  ['a power', (step: number) => 1e6 / step ** 0.7],
+  ['logarithmic, as bits are', (step: number) => Math.max(10, 2e5 * (20 - Math.log2(step)))],
+  ['in stairs', (step: number) => Math.round(1e6 / (1 + step) / 500) * 500],
+])('a size is found that is %s', async (_, size) => {
+  const calls: number[] = [];
+  const aim = { least: size(0.02) * 0.9975, most: size(0.02) * 1.0025, grows: false };
+  const measure = async (step: number) => {
+    calls.push(step);
+    return size(step);
+  };
+  const { met, nearest } = await searchStep(measure, aim, 1, bounds);
+  expect(met).toBe(true);
+  expect(nearest!.value).toBeLessThanOrEqual(aim.most);
+  expect(nearest!.value).toBeGreaterThanOrEqual(aim.least);
+  expect(calls.at(-1)).toBe(nearest!.step);
+  expect(calls.length).toBeLessThan(16);
+});
+
+test('what cannot be met ends with the nearest that is allowed, written last', async () => {
+  const calls: number[] = [];
+  const size = async (step: number) => {
+    calls.push(step);
+    return step > 0.1 ? 500 : 2000; // a jump over the aim
+  };
+  const { met, nearest } = await searchStep(size, { least: 990, most: 1000, grows: false }, 1e-4, bounds);
+  expect(met).toBe(false);
+  expect(nearest!.value).toBe(500);
+  expect(calls.at(-1)).toBe(nearest!.step);
+});
+
+test('rounding to bf16 is to nearest even, and never to infinity', () => {
+  const largest = 3.4028234663852886e38;
+  const values = Float32Array.of(
+    1,
+    1 + 2 ** -8,
+    1 + 3 * 2 ** -8,
+    -(1 + 2 ** -7 + 2 ** -20),
+    largest,
+    -largest,
+  );
+  roundMantissa(values, 7);
+  const largestBf16 = 2 ** 127 * (2 - 2 ** -7);
+  expect([...values]).toEqual([1, 1, 1 + 2 ** -6, -(1 + 2 ** -7), largestBf16, -largestBf16]);
+  const kept = Float32Array.of(Number.POSITIVE_INFINITY, Number.NaN);
+  roundMantissa(kept, 7);
+  expect([...kept]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
+});
