@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { checkBudget, goalOf, parseSize } from '../dist/press/lossy/budget.js';
+import { planStages, Remaining } from '../dist/press/lossy/remaining.js';
 import { roundMantissa } from '../dist/press/lossy/round.js';
 import { searchStep } from '../dist/press/lossy/search.js';
 
@@ -80,4 +81,27 @@ test('rounding to bf16 is to nearest even, and never to infinity', () => {
   const kept = Float32Array.of(Number.POSITIVE_INFINITY, Number.NaN);
   roundMantissa(kept, 7);
   expect([...kept]).toEqual([Number.POSITIVE_INFINITY, Number.NaN]);
+});
+
+test('the time left is that of every stage still planned, at the speed so far', async () => {
+  const plan = planStages({
+    weights: 1e9,
+    calibrationTokens: 8192,
+    measuredTokens: 2048,
+    passes: 2,
+    measuresEach: false,
+  });
+  expect(plan.map(({ name }) => name)).toEqual(['calibrating', 'quantising', 'quantising', 'measuring']);
+  const seconds = (from: number) => plan.slice(from).reduce((sum, stage) => sum + stage.seconds, 0);
+  const remaining = new Remaining(plan);
+  remaining.begin('quantising'); // statistics were there already
+  expect(remaining.seconds(0.5)).toBeUndefined();
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  const half = remaining.seconds(0.5)!;
+  remaining.begin('quantising');
+  const whole = remaining.seconds(0)!;
+  const share = (half * (plan[1]!.seconds / 2)) / (whole * plan[1]!.seconds);
+  expect(share).toBeCloseTo((seconds(2) + plan[1]!.seconds / 2) / seconds(2), 1);
+  remaining.begin('measuring');
+  expect(remaining.seconds(1)).toBe(0);
 });

@@ -93,18 +93,18 @@ function positive(text: string, option: string): number {
   throw new InputError(`expected ${option} to be a positive number, found ${JSON.stringify(text)}`);
 }
 
-/** One bar at a time: a new one when the stage changes. */
+/** One bar at a time: a new one when the stage changes; the time left is that of the whole run. */
 class Stages {
   private name: string | undefined;
   private bar: Progress | undefined;
 
-  show({ name, done, total }: Stage): void {
+  show({ name, done, total, secondsLeft }: Stage): void {
     if (name !== this.name) {
       this.stop();
       this.name = name;
-      this.bar = progress(name, total, (n) => `${(n / 1e6).toFixed(1)} M`);
+      this.bar = progress(name, total, (n) => `${(n / 1e6).toFixed(1)} M`, true);
     }
-    this.bar?.update(done);
+    this.bar?.update(done, secondsLeft);
     if (done >= total) this.name = undefined;
   }
 

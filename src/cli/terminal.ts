@@ -65,17 +65,26 @@ export function table(
 }
 
 export interface Progress {
-  update(done: number): void;
+  /** @param secondsLeft where that is known better than from how fast it has gone. */
+  update(done: number, secondsLeft?: number): void;
   stop(): void;
 }
 
-/** A progress bar on standard error with throughput and time left; nothing when that is not a terminal. */
-export function progress(label: string, total: number, unit: (n: number) => string = bytes): Progress {
+/**
+ * A progress bar on standard error with throughput and time left; nothing when that is not a terminal.
+ * @param isStage whether it is a part of a longer run, whose time left is given with each update.
+ */
+export function progress(
+  label: string,
+  total: number,
+  unit: (n: number) => string = bytes,
+  isStage = false,
+): Progress {
   if (!process.stderr.isTTY || total === 0) return { update() {}, stop() {} };
   const started = performance.now();
   const bar = new SingleBar(
     {
-      format: `${label} {bar} {percentage} %  {done} of {all}  {rate}/s  {left} left`,
+      format: `${label} {bar} {percentage} %  {done} of {all}  {rate}/s  {left} left${isStage ? ' in all' : ''}`,
       barsize: 24,
       hideCursor: true,
       clearOnComplete: true,
@@ -84,18 +93,22 @@ export function progress(label: string, total: number, unit: (n: number) => stri
     },
     { barCompleteChar: '█', barIncompleteChar: '░', format: '' },
   );
-  const payload = (done: number) => {
+  const payload = (done: number, secondsLeft?: number) => {
     const seconds = (performance.now() - started) / 1000;
-    const left = done > 0 && seconds > 0.5 ? duration((seconds / done) * (total - done)) : '…';
+    const own = done > 0 && seconds > 0.5 ? (seconds / done) * (total - done) : undefined;
+    const left = isStage ? secondsLeft : own;
     return {
       done: unit(done),
       all: unit(total),
       rate: unit(Math.round(done / Math.max(seconds, 0.001))),
-      left,
+      left: left === undefined ? '…' : duration(left),
     };
   };
   bar.start(total, 0, payload(0));
-  return { update: (done) => bar.update(Math.min(done, total), payload(done)), stop: () => bar.stop() };
+  return {
+    update: (done, secondsLeft) => bar.update(Math.min(done, total), payload(done, secondsLeft)),
+    stop: () => bar.stop(),
+  };
 }
 
 /** The one way results are printed for programs. */

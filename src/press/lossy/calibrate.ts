@@ -41,6 +41,8 @@ export interface Calibrated {
 const LONGEST_WINDOW = 512;
 /** Fewer tokens say too little of thousands of features. */
 const LEAST_TOKENS = 4096;
+/** Of English, by tokenizers large and small. */
+const CHARACTERS_A_TOKEN = 3.5;
 /** One window of so many is held out to measure on; no more tokens than this, nor than a quarter of those that are seen. */
 const HELD_OUT_ONE_IN = 10;
 const MOST_HELD_OUT_TOKENS = 16384;
@@ -48,6 +50,15 @@ const MOST_HELD_OUT_TOKENS = 16384;
 /** More tokens give better statistics: 2 % less file from 65,536 to 150,000. A model of a billion parameters takes 8,192 in minutes. */
 function defaultTokens(parameters: number): number {
   return Math.min(2 ** 18, Math.max(8192, Math.floor(1e12 / parameters)));
+}
+
+/** How many tokens statistics will be collected on, and quality measured on, as far as a text's length tells. */
+export function expectedTokens(model: Model, { text, tokens }: CalibrationSource) {
+  const inText = text.length / CHARACTERS_A_TOKEN;
+  const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const calibrationTokens = Math.min(tokens ?? defaultTokens(parameters), inText);
+  const measuredTokens = Math.min(MOST_HELD_OUT_TOKENS, calibrationTokens / 4, inText / HELD_OUT_ONE_IN);
+  return { calibrationTokens, measuredTokens };
 }
 
 /**

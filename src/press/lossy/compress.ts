@@ -10,10 +10,11 @@ import { openModel } from '../../models.js';
 import { describe, inputPaths } from '../manifest.js';
 import { checkOutput } from '../output.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './budget.js';
-import { type CalibrationSource, calibrate, type HeldOut } from './calibrate.js';
+import { type CalibrationSource, calibrate, expectedTokens, type HeldOut } from './calibrate.js';
 import { Candidate } from './candidate.js';
 import { Passes } from './passes.js';
 import { predictBits, predictStep } from './predict.js';
+import { planStages, Remaining } from './remaining.js';
 import { Scratch } from './scratch.js';
 import { searchStep, type Trial } from './search.js';
 import { tune } from './tune.js';
@@ -23,6 +24,8 @@ export interface Stage {
   readonly name: string;
   readonly done: number;
   readonly total: number;
+  /** Seconds that the whole run will still take, as far as can be told. */
+  readonly secondsLeft: number | undefined;
 }
 
 export interface LossyOptions {
@@ -61,32 +64,35 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     sideBytes: await candidate.sideBytes(),
     parameters,
   });
+  const begin = stages(model, parameters, options);
   const calibrated =
-    options.calibration &&
-    (await calibrate(model, output, options.calibration, (done, total) =>
-      options.onStage?.({ name: 'calibrating', done, total }),
-    ));
+    options.calibration && (await calibrate(model, output, options.calibration, begin('calibrating')));
   const scratch = await Scratch.create(`${output}.scratch`);
   let pass = 0;
+  let onPass: OnProgress = () => {};
   const passes = new Passes(model, unique, calibrated?.statistics, scratch, {
     threads: options.threads,
-    onProgress: (done, total) => options.onStage?.({ name: `quantising, pass ${pass}`, done, total }),
+    onProgress: (done, total) => onPass(done, total),
   });
   try {
     let before: number | undefined;
+    const run = (step: number) => {
+      onPass = begin('quantising', `pass ${++pass}`);
+      return passes.run(step);
+    };
     const write = async (step: number) => {
-      pass++;
       // prices of contexts that no pass has seen are guesses, which forbid weights that are rare there
       const isFar = before === undefined || Math.max(step / before, before / step) > FAR;
-      if (isFar && passes.weights < CHEAP_WEIGHTS) await passes.run(step);
+      if (isFar && passes.weights < CHEAP_WEIGHTS) await run(step);
       before = step;
-      const { tables, tensors } = await passes.run(step);
+      const { tables, tensors } = await run(step);
       return candidate.write(tables, tensors);
     };
-    const measure = () => measureCandidate(candidate.partialPath, model, calibrated?.heldOut, options);
+    const measure = () =>
+      measureCandidate(candidate.partialPath, model, calibrated?.heldOut, begin('measuring'));
     const seen = calibrated?.seen ?? [];
     const tuneAndWrite = async () => {
-      passes.vectors = await tuneCandidate(candidate.partialPath, model, seen, options);
+      passes.vectors = await tuneCandidate(candidate.partialPath, model, seen, begin('tuning'));
       const { tables, tensors } = passes.again();
       return candidate.write(tables, tensors);
     };
@@ -102,6 +108,31 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   } finally {
     await Promise.all([passes.close(), scratch.close(), calibrated?.statistics.close()]);
   }
+}
+
+type OnProgress = (done: number, total: number) => void;
+
+/** Passes that most searches take; those of cheap models learn prices besides. */
+const MOST_RUNS = { cheap: 5, dear: 3 } as const;
+
+/** Begins stages one after another. @returns for a stage, what hears of its progress. */
+function stages(model: Model, weights: number, { budget, calibration, onStage }: LossyOptions) {
+  const tokens = calibration
+    ? expectedTokens(model, calibration)
+    : { calibrationTokens: 0, measuredTokens: 0 };
+  const passes = MOST_RUNS[weights < CHEAP_WEIGHTS ? 'cheap' : 'dear'];
+  const remaining = new Remaining(
+    planStages({ weights, ...tokens, passes, measuresEach: budget.kl !== undefined }),
+  );
+  return (stage: string, detail?: string): OnProgress => {
+    let begun = false;
+    return (done, total) => {
+      if (!begun) remaining.begin(stage);
+      begun = true;
+      const name = detail ? `${stage}, ${detail}` : stage;
+      onStage?.({ name, done, total, secondsLeft: remaining.seconds(done / total) });
+    };
+  };
 }
 
 interface Steps {
@@ -198,13 +229,11 @@ async function tuneCandidate(
   path: string,
   model: Model,
   seen: readonly (readonly number[])[],
-  { onStage }: LossyOptions,
+  onProgress: OnProgress,
 ) {
   const compressed = await openModel(path);
   try {
-    return await tune(nodeRuntime, model, compressed, seen, {
-      onProgress: (done, total) => onStage?.({ name: 'tuning', done, total }),
-    });
+    return await tune(nodeRuntime, model, compressed, seen, { onProgress });
   } finally {
     await compressed.close();
   }
@@ -214,7 +243,7 @@ async function measureCandidate(
   path: string,
   model: Model,
   heldOut: HeldOut | undefined,
-  { onStage }: LossyOptions,
+  onProgress: OnProgress,
 ) {
   if (!heldOut) return undefined;
   const compressed = await openModel(path);
@@ -224,7 +253,7 @@ async function measureCandidate(
       window: heldOut.window,
       ...(heldOut.maskToken === undefined ? {} : { maskToken: heldOut.maskToken }),
       against: model,
-      onProgress: (done, total) => onStage?.({ name: 'measuring', done, total }),
+      onProgress,
     });
   } finally {
     await compressed.close();
