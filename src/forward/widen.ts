@@ -1,3 +1,4 @@
+import { fromFloat16 } from '../codec/float16.js';
 import { InputError } from '../errors.js';
 import type { Dtype } from '../formats/dtype.js';
 import type { Model, TensorInfo } from '../formats/model.js';
@@ -59,18 +60,10 @@ let float16Table: Float32Array | undefined;
 
 function widenF16(bytes: Uint8Array): Float32Array {
   const halves = new Uint16Array(...aligned(bytes, 2));
-  float16Table ??= Float32Array.from({ length: 65536 }, (_, bits) => float16Value(bits));
+  float16Table ??= Float32Array.from({ length: 65536 }, (_, bits) => fromFloat16(bits));
   const floats = new Float32Array(halves.length);
   for (let i = 0; i < halves.length; i++) floats[i] = float16Table[halves[i]!]!;
   return floats;
-}
-
-function float16Value(bits: number): number {
-  const sign = bits & 0x8000 ? -1 : 1;
-  const exponent = (bits >> 10) & 31;
-  const fraction = (bits & 1023) / 1024;
-  if (exponent === 31) return fraction ? Number.NaN : sign * Number.POSITIVE_INFINITY;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
 }
 
 function checkFinite(floats: Float32Array, file: string, tensor: string): void {

@@ -1,3 +1,4 @@
+import { toFloat16 } from '../../codec/float16.js';
 import type { Dtype } from '../../formats/dtype.js';
 import { roundMantissa } from './round.js';
 
@@ -17,21 +18,5 @@ const NARROW = {
     const words = new Uint32Array(values.buffer);
     return new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer);
   },
-  F16: (values: Float32Array) => new Uint8Array(Uint16Array.from(values, float16Bits).buffer),
+  F16: (values: Float32Array) => new Uint8Array(Uint16Array.from(values, toFloat16).buffer),
 } as const;
-
-/** To nearest, ties to even; what is too large becomes the largest finite. */
-function float16Bits(value: number): number {
-  const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
-  const magnitude = Math.min(Math.abs(value), 65504);
-  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude || 2 ** -24)));
-  const steps = roundToEven(magnitude / 2 ** (exponent - 10));
-  // 1024 steps make the leading one of a normal number; a carry moves into the exponent by itself
-  return sign | (((exponent + 14) << 10) + steps);
-}
-
-function roundToEven(value: number): number {
-  const below = Math.floor(value);
-  const rest = value - below;
-  return rest > 0.5 || (rest === 0.5 && below % 2 === 1) ? below + 1 : below;
-}

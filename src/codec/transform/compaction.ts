@@ -1,0 +1,53 @@
+/**
+ * Energy compaction: the share of all energy that is in the largest numbers.
+ * @param numbers of all blocks; those of a complex transform, twice as many, count one by one.
+ * @param shares of the weights' number, ascending: how many numbers are kept for each weight.
+ */
+export function compactionCurve(numbers: Float64Array, weights: number, shares: readonly number[]): number[] {
+  const squares = numbers.map((value) => value * value).sort();
+  let total = 0;
+  for (const square of squares) total += square;
+  const curve: number[] = [];
+  let [kept, next] = [0, squares.length];
+  for (const share of shares) {
+    const until = Math.max(0, squares.length - Math.round(share * weights));
+    while (next > until) kept += squares[--next]!;
+    curve.push(total > 0 ? kept / total : 1);
+  }
+  return curve;
+}
+
+/**
+ * The same for independent Gaussian numbers of one variance: the p largest of them hold p + 2 t phi(t) of the energy, where
+ * t is the magnitude that a share p exceeds and phi the density.
+ */
+export function gaussianCompaction(share: number): number {
+  if (share <= 0) return 0;
+  if (share >= 1) return 1;
+  let [low, high] = [0, 40];
+  for (let i = 0; i < 100; i++) {
+    const middle = (low + high) / 2;
+    if (tail(middle) > share) low = middle;
+    else high = middle;
+  }
+  return share + 2 * low * (Math.exp((-low * low) / 2) / Math.sqrt(2 * Math.PI));
+}
+
+/** The least relative squared error at `bits` bits a weight of a Gaussian source: 2^(-2R), Shannon. */
+export const gaussianDistortion = (bits: number) => 2 ** (-2 * bits);
+
+/** P(|x| > t) for a standard normal x: erfc(t / sqrt 2) by its continued fraction, by its series near 0. */
+function tail(t: number): number {
+  const density = Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
+  if (t < 3) {
+    let [term, sum] = [t, t];
+    for (let k = 1; k < 200; k++) {
+      term *= (t * t) / (2 * k + 1);
+      sum += term;
+    }
+    return 1 - 2 * density * sum;
+  }
+  let fraction = 0;
+  for (let k = 100; k >= 1; k--) fraction = k / (t + fraction);
+  return (2 * density) / (t + fraction);
+}
