@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { roundMantissa } from '../dist/codec/round.js';
 import { checkBudget, goalOf, parseSize } from '../dist/press/lossy/budget.js';
 import { planStages, Remaining } from '../dist/press/lossy/remaining.js';
-import { roundMantissa } from '../dist/press/lossy/round.js';
 import { searchStep } from '../dist/press/lossy/search.js';
 
 test.each([

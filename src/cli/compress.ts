@@ -1,4 +1,5 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { TRANSFORMS } from '../codec/transform/coefficients.js';
 import { openModel } from '../models.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
@@ -7,8 +8,9 @@ import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.j
 import { isAudible, printSentences } from './sentences.js';
 import { errorLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
+import { isTransform, runTransform, type TransformFlags } from './transform.js';
 
-interface Options extends LossyOptions {
+interface Options extends LossyOptions, TransformFlags {
   readonly output: string;
   readonly threads?: number;
   readonly resume?: boolean;
@@ -54,6 +56,20 @@ export function compressCommand(): Command {
       'at the end, tune norms and biases on the divergence itself: slow, pays below about 2.3 bits a weight; models below 100 M weights',
     )
     .addOption(threadsOption())
+    .addOption(
+      new Option(
+        '--codec <name>',
+        'how: lossless, trellis (what a budget means), or a transform to measure as a baseline',
+      ).choices(['lossless', 'trellis', ...TRANSFORMS]),
+    )
+    .option('--block <n>', 'of a transform: weights a block, a power of two from 4 to 256', wholeNumber(4))
+    .addOption(
+      new Option('--dimensions <n>', 'of a transform: blocks of a row (1), or square tiles (2)').choices([
+        '1',
+        '2',
+      ]),
+    )
+    .option('--keep', 'of a transform: keep the largest coefficients instead of rounding all')
     .option('--resume', 'go on where an interrupted run of the same command stopped')
     .addOption(forceOption())
     .addOption(jsonOption())
@@ -71,7 +87,8 @@ export function compressCommand(): Command {
         `interrupted; the same command with --resume goes on from ${output}.partial`,
       );
       try {
-        if (lossy) await runLossy(model, output, options);
+        if (isTransform(options)) await runTransform(model, output, options);
+        else if (lossy) await runLossy(model, output, options);
         else await compress(model, output, { ...options, onProgress: bar.update });
       } finally {
         unwatch();

@@ -3,7 +3,7 @@ import { basename } from 'node:path';
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
 import { fileError } from '../io/file.js';
-import { parseSize } from '../press/lossy/budget.js';
+import { type Budget, parseSize } from '../press/lossy/budget.js';
 import { compressLossy, type Stage } from '../press/lossy/compress.js';
 import { type Progress, progress } from './terminal.js';
 
@@ -19,6 +19,16 @@ export interface LossyOptions {
   readonly calibrationTokens?: number;
   readonly statistics?: string;
   readonly tune?: boolean;
+}
+
+/** The budget that was asked for. @throws {InputError} for what is not a number. */
+export function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
+  return {
+    ...(kl !== undefined && { kl: positive(kl, '--kl') }),
+    ...(bits !== undefined && { bits: positive(bits, '--bits') }),
+    ...(size !== undefined && { size: parseSize(size) }),
+    ...(ratio !== undefined && { ratio: positive(ratio, '--ratio') }),
+  };
 }
 
 const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
@@ -52,13 +62,8 @@ export async function runLossy(
     (options.calibrate ?? options.statistics ?? options.calibrationTokens) !== undefined
   )
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
-  const { kl, bits, size, ratio, threads, force, tune } = options;
-  const budget = {
-    ...(kl !== undefined && { kl: positive(kl, '--kl') }),
-    ...(bits !== undefined && { bits: positive(bits, '--bits') }),
-    ...(size !== undefined && { size: parseSize(size) }),
-    ...(ratio !== undefined && { ratio: positive(ratio, '--ratio') }),
-  };
+  const { threads, force, tune } = options;
+  const budget = budgetOf(options);
   const stages = new Stages();
   try {
     const calibration = options.calibration === false ? undefined : await calibrationOf(options);
@@ -75,7 +80,7 @@ export async function runLossy(
   }
 }
 
-async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
+export async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
   const path = calibrate ?? DEFAULT_TEXT;
   const text = await readFile(path, 'utf8').catch((error) => {
     throw fileError(error, String(path));
@@ -94,7 +99,7 @@ function positive(text: string, option: string): number {
 }
 
 /** One bar at a time: a new one when the stage changes; the time left is that of the whole run. */
-class Stages {
+export class Stages {
   private name: string | undefined;
   private bar: Progress | undefined;
 

@@ -19,6 +19,10 @@ export interface Layout {
 /** The codecs, by their names in the directory. */
 export const LOSSLESS = 'lossless';
 export const TRELLIS = 'trellis';
+export const TRANSFORM = 'transform';
+
+/** Rows of a transformed tensor that are one block. */
+const ROWS_PER_PIECE = 1024;
 
 const LAYOUTS: Readonly<Record<string, Layout>> = {
   [LOSSLESS]: {
@@ -29,21 +33,28 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
   [TRELLIS]: {
     hasParameters: true,
     frameCount: ({ shape }) => 1 + Math.ceil(shape[0]! / ROWS_PER_BLOCK),
-    blocks: rowBlocks,
+    blocks: (tensor) => rowBlocks(tensor, ROWS_PER_BLOCK),
+  },
+  [TRANSFORM]: {
+    hasParameters: false,
+    frameCount: ({ shape }) => Math.ceil(shape[0]! / ROWS_PER_PIECE),
+    blocks: (tensor) => rowBlocks(tensor, ROWS_PER_PIECE),
   },
 };
 
-const TRELLIS_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
+const LOSSY_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
 
-/** Columns of a lossy tensor: a block of 256 rows is decoded at once, and must fit into memory. */
-const MOST_COLUMNS = 2 ** 18;
+/** Columns of a lossy tensor: a block of 256 rows, or a piece of 1024, is decoded at once, and must fit into memory. */
+const MOST_COLUMNS: Readonly<Record<string, number>> = { [TRELLIS]: 2 ** 18, [TRANSFORM]: 2 ** 14 };
 
-/** True for tensors that the lossy codec can hold: matrices of floats, of any number of dimensions above one. */
-export function isMatrix({ dtype, shape }: Shaped): boolean {
+/** True for codecs that give back something else than was put in. */
+export const isLossyCodec = (codec: string) => codec in MOST_COLUMNS;
+
+/** True for tensors that a lossy codec can hold: matrices of floats, of any number of dimensions above one. */
+export function isMatrix({ dtype, shape }: Shaped, codec = TRELLIS): boolean {
+  const mostColumns = MOST_COLUMNS[codec]!;
   const elements = elementCount(shape);
-  return (
-    TRELLIS_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && elements / shape[0]! <= MOST_COLUMNS
-  );
+  return LOSSY_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && elements / shape[0]! <= mostColumns;
 }
 
 /** @throws {InputError} when the codec is not known, or cannot hold such a tensor. */
@@ -52,17 +63,17 @@ export function layoutOf(tensor: Shaped & { readonly name: string; readonly code
   const layout = Object.hasOwn(LAYOUTS, codec) ? LAYOUTS[codec] : undefined;
   const place = { file, tensor: name };
   if (!layout) throw new InputError(`codec ${JSON.stringify(codec)} is not known to this version`, place);
-  if (codec === TRELLIS && !isMatrix(tensor))
+  if (isLossyCodec(codec) && !isMatrix(tensor, codec))
     throw new InputError(`codec ${codec} cannot hold ${tensor.dtype} [${tensor.shape}]`, place);
   return layout;
 }
 
 /** The first dimension's indices are rows; the others together are columns. */
-function* rowBlocks({ dtype, shape }: Shaped): Generator<Block> {
+function* rowBlocks({ dtype, shape }: Shaped, rowsPerBlock: number): Generator<Block> {
   const rows = shape[0]!;
   const columns = elementCount(shape) / rows;
-  for (let row = 0; row < rows; row += ROWS_PER_BLOCK) {
-    const count = Math.min(ROWS_PER_BLOCK, rows - row) * columns;
+  for (let row = 0; row < rows; row += rowsPerBlock) {
+    const count = Math.min(rowsPerBlock, rows - row) * columns;
     yield { dtype, first: row * columns, rows, columns, count };
   }
 }

@@ -1,8 +1,10 @@
+import { ELEMENTS } from '../codec/elements.js';
 import { type Block, decodeBlock } from '../codec/lossless/block.js';
+import { decodeTransform } from '../codec/transform/payload.js';
 import { type InputError, IntegrityError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { losslessKernels } from '../kernels/lossless.js';
-import { LOSSLESS, TRELLIS } from './codecs.js';
+import { LOSSLESS, TRANSFORM, TRELLIS } from './codecs.js';
 import {
   type Directory,
   MANIFEST_START,
@@ -145,6 +147,10 @@ type Decoder = (payload: Uint8Array, block: Block, side: DecoderSide) => Uint8Ar
 const DECODERS: Readonly<Record<string, Decoder>> = {
   [LOSSLESS]: (payload, block) => decodeBlock(losslessKernels(), payload, block),
   [TRELLIS]: decodeRows,
+  [TRANSFORM]: (payload, { dtype, count, columns }) => {
+    const values = decodeTransform(losslessKernels(), payload, { rows: count / columns, columns });
+    return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
+  },
 };
 
 /**

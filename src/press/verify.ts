@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { TRELLIS } from '../container/codecs.js';
+import { isLossyCodec } from '../container/codecs.js';
 import type { StoredTensorEntry } from '../container/directory.js';
 import type { Container } from '../container/reader.js';
 import { InputError, IntegrityError, isInputError } from '../errors.js';
@@ -72,7 +72,7 @@ class Check {
     private readonly options: VerifyOptions,
   ) {
     this.totalBytes = container.directory.weightFiles.reduce((sum, { length }) => sum + length, 0);
-    this.lossy = container.directory.tensors.some(({ codec }) => codec === TRELLIS);
+    this.lossy = container.directory.tensors.some(({ codec }) => isLossyCodec(codec));
   }
 
   async all(): Promise<Verification> {

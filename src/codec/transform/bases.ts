@@ -27,6 +27,11 @@ export const FIXED: Readonly<Record<string, (size: number) => Basis>> = {
   haar,
 };
 
+/** True for sizes that transforms have. */
+export function isBlockSize(size: number): boolean {
+  return size >= LEAST_SIZE && size <= MOST_SIZE && Number.isInteger(Math.log2(size));
+}
+
 const known = new Map<string, Basis>();
 
 /** @param size a power of two from {@link LEAST_SIZE} to {@link MOST_SIZE}. @throws {RangeError} */
@@ -34,7 +39,7 @@ export function fixedBasis(name: string, size: number): Basis {
   const key = `${name} ${size}`;
   const make = Object.hasOwn(FIXED, name) ? FIXED[name] : undefined;
   if (!make) throw new RangeError(`unknown transform ${JSON.stringify(name)}`);
-  if (!(size >= LEAST_SIZE && size <= MOST_SIZE && Number.isInteger(Math.log2(size))))
+  if (!isBlockSize(size))
     throw new RangeError(`blocks of ${size}; expected a power of two from ${LEAST_SIZE} to ${MOST_SIZE}`);
   const basis = known.get(key) ?? make(size);
   known.set(key, basis);

@@ -61,16 +61,16 @@ export function expectedTokens(model: Model, { text, tokens }: CalibrationSource
   return { calibrationTokens, measuredTokens };
 }
 
-/**
- * Tokenises a text, collects a model's statistics on most of it, and holds out the rest.
- * @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run.
- */
-export async function calibrate(
-  model: Model,
-  output: string,
-  { text, name, tokens, statisticsPath }: CalibrationSource,
-  onProgress: (done: number, total: number) => void,
-): Promise<Calibrated> {
+/** A text cut into what statistics see and what quality is measured on. */
+interface Split {
+  readonly windows: readonly (readonly number[])[];
+  readonly kind: 'causal' | 'masked';
+  readonly vocabulary: number;
+  readonly heldOut: HeldOut;
+}
+
+/** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
+async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
   const { plan, size } = buildProgram(model);
   const tokenizer = await loadTokenizer(model);
   const ids = tokenizer.encode(text);
@@ -80,21 +80,44 @@ export async function calibrate(
     throw new InputError(
       `the calibration text has ${ids.length} tokens, at least ${needed} are needed (about ${Math.ceil((text.length / Math.max(1, ids.length)) * needed)} characters)`,
     );
-  const windows = Array.from({ length: Math.floor(ids.length / length) }, (_, i) =>
+  const all = Array.from({ length: Math.floor(ids.length / length) }, (_, i) =>
     ids.slice(i * length, (i + 1) * length),
   );
   const isHeldOut = (_: unknown, i: number) => i % HELD_OUT_ONE_IN === HELD_OUT_ONE_IN - 1;
   const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parameters)) / length));
-  const seen = windows.filter((window, i) => !isHeldOut(window, i)).slice(0, count);
   const heldTokens = Math.min(MOST_HELD_OUT_TOKENS, (count * length) / 4);
-  const held = windows.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
-  const { maskToken } = tokenizer;
-  const options = { kind: plan.kind, length, vocabulary: size.vocabulary, maskToken };
-  const given = plan.kind === 'causal' ? seen : cutWindows(seen.flat(), options);
-  const sha256 = createHash('sha256').update(text).digest('hex');
-  const temporary = statisticsPath === undefined ? `${output}.statistics` : undefined;
-  const path = statisticsPath ?? temporary!;
+  const held = all.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
+  return {
+    windows: all.filter((window, i) => !isHeldOut(window, i)).slice(0, count),
+    kind: plan.kind,
+    vocabulary: size.vocabulary,
+    heldOut: { name, tokens: held.flat(), window: length, maskToken: tokenizer.maskToken },
+  };
+}
+
+/** The part of a calibration text that statistics would not see, to measure on. @throws {InputError} */
+export async function heldOutOf(model: Model, source: CalibrationSource): Promise<HeldOut> {
+  return (await split(model, source)).heldOut;
+}
+
+/**
+ * Tokenises a text, collects a model's statistics on most of it, and holds out the rest.
+ * @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run.
+ */
+export async function calibrate(
+  model: Model,
+  output: string,
+  source: CalibrationSource,
+  onProgress: (done: number, total: number) => void,
+): Promise<Calibrated> {
+  const { windows, kind, vocabulary, heldOut } = await split(model, source);
+  const { window: length, maskToken } = heldOut;
+  const options = { kind, length, vocabulary, maskToken };
+  const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
+  const sha256 = createHash('sha256').update(source.text).digest('hex');
+  const temporary = source.statisticsPath === undefined ? `${output}.statistics` : undefined;
+  const path = source.statisticsPath ?? temporary!;
   const collect = () => statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress });
   const statistics = await collect().catch(async (error) => {
     // what an earlier run of another kind left beside the output is nobody's; what the system refused says nothing of it
@@ -103,12 +126,7 @@ export async function calibrate(
     await rm(temporary, { force: true });
     return collect();
   });
-  return {
-    statistics,
-    temporary,
-    seen: plan.kind === 'causal' ? seen : [],
-    heldOut: { name, tokens: held.flat(), window: length, maskToken },
-  };
+  return { statistics, temporary, seen: kind === 'causal' ? windows : [], heldOut };
 }
 
 async function exists(path: string): Promise<boolean> {

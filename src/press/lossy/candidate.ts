@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { TRELLIS } from '../../container/codecs.js';
+import { isLossyCodec, TRELLIS } from '../../container/codecs.js';
 import { total } from '../../container/directory.js';
 import {
   deflate,
@@ -70,21 +70,23 @@ export class Candidate {
     return sideFiles.reduce((sum, { frames }) => sum + total(frames as number[]), 0);
   }
 
-  /** Writes the whole file, its tensors as they come. @returns the bytes it will not be longer than when it is finished. */
-  async write(tables: Uint8Array, tensors: AsyncIterable<CodedTensor>): Promise<number> {
+  /**
+   * Writes the whole file, its tensors as they come. @param tables for codecs that need them. @returns the bytes it will not be longer than when it is finished.
+   */
+  async write(tables: Uint8Array | undefined, tensors: AsyncIterable<CodedTensor>): Promise<number> {
     const { bytes, sideFiles, weightFiles } = await this.makeFront();
     const out = await Output.create(this.path);
     try {
       await out.write(bytes);
-      const tablesFrame = frame(FRAME.tables, tables);
-      await out.write(tablesFrame);
+      const tablesFrame = tables && frame(FRAME.tables, tables);
+      if (tablesFrame) await out.write(tablesFrame);
       const entries = await this.writeTensors(out, tensors);
       this.directory = {
         ...this.manifest,
         sideFiles,
         weightFiles,
         tensors: entries,
-        tables: tablesFrame.length,
+        ...(tablesFrame && { tables: tablesFrame.length }),
       };
       this.directoryStart = out.length;
       await writeDirectory(out, {
@@ -135,7 +137,7 @@ export class Candidate {
         await out.write(whole);
       }
       const known = { ...entry, codec, sha256: placeholder(entry.name), offset, frames };
-      entries.push(codec === TRELLIS ? { ...known, error: PLACEHOLDER_ERROR } : known);
+      entries.push(isLossyCodec(codec) ? { ...known, error: PLACEHOLDER_ERROR } : known);
     }
     return entries;
   }
@@ -190,7 +192,7 @@ export class Candidate {
           );
           compared.finish();
           if (tensor.sameAs !== undefined) entries.push(entry);
-          else if (tensor.codec === TRELLIS)
+          else if (isLossyCodec(tensor.codec))
             entries.push({ ...entry, sha256, error: rounded(compared.error()) });
           else entries.push({ ...entry, sha256 });
         }

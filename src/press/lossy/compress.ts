@@ -100,7 +100,7 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     const tuned = isSmall && options.tune;
     const steps = { write, measure, tune: tuned ? tuneAndWrite : undefined };
     const quality = await search(goal, passes, steps);
-    await candidate.finish(quality && report(quality, calibrated!.heldOut), options.threads);
+    await candidate.finish(quality && qualityReport(quality, calibrated!.heldOut), options.threads);
     if (calibrated?.temporary) await rm(calibrated.temporary, { force: true });
   } catch (error) {
     await candidate.discard();
@@ -207,7 +207,7 @@ async function searchDivergence(goal: Goal, { write, tune, measure }: Steps, fir
   return quality;
 }
 
-function cannotMeet({ kind, most, originalBytes }: Goal, { value }: Trial): InputError {
+export function cannotMeet({ kind, most, originalBytes }: Goal, { value }: Trial): InputError {
   const nearest =
     kind === 'kl'
       ? `${value.toPrecision(4)} nats`
@@ -218,7 +218,7 @@ function cannotMeet({ kind, most, originalBytes }: Goal, { value }: Trial): Inpu
 }
 
 /** What is stored in the file: the measures, and what they were made on. */
-function report({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
+export function qualityReport({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
   return { text: { name }, against: 'the original', ...measured };
 }
 
@@ -239,7 +239,7 @@ async function tuneCandidate(
   }
 }
 
-async function measureCandidate(
+export async function measureCandidate(
   path: string,
   model: Model,
   heldOut: HeldOut | undefined,

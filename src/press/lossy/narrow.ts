@@ -1,22 +1,11 @@
-import { toFloat16 } from '../../codec/float16.js';
+import { ELEMENTS } from '../../codec/elements.js';
+import { roundMantissa } from '../../codec/round.js';
 import type { Dtype } from '../../formats/dtype.js';
-import { roundMantissa } from './round.js';
 
-/** Little-endian elements of a 16-bit type nearest to float32 values; undefined for types that are not narrowed to. */
+/** Little-endian elements with 16 bits that count, nearest to float32 values; undefined for types that are not narrowed to. */
 export function narrow(values: Float32Array, dtype: Dtype): Uint8Array | undefined {
-  const convert = Object.hasOwn(NARROW, dtype) ? NARROW[dtype as keyof typeof NARROW] : undefined;
-  return convert?.(values.slice());
+  if (!Object.hasOwn(ELEMENTS, dtype)) return undefined;
+  const copy = values.slice();
+  if (dtype === 'F32') roundMantissa(copy, 7);
+  return ELEMENTS[dtype as keyof typeof ELEMENTS](copy);
 }
-
-const NARROW = {
-  F32: (values: Float32Array) => {
-    roundMantissa(values, 7);
-    return new Uint8Array(values.buffer);
-  },
-  BF16: (values: Float32Array) => {
-    roundMantissa(values, 7);
-    const words = new Uint32Array(values.buffer);
-    return new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer);
-  },
-  F16: (values: Float32Array) => new Uint8Array(Uint16Array.from(values, toFloat16).buffer),
-} as const;

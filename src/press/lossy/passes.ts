@@ -1,19 +1,17 @@
 import { tensorRole } from '../../architectures/registry.js';
-import { encodeBlock } from '../../codec/lossless/block.js';
 import { CONTEXTS } from '../../codec/lossy/levels.js';
 import { initialPrices, tablePrices } from '../../codec/lossy/prices.js';
 import { readTables, writeTables } from '../../codec/lossy/tables.js';
-import { isMatrix, LOSSLESS, layoutOf, TRELLIS } from '../../container/codecs.js';
-import { DTYPE_BYTES, elementCount } from '../../formats/dtype.js';
+import { isMatrix, TRELLIS } from '../../container/codecs.js';
+import { elementCount } from '../../formats/dtype.js';
 import type { Model, TensorInfo } from '../../formats/model.js';
-import { canWiden, readFloats } from '../../forward/widen.js';
-import { losslessKernels } from '../../kernels/lossless.js';
+import { readFloats } from '../../forward/widen.js';
 import type { Statistics } from '../../statistics/statistics.js';
 import type { CodedTensor } from './candidate.js';
 import { momentsOf } from './moments.js';
-import { narrow } from './narrow.js';
 import type { Scratch } from './scratch.js';
 import { Threads } from './threads.js';
+import { codeVector } from './vectors.js';
 import type { Counted, Job, Quantised, Result } from './work.js';
 
 /** Squared steps that a bit is worth, and the trellis' step in those of a scalar quantiser: at the optimum, which is flat. */
@@ -145,37 +143,13 @@ export class Passes {
     for (const tensor of this.unique) {
       const matrix = waiting.get(tensor);
       if (!matrix) {
-        yield { codec: LOSSLESS, payloads: await this.rounded(tensor) };
+        yield await codeVector(this.model, tensor, this.vectors.get(tensor.name));
         continue;
       }
       const quantised = { ...matrix, indices: await matrix.indices() };
       const payloads = (await this.threads.run({ kind: 'encode', quantised, tables })) as Uint8Array[];
       yield { codec: TRELLIS, payloads };
     }
-  }
-
-  /** Elements of a tensor that is not quantised: float32 in 16 bits, tuned ones as tuned, others and buffers as they are. */
-  private async roundedBytes(tensor: TensorInfo): Promise<Uint8Array> {
-    const { name, dtype } = tensor;
-    const tuned = this.vectors.get(name);
-    const isBuffer = tensorRole(tensor, this.model.config) === 'buffer';
-    const floats = canWiden(dtype) && !isBuffer ? await readFloats(this.model, tensor) : undefined;
-    const rounded = tuned ?? (dtype === 'F32' ? floats : undefined);
-    return (rounded && narrow(rounded, dtype)) ?? this.model.readTensor(name);
-  }
-
-  /** The same in blocks. */
-  private async rounded(tensor: TensorInfo): Promise<Uint8Array[]> {
-    const bytes = await this.roundedBytes(tensor);
-    const width = DTYPE_BYTES[tensor.dtype];
-    const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, this.model.id).blocks(tensor);
-    return Array.from(blocks, (block) =>
-      encodeBlock(
-        losslessKernels(),
-        bytes.subarray(block.first * width, (block.first + block.count) * width),
-        block,
-      ),
-    );
   }
 }
 

@@ -1,0 +1,67 @@
+import { TRANSFORMS, type TransformName } from '../codec/transform/coefficients.js';
+import { InputError } from '../errors.js';
+import type { Model } from '../formats/model.js';
+import { compressTransform } from '../press/transform/compress.js';
+import { budgetOf, calibrationOf, type LossyOptions, Stages } from './lossy.js';
+
+/** The options of `compress` that choose a codec, as commander gives them. */
+export interface TransformFlags {
+  readonly codec?: string;
+  readonly block?: number;
+  readonly dimensions?: '1' | '2';
+  readonly keep?: boolean;
+}
+
+const DEFAULT_BLOCK = 64;
+
+/** True when a transform was asked for. @throws {InputError} for options that contradict each other. */
+export function isTransform({
+  codec,
+  block,
+  dimensions,
+  keep,
+  ...options
+}: TransformFlags & LossyOptions): boolean {
+  const budget = [options.kl, options.bits, options.size, options.ratio].some((value) => value !== undefined);
+  const chosen = (TRANSFORMS as readonly string[]).includes(codec ?? '');
+  if (!chosen && (block ?? dimensions ?? keep) !== undefined)
+    throw new InputError(
+      `--block, --dimensions and --keep need a transform: --codec ${TRANSFORMS.join(', ')}`,
+    );
+  if (codec === 'lossless' && budget) throw new InputError('--codec lossless contradicts a budget');
+  if (codec !== undefined && codec !== 'lossless' && !budget)
+    throw new InputError(`--codec ${codec} needs a budget: --bits, --size or --ratio`);
+  if (chosen && (options.statistics ?? options.tune ?? options.calibrationTokens) !== undefined)
+    throw new InputError(
+      'transforms are not calibrated: --statistics, --tune and --calibration-tokens are not for them',
+    );
+  return chosen;
+}
+
+/** Runs a compression by a transform; the calibration text, unless `--no-calibration`, is only measured on. */
+export async function runTransform(
+  model: Model,
+  output: string,
+  options: TransformFlags & LossyOptions & { readonly force?: boolean },
+): Promise<void> {
+  const { codec, block: size = DEFAULT_BLOCK, dimensions = '1', keep = false, force } = options;
+  const transform = {
+    transform: codec as TransformName,
+    size,
+    dimensions: dimensions === '1' ? 1 : 2,
+  } as const;
+  const stages = new Stages();
+  try {
+    const calibration = options.calibration === false ? undefined : await calibrationOf(options);
+    await compressTransform(model, output, {
+      transform,
+      keep,
+      budget: budgetOf(options),
+      force,
+      calibration,
+      onStage: (stage) => stages.show(stage),
+    });
+  } finally {
+    stages.stop();
+  }
+}

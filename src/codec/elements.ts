@@ -1,0 +1,13 @@
+import { toFloat16 } from './float16.js';
+import { roundMantissa } from './round.js';
+
+/** Little-endian elements of a float type nearest to float32 values, which are used up. */
+export const ELEMENTS = {
+  F32: (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+  BF16: (values: Float32Array) => {
+    roundMantissa(values, 7);
+    const words = new Uint32Array(values.buffer, values.byteOffset, values.length);
+    return new Uint8Array(Uint16Array.from(words, (word) => word >>> 16).buffer);
+  },
+  F16: (values: Float32Array) => new Uint8Array(Uint16Array.from(values, toFloat16).buffer),
+} as const;

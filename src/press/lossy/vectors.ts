@@ -1,0 +1,39 @@
+import { tensorRole } from '../../architectures/registry.js';
+import { encodeBlock } from '../../codec/lossless/block.js';
+import { LOSSLESS, layoutOf } from '../../container/codecs.js';
+import { DTYPE_BYTES } from '../../formats/dtype.js';
+import type { Model, TensorInfo } from '../../formats/model.js';
+import { canWiden, readFloats } from '../../forward/widen.js';
+import { losslessKernels } from '../../kernels/lossless.js';
+import type { CodedTensor } from './candidate.js';
+import { narrow } from './narrow.js';
+
+/**
+ * A tensor that is not quantised, coded losslessly: float32 in 16 bits, buffers and all else as they are.
+ * @param tuned values that take the place of the original's.
+ */
+export async function codeVector(
+  model: Model,
+  tensor: TensorInfo,
+  tuned: Float32Array | undefined,
+): Promise<CodedTensor> {
+  const bytes = await roundedBytes(model, tensor, tuned);
+  const width = DTYPE_BYTES[tensor.dtype];
+  const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, model.id).blocks(tensor);
+  const payloads = Array.from(blocks, (block) =>
+    encodeBlock(
+      losslessKernels(),
+      bytes.subarray(block.first * width, (block.first + block.count) * width),
+      block,
+    ),
+  );
+  return { codec: LOSSLESS, payloads };
+}
+
+async function roundedBytes(model: Model, tensor: TensorInfo, tuned: Float32Array | undefined) {
+  const { name, dtype } = tensor;
+  const isBuffer = tensorRole(tensor, model.config) === 'buffer';
+  const floats = canWiden(dtype) && !isBuffer ? await readFloats(model, tensor) : undefined;
+  const rounded = tuned ?? (dtype === 'F32' ? floats : undefined);
+  return (rounded && narrow(rounded, dtype)) ?? model.readTensor(name);
+}

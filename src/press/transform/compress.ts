@@ -1,0 +1,151 @@
+import { tensorRole } from '../../architectures/registry.js';
+import { isBlockSize, LEAST_SIZE, MOST_SIZE } from '../../codec/transform/bases.js';
+import { analyse, type TransformOptions } from '../../codec/transform/coefficients.js';
+import { encodeCoefficients } from '../../codec/transform/payload.js';
+import { isMatrix, layoutOf, TRANSFORM } from '../../container/codecs.js';
+import { InputError } from '../../errors.js';
+import { DTYPE_BYTES, elementCount } from '../../formats/dtype.js';
+import type { Model, TensorInfo } from '../../formats/model.js';
+import { isDirectoryModel } from '../../formats/stored-model.js';
+import { readFloats } from '../../forward/widen.js';
+import { losslessKernels } from '../../kernels/lossless.js';
+import { type Budget, checkBudget, goalOf } from '../lossy/budget.js';
+import { type CalibrationSource, heldOutOf } from '../lossy/calibrate.js';
+import { Candidate, type CodedTensor } from '../lossy/candidate.js';
+import { cannotMeet, measureCandidate, qualityReport, type Stage } from '../lossy/compress.js';
+import { searchStep } from '../lossy/search.js';
+import { codeVector } from '../lossy/vectors.js';
+import { describe, inputPaths } from '../manifest.js';
+import { checkOutput } from '../output.js';
+
+export interface TransformCompression {
+  readonly transform: TransformOptions;
+  /** Whether the largest coefficients are kept, the same share in every matrix; otherwise all are rounded, with the same relative step. */
+  readonly keep: boolean;
+  /** Bits, size or ratio. */
+  readonly budget: Budget;
+  readonly force?: boolean | undefined;
+  /** The text that quality is measured on a part of; without it nothing is measured. */
+  readonly calibration?: CalibrationSource | undefined;
+  readonly onStage?: ((stage: Stage) => void) | undefined;
+}
+
+/** Of the number searched: the step in units of the coefficients' root mean square, or the weights for each coefficient that is kept. */
+const STEP_BOUNDS = [2e-3, 1e3] as const;
+const KEEP_BOUNDS = [0.5, 1e6] as const;
+
+/**
+ * Compresses every matrix of a model by a transform, as a baseline to measure other ways against: what differs from
+ * {@link compressLossy} is that no matrix, row or feature counts more than another.
+ * @throws {InputError} when the budget cannot be met, naming the nearest that can, or as lossless compression does.
+ */
+export async function compressTransform(
+  model: Model,
+  output: string,
+  { transform, keep, budget, force, calibration, onStage }: TransformCompression,
+): Promise<void> {
+  if (!isDirectoryModel(model))
+    throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
+  checkBudget(budget);
+  const { size } = transform;
+  if (!isBlockSize(size))
+    throw new InputError(
+      `expected blocks of a power of two from ${LEAST_SIZE} to ${MOST_SIZE}, found ${size}`,
+    );
+  if (budget.kl !== undefined) throw new InputError('transforms take --bits, --size or --ratio, not --kl');
+  await checkOutput(output, inputPaths(model), force ?? false);
+  const manifest = await describe(model, { codec: TRANSFORM, ...transform, keep, budget });
+  const candidate = new Candidate(output, model, manifest);
+  const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
+  const goal = goalOf(budget, {
+    originalBytes: [...model.weightFiles, ...model.sideFiles].reduce(
+      (sum, file) => sum + file.lengthBytes,
+      0,
+    ),
+    sideBytes: await candidate.sideBytes(),
+    parameters: unique.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+  });
+  const heldOut = calibration && (await heldOutOf(model, calibration));
+  let trial = 0;
+  const write = (value: number) => {
+    const name = `transforming, try ${++trial}`;
+    const report = (done: number, total: number) => onStage?.({ name, done, total, secondsLeft: undefined });
+    return candidate.write(undefined, codeTensors(model, unique, transform, { keep, value }, report));
+  };
+  try {
+    const bounds = keep ? KEEP_BOUNDS : STEP_BOUNDS;
+    const { met, nearest } = await searchStep(write, { ...goal, grows: false }, keep ? 10 : 1, bounds);
+    if (!met) throw cannotMeet(goal, nearest!);
+    const measuring = (done: number, total: number) =>
+      onStage?.({ name: 'measuring', done, total, secondsLeft: undefined });
+    const quality = await measureCandidate(candidate.partialPath, model, heldOut, measuring);
+    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined);
+  } catch (error) {
+    await candidate.discard();
+    throw error;
+  }
+}
+
+/** How coefficients are made fewer: see {@link STEP_BOUNDS}. */
+interface Effort {
+  readonly keep: boolean;
+  readonly value: number;
+}
+
+async function* codeTensors(
+  model: Model,
+  tensors: readonly TensorInfo[],
+  transform: TransformOptions,
+  effort: Effort,
+  onProgress: (done: number, total: number) => void,
+): AsyncGenerator<CodedTensor> {
+  const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  let done = 0;
+  for (const tensor of tensors) {
+    if (isTransformed(model, tensor)) {
+      const weights = await readFloats(model, tensor);
+      yield { codec: TRANSFORM, payloads: codeMatrix(weights, tensor, transform, effort) };
+    } else yield await codeVector(model, tensor, undefined);
+    done += elementCount(tensor.shape);
+    onProgress(done, total);
+  }
+}
+
+/** True for the matrices that are transformed: all but masks and what is too small or too wide. */
+export function isTransformed(model: Model, tensor: TensorInfo): boolean {
+  return (
+    isMatrix(tensor, TRANSFORM) &&
+    elementCount(tensor.shape) >= LEAST_ELEMENTS &&
+    tensorRole(tensor, model.config) !== 'buffer'
+  );
+}
+
+/** Smaller matrices are stored in 16 bits. */
+const LEAST_ELEMENTS = 1024;
+
+/** The payloads of a matrix's pieces. @param weights row-major. */
+export function codeMatrix(
+  weights: Float32Array,
+  tensor: TensorInfo,
+  transform: TransformOptions,
+  { keep, value }: Effort,
+): Uint8Array[] {
+  return Array.from(layoutOf({ ...tensor, codec: TRANSFORM }, '').blocks(tensor), (block) => {
+    const { first, count, columns } = block;
+    const piece = weights.subarray(first, first + count);
+    const coefficients = analyse(piece, { rows: count / columns, columns }, transform);
+    const coding = keep
+      ? { keep: Math.round(count / value) }
+      : { step: value * rootMeanSquare(coefficients.numbers) };
+    const payload = encodeCoefficients(losslessKernels(), coefficients, transform, coding);
+    if (payload.length > count * DTYPE_BYTES[tensor.dtype])
+      throw new InputError('the budget is so large that coefficients take more than the weights', {
+        tensor: tensor.name,
+      });
+    return payload;
+  });
+}
+
+function rootMeanSquare(numbers: Float64Array): number {
+  return Math.sqrt(numbers.reduce((sum, number) => sum + number * number, 0) / numbers.length) || 1;
+}

@@ -1,0 +1,73 @@
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { complaint, weightpress } from './helpers/cli.js';
+import { folder } from './helpers/safetensors.js';
+
+const MODEL = 'examples/gpt-neo-tiny';
+const place = folder({});
+const at = (name: string) => join(place, name);
+const compress = (output: string, ...options: string[]) =>
+  weightpress('compress', MODEL, '-o', at(output), '-f', '--json', ...options);
+
+test('a transform is a codec like any other: its file is sound, decodes and states its loss', () => {
+  const made = JSON.parse(compress('rft.wpk', '--codec', 'rft', '--ratio', '9').stdout);
+  expect(made.fileBytes).toBe(statSync(at('rft.wpk')).size);
+  expect(made.originalBytes / made.fileBytes).toBeGreaterThanOrEqual(9);
+  expect(made.originalBytes / made.fileBytes).toBeLessThan(9.05);
+  expect(made.quality.kl.mean).toBeGreaterThan(0.1);
+  const verified = JSON.parse(weightpress('verify', at('rft.wpk'), '--against', MODEL, '--json').stdout);
+  expect(verified).toMatchObject({ good: true, bitExact: false });
+  expect(verified.error.relativeSquaredError).toBeCloseTo(made.weightError.relativeSquaredError, 12);
+  expect(weightpress('decompress', at('rft.wpk'), '-o', at('restored')).status).toBe(0);
+  expect(readFileSync(at('restored/config.json'))).toEqual(readFileSync(join(MODEL, 'config.json')));
+}, 60_000);
+
+test.each([
+  [['--codec', 'klt', '--keep', '--dimensions', '2', '--block', '16'], '2'],
+  [['--codec', 'svd'], '2'],
+  [['--codec', 'hadamard', '--block', '256'], '1'],
+])(
+  '%j',
+  (options, bits) => {
+    const made = JSON.parse(compress('any.wpk', ...options, '--bits', bits, '--no-calibration').stdout);
+    const used = (made.fileBytesWithoutSideFiles * 8) / 1_348_864;
+    expect(used).toBeLessThanOrEqual(Number(bits));
+    expect(used).toBeGreaterThan(Number(bits) * 0.99);
+    expect(weightpress('verify', at('any.wpk')).status).toBe(0);
+  },
+  60_000,
+);
+
+test('flipped bytes are found', () => {
+  compress('flip.wpk', '--codec', 'haar', '--bits', '2', '--no-calibration');
+  const bytes = readFileSync(at('flip.wpk'));
+  for (const share of [0.3, 0.6, 0.9]) {
+    const bad = Buffer.from(bytes);
+    bad[Math.floor(bytes.length * share)]! ^= 16;
+    writeFileSync(at('bad.wpk'), bad);
+    expect(weightpress('verify', at('bad.wpk')).status).toBe(1);
+  }
+}, 60_000);
+
+describe('refused in one line', () => {
+  test.each([
+    [['--codec', 'rft'], /--codec rft needs a budget/],
+    [['--codec', 'rft', '--kl', '0.1'], /transforms take --bits, --size or --ratio/],
+    [['--codec', 'dct', '--bits', '3', '--block', '48'], /a power of two from 4 to 256, found 48/],
+    [['--codec', 'dct', '--bits', '3', '--tune'], /not calibrated/],
+    [['--bits', '3', '--block', '64'], /need a transform/],
+    [['--codec', 'lossless', '--bits', '3'], /contradicts a budget/],
+    [['--codec', 'rft', '--ratio', '853'], /cannot be met; the nearest that can is \d+ bytes/],
+  ])(
+    '%j',
+    (options, message) => {
+      const run = compress('no.wpk', ...options, ...(options.length > 2 ? ['--no-calibration'] : []));
+      const { status, lines, stack, message: said } = complaint(run);
+      expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
+      expect(said).toMatch(message);
+      for (const rest of ['', '.partial']) expect(existsSync(`${at('no.wpk')}${rest}`)).toBe(false);
+    },
+    60_000,
+  );
+});
