@@ -8,6 +8,7 @@ import { decompressCommand } from './decompress.js';
 import { evaluateCommand } from './evaluate.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
+import { labCommand } from './lab.js';
 import { run } from './terminal.js';
 import { verifyCommand } from './verify.js';
 
@@ -20,6 +21,7 @@ const COMMANDS = [
   evaluateCommand,
   generateCommand,
   catalogCommand,
+  labCommand,
 ];
 
 const program = new Command('weightpress')

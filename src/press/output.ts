@@ -92,3 +92,16 @@ export async function checkOutput(path: string, inputs: readonly string[], force
     throw new InputError('the output is a folder, expected the name of a file', { file: path });
   if (!force) throw new InputError('already exists; --force replaces it', { file: path });
 }
+
+/** Writes a small file that appears only when whole. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */
+export async function writeWhole(path: string, content: string | Uint8Array, force: boolean): Promise<void> {
+  await checkOutput(path, [], force);
+  const output = await Output.create(path);
+  try {
+    await output.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    await output.finish();
+  } catch (error) {
+    await output.discard();
+    throw error;
+  }
+}

@@ -1,6 +1,6 @@
 import { tensorRole } from '../../architectures/registry.js';
 import { isBlockSize, LEAST_SIZE, MOST_SIZE } from '../../codec/transform/bases.js';
-import { analyse, type TransformOptions } from '../../codec/transform/coefficients.js';
+import { analyse, type Coefficients, type TransformOptions } from '../../codec/transform/coefficients.js';
 import { encodeCoefficients } from '../../codec/transform/payload.js';
 import { isMatrix, layoutOf, TRANSFORM } from '../../container/codecs.js';
 import { InputError } from '../../errors.js';
@@ -31,8 +31,7 @@ export interface TransformCompression {
 }
 
 /** Of the number searched: the step in units of the coefficients' root mean square, or the weights for each coefficient that is kept. */
-const STEP_BOUNDS = [2e-3, 1e3] as const;
-const KEEP_BOUNDS = [0.5, 1e6] as const;
+export const BOUNDS = { quantise: [2e-3, 1e3], keep: [0.5, 1e6] } as const;
 
 /**
  * Compresses every matrix of a model by a transform, as a baseline to measure other ways against: what differs from
@@ -73,7 +72,7 @@ export async function compressTransform(
     return candidate.write(undefined, codeTensors(model, unique, transform, { keep, value }, report));
   };
   try {
-    const bounds = keep ? KEEP_BOUNDS : STEP_BOUNDS;
+    const bounds = BOUNDS[keep ? 'keep' : 'quantise'];
     const { met, nearest } = await searchStep(write, { ...goal, grows: false }, keep ? 10 : 1, bounds);
     if (!met) throw cannotMeet(goal, nearest!);
     const measuring = (done: number, total: number) =>
@@ -86,7 +85,7 @@ export async function compressTransform(
   }
 }
 
-/** How coefficients are made fewer: see {@link STEP_BOUNDS}. */
+/** How coefficients are made fewer: see {@link BOUNDS}. */
 interface Effort {
   readonly keep: boolean;
   readonly value: number;
@@ -124,26 +123,38 @@ export function isTransformed(model: Model, tensor: TensorInfo): boolean {
 const LEAST_ELEMENTS = 1024;
 
 /** The payloads of a matrix's pieces. @param weights row-major. */
-export function codeMatrix(
+function codeMatrix(
   weights: Float32Array,
   tensor: TensorInfo,
   transform: TransformOptions,
-  { keep, value }: Effort,
+  effort: Effort,
 ): Uint8Array[] {
-  return Array.from(layoutOf({ ...tensor, codec: TRANSFORM }, '').blocks(tensor), (block) => {
-    const { first, count, columns } = block;
-    const piece = weights.subarray(first, first + count);
-    const coefficients = analyse(piece, { rows: count / columns, columns }, transform);
-    const coding = keep
-      ? { keep: Math.round(count / value) }
-      : { step: value * rootMeanSquare(coefficients.numbers) };
-    const payload = encodeCoefficients(losslessKernels(), coefficients, transform, coding);
-    if (payload.length > count * DTYPE_BYTES[tensor.dtype])
-      throw new InputError('the budget is so large that coefficients take more than the weights', {
-        tensor: tensor.name,
-      });
-    return payload;
-  });
+  return Array.from(
+    layoutOf({ ...tensor, codec: TRANSFORM }, '').blocks(tensor),
+    ({ first, count, columns }) => {
+      const shape = { rows: count / columns, columns };
+      const coefficients = analyse(weights.subarray(first, first + count), shape, transform);
+      const payload = codePiece(coefficients, count, transform, effort);
+      if (payload.length > count * DTYPE_BYTES[tensor.dtype])
+        throw new InputError('the budget is so large that coefficients take more than the weights', {
+          tensor: tensor.name,
+        });
+      return payload;
+    },
+  );
+}
+
+/** The payload of a piece of `count` weights that is transformed. */
+export function codePiece(
+  coefficients: Coefficients,
+  count: number,
+  transform: TransformOptions,
+  { keep, value }: Effort,
+): Uint8Array {
+  const coding = keep
+    ? { keep: Math.round(count / value) }
+    : { step: value * rootMeanSquare(coefficients.numbers) };
+  return encodeCoefficients(losslessKernels(), coefficients, transform, coding);
 }
 
 function rootMeanSquare(numbers: Float64Array): number {

@@ -1,0 +1,202 @@
+import { readFile } from 'node:fs/promises';
+import { Command, Option } from 'commander';
+import { InputError } from '../errors.js';
+import { fileError } from '../io/file.js';
+import { type LabReport, runLab } from '../lab/lab.js';
+import { openModel } from '../models.js';
+import { checkOutput, writeWhole } from '../press/output.js';
+import { labPage } from '../report/lab-page.js';
+import { calibrationOf } from './lossy.js';
+import { forceOption, jsonOption, wholeNumber } from './options.js';
+import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
+
+interface Options {
+  readonly ratio: string;
+  readonly block: number;
+  readonly dimensions: '1' | '2';
+  readonly keep?: boolean;
+  readonly text?: string;
+  readonly tokens: number;
+  readonly prompt: string;
+  readonly calibrate?: string;
+  readonly calibrationTokens?: number;
+  readonly statistics?: string;
+  readonly html?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** `weightpress lab`: transforms and the quantiser side by side. */
+export function labCommand(): Command {
+  return new Command('lab')
+    .description(
+      'transforms and quantisers side by side at a ladder of ratios: energy, error, perplexity, a sentence',
+    )
+    .argument('<model...>', 'one model, or several of different sizes')
+    .option('--ratio <n>', 'the last of the ladder, of the matrices alone', '853')
+    .option('--block <n>', 'weights a block of a transform, a power of two from 4 to 256', wholeNumber(4), 64)
+    .addOption(
+      new Option('--dimensions <n>', 'blocks of a row (1), or square tiles (2)')
+        .choices(['1', '2'])
+        .default('1'),
+    )
+    .option('--keep', 'keep the largest coefficients instead of rounding all')
+    .option('--text <file>', 'text to measure on (default: what is held out of the calibration text)')
+    .option('--tokens <n>', 'tokens of it', wholeNumber(64), 4096)
+    .option('--prompt <words>', 'where the generated sentence begins', 'It was a dark night, and')
+    .option(
+      '--calibrate <file>',
+      'text that the quantiser is calibrated on (default: one that comes with weightpress)',
+    )
+    .option('--calibration-tokens <n>', 'tokens of it that are used', wholeNumber(1))
+    .option(
+      '--statistics <file>',
+      'keep what calibration found in this file, and use it again; for one model',
+    )
+    .option('--html <file>', 'write a page with plots')
+    .addOption(forceOption())
+    .addOption(jsonOption())
+    .addHelpText('after', '\nExample:\n  $ weightpress lab models/gpt-neo-small --ratio 853 --html lab.html')
+    .action(async (paths: string[], options: Options) => {
+      if (options.statistics !== undefined && paths.length > 1)
+        throw new InputError('--statistics are of one model; found several');
+      if (options.html !== undefined) await checkOutput(options.html, [], options.force ?? false);
+      const reports: LabReport[] = [];
+      for (const path of paths) reports.push(await report(path, options));
+      if (options.html !== undefined)
+        await writeWhole(options.html, labPage(reports), options.force ?? false);
+      if (options.json) return printJson(reports);
+      for (const each of reports) printReport(each);
+      if (reports.length > 1) printSizes(reports);
+      if (options.html !== undefined) print(`\nplots: ${options.html}`);
+    });
+}
+
+async function report(path: string, options: Options): Promise<LabReport> {
+  const { text: textPath, keep, block, dimensions, tokens, prompt } = options;
+  const ratio = Number(options.ratio);
+  if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
+  const text =
+    textPath === undefined
+      ? undefined
+      : await readFile(textPath, 'utf8').catch((error) => {
+          throw fileError(error, textPath);
+        });
+  const model = await openModel(path);
+  let [bar, label] = [progress('', 0), ''];
+  const onProgress = (what: string, done: number, total: number) => {
+    if (what !== label) {
+      bar.stop();
+      bar = progress(what, total, String);
+      label = what;
+    }
+    bar.update(done);
+  };
+  try {
+    const calibration = await calibrationOf(options);
+    const settings = { ratio, block, dimensions: dimensions === '1' ? 1 : 2, keep: keep ?? false } as const;
+    return await runLab(model, { ...settings, text, tokens, prompt, calibration, onProgress });
+  } finally {
+    bar.stop();
+    await model.close();
+  }
+}
+
+function printReport(report: LabReport): void {
+  const { model, matrices, weights, matrixBytes, block, dimensions, coding } = report;
+  print(`${model}: ${matrices} matrices, ${count(weights)} weights, ${bytes(matrixBytes)}`);
+  print(
+    `transforms of blocks of ${block}, in ${dimensions} dimension${dimensions > 1 ? 's' : ''}, coefficients ${coding}`,
+  );
+  print(`perplexity of the original ${report.perplexity.toFixed(3)}; it writes: ${report.sentence ?? '-'}\n`);
+  print(compactionTable(report));
+  print();
+  print(pointTable(report));
+  print();
+  print(roleTable(report));
+  print();
+  for (const { method, ratio, sentence } of report.points)
+    if (sentence !== undefined) print(`${method}, ${ratio}:1: ${sentence}`);
+}
+
+/** Energy in the largest tenth, role by role: each transform's excess over Gaussian numbers. */
+function compactionTable({ curves }: LabReport): string {
+  const roles = [...new Set(curves.map(({ role }) => role))];
+  const methods = [...new Set(curves.map(({ method }) => method))];
+  const rows = methods.map((method) => [
+    method,
+    ...roles.flatMap((role) => {
+      const curve = curves.find((entry) => entry.method === method && entry.role === role)!;
+      const at = curve.shares.indexOf(0.1);
+      const [energy, gaussian, error] = [curve.energy[at]!, curve.gaussian[at]!, curve.standardError[at]];
+      const noise = error == null ? '' : ` ± ${(error * 100).toFixed(1)}`;
+      return [percent(energy), `${((energy - gaussian) * 100).toFixed(1)}${noise}`];
+    }),
+  ]);
+  return table(
+    ['energy in the largest 0.1 n numbers', ...roles.flatMap((role) => [role, 'over Gaussian'])],
+    rows,
+  );
+}
+
+function pointTable({ points }: LabReport): string {
+  const rows = points.map(({ method, ratio, bitsPerWeight, bound, ...measured }) => [
+    method,
+    `${ratio}:1`,
+    bitsPerWeight.toPrecision(3),
+    ...(measured.bytes === undefined
+      ? ['out of reach', '', bound.toPrecision(4), '', '']
+      : [
+          count(measured.bytes),
+          measured.relativeSquaredError!.toPrecision(4),
+          bound.toPrecision(4),
+          measured.klNats!.toPrecision(4),
+          measured.perplexity!.toPrecision(4),
+        ]),
+  ]);
+  return table(
+    [
+      'method',
+      'ratio',
+      'bits a weight',
+      'bytes',
+      'squared error',
+      'Gaussian bound',
+      'KL, nats',
+      'perplexity',
+    ],
+    rows,
+  );
+}
+
+/** Errors by role at each ratio. */
+function roleTable({ points }: LabReport): string {
+  const roles = [...new Set(points.flatMap(({ byRole }) => byRole?.map(({ role }) => role) ?? []))];
+  const rows = points
+    .filter(({ byRole }) => byRole)
+    .map(({ method, ratio, byRole }) => [
+      method,
+      `${ratio}:1`,
+      ...roles.map((role) =>
+        byRole!.find((entry) => entry.role === role)!.relativeSquaredError.toPrecision(3),
+      ),
+    ]);
+  return table(['squared error', 'ratio', ...roles], rows);
+}
+
+/** Models beside each other: divergence of each method at each ratio. */
+function printSizes(reports: readonly LabReport[]): void {
+  const keys = [
+    ...new Set(reports.flatMap(({ points }) => points.map(({ method, ratio }) => `${method} ${ratio}:1`))),
+  ];
+  const rows = keys.map((key) => [
+    key,
+    ...reports.map(({ points }) => {
+      const found = points.find(({ method, ratio }) => `${method} ${ratio}:1` === key);
+      return found?.klNats?.toPrecision(4) ?? '-';
+    }),
+  ]);
+  print(
+    `\n${table(['KL, nats', ...reports.map(({ model, weights }) => `${model} (${count(weights)})`)], rows)}`,
+  );
+}

@@ -1,0 +1,24 @@
+import { tensorRole } from '../architectures/registry.js';
+import { elementCount } from '../formats/dtype.js';
+import type { Model, TensorInfo } from '../formats/model.js';
+import { findDuplicates } from '../press/duplicates.js';
+import { isTransformed } from '../press/transform/compress.js';
+
+/** A matrix that methods compete on. */
+export interface LabMatrix {
+  readonly tensor: TensorInfo;
+  /** All tensors that are this matrix: a tied head has two names in some files. */
+  readonly names: readonly string[];
+  readonly role: string;
+  readonly elements: number;
+}
+
+/** The matrices of a model, tied ones once; norms and biases are left as they are by all methods. */
+export async function matricesOf(model: Model): Promise<LabMatrix[]> {
+  const duplicates = await findDuplicates(model);
+  return model.tensors.flatMap((tensor, i) => {
+    if (duplicates[i] !== undefined || !isTransformed(model, tensor)) return [];
+    const names = model.tensors.filter((_, j) => j === i || duplicates[j] === i).map(({ name }) => name);
+    return [{ tensor, names, role: tensorRole(tensor, model.config), elements: elementCount(tensor.shape) }];
+  });
+}
