@@ -42,17 +42,38 @@ type Options = Parameters<typeof Plot.plot>[0];
 function draw(options: Options): string {
   const given = {
     document,
-    style: { background: 'none', color: 'inherit' },
-    width: 720,
+    style: { background: 'none', color: 'inherit', fontSize: '12px' },
+    width: 520,
     marginLeft: 60,
     ...options,
   };
   return (Plot.plot(given as Options) as unknown as Element).outerHTML;
 }
 
-const COLOR = { legend: true, scheme: 'tableau10' } as const;
+/** Methods in the order they were run, always in the same colours. */
+function colors({ points }: LabReport) {
+  return {
+    legend: true,
+    scheme: 'tableau10',
+    domain: [...new Set(points.map(({ method }) => method))],
+  } as const;
+}
 
-function errorPlot({ points }: LabReport): string {
+/** Ticks where the ladder's rungs are. */
+function bitsAxis({ points }: LabReport) {
+  const ticks = [...new Set(points.map(({ bitsPerWeight }) => bitsPerWeight))];
+  return {
+    type: 'log',
+    label: 'bits a weight',
+    ticks,
+    tickFormat: (bits: number) => bits.toPrecision(2),
+  } as const;
+}
+
+const plain = (value: number) => String(Number(value.toPrecision(3)));
+
+function errorPlot(report: LabReport): string {
+  const { points } = report;
   const reached = points.filter(({ relativeSquaredError }) => relativeSquaredError !== undefined);
   const bits = points.map(({ bitsPerWeight }) => bitsPerWeight);
   const [low, high] = [Math.min(...bits), Math.max(...bits)];
@@ -61,27 +82,36 @@ function errorPlot({ points }: LabReport): string {
     y: 2 ** (-2 * x),
   }));
   return draw({
-    color: COLOR,
-    x: { type: 'log', label: 'bits a weight' },
-    y: { type: 'log', label: 'relative squared error', grid: true },
+    color: colors(report),
+    x: bitsAxis(report),
+    y: { type: 'log', label: 'relative squared error', grid: true, tickFormat: plain },
     marks: [
       Plot.line(bound, { x: 'x', y: 'y', strokeDasharray: '4' }),
-      Plot.lineY(reached, { x: 'bitsPerWeight', y: 'relativeSquaredError', stroke: 'method', marker: true }),
+      Plot.lineY(reached, {
+        x: 'bitsPerWeight',
+        y: 'relativeSquaredError',
+        z: 'method',
+        stroke: 'method',
+        marker: true,
+      }),
     ],
   });
 }
 
-function klPlot({ points }: LabReport): string {
-  const reached = points.filter(({ klNats }) => klNats !== undefined);
+function klPlot(report: LabReport): string {
+  const reached = report.points.filter(({ klNats }) => klNats !== undefined);
   return draw({
-    color: COLOR,
-    x: { type: 'log', label: 'bits a weight' },
-    y: { type: 'log', label: 'KL divergence, nats', grid: true },
-    marks: [Plot.lineY(reached, { x: 'bitsPerWeight', y: 'klNats', stroke: 'method', marker: true })],
+    color: colors(report),
+    x: bitsAxis(report),
+    y: { type: 'log', label: 'KL divergence, nats', grid: true, tickFormat: plain },
+    marks: [
+      Plot.lineY(reached, { x: 'bitsPerWeight', y: 'klNats', z: 'method', stroke: 'method', marker: true }),
+    ],
   });
 }
 
-function compactionPlot({ curves }: LabReport): string {
+function compactionPlot(report: LabReport): string {
+  const { curves } = report;
   const at = (curve: (typeof curves)[number], values: readonly number[], kind: string) =>
     curve.shares.map((share, i) => ({
       share,
@@ -95,10 +125,11 @@ function compactionPlot({ curves }: LabReport): string {
     .filter(({ method }) => method === 'none' || method === 'rft')
     .flatMap((curve) => at(curve, curve.gaussian, 'Gaussian'));
   return draw({
-    color: COLOR,
-    x: { type: 'log', label: 'numbers kept, as a share of the weights' },
+    color: colors(report),
+    x: { type: 'log', label: 'numbers kept, as a share of the weights', tickFormat: plain },
     y: { label: 'share of the energy', grid: true },
     fy: { label: null },
+    marginRight: 130,
     height: 220 * new Set(curves.map(({ role }) => role)).size,
     marks: [
       Plot.lineY(limits, {
@@ -109,7 +140,7 @@ function compactionPlot({ curves }: LabReport): string {
         strokeDasharray: '4',
         stroke: 'gray',
       }),
-      Plot.lineY(measured, { x: 'share', y: 'energy', fy: 'role', stroke: 'method' }),
+      Plot.lineY(measured, { x: 'share', y: 'energy', fy: 'role', z: 'method', stroke: 'method' }),
     ],
   });
 }

@@ -1,0 +1,91 @@
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { complaint, weightpress } from './helpers/cli.js';
+import { folder } from './helpers/safetensors.js';
+
+const MODEL = 'examples/gpt-neo-tiny';
+const place = folder({});
+const page = join(place, 'lab.html');
+
+interface Point {
+  readonly method: string;
+  readonly ratio: number;
+  readonly bytes?: number;
+  readonly relativeSquaredError: number;
+  readonly bound: number;
+  readonly klNats: number;
+  readonly sentence: string;
+  readonly byRole: readonly { readonly role: string; readonly relativeSquaredError: number }[];
+}
+
+describe('lab', () => {
+  let report: {
+    matrixBytes: number;
+    points: Point[];
+    curves: { method: string; role: string; shares: number[]; energy: number[]; gaussian: number[] }[];
+  };
+  const of = (method: string) => report.points.find((point) => point.method === method)!;
+  beforeAll(() => {
+    const run = weightpress(
+      'lab',
+      MODEL,
+      '--ratio',
+      '8',
+      '--tokens',
+      '512',
+      '--calibration-tokens',
+      '4096',
+      '--json',
+      '--html',
+      page,
+    );
+    expect(run.stderr).toBe('');
+    [report] = JSON.parse(run.stdout);
+  }, 120_000);
+
+  test('every method ends within half a percent below the size, never above', () => {
+    for (const { bytes, method } of report.points) {
+      if (method === 'klt' && bytes === undefined) continue; // its bases may be all there is room for
+      expect(bytes).toBeLessThanOrEqual(report.matrixBytes / 8);
+      expect(bytes).toBeGreaterThan((report.matrixBytes / 8) * 0.99);
+    }
+  });
+
+  test('no transform passes the bound, and none compacts trained weights much more than doing nothing', () => {
+    for (const method of ['none', 'rft', 'dft', 'dct', 'hadamard', 'haar', 'svd'])
+      expect(of(method).relativeSquaredError).toBeGreaterThan(of(method).bound);
+    const energy = (method: string, role: string) => {
+      const curve = report.curves.find((entry) => entry.method === method && entry.role === role)!;
+      return curve.energy[curve.shares.indexOf(0.1)]!;
+    };
+    for (const role of ['attention', 'MLP', 'token embedding'])
+      for (const method of ['dft', 'dct', 'hadamard', 'haar'])
+        expect(Math.abs(energy(method, role) - energy('none', role))).toBeLessThan(0.03);
+    for (const role of ['attention', 'MLP', 'token embedding'])
+      expect(energy('rft', role)).toBeLessThan(energy('none', role) - 0.1); // twice as many numbers
+  });
+
+  test('the quantiser of this project diverges ten times less at the same size', () => {
+    expect(of('weightpress').klNats).toBeLessThan(of('none').klNats / 10);
+    expect(of('weightpress').sentence).toMatch(/^It was a dark night, and/);
+    expect(of('weightpress').byRole.map(({ role }) => role)).toContain('MLP');
+  });
+
+  test('the page has the plots and needs nothing else', () => {
+    const html = readFileSync(page, 'utf8');
+    expect(html.match(/<svg/g)!.length).toBeGreaterThanOrEqual(3);
+    expect(html).not.toMatch(/<script|src=|https?:\/\/(?!www\.w3\.org)/);
+    expect(statSync(page).size).toBeLessThan(500_000);
+  });
+});
+
+test.each([
+  [['--ratio', '0.5'], /expected --ratio above 1/],
+  [['--html', 'examples'], /is a folder/],
+  [['--text', 'nowhere.txt'], /nowhere\.txt/],
+])('%j is refused in one line', (options, message) => {
+  const { status, lines, stack, message: said } = complaint(weightpress('lab', MODEL, ...options));
+  expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
+  expect(said).toMatch(message);
+});
