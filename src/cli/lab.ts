@@ -5,7 +5,6 @@ import { fileError } from '../io/file.js';
 import { type LabReport, runLab } from '../lab/lab.js';
 import { openModel } from '../models.js';
 import { checkOutput, writeWhole } from '../press/output.js';
-import { labPage } from '../report/lab-page.js';
 import { calibrationOf } from './lossy.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
 import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
@@ -63,8 +62,10 @@ export function labCommand(): Command {
       if (options.html !== undefined) await checkOutput(options.html, [], options.force ?? false);
       const reports: LabReport[] = [];
       for (const path of paths) reports.push(await report(path, options));
-      if (options.html !== undefined)
+      if (options.html !== undefined) {
+        const { labPage } = await import('../report/lab-page.js'); // a third of a second that others need not wait
         await writeWhole(options.html, labPage(reports), options.force ?? false);
+      }
       if (options.json) return printJson(reports);
       for (const each of reports) printReport(each);
       if (reports.length > 1) printSizes(reports);

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { VERSION } from '../version.js';
 import { analyzeCommand } from './analyze.js';
+import { auditCommand } from './audit.js';
 import { catalogCommand } from './catalog.js';
 import { compressCommand } from './compress.js';
 import { decompressCommand } from './decompress.js';
@@ -22,6 +23,7 @@ const COMMANDS = [
   generateCommand,
   catalogCommand,
   labCommand,
+  auditCommand,
 ];
 
 const program = new Command('weightpress')

@@ -1,0 +1,117 @@
+import { requireDimensions } from '../architectures/dimensions.js';
+import { embeddingsAreTied, findFamily } from '../architectures/registry.js';
+import { elementCount } from '../formats/dtype.js';
+import { judge, type Statement, show } from './verdict.js';
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** How many parameters a model of known architecture has, by what they are. */
+export interface ParameterCount {
+  readonly family: string;
+  /** Tied embeddings once, no buffers. */
+  readonly unique: number;
+  /** Tensors of two dimensions. */
+  readonly matrices: number;
+  /** Those of one: norms and biases. */
+  readonly vectors: number;
+  /** The head again, when it is tied. */
+  readonly tiedHead: number;
+  /** Causal masks of older checkpoints, a square of the context for each layer. */
+  readonly masks: number;
+}
+
+/** @returns undefined for configs that lack a number, or of families that are not known. */
+export function countParameters(config: Config): ParameterCount | undefined {
+  const family = findFamily(config);
+  if (!family) return undefined;
+  try {
+    const size = requireDimensions(config);
+    const tied = embeddingsAreTied(config) ?? false;
+    const shapes = family.parameterShapes({ ...size, tied }, config).map(({ shape }) => shape);
+    const elements = (dimensions: (n: number) => boolean) =>
+      shapes.filter(({ length }) => dimensions(length)).reduce((sum, shape) => sum + elementCount(shape), 0);
+    return {
+      family: family.name,
+      unique: elements(() => true),
+      matrices: shapes.filter(({ length }) => length > 1).length,
+      vectors: elements((n) => n === 1),
+      tiedHead: tied ? size.vocabulary * size.hiddenSize : 0,
+      masks: size.layers * size.positions ** 2,
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a claimed number of parameters is the architecture's; if not, whether it is a usual miscount of it. */
+export function checkParameters(claimed: number, count: ParameterCount): Statement {
+  const { family, unique } = count;
+  const claim = `the model has ${show(claimed)} parameters`;
+  if (claimed === unique) return judge(true, claim, `so it is by the ${family} architecture`);
+  const rounded = Math.abs(claimed - unique) / unique < 0.01;
+  if (rounded) return judge(true, claim, `${show(unique)} by the ${family} architecture, rounded`);
+  return judge(false, claim, `${show(unique)} by the ${family} architecture${miscount(claimed, count)}`);
+}
+
+function miscount(claimed: number, { unique, tiedHead, masks, vectors }: ParameterCount): string {
+  for (const [head, withHead] of [
+    [0, ''],
+    [tiedHead, ', the tied head counted again'],
+  ] as const)
+    for (const [mask, withMasks] of [
+      [0, ''],
+      [masks, ', causal masks counted'],
+    ] as const)
+      for (const [vector, without] of [
+        [0, ''],
+        [vectors, ', norms and biases left out'],
+      ] as const) {
+        const sum = unique + head + mask - vector;
+        if (Math.abs(sum - claimed) <= unique * 1e-4 && head + mask + vector > 0) {
+          const rest = sum === claimed ? '' : `, and ${show(claimed - sum)} that this does not explain`;
+          return `; the claim is that${withHead}${withMasks}${without}${rest}`;
+        }
+      }
+  return '';
+}
+
+/** A config in the words of Hugging Face from those of a report: layers, hidden size, vocabulary, context. */
+export function configFrom(said: ReadonlyMap<string, unknown>, path: string): Config | undefined {
+  const get = (...names: string[]) => {
+    for (const name of names) {
+      const value = said.get(path ? `${path}.${name}` : name);
+      if (value !== undefined) return value;
+    }
+    return undefined;
+  };
+  const type =
+    MODEL_TYPES[
+      String(get('model_type', 'architecture') ?? '')
+        .toLowerCase()
+        .replaceAll(/[^a-z0-9]/g, '')
+    ];
+  if (!type) return undefined;
+  return {
+    model_type: type,
+    num_hidden_layers: get('num_hidden_layers', 'num_layers', 'n_layer', 'layers'),
+    num_layers: get('num_layers', 'layers', 'n_layer', 'num_hidden_layers'),
+    n_layer: get('n_layer', 'layers'),
+    hidden_size: get('hidden_size', 'n_embd'),
+    n_embd: get('n_embd', 'hidden_size'),
+    vocab_size: get('vocab_size'),
+    max_position_embeddings: get('max_position_embeddings', 'n_positions', 'context_length'),
+    n_positions: get('n_positions', 'context_length'),
+    // counts do not depend on it where keys and values are not shared
+    num_attention_heads: get('num_attention_heads', 'num_heads', 'n_head') ?? 1,
+    intermediate_size: get('intermediate_size'),
+  };
+}
+
+const MODEL_TYPES: Readonly<Record<string, string>> = {
+  gptneo: 'gpt_neo',
+  gpt2: 'gpt2',
+  gptneox: 'gpt_neox',
+  llama: 'llama',
+  qwen2: 'qwen2',
+  roberta: 'roberta',
+};

@@ -1,0 +1,144 @@
+import { analyze } from '../analyze/analyze.js';
+import { elementCount } from '../formats/dtype.js';
+import type { Model } from '../formats/model.js';
+import { checkParameters, configFrom, countParameters, type ParameterCount } from './architecture.js';
+import type { Artefact } from './artefact.js';
+import { type Claim, checkClaim, type Known } from './bounds.js';
+import { contentStatements, examine } from './content.js';
+import { informationStatements } from './information.js';
+import { artefactOf } from './models.js';
+import { columnSums, tableStatements } from './tables.js';
+import { judge, type Statement, show } from './verdict.js';
+import { weightStatements } from './weights.js';
+
+/** What was audited, and what came of it. */
+export interface Audit {
+  readonly subject: string;
+  readonly statements: readonly Statement[];
+}
+
+/** Audits a claim in numbers. @param model what it is about, if it is there to be measured. */
+export async function auditClaim(claim: Claim, model?: Model): Promise<Audit> {
+  const count = model?.config && countParameters(model.config);
+  const statements: Statement[] = [];
+  if (count && claim.parameters !== undefined) statements.push(checkParameters(claim.parameters, count));
+  const parameters = claim.parameters ?? count?.unique;
+  const known = model ? await measure(model, claim.lossless ?? false) : {};
+  statements.push(...checkClaim({ ...claim, parameters }, known));
+  return { subject: 'the claim', statements };
+}
+
+/** Audits a file of numbers that is no model. @param against a model it is said to come from. */
+export async function auditArtefact(artefact: Artefact, against?: Model): Promise<Audit> {
+  const { says } = artefact;
+  const count = countSaid(says) ?? (against?.config && countParameters(against.config));
+  const statements = [
+    ...contentStatements(artefact, examine(artefact)),
+    ...tableStatements(artefact),
+    ...(count ? architectureStatements(says, count) : []),
+    ...checkClaim(claimSaid(artefact, count)),
+  ];
+  if (against) statements.push(...(await informationStatements(artefact, against)));
+  return { subject: artefact.file, statements };
+}
+
+/** Audits a model's file. @param against the model that it is said to be. */
+export async function auditModel(model: Model, against?: Model): Promise<Audit> {
+  const artefact = await artefactOf(model);
+  const statements = contentStatements(artefact, examine(artefact));
+  const count = model.config && countParameters(model.config);
+  if (count) {
+    // a head that is stored beside the embedding it is tied to is one parameter
+    const stored = model.tensors
+      .filter(({ shape }) => shape.length > 1)
+      .reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    const expected = count.unique - count.vectors;
+    const fits = [
+      expected,
+      expected + count.tiedHead,
+      expected + count.masks,
+      expected + count.tiedHead + count.masks,
+    ].includes(stored);
+    statements.push(
+      judge(
+        fits || stored > expected,
+        `its matrices are those of its architecture`,
+        `${show(stored)} weights in matrices; ${count.family} of this config has ${show(expected)}`,
+      ),
+    );
+  }
+  if (against) statements.push(...(await weightStatements(model, against)));
+  return { subject: model.id, statements };
+}
+
+/** Variances of a model's tensors, and what its weights take losslessly. */
+async function measure(model: Model, lossless: boolean): Promise<Known> {
+  const { numbers } = await artefactOf(model);
+  const parts = numbers.map(({ values, count }) => ({
+    weights: count,
+    variance: values.reduce((sum, value) => sum + value * value, 0) / values.length,
+  }));
+  if (!lossless) return { parts };
+  const { losslessBytes, parameters } = await analyze(model);
+  return { parts, losslessBits: (8 * losslessBytes) / parameters.unique };
+}
+
+/** The architecture that metadata describes, wherever in it. */
+function countSaid(says: Artefact['says']): ParameterCount | undefined {
+  const parents = new Set([...says.keys()].map((path) => path.slice(0, Math.max(0, path.lastIndexOf('.')))));
+  for (const parent of parents) {
+    const config = configFrom(says, parent);
+    const count = config && countParameters(config);
+    if (count) return count;
+  }
+  return undefined;
+}
+
+const TOTAL = /(^|\.)(num_|n_|total_|original_)?param(eter)?s(_count)?$/i;
+const MATRICES = /(layers|matrices|tensors)_compressed$|^num_matrices$/i;
+
+/** Totals that metadata states, against the architecture's. */
+function architectureStatements(says: Artefact['says'], count: ParameterCount): Statement[] {
+  const columns = columnSums(says);
+  return [...says].flatMap(([path, value]) => {
+    const name = path.slice(path.lastIndexOf('.') + 1);
+    if (typeof value !== 'number' || columns.has(name)) return [];
+    if (TOTAL.test(name) && !/compressed/i.test(name)) {
+      const { claim, ...rest } = checkParameters(value, count);
+      return [{ claim: `${path}: ${claim}`, ...rest }];
+    }
+    if (MATRICES.test(name))
+      return [
+        judge(
+          value === count.matrices,
+          `${path}: ${show(value)} matrices`,
+          `the ${count.family} model has ${show(count.matrices)} of two dimensions`,
+        ),
+      ];
+    return [];
+  });
+}
+
+/** The claim that metadata makes about the file it is in. */
+function claimSaid({ says, fileBytes, numbers }: Artefact, count: ParameterCount | undefined): Claim {
+  const columns = columnSums(says);
+  const total = (pattern: RegExp) => {
+    for (const [path, value] of says) {
+      const name = path.slice(path.lastIndexOf('.') + 1);
+      if (typeof value === 'number' && pattern.test(name) && !columns.has(name)) return value;
+    }
+    return undefined;
+  };
+  const ratio = [...says].find(
+    ([path, value]) =>
+      /ratio$/i.test(path) && typeof value === 'string' && !columns.has(path) && path.split('.').length <= 2,
+  )?.[1];
+  const parsed = Number(/^([\d.]+):1$/.exec(String(ratio ?? ''))?.[1]);
+  return {
+    parameters: total(/^original_param(eter)?s$/i) ?? total(/^param(eter)?s$/i) ?? count?.unique,
+    values: total(/^compressed_param(eter)?s$|retained/i),
+    valueBits: undefined,
+    bytes: says.size && numbers.length ? fileBytes : undefined,
+    ...(parsed > 0 && { ratio: parsed }),
+  };
+}

@@ -1,0 +1,58 @@
+import type { Model } from '../formats/model.js';
+import { inspect } from '../press/inspect.js';
+import { verify } from '../press/verify.js';
+import { type Claim, checkClaim } from './bounds.js';
+import { judge, type Statement, show } from './verdict.js';
+
+/** What a .wpk states of itself: its digests, its size, its measured quality. All of it is decoded. */
+export async function containerStatements(path: string, against: Model | undefined): Promise<Statement[]> {
+  const { good, problems, blocks, tensors, bitExact, error } = await verify(path, against ? { against } : {});
+  const statements = [
+    judge(
+      good,
+      'the file is sound',
+      good
+        ? `${show(tensors)} tensors in ${show(blocks)} blocks have their checksums and digests`
+        : problems[0]!,
+    ),
+  ];
+  if (bitExact)
+    statements.push(judge(true, 'nothing was lost', "every element equals the other model's, bit for bit"));
+  const {
+    quality,
+    weightError,
+    fileBytesWithoutSideFiles: bytes,
+    fileBytes,
+    originalBytes,
+    tensorBytes,
+    rows,
+  } = await inspect(path);
+  const parameters = rows.reduce((sum, row) => sum + row.elements, 0);
+  statements.push(
+    judge(
+      true,
+      `a ratio of ${show(originalBytes / fileBytes)}:1`,
+      `${show(originalBytes)} / ${show(fileBytes)} bytes, every byte counted`,
+    ),
+  );
+  const kl = (quality as { readonly kl?: { readonly mean?: number } } | undefined)?.kl?.mean;
+  const stated = (weightError as { readonly relativeSquaredError?: number } | undefined)
+    ?.relativeSquaredError;
+  if (error && stated !== undefined)
+    statements.push(
+      judge(
+        Math.abs(error.relativeSquaredError - stated) <= 1e-6 * stated,
+        `a relative squared error of ${show(stated)}, as the file states`,
+        `measured against the other model: ${show(error.relativeSquaredError)}`,
+      ),
+    );
+  const claim: Claim = {
+    parameters,
+    bytes,
+    originalBits: (8 * tensorBytes) / parameters,
+    kl,
+    relativeError: undefined,
+  };
+  if (kl !== undefined) statements.push(...checkClaim(claim));
+  return statements;
+}

@@ -1,0 +1,95 @@
+import { deflateSync } from 'fflate';
+import type { Artefact, Numbers } from './artefact.js';
+import { type ClosedForm, findClosedForm, LEAST_NUMBERS } from './closed-form.js';
+import { contradicted, type Statement, show, supported } from './verdict.js';
+
+/** What numbers an artefact holds. */
+export interface Content {
+  /** Complex ones counted once. */
+  readonly numbers: number;
+  readonly lists: number;
+  readonly longest: number;
+  readonly kinds: readonly string[];
+  /** Different values among those that were looked at. */
+  readonly distinct: number;
+  readonly examined: number;
+  /** What DEFLATE makes of them, as a share of doubles for doubles and of float32 for all others. */
+  readonly deflated: number;
+  readonly forms: readonly { readonly list: Numbers; readonly form: ClosedForm }[];
+  /** Lists that are long enough for a form to mean something. */
+  readonly fittable: number;
+}
+
+/** Numbers that are compressed to see how much they repeat. */
+const MOST_DEFLATED_BYTES = 2 ** 22;
+
+/** Examines all numbers of an artefact. */
+export function examine({ numbers }: Artefact): Content {
+  const distinct = new Set<number>();
+  let examined = 0;
+  const kept: Uint8Array[] = [];
+  let keptBytes = 0;
+  for (const { values, complex, kind } of numbers) {
+    examined += complex ? values.length / 2 : values.length;
+    if (distinct.size < MOST_DISTINCT) for (const value of values) distinct.add(value);
+    if (keptBytes < MOST_DEFLATED_BYTES) {
+      const stored = DOUBLES.has(kind) ? values : Float32Array.from(values);
+      kept.push(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
+      keptBytes += stored.byteLength;
+    }
+  }
+  const joined = new Uint8Array(keptBytes);
+  let next = 0;
+  for (const part of kept) {
+    joined.set(part, next);
+    next += part.length;
+  }
+  const long = numbers.filter(({ count }) => count >= LEAST_NUMBERS);
+  return {
+    numbers: numbers.reduce((sum, { count }) => sum + count, 0),
+    lists: numbers.length,
+    longest: Math.max(0, ...numbers.map(({ count }) => count)),
+    kinds: [...new Set(numbers.map(({ kind }) => kind))],
+    distinct: distinct.size,
+    examined,
+    deflated: keptBytes ? deflateSync(joined).length / keptBytes : 1,
+    fittable: long.length,
+    forms: long.flatMap((list) => {
+      const form = findClosedForm(list.values, list.complex, !DOUBLES.has(list.kind));
+      return form ? [{ list, form }] : [];
+    }),
+  };
+}
+
+const MOST_DISTINCT = 5_000_000;
+const DOUBLES: ReadonlySet<string> = new Set(['float64', 'complex128', 'F64']);
+
+/** What of that speaks for or against an artefact being made of weights. */
+export function contentStatements(artefact: Artefact, content: Content): Statement[] {
+  const { numbers, lists, longest, kinds, distinct, examined, deflated, forms, fittable } = content;
+  const { fileBytes, kind, sampled } = artefact;
+  const held = supported(
+    `the file holds ${show(numbers)} numbers`,
+    `${lists} lists of at most ${show(longest)} (${kinds.join(', ')}) in a ${kind} of ${show(fileBytes)} bytes; ${sampled ? `of ${show(examined)} looked at, ` : ''}${show(distinct)} different values; DEFLATE leaves ${show(deflated * 100)} %`,
+  );
+  if (!forms.length) return [held];
+  const [first] = forms;
+  const worst = forms.reduce((most, { form }) => Math.max(most, form.largestError), 0);
+  const because = `${forms.length} of ${fittable} lists of ${LEAST_NUMBERS} numbers or more are a function of their index, to ${show(worst)} of their largest: ${first!.list.name} is ${first!.form.formula}${namedRate(artefact, first!)}`;
+  // vectors of ones and zeros are what norms and biases begin as
+  const claim = 'the numbers were computed from weights';
+  const most = forms.length > fittable / 2 && forms.some(({ form }) => !isConstant(form));
+  return most ? [held, contradicted(claim, because)] : [held];
+}
+
+const isConstant = ({ formula }: ClosedForm) => /^-?[\d.e+-]+$/.test(formula);
+
+/** Where a rate of decay is one over a number that the file states beside the list: that the formula's last unknown is known too. */
+function namedRate({ says }: Artefact, { list, form }: { list: Numbers; form: ClosedForm }): string {
+  if (!form.decay) return '';
+  const parent = list.name.slice(0, list.name.lastIndexOf('.') + 1);
+  for (const [path, value] of says)
+    if (path.startsWith(parent) && typeof value === 'number' && Math.abs(form.decay * value - 1) < 1e-6)
+      return `, where ${show(value)} is ${JSON.stringify(path.slice(parent.length))} beside it`;
+  return '';
+}

@@ -1,0 +1,36 @@
+/** What an audit says of one claim, and how it comes to that. */
+export interface Statement {
+  readonly claim: string;
+  readonly verdict: 'supported' | 'contradicted' | 'cannot be checked';
+  /** The arithmetic, in a line. */
+  readonly because: string;
+}
+
+export const supported = (claim: string, because: string): Statement => ({
+  claim,
+  verdict: 'supported',
+  because,
+});
+export const contradicted = (claim: string, because: string): Statement => ({
+  claim,
+  verdict: 'contradicted',
+  because,
+});
+export const unknown = (claim: string, because: string): Statement => ({
+  claim,
+  verdict: 'cannot be checked',
+  because,
+});
+
+/** Supported or contradicted. */
+export function judge(holds: boolean, claim: string, because: string): Statement {
+  return holds ? supported(claim, because) : contradicted(claim, because);
+}
+
+/** A number for people: `1,315,575,808`, `0.9491`, `1.2e-7`. */
+export function show(value: number): string {
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString('en-US');
+  return Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3)
+    ? value.toExponential(3)
+    : `${Number(value.toPrecision(5))}`;
+}

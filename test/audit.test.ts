@@ -1,0 +1,264 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { checkClaim, waterFilling } from '../dist/audit/bounds.js';
+import { findClosedForm } from '../dist/audit/closed-form.js';
+import { complaint, weightpress } from './helpers/cli.js';
+import { pickle } from './helpers/pickle.js';
+import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
+
+const MODEL = 'examples/gpt-neo-tiny';
+const SEED = '../shared/seed/eleutherai_gpt_neo_1.3b_compressed.pkl.gz';
+const place = folder({});
+const at = (name: string) => join(place, name);
+
+interface Statement {
+  readonly claim: string;
+  readonly verdict: string;
+  readonly because: string;
+}
+
+function audit(...args: string[]): { status: number | null; statements: Statement[] } {
+  const { status, stdout, stderr } = weightpress('audit', ...args, '--json');
+  expect(stderr).toBe('');
+  return { status, statements: JSON.parse(stdout).statements };
+}
+
+const verdictOn = (statements: readonly Statement[], claim: RegExp) =>
+  statements.find((statement) => claim.test(statement.claim));
+
+function gaussian(count: number, seed: number): number[] {
+  const random = seededRandom(seed);
+  return Array.from(
+    { length: count },
+    () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random()),
+  );
+}
+
+describe('closed forms', () => {
+  const list = (of: (k: number) => number) => Float64Array.from({ length: 100 }, (_, k) => of(k));
+
+  test.each([
+    ['a constant', () => 0.3, /^0\.3$/],
+    ['a ramp', (k: number) => 2 - 0.01 * k, /polynomial of degree 1/],
+    ['a cubic', (k: number) => 1 + k ** 3 / 1000 - k, /polynomial of degree 3/],
+    ['a geometric decay', (k: number) => 5 * 0.93 ** k, /^5 exp\(-0\.0725/],
+    ['a sinusoid', (k: number) => Math.sin(0.7 * k + 1), /oscillation of 0\.7 radians/],
+    ['a damped one', (k: number) => 0.99 ** k * Math.cos(1.618 * k), /oscillation of 1\.618 radians/],
+  ] as const)('%s is found', (_, of, formula) => {
+    expect(findClosedForm(list(of), false, false)?.formula).toMatch(formula);
+    expect(findClosedForm(Float64Array.from(list(of), Math.fround), false, true)?.formula).toBeDefined();
+  });
+
+  test('a complex exponential, whatever its angle and decay', () => {
+    for (const [angle, decay] of [
+      [1.618, 1e-5],
+      [0.1, 0.05],
+      [3, 0],
+      [5.5, 0.01],
+    ] as const) {
+      const values = new Float64Array(200);
+      for (let k = 0; k < 100; k++) {
+        values[2 * k] = Math.exp(-decay * k) * Math.cos(angle * k);
+        values[2 * k + 1] = Math.exp(-decay * k) * Math.sin(angle * k);
+      }
+      expect(findClosedForm(values, true, false)?.formula).toContain(`exp(i ${angle} k)`);
+      values[77]! += 1e-6;
+      expect(findClosedForm(values, true, false)).toBeUndefined();
+    }
+  });
+
+  test('none is found in random numbers, or in few', () => {
+    for (let seed = 0; seed < 50; seed++) {
+      expect(findClosedForm(Float64Array.from(gaussian(100, seed)), false, true)).toBeUndefined();
+      expect(findClosedForm(Float64Array.from(gaussian(100, seed)), true, true)).toBeUndefined();
+    }
+    expect(findClosedForm(Float64Array.of(1, 2, 3, 4), false, false)).toBeUndefined();
+  });
+});
+
+describe('claims', () => {
+  const of = (claim: Parameters<typeof checkClaim>[0]) => checkClaim(claim).map(({ verdict }) => verdict);
+
+  test('modest ones are possible', () => {
+    const weights = { parameters: 1e9, originalBits: 16 };
+    expect(of({ ...weights, ratio: 1 / 0.66, lossless: true })).not.toContain('contradicted');
+    expect(of({ parameters: 1e9, bytes: (4.5 / 8) * 1e9, kl: 0.003 })).toEqual(['supported']);
+  });
+
+  test('impossible ones are not', () => {
+    expect(of({ parameters: 1e9, ratio: 853, lossless: true })).toContain('contradicted');
+    expect(of({ parameters: 1e9, ratio: 853, kl: 0.01 })).toContain('contradicted');
+    expect(of({ parameters: 1e9, bytes: 1.25e8, relativeError: 0.01 })).toContain('contradicted'); // 1 bit: 0.25
+    expect(of({ parameters: 1e9, bytes: 1.25e8, relativeError: 0.26 })).not.toContain('contradicted');
+    expect(of({ parameters: 1e9, values: 1e6, bytes: 1e5 })).toContain('contradicted'); // 0.8 bits a value
+    expect(of({ parameters: 1e9, values: 1e6, ratio: 1000, bytes: 4e6 })).toEqual([
+      'supported',
+      'supported',
+      'cannot be checked',
+    ]);
+    expect(of({ parameters: 1e9, ratio: 10, bytes: 1e9 })).toContain('contradicted');
+  });
+
+  test('water-filling: one variance is 2^(-2R); energy in few weights is cheap to keep', () => {
+    expect(waterFilling([{ weights: 100, variance: 3 }], 2)).toBeCloseTo(2 ** -4, 9);
+    const parts = [
+      { weights: 90, variance: 0.01 },
+      { weights: 10, variance: 1 },
+    ];
+    // 0.2 bits a weight: all of it to the ten, 2 bits each
+    expect(waterFilling(parts, 0.2)).toBeCloseTo((90 * 0.01 + 10 * 2 ** -4) / 10.9, 6);
+  });
+
+  test('from a file, with a model to measure', () => {
+    writeFileSync(
+      at('claim.yaml'),
+      `model: ${MODEL}\nparameters: 1348864\nratio: "853:1"\noriginal: bf16\nlossless: true\n`,
+    );
+    const { status, statements } = audit(at('claim.yaml'));
+    expect(status).toBe(1);
+    expect(verdictOn(statements, /1,348,864 parameters/)?.verdict).toBe('supported');
+    expect(verdictOn(statements, /no loss/)).toMatchObject({
+      verdict: 'contradicted',
+      because: expect.stringMatching(/measured on these/),
+    });
+    writeFileSync(at('modest.yaml'), `model: ${MODEL}\nratio: 1.5\noriginal: bf16\nlossless: true\n`);
+    expect(audit(at('modest.yaml')).status).toBe(0);
+  });
+
+  test.each([
+    ['size: 3\n', /"size" is not understood/],
+    ['ratio: fast\n', /ratio: expected a positive number, found "fast"/],
+    ['[1, 2', /is not YAML/],
+    ['', /expected members/],
+    [`a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b]\n`, /YAML/],
+  ])('%j is refused in one line', (text, message) => {
+    writeFileSync(at('bad.yaml'), text);
+    const { status, lines, stack, message: said } = complaint(weightpress('audit', at('bad.yaml')));
+    expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
+    expect(said).toMatch(message);
+  });
+});
+
+describe('files that are what they say', () => {
+  beforeAll(() => {
+    weightpress('compress', MODEL, '-o', at('exact.wpk'));
+    weightpress('compress', MODEL, '-o', at('lossy.wpk'), '--bits', '3', '--calibration-tokens', '4096');
+  }, 60_000);
+
+  test.each(['exact.wpk', 'lossy.wpk'])('%s contradicts nothing', (name) => {
+    const { status, statements } = audit(at(name), '--against', MODEL);
+    expect(statements.filter(({ verdict }) => verdict === 'contradicted')).toEqual([]);
+    expect(status).toBe(0);
+    expect(verdictOn(statements, /holds weights of/)?.verdict).toBe('supported');
+    if (name === 'exact.wpk') expect(verdictOn(statements, /nothing was lost/)?.verdict).toBe('supported');
+    else expect(verdictOn(statements, /a divergence of/)?.verdict).toBe('supported');
+  });
+
+  test('a model and its folder', () => {
+    expect(audit(join(MODEL, 'model.safetensors'), '--against', MODEL).status).toBe(0);
+    expect(audit(MODEL).status).toBe(0);
+  });
+
+  test('another model of the same shape does not pass for it', () => {
+    const random = gaussian(4096, 3);
+    const file = (values: number[]) =>
+      safetensors([
+        { name: 'w', dtype: 'F32', shape: [64, 64], data: new Uint8Array(Float32Array.from(values).buffer) },
+      ]);
+    writeFileSync(at('a.safetensors'), file(random));
+    writeFileSync(at('b.safetensors'), file(gaussian(4096, 4)));
+    expect(audit(at('a.safetensors'), '--against', at('a.safetensors')).status).toBe(0);
+    expect(audit(at('a.safetensors'), '--against', at('b.safetensors')).status).toBe(1);
+  });
+});
+
+describe('pickled numbers', () => {
+  const weights = gaussian(1024, 1);
+  beforeAll(() => {
+    const data = new Uint8Array(Float32Array.from(weights).buffer);
+    writeFileSync(
+      at('m.safetensors'),
+      safetensors([{ name: 'layer.weight', dtype: 'F32', shape: [32, 32], data }]),
+    );
+  });
+  const against = (values: number[]) => {
+    writeFileSync(at('numbers.pkl.gz'), gzipSync(pickle({ 'layer.weight': values })));
+    return audit(at('numbers.pkl.gz'), '--against', at('m.safetensors'));
+  };
+  const INFORMATION = /carries information/;
+
+  test('that are noisy weights are found to carry information', () => {
+    const noise = gaussian(100, 2);
+    const { statements } = against(noise.map((value, i) => weights[i]! + value));
+    expect(verdictOn(statements, INFORMATION)?.verdict).toBe('supported');
+  });
+
+  test('that are anything else are not, and not called computed from an index', () => {
+    const { statements } = against(gaussian(100, 9));
+    expect(verdictOn(statements, INFORMATION)?.verdict).toBe('contradicted');
+    expect(verdictOn(statements, /computed from weights/)).toBeUndefined();
+  });
+
+  test('that follow from their index are', () => {
+    const { status, statements } = against(Array.from({ length: 100 }, (_, k) => 0.97 ** k));
+    expect(status).toBe(1);
+    expect(verdictOn(statements, /computed from weights/)?.because).toMatch(
+      /1 of 1 lists .* exp\(-0\.030459/,
+    );
+  });
+
+  test('whose metadata contradicts them', () => {
+    const part = (kept: number) => ({
+      original_params: 1000,
+      compressed_params: kept,
+      ratio: `${1000 / kept}:1`,
+      numbers: gaussian(kept, kept),
+    });
+    const parts = { a: part(20), b: part(40), c: part(50) };
+    writeFileSync(
+      at('good.pkl'),
+      pickle({ parts, summary: { original_parameters: 3000, compressed_parameters: 110 } }),
+    );
+    expect(audit(at('good.pkl')).status).toBe(0);
+    writeFileSync(
+      at('bad.pkl'),
+      pickle({
+        parts: { ...parts, d: { ...part(20), compressed_params: 500 } },
+        summary: { original_parameters: 5000 },
+      }),
+    );
+    const { statements } = audit(at('bad.pkl'));
+    expect(verdictOn(statements, /summary.original_parameters is 5,000/)?.verdict).toBe('contradicted');
+    expect(verdictOn(statements, /610 values are kept/)?.because).toMatch(/hold 130/);
+    expect(verdictOn(statements, /ratios/)?.because).toMatch(/3 of 4/);
+  });
+});
+
+describe.skipIf(!existsSync(SEED))('the artefact that this project began with', () => {
+  test('holds 9,902 values of a closed form, and contradicts its own table', () => {
+    const { status, statements } = audit(SEED);
+    expect(status).toBe(1);
+    expect(verdictOn(statements, /holds 9,902 numbers/)?.verdict).toBe('supported');
+    expect(verdictOn(statements, /computed from weights/)).toMatchObject({
+      verdict: 'contradicted',
+      because: expect.stringMatching(/99 of 99 lists .*exp\(i 1\.618034 k\).*compressed_params/),
+    });
+    const contradicted = statements
+      .filter(({ verdict }) => verdict === 'contradicted')
+      .map(({ claim }) => claim)
+      .join('\n');
+    for (const claim of [
+      '1,662,141 values are kept',
+      '1,355,373,568 parameters',
+      '1,418,008,576 parameters',
+      '100 matrices',
+      '1,662,141 values in 158,465 bytes',
+    ])
+      expect(contradicted).toContain(claim);
+    expect(verdictOn(statements, /1,418,008,576 parameters/)?.because).toMatch(
+      /tied head counted again, norms and biases left out/,
+    );
+  });
+});
