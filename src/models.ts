@@ -1,12 +1,20 @@
 import { isWpk } from './container/frames.js';
 import { WpkModel } from './container/model.js';
+import { openTorchFile } from './formats/directory.js';
 import { openModel, registerOpener } from './formats/open.js';
+import { isCheckpoint } from './formats/pytorch/checkpoint.js';
 import { openFile } from './io/file.js';
 
 registerOpener({
   accepts: 'a .wpk file',
   matches: (prefix, path) => isWpk(prefix) || path.endsWith('.wpk'),
   open: async (path) => WpkModel.open(await openFile(path)),
+});
+
+registerOpener({
+  accepts: 'a PyTorch checkpoint',
+  matches: (prefix) => isCheckpoint(prefix),
+  open: openTorchFile,
 });
 
 export { openModel };

@@ -3,17 +3,19 @@ import { basename, join } from 'node:path';
 import { InputError } from '../errors.js';
 import { fileError, openFile } from '../io/file.js';
 import type { ByteSource } from '../io/source.js';
-import { isPlainObject, kindOf } from './json.js';
+import { isPlainObject, kindOf, parseJsonObject } from './json.js';
 import type { SideFile } from './model.js';
-import { checkShards, INDEX_NAME, parseShardIndex } from './shard-index.js';
+import { openCheckpoint } from './pytorch/checkpoint.js';
+import { checkShards, INDEX_NAME, parseShardIndex, TORCH_INDEX_NAME } from './shard-index.js';
 import { listSideFiles } from './side-files.js';
 import { type DirectoryModel, openWeightSource, StoredModel, type WeightSource } from './stored-model.js';
 
 const SINGLE_NAME = 'model.safetensors';
+const TORCH_NAME = 'pytorch_model.bin';
 
 /**
- * A folder as the Hub lays it out: `model.safetensors`, or shards and their index, and the files beside them.
- * With both, the single file is taken, as transformers does.
+ * A folder as the Hub lays it out: `model.safetensors`, or shards and their index, or the same as torch.save writes them, and the
+ * files beside them. The first of these that is there is taken, as transformers does.
  * @throws {InputError} on anything missing, malformed or leaving the folder.
  */
 export async function openDirectory(path: string): Promise<DirectoryModel> {
@@ -23,7 +25,8 @@ export async function openDirectory(path: string): Promise<DirectoryModel> {
   const sideFiles = await listSideFiles(path);
   const config = await readConfig(path, sideFiles);
   const weightSources = await openWeights(path, new Set(names), sideFiles);
-  return assemble({ id: path, kind: 'directory', config, sideFiles, weightSources });
+  const kept = await Promise.all(sideFiles.map(asSafetensorsIndex));
+  return assemble({ id: path, kind: 'directory', config, sideFiles: kept, weightSources });
 }
 
 /**
@@ -35,22 +38,51 @@ export async function openSafetensorsFile(path: string): Promise<DirectoryModel>
   return assemble({ id: path, kind: 'safetensors', config: undefined, sideFiles: [], weightSources });
 }
 
+/** One file that torch.save wrote, alone. @throws {InputError} */
+export async function openTorchFile(path: string): Promise<DirectoryModel> {
+  const weightSources = [await openCheckpoint(asSafetensors(basename(path)), await openFile(path))];
+  return assemble({ id: path, kind: 'pytorch', config: undefined, sideFiles: [], weightSources });
+}
+
+/** The name that transformers expects once the weights are safetensors. */
+function asSafetensors(name: string): string {
+  return `${name.replace(/^pytorch_model/, 'model').replace(/\.[^.]+$/, '')}.safetensors`;
+}
+
+/** An index of .bin shards as one of the safetensors that they are taken for; other files as they are. */
+async function asSafetensorsIndex(file: SideFile): Promise<SideFile> {
+  if (file.name !== TORCH_INDEX_NAME) return file;
+  const { value } = parseJsonObject(await file.read(), file.name);
+  const shards = Object.entries(value.weight_map as Record<string, string>);
+  const weight_map = Object.fromEntries(shards.map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
+  const bytes = new TextEncoder().encode(JSON.stringify({ ...value, weight_map }, null, 2));
+  return { name: INDEX_NAME, lengthBytes: bytes.length, read: async () => bytes };
+}
+
 function openWeights(path: string, names: ReadonlySet<string>, sideFiles: readonly SideFile[]) {
   if (names.has(SINGLE_NAME)) return openAll(path, [SINGLE_NAME]);
-  if (names.has(INDEX_NAME)) return openShards(path, sideFiles);
+  if (names.has(INDEX_NAME)) return openShards(path, sideFiles, INDEX_NAME);
+  if (names.has(TORCH_NAME)) return openAll(path, [TORCH_NAME]);
+  if (names.has(TORCH_INDEX_NAME)) return openShards(path, sideFiles, TORCH_INDEX_NAME);
   const others = [...names].filter((name) => /\.(safetensors|bin|pt|pth|gguf|onnx)$/.test(name)).sort();
   const found = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
   throw new InputError(`expected ${SINGLE_NAME} or ${INDEX_NAME} in the folder, ${found}`, { file: path });
 }
 
-async function openShards(path: string, sideFiles: readonly SideFile[]): Promise<WeightSource[]> {
-  const indexPath = join(path, INDEX_NAME);
-  const file = sideFiles.find(({ name }) => name === INDEX_NAME);
+async function openShards(
+  path: string,
+  sideFiles: readonly SideFile[],
+  indexName: string,
+): Promise<WeightSource[]> {
+  const indexPath = join(path, indexName);
+  const file = sideFiles.find(({ name }) => name === indexName);
   if (!file) throw new InputError('not a regular file', { file: indexPath });
-  const index = parseShardIndex(await file.read(), indexPath);
+  const extension = indexName === INDEX_NAME ? '.safetensors' : '.bin';
+  const index = parseShardIndex(await file.read(), indexPath, extension);
   const shards = await openAll(path, [...new Set(index.values())].sort());
+  const asStored = shards.map((shard) => ({ ...shard, name: basename(shard.source.name) }));
   try {
-    checkShards(index, shards, indexPath);
+    checkShards(index, asStored, indexPath);
   } catch (error) {
     await closeAll(shards.map(({ source }) => source));
     throw error;
@@ -61,7 +93,13 @@ async function openShards(path: string, sideFiles: readonly SideFile[]): Promise
 async function openAll(path: string, names: readonly string[]): Promise<WeightSource[]> {
   const opened: WeightSource[] = [];
   try {
-    for (const name of names) opened.push(await openWeightSource(name, await openFile(join(path, name))));
+    for (const name of names) {
+      const source = await openFile(join(path, name));
+      const isTorch = name.endsWith('.bin');
+      opened.push(
+        await (isTorch ? openCheckpoint(asSafetensors(name), source) : openWeightSource(name, source)),
+      );
+    }
     return opened;
   } catch (error) {
     await closeAll(opened.map(({ source }) => source));

@@ -6,7 +6,8 @@ export function isGzip(prefix: Uint8Array): boolean {
   return prefix[0] === 0x1f && prefix[1] === 0x8b;
 }
 
-const PIECE_BYTES = 2 ** 16;
+/** Few: a thousand times as many may come of them at once. */
+const PIECE_BYTES = 2 ** 12;
 
 /**
  * Inflates a gzip file in pieces, and stops where it becomes longer than it may.

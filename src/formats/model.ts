@@ -29,8 +29,8 @@ export interface WeightFile {
 export interface Model {
   /** The path or id the user gave. */
   readonly id: string;
-  /** `directory`, `safetensors` (one file alone) or `wpk`. */
-  readonly kind: 'directory' | 'safetensors' | 'wpk';
+  /** `directory`, `wpk`, or one file alone of another kind. */
+  readonly kind: 'directory' | 'safetensors' | 'pytorch' | 'wpk';
   /** Parsed config.json, if there is one. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
   /** In the order of their bytes, file by file. Names are unique. */

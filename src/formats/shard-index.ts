@@ -4,20 +4,26 @@ import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 
 /** The name of the file that says which shard holds which tensor. */
 export const INDEX_NAME = 'model.safetensors.index.json';
+/** The same for shards as torch.save writes them. */
+export const TORCH_INDEX_NAME = 'pytorch_model.bin.index.json';
 
 /**
  * Parses an index: the shard of every tensor, by tensor name.
  * @throws {InputError} unless every shard is a plain file name that stays in the folder.
  */
-export function parseShardIndex(bytes: Uint8Array, file: string): Map<string, string> {
+export function parseShardIndex(
+  bytes: Uint8Array,
+  file: string,
+  extension = '.safetensors',
+): Map<string, string> {
   const map = parseJsonObject(bytes, file).value.weight_map;
   if (!isPlainObject(map))
     throw new InputError(`weight_map: expected an object, found ${kindOf(map)}`, { file });
   const shards = new Map<string, string>();
   for (const [tensor, shard] of Object.entries(map)) {
-    if (!isPlainFileName(shard) || !shard.endsWith('.safetensors'))
+    if (!isPlainFileName(shard) || !shard.endsWith(extension))
       throw new InputError(
-        `weight_map: expected the plain name of a .safetensors file in this folder, found ${quote(shard)}`,
+        `weight_map: expected the plain name of a ${extension} file in this folder, found ${quote(shard)}`,
         { file, tensor },
       );
     shards.set(tensor, shard);

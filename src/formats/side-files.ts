@@ -23,6 +23,7 @@ const ESSENTIAL = new Set([
   'chat_template.jinja',
   'preprocessor_config.json',
   'model.safetensors.index.json',
+  'pytorch_model.bin.index.json',
 ]);
 const TAKEN_ALONG = /\.(json|txt|md)$|^(licen[sc]e|notice|copying)/i;
 const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|onnx|gguf|h5|msgpack|wpk)$/i;

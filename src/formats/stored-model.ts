@@ -13,9 +13,9 @@ export interface WeightSource {
   readonly tensors: readonly StoredTensor[];
 }
 
-/** A model stored as safetensors, with access to the files themselves. */
+/** A model stored as safetensors, or as what can be read as if it were, with access to the files themselves. */
 export interface DirectoryModel extends Model {
-  readonly kind: 'directory' | 'safetensors';
+  readonly kind: Exclude<Model['kind'], 'wpk'>;
   readonly weightSources: readonly WeightSource[];
 }
 
@@ -39,7 +39,7 @@ export type StoredModelParts = Pick<DirectoryModel, 'id' | 'kind' | 'config' | '
 /** A model whose tensors are ranges of {@link ByteSource}s: on disk, over HTTP or in memory alike. */
 export class StoredModel implements DirectoryModel {
   readonly id: string;
-  readonly kind: 'directory' | 'safetensors';
+  readonly kind: Exclude<Model['kind'], 'wpk'>;
   readonly config: Readonly<Record<string, unknown>> | undefined;
   readonly sideFiles: readonly SideFile[];
   readonly weightSources: readonly WeightSource[];

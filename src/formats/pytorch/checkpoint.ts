@@ -1,0 +1,135 @@
+import { InputError } from '../../errors.js';
+import type { ByteSource } from '../../io/source.js';
+import { readPickle } from '../pickle/machine.js';
+import type { PickleValue } from '../pickle/values.js';
+import type { WeightSource } from '../stored-model.js';
+import { virtualSafetensors } from '../virtual.js';
+import { entryStart, isZip, readEntry, readZip } from '../zip.js';
+import { type Storage, storageOf } from './storages.js';
+import { TORCH, tensorsIn } from './tensors.js';
+import { viewTensor } from './views.js';
+
+/** Pickles of checkpoints hold names and shapes, no weights. */
+const MOST_PICKLE_BYTES = 2 ** 26;
+
+/** What old files begin with: the pickle of this number. */
+const MAGIC = 0x1950a86a20f9469cfc6cn;
+const LEGACY_PREFIX = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+const LEGACY_PROTOCOL = 1001;
+
+/** True for the first bytes of a file that torch.save wrote, new or old. */
+export function isCheckpoint(prefix: Uint8Array): boolean {
+  return isZip(prefix) || LEGACY_PREFIX.every((byte, i) => prefix[i] === byte);
+}
+
+/**
+ * A PyTorch checkpoint as the safetensors file that it would be, under `name`. Only names and shapes are read.
+ * @throws {InputError} when its pickle asks for more than tensors, and sizes that do not fit; the source is closed then.
+ */
+export async function openCheckpoint(name: string, source: ByteSource): Promise<WeightSource> {
+  try {
+    const prefix = await source.read(0, Math.min(LEGACY_PREFIX.length, source.byteLength));
+    const { value, startOf } = await (isZip(prefix) ? readZipped(source) : readLegacy(source));
+    const tensors = tensorsIn(value);
+    if (!tensors.size) throw new InputError('no tensors are in the checkpoint', { file: source.name });
+    const views = [...tensors].map(([own, tensor]) =>
+      viewTensor(own, tensor, source, () => startOf(tensor.storage)),
+    );
+    return virtualSafetensors(name, source, views);
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+interface Read {
+  readonly value: PickleValue;
+  /** Where the bytes of a storage begin in the file. */
+  readonly startOf: (storage: Storage) => Promise<number>;
+}
+
+/** Since PyTorch 1.6: a zip archive with a pickle and an entry for each storage. */
+async function readZipped(source: ByteSource): Promise<Read> {
+  const file = source.name;
+  const entries = await readZip(source);
+  const pickles = [...entries.keys()].filter((name) => /(^|\/)data\.pkl$/.test(name));
+  const [name] = pickles;
+  if (pickles.length !== 1 || name === undefined)
+    throw new InputError(`expected one data.pkl in the archive, found ${pickles.length}`, { file });
+  const folder = name.slice(0, -'data.pkl'.length);
+  const order = entries.get(`${folder}byteorder`);
+  if (order && new TextDecoder().decode(await readEntry(source, order, 16)) !== 'little')
+    throw new InputError('its storages are not little-endian', { file });
+  const bytes = await readEntry(source, entries.get(name)!, MOST_PICKLE_BYTES);
+  const starts = new Map<string, Promise<number>>();
+  const persistent = (id: PickleValue) => {
+    const storage = storageOf(id);
+    const entry = entries.get(`${folder}data/${storage.key}`);
+    if (!entry)
+      throw new RangeError(`storage ${JSON.stringify(storage.key.slice(0, 100))} is not in the archive`);
+    if (entry.deflated || entry.lengthBytes < storage.lengthBytes)
+      throw new RangeError(
+        `storage ${storage.key} of ${storage.lengthBytes} bytes in an entry of ${entry.lengthBytes}${entry.deflated ? ', deflated' : ''}`,
+      );
+    return storage;
+  };
+  const { value } = readPickle(bytes, { allowed: TORCH, file: `${file} (${name})`, persistent });
+  const startOf = ({ key }: Storage) => {
+    const found = starts.get(key) ?? entryStart(source, entries.get(`${folder}data/${key}`)!);
+    starts.set(key, found);
+    return found;
+  };
+  return { value, startOf };
+}
+
+/** Before: five pickles one after another, then the storages, each with its number of elements in front. */
+async function readLegacy(source: ByteSource): Promise<Read> {
+  const file = source.name;
+  const bytes = await source.read(0, Math.min(source.byteLength, MOST_PICKLE_BYTES));
+  const storages = new Map<string, Storage>();
+  const persistent = (id: PickleValue) => {
+    const storage = storageOf(id);
+    const known = storages.get(storage.key);
+    if (known && known.lengthBytes !== storage.lengthBytes)
+      throw new RangeError(`storage ${storage.key} has two sizes`);
+    storages.set(storage.key, known ?? storage);
+    return known ?? storage;
+  };
+  let next = 0;
+  const read = () => {
+    const { value, end } = readPickle(bytes, { allowed: TORCH, file, start: next, persistent });
+    next = end;
+    return value;
+  };
+  const [magic, protocol] = [read(), read()];
+  if (magic !== MAGIC || protocol !== LEGACY_PROTOCOL)
+    throw new InputError('is not a PyTorch checkpoint of a known kind', { file });
+  read(); // sizes of integers on the machine that wrote it
+  const value = read();
+  const keys = read();
+  if (!Array.isArray(keys)) throw new InputError('the list of storages is missing', { file, start: next });
+  const starts = new Map<string, number>();
+  for (const key of keys) {
+    const storage = typeof key === 'string' ? storages.get(key) : undefined;
+    if (!storage) throw new InputError('a storage is listed that no tensor has', { file, start: next });
+    const field = await source.read(next, next + COUNT_BYTES);
+    const count = Number(new DataView(field.buffer, field.byteOffset).getBigUint64(0, true));
+    const end = next + COUNT_BYTES + storage.lengthBytes;
+    if (count !== storage.count || end > source.byteLength)
+      throw new InputError(
+        `storage ${storage.key} has ${count} elements to byte ${end}, expected ${storage.count} in ${source.byteLength}`,
+        { file },
+      );
+    starts.set(storage.key, next + COUNT_BYTES);
+    next = end;
+  }
+  const startOf = async ({ key }: Storage) => {
+    const start = starts.get(key);
+    if (start === undefined)
+      throw new InputError(`storage ${JSON.stringify(key)} is not in the file`, { file });
+    return start;
+  };
+  return { value, startOf };
+}
+
+const COUNT_BYTES = 8;
