@@ -119,7 +119,7 @@ export class Passes {
   private async job(tensor: TensorInfo, step: number) {
     const rows = tensor.shape[0]!;
     const columns = elementCount(tensor.shape) / rows;
-    const weights = (await readFloats(this.model, tensor)).slice();
+    const weights = own(await readFloats(this.model, tensor));
     const moments = await momentsOf(this.statistics, tensor.name, weights, rows, columns);
     return {
       kind: 'quantise' as const,
@@ -147,10 +147,18 @@ export class Passes {
         continue;
       }
       const quantised = { ...matrix, indices: await matrix.indices() };
-      const payloads = (await this.threads.run({ kind: 'encode', quantised, tables })) as Uint8Array[];
+      const job = { kind: 'encode', quantised, tables } as const;
+      const payloads = (await this.threads.run(job, [
+        quantised.indices.buffer as ArrayBuffer,
+      ])) as Uint8Array[];
       yield { codec: TRELLIS, payloads };
     }
   }
+}
+
+/** The same values in memory that is all theirs, so that it can be given to a thread: copied only when shared. */
+function own(values: Float32Array): Float32Array {
+  return values.byteLength === values.buffer.byteLength ? values : values.slice();
 }
 
 /** True for tensors that are worth quantising. */
