@@ -3,9 +3,12 @@ import { Command } from 'commander';
 import { type Audit, auditArtefact, auditClaim, auditModel } from '../audit/audit.js';
 import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
 import { containerStatements } from '../audit/container.js';
+import { auditGguf } from '../audit/gguf.js';
 import { isPickle, openPickle } from '../audit/pickles.js';
 import { InputError } from '../errors.js';
+import { isGguf } from '../formats/gguf/header.js';
 import type { Model } from '../formats/model.js';
+import { isCheckpoint } from '../formats/pytorch/checkpoint.js';
 import { fileError, openFile } from '../io/file.js';
 import { openModel } from '../models.js';
 import { jsonOption } from './options.js';
@@ -36,7 +39,7 @@ interface Options {
 export function auditCommand(): Command {
   const command = new Command('audit')
     .description('examine a compression claim: is it possible, and what does the artefact hold')
-    .argument('[subject]', 'a claim in YAML, a pickle (gzipped or not), or any model file')
+    .argument('[subject]', 'a claim in YAML, a pickle (gzipped or not), a GGUF file, or any model')
     .option('--against <model>', 'the model that the artefact is said to come from');
   for (const [flag, description] of Object.values(FLAGS)) command.option(flag, description);
   return command
@@ -81,7 +84,9 @@ async function auditFile(path: string, against: Model | undefined): Promise<Audi
   });
   try {
     const prefix = source && (await source.read(0, Math.min(16, source.byteLength)));
-    if (source && prefix && isPickle(prefix)) return await auditArtefact(await openPickle(source), against);
+    if (source && prefix && isGguf(prefix)) return await auditGguf(source);
+    if (source && prefix && !isCheckpoint(prefix) && isPickle(prefix))
+      return await auditArtefact(await openPickle(source), against);
   } finally {
     await source?.close();
   }

@@ -27,19 +27,20 @@ export class Scratch {
   /** Appends numbers. @returns what reads them again. */
   async add(values: Int16Array): Promise<() => Promise<Int16Array>> {
     const start = this.end;
-    this.end += values.byteLength;
+    const { byteLength } = values; // what is returned must not keep the values alive
+    this.end += byteLength;
     try {
       await this.handle.write(
-        new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
+        new Uint8Array(values.buffer, values.byteOffset, byteLength),
         0,
-        values.byteLength,
+        byteLength,
         start,
       );
     } catch (error) {
       throw fileError(error, this.path);
     }
     return async () => {
-      const bytes = new Uint8Array(values.byteLength);
+      const bytes = new Uint8Array(byteLength);
       await this.handle.read(bytes, 0, bytes.length, start);
       return new Int16Array(bytes.buffer);
     };

@@ -1,0 +1,36 @@
+import { elementCount } from '../formats/dtype.js';
+import { readGgufHeader } from '../formats/gguf/header.js';
+import type { ByteSource } from '../io/source.js';
+import type { Audit } from './audit.js';
+import { judge, type Statement, show, supported } from './verdict.js';
+
+/** Audits a GGUF file by its header: what it holds, at how many bits, and whether its own counts agree. @throws {InputError} */
+export async function auditGguf(source: ByteSource): Promise<Audit> {
+  const { metadata, tensors, dataStart, version } = await readGgufHeader(source);
+  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const bytes = tensors.reduce((sum, { start, end }) => sum + end - start, 0);
+  const types = [...new Set(tensors.map(({ type }) => type.name))].join(', ');
+  const statements: Statement[] = [
+    supported(
+      `the file holds ${show(weights)} weights`,
+      `GGUF ${version}, ${show(tensors.length)} tensors (${types}) in ${show(bytes)} bytes: ${show(weights ? (8 * bytes) / weights : 0)} bits a weight, ${show(weights ? (8 * source.byteLength) / weights : 0)} with all else in the file`,
+    ),
+  ];
+  const last = tensors.reduce((end, tensor) => Math.max(end, tensor.end), dataStart);
+  statements.push(
+    judge(
+      source.byteLength - last < 2 ** 16,
+      'its tensors are all that it holds',
+      `they end at byte ${show(last)} of ${show(source.byteLength)}`,
+    ),
+  );
+  const architecture = metadata.get('general.architecture');
+  const stated = metadata.get(`${String(architecture)}.block_count`);
+  if (typeof stated === 'number') {
+    const blocks = new Set(tensors.flatMap(({ name }) => /^blk\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+    statements.push(
+      judge(blocks === stated, `a model of ${show(stated)} layers`, `tensors of ${show(blocks)} are there`),
+    );
+  }
+  return { subject: source.name, statements };
+}

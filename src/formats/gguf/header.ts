@@ -1,0 +1,160 @@
+import { InputError } from '../../errors.js';
+import type { ByteSource } from '../../io/source.js';
+import { elementCount } from '../dtype.js';
+import { Cursor } from './cursor.js';
+import { GGUF_TYPES, type GgufType } from './types.js';
+
+/** A value of a GGUF file's metadata. */
+export type GgufValue = number | boolean | string | readonly GgufValue[];
+
+export interface GgufTensor {
+  readonly name: string;
+  readonly type: GgufType;
+  /** Row-major: the last dimension is that of consecutive elements, the first in the file. */
+  readonly shape: readonly number[];
+  /** Bytes of the file, end exclusive. */
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface GgufHeader {
+  readonly version: number;
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly tensors: readonly GgufTensor[];
+  /** Where tensors begin. */
+  readonly dataStart: number;
+}
+
+// Limits that honest files stay far below: the largest vocabularies have 300,000 tokens, the largest models some thousands of tensors.
+const MOST_HEADER_BYTES = 2 ** 28;
+const MOST_KEYS = 65_536;
+const MOST_TENSORS = 65_536;
+const MOST_ELEMENTS = 16_777_216;
+const LONGEST_NAME_BYTES = 2 ** 16;
+const LONGEST_TEXT_BYTES = 2 ** 24;
+const MOST_DIMENSIONS = 8;
+const DEEPEST_ARRAY = 4;
+const DEFAULT_ALIGNMENT = 32;
+const MOST_ALIGNMENT = 2 ** 20;
+
+/** True for the first bytes of a GGUF file. */
+export function isGguf(prefix: Uint8Array): boolean {
+  return prefix[0] === 0x47 && prefix[1] === 0x47 && prefix[2] === 0x55 && prefix[3] === 0x46;
+}
+
+/**
+ * Reads and checks the header of a GGUF file, versions 2 and 3, little-endian: metadata and where tensors lie. No tensor is read.
+ * @throws {InputError} for counts, strings and tensors that the file has no room for, and types that are not known.
+ */
+export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
+  const cursor = new Cursor(source, MOST_HEADER_BYTES);
+  if ((await cursor.uint32()) !== 0x46554747) cursor.fail('is not a GGUF file');
+  const version = await cursor.uint32();
+  if (version !== 2 && version !== 3) cursor.fail(`GGUF version ${version}; 2 and 3 are known`);
+  const tensorCount = await cursor.uint64();
+  const keyCount = await cursor.uint64();
+  if (tensorCount > MOST_TENSORS) cursor.fail(`${tensorCount} tensors are over the limit of ${MOST_TENSORS}`);
+  if (keyCount > MOST_KEYS) cursor.fail(`${keyCount} metadata keys are over the limit of ${MOST_KEYS}`);
+  const metadata = await readMetadata(cursor, keyCount);
+  const alignment = Number(metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT);
+  if (!(alignment >= 1 && alignment <= MOST_ALIGNMENT && Number.isInteger(Math.log2(alignment))))
+    cursor.fail(`an alignment of ${alignment}; expected a power of two`);
+  const declared = [];
+  for (let i = 0; i < tensorCount; i++) declared.push(await readTensorInfo(cursor));
+  const dataStart = Math.ceil(cursor.position / alignment) * alignment;
+  const tensors = declared.map(({ offset, lengthBytes, ...tensor }) => ({
+    ...tensor,
+    start: dataStart + offset,
+    end: dataStart + offset + lengthBytes,
+  }));
+  checkPlaces(tensors, alignment, source);
+  return { version, metadata, tensors, dataStart };
+}
+
+async function readMetadata(cursor: Cursor, count: number): Promise<Map<string, GgufValue>> {
+  const metadata = new Map<string, GgufValue>();
+  for (let i = 0; i < count; i++) {
+    const key = await cursor.text(LONGEST_NAME_BYTES);
+    if (metadata.has(key)) cursor.fail(`the key ${JSON.stringify(key.slice(0, 100))} is there twice`);
+    metadata.set(key, await readValue(cursor, await cursor.uint32(), 0));
+  }
+  return metadata;
+}
+
+type ReadValue = (cursor: Cursor) => Promise<GgufValue>;
+
+/** By the number of the value's type. */
+const VALUES: Readonly<Record<number, ReadValue>> = {
+  0: (cursor) => cursor.scalar(1, (view, at) => view.getUint8(at)),
+  1: (cursor) => cursor.scalar(1, (view, at) => view.getInt8(at)),
+  2: (cursor) => cursor.scalar(2, (view, at) => view.getUint16(at, true)),
+  3: (cursor) => cursor.scalar(2, (view, at) => view.getInt16(at, true)),
+  4: (cursor) => cursor.scalar(4, (view, at) => view.getUint32(at, true)),
+  5: (cursor) => cursor.scalar(4, (view, at) => view.getInt32(at, true)),
+  6: (cursor) => cursor.scalar(4, (view, at) => view.getFloat32(at, true)),
+  7: (cursor) => cursor.scalar(1, (view, at) => view.getUint8(at) !== 0),
+  8: (cursor) => cursor.text(LONGEST_TEXT_BYTES),
+  10: (cursor) => cursor.uint64(),
+  11: (cursor) => cursor.scalar(8, (view, at) => Number(view.getBigInt64(at, true))),
+  12: (cursor) => cursor.scalar(8, (view, at) => view.getFloat64(at, true)),
+};
+const ARRAY = 9;
+
+async function readValue(cursor: Cursor, type: number, depth: number): Promise<GgufValue> {
+  const read = VALUES[type];
+  if (read) return read(cursor);
+  if (type !== ARRAY) cursor.fail(`a metadata value of type ${type}, which is not known`);
+  if (depth >= DEEPEST_ARRAY) cursor.fail(`arrays nested deeper than ${DEEPEST_ARRAY}`);
+  const elementType = await cursor.uint32();
+  const count = await cursor.uint64();
+  if (count > MOST_ELEMENTS)
+    cursor.fail(`an array of ${count} elements is over the limit of ${MOST_ELEMENTS}`);
+  const values: GgufValue[] = [];
+  for (let i = 0; i < count; i++) values.push(await readValue(cursor, elementType, depth + 1));
+  return values;
+}
+
+async function readTensorInfo(cursor: Cursor) {
+  const name = await cursor.text(LONGEST_NAME_BYTES);
+  const dimensions = await cursor.uint32();
+  if (dimensions > MOST_DIMENSIONS) cursor.fail(`a tensor of ${dimensions} dimensions`);
+  const reversed: number[] = [];
+  for (let i = 0; i < dimensions; i++) reversed.push(await cursor.uint64());
+  const number = await cursor.uint32();
+  const type = GGUF_TYPES[number];
+  const offset = await cursor.uint64();
+  if (!type)
+    return cursor.fail(
+      `tensor ${JSON.stringify(name.slice(0, 100))} is of type ${number}, which is not known`,
+    );
+  const elements = elementCount(reversed);
+  const rows = reversed[0] ?? 1;
+  if (!Number.isSafeInteger(elements) || rows % type.blockElements)
+    cursor.fail(`tensor ${JSON.stringify(name.slice(0, 100))} of ${type.name} is [${reversed}]`);
+  const lengthBytes = (elements / type.blockElements) * type.blockBytes;
+  return { name, type, shape: reversed.reverse(), offset, lengthBytes };
+}
+
+function checkPlaces(
+  tensors: readonly GgufTensor[],
+  alignment: number,
+  { name: file, byteLength }: ByteSource,
+): void {
+  const names = new Set<string>();
+  for (const { name, start, end } of tensors) {
+    const place = { file, tensor: name, start, end };
+    if (names.has(name)) throw new InputError('is there twice', place);
+    names.add(name);
+    if (start % alignment) throw new InputError(`is not aligned to ${alignment} bytes`, place);
+    if (!(end <= byteLength)) throw new InputError(`lies beyond the file of ${byteLength} bytes`, place);
+  }
+  const ordered = [...tensors].sort((a, b) => a.start - b.start);
+  for (const [i, tensor] of ordered.entries()) {
+    const next = ordered[i + 1];
+    if (next && tensor.end > next.start)
+      throw new InputError(`overlaps ${JSON.stringify(next.name.slice(0, 100))}`, {
+        file,
+        tensor: tensor.name,
+      });
+  }
+}
