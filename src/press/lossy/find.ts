@@ -1,0 +1,87 @@
+import { InputError } from '../../errors.js';
+import type { Evaluation } from '../../measure/evaluate.js';
+import type { Goal } from './budget.js';
+import type { Passes } from './passes.js';
+import { predictBits, predictStep } from './predict.js';
+import { searchStep, type Trial } from './search.js';
+
+/** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
+const STEP_BOUNDS = [1e-9, 1e3] as const;
+
+/** What a search can do with a step. */
+export interface Steps {
+  /** Quantises with a step and writes the candidate. @returns its bytes. */
+  write(step: number): Promise<number>;
+  /** Tunes what is not quantised, and writes the candidate again; undefined for models that are not tuned. */
+  readonly tune: (() => Promise<number>) | undefined;
+  /** Measures the candidate. */
+  measure(): Promise<Evaluation | undefined>;
+}
+
+/** The divergence that first steps are aimed at when a size is asked for: about three bits a weight. */
+const TYPICAL_KL = 0.006;
+/** Writes candidates until one meets the goal; the last one written does. @returns its quality. */
+export async function search(goal: Goal, passes: Passes, steps: Steps): Promise<Evaluation | undefined> {
+  // docs/codec.md: the divergence is about weights * step^2 / 24
+  const kl = goal.kind === 'kl' ? goal.most : TYPICAL_KL;
+  const first = Math.sqrt((24 * kl) / Math.max(1, passes.weights));
+  return goal.kind === 'kl' ? searchDivergence(goal, steps, first) : searchBytes(goal, passes, steps, first);
+}
+
+async function searchBytes(goal: Goal, passes: Passes, { write, tune, measure }: Steps, first: number) {
+  const predict = (trials: readonly Trial[], target: number) => {
+    const { step, value } = trials.at(-1)!; // the counts are its
+    return predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
+  };
+  const { met, nearest } = await searchStep(write, { ...goal, grows: false }, first, STEP_BOUNDS, predict);
+  if (!met) throw cannotMeet(goal, nearest!);
+  if (tune && (await tune()) > goal.most) await write(nearest!.step); // bf16 of other values may take some bytes more
+  return measure();
+}
+
+/** How often the gain of tuning is guessed again before a file is left untuned. */
+const MOST_GUESSES = 3;
+
+/** Tuning comes last, so the search is for a divergence that it will bring down to the goal. */
+async function searchDivergence(goal: Goal, { write, tune, measure }: Steps, first: number) {
+  let quality: Evaluation | undefined;
+  const divergence = async () => {
+    quality = await measure();
+    if (!quality?.kl) throw new InputError('--kl needs a text to measure the divergence on');
+    return quality.kl.mean;
+  };
+  const value = async (step: number) => {
+    await write(step);
+    return divergence();
+  };
+  const predict = ([first, ...more]: readonly Trial[], target: number) =>
+    more.length ? undefined : first!.step * Math.sqrt(target / first!.value);
+  const find = async (gain: number, from: number) => {
+    const aim = { least: goal.least * gain, most: goal.most * gain, grows: true };
+    const { met, nearest } = await searchStep(value, aim, from, STEP_BOUNDS, predict);
+    if (!met) throw cannotMeet(goal, nearest!);
+    return nearest!;
+  };
+  let gain = 1.03;
+  let step = first;
+  for (let guess = 0; tune && guess < MOST_GUESSES; guess++) {
+    const untuned = await find(gain, step);
+    step = untuned.step;
+    await tune();
+    const tuned = await divergence();
+    if (tuned <= goal.most && tuned >= goal.least) return quality;
+    gain = Math.max(1, untuned.value / tuned);
+  }
+  await find(1, step);
+  return quality;
+}
+
+export function cannotMeet({ kind, most, originalBytes }: Goal, { value }: Trial): InputError {
+  const nearest =
+    kind === 'kl'
+      ? `${value.toPrecision(4)} nats`
+      : `${value} bytes, a ratio of ${(originalBytes / value).toPrecision(4)}`;
+  return new InputError(
+    `the budget of ${most} ${kind === 'kl' ? 'nats' : 'bytes'} cannot be met; the nearest that can is ${nearest}`,
+  );
+}
