@@ -1,9 +1,10 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { checkClaim, waterFilling } from '../dist/audit/bounds.js';
 import { findClosedForm } from '../dist/audit/closed-form.js';
+import { findGenerator } from '../dist/audit/generators.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { pickle } from './helpers/pickle.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
@@ -78,6 +79,56 @@ describe('closed forms', () => {
   });
 });
 
+const GENERATORS: [string, number[]][] = [
+  [
+    'numpy.random.seed(42); uniform',
+    [
+      0.3745401188473625, 0.9507143064099162, 0.7319939418114051, 0.5986584841970366, 0.15601864044243652,
+      0.15599452033620265, 0.05808361216819946, 0.8661761457749352, 0.6011150117432088, 0.7080725777960455,
+      0.020584494295802447, 0.9699098521619943, 0.8324426408004217, 0.21233911067827616, 0.18182496720710062,
+      0.18340450985343382,
+    ],
+  ],
+  [
+    'numpy.random.seed(7); normal',
+    [
+      1.690525703800356, -0.4659373705408328, 0.0328201636785844, 0.40751628299650783, -0.7889230286257386,
+      0.00206557290594813, -0.0008903858579313628, -1.7547243063454208, 1.0176580056634932,
+      0.6004985159195494, -0.6254289739667597, -0.17154826119572117, 0.5052993741967516, -0.261356415191647,
+      -0.2427490786725466, -1.4532414124907906,
+    ],
+  ],
+  [
+    'random.seed(123); random',
+    [
+      0.052363598850944326, 0.08718667752263232, 0.4072417636703983, 0.10770023493843905, 0.9011988779516946,
+      0.0381536661023224, 0.5362020400339269, 0.33219769850967984, 0.8520866189293687, 0.1596623967219699,
+      0.3372166571092755, 0.3337963946289553, 0.24516335251761112, 0.0016705535792228554, 0.4362757934152184,
+      0.08761349975042287,
+    ],
+  ],
+  [
+    'torch.manual_seed(0); rand',
+    [
+      0.49625658988952637, 0.7682217955589294, 0.08847743272781372, 0.13203048706054688, 0.30742281675338745,
+      0.6340786814689636, 0.4900934100151062, 0.8964447379112244, 0.455627977848053, 0.6323062777519226,
+      0.3488934636116028, 0.40171730518341064, 0.022325754165649414, 0.16885894536972046, 0.2938884496688843,
+      0.518521785736084,
+    ],
+  ],
+];
+
+describe('known generators', () => {
+  // the first draws of each, from NumPy 1.24, Python 3.11 and PyTorch 1.13
+  test.each(GENERATORS)('%s', (name, values) => {
+    expect(findGenerator(Float64Array.from(values))).toBe(name);
+    expect(findGenerator(Float64Array.from(values, (value) => 0.02 * value - 3))).toBe(name);
+    const wrong = Float64Array.from(values);
+    wrong[9]! += 0.01;
+    expect(findGenerator(wrong)).toBeUndefined();
+  });
+});
+
 describe('claims', () => {
   const of = (claim: Parameters<typeof checkClaim>[0]) => checkClaim(claim).map(({ verdict }) => verdict);
 
@@ -123,6 +174,9 @@ describe('claims', () => {
       verdict: 'contradicted',
       because: expect.stringMatching(/measured on these/),
     });
+    writeFileSync(at('config.json'), readFileSync(join(MODEL, 'config.json')));
+    const miscounted = audit('--parameters', '1873152', '--model', at('config.json')).statements;
+    expect(verdictOn(miscounted, /1,873,152 parameters/)?.because).toMatch(/the tied head counted again/);
     writeFileSync(at('modest.yaml'), `model: ${MODEL}\nratio: 1.5\noriginal: bf16\nlossless: true\n`);
     expect(audit(at('modest.yaml')).status).toBe(0);
   });

@@ -17,9 +17,9 @@ export interface Audit {
   readonly statements: readonly Statement[];
 }
 
-/** Audits a claim in numbers. @param model what it is about, if it is there to be measured. */
-export async function auditClaim(claim: Claim, model?: Model): Promise<Audit> {
-  const count = model?.config && countParameters(model.config);
+/** Audits a claim in numbers. @param model what it is about, if it is there to be measured. @param config or what describes it. */
+export async function auditClaim(claim: Claim, model?: Model, config = model?.config): Promise<Audit> {
+  const count = config && countParameters(config);
   const statements: Statement[] = [];
   if (count && claim.parameters !== undefined) statements.push(checkParameters(claim.parameters, count));
   const parameters = claim.parameters ?? count?.unique;

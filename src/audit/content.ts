@@ -1,6 +1,7 @@
 import { deflateSync } from 'fflate';
 import type { Artefact, Numbers } from './artefact.js';
 import { type ClosedForm, findClosedForm, LEAST_NUMBERS } from './closed-form.js';
+import { findGenerator } from './generators.js';
 import { contradicted, type Statement, show, supported } from './verdict.js';
 
 /** What numbers an artefact holds. */
@@ -55,10 +56,16 @@ export function examine({ numbers }: Artefact): Content {
     deflated: keptBytes ? deflateSync(joined).length / keptBytes : 1,
     fittable: long.length,
     forms: long.flatMap((list) => {
-      const form = findClosedForm(list.values, list.complex, !DOUBLES.has(list.kind));
+      const form = findClosedForm(list.values, list.complex, !DOUBLES.has(list.kind)) ?? drawn(list);
       return form ? [{ list, form }] : [];
     }),
   };
+}
+
+/** Numbers that a seed gives say as little as those that an index gives. */
+function drawn({ values, complex }: Numbers): ClosedForm | undefined {
+  const generator = complex ? undefined : findGenerator(values);
+  return generator ? { formula: `what ${generator} draws`, largestError: 0 } : undefined;
 }
 
 const MOST_DISTINCT = 5_000_000;
@@ -75,7 +82,7 @@ export function contentStatements(artefact: Artefact, content: Content): Stateme
   if (!forms.length) return [held];
   const [first] = forms;
   const worst = forms.reduce((most, { form }) => Math.max(most, form.largestError), 0);
-  const because = `${forms.length} of ${fittable} lists of ${LEAST_NUMBERS} numbers or more are a function of their index, to ${show(worst)} of their largest: ${first!.list.name} is ${first!.form.formula}${namedRate(artefact, first!)}`;
+  const because = `${forms.length} of ${fittable} lists of ${LEAST_NUMBERS} numbers or more are a function of their index or of a seed, to ${show(worst)} of their largest: ${first!.list.name} is ${first!.form.formula}${namedRate(artefact, first!)}`;
   // vectors of ones and zeros are what norms and biases begin as
   const claim = 'the numbers were computed from weights';
   const most = forms.length > fittable / 2 && forms.some(({ form }) => !isConstant(form));

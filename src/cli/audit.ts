@@ -6,6 +6,7 @@ import { containerStatements } from '../audit/container.js';
 import { auditGguf } from '../audit/gguf.js';
 import { isPickle, openPickle } from '../audit/pickles.js';
 import { InputError } from '../errors.js';
+import { parseConfig } from '../formats/directory.js';
 import { isGguf } from '../formats/gguf/header.js';
 import type { Model } from '../formats/model.js';
 import { isCheckpoint } from '../formats/pytorch/checkpoint.js';
@@ -26,7 +27,7 @@ const FLAGS: Readonly<Record<string, [flag: string, description: string]>> = {
   lossless: ['--lossless', 'claimed: nothing is lost'],
   relative_error: ['--relative-error <n>', "claimed: squared error over the weights' energy"],
   kl: ['--kl <nats>', 'claimed: divergence from the original a token'],
-  model: ['--model <model>', 'the model that a claim is about, to be measured'],
+  model: ['--model <model>', 'the model that a claim is about, to be measured, or its config.json alone'],
 };
 
 interface Options {
@@ -103,6 +104,7 @@ async function auditFile(path: string, against: Model | undefined): Promise<Audi
 async function auditWritten({ model: path, ...claim }: WrittenClaim): Promise<Audit> {
   if (!Object.keys(claim).length)
     throw new InputError('nothing is claimed; expected a file, or flags such as --parameters and --bytes');
+  if (path?.endsWith('.json')) return auditClaim(claim, undefined, await readConfig(path));
   const model = path === undefined ? undefined : await openModel(path);
   try {
     return await auditClaim(claim, model);
@@ -112,10 +114,17 @@ async function auditWritten({ model: path, ...claim }: WrittenClaim): Promise<Au
 }
 
 async function readClaim(path: string): Promise<WrittenClaim> {
-  const text = await readFile(path, 'utf8').catch((error) => {
+  return parseClaim(new TextDecoder().decode(await readBytes(path)), path);
+}
+
+async function readConfig(path: string): Promise<Record<string, unknown>> {
+  return parseConfig(await readBytes(path), path);
+}
+
+function readBytes(path: string): Promise<Uint8Array> {
+  return readFile(path).catch((error) => {
     throw fileError(error, path);
   });
-  return parseClaim(text, path);
 }
 
 /** Members of a claim from flags, which commander gives in camel case. */
