@@ -24,7 +24,7 @@ export function compressCommand(): Command {
     .description('compress a model into one .wpk file: losslessly, or to a budget')
     .argument(
       '<model>',
-      'a folder with model.safetensors (or shards and their index), or a .safetensors file',
+      'a folder with model.safetensors or pytorch_model.bin (or shards and their index), or one such file',
     )
     .requiredOption('-o, --output <file>', 'the .wpk file to write')
     .option(
@@ -70,7 +70,7 @@ export function compressCommand(): Command {
       ]),
     )
     .option('--keep', 'of a transform: keep the largest coefficients instead of rounding all')
-    .option('--resume', 'go on where an interrupted run of the same command stopped')
+    .option('--resume', 'lossless: go on where an interrupted run of the same command stopped')
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -84,7 +84,9 @@ export function compressCommand(): Command {
       const total = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
       const bar = progress('compressing', lossy ? 0 : total);
       const unwatch = whenInterrupted(
-        `interrupted; the same command with --resume goes on from ${output}.partial`,
+        lossy
+          ? 'interrupted; statistics that were finished are used again by the same command'
+          : `interrupted; the same command with --resume goes on from ${output}.partial`,
       );
       try {
         if (isTransform(options)) await runTransform(model, output, options);

@@ -55,13 +55,17 @@ export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boo
 export async function runLossy(
   model: Model,
   output: string,
-  options: LossyOptions & { readonly threads?: number; readonly force?: boolean },
+  options: LossyOptions & { readonly threads?: number; readonly force?: boolean; readonly resume?: boolean },
 ): Promise<void> {
   if (
     options.calibration === false &&
     (options.calibrate ?? options.statistics ?? options.calibrationTokens) !== undefined
   )
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
+  if (options.resume)
+    throw new InputError(
+      '--resume is for lossless files; statistics of a lossy run are used again without it',
+    );
   const { threads, force, tune } = options;
   const budget = budgetOf(options);
   const stages = new Stages();
