@@ -9,7 +9,7 @@ import type { Model } from '../formats/model.js';
 import { type CalibrationSource, calibrate } from '../press/lossy/calibrate.js';
 import type { Method } from './attempt.js';
 import { curvesOf, type LabCurve } from './curves.js';
-import { matricesOf } from './matrices.js';
+import { type LabMatrix, matricesOf } from './matrices.js';
 import { Measure } from './measure.js';
 import { QuantiserMethod } from './quantiser.js';
 import { TransformMethod } from './transforms.js';
@@ -64,7 +64,7 @@ export interface LabReport {
   readonly curves: readonly LabCurve[];
 }
 
-const LADDER = [8, 16, 32, 64, 256];
+const RUNGS = [8, 16, 32, 64, 256];
 
 /**
  * Runs all transforms and the quantiser on a model's matrices at a ladder of ratios, and measures each on the decoded model.
@@ -73,69 +73,77 @@ const LADDER = [8, 16, 32, 64, 256];
  */
 export async function runLab(model: Model, options: LabOptions): Promise<LabReport> {
   if (!(options.ratio > 1)) throw new InputError(`expected a ratio above 1, found ${options.ratio}`);
+  const { block, dimensions, keep, calibration, onProgress } = options;
   const matrices = await matricesOf(model);
-  const weights = matrices.reduce((sum, { elements }) => sum + elements, 0);
-  const matrixBytes = matrices.reduce(
-    (sum, { elements, tensor }) => sum + elements * DTYPE_BYTES[tensor.dtype],
-    0,
-  );
-  const ratios = [...LADDER.filter((ratio) => ratio < options.ratio * 0.8), options.ratio];
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
-  const calibrated = await calibrate(model, join(folder, 'model'), options.calibration, (done, total) =>
-    options.onProgress?.('calibrating', done, total),
-  );
-  const measure = new Measure(model, { ...options, heldOut: calibrated.heldOut });
-  const [points, curves]: [LabPoint[], LabCurve[]] = [[], []];
-  const total = (TRANSFORMS.length + 1) * ratios.length;
-  const climb = async (method: Method) => {
-    for (const ratio of ratios) {
-      const attempt = await method.fit(Math.floor(matrixBytes / ratio));
-      points.push({
-        ...base(method, ratio, matrixBytes, weights),
-        ...(attempt && (await measure.attempt(attempt))),
-      });
-      options.onProgress?.('measuring', points.length, total);
-    }
-  };
   try {
-    for (const transform of TRANSFORMS) {
-      const { block: size, dimensions } = options;
-      const method = new TransformMethod(model, matrices, { transform, size, dimensions }, options.keep);
-      if (transform !== 'svd') curves.push(...(await curvesOf(method, matrices)));
-      await climb(method);
-    }
-    const quantiser = await QuantiserMethod.create(
+    const { statistics, heldOut } = await calibrate(
       model,
-      matrices,
-      calibrated.statistics,
-      join(folder, 'scratch'),
+      join(folder, 'model'),
+      calibration,
+      (done, total) => onProgress?.('calibrating', done, total),
     );
-    try {
-      await climb(quantiser);
-    } finally {
-      await quantiser.close();
+    const measure = new Measure(model, { ...options, heldOut });
+    const ladder = new Ladder(matrices, measure, options);
+    const curves: LabCurve[] = [];
+    for (const transform of TRANSFORMS) {
+      const settings = { transform, size: block, dimensions };
+      const method = new TransformMethod(model, matrices, settings, keep);
+      if (transform !== 'svd') curves.push(...(await curvesOf(method, matrices)));
+      await ladder.climb(method);
     }
-    const { perplexity, sentence } = await measure.original();
-    return {
+    const quantiser = await QuantiserMethod.create(model, matrices, statistics, join(folder, 'scratch'));
+    await ladder.climb(quantiser).finally(() => Promise.all([quantiser.close(), statistics.close()]));
+    const { weights, matrixBytes, points } = ladder;
+    const coding = keep ? 'kept' : 'quantised';
+    const original = await measure.original();
+    const about = {
       model: model.id,
       matrices: matrices.length,
       weights,
       matrixBytes,
-      block: options.block,
-      dimensions: options.dimensions,
-      coding: options.keep ? 'kept' : 'quantised',
-      perplexity,
-      sentence,
-      points,
-      curves,
-    };
+      block,
+      dimensions,
+      coding,
+    } as const;
+    return { ...about, ...original, points, curves };
   } finally {
-    await calibrated.statistics.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-function base({ name: method }: Method, ratio: number, matrixBytes: number, weights: number) {
-  const bitsPerWeight = (matrixBytes * 8) / ratio / weights;
-  return { method, ratio, bitsPerWeight, bound: gaussianDistortion(bitsPerWeight) };
+/** The ratios, and what methods made of them. */
+class Ladder {
+  readonly points: LabPoint[] = [];
+  readonly weights: number;
+  readonly matrixBytes: number;
+  private readonly ratios: readonly number[];
+
+  constructor(
+    matrices: readonly LabMatrix[],
+    private readonly measure: Measure,
+    private readonly options: LabOptions,
+  ) {
+    const sum = (of: (matrix: LabMatrix) => number) =>
+      matrices.reduce((total, matrix) => total + of(matrix), 0);
+    this.weights = sum(({ elements }) => elements);
+    this.matrixBytes = sum(({ elements, tensor }) => elements * DTYPE_BYTES[tensor.dtype]);
+    // a rung next to the last tells nothing more
+    this.ratios = [...RUNGS.filter((ratio) => ratio < options.ratio * 0.8), options.ratio];
+  }
+
+  async climb(method: Method): Promise<void> {
+    for (const ratio of this.ratios) {
+      const bitsPerWeight = (this.matrixBytes * 8) / ratio / this.weights;
+      const attempt = await method.fit(Math.floor(this.matrixBytes / ratio));
+      const measured = attempt && (await this.measure.attempt(attempt));
+      const bound = gaussianDistortion(bitsPerWeight);
+      this.points.push({ method: method.name, ratio, bitsPerWeight, bound, ...measured });
+      this.options.onProgress?.(
+        'measuring',
+        this.points.length,
+        (TRANSFORMS.length + 1) * this.ratios.length,
+      );
+    }
+  }
 }
