@@ -64,6 +64,8 @@ export interface LabReport {
   readonly curves: readonly LabCurve[];
 }
 
+/** Each takes some 20 bytes: its coefficients, twice as many for a complex transform, and what they decode to. */
+const MOST_WEIGHTS = 2e8;
 const RUNGS = [8, 16, 32, 64, 256];
 
 /**
@@ -75,6 +77,12 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
   if (!(options.ratio > 1)) throw new InputError(`expected a ratio above 1, found ${options.ratio}`);
   const { block, dimensions, keep, calibration, onProgress } = options;
   const matrices = await matricesOf(model);
+  const size = matrices.reduce((sum, { elements }) => sum + elements, 0);
+  if (size > MOST_WEIGHTS)
+    throw new InputError(
+      `${size} weights in matrices are over the ${MOST_WEIGHTS} that lab holds in memory with all their coefficients; take a smaller model of the family`,
+      { file: model.id },
+    );
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
   try {
     const { statistics, heldOut } = await calibrate(
