@@ -1,6 +1,7 @@
 import { isWpk } from './container/frames.js';
 import { WpkModel } from './container/model.js';
-import { openTorchFile } from './formats/directory.js';
+import { openGgufFile, openTorchFile } from './formats/directory.js';
+import { isGguf } from './formats/gguf/header.js';
 import { openModel, registerOpener } from './formats/open.js';
 import { isCheckpoint } from './formats/pytorch/checkpoint.js';
 import { openFile } from './io/file.js';
@@ -16,5 +17,7 @@ registerOpener({
   matches: (prefix) => isCheckpoint(prefix),
   open: openTorchFile,
 });
+
+registerOpener({ accepts: 'a GGUF file', matches: (prefix) => isGguf(prefix), open: openGgufFile });
 
 export { openModel };

@@ -1,9 +1,12 @@
+import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { DEQUANTISE } from '../dist/formats/gguf/dequantise.js';
 import { readGgufHeader } from '../dist/formats/gguf/header.js';
-import { isInputError } from '../dist/index.js';
+import { GGUF_TYPES } from '../dist/formats/gguf/types.js';
+import { isInputError, open } from '../dist/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { folder } from './helpers/safetensors.js';
 
@@ -99,6 +102,105 @@ test('audit tells bits a weight, and whether layers are missing', () => {
     gguf({ keys: [key('general.architecture', 8, text('llama')), key('llama.block_count', 4, u32(24))] }),
   );
   expect(weightpress('audit', at('b.gguf')).status).toBe(1);
+});
+
+/** What ggml's own Python package (gguf 0.19.0, quants.dequantize) makes of the same blocks: the floats' SHA-256, and four of them. */
+const REFERENCE: Readonly<Record<string, { sha256: string; first: readonly number[] }>> = {
+  Q4_0: {
+    sha256: '5ef6cbf42b58c1aac372edad428f630785e9b601c2c6c8c67d27e5a1e6d52d66',
+    first: [0.0471038818359375, -0.094207763671875, 0.031402587890625, 0.1099090576171875],
+  },
+  Q4_1: {
+    sha256: '0423b2113d20080b9bc6f6c2e1a8e4c178a0ac13520e5889d260e7627acce979',
+    first: [0.1000518798828125, 0.1628570556640625, -0.009857177734375, 0.2099609375],
+  },
+  Q5_0: {
+    sha256: '765959f4357f1ce4eaf711ea1c62cd9db74bd2c6b7a59df66e87fb79beda05d7',
+    first: [0.219818115234375, 0.18841552734375, -0.1256103515625, -0.094207763671875],
+  },
+  Q5_1: {
+    sha256: 'ce4a41202fd8c5c35df0475a8e9562f92b663cb79570fea27eef4806837c3b93',
+    first: [0.1000518798828125, 0.1000518798828125, 0.4140777587890625, 0.3355712890625],
+  },
+  Q8_0: {
+    sha256: 'cf510d9c4dc78a00a1e2162599df8bd3e31518c34878d53dffca818b8fd015f3',
+    first: [-1.8370513916015625, -1.475921630859375, -0.2041168212890625, 1.161895751953125],
+  },
+  Q2_K: {
+    sha256: '1dcac3af91839ec2275e10fd6a44a77d2c978e7ca3c8c802c2ea5557e01a0a6e',
+    first: [-0.1139068603515625, -0.1139068603515625, -0.1822509765625, 0.0372314453125],
+  },
+  Q3_K: {
+    sha256: 'e387227e5979990e0834321586c79680eb32f36b2a8b6375b6f37bb50557bbf4',
+    first: [-0.36749267578125, 0.36749267578125, -0.7043609619140625, 0.7349853515625],
+  },
+  Q4_K: {
+    sha256: '068564e7260e53d53b895c336af66b082617366f75051d62523426c567a72bfb',
+    first: [3.753662109375, 3.753662109375, 6.8939208984375, 4.4824676513671875],
+  },
+  Q5_K: {
+    sha256: 'd9ff33d4822b99048b0fa51a48311d03ef63f17e9e38dd63c28139a2d637a7a3',
+    first: [13.802490234375, 16.314697265625, 6.265869140625, 12.0347900390625],
+  },
+  Q6_K: {
+    sha256: '938a88001d704821aa5587093c77d56352b0f573d4fd0e2132b7c67f244fd91c',
+    first: [-41.21685791015625, -39.254150390625, 68.69476318359375, -18.9970703125],
+  },
+  IQ4_NL: {
+    sha256: '6cb05b6a8233168df37eb76087bf50ef88fb691e5440ca13481a5cf1e769d23b',
+    first: [0.596649169921875, -1.3032073974609375, 0.3925323486328125, 1.7742462158203125],
+  },
+  IQ4_XS: {
+    sha256: 'ec2c9463582ae6dfd2831001d7b821514481c9194ffc0abb793a93640db8b7b5',
+    first: [0.3768310546875, 0.3768310546875, 19.9720458984375, 6.6573486328125],
+  },
+};
+
+/** Bytes of eight blocks from a linear congruential generator; their scales made small and finite. */
+function blocksOf(name: string, blockBytes: number): Uint8Array {
+  let x = 12345;
+  const bytes = Uint8Array.from({ length: 8 * blockBytes }, () => {
+    x = (Math.imul(1664525, x) + 1013904223) >>> 0;
+    return x >>> 24;
+  });
+  const two = ['Q4_1', 'Q5_1', 'Q4_K', 'Q5_K'].includes(name);
+  const scales = { Q2_K: [80, 82], Q3_K: [108], Q6_K: [208] }[name] ?? (two ? [0, 2] : [0]);
+  for (let block = 0; block < 8; block++)
+    for (const at of scales) {
+      const high = block * blockBytes + at + 1;
+      bytes[high] = (bytes[high]! & 0x83) | 0x24;
+    }
+  return bytes;
+}
+
+describe('quantised types decode to the very floats of the reference', () => {
+  test.each(Object.entries(REFERENCE))('%s', (name, { sha256, first }) => {
+    const { blockElements, blockBytes } = Object.values(GGUF_TYPES).find((type) => type.name === name)!;
+    const bytes = blocksOf(name, blockBytes);
+    const floats = new Float32Array(8 * blockElements);
+    for (let block = 0; block < 8; block++)
+      DEQUANTISE[name]!(bytes, block * blockBytes, floats, block * blockElements);
+    expect([floats[0], floats[1], floats[17], floats[blockElements - 1]]).toEqual(first);
+    expect(createHash('sha256').update(new Uint8Array(floats.buffer)).digest('hex')).toBe(sha256);
+  });
+});
+
+test('a file of quantised weights is a model: read by ranges, compressed, restored as safetensors', async () => {
+  const data = blocksOf('Q8_0', 34);
+  const header = gguf({ tensors: [tensor('w', [64, 4], 8, 0)] });
+  writeFileSync(at('q.gguf'), Buffer.concat([header, data]));
+  const model = await open(at('q.gguf'));
+  const whole = await model.readTensor('w');
+  expect(model.tensors[0]).toMatchObject({ name: 'w', dtype: 'F32', shape: [4, 64] });
+  expect(whole.length).toBe(1024);
+  expect(await model.readTensor('w', 131, 517)).toEqual(whole.slice(131, 517));
+  await model.close();
+  expect(weightpress('compress', at('q.gguf'), '-o', at('q.wpk')).stderr).toBe('');
+  expect(weightpress('verify', at('q.wpk'), '--against', at('q.gguf')).stdout).toMatch(/bit-exact/);
+  expect(weightpress('decompress', at('q.wpk'), '-o', at('restored')).status).toBe(0);
+  const restored = await open(at('restored/q.safetensors'));
+  expect(await restored.readTensor('w')).toEqual(whole);
+  await restored.close();
 });
 
 describe('hostile headers are refused in one line', () => {

@@ -30,7 +30,7 @@ export interface Model {
   /** The path or id the user gave. */
   readonly id: string;
   /** `directory`, `wpk`, or one file alone of another kind. */
-  readonly kind: 'directory' | 'safetensors' | 'pytorch' | 'wpk';
+  readonly kind: 'directory' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
   /** Parsed config.json, if there is one. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
   /** In the order of their bytes, file by file. Names are unique. */

@@ -1,0 +1,67 @@
+import { InputError } from '../../errors.js';
+import type { ByteSource } from '../../io/source.js';
+import type { Dtype } from '../dtype.js';
+import type { WeightSource } from '../stored-model.js';
+import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
+import { DEQUANTISE } from './dequantise.js';
+import { type GgufTensor, readGgufHeader } from './header.js';
+
+/** Types that safetensors has too: their bytes are the same. */
+const PLAIN: Readonly<Record<string, Dtype>> = {
+  F32: 'F32',
+  F16: 'F16',
+  BF16: 'BF16',
+  F64: 'F64',
+  I8: 'I8',
+  I16: 'I16',
+  I32: 'I32',
+  I64: 'I64',
+};
+
+/**
+ * The tensors of a GGUF file as the safetensors file that they would be: quantised ones as float32, decoded as they are read.
+ * @param name of that file. @throws {InputError} for types that cannot be decoded, by name; the source is closed then.
+ */
+export async function openGgufWeights(name: string, source: ByteSource): Promise<WeightSource> {
+  try {
+    const { tensors } = await readGgufHeader(source);
+    return virtualSafetensors(
+      name,
+      source,
+      tensors.map((tensor) => readable(tensor, source)),
+    );
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+function readable({ name, type, shape, start }: GgufTensor, source: ByteSource): VirtualTensor {
+  const plain = PLAIN[type.name];
+  if (plain)
+    return {
+      name,
+      dtype: plain,
+      shape,
+      read: (from, to, signal) => source.read(start + from, start + to, signal),
+    };
+  const decode = DEQUANTISE[type.name];
+  if (!decode)
+    throw new InputError(
+      `is of type ${type.name}; those that can be decoded are ${Object.keys(DEQUANTISE).join(', ')}`,
+      {
+        file: source.name,
+        tensor: name,
+      },
+    );
+  const { blockElements, blockBytes } = type;
+  const read = async (from: number, to: number, signal?: AbortSignal) => {
+    const [first, last] = [Math.floor(from / 4 / blockElements), Math.ceil(to / 4 / blockElements)];
+    const blocks = await source.read(start + first * blockBytes, start + last * blockBytes, signal);
+    const floats = new Float32Array((last - first) * blockElements);
+    for (let i = 0; i < last - first; i++) decode(blocks, i * blockBytes, floats, i * blockElements);
+    const skipped = first * blockElements * 4;
+    return new Uint8Array(floats.buffer).slice(from - skipped, to - skipped);
+  };
+  return { name, dtype: 'F32', shape, read };
+}
