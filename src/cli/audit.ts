@@ -1,16 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { type Audit, auditArtefact, auditClaim, auditModel } from '../audit/audit.js';
+import { type Audit, auditClaim } from '../audit/audit.js';
 import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
-import { containerStatements } from '../audit/container.js';
-import { auditGguf } from '../audit/gguf.js';
-import { isPickle, openPickle } from '../audit/pickles.js';
+import { auditFile } from '../audit/file.js';
 import { InputError } from '../errors.js';
 import { parseConfig } from '../formats/directory.js';
-import { isGguf } from '../formats/gguf/header.js';
-import type { Model } from '../formats/model.js';
-import { isCheckpoint } from '../formats/pytorch/checkpoint.js';
-import { fileError, openFile } from '../io/file.js';
+import { fileError } from '../io/file.js';
 import { openModel } from '../models.js';
 import { jsonOption } from './options.js';
 import { print, printJson } from './terminal.js';
@@ -75,29 +70,6 @@ async function examine(subject: string | undefined, options: Options): Promise<A
     return await auditFile(subject, against);
   } finally {
     await against?.close();
-  }
-}
-
-async function auditFile(path: string, against: Model | undefined): Promise<Audit> {
-  const source = await openFile(path).catch((error) => {
-    if (error instanceof InputError && /not a regular file/.test(error.message)) return undefined;
-    throw error;
-  });
-  try {
-    const prefix = source && (await source.read(0, Math.min(16, source.byteLength)));
-    if (source && prefix && isGguf(prefix)) return await auditGguf(source);
-    if (source && prefix && !isCheckpoint(prefix) && isPickle(prefix))
-      return await auditArtefact(await openPickle(source), against);
-  } finally {
-    await source?.close();
-  }
-  const model = await openModel(path);
-  try {
-    const { statements, ...audit } = await auditModel(model, against);
-    const stored = model.kind === 'wpk' ? await containerStatements(path, against) : [];
-    return { ...audit, statements: [...statements, ...stored] };
-  } finally {
-    await model.close();
   }
 }
 
