@@ -95,6 +95,8 @@ test('the time left is that of every stage still planned, at the speed so far', 
   const seconds = (from: number) => plan.slice(from).reduce((sum, stage) => sum + stage.seconds, 0);
   const remaining = new Remaining(plan);
   remaining.begin('quantising'); // statistics were there already
+  const calibrated = new Remaining(plan);
+  for (const stage of ['calibrating', 'quantising', 'quantising']) calibrated.begin(stage);
   expect(remaining.seconds(0.5)).toBeUndefined();
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const half = remaining.seconds(0.5)!;
@@ -102,6 +104,9 @@ test('the time left is that of every stage still planned, at the speed so far', 
   const whole = remaining.seconds(0)!;
   const share = (half * (plan[1]!.seconds / 2)) / (whole * plan[1]!.seconds);
   expect(share).toBeCloseTo((seconds(2) + plan[1]!.seconds / 2) / seconds(2), 1);
+  // the same is left, but as much more was done in the same time
+  const done = (plan[0]!.seconds + plan[1]!.seconds) / plan[1]!.seconds;
+  expect(whole / calibrated.seconds(0)!).toBeCloseTo(done, 1);
   remaining.begin('measuring');
   expect(remaining.seconds(1)).toBe(0);
 });

@@ -214,6 +214,22 @@ describe('what is known of them', () => {
     }
   });
 
+  test('levels stand for the mean of what was rounded to them', () => {
+    const shape = { rows: 64, columns: 64 };
+    const values = gaussian(4096, 4);
+    const options = { transform: 'none', size: 8, dimensions: 1 } as const;
+    const decoded = decodeTransform(
+      kernels,
+      encodeTransform(kernels, values, shape, options, { step: 1.2 }),
+      shape,
+    );
+    for (const level of new Set(decoded.map(Math.abs))) {
+      if (level === 0 || level > 2) continue; // of levels above 1, all together have one mean
+      const own = [...values].filter((_, i) => Math.abs(decoded[i]!) === level).map(Math.abs);
+      expect(own.reduce((sum, value) => sum + value, 0) / own.length).toBeCloseTo(level, 5);
+    }
+  });
+
   test('the limit of Gaussian numbers', () => {
     const of = (p: number, t: number) => p + (2 * t * Math.exp((-t * t) / 2)) / Math.sqrt(2 * Math.PI);
     expect(gaussianCompaction(0.1)).toBeCloseTo(of(0.1, 1.64485363), 7);
