@@ -29,6 +29,7 @@ try {
   weightpress('compress', model, '-o', small, '--bits', '3');
   weightpress('evaluate', small, '--against', model, '--text', text, '--attach');
   weightpress('generate', small, 'It was a dark night, and', '--tokens', '40');
+  weightpress('audit', small, '--against', model);
   weightpress('catalog', folder);
   weightpress('decompress', file, '-o', restored);
   const names = readdirSync(model);
