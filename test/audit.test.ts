@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -206,6 +206,8 @@ describe('files that are what they say', () => {
     expect(statements.filter(({ verdict }) => verdict === 'contradicted')).toEqual([]);
     expect(status).toBe(0);
     expect(verdictOn(statements, /holds weights of/)?.verdict).toBe('supported');
+    const size = statSync(at(name)).size.toLocaleString('en-US');
+    expect(verdictOn(statements, /the file holds 1,348,864/)?.because).toContain(`in a wpk of ${size} bytes`);
     if (name === 'exact.wpk') expect(verdictOn(statements, /nothing was lost/)?.verdict).toBe('supported');
     else expect(verdictOn(statements, /a divergence of/)?.verdict).toBe('supported');
   });

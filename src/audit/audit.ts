@@ -42,9 +42,9 @@ export async function auditArtefact(artefact: Artefact, against?: Model): Promis
   return { subject: artefact.file, statements };
 }
 
-/** Audits a model's file. @param against the model that it is said to be. */
-export async function auditModel(model: Model, against?: Model): Promise<Audit> {
-  const artefact = await artefactOf(model);
+/** Audits a model. @param against the model that it is said to be. @param fileBytes of the file that it is in, where it is one. */
+export async function auditModel(model: Model, against?: Model, fileBytes?: number): Promise<Audit> {
+  const artefact = await artefactOf(model, fileBytes);
   const statements = contentStatements(artefact, examine(artefact));
   const count = model.config && countParameters(model.config);
   if (count) {

@@ -28,7 +28,7 @@ export async function auditFile(path: string, against?: Model): Promise<Audit> {
   }
   const model = await openModel(path);
   try {
-    const { statements, ...audit } = await auditModel(model, against);
+    const { statements, ...audit } = await auditModel(model, against, source?.byteLength);
     const stored = model.kind === 'wpk' ? await containerStatements(path, against) : [];
     return { ...audit, statements: [...statements, ...stored] };
   } finally {

@@ -5,8 +5,14 @@ import { canWiden } from '../forward/widen.js';
 import type { Artefact, Numbers } from './artefact.js';
 import { sampleOf } from './sampling.js';
 
-/** A model's tensors as an artefact: numbers are samples of those of floats. @throws {InputError} as the model's reads do. */
-export async function artefactOf(model: Model): Promise<Artefact> {
+/**
+ * A model's tensors as an artefact: numbers are samples of those of floats. @param fileBytes of the file, where it is one.
+ * @throws {InputError} as the model's reads do.
+ */
+export async function artefactOf(
+  model: Model,
+  fileBytes = model.weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
+): Promise<Artefact> {
   const random = randomNumbers(0);
   const numbers: Numbers[] = [];
   let sampled = false;
@@ -22,6 +28,5 @@ export async function artefactOf(model: Model): Promise<Artefact> {
       count,
     });
   }
-  const fileBytes = model.weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
   return { file: model.id, kind: model.kind, fileBytes, says: new Map(), numbers, sampled };
 }

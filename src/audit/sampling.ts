@@ -34,6 +34,8 @@ export interface Comparison {
   readonly error: number;
   readonly power: number;
   readonly worst: { readonly tensor: string; readonly error: number };
+  /** Whether some tensors are larger than what was compared of them. */
+  readonly sampled: boolean;
 }
 
 /** Compares samples of all tensors of floats that two models share. */
@@ -42,6 +44,7 @@ export async function compareSamples(model: Model, against: Model): Promise<Comp
   const own = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
   let [shared, missing, exact, error, power] = [0, 0, 0, 0, 0];
   let worst = { tensor: '', error: 0 };
+  let sampled = false;
   for (const tensor of against.tensors) {
     if (!canWiden(tensor.dtype) || elementCount(tensor.shape) === 0) continue;
     const same = own.get(tensor.name);
@@ -50,7 +53,8 @@ export async function compareSamples(model: Model, against: Model): Promise<Comp
       continue;
     }
     shared++;
-    const { first, taken, values } = await sampleOf(against, tensor, random);
+    const { first, taken, count, values } = await sampleOf(against, tensor, random);
+    sampled ||= taken < count;
     const ours = await runOf(model, same, first, taken);
     let [e, p] = [0, 0];
     for (let i = 0; i < taken; i++) {
@@ -59,8 +63,9 @@ export async function compareSamples(model: Model, against: Model): Promise<Comp
     }
     if (e === 0) exact++;
     else if (p > 0 && e / p > worst.error) worst = { tensor: tensor.name, error: e / p };
-    error += e;
-    power += p;
+    // a sample stands for all of its tensor
+    error += (e * count) / taken;
+    power += (p * count) / taken;
   }
-  return { shared, missing, exact, error, power, worst };
+  return { shared, missing, exact, error, power, worst, sampled };
 }
