@@ -137,7 +137,6 @@ function claimSaid({ says, fileBytes, numbers }: Artefact, count: ParameterCount
   return {
     parameters: total(/^original_param(eter)?s$/i) ?? total(/^param(eter)?s$/i) ?? count?.unique,
     values: total(/^compressed_param(eter)?s$|retained/i),
-    valueBits: undefined,
     bytes: says.size && numbers.length ? fileBytes : undefined,
     ...(parsed > 0 && { ratio: parsed }),
   };

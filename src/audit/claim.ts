@@ -9,10 +9,13 @@ export interface WrittenClaim extends Claim {
   readonly model?: string | undefined;
 }
 
+/** With bits a weight, which stand for bytes. */
+type Written = WrittenClaim & { readonly bits?: number };
+
 const MOST_BYTES = 2 ** 20;
 
 /** What each member means; others are refused, so that none is left out by a slip. */
-const MEMBERS: Readonly<Record<string, (value: unknown) => Partial<WrittenClaim>>> = {
+const MEMBERS: Readonly<Record<string, (value: unknown) => Written>> = {
   parameters: (value) => ({ parameters: positive(value) }),
   bytes: (value) => ({ bytes: sizeOf(value) }),
   values: (value) => ({ values: positive(value) }),
@@ -22,7 +25,7 @@ const MEMBERS: Readonly<Record<string, (value: unknown) => Partial<WrittenClaim>
   lossless: (value) => ({ lossless: flag(value) }),
   relative_error: (value) => ({ relativeError: positive(value) }),
   kl: (value) => ({ kl: positive(value) }),
-  bits: (value) => ({ bitsPerWeight: positive(value) }) as Partial<WrittenClaim>,
+  bits: (value) => ({ bits: positive(value) }),
   model: (value) => ({ model: String(value) }),
 };
 
@@ -43,7 +46,7 @@ export function parseClaim(text: string, file: string): WrittenClaim {
 
 /** A claim from members as a file or flags give them. @throws {InputError} */
 export function claimOf(members: Readonly<Record<string, unknown>>, file: string): WrittenClaim {
-  const claim: Record<string, unknown> = {};
+  let claim: Written = {};
   for (const [name, value] of Object.entries(members)) {
     const read = Object.hasOwn(MEMBERS, name) ? MEMBERS[name] : undefined;
     if (!read)
@@ -52,17 +55,17 @@ export function claimOf(members: Readonly<Record<string, unknown>>, file: string
         { file },
       );
     try {
-      Object.assign(claim, read(value));
+      claim = { ...claim, ...read(value) };
     } catch (error) {
       throw new InputError(`${name}: ${(error as Error).message}`, { file }, { cause: error });
     }
   }
-  const { bitsPerWeight, ...rest } = claim as WrittenClaim & { readonly bitsPerWeight?: number };
-  if (bitsPerWeight === undefined) return rest;
+  const { bits, ...rest } = claim;
+  if (bits === undefined) return rest;
   if (rest.bytes !== undefined) throw new InputError('bits and bytes say the same; one is enough', { file });
   // bits a weight need no count: of a million weights
   const parameters = rest.parameters ?? 1e6;
-  return { ...rest, parameters, bytes: (bitsPerWeight * parameters) / 8 };
+  return { ...rest, parameters, bytes: (bits * parameters) / 8 };
 }
 
 function positive(value: unknown): number {

@@ -50,7 +50,7 @@ function deviation(values: Float64Array, formula: (k: number) => number): number
 }
 
 const constant: Fit = (values) => {
-  const [first] = values as unknown as [number];
+  const first = values[0]!;
   return { formula: text(first), largestError: deviation(values, () => first) };
 };
 
@@ -74,7 +74,7 @@ const polynomial: Fit = (values) => {
 };
 
 const geometric: Fit = (values) => {
-  const [first] = values as unknown as [number];
+  const first = values[0]!;
   const last = values.at(-1)! / first;
   if (!(last > 0)) return undefined;
   const decay = -Math.log(last) / (values.length - 1);

@@ -51,7 +51,6 @@ export async function containerStatements(path: string, against: Model | undefin
     bytes,
     originalBits: (8 * tensorBytes) / parameters,
     kl,
-    relativeError: undefined,
   };
   if (kl !== undefined) statements.push(...checkClaim(claim));
   return statements;
