@@ -1,7 +1,7 @@
 export { type Analysis, analyze } from './analyze/analyze.js';
 export { type Audit, auditClaim } from './audit/audit.js';
-export type { Claim } from './audit/bounds.js';
 export { auditFile } from './audit/file.js';
+export type { Claim } from './audit/rate.js';
 export type { Statement } from './audit/verdict.js';
 export { type CatalogEntry, type CatalogOptions, catalog } from './catalog/catalog.js';
 export { type InputError, type IntegrityError, isInputError } from './errors.js';

@@ -12,8 +12,10 @@ export interface ParameterCount {
   readonly unique: number;
   /** Tensors of two dimensions. */
   readonly matrices: number;
-  /** Those of one: norms and biases. */
+  /** Weights in those of one: norms and biases. */
   readonly vectors: number;
+  /** Of these, the scale of the last norm. */
+  readonly lastNorm: number;
   /** The head again, when it is tied. */
   readonly tiedHead: number;
   /** Causal masks of older checkpoints, a square of the context for each layer. */
@@ -35,6 +37,7 @@ export function countParameters(config: Config): ParameterCount | undefined {
       unique: elements(() => true),
       matrices: shapes.filter(({ length }) => length > 1).length,
       vectors: elements((n) => n === 1),
+      lastNorm: size.hiddenSize,
       tiedHead: tied ? size.vocabulary * size.hiddenSize : 0,
       masks: size.layers * size.positions ** 2,
     };
@@ -48,31 +51,41 @@ export function checkParameters(claimed: number, count: ParameterCount): Stateme
   const { family, unique } = count;
   const claim = `the model has ${show(claimed)} parameters`;
   if (claimed === unique) return judge(true, claim, `so it is by the ${family} architecture`);
-  const rounded = Math.abs(claimed - unique) / unique < 0.01;
-  if (rounded) return judge(true, claim, `${show(unique)} by the ${family} architecture, rounded`);
-  return judge(false, claim, `${show(unique)} by the ${family} architecture${miscount(claimed, count)}`);
+  if (isRounded(claimed, unique))
+    return judge(true, claim, `${show(unique)} by the ${family} architecture, rounded`);
+  const found = miscounts(count).find(({ sum }) => isRounded(claimed, sum));
+  const how = found ? `; with ${found.how.join(', ')} they are ${show(found.sum)}` : '';
+  return judge(false, claim, `${show(unique)} by the ${family} architecture${how}`);
 }
 
-function miscount(claimed: number, { unique, tiedHead, masks, vectors }: ParameterCount): string {
-  for (const [head, withHead] of [
-    [0, ''],
-    [tiedHead, ', the tied head counted again'],
-  ] as const)
-    for (const [mask, withMasks] of [
-      [0, ''],
-      [masks, ', causal masks counted'],
-    ] as const)
-      for (const [vector, without] of [
-        [0, ''],
-        [vectors, ', norms and biases left out'],
-      ] as const) {
-        const sum = unique + head + mask - vector;
-        if (Math.abs(sum - claimed) <= unique * 1e-4 && head + mask + vector > 0) {
-          const rest = sum === claimed ? '' : `, and ${show(claimed - sum)} that this does not explain`;
-          return `; the claim is that${withHead}${withMasks}${without}${rest}`;
-        }
-      }
-  return '';
+/** Whether a claim is a number to as many digits as it is written with, rounded or cut: 1,300,000,000 for 1,315,575,808, not 1,316,000,001. */
+function isRounded(claimed: number, exact: number): boolean {
+  const zeros = /0*$/.exec(claimed.toFixed(0))![0].length;
+  const unit = 10 ** zeros;
+  return Math.abs(claimed - exact) <= unit / 2 || (claimed <= exact && exact < claimed + unit);
+}
+
+interface Miscount {
+  readonly sum: number;
+  readonly how: readonly string[];
+}
+
+/** Sums that reports give instead: every combination of what is often counted again or left out. */
+function miscounts({ unique, tiedHead, masks, vectors, lastNorm }: ParameterCount): Miscount[] {
+  const choices: readonly (readonly [change: number, how: string])[][] = [
+    [[tiedHead, 'the tied head counted again']],
+    [[masks, 'causal masks counted']],
+    [
+      [-vectors, 'norms and biases left out'],
+      [lastNorm - vectors, "norms and biases left out but for the last norm's scale"],
+    ],
+  ];
+  const found: Miscount[] = [{ sum: unique, how: [] }];
+  for (const options of choices)
+    for (const { sum, how } of [...found])
+      for (const [change, also] of options)
+        if (change) found.push({ sum: sum + change, how: [...how, also] });
+  return found;
 }
 
 /** A config in the words of Hugging Face from those of a report: layers, hidden size, vocabulary, context. */

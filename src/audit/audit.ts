@@ -3,11 +3,13 @@ import { elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import { checkParameters, configFrom, countParameters, type ParameterCount } from './architecture.js';
 import type { Artefact } from './artefact.js';
-import { type Claim, checkClaim, type Known } from './bounds.js';
+import { checkClaim, type Known } from './bounds.js';
 import { contentStatements, examine } from './content.js';
 import { informationStatements } from './information.js';
 import { artefactOf } from './models.js';
+import type { Claim } from './rate.js';
 import { columnSums, tableStatements } from './tables.js';
+import { varianceParts } from './variances.js';
 import { judge, type Statement, show } from './verdict.js';
 import { weightStatements } from './weights.js';
 
@@ -22,9 +24,11 @@ export async function auditClaim(claim: Claim, model?: Model, config = model?.co
   const count = config && countParameters(config);
   const statements: Statement[] = [];
   if (count && claim.parameters !== undefined) statements.push(checkParameters(claim.parameters, count));
-  const parameters = claim.parameters ?? count?.unique;
   const known = model ? await measure(model, claim.lossless ?? false) : {};
-  statements.push(...checkClaim({ ...claim, parameters }, known));
+  const originalBits = claim.originalBits ?? (model && storedBits(model));
+  statements.push(
+    ...checkClaim({ ...claim, parameters: claim.parameters ?? count?.unique, originalBits }, known),
+  );
   return { subject: 'the claim', statements };
 }
 
@@ -71,16 +75,18 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
   return { subject: model.id, statements };
 }
 
-/** Variances of a model's tensors, and what its weights take losslessly. */
+/** Variances of a model's weights, and what they take losslessly. */
 async function measure(model: Model, lossless: boolean): Promise<Known> {
-  const { numbers } = await artefactOf(model);
-  const parts = numbers.map(({ values, count }) => ({
-    weights: count,
-    variance: values.reduce((sum, value) => sum + value * value, 0) / values.length,
-  }));
+  const parts = await varianceParts(model);
   if (!lossless) return { parts };
   const { losslessBytes, parameters } = await analyze(model);
   return { parts, losslessBits: (8 * losslessBytes) / parameters.unique };
+}
+
+/** Bits a weight as the model is stored. */
+function storedBits({ tensors }: Model): number {
+  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return (8 * tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)) / weights;
 }
 
 /** The architecture that metadata describes, wherever in it. */

@@ -1,141 +1,102 @@
 import { gaussianDistortion } from '../codec/transform/compaction.js';
-import { contradicted, judge, type Statement, show, supported, unknown } from './verdict.js';
-
-/** What a claim says in numbers; what it leaves out is undefined. */
-export interface Claim {
-  readonly parameters?: number | undefined;
-  /** Of the compressed artefact. */
-  readonly bytes?: number | undefined;
-  /** Numbers that are kept, of {@link valueBits} each where that is said. */
-  readonly values?: number | undefined;
-  readonly valueBits?: number | undefined;
-  /** Original over compressed. */
-  readonly ratio?: number | undefined;
-  /** Bits a weight of the original. */
-  readonly originalBits?: number | undefined;
-  readonly lossless?: boolean | undefined;
-  readonly relativeError?: number | undefined;
-  readonly kl?: number | undefined;
-}
+import { consistency } from './consistency.js';
+import { type Claim, type Rate, rateOf } from './rate.js';
+import { contradicted, type Statement, show, supported, unknown } from './verdict.js';
+import { type Part, waterFilling } from './water-filling.js';
 
 /** What is known of a model that a claim is about. */
 export interface Known {
   /** Parts of the model with weights of one variance each: the least error follows by reverse water-filling. */
-  readonly parts?: readonly { readonly weights: number; readonly variance: number }[];
+  readonly parts?: readonly Part[];
   /** Bits a weight that a lossless code of these weights takes, as measured. */
   readonly losslessBits?: number;
 }
 
-/**
- * What trained weights take losslessly at least, bits a weight by bits stored: sign and low mantissa bits are noise, exponents take some
- * 2.5 bits (docs/codec.md: 10.5, 13.5 and 26.5 measured). Claims have a bit's grace below that.
- */
-const LEAST_LOSSLESS: Readonly<Record<number, number>> = { 16: 9.5, 32: 25 };
-
-/** A tenth of nothing: claims are rounded. */
-const ROUNDING = 0.02;
-
 /** Checks a claim's numbers against each other and against what any code can do. */
 export function checkClaim(claim: Claim, known: Known = {}): Statement[] {
-  return [...counts(claim), ...rates(claim, known)];
+  return [...consistency(claim), ...quality(claim, known)];
 }
 
-function counts({ parameters, bytes, values, valueBits, ratio, originalBits = 32 }: Claim): Statement[] {
-  const statements: Statement[] = [];
-  const near = (a: number, b: number) => Math.abs(a / b - 1) <= ROUNDING;
-  if (ratio !== undefined && parameters !== undefined) {
-    const claimed = `a ratio of ${show(ratio)}:1`;
-    const byBytes = bytes === undefined ? undefined : (parameters * originalBits) / 8 / bytes;
-    const byCount = values === undefined ? undefined : parameters / values;
-    if (byBytes !== undefined && near(ratio, byBytes))
-      statements.push(
-        supported(
-          claimed,
-          `${show(parameters)} x ${originalBits / 8} bytes / ${show(bytes!)} = ${show(byBytes)}`,
-        ),
-      );
-    else if (byCount !== undefined && near(ratio, byCount)) {
-      statements.push(
-        supported(
-          claimed,
-          `as one of counts: ${show(parameters)} parameters / ${show(values!)} values = ${show(byCount)}`,
-        ),
-      );
-      if (byBytes !== undefined)
-        statements.push(
-          judge(
-            false,
-            `${claimed} of bytes`,
-            `${show(parameters)} x ${originalBits / 8} bytes / ${show(bytes!)} = ${show(byBytes)}`,
-          ),
-        );
-    } else if (byBytes !== undefined || byCount !== undefined)
-      statements.push(contradicted(claimed, `the other numbers give ${show((byBytes ?? byCount)!)}:1`));
-  }
-  if (values !== undefined && bytes !== undefined) {
-    const each = (bytes * 8) / values;
-    const claimed = `${show(values)} values in ${show(bytes)} bytes`;
-    const needed = valueBits ?? 1;
-    statements.push(
-      judge(
-        each >= needed * (1 - ROUNDING),
-        claimed,
-        `${show(each)} bits a value${valueBits ? `, ${valueBits} as they are said to be stored` : ''}`,
-      ),
-    );
-  }
-  return statements;
-}
-
-function rates(
-  { parameters, bytes, ratio, originalBits = 32, lossless, relativeError, kl }: Claim,
-  known: Known,
-): Statement[] {
-  const size = bytes ?? (ratio && parameters && (parameters * originalBits) / 8 / ratio);
-  if (!size || !parameters) {
-    const quality = [
+function quality(claim: Claim, { parts, losslessBits }: Known): Statement[] {
+  const { lossless, relativeError, kl } = claim;
+  const rate = rateOf(claim);
+  if (!rate)
+    return [
       lossless && 'no loss',
       relativeError !== undefined && 'a relative error',
       kl !== undefined && 'a divergence',
-    ].filter(Boolean);
-    return quality.map((what) => unknown(String(what), 'without parameters and bytes no rate is known'));
+    ].flatMap((what) =>
+      what ? [unknown(what, 'no rate is known without bytes and parameters, bits, or a ratio')] : [],
+    );
+  const bound = boundOf(parts);
+  const statements = [
+    ...(lossless ? [exactness(claim, rate, losslessBits)] : []),
+    ...(relativeError !== undefined ? [closeness(relativeError, rate, bound)] : []),
+    ...(kl !== undefined ? [divergence(kl, rate, bound)] : []),
+  ];
+  if (statements.length) return statements;
+  const lost = show(bound.least(rate.bits) * 100);
+  return [unknown('a model of use is left', `${bound.arithmetic(rate)}: ${lost} % of the energy is lost`)];
+}
+
+interface Bound {
+  /** The least relative squared error at a rate. */
+  least(bits: number): number;
+  arithmetic(rate: Rate): string;
+}
+
+function boundOf(parts: Known['parts']): Bound {
+  const least = (bits: number) => (parts ? waterFilling(parts, bits) : gaussianDistortion(bits));
+  const arithmetic = ({ bits, arithmetic }: Rate) =>
+    parts
+      ? `${arithmetic}; the least relative squared error of Gaussian weights with the measured variances is ${show(least(bits))}`
+      : `${arithmetic}; the least relative squared error of Gaussian weights is 2^(-2 x ${show(bits)}) = ${show(least(bits))}`;
+  return { least, arithmetic };
+}
+
+/** Bits a weight that trained weights took losslessly, as measured: sign and low mantissa bits are noise, exponents take some 2.5 bits. */
+const USUAL_LOSSLESS: Readonly<Record<string, number>> = { bf16: 10.5, f16: 13.5, f32: 26.5 };
+/** Below this no trained weights have been seen, in whatever type they were stored. */
+const LEAST_LOSSLESS = 9.5;
+/** How far below a measured or usual rate another lossless code may come. */
+const BETTER_CODE = 0.97;
+
+function exactness({ original, originalBits = 32 }: Claim, rate: Rate, measured?: number): Statement {
+  const { bits, arithmetic } = rate;
+  const claim = `no loss at ${show(bits)} bits a weight`;
+  if (measured !== undefined) {
+    const because = `${arithmetic}; these weights take ${show(measured)}, as measured`;
+    return (bits >= measured * BETTER_CODE ? supported : contradicted)(claim, because);
   }
-  const bits = (size * 8) / parameters;
-  const rate = `${show(size)} bytes x 8 / ${show(parameters)} = ${show(bits)} bits a weight`;
-  const gaussian = gaussianDistortion(bits);
-  const least = known.parts ? waterFilling(known.parts, bits) : gaussian;
-  const bound = known.parts
-    ? `the least relative squared error of Gaussian weights with the measured variances is ${show(least)}`
-    : `the least relative squared error of Gaussian weights is 2^(-2 x ${show(bits)}) = ${show(least)}`;
-  const statements: Statement[] = [];
-  if (lossless) {
-    const needed = known.losslessBits ? known.losslessBits * 0.97 : LEAST_LOSSLESS[originalBits];
-    const claim = `no loss at ${show(bits)} bits a weight`;
-    if (needed === undefined)
-      statements.push(unknown(claim, `nothing is known of weights of ${originalBits} bits`));
-    else
-      statements.push(
-        judge(
-          bits >= needed,
-          claim,
-          `${rate}; trained weights of ${originalBits} bits take ${show(needed)} at least${known.losslessBits ? ', measured on these' : ''}`,
-        ),
+  if (bits < LEAST_LOSSLESS && bits < originalBits)
+    return contradicted(claim, `${arithmetic}; trained weights take ${LEAST_LOSSLESS} at least`);
+  const type = original ?? { 16: 'bf16', 32: 'f32' }[originalBits];
+  const usual = type === undefined ? undefined : USUAL_LOSSLESS[type];
+  if (usual === undefined)
+    return unknown(claim, `${arithmetic}; what weights of ${show(originalBits)} bits take is not known`);
+  const because = `${arithmetic}; trained weights in ${type} take ${usual}`;
+  return bits >= usual * BETTER_CODE
+    ? supported(claim, `${because}: possible`)
+    : unknown(
+        claim,
+        `${because}${type === 'bf16' ? '' : `, though ${type} that holds numbers of fewer bits takes less, ${USUAL_LOSSLESS.bf16} if of bf16`}`,
       );
-  }
-  if (relativeError !== undefined)
-    statements.push(
-      judge(
-        relativeError >= least * (1 - ROUNDING),
-        `a relative squared error of ${show(relativeError)}`,
-        `${rate}; ${bound}`,
-      ),
-    );
-  if (kl !== undefined) statements.push(divergence(kl, bits, `${rate}; ${bound}`, least));
-  if (!statements.length)
-    statements.push(
-      unknown('a model of use is left', `${rate}; ${bound}: ${show(least * 100)} % of the energy is lost`),
-    );
-  return statements;
+}
+
+/** Rates are rounded as well. */
+const RATE_ROUNDING = 1.02;
+/**
+ * Weights need some fewer bits than Gaussian ones for the same error: 0.1 where they are Laplacian (their entropy power is e/pi of
+ * their variance), some more where variances differ within what counts as one part.
+ */
+const GRACE_BITS = 0.25;
+
+function closeness(error: number, rate: Rate, bound: Bound): Statement {
+  const claim = `a relative squared error of ${show(error)}`;
+  const because = bound.arithmetic(rate);
+  if (error >= bound.least(rate.bits * RATE_ROUNDING)) return supported(claim, `${because}: possible`);
+  if (error < bound.least(rate.bits + GRACE_BITS)) return contradicted(claim, because);
+  return unknown(claim, `${because}; weights that are not Gaussian may need up to ${GRACE_BITS} bits less`);
 }
 
 /** Bits a weight and divergence that this project measured on a model of 5.8 M weights (docs/quality.md); larger ones need fewer bits. */
@@ -150,19 +111,20 @@ const MEASURED: readonly (readonly [bits: number, kl: number])[] = [
 /** Where so much of the energy is gone, nothing behaves like the model. */
 const HOPELESS = 0.5;
 const SMALL_KL = 0.5;
+/** Models differ by so much. */
+const GRACE = 0.7;
 
-function divergence(kl: number, bits: number, arithmetic: string, least: number): Statement {
+function divergence(kl: number, rate: Rate, bound: Bound): Statement {
+  const { bits } = rate;
   const claim = `a divergence of ${show(kl)} nats at ${show(bits)} bits a weight`;
-  if (least > HOPELESS && kl < SMALL_KL)
-    return contradicted(claim, `${arithmetic}: more than half of every matrix is lost at best`);
+  const arithmetic = bound.arithmetic(rate);
+  if (bound.least(bits) > HOPELESS && kl < SMALL_KL)
+    return contradicted(claim, `${arithmetic}: more than half of the energy is lost at best`);
   const usual = measuredAt(bits);
   const comparison = `weightpress measured ${show(usual)} nats at this rate on a small model`;
   if (kl >= usual * GRACE) return supported(claim, `${arithmetic}; possible: ${comparison}`);
   return unknown(claim, `${arithmetic}; ${comparison}, which larger ones may stay below`);
 }
-
-/** Models differ by so much. */
-const GRACE = 0.7;
 
 /** On the line of log KL over bits through the two points around, or the two nearest. */
 function measuredAt(bits: number): number {
@@ -170,26 +132,4 @@ function measuredAt(bits: number): number {
   const upper = Math.min(MEASURED.length - 1, Math.max(1, next < 0 ? MEASURED.length - 1 : next));
   const [[a, low], [b, high]] = [MEASURED[upper - 1]!, MEASURED[upper]!];
   return low * (high / low) ** ((bits - a) / (b - a));
-}
-
-/**
- * The least relative squared error at an average rate, for independent Gaussian weights of several variances: parts below the water
- * level get no bits (Cover and Thomas, theorem 10.3.3).
- */
-export function waterFilling(parts: NonNullable<Known['parts']>, bitsPerWeight: number): number {
-  const weights = parts.reduce((sum, part) => sum + part.weights, 0);
-  const rate = (level: number) =>
-    parts.reduce(
-      (sum, { weights: n, variance }) => sum + (variance > level ? (n * Math.log2(variance / level)) / 2 : 0),
-      0,
-    ) / weights;
-  let [low, high] = [1e-40, Math.max(...parts.map(({ variance }) => variance), 1e-39)];
-  for (let i = 0; i < 200; i++) {
-    const middle = Math.sqrt(low * high);
-    if (rate(middle) > bitsPerWeight) low = middle;
-    else high = middle;
-  }
-  const energy = parts.reduce((sum, { weights: n, variance }) => sum + n * variance, 0);
-  const error = parts.reduce((sum, { weights: n, variance }) => sum + n * Math.min(variance, high), 0);
-  return energy > 0 ? error / energy : 0;
 }

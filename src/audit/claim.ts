@@ -1,7 +1,7 @@
 import { parse } from 'yaml';
 import { InputError } from '../errors.js';
 import { parseSize } from '../press/lossy/budget.js';
-import type { Claim } from './bounds.js';
+import type { Claim } from './rate.js';
 
 /** A claim as people write it, from a file or from flags. */
 export interface WrittenClaim extends Claim {
@@ -9,23 +9,20 @@ export interface WrittenClaim extends Claim {
   readonly model?: string | undefined;
 }
 
-/** With bits a weight, which stand for bytes. */
-type Written = WrittenClaim & { readonly bits?: number };
-
 const MOST_BYTES = 2 ** 20;
 
 /** What each member means; others are refused, so that none is left out by a slip. */
-const MEMBERS: Readonly<Record<string, (value: unknown) => Written>> = {
-  parameters: (value) => ({ parameters: positive(value) }),
+const MEMBERS: Readonly<Record<string, (value: unknown) => WrittenClaim>> = {
+  parameters: (value) => ({ parameters: count(value) }),
   bytes: (value) => ({ bytes: sizeOf(value) }),
-  values: (value) => ({ values: positive(value) }),
+  values: (value) => ({ values: count(value) }),
   value_bits: (value) => ({ valueBits: positive(value) }),
   ratio: (value) => ({ ratio: positive(typeof value === 'string' ? value.replace(/:1$/, '') : value) }),
-  original: (value) => ({ originalBits: bitsOf(value) }),
+  original: (value) => originalOf(value),
   lossless: (value) => ({ lossless: flag(value) }),
-  relative_error: (value) => ({ relativeError: positive(value) }),
-  kl: (value) => ({ kl: positive(value) }),
-  bits: (value) => ({ bits: positive(value) }),
+  relative_error: (value) => ({ relativeError: notNegative(value) }),
+  kl: (value) => ({ kl: notNegative(value) }),
+  bits: (value) => ({ bitsPerWeight: positive(value) }),
   model: (value) => ({ model: String(value) }),
 };
 
@@ -46,7 +43,7 @@ export function parseClaim(text: string, file: string): WrittenClaim {
 
 /** A claim from members as a file or flags give them. @throws {InputError} */
 export function claimOf(members: Readonly<Record<string, unknown>>, file: string): WrittenClaim {
-  let claim: Written = {};
+  let claim: WrittenClaim = {};
   for (const [name, value] of Object.entries(members)) {
     const read = Object.hasOwn(MEMBERS, name) ? MEMBERS[name] : undefined;
     if (!read)
@@ -60,12 +57,22 @@ export function claimOf(members: Readonly<Record<string, unknown>>, file: string
       throw new InputError(`${name}: ${(error as Error).message}`, { file }, { cause: error });
     }
   }
-  const { bits, ...rest } = claim;
-  if (bits === undefined) return rest;
-  if (rest.bytes !== undefined) throw new InputError('bits and bytes say the same; one is enough', { file });
-  // bits a weight need no count: of a million weights
-  const parameters = rest.parameters ?? 1e6;
-  return { ...rest, parameters, bytes: (bits * parameters) / 8 };
+  if (claim.bitsPerWeight !== undefined && claim.bytes !== undefined)
+    throw new InputError('bits and bytes say the same; one is enough', { file });
+  return claim;
+}
+
+function notNegative(value: unknown): number {
+  return value === 0 || value === '0' ? 0 : positive(value);
+}
+
+const SCALES: Readonly<Record<string, number>> = { k: 1e3, m: 1e6, b: 1e9, t: 1e12 };
+
+/** `1315575808`, `1,315,575,808`, or `1.3B` as models are named. */
+function count(value: unknown): number {
+  const scaled = typeof value === 'string' ? /^([\d.]+)\s*([kmbt])$/i.exec(value) : null;
+  if (!scaled) return positive(value);
+  return Number((positive(scaled[1]) * SCALES[scaled[2]!.toLowerCase()]!).toPrecision(12));
 }
 
 function positive(value: unknown): number {
@@ -83,19 +90,16 @@ function flag(value: unknown): boolean {
   throw new RangeError(`expected true or false, found ${JSON.stringify(value)}`);
 }
 
-const BITS: Readonly<Record<string, number>> = {
-  f32: 32,
-  fp32: 32,
-  float32: 32,
-  f16: 16,
-  fp16: 16,
-  float16: 16,
-  bf16: 16,
-  bfloat16: 16,
+const ORIGINALS: Readonly<Record<string, { readonly original: string; readonly originalBits: number }>> = {
+  f32: { original: 'f32', originalBits: 32 },
+  f16: { original: 'f16', originalBits: 16 },
+  bf16: { original: 'bf16', originalBits: 16 },
 };
 
-function bitsOf(value: unknown): number {
-  const bits = BITS[String(value).toLowerCase()];
-  if (bits) return bits;
+/** `f16`, also as `fp16`, `float16` and in capitals. */
+function originalOf(value: unknown): Claim {
+  const name = `${value}`.toLowerCase().replace(/^(b?)(fp|float)/, '$1f');
+  const original = Object.hasOwn(ORIGINALS, name) ? ORIGINALS[name] : undefined;
+  if (original) return original;
   throw new RangeError(`expected f32, f16 or bf16, found ${JSON.stringify(value)}`);
 }

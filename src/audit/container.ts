@@ -1,7 +1,8 @@
 import type { Model } from '../formats/model.js';
 import { inspect } from '../press/inspect.js';
 import { verify } from '../press/verify.js';
-import { type Claim, checkClaim } from './bounds.js';
+import { checkClaim } from './bounds.js';
+import type { Claim } from './rate.js';
 import { judge, type Statement, show } from './verdict.js';
 
 /** What a .wpk states of itself: its digests, its size, its measured quality. All of it is decoded. */

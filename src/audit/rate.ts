@@ -1,0 +1,50 @@
+import { show } from './verdict.js';
+
+/** What a claim says in numbers; what it leaves out is undefined. */
+export interface Claim {
+  readonly parameters?: number | undefined;
+  /** Of the compressed artefact. */
+  readonly bytes?: number | undefined;
+  /** Instead of bytes. */
+  readonly bitsPerWeight?: number | undefined;
+  /** Numbers that are kept, of {@link valueBits} each where that is said. */
+  readonly values?: number | undefined;
+  readonly valueBits?: number | undefined;
+  /** Original over compressed. */
+  readonly ratio?: number | undefined;
+  /** Bits a weight of the original, 32 where nothing is said. */
+  readonly originalBits?: number | undefined;
+  /** What the original's weights are: `f32`, `f16` or `bf16`. */
+  readonly original?: string | undefined;
+  readonly lossless?: boolean | undefined;
+  readonly relativeError?: number | undefined;
+  readonly kl?: number | undefined;
+}
+
+/** Bits a weight that a claim comes to, and how. */
+export interface Rate {
+  readonly bits: number;
+  readonly arithmetic: string;
+}
+
+/** From bytes and parameters, or else bits as they are stated, or else the ratio; undefined without any. */
+export function rateOf({
+  parameters,
+  bytes,
+  bitsPerWeight,
+  ratio,
+  originalBits = 32,
+}: Claim): Rate | undefined {
+  if (bytes !== undefined && parameters !== undefined) {
+    const bits = (bytes * 8) / parameters;
+    return {
+      bits,
+      arithmetic: `${show(bytes)} bytes x 8 / ${show(parameters)} = ${show(bits)} bits a weight`,
+    };
+  }
+  if (bitsPerWeight !== undefined)
+    return { bits: bitsPerWeight, arithmetic: `${show(bitsPerWeight)} bits a weight` };
+  if (ratio === undefined) return undefined;
+  const bits = originalBits / ratio;
+  return { bits, arithmetic: `${show(originalBits)} bits / ${show(ratio)} = ${show(bits)} bits a weight` };
+}

@@ -1,0 +1,28 @@
+import { elementCount } from '../formats/dtype.js';
+import type { Model } from '../formats/model.js';
+import { randomNumbers } from '../forward/random.js';
+import { canWiden } from '../forward/widen.js';
+import { sampleOf } from './sampling.js';
+import type { Part } from './water-filling.js';
+
+/** Fewer weights of a row say little of its variance. */
+const LEAST_WEIGHTS = 64;
+
+/** A model's weights in parts of one variance: rows of its matrices where they are sampled whole, else what is sampled of a tensor. */
+export async function varianceParts(model: Model): Promise<Part[]> {
+  const random = randomNumbers(0);
+  const parts: Part[] = [];
+  for (const tensor of model.tensors) {
+    if (!canWiden(tensor.dtype) || elementCount(tensor.shape) === 0) continue;
+    const { first, taken, count, values } = await sampleOf(model, tensor, random);
+    const width = tensor.shape.at(-1)!;
+    const step = width >= LEAST_WEIGHTS && taken >= width ? width : taken;
+    const begin = step === width ? (width - (first % width)) % width : 0;
+    const rows = Math.max(1, Math.floor((taken - begin) / step));
+    for (let row = 0; row < rows; row++) {
+      const of = values.subarray(begin + row * step, begin + (row + 1) * step);
+      parts.push({ weights: count / rows, variance: of.reduce((sum, w) => sum + w * w, 0) / of.length });
+    }
+  }
+  return parts;
+}
