@@ -1,7 +1,8 @@
 import { isWpk } from './container/frames.js';
 import { WpkModel } from './container/model.js';
-import { openGgufFile, openTorchFile } from './formats/directory.js';
+import { openTorchFile } from './formats/directory.js';
 import { isGguf } from './formats/gguf/header.js';
+import { openGgufFile } from './formats/gguf/model.js';
 import { openModel, registerOpener } from './formats/open.js';
 import { isCheckpoint } from './formats/pytorch/checkpoint.js';
 import { openFile } from './io/file.js';

@@ -3,7 +3,6 @@ import { basename, join } from 'node:path';
 import { InputError } from '../errors.js';
 import { fileError, openFile } from '../io/file.js';
 import type { ByteSource } from '../io/source.js';
-import { openGgufWeights } from './gguf/weights.js';
 import { isPlainObject, kindOf, parseJsonObject } from './json.js';
 import type { SideFile } from './model.js';
 import { openCheckpoint } from './pytorch/checkpoint.js';
@@ -43,12 +42,6 @@ export async function openSafetensorsFile(path: string): Promise<DirectoryModel>
 export async function openTorchFile(path: string): Promise<DirectoryModel> {
   const weightSources = [await openCheckpoint(asSafetensors(basename(path)), await openFile(path))];
   return assemble({ id: path, kind: 'pytorch', config: undefined, sideFiles: [], weightSources });
-}
-
-/** One GGUF file: its tensors under their own names, quantised ones as float32. @throws {InputError} */
-export async function openGgufFile(path: string): Promise<DirectoryModel> {
-  const weightSources = [await openGgufWeights(asSafetensors(basename(path)), await openFile(path))];
-  return assemble({ id: path, kind: 'gguf', config: undefined, sideFiles: [], weightSources });
 }
 
 /** The name that transformers expects once the weights are safetensors. */

@@ -14,7 +14,7 @@ export function byteLevelBpe(
   merges: Uint8Array,
   config: Readonly<Record<string, unknown>>,
   file: string,
-): object {
+): Record<string, unknown> {
   const wrong = Object.entries(vocabulary).find(([, id]) => !Number.isSafeInteger(id) || Number(id) < 0);
   if (wrong)
     throw new InputError(

@@ -29,12 +29,15 @@ export interface TextTokenizer {
  * @throws {InputError} when there is none or it is malformed.
  */
 export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
-  const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
-  const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
-  if (!definition)
-    throw new InputError('has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt', {
-      file: model.id,
-    });
+  const files = await readTokenizerFiles(model);
+  if (!files)
+    throw new InputError(
+      model.kind === 'gguf'
+        ? 'has no tokenizer that is converted: of GGUF files byte-level BPE is, SentencePiece is not'
+        : 'has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt',
+      { file: model.id },
+    );
+  const { definition, config } = files;
   const tokenizer = make(definition, config, model.id);
   return {
     encode: (text, special = false) =>
@@ -42,6 +45,21 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
     decode: (ids) => (ids.length ? tokenizer.decode([...ids], AS_WRITTEN) : ''),
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
   };
+}
+
+/**
+ * What travels with a model as `tokenizer.json` and `tokenizer_config.json`, or amounts to it; undefined when there is none.
+ * @throws {InputError} when it is malformed.
+ */
+export async function readTokenizerFiles(model: Model): Promise<TokenizerFiles | undefined> {
+  const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
+  const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
+  return definition && { definition, config };
+}
+
+export interface TokenizerFiles {
+  readonly definition: Readonly<Record<string, unknown>>;
+  readonly config: Readonly<Record<string, unknown>>;
 }
 
 const AS_WRITTEN = { skip_special_tokens: true, clean_up_tokenization_spaces: false };

@@ -128,8 +128,9 @@ async function readTensorInfo(cursor: Cursor) {
       `tensor ${JSON.stringify(name.slice(0, 100))} is of type ${number}, which is not known`,
     );
   const elements = elementCount(reversed);
-  const rows = reversed[0] ?? 1;
-  if (!Number.isSafeInteger(elements) || rows % type.blockElements)
+  const rowElements = reversed[0] ?? 1;
+  const countable = [elements, ...reversed].every(Number.isSafeInteger);
+  if (!countable || rowElements % type.blockElements)
     cursor.fail(`tensor ${JSON.stringify(name.slice(0, 100))} of ${type.name} is [${reversed}]`);
   const lengthBytes = (elements / type.blockElements) * type.blockBytes;
   return { name, type, shape: reversed.reverse(), offset, lengthBytes };

@@ -42,4 +42,12 @@ export const GGUF_TYPES: Readonly<Record<number, GgufType>> = {
   28: type('F64', 1, 8),
   29: type('IQ1_M', 256, 56),
   30: type('BF16', 1, 2),
+  34: type('TQ1_0', 256, 54),
+  35: type('TQ2_0', 256, 66),
+  39: type('MXFP4', 32, 17),
 };
+
+/** The number of a type in a file. */
+export function numberOfType(name: string): number {
+  return Number(Object.keys(GGUF_TYPES).find((number) => GGUF_TYPES[Number(number)]!.name === name));
+}

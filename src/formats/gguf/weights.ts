@@ -1,10 +1,9 @@
 import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import type { Dtype } from '../dtype.js';
-import type { WeightSource } from '../stored-model.js';
-import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
+import type { VirtualTensor } from '../virtual.js';
 import { DEQUANTISE } from './dequantise.js';
-import { type GgufTensor, readGgufHeader } from './header.js';
+import type { GgufTensor } from './header.js';
 
 /** Types that safetensors has too: their bytes are the same. */
 const PLAIN: Readonly<Record<string, Dtype>> = {
@@ -19,24 +18,10 @@ const PLAIN: Readonly<Record<string, Dtype>> = {
 };
 
 /**
- * The tensors of a GGUF file as the safetensors file that they would be: quantised ones as float32, decoded as they are read.
- * @param name of that file. @throws {InputError} for types that cannot be decoded, by name; the source is closed then.
+ * A tensor of a GGUF file: quantised ones as float32, of which only the blocks asked for are read and decoded.
+ * @throws {InputError} for types that cannot be decoded, by name.
  */
-export async function openGgufWeights(name: string, source: ByteSource): Promise<WeightSource> {
-  try {
-    const { tensors } = await readGgufHeader(source);
-    return virtualSafetensors(
-      name,
-      source,
-      tensors.map((tensor) => readable(tensor, source)),
-    );
-  } catch (error) {
-    await source.close();
-    throw error;
-  }
-}
-
-function readable({ name, type, shape, start }: GgufTensor, source: ByteSource): VirtualTensor {
+export function elementsOf({ name, type, shape, start }: GgufTensor, source: ByteSource): VirtualTensor {
   const plain = PLAIN[type.name];
   if (plain)
     return {

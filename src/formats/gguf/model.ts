@@ -1,0 +1,153 @@
+import { basename } from 'node:path';
+import { InputError } from '../../errors.js';
+import { openFile } from '../../io/file.js';
+import type { ByteSource } from '../../io/source.js';
+import { DTYPE_BYTES, elementCount } from '../dtype.js';
+import type { SideFile } from '../model.js';
+import { type DirectoryModel, StoredModel } from '../stored-model.js';
+import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
+import { inverse, LastSlice, swapAxes } from './axes.js';
+import { readConfig } from './config.js';
+import { type Config, type GgufFamily, swapOf } from './family.js';
+import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
+import { GGUF_FAMILIES, type MappedName, toHub } from './names.js';
+import { FREQUENCY_FACTORS, scalingOfFactors } from './rope.js';
+import { readTokenizer } from './tokenizer.js';
+import { elementsOf } from './weights.js';
+
+/** A GGUF file on disk, as {@link openGguf}. @throws {InputError} */
+export async function openGgufFile(path: string): Promise<DirectoryModel> {
+  return openGguf(path, await openFile(path));
+}
+
+/**
+ * A GGUF file as the model it was made of: tensors decoded to float32 as they are read and named and laid out as on the Hub, with
+ * config.json and tokenizer files. Of an architecture whose tables are not known here, tensors are as in the file and there is no
+ * config. The source belongs to the result.
+ * @throws {InputError} for a file that is not sound; the source is closed then.
+ */
+export async function openGguf(id: string, source: ByteSource): Promise<DirectoryModel> {
+  try {
+    const header = await readGgufHeader(source);
+    const parts = header.metadata.get('split.count') ?? 1;
+    if (parts !== 1)
+      throw new InputError(
+        `is one of ${Number(parts)} parts of a model; llama-gguf-split --merge makes one file of them`,
+        {
+          file: source.name,
+        },
+      );
+    const family = familyOf(header);
+    const mapped = family ? await mapModel(family, header, source) : unmapped(id, header, source);
+    const { name, tensors, ...rest } = mapped;
+    return new StoredModel({
+      id,
+      kind: 'gguf',
+      ...rest,
+      weightSources: [virtualSafetensors(name, source, tensors)],
+    });
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+interface Mapped {
+  /** Of the safetensors file that the weights would be. */
+  readonly name: string;
+  readonly tensors: readonly VirtualTensor[];
+  readonly config: Config | undefined;
+  readonly sideFiles: readonly SideFile[];
+}
+
+/** Adapters and mixtures of experts have tensors of their own; they are not mapped. */
+function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
+  const architecture = metadata.get('general.architecture');
+  if ((metadata.get('general.type') ?? 'model') !== 'model') return undefined;
+  if ((metadata.get(`${architecture}.expert_count`) ?? 0) !== 0) return undefined;
+  return GGUF_FAMILIES.find((family) => family.architecture === architecture);
+}
+
+function unmapped(id: string, { tensors }: GgufHeader, source: ByteSource): Mapped {
+  return {
+    name: `${basename(id).replace(/\.[^.]+$/, '')}.safetensors`,
+    tensors: tensors.map((tensor) => elementsOf(tensor, source)),
+    config: undefined,
+    sideFiles: [],
+  };
+}
+
+async function mapModel(family: GgufFamily, header: GgufHeader, source: ByteSource): Promise<Mapped> {
+  const config = readConfig(family, header, source.name);
+  const factors = header.tensors.find(({ name }) => name === FREQUENCY_FACTORS);
+  if (factors) {
+    const floats = await readFactors(factors, source);
+    config.rope_scaling = scalingOfFactors(floats, config.rope_theta as number, source.name);
+  }
+  const rename = toHub(family);
+  const last = new LastSlice();
+  const tensors = header.tensors
+    .filter((tensor) => tensor !== factors)
+    .map((tensor) => asOnHub(elementsOf(tensor, source), rename(tensor.name), config, last));
+  return { name: 'model.safetensors', tensors, config, sideFiles: sideFilesOf(config, header, source.name) };
+}
+
+/** Llama 3 has one factor for each pair of a head's features; these are read when the file is opened. */
+const MOST_FACTORS = 4096;
+
+async function readFactors(
+  { name, type, shape, start, end }: GgufTensor,
+  source: ByteSource,
+): Promise<Float32Array> {
+  if (type.name !== 'F32' || shape.length !== 1 || shape[0]! > MOST_FACTORS)
+    throw new InputError(
+      `expected at most ${MOST_FACTORS} factors in F32, found ${type.name} of shape [${shape}]`,
+      {
+        file: source.name,
+        tensor: name,
+      },
+    );
+  return new Float32Array((await source.read(start, end)).slice().buffer);
+}
+
+/** A tensor under its name on the Hub, its elements in the order they have there. */
+function asOnHub(
+  tensor: VirtualTensor,
+  mapped: MappedName | undefined,
+  config: Config,
+  last: LastSlice,
+): VirtualTensor {
+  if (!mapped) return tensor;
+  const { name, layout } = mapped;
+  const shape = layout?.transposes ? [...tensor.shape].reverse() : tensor.shape;
+  const lengthBytes = elementCount(shape) * DTYPE_BYTES[tensor.dtype];
+  const swap = layout && swapOf(layout, shape, config, name);
+  return {
+    ...tensor,
+    name,
+    shape,
+    read: swap ? swapAxes(tensor.read, lengthBytes, inverse(swap), last) : tensor.read,
+  };
+}
+
+const FILE_ENDING = '\n';
+
+function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): SideFile[] {
+  const tokenizer = readTokenizer(metadata, file);
+  const licence = metadata.get('general.license');
+  const texts = {
+    // front matter is where a model's licence is looked for; names of licences need no quotes
+    'README.md':
+      typeof licence === 'string' && /^[\w.-]+$/.test(licence)
+        ? `---\nlicense: ${licence}\n---\n`
+        : undefined,
+    'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
+    'tokenizer.json': tokenizer && JSON.stringify(tokenizer.definition) + FILE_ENDING,
+    'tokenizer_config.json': tokenizer && JSON.stringify(tokenizer.config, null, 2) + FILE_ENDING,
+  };
+  return Object.entries(texts).flatMap(([name, text]) => {
+    if (text === undefined) return [];
+    const bytes = new TextEncoder().encode(text);
+    return [{ name, lengthBytes: bytes.length, read: async () => bytes.slice() }];
+  });
+}
