@@ -7,8 +7,9 @@ import { checkClaim } from '../dist/audit/bounds.js';
 import { findClosedForm } from '../dist/audit/closed-form.js';
 import { findGenerator } from '../dist/audit/generators.js';
 import { waterFilling } from '../dist/audit/water-filling.js';
+import { fromFloat16, toFloat16 } from '../dist/codec/float16.js';
 import { complaint, weightpress } from './helpers/cli.js';
-import { pickle } from './helpers/pickle.js';
+import { pickle, raw } from './helpers/pickle.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
 const MODEL = 'examples/gpt-neo-tiny';
@@ -50,8 +51,8 @@ describe('closed forms', () => {
     ['a sinusoid', (k: number) => Math.sin(0.7 * k + 1), /oscillation of 0\.7 radians/],
     ['a damped one', (k: number) => 0.99 ** k * Math.cos(1.618 * k), /oscillation of 1\.618 radians/],
   ] as const)('%s is found', (_, of, formula) => {
-    expect(findClosedForm(list(of), false, false)?.formula).toMatch(formula);
-    expect(findClosedForm(Float64Array.from(list(of), Math.fround), false, true)?.formula).toBeDefined();
+    expect(findClosedForm(list(of), false, 'double')?.formula).toMatch(formula);
+    expect(findClosedForm(Float64Array.from(list(of), Math.fround), false, 'single')?.formula).toBeDefined();
   });
 
   test('a complex exponential, whatever its angle and decay', () => {
@@ -66,18 +67,52 @@ describe('closed forms', () => {
         values[2 * k] = Math.exp(-decay * k) * Math.cos(angle * k);
         values[2 * k + 1] = Math.exp(-decay * k) * Math.sin(angle * k);
       }
-      expect(findClosedForm(values, true, false)?.formula).toContain(`exp(i ${angle} k)`);
+      expect(findClosedForm(values, true, 'double')?.formula).toContain(`exp(i ${angle} k)`);
       values[77]! += 1e-6;
-      expect(findClosedForm(values, true, false)).toBeUndefined();
+      expect(findClosedForm(values, true, 'double')).toBeUndefined();
     }
+  });
+
+  test('in half precision too, but not in what is constant but for noise', () => {
+    const halves = (of: (k: number) => number) =>
+      Float64Array.from({ length: 200 }, (_, k) => fromFloat16(toFloat16(of(k))));
+    expect(
+      findClosedForm(
+        halves((k) => k / 100 - 1),
+        false,
+        'half',
+      )?.degree,
+    ).toBe(1);
+    expect(
+      findClosedForm(
+        halves((k) => Math.exp(-k / 50)),
+        false,
+        'half',
+      )?.formula,
+    ).toMatch(/exp\(-0\.0[12]/);
+    const noise = gaussian(200, 5);
+    expect(
+      findClosedForm(
+        Float64Array.from(noise, (value) => 1 + 0.005 * value),
+        false,
+        'half',
+      ),
+    ).toBeUndefined();
+    expect(
+      findClosedForm(
+        Float64Array.from(noise, (value) => 1 + 1e-5 * value),
+        false,
+        'single',
+      ),
+    ).toBeUndefined();
   });
 
   test('none is found in random numbers, or in few', () => {
     for (let seed = 0; seed < 50; seed++) {
-      expect(findClosedForm(Float64Array.from(gaussian(100, seed)), false, true)).toBeUndefined();
-      expect(findClosedForm(Float64Array.from(gaussian(100, seed)), true, true)).toBeUndefined();
+      expect(findClosedForm(Float64Array.from(gaussian(100, seed)), false, 'half')).toBeUndefined();
+      expect(findClosedForm(Float64Array.from(gaussian(100, seed)), true, 'half')).toBeUndefined();
     }
-    expect(findClosedForm(Float64Array.of(1, 2, 3, 4), false, false)).toBeUndefined();
+    expect(findClosedForm(Float64Array.of(1, 2, 3, 4), false, 'double')).toBeUndefined();
   });
 });
 
@@ -335,6 +370,44 @@ describe('pickled numbers', () => {
     expect(status).toBe(1);
     expect(verdictOn(statements, /computed from weights/)?.because).toMatch(
       /1 of 1 lists .* exp\(-0\.030459/,
+    );
+  });
+
+  const only = (value: unknown) => {
+    writeFileSync(at('only.pkl'), pickle(value));
+    return audit(at('only.pkl'));
+  };
+
+  test('long lists of a formula count as their numbers do, and are named where they are few', () => {
+    const formula = (count: number) => Array.from({ length: count }, (_, k) => 0.5 * 0.999 ** k);
+    const honest = Object.fromEntries(Array.from({ length: 5 }, (_, i) => [`b${i}`, gaussian(100, i)]));
+    const most = only({ a: formula(1000), ...honest });
+    expect(verdictOn(most.statements, /computed from weights/)?.verdict).toBe('contradicted');
+    const few = only({ a: formula(100), ...honest });
+    expect(few.status).toBe(0);
+    expect(verdictOn(few.statements, /100 of the numbers follow from a formula/)?.verdict).toBe('supported');
+  });
+
+  test('lists that count or repeat are no formula that says anything', () => {
+    const ids = Array.from({ length: 500 }, (_, k) => k);
+    const { status, statements } = only({
+      ids,
+      more: ids,
+      ones: ids.map(() => 1.5),
+      weights: gaussian(20, 8),
+    });
+    expect(status).toBe(0);
+    expect(verdictOn(statements, /formula|computed/)).toBeUndefined();
+  });
+
+  test('that are in a dictionary by index are counted', () => {
+    const members = gaussian(50, 4).flatMap((value, i) =>
+      [i * i, value].map((item) => pickle(item).slice(2, -1)),
+    );
+    writeFileSync(at('sparse.pkl'), raw(0x80, 2, '}(', ...members, 'u.'));
+    const { statements } = audit(at('sparse.pkl'));
+    expect(verdictOn(statements, /holds 100 numbers/)?.because).toMatch(
+      /^2 lists of at most 50 \(integer, float64\)/,
     );
   });
 

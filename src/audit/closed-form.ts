@@ -2,6 +2,8 @@
 export interface ClosedForm {
   /** Such as `1.62 exp(k (-1.455e-5 + 1.618034 i))`. */
   readonly formula: string;
+  /** 0 for a constant, 1 for a ramp, and so on; undefined for what is no polynomial. */
+  readonly degree?: number;
   /** Decay of a geometric form for each step of the index, e^(-decay k), where there is one. */
   readonly decay?: number;
   /** The largest difference between a number and the formula, as a share of the largest number. */
@@ -10,27 +12,39 @@ export interface ClosedForm {
 
 /** Fewer numbers than this fit anything. */
 export const LEAST_NUMBERS = 12;
-/** Of doubles; single-precision numbers are given to 2^-24. */
-const EXACT = 1e-9;
-const EXACT_SINGLE = 1e-5;
+/** Of numbers that rounding moves by a good part of their spread, as these many. */
+const LEAST_HALVES = 64;
+
+/** How precisely numbers are stored: as doubles, as float32, or as bf16 and float16. */
+export type Precision = 'double' | 'single' | 'half';
+
+/** The largest difference that rounding can make, through the numbers that a formula is fitted to as well. */
+const TOLERANCES: Readonly<Record<Precision, number>> = { double: 1e-9, single: 1e-5, half: 2 ** -7 };
+/** Numbers that differ from each other by less than so many times the tolerance are constant but for noise, and any smooth formula fits. */
+const LEAST_SPREAD = 32;
 
 /**
  * Tries to write numbers as a function of their index: constants, polynomials to degree 3, and geometric or exponential forms, damped
- * oscillations among them. @param values interleaved when complex. @param single of values that are rounded to float32 or less.
+ * oscillations among them. @param values interleaved when complex.
  * @returns undefined when none fits, as for any weights that were trained.
  */
 export function findClosedForm(
   values: Float64Array,
   complex: boolean,
-  single: boolean,
+  precision: Precision,
 ): ClosedForm | undefined {
   const count = complex ? values.length / 2 : values.length;
-  if (count < LEAST_NUMBERS || !values.every(Number.isFinite)) return undefined;
-  const tolerance = single ? EXACT_SINGLE : EXACT;
-  const candidates = complex ? [exponential] : [constant, polynomial, geometric, oscillation];
-  for (const candidate of candidates) {
-    const form = candidate(values);
-    if (form && form.largestError <= tolerance) return form;
+  const least = precision === 'half' ? LEAST_HALVES : LEAST_NUMBERS;
+  if (count < least || !values.every(Number.isFinite)) return undefined;
+  const tolerance = TOLERANCES[precision];
+  const precise = (form: ClosedForm | undefined) =>
+    form && form.largestError <= tolerance ? form : undefined;
+  if (complex) return precise(exponential(values));
+  const same = constant(values);
+  if (same.largestError <= LEAST_SPREAD * tolerance) return precise(same);
+  for (const candidate of CANDIDATES) {
+    const form = precise(candidate(values));
+    if (form) return form;
   }
   return undefined;
 }
@@ -49,29 +63,26 @@ function deviation(values: Float64Array, formula: (k: number) => number): number
   return largest > 0 ? error / largest : error;
 }
 
-const constant: Fit = (values) => {
+const constant = (values: Float64Array): ClosedForm => {
   const first = values[0]!;
-  return { formula: text(first), largestError: deviation(values, () => first) };
+  return { formula: text(first), degree: 0, largestError: deviation(values, () => first) };
 };
 
-/** Newton's form through four numbers spread over all. */
-const polynomial: Fit = (values) => {
-  const last = values.length - 1;
-  const nodes = [0, Math.round(last / 3), Math.round((2 * last) / 3), last];
+/** Newton's form through numbers spread over all. */
+function polynomial(values: Float64Array, degree: number): ClosedForm {
+  const nodes = Array.from({ length: degree + 1 }, (_, i) => Math.round((i * (values.length - 1)) / degree));
   const differences = nodes.map((k) => values[k]!);
   for (let order = 1; order < nodes.length; order++)
     for (let i = nodes.length - 1; i >= order; i--)
       differences[i] = (differences[i]! - differences[i - 1]!) / (nodes[i]! - nodes[i - order]!);
   const at = (k: number) =>
     differences.reduceRight((sum, difference, i) => difference + (k - nodes[i]!) * sum, 0);
-  const degree = differences.findLastIndex(
-    (difference) => Math.abs(difference) > 1e-12 * Math.abs(differences[0]! || 1),
-  );
   return {
-    formula: `a polynomial of degree ${Math.max(0, degree)} in the index`,
+    formula: `a polynomial of degree ${degree} in the index`,
+    degree,
     largestError: deviation(values, at),
   };
-};
+}
 
 const geometric: Fit = (values) => {
   const first = values[0]!;
@@ -141,3 +152,12 @@ const exponential: Fit = (values) => {
   const formula = `${front}exp(i ${text(angle)} k) exp(${text(-decay)} k)`;
   return { formula, decay, largestError: largest ? error / largest : error };
 };
+
+/** Of real numbers that are not constant, simpler ones first. */
+const CANDIDATES: readonly Fit[] = [
+  (values) => polynomial(values, 1),
+  (values) => polynomial(values, 2),
+  (values) => polynomial(values, 3),
+  geometric,
+  oscillation,
+];

@@ -1,6 +1,6 @@
 import { deflateSync } from 'fflate';
 import type { Artefact, Numbers } from './artefact.js';
-import { type ClosedForm, findClosedForm, LEAST_NUMBERS } from './closed-form.js';
+import { type ClosedForm, findClosedForm, LEAST_NUMBERS, type Precision } from './closed-form.js';
 import { findGenerator } from './generators.js';
 import { contradicted, type Statement, show, supported } from './verdict.js';
 
@@ -34,7 +34,7 @@ export function examine({ numbers }: Artefact): Content {
     examined += complex ? values.length / 2 : values.length;
     if (distinct.size < MOST_DISTINCT) for (const value of values) distinct.add(value);
     if (keptBytes < MOST_DEFLATED_BYTES) {
-      const stored = DOUBLES.has(kind) ? values : Float32Array.from(values);
+      const stored = precisionOf(kind) === 'double' ? values : Float32Array.from(values);
       kept.push(new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength));
       keptBytes += stored.byteLength;
     }
@@ -56,7 +56,7 @@ export function examine({ numbers }: Artefact): Content {
     deflated: keptBytes ? deflateSync(joined).length / keptBytes : 1,
     fittable: long.length,
     forms: long.flatMap((list) => {
-      const form = findClosedForm(list.values, list.complex, !DOUBLES.has(list.kind)) ?? drawn(list);
+      const form = findClosedForm(list.values, list.complex, precisionOf(list.kind)) ?? drawn(list);
       return form ? [{ list, form }] : [];
     }),
   };
@@ -69,27 +69,37 @@ function drawn({ values, complex }: Numbers): ClosedForm | undefined {
 }
 
 const MOST_DISTINCT = 5_000_000;
-const DOUBLES: ReadonlySet<string> = new Set(['float64', 'complex128', 'F64']);
+
+/** Of numbers as they are looked at: a model's doubles are read as float32. */
+function precisionOf(kind: string): Precision {
+  if (/^(B?F16|float16)$/.test(kind)) return 'half';
+  return /^(F32|F64|float32|complex64)$/.test(kind) ? 'single' : 'double';
+}
 
 /** What of that speaks for or against an artefact being made of weights. */
 export function contentStatements(artefact: Artefact, content: Content): Statement[] {
-  const { numbers, lists, longest, kinds, distinct, examined, deflated, forms, fittable } = content;
+  const { numbers, lists, longest, kinds, distinct, examined, deflated } = content;
   const { fileBytes, kind, sampled } = artefact;
   const held = supported(
     `the file holds ${show(numbers)} numbers`,
     `${lists} lists of at most ${show(longest)} (${kinds.join(', ')}) in a ${kind} of ${show(fileBytes)} bytes; ${sampled ? `of ${show(examined)} looked at, ` : ''}${show(distinct)} different values; DEFLATE leaves ${show(deflated * 100)} %`,
   );
-  if (!forms.length) return [held];
-  const [first] = forms;
-  const worst = forms.reduce((most, { form }) => Math.max(most, form.largestError), 0);
-  const because = `${forms.length} of ${fittable} lists of ${LEAST_NUMBERS} numbers or more are a function of their index or of a seed, to ${show(worst)} of their largest: ${first!.list.name} is ${first!.form.formula}${namedRate(artefact, first!)}`;
-  // vectors of ones and zeros are what norms and biases begin as
-  const claim = 'the numbers were computed from weights';
-  const most = forms.length > fittable / 2 && forms.some(({ form }) => !isConstant(form));
-  return most ? [held, contradicted(claim, because)] : [held];
+  return [held, ...formStatements(artefact, content)];
 }
 
-const isConstant = ({ formula }: ClosedForm) => /^-?[\d.e+-]+$/.test(formula);
+/** Lists that are a formula. Those that may well be are left out: norms and biases begin as ones and zeros, and indices count. */
+function formStatements(artefact: Artefact, { numbers, forms, fittable }: Content): Statement[] {
+  const formulas = forms.filter(({ list, form }) => (form.degree ?? 2) > (/int/.test(list.kind) ? 1 : 0));
+  const [first] = formulas;
+  if (!first) return [];
+  const worst = formulas.reduce((most, { form }) => Math.max(most, form.largestError), 0);
+  const count = formulas.reduce((sum, { list }) => sum + list.count, 0);
+  const lists = fittable - (forms.length - formulas.length);
+  const because = `${formulas.length} of ${lists} lists of ${LEAST_NUMBERS} numbers or more are a function of their index or of a seed, to ${show(worst)} of their largest: ${first.list.name} is ${first.form.formula}${namedRate(artefact, first)}`;
+  return formulas.length > lists / 2 || count > numbers / 2
+    ? [contradicted('the numbers were computed from weights', because)]
+    : [supported(`${show(count)} of the numbers follow from a formula`, because)];
+}
 
 /** Where a rate of decay is one over a number that the file states beside the list: that the formula's last unknown is known too. */
 function namedRate({ says }: Artefact, { list, form }: { list: Numbers; form: ClosedForm }): string {

@@ -3,9 +3,11 @@ import { gunzip, isGzip } from '../formats/inflate.js';
 import { PLAIN } from '../formats/pickle/allowed.js';
 import { readPickle } from '../formats/pickle/machine.js';
 import { NumpyArray } from '../formats/pickle/numpy.js';
-import { Complex, type PickleValue } from '../formats/pickle/values.js';
+import type { PickleValue } from '../formats/pickle/values.js';
 import type { ByteSource } from '../io/source.js';
 import type { Artefact, Numbers } from './artefact.js';
+import { LEAST_NUMBERS } from './closed-form.js';
+import { arrayOf, type NumberList, numbersOf, scalarOf } from './pickle-numbers.js';
 
 /** Pickles are held in memory whole. */
 const MOST_BYTES = 2 ** 25;
@@ -46,58 +48,46 @@ class Walk {
       if (this.seen.has(value)) return;
       this.seen.add(value);
     }
-    const at = (key: PickleValue) => (path ? `${path}.${String(key)}` : String(key)).slice(0, LONGEST_PATH);
-    if (value instanceof Map) for (const [key, item] of value) this.visit(at(key), item);
+    const scalar = scalarOf(value);
+    if (value instanceof Map) this.dictionary(path, value);
+    else if (Array.isArray(value)) this.list(path, value);
+    else if (value instanceof Set) this.list(path, [...value]);
+    else if (scalar && !scalar.complex) this.says.set(path, scalar.values[0]!);
+    else if (scalar) this.add(path, scalar);
     else if (value instanceof NumpyArray) this.array(path, value);
-    else if (Array.isArray(value)) this.list(path, value, at);
-    else if (value instanceof Set) this.list(path, [...value], at);
-    else if (value instanceof Complex) this.add(path, 'complex128', true, [value.real, value.imaginary]);
-    else if (typeof value === 'bigint') this.says.set(path, Number(value));
-    else if (typeof value === 'number' || typeof value === 'string' || typeof value === 'boolean')
-      this.says.set(path, value);
+    else if (typeof value === 'string' || typeof value === 'boolean') this.says.set(path, value);
   }
 
-  private list(path: string, items: readonly PickleValue[], at: (key: PickleValue) => string): void {
-    const isComplex = items.length > 0 && items.every((item) => item instanceof Complex);
-    const isReal = items.length > 1 && items.every((item) => typeof item === 'number');
-    if (isComplex)
-      this.add(
-        path,
-        'complex128',
-        true,
-        (items as Complex[]).flatMap(({ real, imaginary }) => [real, imaginary]),
-      );
-    else if (isReal) this.add(path, 'float64', false, items as number[]);
-    else for (const [i, item] of items.entries()) this.visit(at(i), item);
-  }
-
-  private array(path: string, { dtype, bytes, shape }: NumpyArray): void {
-    const read = NUMPY_KINDS[dtype.code];
-    if (!read || dtype.byteOrder === '>') {
-      this.says.set(path, `array [${shape}] of ${dtype.byteOrder}${dtype.code}`);
-      return;
+  /** Numbers by number are a sparse list; all else is an object with members. */
+  private dictionary(path: string, value: Map<PickleValue, PickleValue>): void {
+    const keys = value.size >= LEAST_NUMBERS ? numbersOf([...value.keys()]) : undefined;
+    const items = keys && numbersOf([...value.values()]);
+    if (!items) for (const [key, item] of value) this.visit(member(path, key), item);
+    else {
+      this.add(member(path, 'keys'), keys);
+      this.add(member(path, 'values'), items);
     }
-    const copy = bytes.slice();
-    this.add(path, read.kind, dtype.code.startsWith('c'), Array.from(read.view(copy.buffer)));
   }
 
-  private add(name: string, kind: string, complex: boolean, values: readonly number[]): void {
-    const count = complex ? values.length / 2 : values.length;
-    this.numbers.push({ name, kind, complex, values: Float64Array.from(values), count });
+  private list(path: string, items: readonly PickleValue[]): void {
+    const numbers = numbersOf(items);
+    if (numbers && (numbers.complex || items.length > 1)) this.add(path, numbers);
+    else for (const [i, item] of items.entries()) this.visit(member(path, i), item);
+  }
+
+  private array(path: string, array: NumpyArray): void {
+    const numbers = arrayOf(array);
+    if (numbers) this.add(path, numbers);
+    else this.says.set(path, `array [${array.shape}] of ${array.dtype.byteOrder}${array.dtype.code}`);
+  }
+
+  private add(name: string, list: NumberList): void {
+    this.numbers.push({ name, ...list, count: list.values.length / (list.complex ? 2 : 1) });
   }
 }
 
 const LONGEST_PATH = 1000;
 
-const NUMPY_KINDS: Readonly<
-  Record<string, { kind: string; view: (buffer: ArrayBuffer) => ArrayLike<number> }>
-> = {
-  f8: { kind: 'float64', view: (buffer) => new Float64Array(buffer) },
-  f4: { kind: 'float32', view: (buffer) => new Float32Array(buffer) },
-  c16: { kind: 'complex128', view: (buffer) => new Float64Array(buffer) },
-  c8: { kind: 'complex64', view: (buffer) => new Float32Array(buffer) },
-  i4: { kind: 'int32', view: (buffer) => new Int32Array(buffer) },
-  i2: { kind: 'int16', view: (buffer) => new Int16Array(buffer) },
-  i1: { kind: 'int8', view: (buffer) => new Int8Array(buffer) },
-  u1: { kind: 'uint8', view: (buffer) => new Uint8Array(buffer) },
-};
+function member(path: string, key: PickleValue): string {
+  return (path ? `${path}.${String(key)}` : String(key)).slice(0, LONGEST_PATH);
+}

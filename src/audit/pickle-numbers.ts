@@ -1,0 +1,72 @@
+import { fromFloat16 } from '../codec/float16.js';
+import { NumpyArray } from '../formats/pickle/numpy.js';
+import { Complex, type PickleValue } from '../formats/pickle/values.js';
+
+/** Numbers of one kind, as the auditor counts them. */
+export interface NumberList {
+  /** As stored: `complex128`, `float32`, ... */
+  readonly kind: string;
+  readonly complex: boolean;
+  /** Interleaved when complex. */
+  readonly values: Float64Array;
+}
+
+/** A list of Python's numbers or of NumPy's scalars, as one; undefined for a list of anything else. */
+export function numbersOf(items: readonly PickleValue[]): NumberList | undefined {
+  if (!items.length) return undefined;
+  const parts = items.map(scalarOf);
+  const [first] = parts;
+  if (!first || !parts.every((part) => part?.complex === first.complex)) return undefined;
+  const values = Float64Array.from(parts.flatMap((part) => [...part!.values]));
+  const kinds = new Set(parts.map((part) => part!.kind));
+  // a float that is whole cannot be told from an integer
+  if (kinds.size > 1) kinds.delete('integer');
+  return { kind: [...kinds].join('/'), complex: first.complex, values };
+}
+
+/** One number, Python's or NumPy's; undefined for anything else. */
+export function scalarOf(value: PickleValue): NumberList | undefined {
+  if (typeof value === 'number')
+    return {
+      kind: Number.isInteger(value) ? 'integer' : 'float64',
+      complex: false,
+      values: Float64Array.of(value),
+    };
+  if (typeof value === 'bigint')
+    return { kind: 'integer', complex: false, values: Float64Array.of(Number(value)) };
+  if (value instanceof Complex)
+    return { kind: 'complex128', complex: true, values: Float64Array.of(value.real, value.imaginary) };
+  return value instanceof NumpyArray && value.shape.length === 0 ? arrayOf(value) : undefined;
+}
+
+/** A NumPy array's elements; undefined for those that are no numbers, or big-endian. */
+export function arrayOf({ dtype, bytes }: NumpyArray): NumberList | undefined {
+  const read = Object.hasOwn(NUMPY_KINDS, dtype.code) ? NUMPY_KINDS[dtype.code] : undefined;
+  if (!read || dtype.byteOrder === '>') return undefined;
+  return {
+    kind: read.kind,
+    complex: dtype.code.startsWith('c'),
+    values: Float64Array.from(read.view(bytes.slice().buffer)),
+  };
+}
+
+interface NumpyKind {
+  readonly kind: string;
+  readonly view: (buffer: ArrayBuffer) => ArrayLike<number>;
+}
+
+const NUMPY_KINDS: Readonly<Record<string, NumpyKind>> = {
+  f8: { kind: 'float64', view: (buffer) => new Float64Array(buffer) },
+  f4: { kind: 'float32', view: (buffer) => new Float32Array(buffer) },
+  f2: { kind: 'float16', view: (buffer) => Float64Array.from(new Uint16Array(buffer), fromFloat16) },
+  c16: { kind: 'complex128', view: (buffer) => new Float64Array(buffer) },
+  c8: { kind: 'complex64', view: (buffer) => new Float32Array(buffer) },
+  i8: { kind: 'int64', view: (buffer) => Array.from(new BigInt64Array(buffer), Number) },
+  i4: { kind: 'int32', view: (buffer) => new Int32Array(buffer) },
+  i2: { kind: 'int16', view: (buffer) => new Int16Array(buffer) },
+  i1: { kind: 'int8', view: (buffer) => new Int8Array(buffer) },
+  u8: { kind: 'uint64', view: (buffer) => Array.from(new BigUint64Array(buffer), Number) },
+  u4: { kind: 'uint32', view: (buffer) => new Uint32Array(buffer) },
+  u2: { kind: 'uint16', view: (buffer) => new Uint16Array(buffer) },
+  u1: { kind: 'uint8', view: (buffer) => new Uint8Array(buffer) },
+};
