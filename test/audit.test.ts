@@ -2,11 +2,13 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { checkParameters, countParameters } from '../dist/audit/architecture.js';
+import { checkMatrices, checkParameters, countParameters } from '../dist/audit/architecture.js';
 import { checkClaim } from '../dist/audit/bounds.js';
 import { findClosedForm } from '../dist/audit/closed-form.js';
+import { correlate } from '../dist/audit/correlation.js';
 import { findGenerator } from '../dist/audit/generators.js';
 import { waterFilling } from '../dist/audit/water-filling.js';
+import { whitened } from '../dist/audit/whitening.js';
 import { fromFloat16, toFloat16 } from '../dist/codec/float16.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { pickle, raw } from './helpers/pickle.js';
@@ -325,6 +327,27 @@ describe('files that are what they say', () => {
     expect(audit(MODEL).status).toBe(0);
   });
 
+  test('one that is stored wider, with other names or in part is the same model still', () => {
+    const data = new Uint8Array(Float32Array.from(gaussian(4096, 3)).buffer);
+    const file = (...names: string[]) =>
+      safetensors(names.map((name) => ({ name, dtype: 'F32', shape: [64, 64], data })));
+    writeFileSync(at('whole.safetensors'), file('transformer.h.0.w', 'transformer.h.1.w'));
+    writeFileSync(at('part.safetensors'), file('h.1.w'));
+    writeFileSync(at('unnamed.safetensors'), file('x'));
+    const verdict = (name: string) =>
+      verdictOn(audit(at(name), '--against', at('whole.safetensors')).statements, /holds weights of/)
+        ?.verdict;
+    expect(verdict('part.safetensors')).toBe('supported');
+    expect(verdict('unnamed.safetensors')).toBe('cannot be checked');
+  });
+
+  test('packed integers are not counted as what they hold; matrices that lack are', () => {
+    const count = countParameters(JSON.parse(readFileSync(join(MODEL, 'config.json'), 'utf8')))!;
+    const tensor = (dtype: 'I32' | 'BF16') => ({ name: 'w', dtype, shape: [64, 64], lengthBytes: 0 });
+    expect(checkMatrices([tensor('I32')], count).verdict).toBe('cannot be checked');
+    expect(checkMatrices([tensor('BF16')], count).verdict).toBe('contradicted');
+  });
+
   test('another model of the same shape does not pass for it', () => {
     const random = gaussian(4096, 3);
     const file = (values: number[]) =>
@@ -347,7 +370,7 @@ describe('pickled numbers', () => {
       safetensors([{ name: 'layer.weight', dtype: 'F32', shape: [32, 32], data }]),
     );
   });
-  const against = (values: number[]) => {
+  const against = (values: unknown) => {
     writeFileSync(at('numbers.pkl.gz'), gzipSync(pickle({ 'layer.weight': values })));
     return audit(at('numbers.pkl.gz'), '--against', at('m.safetensors'));
   };
@@ -359,10 +382,46 @@ describe('pickled numbers', () => {
     expect(verdictOn(statements, INFORMATION)?.verdict).toBe('supported');
   });
 
-  test('that are anything else are not, and not called computed from an index', () => {
-    const { statements } = against(gaussian(100, 9));
-    expect(verdictOn(statements, INFORMATION)?.verdict).toBe('contradicted');
-    expect(verdictOn(statements, /computed from weights/)).toBeUndefined();
+  const byMagnitude = weights
+    .map((value, i) => ({ value, i }))
+    .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
+
+  test('that are the largest weights are, by their indices or by their order alone', () => {
+    const largest = byMagnitude.slice(0, 200);
+    const values = largest.map(({ value }) => value);
+    const indices = largest.map(({ i }) => i);
+    const byIndex = against({ values, indices });
+    expect(byIndex.status).toBe(0);
+    expect(verdictOn(byIndex.statements, INFORMATION)).toMatchObject({
+      verdict: 'supported',
+      because: expect.stringMatching(/with the weights at layer.weight.indices/),
+    });
+    expect(verdictOn(against(values).statements, INFORMATION)).toMatchObject({
+      verdict: 'supported',
+      because: expect.stringMatching(/with the signs of the largest weights/),
+    });
+  });
+
+  test('that are low frequencies of all weights are', () => {
+    const dct = Array.from({ length: 64 }, (_, k) =>
+      weights.reduce((sum, w, n) => sum + w * Math.cos((Math.PI * k * (n + 0.5)) / weights.length), 0),
+    );
+    expect(verdictOn(against(dct).statements, INFORMATION)).toMatchObject({
+      verdict: 'supported',
+      because: expect.stringMatching(/with the dct of all weights/),
+    });
+  });
+
+  test('that are anything else are not, which contradicts nothing', () => {
+    const permuted = byMagnitude
+      .map(({ value }) => value)
+      .sort((a, b) => Math.sin(9e5 * a) - Math.sin(9e5 * b));
+    for (const values of [gaussian(100, 9), permuted.slice(0, 300)]) {
+      const { status, statements } = against(values);
+      expect(status).toBe(0);
+      expect(verdictOn(statements, INFORMATION)?.verdict).toBe('cannot be checked');
+      expect(verdictOn(statements, /computed from weights/)).toBeUndefined();
+    }
   });
 
   test('that follow from their index are', () => {
@@ -371,6 +430,7 @@ describe('pickled numbers', () => {
     expect(verdictOn(statements, /computed from weights/)?.because).toMatch(
       /1 of 1 lists .* exp\(-0\.030459/,
     );
+    expect(verdictOn(statements, INFORMATION)?.verdict).toBe('contradicted');
   });
 
   const only = (value: unknown) => {
@@ -411,6 +471,17 @@ describe('pickled numbers', () => {
     );
   });
 
+  test('in more members or levels than anyone reads are looked at, or refused, in time', () => {
+    const members = Object.fromEntries(
+      Array.from({ length: 20_000 }, (_, i) => [`m${i}`, i % 2 ? '3:1' : i]),
+    );
+    expect(verdictOn(only(members).statements, /ratios/)).toBeDefined();
+    writeFileSync(at('deep.pkl'), raw(0x80, 2, ']'.repeat(5000), 'a'.repeat(4999), '.'));
+    const { status, lines, stack, message } = complaint(weightpress('audit', at('deep.pkl')));
+    expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
+    expect(message).toMatch(/nested more than 1000 deep/);
+  });
+
   test('whose metadata contradicts them', () => {
     const part = (kept: number) => ({
       original_params: 1000,
@@ -438,7 +509,36 @@ describe('pickled numbers', () => {
   });
 });
 
+describe('smooth lists and spectra', () => {
+  const smooth: [string, (k: number) => number][] = [
+    ['an oscillation', (k) => Math.cos(1.618 * k)],
+    ['a decay', (k) => Math.exp(-k / 20)],
+    ['a curve', (k) => Math.sin(k / 30) + k / 100],
+  ];
+  test.each(smooth)('%s is not taken for another of its kind', (_, of) => {
+    // an outlier makes a spectrum an oscillation; whitening leaves nothing of either, but noise
+    const noise = gaussian(400, 6);
+    const [a, b] = [0, 200].map((from) =>
+      whitened(Float64Array.from({ length: 200 }, (_, k) => of(k + from / 50) + 0.01 * noise[from + k]!)),
+    );
+    expect(Math.abs(correlate(a!, b!))).toBeLessThan(0.25);
+  });
+
+  test('numbers that are not smooth are left as alike as they are', () => {
+    const values = Float64Array.from(gaussian(200, 7));
+    expect(correlate(whitened(values), whitened(values.map((value) => 3 - 2 * value)))).toBeLessThan(-0.999);
+    expect(whitened(new Float64Array(50).fill(2)).every((value) => value === 0)).toBe(true);
+  });
+});
+
 describe.skipIf(!existsSync(SEED))('the artefact that this project began with', () => {
+  test('has lists that no weight enters, whatever model they are held against', () => {
+    expect(verdictOn(audit(SEED, '--against', MODEL).statements, /carries information/)).toMatchObject({
+      verdict: 'contradicted',
+      because: expect.stringMatching(/^all 99 lists of 16 numbers or more are formulas/),
+    });
+  });
+
   test('holds 9,902 values of a closed form, and contradicts its own table', () => {
     const { status, statements } = audit(SEED);
     expect(status).toBe(1);

@@ -1,7 +1,9 @@
 import { requireDimensions } from '../architectures/dimensions.js';
 import { embeddingsAreTied, findFamily } from '../architectures/registry.js';
 import { elementCount } from '../formats/dtype.js';
-import { judge, type Statement, show } from './verdict.js';
+import type { TensorInfo } from '../formats/model.js';
+import { canWiden } from '../forward/widen.js';
+import { contradicted, judge, type Statement, show, supported, unknown } from './verdict.js';
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -86,6 +88,22 @@ function miscounts({ unique, tiedHead, masks, vectors, lastNorm }: ParameterCoun
       for (const [change, also] of options)
         if (change) found.push({ sum: sum + change, how: [...how, also] });
   return found;
+}
+
+/** Whether a model's matrices are as large together as its architecture's, masks and a head stored beside its embedding apart. */
+export function checkMatrices(tensors: readonly TensorInfo[], count: ParameterCount): Statement {
+  const matrices = tensors.filter(({ shape }) => shape.length > 1);
+  const stored = matrices.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const { family, unique, vectors, tiedHead, masks } = count;
+  const expected = unique - vectors;
+  const claim = 'its matrices are those of its architecture';
+  const because = `${show(stored)} weights in matrices; ${family} of this config has ${show(expected)}`;
+  const also = [0, tiedHead, masks, tiedHead + masks];
+  if (also.some((more) => stored === expected + more)) return supported(claim, because);
+  // quantisers pack several weights into an integer, and add scales
+  const packed = matrices.some(({ dtype }) => !canWiden(dtype));
+  if (packed) return unknown(claim, `${because}; some are integers, which may hold several weights each`);
+  return stored > expected ? unknown(claim, because) : contradicted(claim, because);
 }
 
 /** A config in the words of Hugging Face from those of a report: layers, hidden size, vocabulary, context. */

@@ -1,7 +1,13 @@
 import { analyze } from '../analyze/analyze.js';
 import { elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
-import { checkParameters, configFrom, countParameters, type ParameterCount } from './architecture.js';
+import {
+  checkMatrices,
+  checkParameters,
+  configFrom,
+  countParameters,
+  type ParameterCount,
+} from './architecture.js';
 import type { Artefact } from './artefact.js';
 import { checkClaim, type Known } from './bounds.js';
 import { contentStatements, examine } from './content.js';
@@ -36,13 +42,15 @@ export async function auditClaim(claim: Claim, model?: Model, config = model?.co
 export async function auditArtefact(artefact: Artefact, against?: Model): Promise<Audit> {
   const { says } = artefact;
   const count = countSaid(says) ?? (against?.config && countParameters(against.config));
+  const content = examine(artefact);
   const statements = [
-    ...contentStatements(artefact, examine(artefact)),
+    ...contentStatements(artefact, content),
     ...tableStatements(artefact),
     ...(count ? architectureStatements(says, count) : []),
     ...checkClaim(claimSaid(artefact, count)),
   ];
-  if (against) statements.push(...(await informationStatements(artefact, against)));
+  const formulas = new Set(content.forms.flatMap(({ list, form }) => (form.degree === 0 ? [] : [list])));
+  if (against) statements.push(...(await informationStatements(artefact, against, formulas)));
   return { subject: artefact.file, statements };
 }
 
@@ -51,26 +59,7 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
   const artefact = await artefactOf(model, fileBytes);
   const statements = contentStatements(artefact, examine(artefact));
   const count = model.config && countParameters(model.config);
-  if (count) {
-    // a head that is stored beside the embedding it is tied to is one parameter
-    const stored = model.tensors
-      .filter(({ shape }) => shape.length > 1)
-      .reduce((sum, { shape }) => sum + elementCount(shape), 0);
-    const expected = count.unique - count.vectors;
-    const fits = [
-      expected,
-      expected + count.tiedHead,
-      expected + count.masks,
-      expected + count.tiedHead + count.masks,
-    ].includes(stored);
-    statements.push(
-      judge(
-        fits || stored > expected,
-        `its matrices are those of its architecture`,
-        `${show(stored)} weights in matrices; ${count.family} of this config has ${show(expected)}`,
-      ),
-    );
-  }
+  if (count) statements.push(checkMatrices(model.tensors, count));
   if (against) statements.push(...(await weightStatements(model, against)));
   return { subject: model.id, statements };
 }

@@ -8,6 +8,7 @@ import { type Audit, auditArtefact, auditModel } from './audit.js';
 import { containerStatements } from './container.js';
 import { auditGguf } from './gguf.js';
 import { isPickle, openPickle } from './pickles.js';
+import { weightStatements } from './weights.js';
 
 /**
  * Audits a file or folder, whatever it holds, told by its first bytes. @param against the model that it is said to come from.
@@ -20,7 +21,7 @@ export async function auditFile(path: string, against?: Model): Promise<Audit> {
   });
   try {
     const prefix = source && (await source.read(0, Math.min(16, source.byteLength)));
-    if (source && prefix && isGguf(prefix)) return await auditGguf(source);
+    if (source && prefix && isGguf(prefix)) return await withWeights(await auditGguf(source), path, against);
     if (source && prefix && !isCheckpoint(prefix) && isPickle(prefix))
       return await auditArtefact(await openPickle(source), against);
   } finally {
@@ -31,6 +32,17 @@ export async function auditFile(path: string, against?: Model): Promise<Audit> {
     const { statements, ...audit } = await auditModel(model, against, source?.byteLength);
     const stored = model.kind === 'wpk' ? await containerStatements(path, against) : [];
     return { ...audit, statements: [...statements, ...stored] };
+  } finally {
+    await model.close();
+  }
+}
+
+/** An audit of a file's header, and of its weights where there is a model to hold them against. */
+async function withWeights(audit: Audit, path: string, against: Model | undefined): Promise<Audit> {
+  if (!against) return audit;
+  const model = await openModel(path);
+  try {
+    return { ...audit, statements: [...audit.statements, ...(await weightStatements(model, against))] };
   } finally {
     await model.close();
   }

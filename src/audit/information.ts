@@ -1,132 +1,163 @@
-import { fixedBasis } from '../codec/transform/bases.js';
-import { multiply, transpose } from '../codec/transform/products.js';
 import { elementCount } from '../formats/dtype.js';
 import type { Model, TensorInfo } from '../formats/model.js';
 import { randomNumbers } from '../forward/random.js';
-import { readFloats } from '../forward/widen.js';
+import { canWiden } from '../forward/widen.js';
 import type { Artefact, Numbers } from './artefact.js';
-import { judge, type Statement, show, unknown } from './verdict.js';
+import { boundOn, correlate, shuffled, significance } from './correlation.js';
+import { runOf } from './sampling.js';
+import { contradicted, type Statement, show, supported, unknown } from './verdict.js';
+import { type TensorWeights, type View, viewsOf } from './views.js';
 
-/** Weights at the front of a tensor that are compared, as they are and transformed. */
-const FRONT = 256;
-const VIEWS = ['none', 'dct', 'dft', 'hadamard', 'haar', 'rft'] as const;
 const PERMUTATIONS = 200;
 const CONFIDENCE = 0.99;
 /** The 99 % quantile of the standard normal distribution. */
 const QUANTILE = 2.326;
 const LEAST_VALUES = 16;
+/** Weights that are read of a tensor, and of all together; of more, only the first. */
+const MOST_OF_TENSOR = 2 ** 22;
+const MOST_OF_ALL = 2 ** 25;
+const FIRST = 2 ** 12;
+/** Lists that are compared, and those beside each that may be its indices. */
+const MOST_LISTS = 1024;
+const MOST_NEIGHBOURS = 8;
+
+/** A list, and what it is compared with. */
+interface Pair {
+  readonly list: Numbers;
+  readonly views: readonly View[];
+}
 
 /**
- * Whether numbers of unknown meaning say anything of a model's weights: their correlation with the first weights of tensors that they are
- * named after (or of the same place), as they are and transformed, against what permuted weights give.
+ * Whether numbers of unknown meaning say anything of a model's weights: their correlation with those of tensors that they are named after
+ * (or of the same size or place), in several orders and transformed, against what permuted weights give.
+ * @param formulas lists that are known to follow from a formula.
  */
-export async function informationStatements(artefact: Artefact, model: Model): Promise<Statement[]> {
+export async function informationStatements(
+  artefact: Artefact,
+  model: Model,
+  formulas: ReadonlySet<Numbers>,
+): Promise<Statement[]> {
   const claim = 'the file carries information about the weights';
-  const pairs = await pairsOf(artefact, model);
+  const candidates = artefact.numbers.filter(({ count }) => count >= LEAST_VALUES);
+  if (candidates.length && candidates.every((list) => formulas.has(list)))
+    return [
+      contradicted(
+        claim,
+        `all ${candidates.length} lists of ${LEAST_VALUES} numbers or more are formulas of their index or of a seed, which no weight enters`,
+      ),
+    ];
+  const others = candidates.filter((list) => !formulas.has(list));
+  const pairs = await pairsOf(others.slice(0, MOST_LISTS), artefact.numbers, model);
   if (!pairs.length)
     return [
-      unknown(claim, `no list of ${LEAST_VALUES} numbers or more belongs to a tensor by its name or place`),
-    ];
-  const random = randomNumbers(1);
-  const largest = (of: (pair: Pair) => number) => pairs.reduce((most, pair) => Math.max(most, of(pair)), 0);
-  const found = largest((pair) => strength(pair, pair.views));
-  let reached = 0;
-  for (let i = 0; i < PERMUTATIONS; i++) {
-    const permuted = largest((pair) =>
-      strength(
-        pair,
-        pair.views.map((view) => shuffled(view, random)),
+      unknown(
+        claim,
+        `no list of ${LEAST_VALUES} numbers or more belongs to a tensor by its name, size or place`,
       ),
-    );
-    if (permuted >= found) reached++;
-  }
-  const chance = (reached + 1) / (PERMUTATIONS + 1);
-  const values = pairs.reduce((sum, { list }) => sum + list.length, 0);
-  const correlation = Math.tanh(found / Math.sqrt(Math.min(...pairs.map(({ list }) => list.length)) - 3));
-  const bits = pairs.reduce((sum, pair) => sum + mostInformation(pair), 0);
+    ];
+  const { chance, because } = weigh(pairs);
   const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const needed = `half of the energy of ${show(parameters)} weights takes ${show(parameters / 2)}`;
+  const arithmetic = `${because}; ${needed}`;
+  if (chance <= 1 - CONFIDENCE) return [supported(claim, arithmetic)];
+  return [unknown(claim, `${arithmetic}; other orders and codes were not looked for`)];
+}
+
+/** The largest correlation, how often chance gives it, and what follows from it. */
+function weigh(pairs: readonly Pair[]) {
+  const all = pairs.flatMap(({ list, views }) =>
+    views.map((view) => ({ list, view, found: strength(view) })),
+  );
+  const best = all.reduce((most, one) => (one.found > most.found ? one : most));
+  const random = randomNumbers(1);
+  let reached = 0;
+  for (let i = 0; i < PERMUTATIONS; i++)
+    if (all.some(({ view }) => strength({ ...view, weights: shuffled(view.weights, random) }) >= best.found))
+      reached++;
+  const chance = (reached + 1) / (PERMUTATIONS + 1);
+  const values = pairs.reduce((sum, { list }) => sum + list.count, 0);
+  const bits = pairs.reduce((sum, pair) => sum + mostInformation(pair), 0);
+  const { list, weights, name } = best.view;
   const because = [
-    `largest of ${pairs.length * VIEWS.length} correlations in ${pairs.length} lists with weights and their ${VIEWS.slice(1).join(', ')} coefficients: ${show(correlation)}`,
+    `the largest of ${all.length} correlations is ${show(correlate(list, weights))}, of ${best.list.name} with ${name}`,
     `permuted weights reach it with probability ${show(chance)}`,
-    `at ${CONFIDENCE * 100} % confidence the ${show(values)} numbers compared hold at most ${show(bits)} bits of linear information about them, ${show(bits / parameters)} a weight`,
+    `at ${CONFIDENCE * 100} % confidence such correlations tell at most ${show(Math.round(bits))} bits of the weights in ${show(values)} numbers`,
   ].join('; ');
-  return [chance <= 1 - CONFIDENCE ? judge(true, claim, because) : judge(false, claim, because)];
+  return { chance, because };
 }
 
-interface Pair {
-  readonly list: Float64Array;
-  /** The weights as each transform shows them, as many as the list has. */
-  readonly views: readonly Float64Array[];
+function strength({ list, weights }: View): number {
+  return significance(correlate(list, weights), list.length);
 }
 
-async function pairsOf({ numbers }: Artefact, model: Model): Promise<Pair[]> {
+/** Bits that all numbers of a list could tell, were the largest correlation as large as the confidence bound allows. */
+function mostInformation({ list, views }: Pair): number {
+  const each = (view: View) => -0.5 * Math.log2(1 - boundOn(strength(view), QUANTILE, view.list.length) ** 2);
+  return list.count * Math.max(...views.map(each));
+}
+
+/** Of fewer numbers, as whitening leaves them, no correlation is more than chance. */
+function isTelling({ list }: View): boolean {
+  return list.length >= LEAST_VALUES / 2;
+}
+
+async function pairsOf(
+  lists: readonly Numbers[],
+  numbers: readonly Numbers[],
+  model: Model,
+): Promise<Pair[]> {
+  const tensors = model.tensors.filter(({ dtype }) => canWiden(dtype));
+  const beside = byParent(numbers);
   const pairs: Pair[] = [];
-  const matrices = model.tensors.filter(({ shape }) => shape.length > 1);
-  for (const [place, list] of numbers.entries()) {
-    const values = realParts(list);
-    if (values.length < LEAST_VALUES) continue;
-    const tensor = named(list, model) ?? (numbers.length === matrices.length ? matrices[place] : undefined);
+  let read = 0;
+  for (const list of lists) {
+    const tensor = named(list, tensors) ?? sized(list, tensors) ?? placed(list, numbers, tensors);
     if (!tensor) continue;
-    const weights = (await readFloats(model, tensor)).subarray(0, FRONT);
-    if (weights.length < FRONT) continue;
-    const count = Math.min(values.length, FRONT);
-    pairs.push({
-      list: values.subarray(0, count),
-      views: VIEWS.map((view) => viewOf(view, weights).subarray(0, count)),
-    });
+    const weights = await weightsOf(model, tensor, read < MOST_OF_ALL);
+    read += weights.values.length;
+    if (weights.values.length < LEAST_VALUES) continue;
+    const neighbours = beside.get(parentOf(list))!.slice(0, MOST_NEIGHBOURS);
+    pairs.push({ list, views: viewsOf(list, neighbours, weights).filter(isTelling) });
   }
   return pairs;
 }
 
-/** The tensor whose name is in the list's; parts of attention that a report joins are not found, which costs nothing but power. */
-function named({ name }: Numbers, model: Model): TensorInfo | undefined {
-  return model.tensors.find((tensor) => name.includes(tensor.name));
+async function weightsOf(model: Model, tensor: TensorInfo, all: boolean): Promise<TensorWeights> {
+  const count = elementCount(tensor.shape);
+  const taken = all && count <= MOST_OF_TENSOR ? count : Math.min(count, FIRST);
+  const width = tensor.shape.at(-1) ?? 1;
+  return { values: await runOf(model, tensor, 0, taken), width, whole: taken === count };
 }
 
-function realParts({ values, complex }: Numbers): Float64Array {
-  return complex ? values.filter((_, i) => i % 2 === 0) : values;
-}
-
-function viewOf(name: (typeof VIEWS)[number], weights: Float32Array): Float64Array {
-  const { real } = fixedBasis(name, FRONT);
-  return multiply(Float64Array.from(weights), transpose(real, FRONT, FRONT), 1, FRONT, FRONT);
-}
-
-/** The largest of the views' Fisher-transformed correlations, in standard deviations. */
-function strength({ list }: Pair, views: readonly Float64Array[]): number {
-  const scale = Math.sqrt(list.length - 3);
-  return views.reduce((most, view) => Math.max(most, Math.abs(Math.atanh(correlate(list, view))) * scale), 0);
-}
-
-/** Bits that all numbers of a list could tell, were the correlation as large as the confidence bound allows. */
-function mostInformation({ list, views }: Pair): number {
-  const found = strength({ list, views }, views);
-  const most = Math.tanh((found + QUANTILE) / Math.sqrt(list.length - 3));
-  return (-list.length / 2) * Math.log2(1 - most ** 2);
-}
-
-function correlate(a: Float64Array, b: Float64Array): number {
-  const n = a.length;
-  let [ma, mb] = [0, 0];
-  for (let i = 0; i < n; i++) {
-    ma += a[i]! / n;
-    mb += b[i]! / n;
+function byParent(numbers: readonly Numbers[]): Map<string, Numbers[]> {
+  const lists = new Map<string, Numbers[]>();
+  for (const list of numbers) {
+    const others = lists.get(parentOf(list));
+    if (others) others.push(list);
+    else lists.set(parentOf(list), [list]);
   }
-  let [ab, aa, bb] = [0, 0, 0];
-  for (let i = 0; i < n; i++) {
-    const [x, y] = [a[i]! - ma, b[i]! - mb];
-    ab += x * y;
-    aa += x * x;
-    bb += y * y;
-  }
-  return aa > 0 && bb > 0 ? Math.max(-0.999999, Math.min(0.999999, ab / Math.sqrt(aa * bb))) : 0;
+  return lists;
 }
 
-function shuffled(values: Float64Array, random: () => number): Float64Array {
-  const copy = values.slice();
-  for (let i = copy.length - 1; i > 0; i--) {
-    const j = Math.floor(random() * (i + 1));
-    [copy[i], copy[j]] = [copy[j]!, copy[i]!];
-  }
-  return copy;
+const parentOf = ({ name }: Numbers) => name.slice(0, Math.max(0, name.lastIndexOf('.')));
+
+type Tensors = readonly TensorInfo[];
+
+/** The tensor whose name is a part of the list's path, the longest of those. */
+function named({ name }: Numbers, tensors: Tensors): TensorInfo | undefined {
+  return tensors
+    .filter((tensor) => `.${name}.`.includes(`.${tensor.name}.`))
+    .sort((a, b) => b.name.length - a.name.length)[0];
+}
+
+/** The only tensor with as many weights as the list has numbers. */
+function sized({ count }: Numbers, tensors: Tensors): TensorInfo | undefined {
+  const same = tensors.filter(({ shape }) => elementCount(shape) === count);
+  return same.length === 1 ? same[0] : undefined;
+}
+
+/** The matrix at the list's place, where there are as many lists as matrices. */
+function placed(list: Numbers, numbers: readonly Numbers[], tensors: Tensors): TensorInfo | undefined {
+  const matrices = tensors.filter(({ shape }) => shape.length > 1);
+  return numbers.length === matrices.length ? matrices[numbers.indexOf(list)] : undefined;
 }

@@ -14,14 +14,23 @@ export interface NumberList {
 /** A list of Python's numbers or of NumPy's scalars, as one; undefined for a list of anything else. */
 export function numbersOf(items: readonly PickleValue[]): NumberList | undefined {
   if (!items.length) return undefined;
-  const parts = items.map(scalarOf);
-  const [first] = parts;
-  if (!first || !parts.every((part) => part?.complex === first.complex)) return undefined;
-  const values = Float64Array.from(parts.flatMap((part) => [...part!.values]));
-  const kinds = new Set(parts.map((part) => part!.kind));
+  // without an object for each number: lists of millions are the usual case
+  if (items.every((item) => typeof item === 'number')) {
+    const kind = items.every(Number.isInteger) ? 'integer' : 'float64';
+    return { kind, complex: false, values: Float64Array.from(items) };
+  }
+  const kinds = new Set<string>();
+  const complex = scalarOf(items[0]!)?.complex ?? false;
+  const values = new Float64Array(items.length * (complex ? 2 : 1));
+  for (const [i, item] of items.entries()) {
+    const scalar = scalarOf(item);
+    if (scalar?.complex !== complex) return undefined;
+    kinds.add(scalar.kind);
+    values.set(scalar.values, i * scalar.values.length);
+  }
   // a float that is whole cannot be told from an integer
   if (kinds.size > 1) kinds.delete('integer');
-  return { kind: [...kinds].join('/'), complex: first.complex, values };
+  return { kind: [...kinds].join('/'), complex, values };
 }
 
 /** One number, Python's or NumPy's; undefined for anything else. */

@@ -31,7 +31,7 @@ export async function openPickle(source: ByteSource): Promise<Artefact> {
   const { value, end } = readPickle(bytes, { allowed: PLAIN, file });
   if (end !== bytes.length)
     throw new InputError(`${bytes.length - end} bytes follow the pickle`, { file, start: end });
-  const walk = new Walk();
+  const walk = new Walk(file);
   walk.visit('', value);
   const kind = zipped ? 'gzipped pickle' : 'pickle';
   return { file, kind, fileBytes: byteLength, says: walk.says, numbers: walk.numbers, sampled: false };
@@ -42,12 +42,23 @@ class Walk {
   readonly says = new Map<string, number | string | boolean>();
   readonly numbers: Numbers[] = [];
   private readonly seen = new Set<PickleValue>();
+  private depth = 0;
 
+  constructor(private readonly file: string) {}
+
+  /** @throws {InputError} for what is nested too deep to be visited. */
   visit(path: string, value: PickleValue): void {
     if (typeof value === 'object' && value !== null) {
       if (this.seen.has(value)) return;
       this.seen.add(value);
     }
+    if (++this.depth > MOST_DEPTH)
+      throw new InputError(`a pickle nested more than ${MOST_DEPTH} deep`, { file: this.file });
+    this.collect(path, value);
+    this.depth--;
+  }
+
+  private collect(path: string, value: PickleValue): void {
     const scalar = scalarOf(value);
     if (value instanceof Map) this.dictionary(path, value);
     else if (Array.isArray(value)) this.list(path, value);
@@ -87,6 +98,7 @@ class Walk {
 }
 
 const LONGEST_PATH = 1000;
+const MOST_DEPTH = 1000;
 
 function member(path: string, key: PickleValue): string {
   return (path ? `${path}.${String(key)}` : String(key)).slice(0, LONGEST_PATH);

@@ -2,6 +2,7 @@ import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { Model, TensorInfo } from '../formats/model.js';
 import { randomNumbers } from '../forward/random.js';
 import { canWiden, widenerOf } from '../forward/widen.js';
+import { correlate, significance } from './correlation.js';
 
 /** Elements of a tensor that are looked at: a run from a place drawn with a fixed seed. */
 const SAMPLE = 2 ** 16;
@@ -31,6 +32,9 @@ export interface Comparison {
   /** Tensors of the other model that this one lacks. */
   readonly missing: number;
   readonly exact: number;
+  /** Weights in tensors of which enough was compared to tell, and those in tensors that are related. */
+  readonly told: number;
+  readonly related: number;
   readonly error: number;
   readonly power: number;
   readonly worst: { readonly tensor: string; readonly error: number };
@@ -38,16 +42,20 @@ export interface Comparison {
   readonly sampled: boolean;
 }
 
+/** Weights that tell whether two tensors are related, and how far from chance they are then. */
+const LEAST_TOLD = 64;
+const DEVIATIONS = 5;
+
 /** Compares samples of all tensors of floats that two models share. */
 export async function compareSamples(model: Model, against: Model): Promise<Comparison> {
   const random = randomNumbers(0);
-  const own = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
-  let [shared, missing, exact, error, power] = [0, 0, 0, 0, 0];
+  const own = new Map(model.tensors.map((tensor) => [bareName(tensor.name), tensor]));
+  let [shared, missing, exact, told, related, error, power] = [0, 0, 0, 0, 0, 0, 0];
   let worst = { tensor: '', error: 0 };
   let sampled = false;
   for (const tensor of against.tensors) {
     if (!canWiden(tensor.dtype) || elementCount(tensor.shape) === 0) continue;
-    const same = own.get(tensor.name);
+    const same = own.get(bareName(tensor.name));
     if (!same || same.shape.join() !== tensor.shape.join() || !canWiden(same.dtype)) {
       missing++;
       continue;
@@ -56,16 +64,30 @@ export async function compareSamples(model: Model, against: Model): Promise<Comp
     const { first, taken, count, values } = await sampleOf(against, tensor, random);
     sampled ||= taken < count;
     const ours = await runOf(model, same, first, taken);
-    let [e, p] = [0, 0];
-    for (let i = 0; i < taken; i++) {
-      e += (ours[i]! - values[i]!) ** 2;
-      p += values[i]! ** 2;
-    }
+    const { error: e, power: p } = difference(ours, values);
+    const correlation = correlate(ours, values);
     if (e === 0) exact++;
     else if (p > 0 && e / p > worst.error) worst = { tensor: tensor.name, error: e / p };
+    if (e === 0 || taken >= LEAST_TOLD) told += count;
+    if (e === 0 || (taken >= LEAST_TOLD && correlation > 0 && significance(correlation, taken) > DEVIATIONS))
+      related += count;
     // a sample stands for all of its tensor
     error += (e * count) / taken;
     power += (p * count) / taken;
   }
-  return { shared, missing, exact, error, power, worst, sampled };
+  return { shared, missing, exact, told, related, error, power, worst, sampled };
+}
+
+function difference(a: Float32Array, b: Float32Array): { readonly error: number; readonly power: number } {
+  let [error, power] = [0, 0];
+  for (let i = 0; i < a.length; i++) {
+    error += (a[i]! - b[i]!) ** 2;
+    power += b[i]! ** 2;
+  }
+  return { error, power };
+}
+
+/** A tensor's name without the part that some libraries put before all of a model's names. */
+function bareName(name: string): string {
+  return name.replace(/^(transformer|model|gpt_neox|roberta|bert)\./, '');
 }

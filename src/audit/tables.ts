@@ -39,46 +39,51 @@ export function columnSums(says: Says): Map<string, { readonly sum: number; read
 
 /** A total that a column of a similar name adds up to, or not. */
 function sums(says: Says): Statement[] {
-  const statements: Statement[] = [];
   const columns = columnSums(says);
-  for (const [path, value] of says) {
+  const named = new Map<string, string[]>();
+  for (const column of columns.keys()) named.set(stem(column), [...(named.get(stem(column)) ?? []), column]);
+  return [...says].flatMap(([path, value]) => {
     const name = path.slice(path.lastIndexOf('.') + 1);
-    if (typeof value !== 'number' || columns.has(name)) continue;
-    for (const [column, { sum, rows }] of columns)
-      if (stem(column) === stem(name))
-        statements.push(
-          judge(
-            sum === value,
-            `${path} is ${show(value)}`,
-            `${column} of ${rows} parts adds up to ${show(sum)}`,
-          ),
-        );
-  }
-  return statements;
+    if (typeof value !== 'number' || columns.has(name)) return [];
+    return (named.get(stem(name)) ?? []).map((column) => {
+      const { sum, rows } = columns.get(column)!;
+      return judge(
+        sum === value,
+        `${path} is ${show(value)}`,
+        `${column} of ${rows} parts adds up to ${show(sum)}`,
+      );
+    });
+  });
 }
 
 /** `original_params` and `original_parameters` are the same word. */
 const stem = (name: string) => name.toLowerCase().replace('parameters', 'params');
 
+/** Numbers of one object whose quotients are looked at. */
+const MOST_MEMBERS = 64;
+
 /** A ratio such as `853.1:1` beside two numbers whose quotient it is, or not. Those of tables are summed up. */
 function ratios(says: Says): Statement[] {
   let [right, wrong] = [0, 0];
   let example = '';
-  for (const [path, members] of objects(says))
-    for (const [name, value] of members) {
+  for (const [path, members] of objects(says)) {
+    const stated = [...members].flatMap(([name, value]) => {
       const ratio = typeof value === 'string' ? Number(/^([\d.]+):1$/.exec(value)?.[1]) : Number.NaN;
-      const whole = [...members.values()].filter(
-        (other): other is number => typeof other === 'number' && other > 0,
-      );
-      if (!(ratio > 0) || whole.length < 2) continue;
-      const quotients = whole.flatMap((a) => whole.map((b) => a / b));
-      // small counts are whole: one value more or less is the same ratio
-      const least = Math.min(...whole);
-      const fits = quotients.some((quotient) => Math.abs(quotient / ratio - 1) < 0.001 + 1 / least);
+      return ratio > 0 ? [{ name, value, ratio }] : [];
+    });
+    const whole = [...members.values()].filter((value) => typeof value === 'number' && value > 0);
+    if (!stated.length || whole.length < 2) continue;
+    const few = whole.slice(0, MOST_MEMBERS).map(Number);
+    const quotients = few.flatMap((a) => few.map((b) => a / b));
+    // small counts are whole: one value more or less is the same ratio
+    const tolerance = 0.001 + 1 / Math.min(...few);
+    for (const { name, value, ratio } of stated) {
+      const fits = quotients.some((quotient) => Math.abs(quotient / ratio - 1) < tolerance);
       if (fits) right++;
       else wrong++;
       if (!fits && !example) example = `; ${path}.${name} is ${value}`;
     }
+  }
   if (right + wrong === 0) return [];
   return [
     judge(
