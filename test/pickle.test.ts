@@ -117,7 +117,7 @@ describe('pickles that want to exhaust something', () => {
 
   test('a billion operations, gzipped', () => {
     const zeros = Buffer.alloc(2 ** 24, 'N0');
-    refused('operations.pkl', raw(0x80, 2, zeros), /more than 5000000 operations/);
+    refused('operations.pkl', raw(0x80, 2, zeros), /more than 4000000 operations/);
   }, 30_000);
 
   test('a gzip bomb', () => {

@@ -14,7 +14,7 @@ export interface PickleOptions {
 }
 
 // Limits that honest pickles stay far below: the seed of this project takes 60,000 operations, a checkpoint's index 100,000.
-const MOST_OPERATIONS = 5_000_000;
+const MOST_OPERATIONS = 4_000_000;
 const MOST_MEMOS = 2_000_000;
 const MOST_STRING_BYTES = 2 ** 26;
 const MOST_COPIED_BYTES = 2 ** 26;
