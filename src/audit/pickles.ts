@@ -100,6 +100,8 @@ class Walk {
 const LONGEST_PATH = 1000;
 const MOST_DEPTH = 1000;
 
+/** Keys that are no text or number are called by what they are: written out, a nested one may have no end. */
 function member(path: string, key: PickleValue): string {
-  return (path ? `${path}.${String(key)}` : String(key)).slice(0, LONGEST_PATH);
+  const name = typeof key === 'object' && key !== null ? `(${key.constructor.name})` : String(key);
+  return (path ? `${path}.${name}` : name).slice(0, LONGEST_PATH);
 }

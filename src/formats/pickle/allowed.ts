@@ -1,3 +1,4 @@
+import { latin1Bytes } from './latin1.js';
 import { NUMPY } from './numpy.js';
 import { type Allowed, type Build, Complex, type PickleValue } from './values.js';
 
@@ -33,7 +34,7 @@ function ordered([pairs]: readonly PickleValue[]): PickleValue {
 function encoded([text, encoding]: readonly PickleValue[]): PickleValue {
   if (typeof text !== 'string' || !(encoding === 'latin1' || encoding === 'latin-1'))
     throw new RangeError('_codecs.encode of something else than latin1 text');
-  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+  return latin1Bytes(text);
 }
 
 function list(value: PickleValue | undefined): readonly PickleValue[] {

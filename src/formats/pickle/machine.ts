@@ -1,4 +1,5 @@
 import { InputError } from '../../errors.js';
+import { FIRST_ELEMENTS_BYTES, MEMO_BYTES, memoryOf, SLOT_BYTES } from './memory.js';
 import { PickleReader } from './reader.js';
 import { type Allowed, Name, PickleObject, type PickleValue } from './values.js';
 
@@ -15,8 +16,7 @@ export interface PickleOptions {
 
 // Limits that honest pickles stay far below: the seed of this project takes 60,000 operations, a checkpoint's index 100,000.
 const MOST_OPERATIONS = 4_000_000;
-const MOST_MEMOS = 2_000_000;
-const MOST_STRING_BYTES = 2 ** 26;
+const MOST_MEMORY_BYTES = 72e6;
 const MOST_COPIED_BYTES = 2 ** 26;
 
 const MARK = Symbol('mark');
@@ -38,7 +38,7 @@ class Machine {
   readonly reader: PickleReader;
   private readonly stack: Slot[] = [];
   private readonly memo = new Map<number, PickleValue>();
-  private stringBytes = 0;
+  private memory = 0;
   private copied = 0;
 
   constructor(
@@ -50,30 +50,46 @@ class Machine {
 
   run() {
     const { reader } = this;
-    for (let count = 0; ; count++) {
-      if (count === MOST_OPERATIONS)
-        this.fail(`more than ${MOST_OPERATIONS} operations, which no data of this kind needs`, reader.next);
-      const at = reader.next;
-      const code = reader.uint8();
-      if (code === STOP) break;
-      const operation = OPERATIONS[code];
-      if (!operation) this.fail(`operation ${code} is not known or not allowed`, at);
-      try {
+    let at = reader.next;
+    try {
+      for (let count = 0; count < MOST_OPERATIONS; count++) {
+        at = reader.next;
+        const code = reader.uint8();
+        if (code === STOP) return { value: this.pop(), end: reader.next };
+        const operation = OPERATIONS[code];
+        if (!operation) throw new RangeError(`operation ${code} is not known or not allowed`);
         operation(this);
-      } catch (error) {
-        if (error instanceof RangeError) this.fail(error.message, at);
-        throw error;
       }
+    } catch (error) {
+      if (error instanceof RangeError) this.fail(error.message, at);
+      throw error;
     }
-    const value = this.pop();
-    return { value, end: reader.next };
+    return this.fail(
+      `more than ${MOST_OPERATIONS} operations, which no data of this kind needs`,
+      reader.next,
+    );
   }
 
   fail(what: string, at: number): never {
     throw new InputError(`the pickle is refused: ${what}`, { file: this.options.file, start: at });
   }
 
+  /** Counts what the pickle makes, so that it cannot make more than it has bytes for in any honest file. */
+  private spend(bytes: number): void {
+    this.memory += bytes;
+    if (this.memory > MOST_MEMORY_BYTES)
+      throw new RangeError(`values that take more than ${MOST_MEMORY_BYTES} bytes of memory`);
+  }
+
+  /** A new value. */
   push(value: PickleValue): void {
+    this.spend(memoryOf(value));
+    this.stack.push(value);
+  }
+
+  /** A value that is there already. */
+  repeat(value: PickleValue): void {
+    this.spend(SLOT_BYTES);
     this.stack.push(value);
   }
 
@@ -85,11 +101,12 @@ class Machine {
 
   top(): PickleValue {
     const value = this.pop();
-    this.push(value);
+    this.stack.push(value);
     return value;
   }
 
   mark(): void {
+    this.spend(SLOT_BYTES);
     this.stack.push(MARK);
   }
 
@@ -97,33 +114,29 @@ class Machine {
   popMarked(): PickleValue[] {
     const at = this.stack.lastIndexOf(MARK);
     if (at < 0) throw new RangeError('a mark is used that is not there');
-    const values = this.stack.splice(at);
-    return values.slice(1) as PickleValue[];
+    const values = this.stack.splice(at + 1) as PickleValue[];
+    this.stack.pop();
+    return values;
   }
 
   remember(key: number): void {
-    if (this.memo.size >= MOST_MEMOS) throw new RangeError(`more than ${MOST_MEMOS} values are remembered`);
+    this.spend(MEMO_BYTES);
     this.memo.set(key, this.top());
   }
 
   recall(key: number): void {
     const value = this.memo.get(key);
     if (value === undefined) throw new RangeError(`value ${key} is recalled before it is there`);
-    this.push(value);
+    this.repeat(value);
   }
 
   get memoSize(): number {
     return this.memo.size;
   }
 
-  text(lengthBytes: number): string {
-    this.stringBytes += lengthBytes;
-    if (this.stringBytes > MOST_STRING_BYTES)
-      throw new RangeError(`strings of more than ${MOST_STRING_BYTES} bytes`);
-    return this.reader.text(lengthBytes);
-  }
-
-  pushName(module: string, name: string): void {
+  pushName(module: PickleValue, name: PickleValue): void {
+    if (typeof module !== 'string' || typeof name !== 'string')
+      throw new RangeError('it asks for something that is no name; nothing was executed');
     const whole = `${module}.${name}`;
     const build = this.options.allowed.get(whole);
     if (!build)
@@ -145,7 +158,7 @@ class Machine {
   /** What names build may copy their arguments, and one argument may be given many times: copies are limited together. */
   private charge(args: readonly PickleValue[]): void {
     for (const value of args) {
-      if (Array.isArray(value)) this.copied += 16 * value.length;
+      if (Array.isArray(value)) this.copied += 48 * value.length;
       else if (typeof value === 'string' || value instanceof Uint8Array) this.copied += value.length;
     }
     if (this.copied > MOST_COPIED_BYTES)
@@ -168,6 +181,7 @@ class Machine {
   append(values: readonly PickleValue[]): void {
     const list = this.top();
     if (!Array.isArray(list)) throw new RangeError('it appends to something that is no list');
+    if (list.length === 0) this.spend(FIRST_ELEMENTS_BYTES);
     for (const value of values) list.push(value);
   }
 
@@ -195,7 +209,7 @@ const OPERATIONS: Readonly<Record<number, Operation>> = byCode({
   '(': (m) => m.mark(),
   '0': (m) => void m.pop(),
   '1': (m) => void m.popMarked(),
-  '2': (m) => m.push(m.top()),
+  '2': (m) => m.repeat(m.top()),
   // numbers, None, booleans
   F: (m) => m.push(m.reader.lineNumber()),
   G: (m) => m.push(m.reader.float64()),
@@ -212,11 +226,11 @@ const OPERATIONS: Readonly<Record<number, Operation>> = byCode({
   // strings
   S: (m) => m.push(m.reader.quotedLine()),
   V: (m) => m.push(m.reader.unicodeLine()),
-  T: (m) => m.push(m.text(m.reader.uint32())),
-  U: (m) => m.push(m.text(m.reader.uint8())),
-  X: (m) => m.push(m.text(m.reader.uint32())),
-  '\x8c': (m) => m.push(m.text(m.reader.uint8())),
-  '\x8d': (m) => m.push(m.text(m.reader.uint64())),
+  T: (m) => m.push(m.reader.text(m.reader.uint32())),
+  U: (m) => m.push(m.reader.text(m.reader.uint8())),
+  X: (m) => m.push(m.reader.text(m.reader.uint32())),
+  '\x8c': (m) => m.push(m.reader.text(m.reader.uint8())),
+  '\x8d': (m) => m.push(m.reader.text(m.reader.uint64())),
   B: (m) => m.push(m.reader.bytes(m.reader.uint32())),
   C: (m) => m.push(m.reader.bytes(m.reader.uint8())),
   '\x8e': (m) => m.push(m.reader.bytes(m.reader.uint64())),
@@ -264,7 +278,7 @@ const OPERATIONS: Readonly<Record<number, Operation>> = byCode({
   },
   '\x93': (m) => {
     const name = m.pop();
-    m.pushName(String(m.pop()), String(name));
+    m.pushName(m.pop(), name);
   },
   R: (m) => {
     const args = m.pop();

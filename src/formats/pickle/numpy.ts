@@ -1,3 +1,5 @@
+import { elementCount } from '../dtype.js';
+import { latin1Bytes } from './latin1.js';
 import { type Build, PickleObject, type PickleValue } from './values.js';
 
 /** A NumPy element type: a letter for the kind and a size in bytes. */
@@ -26,17 +28,20 @@ export class NumpyArray extends PickleObject {
 
   override setState(state: PickleValue): void {
     const [, shape, dtype, , bytes] = Array.isArray(state) ? state : [];
-    const data = typeof bytes === 'string' ? Uint8Array.from(bytes, (c) => c.charCodeAt(0)) : bytes;
+    const data = typeof bytes === 'string' ? latin1Bytes(bytes) : bytes;
     if (!Array.isArray(shape) || !(dtype instanceof NumpyDtype) || !(data instanceof Uint8Array))
       throw new RangeError('a NumPy array without shape, type or elements');
-    const count = shape.reduce<number>((product, n) => product * Number(n), 1);
+    const sizes = shape.map((size) => (typeof size === 'number' ? size : Number.NaN));
+    const count = elementCount(sizes);
     if (!Number.isSafeInteger(count) || count * dtype.itemBytes !== data.length)
-      throw new RangeError(`a NumPy array [${shape}] of ${dtype.code} in ${data.length} bytes`);
-    this.shape = shape.map(Number);
+      throw new RangeError(`a NumPy array [${sizes}] of ${dtype.code} in ${data.length} bytes`);
+    this.shape = sizes;
     this.dtype = dtype;
     this.bytes = data as Uint8Array<ArrayBuffer>;
   }
 }
+
+const LONGEST_CODE = 64;
 
 const reconstruct: Build = () => new NumpyArray();
 const scalar: Build = ([dtype, bytes]) => {
@@ -48,7 +53,11 @@ const scalar: Build = ([dtype, bytes]) => {
 /** NumPy's names, under both of its homes. */
 export const NUMPY: Readonly<Record<string, Build>> = {
   'numpy.ndarray': reconstruct,
-  'numpy.dtype': ([code]) => new NumpyDtype(String(code)),
+  'numpy.dtype': ([code]) => {
+    if (typeof code !== 'string' || code.length > LONGEST_CODE)
+      throw new RangeError('a NumPy type without a name');
+    return new NumpyDtype(code);
+  },
   ...Object.fromEntries(
     ['numpy.core.multiarray', 'numpy._core.multiarray'].flatMap((module) => [
       [`${module}._reconstruct`, reconstruct],

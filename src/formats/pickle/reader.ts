@@ -1,3 +1,5 @@
+import { latin1Text } from './latin1.js';
+
 /** Reads the operands of a pickle's operations; every length is checked against what is left before it is used. */
 export class PickleReader {
   private readonly view: DataView;
@@ -67,7 +69,7 @@ export class PickleReader {
   line(): string {
     const end = this.data.indexOf(10, this.next);
     if (end < 0 || end - this.next > MOST_LINE_BYTES) throw new RangeError('a line without an end');
-    const text = latin1(this.bytes(end - this.next));
+    const text = latin1Text(this.bytes(end - this.next));
     this.next++;
     return text;
   }
@@ -107,12 +109,6 @@ function unescaped(text: string, pattern = /\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-
     const point = code.length > 1 ? Number.parseInt(code.slice(1), 16) : Number.NaN;
     return point <= 0x10ffff ? String.fromCodePoint(point) : (SINGLE[code] ?? code);
   });
-}
-
-function latin1(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
 }
 
 const MOST_INTEGER_BYTES = 1024;

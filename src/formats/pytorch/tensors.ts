@@ -85,15 +85,16 @@ function list(value: PickleValue | undefined): number[] {
 /** Maps in which a checkpoint keeps its state, outermost first. */
 const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'module'];
 
-/** The tensors of what a checkpoint holds, by name: of the outermost map that has any. */
-export function tensorsIn(value: PickleValue): Map<string, TorchTensor> {
+/** The tensors of what a checkpoint holds, by name: of the outermost map that has any. @param seen maps that were looked into: one may hold itself. */
+export function tensorsIn(value: PickleValue, seen = new Set<PickleValue>()): Map<string, TorchTensor> {
   const found = new Map<string, TorchTensor>();
-  if (!(value instanceof Map)) return found;
+  if (!(value instanceof Map) || seen.has(value)) return found;
+  seen.add(value);
   for (const [name, item] of value)
     if (typeof name === 'string' && item instanceof TorchTensor) found.set(name, item);
   if (found.size) return found;
   for (const wrapper of WRAPPERS) {
-    const inner = tensorsIn(value.get(wrapper) ?? null);
+    const inner = tensorsIn(value.get(wrapper) ?? null, seen);
     if (inner.size) return inner;
   }
   return found;
