@@ -70,6 +70,34 @@ describe('a folder', () => {
     await model.close();
   });
 
+  it('takes safetensors where a checkpoint of PyTorch lies beside them, whose index stays as it is', async () => {
+    const torchIndex = '{"weight_map": {"w": "pytorch_model-00001-of-00001.bin"}}';
+    const single = await openModel(
+      folder({
+        'model.safetensors': weights,
+        'pytorch_model.bin.index.json': torchIndex,
+        'pytorch_model.bin': 'x',
+      }),
+    );
+    expect(single.sideFiles.map(({ name }) => name)).toEqual(['pytorch_model.bin.index.json']);
+    await single.close();
+    const name = single.tensors[0]!.name;
+    const shards = await openModel(
+      folder({
+        'model-00001-of-00001.safetensors': weights,
+        'model.safetensors.index.json': JSON.stringify({
+          weight_map: { [name]: 'model-00001-of-00001.safetensors' },
+        }),
+        'pytorch_model.bin.index.json': '{"weight_map": 7}',
+      }),
+    );
+    expect(shards.sideFiles.map(({ name: own }) => own)).toEqual([
+      'model.safetensors.index.json',
+      'pytorch_model.bin.index.json',
+    ]);
+    await shards.close();
+  });
+
   it('names what is missing or wrong', async () => {
     expect(await refusal(folder())).toMatch(/expected model\.safetensors or .*index\.json.*found no weights/);
     expect(await refusal(folder({ 'model.onnx': 'x' }))).toMatch(/found only model\.onnx/);

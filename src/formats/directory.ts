@@ -24,8 +24,8 @@ export async function openDirectory(path: string): Promise<DirectoryModel> {
   });
   const sideFiles = await listSideFiles(path);
   const config = await readConfig(path, sideFiles);
-  const weightSources = await openWeights(path, new Set(names), sideFiles);
-  const kept = await Promise.all(sideFiles.map(asSafetensorsIndex));
+  const { weightSources, index } = await openWeights(path, new Set(names), sideFiles);
+  const kept = sideFiles.map((file) => (file.name === index?.replaces ? index.file : file));
   return assemble({ id: path, kind: 'directory', config, sideFiles: kept, weightSources });
 }
 
@@ -49,45 +49,51 @@ function asSafetensors(name: string): string {
   return `${name.replace(/^pytorch_model/, 'model').replace(/\.[^.]+$/, '')}.safetensors`;
 }
 
-/** An index of .bin shards as one of the safetensors that they are taken for; other files as they are. */
-async function asSafetensorsIndex(file: SideFile): Promise<SideFile> {
-  if (file.name !== TORCH_INDEX_NAME) return file;
-  const { value } = parseJsonObject(await file.read(), file.name);
-  const shards = Object.entries(value.weight_map as Record<string, string>);
-  const weight_map = Object.fromEntries(shards.map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
-  const bytes = new TextEncoder().encode(JSON.stringify({ ...value, weight_map }, null, 2));
-  return { name: INDEX_NAME, lengthBytes: bytes.length, read: async () => bytes };
+/** Weights, and where they are shards of another format the index that takes the place of theirs. */
+interface Opened {
+  readonly weightSources: WeightSource[];
+  readonly index?: { readonly replaces: string; readonly file: SideFile };
 }
 
-function openWeights(path: string, names: ReadonlySet<string>, sideFiles: readonly SideFile[]) {
-  if (names.has(SINGLE_NAME)) return openAll(path, [SINGLE_NAME]);
+async function openWeights(
+  path: string,
+  names: ReadonlySet<string>,
+  sideFiles: readonly SideFile[],
+): Promise<Opened> {
+  if (names.has(SINGLE_NAME)) return { weightSources: await openAll(path, [SINGLE_NAME]) };
   if (names.has(INDEX_NAME)) return openShards(path, sideFiles, INDEX_NAME);
-  if (names.has(TORCH_NAME)) return openAll(path, [TORCH_NAME]);
+  if (names.has(TORCH_NAME)) return { weightSources: await openAll(path, [TORCH_NAME]) };
   if (names.has(TORCH_INDEX_NAME)) return openShards(path, sideFiles, TORCH_INDEX_NAME);
   const others = [...names].filter((name) => /\.(safetensors|bin|pt|pth|gguf|onnx)$/.test(name)).sort();
   const found = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
   throw new InputError(`expected ${SINGLE_NAME} or ${INDEX_NAME} in the folder, ${found}`, { file: path });
 }
 
-async function openShards(
-  path: string,
-  sideFiles: readonly SideFile[],
-  indexName: string,
-): Promise<WeightSource[]> {
+async function openShards(path: string, sideFiles: readonly SideFile[], indexName: string): Promise<Opened> {
   const indexPath = join(path, indexName);
   const file = sideFiles.find(({ name }) => name === indexName);
   if (!file) throw new InputError('not a regular file', { file: indexPath });
-  const extension = indexName === INDEX_NAME ? '.safetensors' : '.bin';
-  const index = parseShardIndex(await file.read(), indexPath, extension);
-  const shards = await openAll(path, [...new Set(index.values())].sort());
-  const asStored = shards.map((shard) => ({ ...shard, name: basename(shard.source.name) }));
+  const isTorch = indexName === TORCH_INDEX_NAME;
+  const bytes = await file.read();
+  const index = parseShardIndex(bytes, indexPath, isTorch ? '.bin' : '.safetensors');
+  const weightSources = await openAll(path, [...new Set(index.values())].sort());
+  const asStored = weightSources.map((shard) => ({ ...shard, name: basename(shard.source.name) }));
   try {
     checkShards(index, asStored, indexPath);
   } catch (error) {
-    await closeAll(shards.map(({ source }) => source));
+    await closeAll(weightSources.map(({ source }) => source));
     throw error;
   }
-  return shards;
+  if (!isTorch) return { weightSources };
+  return { weightSources, index: { replaces: indexName, file: safetensorsIndex(bytes, index, indexPath) } };
+}
+
+/** An index of .bin shards as one of the safetensors that they are taken for. */
+function safetensorsIndex(bytes: Uint8Array, index: ReadonlyMap<string, string>, path: string): SideFile {
+  const { value } = parseJsonObject(bytes, path);
+  const weight_map = Object.fromEntries([...index].map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
+  const written = new TextEncoder().encode(JSON.stringify({ ...value, weight_map }, null, 2));
+  return { name: INDEX_NAME, lengthBytes: written.length, read: async () => written };
 }
 
 async function openAll(path: string, names: readonly string[]): Promise<WeightSource[]> {
