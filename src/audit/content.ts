@@ -1,4 +1,5 @@
 import { deflateSync } from 'fflate';
+import { concatenate } from '../bytes.js';
 import type { Artefact, Numbers } from './artefact.js';
 import { type ClosedForm, findClosedForm, LEAST_NUMBERS, type Precision } from './closed-form.js';
 import { findGenerator } from './generators.js';
@@ -39,21 +40,15 @@ export function examine({ numbers }: Artefact): Content {
       keptBytes += stored.byteLength;
     }
   }
-  const joined = new Uint8Array(keptBytes);
-  let next = 0;
-  for (const part of kept) {
-    joined.set(part, next);
-    next += part.length;
-  }
   const long = numbers.filter(({ count }) => count >= LEAST_NUMBERS);
   return {
     numbers: numbers.reduce((sum, { count }) => sum + count, 0),
     lists: numbers.length,
-    longest: Math.max(0, ...numbers.map(({ count }) => count)),
+    longest: numbers.reduce((most, { count }) => Math.max(most, count), 0),
     kinds: [...new Set(numbers.map(({ kind }) => kind))],
     distinct: distinct.size,
     examined,
-    deflated: keptBytes ? deflateSync(joined).length / keptBytes : 1,
+    deflated: keptBytes ? deflateSync(concatenate(kept)).length / keptBytes : 1,
     fittable: long.length,
     forms: long.flatMap((list) => {
       const form = findClosedForm(list.values, list.complex, precisionOf(list.kind)) ?? drawn(list);

@@ -1,5 +1,6 @@
-import { deflateSync, Inflate } from 'fflate';
+import { deflateSync } from 'fflate';
 import { InputError, IntegrityError } from '../errors.js';
+import { inflateWithin } from '../inflate.js';
 import { checksum } from '../kernels/lossless.js';
 
 // docs/format.md: file header, frames, trailer. Nothing here reads or writes; bytes in, bytes out.
@@ -178,34 +179,13 @@ export function jsonPayload(value: unknown): Uint8Array {
 
 /** @throws {IntegrityError} when the bytes do not inflate, or to more than `limit`; it never allocates much more than that. */
 export function inflate(bytes: Uint8Array, limit: number, file: string): Uint8Array {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const inflater = new Inflate((chunk) => {
-    length += chunk.length;
-    if (length > limit)
-      throw new IntegrityError(`a deflated frame holds more than the ${limit} bytes it may`, { file });
-    chunks.push(chunk);
-  });
-  try {
-    // in pieces, so that a bomb is noticed before it has gone off
-    for (let start = 0; start === 0 || start < bytes.length; start += 4096)
-      inflater.push(bytes.subarray(start, start + 4096), start + 4096 >= bytes.length);
-  } catch (error) {
-    if (error instanceof IntegrityError) throw error;
-    throw new IntegrityError('a deflated frame does not inflate', { file }, { cause: error });
-  }
-  return concatenate(chunks);
-}
-
-/** One array of all the bytes. */
-export function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let next = 0;
-  for (const piece of pieces) {
-    whole.set(piece, next);
-    next += piece.length;
-  }
-  return whole;
+  const inflated = inflateWithin('deflate', bytes, limit);
+  if (inflated instanceof Uint8Array) return inflated;
+  const what =
+    inflated === 'too long'
+      ? `a deflated frame holds more than the ${limit} bytes it may`
+      : 'a deflated frame does not inflate';
+  throw new IntegrityError(what, { file });
 }
 
 /** Cuts bytes into pieces as side files are stored; one empty piece for none. */

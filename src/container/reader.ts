@@ -1,3 +1,4 @@
+import { concatenate } from '../bytes.js';
 import { ELEMENTS } from '../codec/elements.js';
 import { type Block, decodeBlock } from '../codec/lossless/block.js';
 import { decodeTransform } from '../codec/transform/payload.js';
@@ -14,7 +15,6 @@ import {
 } from './directory.js';
 import {
   checkFileHeader,
-  concatenate,
   FILE_HEADER_BYTES,
   FRAME,
   FRAME_HEADER_BYTES,

@@ -1,5 +1,5 @@
-import { Inflate } from 'fflate';
 import { InputError } from '../errors.js';
+import { inflateWithin } from '../inflate.js';
 import type { ByteSource } from '../io/source.js';
 
 /** A file in a zip archive. */
@@ -103,31 +103,10 @@ export async function readEntry(source: ByteSource, entry: ZipEntry, mostBytes: 
     fail(`${name} of ${Math.max(lengthBytes, storedBytes)} bytes is over the limit of ${mostBytes}`);
   const start = await entryStart(source, entry);
   const stored = await source.read(start, start + storedBytes);
-  return deflated
-    ? inflate(stored, lengthBytes, () =>
-        fail(`${name} does not inflate to the ${lengthBytes} bytes announced`),
-      )
-    : stored;
-}
-
-const PIECE_BYTES = 2 ** 12;
-
-function inflate(stored: Uint8Array, lengthBytes: number, fail: () => never): Uint8Array {
-  const whole = new Uint8Array(lengthBytes);
-  let [length, ended] = [0, false];
-  const inflater = new Inflate((part, last) => {
-    if (length + part.length <= lengthBytes) whole.set(part, length);
-    length += part.length;
-    ended ||= last;
-  });
-  try {
-    for (let at = 0; at < stored.length && length <= lengthBytes; at += PIECE_BYTES)
-      inflater.push(stored.subarray(at, at + PIECE_BYTES), at + PIECE_BYTES >= stored.length);
-  } catch {
-    fail();
-  }
-  if (!ended || length !== lengthBytes) fail();
-  return whole;
+  if (!deflated) return stored;
+  const inflated = inflateWithin('deflate', stored, lengthBytes);
+  if (inflated instanceof Uint8Array && inflated.length === lengthBytes) return inflated;
+  return fail(`${name} does not inflate to the ${lengthBytes} bytes announced`);
 }
 
 async function findDirectory(source: ByteSource) {

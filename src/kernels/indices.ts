@@ -1,3 +1,4 @@
+import { concatenate } from '../bytes.js';
 import { ROWS_PER_BLOCK } from '../codec/lossy/levels.js';
 import { CALL_WEIGHTS, IndexMemory, MOST_BYTES, STATES_BYTES, Window } from './index-memory.js';
 
@@ -190,16 +191,4 @@ let shared: IndexCoder | undefined;
 export function indexCoder(): IndexCoder {
   shared ??= new IndexCoder();
   return shared;
-}
-
-/** Pieces one after another. */
-export function concatenate(pieces: readonly Uint8Array[]): Uint8Array {
-  if (pieces.length === 1) return pieces[0]!;
-  const whole = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
-  let end = 0;
-  for (const piece of pieces) {
-    whole.set(piece, end);
-    end += piece.length;
-  }
-  return whole;
 }

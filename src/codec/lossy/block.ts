@@ -1,6 +1,6 @@
+import { concatenate } from '../../bytes.js';
 import {
   type BlockSteps,
-  concatenate,
   type ElementKind,
   type IndexCoder,
   type IndexTables,

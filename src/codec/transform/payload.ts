@@ -1,3 +1,4 @@
+import { concatenate } from '../../bytes.js';
 import type { LosslessKernels } from '../../kernels/lossless.js';
 import { type Coding, type CodingHeader, decodeNumbers, encodeNumbers } from './coding.js';
 import {
@@ -82,14 +83,4 @@ function readHeader(payload: Uint8Array): {
     options: { transform, size, dimensions: dimensions satisfies Dimensions },
     header: { mode, scale, shifts: [one, more] },
   };
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let next = 0;
-  for (const part of parts) {
-    whole.set(part, next);
-    next += part.length;
-  }
-  return whole;
 }
