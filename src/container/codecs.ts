@@ -48,7 +48,7 @@ const LOSSY_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
 const MOST_COLUMNS: Readonly<Record<string, number>> = { [TRELLIS]: 2 ** 18, [TRANSFORM]: 2 ** 14 };
 
 /** True for codecs that give back something else than was put in. */
-export const isLossyCodec = (codec: string) => codec in MOST_COLUMNS;
+export const isLossyCodec = (codec: string) => Object.hasOwn(MOST_COLUMNS, codec);
 
 /** True for tensors that a lossy codec can hold: matrices of floats, of any number of dimensions above one. */
 export function isMatrix({ dtype, shape }: Shaped, codec = TRELLIS): boolean {

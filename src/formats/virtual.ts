@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { DTYPE_BYTES, type Dtype, elementCount } from './dtype.js';
+import { writeHeader } from './safetensors-writer.js';
 import type { WeightSource } from './stored-model.js';
 
 /** A tensor of a file in another format. */
@@ -22,48 +23,24 @@ export function virtualSafetensors(
   source: ByteSource,
   tensors: readonly VirtualTensor[],
 ): WeightSource {
-  const entries: Record<string, unknown> = { __metadata__: { format: 'pt' } };
-  let offset = 0;
-  const places = tensors.map((tensor) => {
-    const { dtype, shape } = tensor;
-    const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
-    entries[tensor.name] = { dtype, shape, data_offsets: [offset, offset + lengthBytes] };
-    offset += lengthBytes;
-    return { tensor, lengthBytes, start: offset - lengthBytes };
-  });
-  const headerBytes = headerOf(entries);
-  const stored = places.map(({ tensor: { name: own, dtype, shape }, lengthBytes, start }) => ({
-    name: own,
-    dtype,
-    shape,
-    lengthBytes,
-    start: headerBytes.length + start,
-    end: headerBytes.length + start + lengthBytes,
-  }));
+  const header = writeHeader(
+    tensors.map(({ name: own, dtype, shape }) => {
+      const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
+      return { name: own, dtype, shape, lengthBytes };
+    }),
+    { format: 'pt' },
+  );
+  const { headerBytes, fileBytes } = header;
   const read = async (start: number, end: number, signal?: AbortSignal) => {
     const bytes = new Uint8Array(end - start);
     bytes.set(headerBytes.subarray(start, Math.min(end, headerBytes.length)));
-    for (const [i, { tensor, lengthBytes }] of places.entries()) {
-      const first = stored[i]!.start;
-      const [from, to] = [Math.max(start, first), Math.min(end, first + lengthBytes)];
-      if (from < to) bytes.set(await tensor.read(from - first, to - first, signal), from - start);
+    for (const [i, { start: first, end: last }] of header.tensors.entries()) {
+      const [from, to] = [Math.max(start, first), Math.min(end, last)];
+      if (from < to) bytes.set(await tensors[i]!.read(from - first, to - first, signal), from - start);
     }
     return bytes;
   };
-  const byteLength = headerBytes.length + offset;
-  return { name, headerBytes, tensors: stored, source: new VirtualSource(source, byteLength, read) };
-}
-
-/** A length of eight bytes and JSON, padded so that tensors are aligned. */
-function headerOf(entries: Readonly<Record<string, unknown>>): Uint8Array {
-  const json = JSON.stringify(entries);
-  const text = new TextEncoder().encode(
-    json.padEnd(json.length + ((8 - (new TextEncoder().encode(json).length % 8)) % 8)),
-  );
-  const header = new Uint8Array(8 + text.length);
-  new DataView(header.buffer).setBigUint64(0, BigInt(text.length), true);
-  header.set(text, 8);
-  return header;
+  return { name, headerBytes, tensors: header.tensors, source: new VirtualSource(source, fileBytes, read) };
 }
 
 class VirtualSource implements ByteSource {
