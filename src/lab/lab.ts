@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { TRANSFORMS, type TransformOptions } from '../codec/transform/coefficients.js';
 import { gaussianDistortion } from '../codec/transform/compaction.js';
 import { InputError } from '../errors.js';
-import { DTYPE_BYTES } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import { type CalibrationSource, calibrate } from '../press/lossy/calibrate.js';
+import type { StatisticsFile } from '../statistics/file.js';
 import type { Method } from './attempt.js';
 import { curvesOf, type LabCurve } from './curves.js';
-import { type LabMatrix, matricesOf } from './matrices.js';
+import { type Extent, extentOf, matricesOf } from './matrices.js';
 import { Measure } from './measure.js';
 import { QuantiserMethod } from './quantiser.js';
 import { TransformMethod } from './transforms.js';
@@ -77,22 +77,21 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
   if (!(options.ratio > 1)) throw new InputError(`expected a ratio above 1, found ${options.ratio}`);
   const { block, dimensions, keep, calibration, onProgress } = options;
   const matrices = await matricesOf(model);
-  const size = matrices.reduce((sum, { elements }) => sum + elements, 0);
-  if (size > MOST_WEIGHTS)
+  const extent = extentOf(matrices);
+  if (extent.weights > MOST_WEIGHTS)
     throw new InputError(
-      `${size} weights in matrices are over the ${MOST_WEIGHTS} that lab holds in memory with all their coefficients; take a smaller model of the family`,
+      `${extent.weights} weights in matrices are over the ${MOST_WEIGHTS} that lab holds in memory with all their coefficients; take a smaller model of the family`,
       { file: model.id },
     );
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
+  let statistics: StatisticsFile | undefined;
   try {
-    const { statistics, heldOut } = await calibrate(
-      model,
-      join(folder, 'model'),
-      calibration,
-      (done, total) => onProgress?.('calibrating', done, total),
+    const calibrated = await calibrate(model, join(folder, 'model'), calibration, (done, total) =>
+      onProgress?.('calibrating', done, total),
     );
-    const measure = new Measure(model, { ...options, heldOut });
-    const ladder = new Ladder(matrices, measure, options);
+    statistics = calibrated.statistics;
+    const measure = new Measure(model, { ...options, heldOut: calibrated.heldOut });
+    const ladder = new Ladder(extent, measure, options);
     const curves: LabCurve[] = [];
     for (const transform of TRANSFORMS) {
       const settings = { transform, size: block, dimensions };
@@ -101,21 +100,21 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
       await ladder.climb(method);
     }
     const quantiser = await QuantiserMethod.create(model, matrices, statistics, join(folder, 'scratch'));
-    await ladder.climb(quantiser).finally(() => Promise.all([quantiser.close(), statistics.close()]));
-    const { weights, matrixBytes, points } = ladder;
-    const coding = keep ? 'kept' : 'quantised';
-    const original = await measure.original();
-    const about = {
+    await ladder.climb(quantiser).finally(() => quantiser.close());
+    return {
       model: model.id,
       matrices: matrices.length,
-      weights,
-      matrixBytes,
+      weights: extent.weights,
+      matrixBytes: extent.bytes,
       block,
       dimensions,
-      coding,
-    } as const;
-    return { ...about, ...original, points, curves };
+      coding: keep ? 'kept' : 'quantised',
+      ...(await measure.original()),
+      points: ladder.points,
+      curves,
+    };
   } finally {
+    await statistics?.close();
     await rm(folder, { recursive: true, force: true });
   }
 }
@@ -123,27 +122,22 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
 /** The ratios, and what methods made of them. */
 class Ladder {
   readonly points: LabPoint[] = [];
-  readonly weights: number;
-  readonly matrixBytes: number;
   private readonly ratios: readonly number[];
 
   constructor(
-    matrices: readonly LabMatrix[],
+    private readonly extent: Extent,
     private readonly measure: Measure,
     private readonly options: LabOptions,
   ) {
-    const sum = (of: (matrix: LabMatrix) => number) =>
-      matrices.reduce((total, matrix) => total + of(matrix), 0);
-    this.weights = sum(({ elements }) => elements);
-    this.matrixBytes = sum(({ elements, tensor }) => elements * DTYPE_BYTES[tensor.dtype]);
     // a rung next to the last tells nothing more
     this.ratios = [...RUNGS.filter((ratio) => ratio < options.ratio * 0.8), options.ratio];
   }
 
   async climb(method: Method): Promise<void> {
     for (const ratio of this.ratios) {
-      const bitsPerWeight = (this.matrixBytes * 8) / ratio / this.weights;
-      const attempt = await method.fit(Math.floor(this.matrixBytes / ratio));
+      const { weights, bytes } = this.extent;
+      const bitsPerWeight = (bytes * 8) / ratio / weights;
+      const attempt = await method.fit(Math.floor(bytes / ratio));
       const measured = attempt && (await this.measure.attempt(attempt));
       const bound = gaussianDistortion(bitsPerWeight);
       this.points.push({ method: method.name, ratio, bitsPerWeight, bound, ...measured });

@@ -1,5 +1,5 @@
 import { tensorRole } from '../architectures/registry.js';
-import { elementCount } from '../formats/dtype.js';
+import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { Model, TensorInfo } from '../formats/model.js';
 import { findDuplicates } from '../press/duplicates.js';
 import { isTransformed } from '../press/transform/compress.js';
@@ -21,4 +21,19 @@ export async function matricesOf(model: Model): Promise<LabMatrix[]> {
     const names = model.tensors.filter((_, j) => j === i || duplicates[j] === i).map(({ name }) => name);
     return [{ tensor, names, role: tensorRole(tensor, model.config), elements: elementCount(tensor.shape) }];
   });
+}
+
+/** Weights of all matrices, and bytes as the model stores them. */
+export interface Extent {
+  readonly weights: number;
+  readonly bytes: number;
+}
+
+export function extentOf(matrices: readonly LabMatrix[]): Extent {
+  const sum = (of: (matrix: LabMatrix) => number) =>
+    matrices.reduce((total, matrix) => total + of(matrix), 0);
+  return {
+    weights: sum(({ elements }) => elements),
+    bytes: sum(({ elements, tensor }) => elements * DTYPE_BYTES[tensor.dtype]),
+  };
 }
