@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { type Audit, auditClaim } from '../audit/audit.js';
 import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
 import { auditFile } from '../audit/file.js';
 import { InputError } from '../errors.js';
 import { parseConfig } from '../formats/directory.js';
-import { fileError } from '../io/file.js';
+import { readBytes, readText } from '../io/file.js';
 import { openModel } from '../models.js';
 import { jsonOption } from './options.js';
 import { print, printJson } from './terminal.js';
@@ -86,17 +85,11 @@ async function auditWritten({ model: path, ...claim }: WrittenClaim): Promise<Au
 }
 
 async function readClaim(path: string): Promise<WrittenClaim> {
-  return parseClaim(new TextDecoder().decode(await readBytes(path)), path);
+  return parseClaim(await readText(path), path);
 }
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
   return parseConfig(await readBytes(path), path);
-}
-
-function readBytes(path: string): Promise<Uint8Array> {
-  return readFile(path).catch((error) => {
-    throw fileError(error, path);
-  });
 }
 
 /** Members of a claim from flags, which commander gives in camel case. */

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
-import { fileError } from '../io/file.js';
+import { readBytes } from '../io/file.js';
 import type { Evaluation, Perplexity } from '../measure/evaluate.js';
 import { evaluate } from '../measure/node.js';
 import type { Estimate } from '../measure/statistics.js';
@@ -38,9 +37,7 @@ export function evaluateCommand(): Command {
       '\nExample:\n  weightpress evaluate gpt-neo.wpk --against ./gpt-neo --text wiki.txt --tokens 32768',
     )
     .action(async (path: string, options: Options) => {
-      const text = await readFile(options.text).catch((error) => {
-        throw fileError(error, options.text);
-      });
+      const text = await readBytes(options.text);
       const evaluation = await evaluateWithProgress(path, options, text);
       if (options.attach) await attachQuality(path, qualityReport(evaluation, options.text, text));
       if (options.json) return printJson(evaluation);

@@ -1,13 +1,12 @@
-import { readFile } from 'node:fs/promises';
 import { Command, Option } from 'commander';
 import { InputError } from '../errors.js';
-import { fileError } from '../io/file.js';
+import { readText } from '../io/file.js';
 import { type LabReport, runLab } from '../lab/lab.js';
 import { openModel } from '../models.js';
 import { checkOutput, writeWhole } from '../press/output.js';
-import { calibrationOf } from './lossy.js';
+import { calibrationOf, Stages } from './lossy.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
-import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
+import { bytes, count, percent, print, printJson, table } from './terminal.js';
 
 interface Options {
   readonly ratio: string;
@@ -77,28 +76,17 @@ async function report(path: string, options: Options): Promise<LabReport> {
   const { text: textPath, keep, block, dimensions, tokens, prompt } = options;
   const ratio = Number(options.ratio);
   if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
-  const text =
-    textPath === undefined
-      ? undefined
-      : await readFile(textPath, 'utf8').catch((error) => {
-          throw fileError(error, textPath);
-        });
+  const text = textPath === undefined ? undefined : await readText(textPath);
   const model = await openModel(path);
-  let [bar, label] = [progress('', 0), ''];
-  const onProgress = (what: string, done: number, total: number) => {
-    if (what !== label) {
-      bar.stop();
-      bar = progress(what, total, String);
-      label = what;
-    }
-    bar.update(done);
-  };
+  const stages = new Stages(String);
+  const onProgress = (name: string, done: number, total: number) =>
+    stages.show({ name, done, total, secondsLeft: undefined });
   try {
     const calibration = await calibrationOf(options);
     const settings = { ratio, block, dimensions: dimensions === '1' ? 1 : 2, keep: keep ?? false } as const;
     return await runLab(model, { ...settings, text, tokens, prompt, calibration, onProgress });
   } finally {
-    bar.stop();
+    stages.stop();
     await model.close();
   }
 }

@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
-import { fileError } from '../io/file.js';
+import { readText } from '../io/file.js';
 import { type Budget, parseSize } from '../press/lossy/budget.js';
 import { compressLossy, type Stage } from '../press/lossy/compress.js';
 import { type Progress, progress } from './terminal.js';
@@ -84,11 +83,10 @@ export async function runLossy(
   }
 }
 
+/** The text that calibration, or what is measured, is taken from. @throws {InputError} when it cannot be read. */
 export async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
   const path = calibrate ?? DEFAULT_TEXT;
-  const text = await readFile(path, 'utf8').catch((error) => {
-    throw fileError(error, String(path));
-  });
+  const text = await readText(path);
   const name =
     calibrate === undefined
       ? 'held out of the default calibration text'
@@ -107,11 +105,13 @@ export class Stages {
   private name: string | undefined;
   private bar: Progress | undefined;
 
+  constructor(private readonly unit = (n: number) => `${(n / 1e6).toFixed(1)} M`) {}
+
   show({ name, done, total, secondsLeft }: Stage): void {
     if (name !== this.name) {
       this.stop();
       this.name = name;
-      this.bar = progress(name, total, (n) => `${(n / 1e6).toFixed(1)} M`, true);
+      this.bar = progress(name, total, this.unit);
     }
     this.bar?.update(done, secondsLeft);
     if (done >= total) this.name = undefined;

@@ -65,26 +65,18 @@ export function table(
 }
 
 export interface Progress {
-  /** @param secondsLeft where that is known better than from how fast it has gone. */
+  /** @param secondsLeft of a longer run that this is a part of, where that is known. */
   update(done: number, secondsLeft?: number): void;
   stop(): void;
 }
 
-/**
- * A progress bar on standard error with throughput and time left; nothing when that is not a terminal.
- * @param isStage whether it is a part of a longer run, whose time left is given with each update.
- */
-export function progress(
-  label: string,
-  total: number,
-  unit: (n: number) => string = bytes,
-  isStage = false,
-): Progress {
+/** A progress bar on standard error with throughput and time left; nothing when that is not a terminal. */
+export function progress(label: string, total: number, unit: (n: number) => string = bytes): Progress {
   if (!process.stderr.isTTY || total === 0) return { update() {}, stop() {} };
   const started = performance.now();
   const bar = new SingleBar(
     {
-      format: `${label} {bar} {percentage} %  {done} of {all}  {rate}/s  {left} left${isStage ? ' in all' : ''}`,
+      format: `${label} {bar} {percentage} %  {done} of {all}  {rate}/s  {left}`,
       barsize: 24,
       hideCursor: true,
       clearOnComplete: true,
@@ -96,12 +88,12 @@ export function progress(
   const payload = (done: number, secondsLeft?: number) => {
     const seconds = (performance.now() - started) / 1000;
     const own = done > 0 && seconds > 0.5 ? (seconds / done) * (total - done) : undefined;
-    const left = isStage ? secondsLeft : own;
+    const ofAll = secondsLeft === undefined ? undefined : `${duration(secondsLeft)} left in all`;
     return {
       done: unit(done),
       all: unit(total),
       rate: unit(Math.round(done / Math.max(seconds, 0.001))),
-      left: left === undefined ? '…' : duration(left),
+      left: ofAll ?? (own === undefined ? '…' : `${duration(own)} left`),
     };
   };
   bar.start(total, 0, payload(0));
@@ -133,6 +125,11 @@ export function whenInterrupted(message: string): () => void {
 
 /** Runs the program; bad input or usage becomes one line on standard error and exit code 2, without a stack. */
 export async function run(program: Command, argv: readonly string[]): Promise<void> {
+  // who reads no further, as head does, has what it wants
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    throw error;
+  });
   try {
     await program.parseAsync([...argv]);
   } catch (error) {

@@ -1,4 +1,4 @@
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { InputError } from '../errors.js';
 import type { ByteSource } from './source.js';
 
@@ -17,6 +17,18 @@ export async function openFile(path: string): Promise<ByteSource> {
     await handle?.close();
     throw fileError(error, path);
   }
+}
+
+/** A whole file, small enough to be in memory. @throws {InputError} when it cannot be read. */
+export function readBytes(path: string | URL): Promise<Buffer> {
+  return readFile(path).catch((error) => {
+    throw fileError(error, String(path));
+  });
+}
+
+/** The same as text. @throws {InputError} when it cannot be read. */
+export async function readText(path: string | URL): Promise<string> {
+  return (await readBytes(path)).toString('utf8');
 }
 
 /** Turns an operating system's refusal into one line; other errors pass through unchanged. */
