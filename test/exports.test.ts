@@ -23,6 +23,7 @@ it('exports what is documented, and nothing else', () => {
       "lab",
       "open",
       "verify",
+      "writeGguf",
     ]
   `);
 });

@@ -56,7 +56,7 @@ export function writeGgufHeader(
     writer.text(name);
     writer.uint32(shape.length);
     for (const dimension of [...shape].reverse()) writer.uint64(dimension);
-    writer.uint32(numberOfType(type.name));
+    writer.uint32(numberOfType(type));
     writer.uint64(offset);
     offset = aligned(offset + lengthBytes);
   }

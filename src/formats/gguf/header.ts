@@ -29,6 +29,7 @@ export interface GgufHeader {
 const MOST_HEADER_BYTES = 2 ** 28;
 const MOST_KEYS = 65_536;
 const MOST_TENSORS = 65_536;
+/** Of all arrays together: parsed, an element of one byte takes eight. */
 const MOST_ELEMENTS = 16_777_216;
 const LONGEST_NAME_BYTES = 2 ** 16;
 const LONGEST_TEXT_BYTES = 2 ** 24;
@@ -73,10 +74,11 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
 
 async function readMetadata(cursor: Cursor, count: number): Promise<Map<string, GgufValue>> {
   const metadata = new Map<string, GgufValue>();
+  const arrays: Arrays = { depth: 0, elements: 0 };
   for (let i = 0; i < count; i++) {
     const key = await cursor.text(LONGEST_NAME_BYTES);
     if (metadata.has(key)) cursor.fail(`the key ${JSON.stringify(key.slice(0, 100))} is there twice`);
-    metadata.set(key, await readValue(cursor, await cursor.uint32(), 0));
+    metadata.set(key, await readValue(cursor, await cursor.uint32(), arrays));
   }
   return metadata;
 }
@@ -100,17 +102,26 @@ const VALUES: Readonly<Record<number, ReadValue>> = {
 };
 const ARRAY = 9;
 
-async function readValue(cursor: Cursor, type: number, depth: number): Promise<GgufValue> {
+/** How deep a value lies in arrays, and how many elements those so far have. */
+interface Arrays {
+  depth: number;
+  elements: number;
+}
+
+async function readValue(cursor: Cursor, type: number, arrays: Arrays): Promise<GgufValue> {
   const read = VALUES[type];
   if (read) return read(cursor);
   if (type !== ARRAY) cursor.fail(`a metadata value of type ${type}, which is not known`);
-  if (depth >= DEEPEST_ARRAY) cursor.fail(`arrays nested deeper than ${DEEPEST_ARRAY}`);
+  if (arrays.depth >= DEEPEST_ARRAY) cursor.fail(`arrays nested deeper than ${DEEPEST_ARRAY}`);
   const elementType = await cursor.uint32();
   const count = await cursor.uint64();
-  if (count > MOST_ELEMENTS)
-    cursor.fail(`an array of ${count} elements is over the limit of ${MOST_ELEMENTS}`);
+  arrays.elements += count;
+  if (arrays.elements > MOST_ELEMENTS)
+    cursor.fail(`an array of ${count} elements; together they are over the limit of ${MOST_ELEMENTS}`);
   const values: GgufValue[] = [];
-  for (let i = 0; i < count; i++) values.push(await readValue(cursor, elementType, depth + 1));
+  arrays.depth++;
+  for (let i = 0; i < count; i++) values.push(await readValue(cursor, elementType, arrays));
+  arrays.depth--;
   return values;
 }
 

@@ -22,7 +22,11 @@ export function tokenizerEntries(
   vocabulary: number,
   file: string,
 ): GgufEntry[] {
-  if (!tokenizer) return [{ key: 'tokenizer.ggml.model', type: 'string', value: 'none' }];
+  if (!tokenizer)
+    return [
+      { key: 'tokenizer.ggml.model', type: 'string', value: 'none' },
+      ...specialTokens({}, config, [], vocabulary),
+    ];
   const { definition } = tokenizer;
   const model = isPlainObject(definition.model) ? definition.model : {};
   if (model.type !== 'BPE' || !isPlainObject(model.vocab) || !Array.isArray(model.merges))
@@ -38,7 +42,6 @@ export function tokenizerEntries(
     );
   const added = (Array.isArray(definition.added_tokens) ? definition.added_tokens : []) as AddedToken[];
   const { tokens, kinds } = listTokens(model.vocab, added, vocabulary, file);
-  const specials = specialTokens(tokenizer, config, tokens);
   return [
     { key: 'tokenizer.ggml.model', type: 'string', value: 'gpt2' },
     { key: 'tokenizer.ggml.pre', type: 'string', value: pre.names[0]! },
@@ -49,7 +52,7 @@ export function tokenizerEntries(
       type: 'string',
       value: model.merges.map((merge) => mergeText(merge, file)),
     },
-    ...specials,
+    ...specialTokens(tokenizer.config, config, tokens, vocabulary),
     { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: addsFirst(definition.post_processor) },
     ...chatTemplate(tokenizer.config),
   ];
@@ -80,24 +83,20 @@ function listTokens(
 
 /** First, last, unknown and padding token: as the tokenizer names them, else as the config numbers them. */
 function specialTokens(
-  { config: named }: TokenizerFiles,
+  named: TokenizerFiles['config'],
   config: Config,
   tokens: readonly string[],
+  vocabulary: number,
 ): GgufEntry[] {
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  return Object.entries({ bos: 'bos', eos: 'eos', unk: 'unknown', pad: 'padding' }).flatMap(
-    ([short, long]) => {
-      const token = named[`${short}_token`];
-      const content = isPlainObject(token) ? token.content : token;
-      const numbered = [config[`${short}_token_id`]].flat()[0];
-      const value = ids.get(content as string) ?? numbered;
-      const isToken =
-        Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) < tokens.length;
-      return isToken
-        ? [{ key: `tokenizer.ggml.${long}_token_id`, type: 'uint32' as const, value: value as number }]
-        : [];
-    },
-  );
+  const entries: GgufEntry[] = [];
+  for (const [short, long] of Object.entries({ bos: 'bos', eos: 'eos', unk: 'unknown', pad: 'padding' })) {
+    const token = named[`${short}_token`];
+    const id = tokens.indexOf((isPlainObject(token) ? token.content : token) as string);
+    const value = id < 0 ? Number([config[`${short}_token_id`]].flat()[0] ?? -1) : id;
+    if (Number.isSafeInteger(value) && value >= 0 && value < vocabulary)
+      entries.push({ key: `tokenizer.ggml.${long}_token_id`, type: 'uint32', value });
+  }
+  return entries;
 }
 
 /** Whether texts begin with a special token: some step of the post-processor puts it there. */

@@ -48,6 +48,11 @@ export const GGUF_TYPES: Readonly<Record<number, GgufType>> = {
 };
 
 /** The number of a type in a file. */
-export function numberOfType(name: string): number {
+export function numberOfType({ name }: GgufType): number {
   return Number(Object.keys(GGUF_TYPES).find((number) => GGUF_TYPES[Number(number)]!.name === name));
+}
+
+/** A type by its name, which is one of those above. */
+export function typeNamed(name: string): GgufType {
+  return Object.values(GGUF_TYPES).find((known) => known.name === name)!;
 }

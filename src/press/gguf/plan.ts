@@ -1,0 +1,77 @@
+import { basename } from 'node:path';
+import { InputError } from '../../errors.js';
+import { writeConfig } from '../../formats/gguf/config.js';
+import type { GgufFamily } from '../../formats/gguf/family.js';
+import type { GgufEntry } from '../../formats/gguf/header-writer.js';
+import { GGUF_FAMILIES } from '../../formats/gguf/names.js';
+import { factorsOf } from '../../formats/gguf/rope.js';
+import { tokenizerEntries } from '../../formats/gguf/tokenizer-entries.js';
+import { findLicence } from '../../formats/licence.js';
+import type { Model } from '../../formats/model.js';
+import { readTokenizerFiles } from '../../tokenizer/tokenizer.js';
+import { type PlannedTensor, planFactors, planTensors } from './tensors.js';
+import { ENCODINGS, type GgufWriteType } from './write-types.js';
+
+/** All of a GGUF file but its tensors' bytes. */
+export interface GgufPlan {
+  readonly entries: readonly GgufEntry[];
+  readonly tensors: readonly PlannedTensor[];
+}
+
+/** `general.quantization_version`: that of the blocks as they are made today. */
+const QUANTIZATION_VERSION = 2;
+
+/**
+ * What a model is as GGUF, from its headers and side files.
+ * @throws {InputError} for what llama.cpp does not compute, or this writer does not write.
+ */
+export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufPlan> {
+  const { config, id: file } = model;
+  if (!config) throw new InputError('has no config.json, which says what the model is', { file });
+  const family = GGUF_FAMILIES.find(({ modelType }) => modelType === config.model_type);
+  if (!family)
+    throw new InputError(
+      `config.json: models of model_type ${String(config.model_type)} cannot be written as GGUF; those that can: ${GGUF_FAMILIES.map(({ modelType }) => modelType).join(', ')}`,
+      { file },
+    );
+  const metadata = writeConfig(family, config, file);
+  const tensors = planTensors(model, config, family, type);
+  const factors = rotaryFactors(model, family, metadata);
+  const vocabulary = tensors.find(({ name }) => name === 'token_embd.weight')!.shape[0]!;
+  return {
+    entries: [
+      ...(await generalEntries(model, family, type)),
+      ...metadata,
+      { key: `${family.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
+      ...tokenizerEntries(await readTokenizerFiles(model), config, vocabulary, file),
+    ],
+    tensors: factors ? [planFactors(factors), ...tensors] : tensors,
+  };
+}
+
+async function generalEntries(
+  model: Model,
+  { architecture }: GgufFamily,
+  type: GgufWriteType,
+): Promise<GgufEntry[]> {
+  const { id: licence } = await findLicence(model.sideFiles);
+  const entries: GgufEntry[] = [
+    { key: 'general.architecture', type: 'string', value: architecture },
+    { key: 'general.type', type: 'string', value: 'model' },
+    { key: 'general.name', type: 'string', value: basename(model.id) },
+    { key: 'general.file_type', type: 'uint32', value: ENCODINGS[type].fileType },
+    { key: 'general.quantization_version', type: 'uint32', value: QUANTIZATION_VERSION },
+  ];
+  if (licence !== 'unknown') entries.push({ key: 'general.license', type: 'string', value: licence });
+  return entries;
+}
+
+function rotaryFactors(
+  { config, id: file }: Model,
+  { architecture }: GgufFamily,
+  metadata: readonly GgufEntry[],
+): Float32Array | undefined {
+  const number = (key: string) =>
+    Number(metadata.find((entry) => entry.key === `${architecture}.${key}`)?.value);
+  return factorsOf(config!, number('rope.dimension_count'), number('rope.freq_base'), file);
+}
