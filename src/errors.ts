@@ -24,6 +24,11 @@ export class IntegrityError extends InputError {
   override readonly name = 'IntegrityError';
 }
 
+/** A server that cannot be reached, or no longer: what was done so far is good, and can be gone on with. */
+export class ConnectionError extends InputError {
+  override readonly name = 'ConnectionError';
+}
+
 /** True for errors that are the input's fault, to be shown as one line without a stack. */
 export function isInputError(error: unknown): error is InputError {
   return error instanceof InputError;

@@ -1,16 +1,24 @@
+import { stat } from 'node:fs/promises';
 import { isWpk } from './container/frames.js';
 import { WpkModel } from './container/model.js';
-import { openTorchFile } from './formats/directory.js';
+import { InputError } from './errors.js';
+import { openFolder, openTorchFile, WEIGHT_NAMES } from './formats/directory.js';
+import { type Folder, firstOf } from './formats/folder.js';
 import { isGguf } from './formats/gguf/header.js';
-import { openGgufFile } from './formats/gguf/model.js';
-import { openModel, registerOpener } from './formats/open.js';
+import { openGguf } from './formats/gguf/model.js';
+import { type Address, parseAddress } from './formats/hub/address.js';
+import { HubFolder, type HubOptions } from './formats/hub/folder.js';
+import type { Model } from './formats/model.js';
+import { openLocal, openSource, registerOpener } from './formats/open.js';
 import { isCheckpoint } from './formats/pytorch/checkpoint.js';
 import { openFile } from './io/file.js';
+import { HttpSource, openAddress } from './io/http.js';
+import type { ByteSource } from './io/source.js';
 
 registerOpener({
   accepts: 'a .wpk file',
-  matches: (prefix, path) => isWpk(prefix) || path.endsWith('.wpk'),
-  open: async (path) => WpkModel.open(await openFile(path)),
+  matches: (prefix, id) => isWpk(prefix) || id.endsWith('.wpk'),
+  open: (_, source) => WpkModel.open(source),
 });
 
 registerOpener({
@@ -19,6 +27,54 @@ registerOpener({
   open: openTorchFile,
 });
 
-registerOpener({ accepts: 'a GGUF file', matches: (prefix) => isGguf(prefix), open: openGgufFile });
+registerOpener({ accepts: 'a GGUF file', matches: (prefix) => isGguf(prefix), open: openGguf });
 
-export { openModel };
+/**
+ * Opens a model: a folder or file on disk; or, where there is none of that name, a model or file of the Hub (`user/name`,
+ * `user/name@revision`, `user/name/file.wpk`) or an address. Only headers are read.
+ * @throws {InputError} with one line when it is nothing that can be opened.
+ */
+export async function openModel(name: string, options: HubOptions = {}): Promise<Model> {
+  const address = await addressOf(name);
+  if (!address) return openLocal(name);
+  if (address.kind === 'url' || address.file !== undefined) {
+    const source = await openRemote(address, options);
+    return openSource(source.name, source);
+  }
+  const folder = await HubFolder.open(address, options);
+  const only = await singleWpk(folder);
+  if (only === undefined) return openFolder(folder);
+  const source = await folder.open(only);
+  return openSource(source.name, source);
+}
+
+/**
+ * Opens one file by what {@link openModel} takes: on disk, at an address, of the Hub.
+ * @throws {InputError}
+ */
+export async function openAnyFile(name: string, options: HubOptions = {}): Promise<ByteSource> {
+  const address = await addressOf(name);
+  return address ? openRemote(address, options) : openFile(name);
+}
+
+/** Where a name that is no file here may lead; undefined for what is here. */
+export async function addressOf(name: string): Promise<Address | undefined> {
+  const here = await stat(name).catch(() => undefined);
+  return here ? undefined : parseAddress(name);
+}
+
+async function openRemote(address: Address, options: HubOptions): Promise<ByteSource> {
+  if (address.kind === 'url') return new HttpSource(await openAddress(address.url));
+  const folder = await HubFolder.open(address, options);
+  const file = address.file ?? (await singleWpk(folder));
+  if (file === undefined)
+    throw new InputError('holds no .wpk file, or several: name one', { file: address.repository });
+  return folder.open(file);
+}
+
+/** The .wpk of a folder that holds no other weights. */
+async function singleWpk(folder: Folder): Promise<string | undefined> {
+  const files = await folder.list();
+  const [first, ...others] = files.filter(({ name }) => name.endsWith('.wpk'));
+  return firstOf(files, WEIGHT_NAMES) === undefined && others.length === 0 ? first?.name : undefined;
+}

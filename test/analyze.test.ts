@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { analyze } from '../dist/analyze/analyze.js';
 import { analyzeCommand } from '../dist/cli/analyze.js';
-import { openModel } from '../dist/formats/open.js';
+import { openModel } from '../dist/models.js';
 import { f32, folder, SHARED, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
 
 const random = seededRandom(7);

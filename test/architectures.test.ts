@@ -6,7 +6,7 @@ import { describeArchitecture, findFamily, tensorRole } from '../dist/architectu
 import { guessRole } from '../dist/architectures/roles/unknown.js';
 import { parameterShapes } from '../dist/architectures/shapes.js';
 import { elementCount } from '../dist/formats/dtype.js';
-import { openModel } from '../dist/formats/open.js';
+import { openModel } from '../dist/models.js';
 import { SHARED } from './helpers/safetensors.js';
 
 type Config = Record<string, unknown>;

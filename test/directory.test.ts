@@ -1,9 +1,11 @@
 import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openDirectory } from '../dist/formats/directory.js';
+import { openFolder } from '../dist/formats/directory.js';
+import { LocalFolder } from '../dist/formats/folder.js';
 import { findLicence, licenceOfCard, recogniseLicence } from '../dist/formats/licence.js';
-import { openModel, registerOpener } from '../dist/formats/open.js';
+import { registerOpener } from '../dist/formats/open.js';
+import { openModel } from '../dist/models.js';
 import { f32, folder, safetensors } from './helpers/safetensors.js';
 
 const weights = safetensors([f32('w', [2], [1, 2])]);
@@ -138,7 +140,7 @@ describe('shards', () => {
         b: 'model-00001-of-00002.safetensors',
       }),
     });
-    const model = await openDirectory(path);
+    const model = await openFolder(new LocalFolder(path));
     expect(model.tensors.map(({ name }) => name)).toEqual(['a', 'b', 'c']);
     expect(model.weightFiles.map(({ name }) => name)).toEqual([
       'model-00001-of-00002.safetensors',

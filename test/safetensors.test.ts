@@ -1,12 +1,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openDirectory } from '../dist/formats/directory.js';
+import { openFolder } from '../dist/formats/directory.js';
+import { LocalFolder } from '../dist/formats/folder.js';
 import { DTYPE_BYTES } from '../dist/formats/dtype.js';
-import { openModel } from '../dist/formats/open.js';
 import { parseHeader, readSafetensors } from '../dist/formats/safetensors.js';
 import { writeHeader } from '../dist/formats/safetensors-writer.js';
 import { openWeightSource, StoredModel } from '../dist/formats/stored-model.js';
+import { openModel } from '../dist/models.js';
 import {
   CountingSource,
   folder,
@@ -305,7 +306,7 @@ describe.skipIf(!existsSync(fixtures))('a header that the reference implementati
   it.each(existsSync(fixtures) ? readdirSync(fixtures) : [])(
     'is written the same, byte for byte: %s',
     async (name) => {
-      const model = await openDirectory(join(fixtures, name));
+      const model = await openFolder(new LocalFolder(join(fixtures, name)));
       const { headerBytes, tensors, source } = model.weightSources[0]!;
       const { metadata } = parseHeader(headerBytes, source.byteLength, name);
       expect(writeHeader(tensors, metadata).headerBytes).toEqual(headerBytes);

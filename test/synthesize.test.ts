@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { synthesize } from '../bench/synthesize.js';
 import { parameterShapes } from '../dist/architectures/shapes.js';
 import type { Model } from '../dist/formats/model.js';
-import { openModel } from '../dist/formats/open.js';
+import { openModel } from '../dist/models.js';
 
 const work = mkdtempSync(join(tmpdir(), 'weightpress-synthesize-'));
 const opened: Model[] = [];

@@ -24,7 +24,7 @@ test('a transform is a codec like any other: its file is sound, decodes and stat
 }, 60_000);
 
 test.each([
-  [['--codec', 'klt', '--keep', '--dimensions', '2', '--block', '16'], '2'],
+  [['--codec', 'klt', '--keep-largest', '--dimensions', '2', '--block', '16'], '2'],
   [['--codec', 'svd'], '2'],
   [['--codec', 'hadamard', '--block', '256'], '1'],
 ])(

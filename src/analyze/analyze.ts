@@ -8,10 +8,13 @@ import { scanTensor, type TensorScan } from './scan.js';
 export interface AnalyzeOptions {
   /** Told the bytes of tensors read so far. */
   readonly onProgress?: (doneBytes: number) => void;
+  /** Read no weights: what the headers tell, and nothing of the bits. Tied parameters are then told by the config alone. */
+  readonly headersOnly?: boolean;
   readonly signal?: AbortSignal;
 }
 
-export interface TensorAnalysis extends TensorInfo, TensorScan {
+/** Without what a scan tells where no weights were read. */
+export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
   readonly role: Role;
   readonly elements: number;
   /** Another tensor of the same type, shape and bytes; this one then costs a lossless file nothing. */
@@ -30,10 +33,10 @@ export interface RoleAnalysis {
   readonly share: number;
   /** Entropy of sign, exponent and mantissa per element, each tensor by itself; undefined without floats. */
   readonly entropyBits: number | undefined;
-  /** Lossless bits per element, expected. */
-  readonly bitsPerElement: number;
+  /** Lossless bits per element, expected; undefined where no weights were read. */
+  readonly bitsPerElement: number | undefined;
   /** Expected after lossless compression; a tensor stored twice once. */
-  readonly losslessBytes: number;
+  readonly losslessBytes: number | undefined;
 }
 
 /** What the model's files say about it and what its weights hold. */
@@ -57,9 +60,9 @@ export interface Analysis {
   };
   readonly roles: readonly RoleAnalysis[];
   readonly tensors: readonly TensorAnalysis[];
-  /** Bytes of all tensors, now and as expected after lossless compression. */
+  /** Bytes of all tensors, now and as expected after lossless compression; the latter undefined where no weights were read. */
   readonly lengthBytes: number;
-  readonly losslessBytes: number;
+  readonly losslessBytes: number | undefined;
 }
 
 /**
@@ -85,13 +88,13 @@ export async function analyze(model: Model, options: AnalyzeOptions = {}): Promi
     roles: byRole(tensors, lengthBytes),
     tensors,
     lengthBytes,
-    losslessBytes: sum(tensors, losslessBytes),
+    losslessBytes: options.headersOnly ? undefined : sum(tensors, losslessBytes),
   };
 }
 
 async function analyzeTensors(
   model: Model,
-  { onProgress, signal }: AnalyzeOptions,
+  { onProgress, headersOnly, signal }: AnalyzeOptions,
 ): Promise<TensorAnalysis[]> {
   const scanned: Scanned[] = [];
   let doneBytes = 0;
@@ -101,7 +104,7 @@ async function analyzeTensors(
   };
   for (const { name, dtype, shape, lengthBytes } of model.tensors) {
     const tensor = { name, dtype, shape, lengthBytes };
-    const scan = await scanTensor(model, tensor, onBytes, signal);
+    const scan = headersOnly ? undefined : await scanTensor(model, tensor, onBytes, signal);
     scanned.push({
       ...tensor,
       ...scan,
@@ -109,7 +112,9 @@ async function analyzeTensors(
       elements: elementCount(shape),
     });
   }
-  return findCopies(scanned);
+  return headersOnly
+    ? scanned.map((tensor) => ({ ...tensor, sameAs: undefined, tied: false }))
+    : findCopies(scanned);
 }
 
 type Scanned = Omit<TensorAnalysis, 'sameAs' | 'tied'>;
@@ -138,6 +143,7 @@ function byRole(tensors: readonly TensorAnalysis[], allBytes: number): RoleAnaly
     .map(({ role, members }) => {
       const lengthBytes = sum(members, (tensor) => tensor.lengthBytes);
       const elements = sum(members, (tensor) => tensor.elements);
+      const isScanned = members[0]?.digest !== undefined;
       return {
         role,
         tensors: members.length,
@@ -145,9 +151,10 @@ function byRole(tensors: readonly TensorAnalysis[], allBytes: number): RoleAnaly
         lengthBytes,
         share: allBytes && lengthBytes / allBytes,
         entropyBits: meanEntropy(members),
-        bitsPerElement:
-          elements && sum(members, (tensor) => tensor.bitsPerElement * tensor.elements) / elements,
-        losslessBytes: sum(members, losslessBytes),
+        bitsPerElement: isScanned
+          ? elements && sum(members, (tensor) => tensor.bitsPerElement! * tensor.elements) / elements
+          : undefined,
+        losslessBytes: isScanned ? sum(members, losslessBytes) : undefined,
       };
     });
 }
@@ -173,7 +180,7 @@ function countUnique(parameters: readonly TensorAnalysis[]): number {
   return sum(parameters, ({ tied, elements }) => (tied ? 0 : elements));
 }
 
-function losslessBytes({ sameAs, expectedBytes }: TensorAnalysis): number {
+function losslessBytes({ sameAs, expectedBytes = 0 }: TensorAnalysis): number {
   return sameAs === undefined ? expectedBytes : 0;
 }
 

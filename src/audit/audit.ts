@@ -68,7 +68,7 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
 async function measure(model: Model, lossless: boolean): Promise<Known> {
   const parts = await varianceParts(model);
   if (!lossless) return { parts };
-  const { losslessBytes, parameters } = await analyze(model);
+  const { losslessBytes = 0, parameters } = await analyze(model);
   return { parts, losslessBits: (8 * losslessBytes) / parameters.unique };
 }
 

@@ -1,18 +1,20 @@
 import { Command } from 'commander';
 import { type Analysis, analyze, type TensorAnalysis } from '../analyze/analyze.js';
-import { openModel } from '../models.js';
+import { addressOf, openModel } from '../models.js';
+import { licenceLine } from './licence-line.js';
 import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
 
 /** `weightpress analyze MODEL` */
 export function analyzeCommand(): Command {
   return new Command('analyze')
     .description('what a model is, what its bits hold, and how small a lossless file can get')
-    .argument('<model>', 'a folder, a .safetensors file or a .wpk file')
+    .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub: user/name')
     .option('--tensors', 'a row for every tensor too')
+    .option('--weights', 'of a model on the Hub: read all weights, not the headers alone')
     .option('--json', 'everything, for programs')
     .addHelpText('after', '\nExample:\n  weightpress analyze ./gpt-neo-1.3B --tensors')
-    .action(async (path: string, options: { tensors?: true; json?: true }) => {
-      const analysis = await analyzeWithProgress(path);
+    .action(async (path: string, options: { tensors?: true; json?: true; weights?: true }) => {
+      const analysis = await analyzeWithProgress(path, options.weights ?? false);
       if (options.json) return printJson(analysis);
       print(facts(analysis));
       print(`\n${roleTable(analysis)}`);
@@ -20,14 +22,15 @@ export function analyzeCommand(): Command {
     });
 }
 
-async function analyzeWithProgress(path: string): Promise<Analysis> {
-  const model = await openModel(path);
+async function analyzeWithProgress(path: string, weights: boolean): Promise<Analysis> {
+  const headersOnly = !weights && (await addressOf(path)) !== undefined;
+  const model = await openModel(path, { reading: headersOnly ? 'ranges' : 'sequential' });
   const bar = progress(
     'reading',
-    model.tensors.reduce((total, { lengthBytes }) => total + lengthBytes, 0),
+    headersOnly ? 0 : model.tensors.reduce((total, { lengthBytes }) => total + lengthBytes, 0),
   );
   try {
-    return await analyze(model, { onProgress: bar.update });
+    return await analyze(model, { onProgress: bar.update, headersOnly });
   } finally {
     bar.stop();
     await model.close();
@@ -59,12 +62,19 @@ function facts(analysis: Analysis): string {
     ['stored as', analysis.dtypes.map(({ dtype, lengthBytes: b }) => `${dtype} ${bytes(b)}`).join(', ')],
     [
       'lossless',
-      lengthBytes
-        ? `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`
-        : 'nothing stored',
+      losslessBytes === undefined
+        ? `not known: only headers were read of ${bytes(lengthBytes)}; --weights reads all`
+        : lengthBytes
+          ? `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`
+          : 'nothing stored',
     ],
   ];
   return rows.map(([what, value]) => `${what.padEnd(14)} ${value}`).join('\n');
+}
+
+/** Empty for what was not measured. */
+function maybeBytes(n: number | undefined): string {
+  return n === undefined ? '' : bytes(n);
 }
 
 function architectureName({ architecture: { family, modelType, className } }: Analysis): string {
@@ -73,13 +83,6 @@ function architectureName({ architecture: { family, modelType, className } }: An
   return detail
     ? `${detail}: not a family known here; roles are told by names and shapes`
     : 'unknown: no config.json';
-}
-
-function licenceLine({ id, from }: Analysis['licence']): string {
-  if (id !== 'unknown') return `${id} (${from})`;
-  return from
-    ? `unknown: the text of ${from} is not recognised`
-    : 'unknown: no model card or licence file says';
 }
 
 /** How the head relates to the token embedding, by the config and by what is stored. */
@@ -108,8 +111,8 @@ function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis):
     bytes(row.lengthBytes),
     percent(row.share),
     row.entropyBits?.toFixed(2) ?? '',
-    row.bitsPerElement.toFixed(2),
-    bytes(row.losslessBytes),
+    row.bitsPerElement?.toFixed(2) ?? '',
+    maybeBytes(row.losslessBytes),
   ]);
   const tensors = roles.reduce((total, row) => total + row.tensors, 0);
   const all = [
@@ -120,7 +123,7 @@ function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis):
     '',
     '',
     '',
-    bytes(losslessBytes),
+    maybeBytes(losslessBytes),
   ];
   const head = ['role', 'tensors', 'parameters', 'bytes', 'share', 'entropy bits', 'coded bits', 'lossless'];
   return table(head, [...rows, null, all]);
@@ -135,9 +138,9 @@ function tensorTable(tensors: readonly TensorAnalysis[]): string {
       tensor.dtype,
       tensor.shape.join(' x ') || 'scalar',
       ...[tensor.signBits, tensor.exponentBits, tensor.mantissaBits].map((bits) => bits?.toFixed(2) ?? ''),
-      tensor.bitsPerElement.toFixed(2),
+      tensor.bitsPerElement?.toFixed(2) ?? '',
       bytes(tensor.lengthBytes),
-      tensor.sameAs === undefined ? bytes(tensor.expectedBytes) : `same as ${tensor.sameAs}`,
+      tensor.sameAs === undefined ? maybeBytes(tensor.expectedBytes) : `same as ${tensor.sameAs}`,
     ]),
     ['left', 'left', 'left', ...Array.from({ length: 7 }, () => 'right' as const)],
   );

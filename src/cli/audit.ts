@@ -5,7 +5,7 @@ import { auditFile } from '../audit/file.js';
 import { InputError } from '../errors.js';
 import { parseConfig } from '../formats/directory.js';
 import { readBytes, readText } from '../io/file.js';
-import { openModel } from '../models.js';
+import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
 import { print, printJson } from './terminal.js';
 
@@ -64,7 +64,7 @@ async function examine(subject: string | undefined, options: Options): Promise<A
         ? claimOf(flags, 'the flags')
         : { ...(await readClaim(subject)), ...claimOf(flags, 'the flags') },
     );
-  const against = options.against === undefined ? undefined : await openModel(options.against);
+  const against = options.against === undefined ? undefined : await openWhole(options.against);
   try {
     return await auditFile(subject, against);
   } finally {
@@ -76,7 +76,7 @@ async function auditWritten({ model: path, ...claim }: WrittenClaim): Promise<Au
   if (!Object.keys(claim).length)
     throw new InputError('nothing is claimed; expected a file, or flags such as --parameters and --bytes');
   if (path?.endsWith('.json')) return auditClaim(claim, undefined, await readConfig(path));
-  const model = path === undefined ? undefined : await openModel(path);
+  const model = path === undefined ? undefined : await openWhole(path);
   try {
     return await auditClaim(claim, model);
   } finally {

@@ -1,9 +1,11 @@
 import { Command, Option } from 'commander';
 import { TRANSFORMS } from '../codec/transform/coefficients.js';
+import type { HubFolder } from '../formats/hub/folder.js';
 import { openModel } from '../models.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
 import { isLossy, type LossyOptions, runLossy } from './lossy.js';
+import { openWhole } from './open.js';
 import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.js';
 import { isAudible, printSentences } from './sentences.js';
 import { errorLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
@@ -14,6 +16,7 @@ interface Options extends LossyOptions, TransformFlags {
   readonly output: string;
   readonly threads?: number;
   readonly resume?: boolean;
+  readonly keep?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -24,7 +27,7 @@ export function compressCommand(): Command {
     .description('compress a model into one .wpk file: losslessly, or to a budget')
     .argument(
       '<model>',
-      'a folder with model.safetensors or pytorch_model.bin (or shards and their index), or one such file',
+      'a folder with model.safetensors or pytorch_model.bin (or shards and their index), one such file or a GGUF file, or a model on the Hub: user/name, user/name@revision',
     )
     .requiredOption('-o, --output <file>', 'the .wpk file to write')
     .option(
@@ -69,7 +72,8 @@ export function compressCommand(): Command {
         '2',
       ]),
     )
-    .option('--keep', 'of a transform: keep the largest coefficients instead of rounding all')
+    .option('--keep-largest', 'of a transform: keep the largest coefficients instead of rounding all')
+    .option('--keep', 'of a model on the Hub: leave it in the cache, where Python finds it too')
     .option('--resume', 'lossless: go on where an interrupted run of the same command stopped')
     .addOption(forceOption())
     .addOption(jsonOption())
@@ -80,7 +84,13 @@ export function compressCommand(): Command {
     .action(async (path: string, { output, json, ...options }: Options) => {
       const started = performance.now();
       const lossy = isLossy(options);
-      const model = await openModel(path);
+      let fetched: HubFolder | undefined;
+      const model =
+        lossy || options.keep
+          ? await openWhole(path, (folder) => {
+              fetched = folder;
+            })
+          : await openModel(path, { reading: 'sequential' });
       const total = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
       const bar = progress('compressing', lossy ? 0 : total);
       const unwatch = whenInterrupted(
@@ -98,18 +108,32 @@ export function compressCommand(): Command {
         await model.close();
       }
       const seconds = (performance.now() - started) / 1000;
-      const summary = await inspect(output);
-      if (json) return printJson({ ...summary, seconds });
-      print(summaryTable(summary));
-      print();
-      print(summaryLine(summary));
-      if (lossy) {
-        print(errorLine(summary));
-        print(qualityLine(summary.quality));
-        if (isAudible(summary.quality)) await printSentences(path, output);
-      }
-      print(
-        `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,
-      );
+      await report(path, output, { seconds, total, lossy, ...(json && { json }) });
+      if (!options.keep) await fetched?.forget();
     });
+}
+
+interface Report {
+  readonly seconds: number;
+  /** Bytes of tensors. */
+  readonly total: number;
+  readonly lossy: boolean;
+  readonly json?: boolean;
+}
+
+/** What the file holds, what its loss is, and, where that can be heard, a sentence before and after. */
+async function report(path: string, output: string, { seconds, total, json, lossy }: Report): Promise<void> {
+  const summary = await inspect(output);
+  if (json) return printJson({ ...summary, seconds });
+  print(summaryTable(summary));
+  print();
+  print(summaryLine(summary));
+  if (lossy) {
+    print(errorLine(summary));
+    print(qualityLine(summary.quality));
+    if (isAudible(summary.quality)) await printSentences(path, output);
+  }
+  print(
+    `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,
+  );
 }

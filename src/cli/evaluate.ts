@@ -7,8 +7,8 @@ import { readBytes } from '../io/file.js';
 import type { Evaluation, Perplexity } from '../measure/evaluate.js';
 import { evaluate } from '../measure/node.js';
 import type { Estimate } from '../measure/statistics.js';
-import { openModel } from '../models.js';
 import { attachQuality } from '../press/attach.js';
+import { openWhole } from './open.js';
 import { jsonOption, wholeNumber } from './options.js';
 import { count, percent, print, printJson, progress, table } from './terminal.js';
 
@@ -50,11 +50,11 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
   const opened: Model[] = [];
   let bar: ReturnType<typeof progress> | undefined;
   try {
-    const model = await openModel(path);
+    const model = await openWhole(path);
     opened.push(model);
     if (options.attach && model.kind !== 'wpk')
       throw new InputError('--attach needs a .wpk file to store the result in', { file: path });
-    const against = options.against === undefined ? undefined : await openModel(options.against);
+    const against = options.against === undefined ? undefined : await openWhole(options.against);
     if (against) opened.push(against);
     return await evaluate(model, {
       text: text.toString('utf8'),

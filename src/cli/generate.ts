@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type { Generation } from '../forward/generate.js';
 import { generate } from '../measure/node.js';
-import { openModel } from '../models.js';
+import { openWhole } from './open.js';
 import { jsonOption, wholeNumber } from './options.js';
 import { count, print, printJson, progress } from './terminal.js';
 
@@ -55,7 +55,7 @@ async function run(
   { tokens: maxTokens, temperature, topK, topP, seed }: Options,
   write?: (text: string) => void,
 ): Promise<Generation> {
-  const model = await openModel(path);
+  const model = await openWhole(path);
   let bar: ReturnType<typeof progress> | undefined;
   try {
     let written = '';

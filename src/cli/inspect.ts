@@ -9,7 +9,7 @@ import { bytes, count, print, printJson, table } from './terminal.js';
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description('show what a .wpk file holds, without decoding it')
-    .argument('<file>', 'a .wpk file')
+    .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub (user/name, user/name/file.wpk)')
     .option('--tensors', 'list every tensor')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  $ weightpress inspect gpt-neo-1.3B.wpk --tensors')

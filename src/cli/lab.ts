@@ -2,9 +2,9 @@ import { Command, Option } from 'commander';
 import { InputError } from '../errors.js';
 import { readText } from '../io/file.js';
 import { type LabReport, runLab } from '../lab/lab.js';
-import { openModel } from '../models.js';
 import { checkOutput, writeWhole } from '../press/output.js';
 import { calibrationOf, Stages } from './lossy.js';
+import { openWhole } from './open.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
 import { bytes, count, percent, print, printJson, table } from './terminal.js';
 
@@ -12,7 +12,7 @@ interface Options {
   readonly ratio: string;
   readonly block: number;
   readonly dimensions: '1' | '2';
-  readonly keep?: boolean;
+  readonly keepLargest?: boolean;
   readonly text?: string;
   readonly tokens: number;
   readonly prompt: string;
@@ -38,7 +38,7 @@ export function labCommand(): Command {
         .choices(['1', '2'])
         .default('1'),
     )
-    .option('--keep', 'keep the largest coefficients instead of rounding all')
+    .option('--keep-largest', 'keep the largest coefficients instead of rounding all')
     .option('--text <file>', 'text to measure on (default: what is held out of the calibration text)')
     .option('--tokens <n>', 'tokens of it', wholeNumber(64), 4096)
     .option('--prompt <words>', 'where the generated sentence begins', 'It was a dark night, and')
@@ -73,17 +73,22 @@ export function labCommand(): Command {
 }
 
 async function report(path: string, options: Options): Promise<LabReport> {
-  const { text: textPath, keep, block, dimensions, tokens, prompt } = options;
+  const { text: textPath, keepLargest, block, dimensions, tokens, prompt } = options;
   const ratio = Number(options.ratio);
   if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
   const text = textPath === undefined ? undefined : await readText(textPath);
-  const model = await openModel(path);
+  const model = await openWhole(path);
   const stages = new Stages(String);
   const onProgress = (name: string, done: number, total: number) =>
     stages.show({ name, done, total, secondsLeft: undefined });
   try {
     const calibration = await calibrationOf(options);
-    const settings = { ratio, block, dimensions: dimensions === '1' ? 1 : 2, keep: keep ?? false } as const;
+    const settings = {
+      ratio,
+      block,
+      dimensions: dimensions === '1' ? 1 : 2,
+      keep: keepLargest ?? false,
+    } as const;
     return await runLab(model, { ...settings, text, tokens, prompt, calibration, onProgress });
   } finally {
     stages.stop();

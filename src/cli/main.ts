@@ -10,6 +10,7 @@ import { evaluateCommand } from './evaluate.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { labCommand } from './lab.js';
+import { pushCommand } from './push.js';
 import { run } from './terminal.js';
 import { verifyCommand } from './verify.js';
 
@@ -24,6 +25,7 @@ const COMMANDS = [
   catalogCommand,
   labCommand,
   auditCommand,
+  pushCommand,
 ];
 
 const program = new Command('weightpress')

@@ -1,6 +1,6 @@
 import { generate } from '../measure/node.js';
-import { openModel } from '../models.js';
 import type { Summary } from '../press/summary.js';
+import { openWhole } from './open.js';
 import { print } from './terminal.js';
 
 /** Where a sentence begins, for both models to continue. */
@@ -21,7 +21,7 @@ export async function printSentences(original: string, compressed: string): Prom
     ['before', original],
     ['after', compressed],
   ] as const) {
-    const model = await openModel(path);
+    const model = await openWhole(path);
     try {
       const { text } = await generate(model, BEGINNING, { maxTokens: TOKENS });
       print(`${label}: ${BEGINNING}${text?.replaceAll(/\s+/g, ' ')}`);

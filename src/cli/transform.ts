@@ -9,7 +9,7 @@ export interface TransformFlags {
   readonly codec?: string;
   readonly block?: number;
   readonly dimensions?: '1' | '2';
-  readonly keep?: boolean;
+  readonly keepLargest?: boolean;
 }
 
 const DEFAULT_BLOCK = 64;
@@ -19,14 +19,14 @@ export function isTransform({
   codec,
   block,
   dimensions,
-  keep,
+  keepLargest,
   ...options
 }: TransformFlags & LossyOptions): boolean {
   const budget = [options.kl, options.bits, options.size, options.ratio].some((value) => value !== undefined);
   const chosen = (TRANSFORMS as readonly string[]).includes(codec ?? '');
-  if (!chosen && (block ?? dimensions ?? keep) !== undefined)
+  if (!chosen && (block ?? dimensions ?? keepLargest) !== undefined)
     throw new InputError(
-      `--block, --dimensions and --keep need a transform: --codec ${TRANSFORMS.join(', ')}`,
+      `--block, --dimensions and --keep-largest need a transform: --codec ${TRANSFORMS.join(', ')}`,
     );
   if (codec === 'lossless' && budget) throw new InputError('--codec lossless contradicts a budget');
   if (codec !== undefined && codec !== 'lossless' && !budget)
@@ -44,7 +44,7 @@ export async function runTransform(
   output: string,
   options: TransformFlags & LossyOptions & { readonly force?: boolean },
 ): Promise<void> {
-  const { codec, block: size = DEFAULT_BLOCK, dimensions = '1', keep = false, force } = options;
+  const { codec, block: size = DEFAULT_BLOCK, dimensions = '1', keepLargest = false, force } = options;
   const transform = {
     transform: codec as TransformName,
     size,
@@ -55,7 +55,7 @@ export async function runTransform(
     const calibration = options.calibration === false ? undefined : await calibrationOf(options);
     await compressTransform(model, output, {
       transform,
-      keep,
+      keep: keepLargest,
       budget: budgetOf(options),
       force,
       calibration,

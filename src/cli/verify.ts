@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { openModel } from '../models.js';
 import type { WeightError } from '../press/compare.js';
 import { type Verification, verify } from '../press/verify.js';
+import { openWhole } from './open.js';
 import { jsonOption, threadsOption } from './options.js';
 import { bytes, count, print, printJson, progress } from './terminal.js';
 
@@ -23,7 +23,7 @@ export function verifyCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  $ weightpress verify gpt-neo-1.3B.wpk --against models/gpt-neo-1.3B')
     .action(async (path: string, { against, json, threads }: Options) => {
-      const model = against === undefined ? undefined : await openModel(against);
+      const model = against === undefined ? undefined : await openWhole(against);
       let bar: ReturnType<typeof progress> | undefined;
       const onProgress = (done: number, total: number) => {
         bar ??= progress('verifying', total);

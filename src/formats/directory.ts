@@ -1,47 +1,46 @@
-import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename } from 'node:path';
 import { InputError } from '../errors.js';
-import { fileError, openFile } from '../io/file.js';
 import type { ByteSource } from '../io/source.js';
+import { type Folder, type FolderFile, firstOf } from './folder.js';
 import { isPlainObject, kindOf, parseJsonObject } from './json.js';
 import type { SideFile } from './model.js';
 import { openCheckpoint } from './pytorch/checkpoint.js';
 import { checkShards, INDEX_NAME, parseShardIndex, TORCH_INDEX_NAME } from './shard-index.js';
-import { listSideFiles } from './side-files.js';
+import { sideFilesOf } from './side-files.js';
 import { type DirectoryModel, openWeightSource, StoredModel, type WeightSource } from './stored-model.js';
 
 const SINGLE_NAME = 'model.safetensors';
 const TORCH_NAME = 'pytorch_model.bin';
+/** What the weights of a folder are looked for as, in this order. */
+export const WEIGHT_NAMES = [SINGLE_NAME, INDEX_NAME, TORCH_NAME, TORCH_INDEX_NAME];
 
 /**
  * A folder as the Hub lays it out: `model.safetensors`, or shards and their index, or the same as torch.save writes them, and the
  * files beside them. The first of these that is there is taken, as transformers does.
  * @throws {InputError} on anything missing, malformed or leaving the folder.
  */
-export async function openDirectory(path: string): Promise<DirectoryModel> {
-  const names = await readdir(path).catch((error) => {
-    throw fileError(error, path);
-  });
-  const sideFiles = await listSideFiles(path);
-  const config = await readConfig(path, sideFiles);
-  const { weightSources, index } = await openWeights(path, new Set(names), sideFiles);
+export async function openFolder(folder: Folder): Promise<DirectoryModel> {
+  const files = await folder.list();
+  const sideFiles = sideFilesOf(folder, files);
+  const config = await readConfig(folder, sideFiles);
+  const { weightSources, index } = await openWeights(folder, files, sideFiles);
   const kept = sideFiles.map((file) => (file.name === index?.replaces ? index.file : file));
-  return assemble({ id: path, kind: 'directory', config, sideFiles: kept, weightSources });
+  return assemble({ id: folder.id, kind: folder.kind, config, sideFiles: kept, weightSources });
 }
 
 /**
- * One `.safetensors` file alone, without what may lie beside it.
+ * One `.safetensors` file alone, without what may lie beside it. The source belongs to the result.
  * @throws {InputError}
  */
-export async function openSafetensorsFile(path: string): Promise<DirectoryModel> {
-  const weightSources = [await openWeightSource(basename(path), await openFile(path))];
-  return assemble({ id: path, kind: 'safetensors', config: undefined, sideFiles: [], weightSources });
+export async function openSafetensorsFile(id: string, source: ByteSource): Promise<DirectoryModel> {
+  const weightSources = [await openWeightSource(basename(id), source)];
+  return assemble({ id, kind: 'safetensors', config: undefined, sideFiles: [], weightSources });
 }
 
-/** One file that torch.save wrote, alone. @throws {InputError} */
-export async function openTorchFile(path: string): Promise<DirectoryModel> {
-  const weightSources = [await openCheckpoint(asSafetensors(basename(path)), await openFile(path))];
-  return assemble({ id: path, kind: 'pytorch', config: undefined, sideFiles: [], weightSources });
+/** One file that torch.save wrote, alone. The source belongs to the result. @throws {InputError} */
+export async function openTorchFile(id: string, source: ByteSource): Promise<DirectoryModel> {
+  const weightSources = [await openCheckpoint(asSafetensors(basename(id)), source)];
+  return assemble({ id, kind: 'pytorch', config: undefined, sideFiles: [], weightSources });
 }
 
 /** The name that transformers expects once the weights are safetensors. */
@@ -56,36 +55,41 @@ interface Opened {
 }
 
 async function openWeights(
-  path: string,
-  names: ReadonlySet<string>,
+  folder: Folder,
+  files: readonly FolderFile[],
   sideFiles: readonly SideFile[],
 ): Promise<Opened> {
-  if (names.has(SINGLE_NAME)) return { weightSources: await openAll(path, [SINGLE_NAME]) };
-  if (names.has(INDEX_NAME)) return openShards(path, sideFiles, INDEX_NAME);
-  if (names.has(TORCH_NAME)) return { weightSources: await openAll(path, [TORCH_NAME]) };
-  if (names.has(TORCH_INDEX_NAME)) return openShards(path, sideFiles, TORCH_INDEX_NAME);
-  const others = [...names].filter((name) => /\.(safetensors|bin|pt|pth|gguf|onnx)$/.test(name)).sort();
-  const found = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
-  throw new InputError(`expected ${SINGLE_NAME} or ${INDEX_NAME} in the folder, ${found}`, { file: path });
+  const found = firstOf(files, WEIGHT_NAMES);
+  if (found === SINGLE_NAME || found === TORCH_NAME) return { weightSources: await openAll(folder, [found]) };
+  if (found !== undefined) return openShards(folder, sideFiles, found);
+  const names = files.map(({ name }) => name);
+  const others = names.filter((name) => /\.(safetensors|bin|pt|pth|gguf|onnx)$/.test(name)).sort();
+  const seen = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
+  throw new InputError(`expected ${SINGLE_NAME} or ${INDEX_NAME} in the folder, ${seen}`, {
+    file: folder.id,
+  });
 }
 
-async function openShards(path: string, sideFiles: readonly SideFile[], indexName: string): Promise<Opened> {
-  const indexPath = join(path, indexName);
-  const file = sideFiles.find(({ name }) => name === indexName);
-  if (!file) throw new InputError('not a regular file', { file: indexPath });
+async function openShards(
+  folder: Folder,
+  sideFiles: readonly SideFile[],
+  indexName: string,
+): Promise<Opened> {
+  const place = folder.place(indexName);
   const isTorch = indexName === TORCH_INDEX_NAME;
-  const bytes = await file.read();
-  const index = parseShardIndex(bytes, indexPath, isTorch ? '.bin' : '.safetensors');
-  const weightSources = await openAll(path, [...new Set(index.values())].sort());
-  const asStored = weightSources.map((shard) => ({ ...shard, name: basename(shard.source.name) }));
+  const bytes = await sideFiles.find(({ name }) => name === indexName)!.read();
+  const index = parseShardIndex(bytes, place, isTorch ? '.bin' : '.safetensors');
+  const shards = [...new Set(index.values())].sort();
+  const weightSources = await openAll(folder, shards);
+  const asStored = weightSources.map((shard, i) => ({ ...shard, name: shards[i]! }));
   try {
-    checkShards(index, asStored, indexPath);
+    checkShards(index, asStored, place);
   } catch (error) {
     await closeAll(weightSources.map(({ source }) => source));
     throw error;
   }
   if (!isTorch) return { weightSources };
-  return { weightSources, index: { replaces: indexName, file: safetensorsIndex(bytes, index, indexPath) } };
+  return { weightSources, index: { replaces: indexName, file: safetensorsIndex(bytes, index, place) } };
 }
 
 /** An index of .bin shards as one of the safetensors that they are taken for. */
@@ -96,11 +100,11 @@ function safetensorsIndex(bytes: Uint8Array, index: ReadonlyMap<string, string>,
   return { name: INDEX_NAME, lengthBytes: written.length, read: async () => written };
 }
 
-async function openAll(path: string, names: readonly string[]): Promise<WeightSource[]> {
+async function openAll(folder: Folder, names: readonly string[]): Promise<WeightSource[]> {
   const opened: WeightSource[] = [];
   try {
     for (const name of names) {
-      const source = await openFile(join(path, name));
+      const source = await folder.open(name);
       const isTorch = name.endsWith('.bin');
       opened.push(
         await (isTorch ? openCheckpoint(asSafetensors(name), source) : openWeightSource(name, source)),
@@ -126,9 +130,9 @@ async function closeAll(sources: readonly ByteSource[]): Promise<void> {
   await Promise.all(sources.map((source) => source.close()));
 }
 
-async function readConfig(path: string, sideFiles: readonly SideFile[]) {
+async function readConfig(folder: Folder, sideFiles: readonly SideFile[]) {
   const bytes = await sideFiles.find(({ name }) => name === 'config.json')?.read();
-  return bytes && parseConfig(bytes, join(path, 'config.json'));
+  return bytes && parseConfig(bytes, folder.place('config.json'));
 }
 
 /**

@@ -53,10 +53,27 @@ export async function findLicence(sideFiles: readonly SideFile[]): Promise<Licen
 
 /** The `license` of a model card's YAML front matter; of a list all, of `other` its `license_name`. */
 export function licenceOfCard(card: string): string | undefined {
-  const frontMatter = /^---\s*\n(.*?)\n---\s*(\n|$)/s.exec(card.replaceAll('\r\n', '\n'))?.[1] ?? '';
+  const frontMatter = frontMatterOf(card);
   const value = yamlScalars('license', frontMatter);
   const names = value === 'other' ? yamlScalars('license_name', frontMatter) : undefined;
   return names ?? value;
+}
+
+/** The YAML between a card's first two lines of dashes; empty when there is none. */
+export function frontMatterOf(card: string): string {
+  return /^---\s*\n(.*?)\n---\s*(\n|$)/s.exec(card.replaceAll('\r\n', '\n'))?.[1] ?? '';
+}
+
+/** Licences that let anyone share a changed model, under no conditions but notices. */
+const PERMISSIVE = new Set(
+  'apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear isc unlicense wtfpl zlib bsl-1.0 ncsa cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 pddl cdla-permissive-1.0 cdla-permissive-2.0 artistic-2.0 postgresql ecl-2.0 afl-3.0'.split(
+    ' ',
+  ),
+);
+
+/** Whether every licence named is one of the permissive ones known here. */
+export function isPermissive(id: string): boolean {
+  return id.split(', ').every((each) => PERMISSIVE.has(each.toLowerCase()));
 }
 
 /** The identifier of a licence from its text; undefined when it is not one of those known. */

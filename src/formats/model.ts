@@ -29,8 +29,8 @@ export interface WeightFile {
 export interface Model {
   /** The path or id the user gave. */
   readonly id: string;
-  /** `directory`, `wpk`, or one file alone of another kind. */
-  readonly kind: 'directory' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
+  /** A folder, a repository on the Hub, `wpk`, or one file alone of another kind. */
+  readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
   /** Parsed config.json, if there is one. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
   /** In the order of their bytes, file by file. Names are unique. */

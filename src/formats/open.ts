@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { InputError } from '../errors.js';
 import { fileError, openFile } from '../io/file.js';
-import { openDirectory, openSafetensorsFile } from './directory.js';
+import type { ByteSource } from '../io/source.js';
+import { openFolder, openSafetensorsFile } from './directory.js';
+import { LocalFolder } from './folder.js';
 import type { Model } from './model.js';
 
 /** A kind of file that can be opened as a model. */
@@ -10,7 +12,8 @@ export interface Opener {
   readonly accepts: string;
   /** Whether a file that begins with `prefix` (at most {@link PREFIX_BYTES}) is of this kind. */
   matches(prefix: Uint8Array, path: string): boolean;
-  open(path: string): Promise<Model>;
+  /** The source belongs to the result, and is closed when this fails. @throws {InputError} */
+  open(id: string, source: ByteSource): Promise<Model>;
 }
 
 /** How much of a file is looked at to tell its kind. */
@@ -37,23 +40,26 @@ export function registerOpener(opener: Opener): void {
  * Only headers are read.
  * @throws {InputError} with one line when it is nothing that can be opened.
  */
-export async function openModel(path: string): Promise<Model> {
+export async function openLocal(path: string): Promise<Model> {
   const found = await stat(path).catch((error) => {
     throw fileError(error, path);
   });
-  if (found.isDirectory()) return openDirectory(path);
-  const prefix = await readPrefix(path);
-  const opener = openers.find((candidate) => candidate.matches(prefix, path));
-  if (opener) return opener.open(path);
-  const accepted = ['a folder with model.safetensors', ...openers.map(({ accepts }) => accepts)];
-  throw new InputError(`not a model that can be read; accepted: ${accepted.join(', ')}`, { file: path });
+  return found.isDirectory() ? openFolder(new LocalFolder(path)) : openSource(path, await openFile(path));
 }
 
-async function readPrefix(path: string): Promise<Uint8Array> {
-  const source = await openFile(path);
-  try {
-    return await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
-  } finally {
+/** Opens one file, wherever it lies, by its first bytes. The source belongs to the result. @throws {InputError} */
+export async function openSource(id: string, source: ByteSource): Promise<Model> {
+  const opener = await openerOf(id, source).catch(async (error) => {
     await source.close();
-  }
+    throw error;
+  });
+  return opener.open(id, source);
+}
+
+async function openerOf(id: string, source: ByteSource): Promise<Opener> {
+  const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+  const opener = openers.find((candidate) => candidate.matches(prefix, id));
+  if (opener) return opener;
+  const accepted = ['a folder with model.safetensors', ...openers.map(({ accepts }) => accepts)];
+  throw new InputError(`not a model that can be read; accepted: ${accepted.join(', ')}`, { file: id });
 }

@@ -1,8 +1,6 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { InputError } from '../errors.js';
-import { openFile } from '../io/file.js';
 import { isPlainFileName } from './file-name.js';
+import type { Folder, FolderFile } from './folder.js';
 import type { SideFile } from './model.js';
 
 /** The largest file taken along with the weights. The largest tokenizers have some 35 MB. */
@@ -30,36 +28,34 @@ const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|onnx|gguf|h5|msgpack|wpk)$/i;
 
 /**
  * The files of a model's folder that travel with its weights, sorted by name: config, tokenizer, card, licence and
- * other small texts. Subfolders, hidden files and weights in other formats are left out.
+ * other small texts. Subfolders, hidden files and weights in other formats are left out. Nothing is read yet.
  * @throws {InputError} when an essential one is over {@link SIDE_FILE_LIMIT_BYTES}.
  */
-export async function listSideFiles(directory: string): Promise<SideFile[]> {
-  const names = (await readdir(directory)).filter(isSideFile).sort();
-  const files: SideFile[] = [];
-  for (const name of names) {
-    const path = join(directory, name);
-    const found = await stat(path).catch(() => undefined); // A dangling link is no file.
-    if (!found?.isFile()) continue;
-    if (found.size <= SIDE_FILE_LIMIT_BYTES)
-      files.push({ name, lengthBytes: found.size, read: () => readWhole(path) });
-    else if (ESSENTIAL.has(name))
-      throw new InputError(`has ${found.size} bytes, over the limit of ${SIDE_FILE_LIMIT_BYTES}`, {
-        file: path,
+export function sideFilesOf(folder: Folder, files: readonly FolderFile[]): SideFile[] {
+  const taken = files.filter(({ name }) => isSideFile(name));
+  for (const { name, lengthBytes } of taken)
+    if (ESSENTIAL.has(name) && lengthBytes > SIDE_FILE_LIMIT_BYTES)
+      throw new InputError(`has ${lengthBytes} bytes, over the limit of ${SIDE_FILE_LIMIT_BYTES}`, {
+        file: folder.place(name),
       });
-  }
-  return files;
+  return taken
+    .filter(({ lengthBytes }) => lengthBytes <= SIDE_FILE_LIMIT_BYTES)
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((file) => ({ ...file, read: () => readWhole(folder, file.name) }));
 }
 
 function isSideFile(name: string): boolean {
   return isPlainFileName(name) && !WEIGHTS.test(name) && (ESSENTIAL.has(name) || TAKEN_ALONG.test(name));
 }
 
-async function readWhole(path: string): Promise<Uint8Array> {
-  const source = await openFile(path);
+async function readWhole(folder: Folder, name: string): Promise<Uint8Array> {
+  const source = await folder.open(name);
   try {
     if (source.byteLength > SIDE_FILE_LIMIT_BYTES)
-      throw new InputError(`grew over the limit of ${SIDE_FILE_LIMIT_BYTES} bytes`, { file: path });
-    return await source.read(0, source.byteLength);
+      throw new InputError(`grew over the limit of ${SIDE_FILE_LIMIT_BYTES} bytes`, { file: source.name });
+    const bytes = await source.read(0, source.byteLength);
+    await source.verify?.();
+    return bytes;
   } finally {
     await source.close();
   }

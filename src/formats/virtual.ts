@@ -1,5 +1,4 @@
-import { InputError } from '../errors.js';
-import type { ByteSource } from '../io/source.js';
+import { type ByteSource, checkRange } from '../io/source.js';
 import { DTYPE_BYTES, type Dtype, elementCount } from './dtype.js';
 import { writeHeader } from './safetensors-writer.js';
 import type { WeightSource } from './stored-model.js';
@@ -55,13 +54,12 @@ class VirtualSource implements ByteSource {
   }
 
   async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
-    if (!(start >= 0 && start <= end && end <= this.byteLength))
-      throw new InputError(`range lies outside the ${this.byteLength} bytes of its weights`, {
-        file: this.name,
-        start,
-        end,
-      });
+    checkRange(this, start, end);
     return this.readRange(start, end, signal);
+  }
+
+  verify(signal?: AbortSignal): Promise<void> {
+    return this.under.verify?.(signal) ?? Promise.resolve();
   }
 
   close(): Promise<void> {

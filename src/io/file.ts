@@ -1,6 +1,6 @@
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { InputError } from '../errors.js';
-import type { ByteSource } from './source.js';
+import { type ByteSource, checkRange } from './source.js';
 
 /**
  * A file on disk, read by ranges.
@@ -62,7 +62,7 @@ class FileSource implements ByteSource {
   ) {}
 
   async read(start: number, end: number): Promise<Uint8Array> {
-    this.checkRange(start, end);
+    checkRange(this, start, end);
     const bytes = new Uint8Array(end - start);
     await this.readInto(bytes, start);
     return bytes;
@@ -70,22 +70,13 @@ class FileSource implements ByteSource {
 
   async readInto(target: Uint8Array, start: number): Promise<void> {
     const end = start + target.length;
-    this.checkRange(start, end);
+    checkRange(this, start, end);
     for (let have = 0; have < target.length; ) {
       const { bytesRead } = await this.handle.read(target, have, target.length - have, start + have);
       if (bytesRead === 0)
         throw new InputError('the file ended while being read', { file: this.name, start, end });
       have += bytesRead;
     }
-  }
-
-  private checkRange(start: number, end: number): void {
-    if (!(start >= 0 && start <= end && end <= this.byteLength))
-      throw new InputError(`range lies outside the file of ${this.byteLength} bytes`, {
-        file: this.name,
-        start,
-        end,
-      });
   }
 
   close(): Promise<void> {

@@ -1,3 +1,5 @@
+import { InputError } from '../errors.js';
+
 /**
  * The one way bytes are read: by ranges. Files, HTTP and Blobs are adapters of it.
  * `read` returns exactly `end - start` bytes, in memory that nobody else writes to.
@@ -10,7 +12,22 @@ export interface ByteSource {
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** As `read`, into `target`, all of it, from `start`: for loops that use their memory again. */
   readInto?(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void>;
+  /**
+   * Where bytes are read from afar: reads what has not been read yet and checks that all of it is the file that is published.
+   * @throws {InputError} when it is another.
+   */
+  verify?(signal?: AbortSignal): Promise<void>;
   close(): Promise<void>;
+}
+
+/** @throws {InputError} unless `start` to `end` (exclusive) are bytes of the source. */
+export function checkRange(
+  { name, byteLength }: Pick<ByteSource, 'name' | 'byteLength'>,
+  start: number,
+  end: number,
+): void {
+  if (!(start >= 0 && start <= end && end <= byteLength))
+    throw new InputError(`range lies outside the ${byteLength} bytes`, { file: name, start, end });
 }
 
 /** Fills `target` from `start`, without a copy where the source can. @throws {InputError} as `read`. */

@@ -14,7 +14,7 @@ import {
   pieces,
   trailer,
 } from '../container/frames.js';
-import { InputError } from '../errors.js';
+import { ConnectionError, InputError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import type { StoredTensor } from '../formats/safetensors.js';
@@ -45,7 +45,7 @@ export interface CompressOptions {
  */
 export async function compress(model: Model, output: string, options: CompressOptions = {}): Promise<void> {
   if (!isDirectoryModel(model))
-    throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
+    throw new InputError('is a .wpk already; expected a folder or a file of weights', { file: model.id });
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const manifest = await describe(model, { codec: LOSSLESS });
   const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
@@ -73,8 +73,16 @@ export async function compress(model: Model, output: string, options: CompressOp
     }).all();
     await out.finish();
   } catch (error) {
-    await out.discard();
-    throw error;
+    if (!(error instanceof ConnectionError)) {
+      await out.discard();
+      throw error;
+    }
+    await out.close();
+    throw new ConnectionError(
+      `${error.message}; the same command with --resume goes on`,
+      {},
+      { cause: error },
+    );
   } finally {
     await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
   }
@@ -153,6 +161,7 @@ class Run {
     for (const [i, source] of this.on.model.weightSources.entries()) {
       this.on.fileHash.update(source.headerBytes.slice());
       for (const tensor of source.tensors) await this.addTensor(source, tensor);
+      await source.source.verify?.();
       weightFiles.push({
         ...this.on.manifest.weightFiles[i]!,
         sha256: await this.on.fileHash.digest(),

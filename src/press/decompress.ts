@@ -5,7 +5,9 @@ import type { StoredFile, StoredTensorEntry, StoredWeightFile } from '../contain
 import { Container } from '../container/reader.js';
 import { InputError, IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
-import { fileError, openFile } from '../io/file.js';
+import type { HubOptions } from '../formats/hub/folder.js';
+import { fileError } from '../io/file.js';
+import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
 import { Output } from './output.js';
 
@@ -26,7 +28,7 @@ export async function decompress(
   folder: string,
   options: DecompressOptions = {},
 ): Promise<void> {
-  const container = await openContainer(path);
+  const container = await openContainer(path, { reading: 'sequential' });
   const decoding = new Decoding(container, options.threads);
   const making = `${folder.replace(/[\\/]+$/, '')}.partial`;
   try {
@@ -44,9 +46,9 @@ export async function decompress(
   }
 }
 
-/** Opens a .wpk on disk. @throws {InputError} */
-export async function openContainer(path: string): Promise<Container> {
-  const source = await openFile(path);
+/** Opens a .wpk by anything that {@link openAnyFile} takes. @throws {InputError} */
+export async function openContainer(name: string, options?: HubOptions): Promise<Container> {
+  const source = await openAnyFile(name, options);
   try {
     return await Container.open(source);
   } catch (error) {
@@ -60,8 +62,9 @@ async function checkFolder(folder: string, input: string, force: boolean): Promi
   if (!there) return;
   if (!there.isDirectory())
     throw new InputError('the output is a file, expected the name of a folder', { file: folder });
-  const inside = await stat(input).then(({ dev, ino }) => insideOf(folder, dev, ino));
-  if (inside) throw new InputError(`holds the input ${input}; nothing was written`, { file: folder });
+  const file = await stat(input).catch(() => undefined); // undefined of what is read from afar
+  if (file && (await insideOf(folder, file.dev, file.ino)))
+    throw new InputError(`holds the input ${input}; nothing was written`, { file: folder });
   if (!force && (await readdir(folder)).length)
     throw new InputError('already exists and is not empty; --force replaces it', { file: folder });
   if (!force) await rm(folder, { recursive: true });

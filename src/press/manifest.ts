@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, join } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
 import type { DirectoryModel } from '../formats/stored-model.js';
 import { VERSION } from '../version.js';
@@ -12,7 +12,7 @@ export async function describe(model: DirectoryModel, options: Readonly<Record<s
   const duplicates = await findDuplicates(model);
   return {
     generator: `weightpress ${VERSION}`,
-    source: basename(await realpath(model.id).catch(() => resolve(model.id))),
+    source: await realpath(model.id).then(basename, () => model.id),
     options,
     sideFiles: model.sideFiles.map(({ name, lengthBytes }) => ({ name, length: lengthBytes })),
     weightFiles: model.weightSources.map(({ name, source, tensors }) => ({

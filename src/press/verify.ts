@@ -39,7 +39,7 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   let container: Container | undefined;
   let decoding: Decoding | undefined;
   try {
-    container = await openContainer(path);
+    container = await openContainer(path, { reading: 'sequential' });
     decoding = new Decoding(container, options.threads);
     return await new Check(container, decoding, options).all();
   } catch (error) {

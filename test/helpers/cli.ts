@@ -7,6 +7,25 @@ export function weightpress(...args: readonly string[]): SpawnSyncReturns<string
   return spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8' });
 }
 
+/** The same while this process goes on, as it must where it is the server that is talked to. */
+export function weightpressWith(
+  env: Readonly<Record<string, string>>,
+  ...args: readonly string[]
+): Promise<SpawnSyncReturns<string>> {
+  const child = spawn(process.execPath, [PROGRAM, ...args], { env: { ...process.env, ...env } });
+  const said = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const)
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      said[stream] += text;
+    });
+  return new Promise((resolve) => {
+    child.on('close', (status, signal) => {
+      const output = [null, said.stdout, said.stderr];
+      resolve({ ...said, pid: child.pid ?? 0, output, status, signal } as SpawnSyncReturns<string>);
+    });
+  });
+}
+
 /** Starts the command line and interrupts it, as control-C does, as soon as a condition holds. */
 export function interruptedWhen(condition: () => boolean, ...args: readonly string[]) {
   const child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });

@@ -1,6 +1,5 @@
 import { basename } from 'node:path';
 import { InputError } from '../../errors.js';
-import { openFile } from '../../io/file.js';
 import type { ByteSource } from '../../io/source.js';
 import { DTYPE_BYTES, elementCount } from '../dtype.js';
 import type { SideFile } from '../model.js';
@@ -14,11 +13,6 @@ import { GGUF_FAMILIES, type MappedName, toHub } from './names.js';
 import { FREQUENCY_FACTORS, scalingOfFactors } from './rope.js';
 import { readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
-
-/** A GGUF file on disk, as {@link openGguf}. @throws {InputError} */
-export async function openGgufFile(path: string): Promise<DirectoryModel> {
-  return openGguf(path, await openFile(path));
-}
 
 /**
  * A GGUF file as the model it was made of: tensors decoded to float32 as they are read and named and laid out as on the Hub, with

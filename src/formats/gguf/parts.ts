@@ -1,5 +1,4 @@
-import { InputError } from '../../errors.js';
-import type { ByteSource } from '../../io/source.js';
+import { type ByteSource, checkRange } from '../../io/source.js';
 import type { GgufHeader } from './header.js';
 
 /** A stretch of a GGUF file. All of them, one after another, are the file. */
@@ -43,8 +42,7 @@ export function rebuildGguf(
 ): ByteSource {
   const byteLength = parts.at(-1)?.end ?? 0;
   const read = async (start: number, end: number, signal?: AbortSignal) => {
-    if (!(start >= 0 && start <= end && end <= byteLength))
-      throw new InputError(`range lies outside the file of ${byteLength} bytes`, { file: name, start, end });
+    checkRange({ name, byteLength }, start, end);
     const bytes = new Uint8Array(end - start);
     for (const part of parts) {
       const [from, to] = [Math.max(start, part.start), Math.min(end, part.end)];

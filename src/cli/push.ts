@@ -1,0 +1,59 @@
+import { Command } from 'commander';
+import { InputError } from '../errors.js';
+import { planPush, push } from '../press/push/push.js';
+import { licenceLine } from './licence-line.js';
+import { jsonOption } from './options.js';
+import { bytes, type Progress, print, printJson, progress } from './terminal.js';
+
+interface Options {
+  readonly private?: true;
+  readonly yes?: true;
+  readonly dryRun?: true;
+  readonly json?: true;
+}
+
+/** `weightpress push` */
+export function pushCommand(): Command {
+  return new Command('push')
+    .description('upload a .wpk file to the Hub, with a model card made from what is in it')
+    .argument('<file>', 'a .wpk file')
+    .argument('<repository>', 'user/name; it is made when there is none')
+    .option('--private', 'make a repository that others do not see')
+    .option('--yes', 'upload though the licence is unknown or not known to allow it: you have read it')
+    .option('--dry-run', 'print the card, send nothing')
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      '\nThe token comes from HF_TOKEN or the file that `hf auth login` wrote.\n\nExample:\n  $ weightpress push gpt-neo-1.3B.wpk my-name/gpt-neo-1.3B-wpk',
+    )
+    .action(async (path: string, repository: string, options: Options) => {
+      const plan = await planPush(path, repository);
+      const { file, licence, permissive, card, summary } = plan;
+      if (options.dryRun) return options.json ? printJson(plan) : print(card);
+      if (!options.json) {
+        print(`licence of the original: ${licenceLine(licence)}`);
+        print(`${file}, ${bytes(summary.fileBytes)}, to ${repository}`);
+      }
+      if (!permissive && !options.yes)
+        throw new InputError(
+          licence.id === 'unknown'
+            ? 'nothing in the file says that others may have this model; --yes uploads it all the same'
+            : `${licence.id} is not among the licences known to let anyone share a model; read it, then --yes uploads`,
+          { file: path },
+        );
+      const bars = new Map<string, Progress>();
+      const result = await push(path, plan, {
+        private: options.private ?? false,
+        onProgress: (name, stage, share) => {
+          const label = `${stage} ${name}`;
+          const bar = bars.get(label) ?? progress(label, summary.fileBytes);
+          bars.set(label, bar);
+          bar.update(share * summary.fileBytes);
+          if (share === 1) bar.stop();
+        },
+      });
+      if (options.json) return printJson({ repository, file, licence, ...result });
+      if (!result.wroteCard) print('the card that is there was written by somebody: it was left');
+      print(`uploaded: ${result.url}`);
+    });
+}

@@ -1,0 +1,99 @@
+import { rm, stat } from 'node:fs/promises';
+import { InputError } from '../../errors.js';
+import { openFile } from '../../io/file.js';
+import { HttpSource } from '../../io/http.js';
+import { SequentialSource } from '../../io/sequential.js';
+import type { ByteSource } from '../../io/source.js';
+import { type Folder, type FolderFile, LocalFolder } from '../folder.js';
+import { type Account, readAccount } from './account.js';
+import type { HubAddress } from './address.js';
+import { HubCache } from './cache.js';
+import { download, type OnDownload } from './download.js';
+import { hubFile } from './file.js';
+import { digestOf, type HubFile, type Repository, readRepository } from './repository.js';
+
+/**
+ * How files of the Hub are read: by ranges as asked for, nothing kept; from front to back, checked against their digests; or
+ * fetched into the cache, checked, and read there.
+ */
+export type Reading = 'ranges' | 'sequential' | 'download';
+
+export interface HubOptions {
+  readonly reading?: Reading;
+  readonly onDownload?: OnDownload;
+  /** Told the repository once it is found. */
+  readonly onFolder?: (folder: HubFolder) => void;
+}
+
+/** A model's repository as a folder. What is in the cache is read there; the rest as the options say. */
+export class HubFolder implements Folder {
+  readonly kind = 'hub';
+  readonly id: string;
+  private readonly fetched: string[] = [];
+
+  private constructor(
+    private readonly account: Account,
+    private readonly cache: HubCache,
+    private readonly repository: Repository,
+    private readonly options: HubOptions,
+  ) {
+    this.id = `${repository.name}@${repository.commit}`;
+  }
+
+  /**
+   * Asks the Hub what the revision is, or, offline, the cache.
+   * @throws {InputError}
+   */
+  static async open({ repository, revision }: HubAddress, options: HubOptions = {}): Promise<Folder> {
+    const account = await readAccount();
+    const cache = new HubCache(account, repository);
+    if (account.offline) {
+      const commit = await cache.commitOf(revision);
+      if (commit !== undefined) return new LocalFolder(cache.snapshot(commit), `${repository}@${commit}`);
+      throw new InputError('is not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
+    }
+    const found = await readRepository(account, repository, revision);
+    if (options.reading === 'download') await cache.remember(revision, found.commit);
+    const folder = new HubFolder(account, cache, found, options);
+    options.onFolder?.(folder);
+    return folder;
+  }
+
+  async list(): Promise<readonly FolderFile[]> {
+    return this.repository.files;
+  }
+
+  place(name: string): string {
+    return `${this.repository.name}/${name}`;
+  }
+
+  async open(name: string): Promise<ByteSource> {
+    const file = this.repository.files.find((candidate) => candidate.name === name);
+    if (!file) throw new InputError('is not in the repository', { file: this.place(name) });
+    const cached = await this.cache.find(this.repository, file);
+    if (cached !== undefined) return openFile(cached);
+    const remote = hubFile(this.account, this.repository, file);
+    if (this.options.reading === 'download') return openFile(await this.fetch(file));
+    return this.options.reading === 'sequential'
+      ? new SequentialSource(remote, digestOf(file), file.etag)
+      : new HttpSource(remote);
+  }
+
+  /** Removes from the cache what this folder has brought there. */
+  async forget(): Promise<void> {
+    await Promise.all(this.fetched.map((path) => rm(path, { force: true })));
+  }
+
+  private async fetch(file: HubFile): Promise<string> {
+    const remote = hubFile(this.account, this.repository, file);
+    const blob = this.cache.blob(file);
+    const there = await stat(blob).catch(() => undefined);
+    if (there?.size !== file.lengthBytes) {
+      await download(remote, file, blob, this.options.onDownload);
+      this.fetched.push(blob);
+    }
+    const path = await this.cache.link(this.repository, file);
+    this.fetched.push(path);
+    return path;
+  }
+}

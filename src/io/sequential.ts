@@ -1,0 +1,111 @@
+import type { Hash } from 'node:crypto';
+import { InputError, IntegrityError } from '../errors.js';
+import { fetchBytes, type HttpFile, HttpSource } from './http.js';
+import { type ByteSource, checkRange } from './source.js';
+
+/** Reads of fewer bytes do not begin a run. */
+const LEAST_RUN_BYTES = 2 ** 16;
+/** What is skipped within a run is read over rather than asked for anew. */
+const MOST_SKIPPED_BYTES = 2 ** 16;
+
+/**
+ * A file on a server that is mostly read from front to back: reads that follow each other come from one connection, others are
+ * requests of their own. What passes in order is digested on the way, so that in the end the file is known to be the one published.
+ * Reads are done one after another.
+ */
+export class SequentialSource implements ByteSource {
+  private readonly ranges: HttpSource;
+  private digestedBytes = 0;
+  private run: { readonly chunks: AsyncGenerator<Uint8Array>; at: number; left: Uint8Array } | undefined;
+  private lastEnd = 0;
+  private queue: Promise<unknown> = Promise.resolve();
+
+  /** @param digest to be fed with the file. @param expected what it comes to, hexadecimal. */
+  constructor(
+    private readonly file: HttpFile,
+    private readonly digest: Hash,
+    private readonly expected: string,
+  ) {
+    this.ranges = new HttpSource(file);
+  }
+
+  get name(): string {
+    return this.file.name;
+  }
+
+  get byteLength(): number {
+    return this.file.byteLength;
+  }
+
+  read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const bytes = this.queue.then(() => this.readNow(start, end, signal));
+    this.queue = bytes.catch(() => {});
+    return bytes;
+  }
+
+  /** Reads what has not passed yet. @throws {IntegrityError} when the file is not the one published. */
+  async verify(signal?: AbortSignal): Promise<void> {
+    for (let at = this.digestedBytes; at < this.byteLength; at = this.digestedBytes)
+      await this.read(at, Math.min(this.byteLength, at + 2 ** 20), signal);
+    const found = this.digest.copy().digest('hex');
+    if (found !== this.expected)
+      throw new IntegrityError(
+        `expected the content ${this.expected}, found ${found}: it was changed or damaged`,
+        { file: this.name },
+      );
+  }
+
+  async close(): Promise<void> {
+    await this.queue;
+    await this.endRun();
+  }
+
+  private async readNow(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
+    checkRange(this, start, end);
+    const follows = start >= this.lastEnd && start - this.lastEnd <= MOST_SKIPPED_BYTES;
+    if (follows && this.run?.at !== this.lastEnd && end - start >= LEAST_RUN_BYTES) {
+      await this.endRun();
+      const chunks = fetchBytes(this.file, this.lastEnd, this.byteLength);
+      this.run = { chunks, at: this.lastEnd, left: new Uint8Array(0) };
+    }
+    const inRun = follows && this.run?.at === this.lastEnd;
+    if (inRun) await this.take(start - this.lastEnd, signal);
+    const bytes = inRun ? await this.take(end - start, signal) : await this.ranges.read(start, end, signal);
+    if (!inRun) this.pass(bytes, start);
+    this.lastEnd = end;
+    return bytes;
+  }
+
+  /** The next bytes of the run. */
+  private async take(length: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const run = this.run!;
+    const bytes = new Uint8Array(length);
+    for (let have = 0; have < length; ) {
+      signal?.throwIfAborted();
+      if (!run.left.length) {
+        const { done, value } = await run.chunks.next();
+        if (done) throw new InputError('the connection was given up', { file: this.name, start: run.at });
+        run.left = value;
+      }
+      const part = run.left.subarray(0, length - have);
+      bytes.set(part, have);
+      have += part.length;
+      run.left = run.left.subarray(part.length);
+    }
+    this.pass(bytes, run.at);
+    run.at += length;
+    return bytes;
+  }
+
+  private pass(bytes: Uint8Array, start: number): void {
+    const end = start + bytes.length;
+    if (start > this.digestedBytes || end <= this.digestedBytes) return;
+    this.digest.update(bytes.subarray(this.digestedBytes - start));
+    this.digestedBytes = end;
+  }
+
+  private async endRun(): Promise<void> {
+    await this.run?.chunks.return(undefined);
+    this.run = undefined;
+  }
+}

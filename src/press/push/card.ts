@@ -1,0 +1,89 @@
+import { stringify } from 'yaml';
+import type { Licence } from '../../formats/licence.js';
+import type { Summary } from '../summary.js';
+
+/** What a generated card begins with, below its front matter: such a card may be replaced. */
+export const CARD_MARK = '<!-- made by weightpress push -->';
+
+/** A model of the Hub as a file's `source` names it. */
+const HUB_SOURCE = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/;
+
+/** What is said where a loss was measured. */
+interface Quality {
+  readonly kl: { readonly mean: number };
+  readonly top1: { readonly agreement: number };
+  readonly perplexity: number;
+  readonly reference: { readonly perplexity: number };
+  readonly text: { readonly name: string };
+}
+
+/**
+ * The model card of a .wpk file: what it is of, its size against the original's, what is lost, how to use it, what it was made with.
+ * Every figure is from the file. The licence is the original's; where that is not known the card says so.
+ */
+export function modelCard(
+  repository: string,
+  file: string,
+  summary: Summary,
+  licence: Licence & { readonly fields: Readonly<Record<string, unknown>> },
+): string {
+  const { source, fileBytes, originalBytes, generator, options, tensors } = summary;
+  const [, base, commit] = HUB_SOURCE.exec(source) ?? [];
+  const weights = tensors.reduce((sum, { elements }) => sum + elements, 0);
+  const frontMatter = {
+    ...licence.fields,
+    ...(base !== undefined && { base_model: base, base_model_relation: 'quantized' }),
+    library_name: 'weightpress',
+    tags: ['weightpress', 'compressed'],
+  };
+  const facts = [
+    [
+      'original',
+      base === undefined ? code(source) : `[${base}](https://huggingface.co/${base}) at \`${commit}\``,
+    ],
+    ['original size', `${number(originalBytes)} bytes, every file of it counted`],
+    ['compressed size', `${number(fileBytes)} bytes, config and tokenizer counted`],
+    ['ratio', `${(originalBytes / fileBytes).toFixed(3)}:1`],
+    ['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)],
+    ['loss', lossOf(summary)],
+    ['made by', `${code(generator)} with ${code(JSON.stringify(options))}`],
+    ['licence', licence.id === 'unknown' ? 'not stated by the original' : code(licence.id)],
+  ];
+  return `---
+${stringify(frontMatter).trim()}
+---
+${CARD_MARK}
+
+# ${repository.split('/')[1]}
+
+\`${file}\` holds ${base === undefined ? code(source) : base} in the compressed form of weightpress: weights, config and tokenizer in one file.
+
+| | |
+|---|---|
+${facts.map(([name, value]) => `| ${name} | ${value} |`).join('\n')}
+
+## Use
+
+\`\`\`sh
+weightpress decompress ${repository}/${file} -o model   # a folder that transformers loads
+weightpress verify ${repository}/${file}                # every block against its checksum
+\`\`\`
+`;
+}
+
+function lossOf({ tensors, quality }: Summary): string {
+  if (tensors.every(({ error, codec }) => codec === 'lossless' && error === undefined))
+    return 'none: every byte of the original is restored';
+  const { kl, top1, perplexity, reference, text } = (quality ?? {}) as Partial<Quality>;
+  if (!kl || !top1 || !reference || perplexity === undefined) return 'lossy; the loss was not measured';
+  return [
+    `KL divergence ${kl.mean.toPrecision(3)} nats a token`,
+    `same most probable token ${(100 * top1.agreement).toFixed(2)} %`,
+    `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)} (${code(text?.name ?? '')})`,
+  ].join(', ');
+}
+
+const number = (n: number) => n.toLocaleString('en-US');
+
+/** As code within a table: what stands in files may be anything. */
+const code = (text: string) => `\`${text.replaceAll(/[`|\n\r]/g, ' ')}\``;
