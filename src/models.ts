@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { isWpk } from './container/frames.js';
-import { WpkModel } from './container/model.js';
+import { openWpk } from './container/original.js';
 import { InputError } from './errors.js';
 import { openFolder, openTorchFile, WEIGHT_NAMES } from './formats/directory.js';
 import { type Folder, firstOf } from './formats/folder.js';
@@ -18,7 +18,7 @@ import type { ByteSource } from './io/source.js';
 registerOpener({
   accepts: 'a .wpk file',
   matches: (prefix, id) => isWpk(prefix) || id.endsWith('.wpk'),
-  open: (_, source) => WpkModel.open(source),
+  open: (_, source) => openWpk(source),
 });
 
 registerOpener({

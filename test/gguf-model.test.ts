@@ -7,7 +7,6 @@ import { inverse, LastSlice, swapAxes } from '../dist/formats/gguf/axes.js';
 import { readGgufHeader } from '../dist/formats/gguf/header.js';
 import { writeGgufHeader } from '../dist/formats/gguf/header-writer.js';
 import { openGguf } from '../dist/formats/gguf/model.js';
-import { ggufParts, rebuildGguf } from '../dist/formats/gguf/parts.js';
 import { quantiseQ8 } from '../dist/formats/gguf/quantise.js';
 import { typeNamed } from '../dist/formats/gguf/types.js';
 import type { Model } from '../dist/formats/model.js';
@@ -438,34 +437,6 @@ describe('details of the formats', () => {
     const model = await thereAndBack(tinyModel('llama', { rope_scaling }));
     expect(model.config).toMatchObject({ rope_scaling });
     await model.close();
-  });
-});
-
-describe('parts', () => {
-  it('make the file again, bit by bit, whatever stands between and behind its tensors', async () => {
-    const { path } = await written(withTokenizer(tinyModel('llama')), { type: 'Q8_0' });
-    const bytes = Buffer.concat([readFileSync(path), Buffer.from('something behind')]);
-    const header = await readGgufHeader(new CountingSource('a.gguf', bytes));
-    for (const { end } of header.tensors) if (end % 32) bytes[end] = 0xab; // padding that is not zero
-    const parts = ggufParts(header, bytes.length);
-    expect(parts.map(({ tensor }) => tensor)).toEqual([undefined, ...header.tensors.map(({ name }) => name)]);
-    const stored = new Map(parts.map((part) => [part, bytes.subarray(part.start, part.end)]));
-    const rebuilt = rebuildGguf(
-      'a.gguf',
-      parts,
-      async (part, start, end) => stored.get(part)!.slice(start, end),
-      async () => {},
-    );
-    expect(Buffer.compare(await rebuilt.read(0, rebuilt.byteLength), bytes)).toBe(0);
-    expect(Buffer.compare(await rebuilt.read(1000, 30_000), bytes.subarray(1000, 30_000))).toBe(0);
-    const model = await openGguf('a.gguf', rebuilt);
-    expect(await worstOf(asModel(tinyModel('llama')), model)).toBeLessThan(ROUNDING.Q8_0);
-  });
-
-  it('of a file without tensors are its header', async () => {
-    const bytes = writeGgufHeader([], []);
-    const header = await readGgufHeader(new CountingSource('a.gguf', bytes));
-    expect(ggufParts(header, bytes.length)).toEqual([{ tensor: undefined, start: 0, end: bytes.length }]);
   });
 });
 

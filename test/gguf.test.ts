@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -185,7 +185,7 @@ describe('quantised types decode to the very floats of the reference', () => {
   });
 });
 
-test('a file of quantised weights is a model: read by ranges, compressed, restored as safetensors', async () => {
+test('a file of quantised weights is a model: read by ranges, compressed, restored as it was and as safetensors', async () => {
   const data = blocksOf('Q8_0', 34);
   const header = gguf({ tensors: [tensor('w', [64, 4], 8, 0)] });
   writeFileSync(at('q.gguf'), Buffer.concat([header, data]));
@@ -198,7 +198,11 @@ test('a file of quantised weights is a model: read by ranges, compressed, restor
   expect(weightpress('compress', at('q.gguf'), '-o', at('q.wpk')).stderr).toBe('');
   expect(weightpress('verify', at('q.wpk'), '--against', at('q.gguf')).stdout).toMatch(/bit-exact/);
   expect(weightpress('decompress', at('q.wpk'), '-o', at('restored')).status).toBe(0);
-  const restored = await open(at('restored/q.safetensors'));
+  expect(readFileSync(at('restored/q.gguf')).equals(readFileSync(at('q.gguf')))).toBe(true);
+  expect(weightpress('decompress', at('q.wpk'), '-o', at('floats'), '--format', 'safetensors').status).toBe(
+    0,
+  );
+  const restored = await open(at('floats/model.safetensors'));
   expect(await restored.readTensor('w')).toEqual(whole);
   await restored.close();
 });

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { WpkModel } from '../container/model.js';
+import { openWpk } from '../container/original.js';
 import { isInputError } from '../errors.js';
 import { findLicence } from '../formats/licence.js';
 import { fileError, openFile } from '../io/file.js';
@@ -68,7 +68,7 @@ const UNKNOWN = {
 
 async function describe(path: string, file: string, options: CatalogOptions): Promise<CatalogEntry> {
   try {
-    const model = await WpkModel.open(await openFile(path));
+    const model = await openWpk(await openFile(path));
     try {
       const licence = (await findLicence(model.sideFiles)).id;
       const entry = { ...UNKNOWN, ...figures(summarise(model.container)), file, licence };

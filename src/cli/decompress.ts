@@ -1,10 +1,19 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import { InputError } from '../errors.js';
 import { decompress, openContainer } from '../press/decompress.js';
+import { type ExportDtype, exportSafetensors } from '../press/export.js';
+import { writeGguf } from '../press/gguf/write.js';
+import { type GgufWriteType, WRITE_TYPES } from '../press/gguf/write-types.js';
+import { parseSize } from '../press/lossy/budget.js';
+import { openWhole } from './open.js';
 import { forceOption, jsonOption, threadsOption } from './options.js';
 import { bytes, duration, print, printJson, progress } from './terminal.js';
 
 interface Options {
   readonly output: string;
+  readonly format?: 'safetensors' | 'gguf';
+  readonly dtype?: ExportDtype | GgufWriteType;
+  readonly shardSize?: string;
   readonly threads?: number;
   readonly force?: boolean;
   readonly json?: boolean;
@@ -13,35 +22,99 @@ interface Options {
 /** `weightpress decompress` */
 export function decompressCommand(): Command {
   return new Command('decompress')
-    .description("restore a model's folder from a .wpk file, byte for byte, every digest checked")
-    .argument('<file>', 'a .wpk file')
-    .requiredOption('-o, --output <folder>', 'the folder to make')
+    .description("restore a model's folder from a .wpk file, byte for byte, or write it in another form")
+    .argument('<file>', 'a .wpk file; with --format, --dtype or --shard-size any model')
+    .requiredOption('-o, --output <path>', 'the folder to make; of GGUF, the file')
+    .addOption(
+      new Option('--format <format>', 'write this instead of the original files').choices([
+        'safetensors',
+        'gguf',
+      ]),
+    )
+    .addOption(
+      new Option(
+        '--dtype <type>',
+        'what floats are rounded to (default: safetensors as they are, GGUF F16)',
+      ).choices([...WRITE_TYPES]),
+    )
+    .option('--shard-size <size>', 'safetensors: a file for every so many bytes, such as 5GB, and an index')
     .addOption(threadsOption())
     .addOption(forceOption())
     .addOption(jsonOption())
-    .addHelpText('after', '\nExample:\n  $ weightpress decompress gpt-neo-1.3B.wpk -o gpt-neo-1.3B')
-    .action(async (path: string, { output, json, ...options }: Options) => {
-      const started = performance.now();
-      const container = await openContainer(path);
-      const { weightFiles, sideFiles } = container.directory;
-      await container.close();
-      const total = weightFiles.reduce((sum, { length }) => sum + length, 0);
-      const bar = progress('decompressing', total);
-      try {
-        await decompress(path, output, { ...options, onProgress: bar.update });
-      } finally {
-        bar.stop();
-      }
-      const seconds = (performance.now() - started) / 1000;
-      const files = [...sideFiles, ...weightFiles].map(({ name, length, sha256 }) => ({
-        name,
-        length,
-        sha256,
-      }));
-      if (json) return printJson({ folder: output, files, seconds });
-      print(
-        `${files.length} files, ${bytes(files.reduce((sum, { length }) => sum + length, 0))}, each with the SHA-256 of its original`,
-      );
-      print(`${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`);
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ weightpress decompress gpt-neo-1.3B.wpk -o gpt-neo-1.3B\n  $ weightpress decompress qwen.wpk -o qwen.gguf --format gguf --dtype Q8_0',
+    )
+    .action(async (path: string, options: Options) => {
+      const { format, dtype, shardSize } = options;
+      if ((format ?? dtype ?? shardSize) === undefined) return restore(path, options);
+      return format === 'gguf' ? toGguf(path, options) : toSafetensors(path, options);
     });
+}
+
+async function restore(path: string, { output, json, ...options }: Options): Promise<void> {
+  const started = performance.now();
+  const container = await openContainer(path);
+  const { weightFiles, sideFiles } = container.directory;
+  await container.close();
+  const total = weightFiles.reduce((sum, { length }) => sum + length, 0);
+  const bar = progress('decompressing', total);
+  try {
+    await decompress(path, output, { ...options, onProgress: bar.update });
+  } finally {
+    bar.stop();
+  }
+  const seconds = (performance.now() - started) / 1000;
+  const files = [...sideFiles, ...weightFiles].map(({ name, length, sha256 }) => ({ name, length, sha256 }));
+  if (json) return printJson({ folder: output, files, seconds });
+  print(
+    `${files.length} files, ${bytes(files.reduce((sum, { length }) => sum + length, 0))}, each with the SHA-256 of its original`,
+  );
+  print(`${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`);
+}
+
+function toSafetensors(path: string, { output, dtype, shardSize, force, json }: Options): Promise<void> {
+  if (dtype === 'Q8_0')
+    throw new InputError('--dtype Q8_0 is a type of GGUF; expected --format gguf with it');
+  const shardBytes = shardSize === undefined ? undefined : parseSize(shardSize);
+  return written(path, output, json, dtype ?? 'as stored', (model, onProgress) =>
+    exportSafetensors(model, output, { dtype, shardBytes, force, onProgress }),
+  );
+}
+
+function toGguf(path: string, { output, dtype = 'F16', shardSize, force, json }: Options): Promise<void> {
+  if (shardSize !== undefined) throw new InputError('--shard-size is for safetensors; GGUF is one file');
+  return written(path, output, json, dtype, (model, onProgress) =>
+    writeGguf(model, output, { type: dtype, force: force ?? false, onProgress }),
+  );
+}
+
+/** Opens any model, writes it, says what was written. */
+async function written(
+  path: string,
+  output: string,
+  json: boolean | undefined,
+  dtype: string,
+  write: (
+    model: Awaited<ReturnType<typeof openWhole>>,
+    onProgress: (done: number, total: number) => void,
+  ) => Promise<void>,
+): Promise<void> {
+  const started = performance.now();
+  const model = await openWhole(path);
+  let bar: ReturnType<typeof progress> | undefined;
+  let writtenBytes = 0;
+  try {
+    await write(model, (done, total) => {
+      bar ??= progress('writing', total);
+      bar.update(done);
+      writtenBytes = done;
+    });
+  } finally {
+    bar?.stop();
+    await model.close();
+  }
+  const seconds = (performance.now() - started) / 1000;
+  if (json) return printJson({ output, dtype, bytes: writtenBytes, seconds });
+  print(`${bytes(writtenBytes)} of weights, ${dtype}; ${duration(seconds)}; written to ${output}`);
 }

@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js';
+import { InputError, IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../formats/dtype.js';
 import { isPlainFileName } from '../formats/file-name.js';
 import { isPlainObject, kindOf, parseJsonObject } from '../formats/json.js';
@@ -9,6 +9,8 @@ import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES } from './fram
 export interface StoredFile {
   readonly name: string;
   readonly length: number;
+  /** What it took in the original, where that was of another form. */
+  readonly sourceLength?: number;
   readonly sha256: string;
   readonly frames: readonly number[];
 }
@@ -16,6 +18,8 @@ export interface StoredFile {
 /** An original safetensors file: the frames of its header, and how many of the tensors lie in it. */
 export interface StoredWeightFile extends StoredFile {
   readonly tensors: number;
+  /** How many of its header's bytes are before each tensor, and how many behind the last; without it all are in front. */
+  readonly between?: readonly number[];
 }
 
 export interface StoredTensorEntry {
@@ -29,6 +33,11 @@ export interface StoredTensorEntry {
   /** Where its first frame begins, and all frames' lengths. For a tensor stored elsewhere, that one's. */
   readonly offset: number;
   readonly frames: readonly number[];
+  /** Bytes that it took in the original, where that was of another form. */
+  readonly sourceLength?: number;
+  /** Where elements are bytes of another encoding: how many weights they are, and its name. */
+  readonly weights?: number;
+  readonly encoding?: string;
   /** Of a lossy tensor: squared error over the sum of squares, as measured when the file was made. */
   readonly error?: number;
   /** Index of the earlier tensor whose bytes these are. */
@@ -67,8 +76,9 @@ export function parseDirectory(
   const { value } = parseJsonObject(json, `${file} (directory)`);
   const sideFiles = check.list(value, 'sideFiles').map((entry) => check.file(entry));
   const weightFiles = check.list(value, 'weightFiles').map((entry) => {
-    const { tensors } = check.object(entry, 'weightFiles');
-    return { ...check.file(entry), tensors: check.size(tensors, 'weightFiles.tensors') };
+    const { tensors, between } = check.object(entry, 'weightFiles');
+    const file = { ...check.file(entry), tensors: check.size(tensors, 'weightFiles.tensors') };
+    return between === undefined ? file : { ...file, between: check.between(between, file) };
   });
   const tensors: StoredTensorEntry[] = [];
   for (const entry of check.list(value, 'tensors')) tensors.push(check.tensor(entry, tensors));
@@ -109,6 +119,25 @@ export function parseDirectory(
     ...(quality === undefined ? {} : { quality: check.object(quality, 'quality') }),
     ...(weightError === undefined ? {} : { weightError: check.object(weightError, 'weightError') }),
   };
+}
+
+/**
+ * The bytes of a weight file that no tensor holds, cut into those before each of its `tensors` and those behind the last.
+ * @throws {IntegrityError} when the lengths are not those of all of them.
+ */
+export function splitHeader(
+  bytes: Uint8Array,
+  between: readonly number[] = [bytes.length],
+  tensors: number,
+): Uint8Array[] {
+  if (total(between) !== bytes.length)
+    throw new IntegrityError(`a weight file's header has ${bytes.length} bytes, expected ${total(between)}`);
+  let next = 0;
+  return Array.from({ length: tensors + 1 }, (_, i) => {
+    const start = next;
+    next += between[i] ?? 0;
+    return bytes.slice(start, next);
+  });
 }
 
 /** Sum of lengths. */
@@ -159,14 +188,33 @@ class Check {
   }
 
   file(value: unknown): StoredFile {
-    const { name, length, sha256, frames } = this.object(value, 'a file');
+    const { name, length, sourceLength, sha256, frames } = this.object(value, 'a file');
     if (!isPlainFileName(name)) this.fail(`${JSON.stringify(name)} is not a plain file name`);
     return {
       name,
       length: this.size(length, `length of ${name}`),
+      ...this.sourceLength(sourceLength, name),
       sha256: this.digest(sha256, `sha256 of ${name}`),
       frames: this.frames(frames, `frames of ${name}`),
     };
+  }
+
+  between(value: unknown, { name, tensors }: { name: string; tensors: number }): number[] {
+    if (!Array.isArray(value) || value.length !== tensors + 1)
+      this.fail(`between of ${name} should be ${tensors + 1} lengths`);
+    return value.map((length) => this.size(length, `between of ${name}`));
+  }
+
+  private encoding({ weights, encoding }: Record<string, unknown>, of: string) {
+    if (weights === undefined) return {};
+    return {
+      weights: this.size(weights, `weights ${of}`),
+      encoding: this.text(encoding, `encoding ${of}`),
+    };
+  }
+
+  private sourceLength(value: unknown, name: string) {
+    return value === undefined ? {} : { sourceLength: this.size(value, `sourceLength of ${name}`) };
   }
 
   tensor(value: unknown, earlier: readonly StoredTensorEntry[]): StoredTensorEntry {
@@ -181,7 +229,14 @@ class Check {
     const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
     if (!Number.isSafeInteger(lengthBytes)) this.fail(`shape ${of} is too large`);
     const role = this.text(entry.role, `role ${of}`);
-    const own = { name, dtype, shape, role };
+    const own = {
+      name,
+      dtype,
+      shape,
+      role,
+      ...this.sourceLength(entry.sourceLength, name),
+      ...this.encoding(entry, of),
+    };
     if (sameAs !== undefined) {
       const other = earlier[this.size(sameAs, `sameAs ${of}`)];
       if (

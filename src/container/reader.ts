@@ -12,6 +12,8 @@ import {
   parseDirectory,
   type StoredFile,
   type StoredTensorEntry,
+  type StoredWeightFile,
+  splitHeader,
 } from './directory.js';
 import {
   checkFileHeader,
@@ -100,6 +102,12 @@ export class Container {
         file: this.source.name,
       });
     return bytes;
+  }
+
+  /** The bytes of a weight file that no tensor holds: those before each tensor, and those behind the last. @throws {IntegrityError} */
+  async header(file: StoredWeightFile, signal?: AbortSignal): Promise<Uint8Array[]> {
+    const bytes = await this.readFile(file, FRAME.weightHeader, signal);
+    return splitHeader(bytes, file.between, file.tensors);
   }
 
   /**

@@ -6,6 +6,10 @@ export interface TensorInfo {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly lengthBytes: number;
+  /** What it takes in the file that it is read from, where that is another number: quantised tensors of GGUF. */
+  readonly storedBytes?: number;
+  /** Where elements are bytes of another encoding: the tensor that these bytes are, and the encoding's name. */
+  readonly holds?: TensorInfo & { readonly encoding: string };
 }
 
 /** A file that travels with the weights: config, tokenizer, model card, licence. */
@@ -13,6 +17,8 @@ export interface SideFile {
   /** Relative to the model's folder, without `..`, `/` or a leading dot. */
   readonly name: string;
   readonly lengthBytes: number;
+  /** What it takes beside the weights: 0 for one that was made of what stands in theirs. */
+  readonly storedBytes?: number;
   read(): Promise<Uint8Array>;
 }
 
@@ -20,6 +26,12 @@ export interface SideFile {
 export interface WeightFile {
   readonly name: string;
   readonly lengthBytes: number;
+}
+
+/** Bytes of all of a model's files as they lie on disk: what ratios are of. */
+export function originalBytes({ weightFiles, sideFiles }: Model): number {
+  const weights = weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
 }
 
 /**
@@ -42,5 +54,7 @@ export interface Model {
    * @throws {InputError} on an unknown tensor or bytes that do not decode.
    */
   readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** The same with tensors as they lie in its files, where they are read as something else. Closed with this model, not by itself. */
+  readonly asStored?: (() => Promise<Model>) | undefined;
   close(): Promise<void>;
 }

@@ -11,12 +11,20 @@ export interface WeightSource {
   /** Everything before the first tensor's bytes: file = headerBytes, then tensors back to back. */
   readonly headerBytes: Uint8Array;
   readonly tensors: readonly StoredTensor[];
+  /**
+   * Where bytes that no tensor holds stand elsewhere than before the first: how many of `headerBytes` are before each tensor, and how
+   * many behind the last.
+   */
+  readonly between?: readonly number[];
+  /** Bytes of the file that it is read from, where it is not the source itself but made of it. */
+  readonly storedBytes?: number;
 }
 
 /** A model stored as safetensors, or as what can be read as if it were, with access to the files themselves. */
 export interface DirectoryModel extends Model {
   readonly kind: Exclude<Model['kind'], 'wpk'>;
   readonly weightSources: readonly WeightSource[];
+  readonly asStored?: (() => Promise<DirectoryModel>) | undefined;
 }
 
 /**
@@ -34,7 +42,10 @@ export async function openWeightSource(name: string, source: ByteSource): Promis
 }
 
 /** What a {@link StoredModel} is made of. */
-export type StoredModelParts = Pick<DirectoryModel, 'id' | 'kind' | 'config' | 'sideFiles' | 'weightSources'>;
+export type StoredModelParts = Pick<
+  DirectoryModel,
+  'id' | 'kind' | 'config' | 'sideFiles' | 'weightSources' | 'asStored'
+>;
 
 /** A model whose tensors are ranges of {@link ByteSource}s: on disk, over HTTP or in memory alike. */
 export class StoredModel implements DirectoryModel {
@@ -45,17 +56,22 @@ export class StoredModel implements DirectoryModel {
   readonly weightSources: readonly WeightSource[];
   readonly tensors: readonly StoredTensor[];
   readonly weightFiles: readonly WeightFile[];
+  readonly asStored?: StoredModelParts['asStored'];
   private readonly places = new Map<string, { tensor: StoredTensor; source: ByteSource }>();
 
   /** @throws {InputError} when two files hold a tensor of the same name. */
-  constructor({ id, kind, config, sideFiles, weightSources }: StoredModelParts) {
+  constructor({ id, kind, config, sideFiles, weightSources, asStored }: StoredModelParts) {
     this.id = id;
     this.kind = kind;
     this.config = config;
     this.sideFiles = sideFiles;
     this.weightSources = weightSources;
+    this.asStored = asStored;
     this.tensors = weightSources.flatMap(({ tensors }) => tensors);
-    this.weightFiles = weightSources.map(({ name, source }) => ({ name, lengthBytes: source.byteLength }));
+    this.weightFiles = weightSources.map(({ name, source, storedBytes }) => ({
+      name,
+      lengthBytes: storedBytes ?? source.byteLength,
+    }));
     for (const { source, tensors } of weightSources)
       for (const tensor of tensors) {
         const other = this.places.get(tensor.name)?.source.name;

@@ -1,13 +1,11 @@
 import { type ByteSource, checkRange } from '../io/source.js';
-import { DTYPE_BYTES, type Dtype, elementCount } from './dtype.js';
+import { DTYPE_BYTES, elementCount } from './dtype.js';
+import type { TensorInfo } from './model.js';
 import { writeHeader } from './safetensors-writer.js';
 import type { WeightSource } from './stored-model.js';
 
 /** A tensor of a file in another format. */
-export interface VirtualTensor {
-  readonly name: string;
-  readonly dtype: Dtype;
-  readonly shape: readonly number[];
+export interface VirtualTensor extends Omit<TensorInfo, 'lengthBytes'> {
   /** Little-endian elements, row-major: bytes `start` to `end` of them. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
@@ -23,10 +21,13 @@ export function virtualSafetensors(
   tensors: readonly VirtualTensor[],
 ): WeightSource {
   const header = writeHeader(
-    tensors.map(({ name: own, dtype, shape }) => {
-      const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
-      return { name: own, dtype, shape, lengthBytes };
-    }),
+    tensors.map(({ name: own, dtype, shape, storedBytes }) => ({
+      name: own,
+      dtype,
+      shape,
+      lengthBytes: elementCount(shape) * DTYPE_BYTES[dtype],
+      ...(storedBytes !== undefined && { storedBytes }),
+    })),
     { format: 'pt' },
   );
   const { headerBytes, fileBytes } = header;
@@ -39,7 +40,13 @@ export function virtualSafetensors(
     }
     return bytes;
   };
-  return { name, headerBytes, tensors: header.tensors, source: new VirtualSource(source, fileBytes, read) };
+  return {
+    name,
+    headerBytes,
+    tensors: header.tensors,
+    source: new VirtualSource(source, fileBytes, read),
+    storedBytes: source.byteLength,
+  };
 }
 
 class VirtualSource implements ByteSource {

@@ -1,5 +1,5 @@
 import type { Hash } from 'node:crypto';
-import { InputError, IntegrityError } from '../errors.js';
+import { ConnectionError, InputError, IntegrityError } from '../errors.js';
 import { fetchBytes, type HttpFile, HttpSource } from './http.js';
 import { type ByteSource, checkRange } from './source.js';
 
@@ -19,6 +19,7 @@ export class SequentialSource implements ByteSource {
   private run: { readonly chunks: AsyncGenerator<Uint8Array>; at: number; left: Uint8Array } | undefined;
   private lastEnd = 0;
   private queue: Promise<unknown> = Promise.resolve();
+  private gone: ConnectionError | undefined;
 
   /** @param digest to be fed with the file. @param expected what it comes to, hexadecimal. */
   constructor(
@@ -38,8 +39,13 @@ export class SequentialSource implements ByteSource {
   }
 
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
-    const bytes = this.queue.then(() => this.readNow(start, end, signal));
-    this.queue = bytes.catch(() => {});
+    const bytes = this.queue.then(() => {
+      if (this.gone) throw this.gone; // reads ahead need not try as long again
+      return this.readNow(start, end, signal);
+    });
+    this.queue = bytes.catch((error) => {
+      if (error instanceof ConnectionError) this.gone = error;
+    });
     return bytes;
   }
 

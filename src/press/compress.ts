@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Block, blocksOf } from '../codec/lossless/block.js';
 import { equal } from '../codec/lossless/patterns.js';
 import { LOSSLESS } from '../container/codecs.js';
-import { total } from '../container/directory.js';
+import { splitHeader, total } from '../container/directory.js';
 import {
   deflate,
   FILE_HEADER_BYTES,
@@ -43,9 +43,10 @@ export interface CompressOptions {
  * Compresses a model losslessly into one .wpk file, which appears under its name only when it is whole.
  * @throws {InputError} when the model is not made of safetensors files, or the output cannot be written.
  */
-export async function compress(model: Model, output: string, options: CompressOptions = {}): Promise<void> {
-  if (!isDirectoryModel(model))
-    throw new InputError('is a .wpk already; expected a folder or a file of weights', { file: model.id });
+export async function compress(opened: Model, output: string, options: CompressOptions = {}): Promise<void> {
+  if (!isDirectoryModel(opened))
+    throw new InputError('is a .wpk already; expected a folder or a file of weights', { file: opened.id });
+  const model = (await opened.asStored?.()) ?? opened;
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const manifest = await describe(model, { codec: LOSSLESS });
   const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
@@ -159,8 +160,12 @@ class Run {
       headers.push(await this.addPieces(FRAME.weightHeader, headerBytes));
     const weightFiles = [];
     for (const [i, source] of this.on.model.weightSources.entries()) {
-      this.on.fileHash.update(source.headerBytes.slice());
-      for (const tensor of source.tensors) await this.addTensor(source, tensor);
+      const between = splitHeader(source.headerBytes, source.between, source.tensors.length);
+      for (const [j, tensor] of source.tensors.entries()) {
+        this.on.fileHash.update(between[j]!);
+        await this.addTensor(source, tensor);
+      }
+      this.on.fileHash.update(between.at(-1)!);
       await source.source.verify?.();
       weightFiles.push({
         ...this.on.manifest.weightFiles[i]!,

@@ -1,5 +1,5 @@
 import type { StoredTensorEntry } from '../container/directory.js';
-import { FRAME, FRAME_HEADER_BYTES } from '../container/frames.js';
+import { FRAME_HEADER_BYTES } from '../container/frames.js';
 import { planTensor } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
@@ -56,13 +56,20 @@ export class Decoding {
       });
   }
 
-  /** The bytes before the tensors of a weight file, which its digest begins with. @throws {IntegrityError} */
-  async header(file: Parameters<Container['readFile']>[0]): Promise<Uint8Array> {
-    return this.fileHash.update(await this.container.readFile(file, FRAME.weightHeader));
-  }
-
-  /** The SHA-256 of the header and tensors that were decoded since the last. */
-  fileDigest(): Promise<string> {
+  /**
+   * A weight file from front to back: what no tensor holds, cut as {@link Container.header} has it, goes to `take`, the tensors to
+   * `decode`, which has them decoded here. @returns its SHA-256.
+   */
+  async weightFile<Tensor>(
+    between: readonly Uint8Array[],
+    tensors: readonly Tensor[],
+    decode: (tensor: Tensor) => Promise<void>,
+    take: (bytes: Uint8Array) => Promise<void> = async () => {},
+  ): Promise<string> {
+    for (const [i, bytes] of between.entries()) {
+      if (bytes.length) await take(await this.fileHash.update(bytes));
+      if (i < tensors.length) await decode(tensors[i]!);
+    }
     return this.fileHash.digest();
   }
 

@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredFile, StoredTensorEntry, StoredWeightFile } from '../container/directory.js';
 import { Container } from '../container/reader.js';
-import { InputError, IntegrityError } from '../errors.js';
+import { IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { HubOptions } from '../formats/hub/folder.js';
-import { fileError } from '../io/file.js';
 import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
+import { makeFolder } from './folder.js';
 import { Output } from './output.js';
 
 export interface DecompressOptions {
@@ -30,17 +30,10 @@ export async function decompress(
 ): Promise<void> {
   const container = await openContainer(path, { reading: 'sequential' });
   const decoding = new Decoding(container, options.threads);
-  const making = `${folder.replace(/[\\/]+$/, '')}.partial`;
   try {
-    await checkFolder(folder, path, options.force ?? false);
-    await rm(making, { recursive: true, force: true });
-    await mkdir(making, { recursive: true });
-    await new Restoring(container, making, decoding, options).all();
-    if (options.force) await rm(folder, { recursive: true, force: true });
-    await rename(making, folder);
-  } catch (error) {
-    await rm(making, { recursive: true, force: true });
-    throw fileError(error, folder);
+    await makeFolder(folder, path, options.force ?? false, (making) =>
+      new Restoring(container, making, decoding, options).all(),
+    );
   } finally {
     await Promise.all([decoding.close(), container.close()]);
   }
@@ -55,27 +48,6 @@ export async function openContainer(name: string, options?: HubOptions): Promise
     await source.close();
     throw error;
   }
-}
-
-async function checkFolder(folder: string, input: string, force: boolean): Promise<void> {
-  const there = await stat(folder).catch(() => undefined);
-  if (!there) return;
-  if (!there.isDirectory())
-    throw new InputError('the output is a file, expected the name of a folder', { file: folder });
-  const file = await stat(input).catch(() => undefined); // undefined of what is read from afar
-  if (file && (await insideOf(folder, file.dev, file.ino)))
-    throw new InputError(`holds the input ${input}; nothing was written`, { file: folder });
-  if (!force && (await readdir(folder)).length)
-    throw new InputError('already exists and is not empty; --force replaces it', { file: folder });
-  if (!force) await rm(folder, { recursive: true });
-}
-
-async function insideOf(folder: string, dev: number, ino: number): Promise<boolean> {
-  for (const name of await readdir(folder)) {
-    const there = await stat(join(folder, name)).catch(() => undefined);
-    if (there?.dev === dev && there.ino === ino) return true;
-  }
-  return false;
 }
 
 class Restoring {
@@ -106,10 +78,10 @@ class Restoring {
   }
 
   private async weightFile(file: StoredWeightFile, tensors: readonly StoredTensorEntry[]): Promise<void> {
-    const header = await this.decoding.header(file);
+    const between = await this.container.header(file);
     const declared = tensors.reduce(
       (sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype],
-      header.length,
+      between.reduce((sum, { length }) => sum + length, 0),
     );
     if (declared !== file.length)
       throw new IntegrityError(`its parts have ${declared} bytes, expected ${file.length}`, {
@@ -122,9 +94,8 @@ class Restoring {
       this.options.onProgress?.(this.doneBytes, this.totalBytes);
     };
     try {
-      await write(header);
-      for (const tensor of tensors) await this.decoding.checkedTensor(tensor, write);
-      this.check(file, await this.decoding.fileDigest());
+      const decode = (tensor: StoredTensorEntry) => this.decoding.checkedTensor(tensor, write);
+      this.check(file, await this.decoding.weightFile(between, tensors, decode, write));
       await out.finish();
     } catch (error) {
       await out.discard();

@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
+import { elementCount } from '../formats/dtype.js';
 import type { DirectoryModel } from '../formats/stored-model.js';
 import { VERSION } from '../version.js';
 import { findDuplicates } from './duplicates.js';
@@ -14,20 +15,33 @@ export async function describe(model: DirectoryModel, options: Readonly<Record<s
     generator: `weightpress ${VERSION}`,
     source: await realpath(model.id).then(basename, () => model.id),
     options,
-    sideFiles: model.sideFiles.map(({ name, lengthBytes }) => ({ name, length: lengthBytes })),
-    weightFiles: model.weightSources.map(({ name, source, tensors }) => ({
+    sideFiles: model.sideFiles.map(({ name, lengthBytes, storedBytes }) => ({
+      name,
+      length: lengthBytes,
+      ...sourceLength(storedBytes),
+    })),
+    weightFiles: model.weightSources.map(({ name, source, storedBytes, tensors, between }) => ({
       name,
       length: source.byteLength,
+      ...sourceLength(storedBytes),
       tensors: tensors.length,
+      ...(between && { between }),
     })),
     tensors: model.tensors.map((tensor, i) => ({
       name: tensor.name,
       dtype: tensor.dtype,
       shape: tensor.shape,
-      role: tensorRole(tensor, model.config),
+      role: tensorRole(tensor.holds ?? tensor, model.config),
+      ...(tensor.holds && { weights: elementCount(tensor.holds.shape), encoding: tensor.holds.encoding }),
+      ...sourceLength(tensor.storedBytes),
       ...(duplicates[i] === undefined ? {} : { sameAs: duplicates[i] }),
     })),
   };
+}
+
+/** Of what was read in another form than it is restored in. */
+function sourceLength(storedBytes: number | undefined) {
+  return storedBytes === undefined ? {} : { sourceLength: storedBytes };
 }
 
 /** The files that a model is read from: what an output must not replace. */

@@ -1,4 +1,5 @@
 import { ROLES } from '../architectures/family.js';
+import type { StoredFile } from '../container/directory.js';
 import { accountBytes } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
@@ -34,7 +35,7 @@ export interface Summary {
   /** Of a lossy file: `relativeSquaredError` of all weights, and the `worst` tensor's. */
   readonly weightError: Readonly<Record<string, unknown>> | undefined;
   readonly fileBytes: number;
-  /** The original weight files and side files. */
+  /** The original weight files and side files, as they lay on disk. */
   readonly originalBytes: number;
   /** Tensors alone, and the file without side files: what shares of the weights are stated of. */
   readonly tensorBytes: number;
@@ -52,23 +53,24 @@ export interface Summary {
 /** Sums up an open file without decoding anything. */
 export function summarise({ source, directory }: Container): Summary {
   const bytes = accountBytes(directory, source.byteLength);
-  const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, error, sameAs }, i) => ({
+  const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, ...entry }, i) => ({
     name,
     role,
-    dtype,
+    dtype: entry.encoding ?? dtype,
     shape,
     codec,
     sha256,
-    error,
-    sameAs: sameAs === undefined ? undefined : directory.tensors[sameAs]!.name,
-    elements: elementCount(shape),
-    originalBytes: elementCount(shape) * DTYPE_BYTES[dtype],
+    error: entry.error,
+    sameAs: entry.sameAs === undefined ? undefined : directory.tensors[entry.sameAs]!.name,
+    elements: entry.weights ?? elementCount(shape),
+    originalBytes: entry.sourceLength ?? elementCount(shape) * DTYPE_BYTES[dtype],
     compressedBytes: bytes.tensors[i]!,
   }));
   const sum = (items: readonly number[]) => items.reduce((total, n) => total + n, 0);
   const tensorBytes = sum(tensors.map(({ originalBytes }) => originalBytes));
-  const sideBytes = sum(directory.sideFiles.map(({ length }) => length));
-  const weightBytes = sum(directory.weightFiles.map(({ length }) => length));
+  const original = ({ length, sourceLength = length }: StoredFile) => sourceLength;
+  const sideBytes = sum(directory.sideFiles.map(original));
+  const weightBytes = sum(directory.weightFiles.map(original));
   const known: readonly string[] = ROLES;
   const roles = [
     ...known,

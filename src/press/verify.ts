@@ -86,14 +86,22 @@ class Check {
         if (digest !== file.sha256)
           throw new IntegrityError(`SHA-256 of ${file.name} differs`, { file: this.container.source.name });
       });
-    const comparison = this.options.against && new Comparison(this.options.against);
+    const { against } = this.options;
+    const asStored = weightFiles.some(({ between }) => between) ? await against?.asStored?.() : undefined;
+    const comparison = against && new Comparison(asStored ?? against);
     this.problems.push(...(comparison?.listProblems(tensors) ?? []));
     let next = 0;
     for (const file of weightFiles) {
-      await this.collect(async () => void (await this.decoding.header(file)));
-      for (const tensor of tensors.slice(next, next + file.tensors)) await this.tensor(tensor, comparison);
+      let between: Uint8Array[] = Array.from({ length: file.tensors + 1 }, () => new Uint8Array(0));
+      await this.collect(async () => {
+        between = await this.container.header(file);
+      });
+      const own = tensors.slice(next, next + file.tensors);
+      const digest = await this.decoding.weightFile(between, own, (tensor) =>
+        this.tensor(tensor, comparison),
+      );
       next += file.tensors;
-      if ((await this.decoding.fileDigest()) !== file.sha256 && this.problems.length === 0)
+      if (digest !== file.sha256 && this.problems.length === 0)
         this.problems.push(`SHA-256 of ${file.name} differs`);
     }
     const error = comparison?.weightError();

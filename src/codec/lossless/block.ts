@@ -1,5 +1,6 @@
 import { DTYPE_BYTES, type Dtype } from '../../formats/dtype.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../kernels/lossless.js';
+import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
@@ -19,6 +20,7 @@ const RAMP = 1;
 const BAND = 2;
 const PLANES = 3;
 const FLOATS = 4;
+const FIELDS = 5;
 
 /** Digest of the decoded bytes, then the mode. */
 const HEADER_BYTES = 9;
@@ -72,12 +74,25 @@ function choosePayload(
   if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
   const band = encodeBand(elements, width, block);
   if (band && band.length <= elements.length) return [BAND, [band]];
-  const float = block.dtype in EXPONENT_BITS;
-  const coded = float
-    ? encodeFloats(kernels, block.count, block.dtype)
-    : encodePlanes(kernels, block.count, width);
-  const shorter = coded.reduce((sum, piece) => sum + piece.length, 0) < elements.length;
-  return shorter ? [float ? FLOATS : PLANES, coded] : [STORED, [elements]];
+  const [mode, coded] = choosePlanes(kernels, block, width);
+  return lengthOf(coded) < elements.length ? [mode, coded] : [STORED, [elements]];
+}
+
+/** Fields are tried beside planes where rows are of a structure that is known: the length of a row alone may mislead. */
+function choosePlanes(
+  kernels: LosslessKernels,
+  { dtype, count, first, columns }: Block,
+  width: number,
+): [mode: number, pieces: Uint8Array[]] {
+  if (dtype in EXPONENT_BITS) return [FLOATS, encodeFloats(kernels, count, dtype)];
+  const planes = encodePlanes(kernels, count, width);
+  if (dtype !== 'U8' || !hasFields(columns)) return [PLANES, planes];
+  const fields = encodeFields(kernels, count, first, columns);
+  return lengthOf(fields) < lengthOf(planes) ? [FIELDS, fields] : [PLANES, planes];
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** XXH64 of the elements that a payload decodes to, as its first bytes declare it. */
@@ -125,6 +140,11 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
     case FLOATS:
       bytes.set(body, start);
       decodeFloats(kernels, start, end, block.count, block.dtype);
+      break;
+    case FIELDS:
+      if (width !== 1) throw new RangeError('fields of elements that are no bytes');
+      bytes.set(body, start);
+      decodeFields(kernels, start, end, block.count, block.first);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);

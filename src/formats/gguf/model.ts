@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { DTYPE_BYTES, elementCount } from '../dtype.js';
@@ -11,6 +10,7 @@ import { type Config, type GgufFamily, swapOf } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
 import { GGUF_FAMILIES, type MappedName, toHub } from './names.js';
 import { FREQUENCY_FACTORS, scalingOfFactors } from './rope.js';
+import { storedGguf } from './stored.js';
 import { readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
 
@@ -39,12 +39,15 @@ export async function openGguf(id: string, source: ByteSource): Promise<Director
       kind: 'gguf',
       ...rest,
       weightSources: [virtualSafetensors(name, source, tensors)],
+      asStored: () => storedGguf(id, fileNameOf(id), header, source, rest.config, family && toHub(family)),
     });
   } catch (error) {
     await source.close();
     throw error;
   }
 }
+
+const fileNameOf = (id: string) => id.split(/[\\/]/).at(-1)!;
 
 interface Mapped {
   /** Of the safetensors file that the weights would be. */
@@ -64,7 +67,7 @@ function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
 
 function unmapped(id: string, { tensors }: GgufHeader, source: ByteSource): Mapped {
   return {
-    name: `${basename(id).replace(/\.[^.]+$/, '')}.safetensors`,
+    name: `${fileNameOf(id).replace(/\.[^.]+$/, '')}.safetensors`,
     tensors: tensors.map((tensor) => elementsOf(tensor, source)),
     config: undefined,
     sideFiles: [],
@@ -142,6 +145,7 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
   return Object.entries(texts).flatMap(([name, text]) => {
     if (text === undefined) return [];
     const bytes = new TextEncoder().encode(text);
-    return [{ name, lengthBytes: bytes.length, read: async () => bytes.slice() }];
+    // made of the header, which is counted with the weights
+    return [{ name, lengthBytes: bytes.length, storedBytes: 0, read: async () => bytes.slice() }];
   });
 }

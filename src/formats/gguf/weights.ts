@@ -21,7 +21,7 @@ const PLAIN: Readonly<Record<string, Dtype>> = {
  * A tensor of a GGUF file: quantised ones as float32, of which only the blocks asked for are read and decoded.
  * @throws {InputError} for types that cannot be decoded, by name.
  */
-export function elementsOf({ name, type, shape, start }: GgufTensor, source: ByteSource): VirtualTensor {
+export function elementsOf({ name, type, shape, start, end }: GgufTensor, source: ByteSource): VirtualTensor {
   const plain = PLAIN[type.name];
   if (plain)
     return {
@@ -48,5 +48,5 @@ export function elementsOf({ name, type, shape, start }: GgufTensor, source: Byt
     const skipped = first * blockElements * 4;
     return new Uint8Array(floats.buffer).slice(from - skipped, to - skipped);
   };
-  return { name, dtype: 'F32', shape, read };
+  return { name, dtype: 'F32', shape, storedBytes: end - start, read };
 }

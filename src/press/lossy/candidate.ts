@@ -183,23 +183,23 @@ export class Candidate {
       const { weightFiles, tensors } = container.directory;
       const [files, entries]: [Entry[], Entry[]] = [[], []];
       for (const [i, file] of weightFiles.entries()) {
-        await decoding.header(file);
-        for (const tensor of tensors.slice(entries.length, entries.length + file.tensors)) {
+        const own = tensors.slice(entries.length, entries.length + file.tensors);
+        const sha256 = await decoding.weightFile(await container.header(file), own, async (tensor) => {
           const entry = (this.directory.tensors as Entry[])[entries.length]!;
           const compared = comparison.tensor(tensor);
-          const sha256 = await decoding.tensor(tensor, (elements, firstByte) =>
+          const digest = await decoding.tensor(tensor, (elements, firstByte) =>
             compared.add(elements, firstByte, tensor.sameAs === undefined && canWiden(tensor.dtype)),
           );
           compared.finish();
           if (tensor.sameAs !== undefined) entries.push(entry);
           else if (isLossyCodec(tensor.codec))
-            entries.push({ ...entry, sha256, error: rounded(compared.error()) });
-          else entries.push({ ...entry, sha256 });
-        }
+            entries.push({ ...entry, sha256: digest, error: rounded(compared.error()) });
+          else entries.push({ ...entry, sha256: digest });
+        });
         const sourceSha256 = await sourceDigest(this.model.weightSources[i]!.source);
         files.push({
           ...(this.directory.weightFiles as Entry[])[i]!,
-          sha256: await decoding.fileDigest(),
+          sha256,
           sourceSha256,
         });
       }

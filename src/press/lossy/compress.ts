@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { InputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
-import type { Model } from '../../formats/model.js';
+import { type Model, originalBytes } from '../../formats/model.js';
 import { isDirectoryModel } from '../../formats/stored-model.js';
 import { describe, inputPaths } from '../manifest.js';
 import { checkOutput } from '../output.js';
@@ -55,10 +55,7 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const parameters = unique.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const goal = goalOf(options.budget, {
-    originalBytes: [...model.weightFiles, ...model.sideFiles].reduce(
-      (sum, { lengthBytes }) => sum + lengthBytes,
-      0,
-    ),
+    originalBytes: originalBytes(model),
     sideBytes: await candidate.sideBytes(),
     parameters,
   });

@@ -6,6 +6,7 @@ import { isMatrix, layoutOf, TRANSFORM } from '../../container/codecs.js';
 import { InputError } from '../../errors.js';
 import { DTYPE_BYTES, elementCount } from '../../formats/dtype.js';
 import type { Model, TensorInfo } from '../../formats/model.js';
+import { originalBytes } from '../../formats/model.js';
 import { isDirectoryModel } from '../../formats/stored-model.js';
 import { readFloats } from '../../forward/widen.js';
 import { losslessKernels } from '../../kernels/lossless.js';
@@ -59,10 +60,7 @@ export async function compressTransform(
   const candidate = new Candidate(output, model, manifest);
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const goal = goalOf(budget, {
-    originalBytes: [...model.weightFiles, ...model.sideFiles].reduce(
-      (sum, file) => sum + file.lengthBytes,
-      0,
-    ),
+    originalBytes: originalBytes(model),
     sideBytes: await candidate.sideBytes(),
     parameters: unique.reduce((sum, { shape }) => sum + elementCount(shape), 0),
   });
