@@ -14,6 +14,7 @@ export { openModel as open } from './models.js';
 export { attachQuality } from './press/attach.js';
 export { type CompressOptions, compress } from './press/compress.js';
 export { type DecompressOptions, decompress } from './press/decompress.js';
+export { type ExportOptions, exportSafetensors } from './press/export.js';
 export { writeGguf } from './press/gguf/write.js';
 export { inspect } from './press/inspect.js';
 export type { Budget } from './press/lossy/budget.js';

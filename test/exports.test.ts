@@ -17,6 +17,7 @@ it('exports what is documented, and nothing else', () => {
       "compressTransform",
       "decompress",
       "evaluate",
+      "exportSafetensors",
       "generate",
       "inspect",
       "isInputError",

@@ -19,6 +19,7 @@ import { compress, inspect, open } from '../dist/index.js';
 import { PATIENCE } from '../dist/io/request.js';
 import { complaint, weightpressWith } from './helpers/cli.js';
 import { type Content, type Fault, HubServer, sha256 } from './helpers/hub-server.js';
+import { PYTHON, python } from './helpers/python.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
 const TOKEN = 'hf_a-secret-that-is-nowhere-else';
@@ -139,6 +140,30 @@ describe('compress, straight from the Hub', () => {
     expect(resumed).toMatchObject({ status: 0, stderr: '' });
     expect(readFileSync(output).equals(whole)).toBe(true);
   });
+});
+
+test.skipIf(!PYTHON)('a checkpoint of PyTorch is streamed too, and held against its digest', async () => {
+  python(
+    place,
+    `
+w = {f'h.{i}.weight': torch.randn(300, 400 + i) for i in range(8)}
+w['view'] = w['h.3.weight'].t()[5:300]
+torch.save(w, 'pytorch_model.bin')`,
+  );
+  const bin = readFileSync(join(place, 'pytorch_model.bin'));
+  hub.add('someone/older', { 'pytorch_model.bin': bin, 'config.json': '{}' });
+  expect(await run('compress', 'someone/older', '-o', output)).toMatchObject({ status: 0, stderr: '' });
+  expect(hub.sentBytes).toBeLessThan(bin.length * 1.2); // the view is read twice: 13 %
+  expect(filesBelow(home)).toEqual([]);
+  expect(await run('verify', output, '--against', 'someone/older')).toMatchObject({ status: 0 });
+  const changed = Buffer.from(bin);
+  changed[1_000_000]! ^= 1;
+  hub.add('someone/older', { 'pytorch_model.bin': changed, 'config.json': '{}' });
+  hub.repositories.get('someone/older')!.files.get('pytorch_model.bin')!.oid = sha256(bin);
+  rmSync(home, { recursive: true });
+  const said = complaint(await run('compress', 'someone/older', '-o', output, '--force'));
+  expect(said).toMatchObject({ status: 2, lines: 1 });
+  expect(said.message).toMatch(/changed or damaged/);
 });
 
 /** Cuts the first `times` answers with more than a handful of bytes at random places. */

@@ -1,27 +1,16 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { open } from '../dist/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import { PYTHON, python as runPython } from './helpers/python.js';
 import { folder } from './helpers/safetensors.js';
 
 const place = folder({});
 const at = (name: string) => join(place, name);
 
 /** Debian's Python has Debian's PyTorch, whatever other Pythons there are. */
-const PYTHON = ['/usr/bin/python3', 'python3'].find((path) => {
-  try {
-    execFileSync(path, ['-c', 'import torch'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-});
-
-function python(code: string): void {
-  execFileSync(PYTHON!, ['-c', `import torch, json, os\nos.chdir(${JSON.stringify(place)})\n${code}`]);
-}
+const python = (code: string) => runPython(place, code);
 
 /** Tensors of many kinds, saved both ways, and their plain bytes for comparison. */
 const MAKE = `

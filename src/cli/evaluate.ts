@@ -25,7 +25,7 @@ interface Options {
 export function evaluateCommand(): Command {
   return new Command('evaluate')
     .description('perplexity of a model on a text; against a reference model, how its predictions differ')
-    .argument('<model>', 'a folder or a .wpk file')
+    .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
     .requiredOption('--text <file>', 'a text file in UTF-8')
     .option('--against <model>', 'the reference, usually the original of a compressed model')
     .option('--window <n>', 'tokens a window (default: the context, at most 2048)', wholeNumber(1))

@@ -18,7 +18,7 @@ interface Options {
 export function generateCommand(): Command {
   return new Command('generate')
     .description('continue a text; the most probable token each time unless asked otherwise')
-    .argument('<model>', 'a folder or a .wpk file')
+    .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
     .argument('<prompt>', 'the text to continue')
     .option('--tokens <n>', 'generate at most n tokens', wholeNumber(1), 100)
     .option('--temperature <t>', 'draw at random: 1 as the model says, less for safer choices', decimal)

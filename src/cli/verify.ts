@@ -17,7 +17,7 @@ export function verifyCommand(): Command {
     .description(
       'check every block of a .wpk file; against a model, that it holds exactly that or how far it is off',
     )
-    .argument('<file>', 'a .wpk file')
+    .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub')
     .option('--against <model>', 'compare every element with this model')
     .addOption(threadsOption())
     .addOption(jsonOption())

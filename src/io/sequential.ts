@@ -8,6 +8,18 @@ const LEAST_RUN_BYTES = 2 ** 16;
 /** What is skipped within a run is read over rather than asked for anew. */
 const MOST_SKIPPED_BYTES = 2 ** 16;
 
+/** What may be read again for the sake of the digest. */
+const MOST_CAUGHT_UP_BYTES = 2 ** 20;
+
+/** A connection that sends the file from somewhere on. */
+interface Run {
+  readonly chunks: AsyncGenerator<Uint8Array>;
+  /** The next byte that is taken. */
+  at: number;
+  /** What has come and was not taken yet. */
+  left: Uint8Array;
+}
+
 /**
  * A file on a server that is mostly read from front to back: reads that follow each other come from one connection, others are
  * requests of their own. What passes in order is digested on the way, so that in the end the file is known to be the one published.
@@ -16,7 +28,7 @@ const MOST_SKIPPED_BYTES = 2 ** 16;
 export class SequentialSource implements ByteSource {
   private readonly ranges: HttpSource;
   private digestedBytes = 0;
-  private run: { readonly chunks: AsyncGenerator<Uint8Array>; at: number; left: Uint8Array } | undefined;
+  private run: Run | undefined;
   private lastEnd = 0;
   private queue: Promise<unknown> = Promise.resolve();
   private gone: ConnectionError | undefined;
@@ -69,22 +81,30 @@ export class SequentialSource implements ByteSource {
   private async readNow(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
     checkRange(this, start, end);
     const follows = start >= this.lastEnd && start - this.lastEnd <= MOST_SKIPPED_BYTES;
-    if (follows && this.run?.at !== this.lastEnd && end - start >= LEAST_RUN_BYTES) {
-      await this.endRun();
-      const chunks = fetchBytes(this.file, this.lastEnd, this.byteLength);
-      this.run = { chunks, at: this.lastEnd, left: new Uint8Array(0) };
-    }
-    const inRun = follows && this.run?.at === this.lastEnd;
-    if (inRun) await this.take(start - this.lastEnd, signal);
-    const bytes = inRun ? await this.take(end - start, signal) : await this.ranges.read(start, end, signal);
-    if (!inRun) this.pass(bytes, start);
+    const run = follows ? await this.runFor(start, end) : undefined;
+    if (run) await this.take(run, start - run.at, signal);
+    const bytes = run
+      ? await this.take(run, end - start, signal)
+      : await this.ranges.read(start, end, signal);
+    if (!run) this.pass(bytes, start);
     this.lastEnd = end;
     return bytes;
   }
 
+  /** The run that a read which follows the last one is of: that under way, or, if it is large enough, a new one. */
+  private async runFor(start: number, end: number): Promise<Run | undefined> {
+    if (this.run?.at === this.lastEnd) return this.run;
+    if (end - start < LEAST_RUN_BYTES) return;
+    await this.endRun();
+    // where little was skipped so far, it is read now, so that the digest goes on
+    const behind = start - this.digestedBytes;
+    const at = behind >= 0 && behind <= MOST_CAUGHT_UP_BYTES ? this.digestedBytes : this.lastEnd;
+    this.run = { chunks: fetchBytes(this.file, at, this.byteLength), at, left: new Uint8Array(0) };
+    return this.run;
+  }
+
   /** The next bytes of the run. */
-  private async take(length: number, signal?: AbortSignal): Promise<Uint8Array> {
-    const run = this.run!;
+  private async take(run: Run, length: number, signal?: AbortSignal): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     for (let have = 0; have < length; ) {
       signal?.throwIfAborted();

@@ -1,0 +1,133 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { readFloats } from '../dist/forward/widen.js';
+import { generate, open } from '../dist/index.js';
+import { complaint, weightpress } from './helpers/cli.js';
+import { asModel, tinyModel, withTokenizer } from './helpers/gguf.js';
+import { folder, safetensors } from './helpers/safetensors.js';
+
+const place = folder();
+const at = (name: string) => join(place, name);
+const TINY = 'examples/gpt-neo-tiny';
+const wpk = at('tiny.wpk');
+
+beforeAll(() => {
+  expect(weightpress('compress', TINY, '-o', wpk).status).toBe(0);
+});
+
+const write = (output: string, ...args: string[]) =>
+  weightpress('decompress', wpk, '-o', at(output), ...args);
+
+describe('decompress to safetensors', () => {
+  test.each(['F32', 'F16', 'BF16'] as const)(
+    '--dtype %s: every weight rounded, the config says so',
+    async (dtype) => {
+      const out = `as-${dtype}`;
+      expect(write(out, '--dtype', dtype)).toMatchObject({ status: 0, stderr: '' });
+      const [there, here] = [await open(at(out)), await open(TINY)];
+      expect(there.tensors.map(({ name, shape }) => [name, shape])).toEqual(
+        here.tensors.map(({ name, shape }) => [name, shape]),
+      );
+      for (const tensor of there.tensors) {
+        expect(tensor.dtype).toBe(dtype);
+        const original = here.tensors.find(({ name }) => name === tensor.name)!;
+        const [rounded, exact] = [await readFloats(there, tensor), await readFloats(here, original)];
+        const share = { F32: 0, F16: 2 ** -11, BF16: 2 ** -8 }[dtype];
+        // of float16 the smallest numbers are 2^-24 apart
+        const worst = exact.reduce(
+          (most, value, i) => Math.max(most, Math.abs(rounded[i]! - value) - Math.abs(value) * share),
+          0,
+        );
+        expect(worst).toBeLessThanOrEqual(dtype === 'F16' ? 2 ** -25 : 0);
+      }
+      const { dtype: name, torch_dtype } = JSON.parse(readFileSync(at(`${out}/config.json`), 'utf8'));
+      expect(name ?? torch_dtype).toBe({ F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[dtype]);
+      expect(existsSync(at(`${out}/tokenizer.json`))).toBe(true);
+      await Promise.all([there.close(), here.close()]);
+    },
+  );
+
+  test('--shard-size: files and an index that say the same, read back as the same model', async () => {
+    expect(write('shards', '--shard-size', '1MB')).toMatchObject({ status: 0, stderr: '' });
+    const shards = readdirSync(at('shards')).filter((name) => name.endsWith('.safetensors'));
+    const count = String(shards.length).padStart(5, '0');
+    expect(shards.length).toBeGreaterThan(2);
+    expect(shards[0]).toBe(`model-00001-of-${count}.safetensors`);
+    const index = JSON.parse(readFileSync(at('shards/model.safetensors.index.json'), 'utf8'));
+    const [there, here] = [await open(at('shards')), await open(TINY)];
+    const total = here.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    expect(index.metadata.total_size).toBe(total);
+    const largest = Math.max(...here.tensors.map(({ lengthBytes }) => lengthBytes));
+    for (const shard of shards)
+      expect(statSync(at(`shards/${shard}`)).size).toBeLessThan(Math.max(1e6, largest) + 10_000);
+    for (const { name } of here.tensors)
+      expect(await there.readTensor(name)).toEqual(await here.readTensor(name));
+    await Promise.all([there.close(), here.close()]);
+    // and back to one file, which has no index
+    const args = ['decompress', at('shards'), '-o', at('whole'), '--format', 'safetensors'];
+    expect(weightpress(...args).status).toBe(0);
+    expect(readdirSync(at('whole')).filter((name) => /safetensors/.test(name))).toEqual([
+      'model.safetensors',
+    ]);
+  });
+
+  test('weights beyond what F16 holds are refused by name, and nothing is left', () => {
+    const data = new Uint8Array(Float32Array.of(1, 1e6).buffer);
+    writeFileSync(at('large.safetensors'), safetensors([{ name: 'w', dtype: 'F32', shape: [2], data }]));
+    const args = ['decompress', at('large.safetensors'), '-o', at('large')];
+    const said = complaint(weightpress(...args, '--dtype', 'F16'));
+    expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
+    expect(said.message).toMatch(/tensor "w".*1000000 is beyond what F16 holds/);
+    expect(readdirSync(place).filter((name) => /^large(\.partial)?$/.test(name))).toEqual([]);
+    expect(weightpress(...args, '--dtype', 'BF16').status).toBe(0);
+  });
+});
+
+describe('decompress to GGUF', () => {
+  test.each(['F16', 'BF16', 'Q8_0', undefined])('--dtype %s: opens and generates', async (dtype) => {
+    const memory = withTokenizer(tinyModel('llama'));
+    const model = at('llama');
+    mkdirSync(model, { recursive: true });
+    const opened = asModel(memory);
+    const tensors = await Promise.all(
+      opened.tensors.map(async ({ name, shape }) => ({
+        name,
+        dtype: 'F32',
+        shape,
+        data: await opened.readTensor(name),
+      })),
+    );
+    writeFileSync(join(model, 'model.safetensors'), safetensors(tensors));
+    writeFileSync(join(model, 'config.json'), JSON.stringify(opened.config));
+    for (const { name, read } of opened.sideFiles) writeFileSync(join(model, name), await read());
+    expect(weightpress('compress', model, '-o', at('llama.wpk'), '--force').status).toBe(0);
+    const out = at(`llama-${dtype}.gguf`);
+    const flags = dtype === undefined ? [] : ['--dtype', dtype];
+    const said = weightpress('decompress', at('llama.wpk'), '-o', out, '--format', 'gguf', ...flags);
+    expect(said).toMatchObject({ status: 0, stderr: '' });
+    const gguf = await open(out);
+    expect(gguf.kind).toBe('gguf');
+    expect((await generate(gguf, [46, 57], { maxTokens: 4, endTokens: [] })).tokens).toHaveLength(4);
+    await gguf.close();
+  });
+
+  test('of what llama.cpp does not have is refused in one line', () => {
+    const said = complaint(write('x.gguf', '--format', 'gguf'));
+    expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
+    expect(said.message).toMatch(/gpt_neo cannot be written as GGUF; those that can: /);
+    expect(existsSync(at('x.gguf'))).toBe(false);
+  });
+});
+
+test.each([
+  [['--dtype', 'Q8_0'], /type of GGUF/],
+  [['--format', 'gguf', '--shard-size', '1GB'], /one file/],
+  [['--shard-size', 'big'], /expected a size/],
+  [['--dtype', 'F8'], /F8/],
+])('%j is refused', (flags, expected) => {
+  const { status, stderr } = write('refused', ...flags);
+  expect(status).toBe(2);
+  expect(stderr).toMatch(expected);
+  expect(existsSync(at('refused'))).toBe(false);
+});

@@ -1,0 +1,128 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Llama } from 'node-llama-cpp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generate } from '../dist/index.js';
+import { openModel } from '../dist/models.js';
+import { writeGguf } from '../dist/press/gguf/write.js';
+import { loadTokenizer } from '../dist/tokenizer/tokenizer.js';
+import { asModel, TINY_CONFIGS, tinyModel, withTokenizer } from './helpers/gguf.js';
+import { FIXTURES, largestDifference, logitsOf, MODELS } from './helpers/logits.js';
+import { MemoryModel } from './helpers/memory-model.js';
+import { folder } from './helpers/safetensors.js';
+
+/** llama.cpp itself, where it has a build for this system. */
+const llama: Llama | undefined = await import('node-llama-cpp')
+  .then(({ getLlama, LlamaLogLevel }) =>
+    getLlama({ gpu: false, build: 'never', progressLogs: false, logLevel: LlamaLogLevel.error }),
+  )
+  .catch(() => undefined);
+
+afterAll(() => llama?.dispose());
+
+/** What llama.cpp makes of a file: the tokens that most probably follow. */
+async function continued(path: string, prompt: number[], count: number): Promise<number[]> {
+  const model = await llama!.loadModel({ modelPath: path });
+  const context = await model.createContext({ contextSize: 64, threads: 1 });
+  const tokens: number[] = [];
+  const settings = { temperature: 0, yieldEogToken: true };
+  for await (const token of context.getSequence().evaluate(prompt as never[], settings)) {
+    tokens.push(token);
+    if (tokens.length === count) break;
+  }
+  await model.dispose();
+  return tokens;
+}
+
+/** llama.cpp's logits after each token, one row a token. */
+async function logitsThere(path: string, prompt: number[]): Promise<Float32Array> {
+  const model = await llama!.loadModel({ modelPath: path });
+  const context = await model.createContext({ contextSize: 64, threads: 1 });
+  const asked = {
+    generateNext: { logits: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } },
+  } as const;
+  const results = await context
+    .getSequence()
+    .controlledEvaluate(prompt.map((token) => [token as never, asked] as const) as never[]);
+  await model.dispose();
+  const rows = results.map((result) => [...result!.next.logits!].sort(([a], [b]) => a - b));
+  return Float32Array.from(rows.flat(), ([, logit]) => logit);
+}
+
+const PROMPT = [46, 57, 37, 43, 55, 16, 91, 63, 80, 24];
+
+/** In shares of the largest logit: llama.cpp keeps keys and values in F16, rounds activations to the weights' type, reads GELU from a table. */
+const TOLERANCE = { F32: 4e-3, F16: 4e-3, BF16: 2e-2, Q8_0: 4e-2 };
+
+describe.skipIf(!llama)('llama.cpp runs what is written', () => {
+  const place = folder();
+
+  describe.each(Object.keys(TINY_CONFIGS))('%s', (name) => {
+    it.each(['F32', 'F16', 'BF16', 'Q8_0'] as const)(
+      'as %s, to the logits of the forward pass here',
+      async (type) => {
+        const path = join(FIXTURES, name);
+        const model = withTokenizer(existsSync(path) ? await MemoryModel.of(path) : tinyModel(name));
+        const file = join(place, `${name}-${type}.gguf`);
+        await writeGguf(asModel(model), file, { type });
+        const opened = await openModel(file);
+        const here = await logitsOf(opened, [PROMPT]);
+        const { tokens } = await generate(opened, PROMPT, { maxTokens: 6, endTokens: [] });
+        await opened.close();
+        const largest = here.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0);
+        const difference = largestDifference(await logitsThere(file, PROMPT), here) / largest;
+
+        expect(difference).toBeLessThan(TOLERANCE[type]);
+        if (type === 'F32' || type === 'F16') expect(await continued(file, PROMPT, 6)).toEqual(tokens);
+      },
+    );
+  });
+
+  it('a head that is tied, where llama.cpp wants one of its own', async () => {
+    const model = withTokenizer(tinyModel('gpt_neox', { tie_word_embeddings: true }));
+    const file = join(place, 'tied.gguf');
+    await writeGguf(asModel(model), file, { type: 'F32' });
+    const { tokens } = await generate(asModel(model), PROMPT, { maxTokens: 6, endTokens: [] });
+    expect(await continued(file, PROMPT, 6)).toEqual(tokens);
+  });
+
+  it('rotary positions scaled as in Llama 3', async () => {
+    const rope_scaling = {
+      rope_type: 'llama3',
+      factor: 32,
+      low_freq_factor: 1,
+      high_freq_factor: 4,
+      original_max_position_embeddings: 8192,
+    };
+    const model = withTokenizer(tinyModel('llama', { rope_scaling, rope_theta: 500_000 }));
+    const file = join(place, 'llama3.gguf');
+    await writeGguf(asModel(model), file, { type: 'F32' });
+    const opened = await openModel(file);
+    expect(opened.config).toMatchObject({ rope_scaling, rope_theta: 500_000 });
+    const { tokens } = await generate(opened, PROMPT, { maxTokens: 6, endTokens: [] });
+    await opened.close();
+    expect(await continued(file, PROMPT, 6)).toEqual(tokens);
+  });
+
+  describe.skipIf(!existsSync(MODELS))('a real tokenizer', () => {
+    let file: string;
+    beforeAll(async () => {
+      const source = await MemoryModel.of(join(MODELS, 'gpt-neo-tiny'));
+      const model = tinyModel('gpt2', { vocab_size: source.config.vocab_size });
+      for (const { name, read } of source.sideFiles)
+        if (name.startsWith('tokenizer')) model.addFile(name, await read());
+      file = join(place, 'tokenizer.gguf');
+      await writeGguf(asModel(model), file);
+    });
+
+    it('cuts texts as it does here', async () => {
+      const text = readFileSync(join(MODELS, '../text/evaluation.txt'), 'utf8').slice(0, 20_000);
+      const opened = await openModel(file);
+      const ours = (await loadTokenizer(opened)).encode(text);
+      await opened.close();
+      const model = await llama!.loadModel({ modelPath: file, vocabOnly: true });
+      expect(model.tokenize(text)).toEqual(ours);
+      await model.dispose();
+    });
+  });
+});
