@@ -11,6 +11,7 @@ import { Candidate } from './candidate.js';
 import { search } from './find.js';
 import { Passes } from './passes.js';
 import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
+import { Scout } from './scout.js';
 import { Scratch } from './scratch.js';
 import { beginStages, CHEAP_WEIGHTS, type OnProgress } from './stages.js';
 
@@ -93,7 +94,13 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     };
     const isSmall = seen.length >= LEAST_TUNING_WINDOWS && passes.weights < CHEAP_WEIGHTS;
     const tuned = isSmall && options.tune;
-    const steps = { write, measure, tune: tuned ? tuneAndWrite : undefined };
+    const isDear = passes.weights >= CHEAP_WEIGHTS;
+    const scout = isDear
+      ? new Scout(passes, () => {
+          onPass = begin('scouting');
+        })
+      : undefined;
+    const steps = { write, measure, scout, tune: tuned ? tuneAndWrite : undefined };
     const quality = await search(goal, passes, steps);
     await candidate.finish(quality && qualityReport(quality, calibrated!.heldOut), options.threads);
     if (calibrated?.temporary) await rm(calibrated.temporary, { force: true });

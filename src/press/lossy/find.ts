@@ -3,6 +3,7 @@ import type { Evaluation } from '../../measure/evaluate.js';
 import type { Goal } from './budget.js';
 import type { Passes } from './passes.js';
 import { predictBits, predictStep } from './predict.js';
+import type { Scout } from './scout.js';
 import { searchStep, type Trial } from './search.js';
 
 /** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
@@ -14,6 +15,8 @@ export interface Steps {
   write(step: number): Promise<number>;
   /** Tunes what is not quantised, and writes the candidate again; undefined for models that are not tuned. */
   readonly tune: (() => Promise<number>) | undefined;
+  /** Of models whose passes are dear: tries steps on a sample first. */
+  readonly scout: Scout | undefined;
   /** Measures the candidate. */
   measure(): Promise<Evaluation | undefined>;
 }
@@ -28,12 +31,17 @@ export async function search(goal: Goal, passes: Passes, steps: Steps): Promise<
   return goal.kind === 'kl' ? searchDivergence(goal, steps, first) : searchBytes(goal, passes, steps, first);
 }
 
-async function searchBytes(goal: Goal, passes: Passes, { write, tune, measure }: Steps, first: number) {
+async function searchBytes(goal: Goal, passes: Passes, steps: Steps, first: number) {
+  const { write, tune, measure, scout } = steps;
   const predict = (trials: readonly Trial[], target: number) => {
     const { step, value } = trials.at(-1)!; // the counts are its
-    return predictStep(passes.counts, step, predictBits(passes.counts, 0) + 8 * (target - value));
+    const bits = predictBits(passes.counts, 0);
+    const wanted = bits + 8 * (target - value);
+    return scout?.scaled(step, wanted / bits) ?? predictStep(passes.counts, step, wanted);
   };
-  const { met, nearest } = await searchStep(write, { ...goal, grows: false }, first, STEP_BOUNDS, predict);
+  const target = (8 * Math.sqrt(goal.least * goal.most)) / passes.weights;
+  const begin = (await scout?.find(target, first)) ?? first;
+  const { met, nearest } = await searchStep(write, { ...goal, grows: false }, begin, STEP_BOUNDS, predict);
   if (!met) throw cannotMeet(goal, nearest!);
   if (tune && (await tune()) > goal.most) await write(nearest!.step); // bf16 of other values may take some bytes more
   return measure();

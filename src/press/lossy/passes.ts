@@ -9,6 +9,7 @@ import { readFloats } from '../../forward/widen.js';
 import type { Statistics } from '../../statistics/statistics.js';
 import type { CodedTensor } from './candidate.js';
 import { momentsOf } from './moments.js';
+import { predictBits } from './predict.js';
 import type { Scratch } from './scratch.js';
 import { Threads } from './threads.js';
 import { codeVector } from './vectors.js';
@@ -20,6 +21,9 @@ const STEP = 0.6;
 
 /** Matrices smaller than this are rounded, not quantised: their codes would cost more than they save. */
 const LEAST_ELEMENTS = 1024;
+
+/** Every so many matrices make a sample: prime to the 4, 6 or 7 that a block has, so that all kinds are in it. */
+const SAMPLE_STRIDE = 11;
 
 export interface PassOptions {
   readonly threads?: number | undefined;
@@ -70,7 +74,7 @@ export class Passes {
 
   /** Weights of all matrices that are quantised. */
   get weights(): number {
-    return this.matrices.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    return weightsOf(this.matrices);
   }
 
   /**
@@ -82,18 +86,43 @@ export class Passes {
   ): Promise<{ readonly tables: Uint8Array; readonly tensors: AsyncIterable<CodedTensor> }> {
     this.scratch.clear();
     this.vectors = new Map();
-    const counts = new Float64Array(this.prices.length);
     const waiting = new Map<TensorInfo, Waiting>();
+    await this.quantise(this.matrices, step, async (tensor, { indices, ...rest }) => {
+      waiting.set(tensor, { ...rest, indices: await this.scratch.add(indices) });
+    });
+    this.last = { tables: this.learn(), waiting };
+    return this.again();
+  }
+
+  /**
+   * Quantises some of the matrices and keeps nothing but what they teach.
+   * @returns the entropy of their indices in bits, and how many they are.
+   */
+  async sample(step: number): Promise<{ readonly bits: number; readonly weights: number }> {
+    const some = this.matrices.filter((_, i) => i % SAMPLE_STRIDE === SAMPLE_STRIDE >> 1);
+    await this.quantise(some, step, async () => {});
+    this.learn();
+    return { bits: predictBits(this.counts, 0), weights: weightsOf(some) };
+  }
+
+  /** Quantises matrices and counts their indices. */
+  private async quantise(
+    matrices: readonly TensorInfo[],
+    step: number,
+    take: (tensor: TensorInfo, result: Quantised) => Promise<void>,
+  ): Promise<void> {
+    const counts = new Float64Array(this.prices.length);
     const running: Promise<void>[] = [];
+    const total = weightsOf(matrices);
     let done = 0;
     const collect = async (tensor: TensorInfo, result: Promise<Result>) => {
-      const { counts: counted, indices, ...rest } = (await result) as Counted;
+      const { counts: counted, ...quantised } = (await result) as Counted;
       for (let i = 0; i < counts.length; i++) counts[i]! += counted[i]!;
-      waiting.set(tensor, { ...rest, indices: await this.scratch.add(indices) });
-      done += indices.length;
-      this.options.onProgress?.(done, this.weights);
+      done += quantised.indices.length;
+      await take(tensor, quantised);
+      this.options.onProgress?.(done, total);
     };
-    for (const tensor of this.matrices) {
+    for (const tensor of matrices) {
       const job = await this.job(tensor, step);
       const buffers = [job.weights, job.rowMoments.values, job.columnMoments.values];
       const result = this.threads.run(job, [...new Set(buffers.map(({ buffer }) => buffer as ArrayBuffer))]);
@@ -104,10 +133,13 @@ export class Passes {
     }
     await Promise.all(running);
     this.counts = counts;
-    const tables = writeTables(counts, this.shrinks);
+  }
+
+  /** What was counted last are the next prices. @returns the tables of it. */
+  private learn(): Uint8Array {
+    const tables = writeTables(this.counts, this.shrinks);
     this.prices = tablePrices(readTables(tables), this.prices);
-    this.last = { tables, waiting };
-    return this.again();
+    return tables;
   }
 
   /** What the last pass gave, once more: with `vectors` as they are now. */
@@ -154,6 +186,10 @@ export class Passes {
       yield { codec: TRELLIS, payloads };
     }
   }
+}
+
+function weightsOf(tensors: readonly TensorInfo[]): number {
+  return tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }
 
 /** The same values in memory that is all theirs, so that it can be given to a thread: copied only when shared. */

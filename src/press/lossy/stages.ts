@@ -9,7 +9,7 @@ export const CHEAP_WEIGHTS = 1e8;
 export type OnProgress = (done: number, total: number) => void;
 
 /** Passes that most searches take; those of cheap models learn prices besides. */
-const MOST_RUNS = { cheap: 5, dear: 3 } as const;
+const MOST_RUNS = { cheap: 5, dear: 2 } as const;
 
 /** Begins stages one after another. @returns for a stage, what hears of its progress. */
 export function beginStages(model: Model, weights: number, { budget, calibration, onStage }: LossyOptions) {
