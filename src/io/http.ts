@@ -105,6 +105,9 @@ export class HttpSource implements ByteSource {
   async close(): Promise<void> {}
 }
 
+/** A server that sends files whole or not at all. */
+export class RangesRefused extends InputError {}
+
 /** Headers of a request for bytes `start` to `end` as they are, not compressed on the way. */
 export function rangeHeaders(start: number, end: number) {
   return { range: `bytes=${start}-${end - 1}`, 'accept-encoding': 'identity' };
@@ -123,7 +126,7 @@ export async function openAddress(address: string, signal?: AbortSignal): Promis
   await first.body?.cancel();
   const byteLength = Number(/^bytes 0-0\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1]);
   if (!Number.isSafeInteger(byteLength))
-    throw new InputError('the server does not send parts of files', { file: name });
+    throw new RangesRefused('the server does not send parts of files', { file: name });
   return { name, byteLength, ask };
 }
 

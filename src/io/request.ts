@@ -79,13 +79,16 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
   const { origin } = url;
   for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
     const secret = token !== undefined && url.origin === origin && { authorization: `Bearer ${token}` };
-    const response = await fetch(url, {
+    const init = {
       method,
       headers: { ...headers, ...secret },
-      redirect: 'manual',
       ...(body !== undefined && { body, duplex: 'half' }),
       ...(signal && { signal }),
-    } as RequestInit);
+    } as RequestInit;
+    const response = await fetch(url, { ...init, redirect: 'manual' });
+    // in a page redirects cannot be seen: the browser follows them by its own rules, which are as strict
+    if (response.type === 'opaqueredirect')
+      return { response: await fetch(url, { ...init, redirect: 'follow' }), url: url.href };
     const location = response.status >= 300 && response.status < 400 && response.headers.get('location');
     if (!location) return { response, url: url.href };
     await response.body?.cancel();

@@ -1,0 +1,76 @@
+import type { StoredTensorEntry } from '../container/directory.js';
+import { type PlannedBlock, planTensor } from '../container/plan.js';
+import type { Container } from '../container/reader.js';
+import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
+import type { TensorInfo } from '../formats/model.js';
+import { readFrames } from './frames.js';
+import type { Workers } from './workers.js';
+
+/** A tensor with its elements, little-endian, row-major. */
+export interface DecodedTensor extends TensorInfo {
+  readonly bytes: Uint8Array;
+}
+
+/** A block of a tensor, decoded. */
+interface DecodedBlock {
+  readonly index: number;
+  readonly planned: PlannedBlock;
+  readonly elements: Uint8Array;
+}
+
+/**
+ * All tensors of a file in its order, each block verified, the next ones being fetched and decoded while one is used: besides the
+ * tensor handed out, no more is in memory than a few MB a worker. A tensor stored once for several comes once, under its first name.
+ * @throws {InputError} on bytes that are not sound. @throws what `signal` was aborted with.
+ */
+export async function* decodeAll(
+  container: Container,
+  workers: Workers,
+  signal?: AbortSignal,
+): AsyncGenerator<DecodedTensor> {
+  const stored = container.directory.tensors.filter(({ sameAs }) => sameAs === undefined);
+  let current: DecodedTensor | undefined;
+  let next = 0;
+  const begin = () => {
+    const { name, dtype, shape } = stored[next++]!;
+    const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
+    return { name, dtype, shape, lengthBytes, bytes: new Uint8Array(lengthBytes) };
+  };
+  for await (const { index, planned, elements } of decodeBlocks(container, stored, workers, signal)) {
+    while (next <= index) {
+      if (current) yield current;
+      current = begin();
+    }
+    current!.bytes.set(elements, planned.firstByte);
+  }
+  if (current) yield current;
+  while (next < stored.length) yield begin(); // empty ones at the end
+}
+
+async function* decodeBlocks(
+  container: Container,
+  stored: readonly StoredTensorEntry[],
+  workers: Workers,
+  signal?: AbortSignal,
+): AsyncGenerator<DecodedBlock> {
+  const file = container.source.name;
+  const underWay: Promise<DecodedBlock>[] = [];
+  for await (const { range, frame } of readFrames(container.source, planAll(stored), signal)) {
+    signal?.throwIfAborted();
+    const { index, planned } = range;
+    const { name, codec } = stored[index]!;
+    const side = await container.readSide(stored[index]!, signal);
+    const request = { frame, planned, tensor: { name, codec }, side, file };
+    const decoded = workers.decode(request).then((elements) => ({ index, planned, elements }));
+    decoded.catch(() => {}); // awaited later
+    underWay.push(decoded);
+    if (underWay.length > workers.depth) yield await underWay.shift()!;
+  }
+  for (const decoded of underWay) yield await decoded;
+}
+
+function* planAll(stored: readonly StoredTensorEntry[]) {
+  for (const [index, tensor] of stored.entries())
+    for (const planned of planTensor(tensor))
+      yield { index, planned, start: planned.start, end: planned.end };
+}

@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type * as Web from '../dist/browser/index.js';
+import * as web from '../dist/browser/index.js';
+import { planTensor } from '../dist/container/plan.js';
+import { open as openHere } from '../dist/index.js';
+import { weightpress } from './helpers/cli.js';
+import { folder } from './helpers/safetensors.js';
+import { type Ranges, serve } from './helpers/web-server.js';
+
+const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
+  existsSync,
+);
+const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
+const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+/** The module as any page may load it. */
+const PAGE = `<!doctype html><title>test</title>
+<script type="module">import * as web from '/web/index.js'; globalThis.weightpress = web;</script>`;
+
+const place = folder();
+const at = (name: string) => join(place, name);
+const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+const files = new Map<string, Uint8Array>();
+let ranges: Ranges = 'sent';
+let server: Awaited<ReturnType<typeof serve>>;
+/** Digests by name, as this machine decodes them. */
+const digests: Record<string, Record<string, string>> = {};
+
+beforeAll(async () => {
+  const made: [string, string[]][] = [
+    ['lossless', []],
+    ['lossy', ['--bits', '4', '--no-calibration']],
+    ['transform', ['--codec', 'klt', '--bits', '4', '--no-calibration']],
+  ];
+  for (const [name, flags] of made) {
+    const path = at(`${name}.wpk`);
+    expect(weightpress('compress', 'examples/gpt-neo-tiny', '-o', path, ...flags).stderr).toBe('');
+    files.set(`/${name}.wpk`, readFileSync(path));
+    const model = await openHere(path);
+    digests[name] = {};
+    for (const { name: tensor } of model.tensors)
+      digests[name][tensor] = sha256(await model.readTensor(tensor));
+    await model.close();
+  }
+  const damaged = Uint8Array.from(files.get('/lossless.wpk')!);
+  damaged[damaged.length >> 1]! ^= 1;
+  files.set('/damaged.wpk', damaged);
+  files.set('/nothing.wpk', new TextEncoder().encode('not a model at all, but long enough to be read'));
+  for (const name of readdirSync('dist/web')) files.set(`/web/${name}`, readFileSync(`dist/web/${name}`));
+  files.set('/index.html', new TextEncoder().encode(PAGE));
+  server = await serve(files, () => ranges);
+}, 120_000);
+afterAll(() => server.close());
+
+beforeEach(() => {
+  ranges = 'sent';
+  server.asked.length = 0;
+});
+
+const sentBytes = () => server.asked.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** Names and digests of what `all` gives. */
+async function decoded(model: Web.BrowserModel): Promise<Record<string, string>> {
+  const found: Record<string, string> = {};
+  for await (const { name, bytes } of model.all()) found[name] = sha256(bytes);
+  await model.close();
+  return found;
+}
+
+describe('weightpress/browser, without a browser', () => {
+  it.each(['lossless', 'lossy', 'transform'])(
+    '%s: all tensors, from an address and from a Blob',
+    async (name) => {
+      const from = await web.open(`${server.address}/${name}.wpk`);
+      expect(sentBytes()).toBeLessThan(2 ** 17);
+      expect(await decoded(from)).toEqual(digests[name]);
+      expect(sentBytes()).toBeLessThan(files.get(`/${name}.wpk`)!.length + 2 ** 18);
+      const blob = new Blob([files.get(`/${name}.wpk`)! as Uint8Array<ArrayBuffer>]);
+      expect(await decoded(await web.open(blob))).toEqual(digests[name]);
+    },
+  );
+
+  it('one tensor costs its own frames', async () => {
+    const model = await web.open(`${server.address}/lossless.wpk`);
+    const entry = model.container.directory.tensors[5]!;
+    const before = sentBytes();
+    expect(sha256(await model.readTensor(entry.name))).toBe(digests.lossless![entry.name]);
+    const planned = planTensor(entry).reduce((sum, { start, end }) => sum + end - start, 0);
+    expect(sentBytes() - before).toBe(planned);
+    await model.close();
+  });
+
+  it('a server without ranges sends all of it once', async () => {
+    ranges = 'ignored';
+    const progress: number[] = [];
+    const onDownload = (done: number) => progress.push(done);
+    const model = await web.open(`${server.address}/lossy.wpk`, { onDownload });
+    expect(progress.at(-1)).toBe(files.get('/lossy.wpk')!.length);
+    expect(await decoded(model)).toEqual(digests.lossy);
+  });
+
+  it.each(['damaged', 'nothing', 'absent'])('%s: refused in words', async (name) => {
+    const reading = web.open(`${server.address}/${name}.wpk`).then(decoded);
+    await expect(reading).rejects.toSatisfy(web.isInputError);
+  });
+
+  it('is ended by its signal, with what was given', async () => {
+    const ending = new AbortController();
+    const model = await web.open(`${server.address}/lossless.wpk`);
+    const names: string[] = [];
+    const reading = (async () => {
+      for await (const { name } of model.all(ending.signal)) {
+        names.push(name);
+        ending.abort(new Error('enough'));
+      }
+    })();
+    await expect(reading).rejects.toThrow('enough');
+    expect(names.length).toBeLessThan(Object.keys(digests.lossless!).length);
+    await model.close();
+    await expect(
+      web.open(`${server.address}/lossless.wpk`, { signal: AbortSignal.abort() }),
+    ).rejects.toThrow();
+  });
+
+  it('a page downloads at most 40 kB of it', () => {
+    const total = readdirSync('dist/web').reduce(
+      (sum, name) => sum + gzipSync(readFileSync(`dist/web/${name}`)).length,
+      0,
+    );
+    expect(total).toBeLessThan(40_000);
+  });
+});
+
+describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
+  let browser: Browser;
+  let page: Page;
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath: CHROMIUM!, args: [...FLAGS, ...QUIET] });
+    page = await browser.newPage();
+    await page.goto(`${server.address}/index.html`);
+    await page.waitForFunction('globalThis.weightpress');
+  }, 60_000);
+  afterAll(() => browser?.close());
+
+  /** Opens in the page and digests there. */
+  const inPage = (path: string, kind: 'url' | 'blob') =>
+    page.evaluate(
+      async ({ path, kind }) => {
+        const { open, isInputError } = (globalThis as unknown as { weightpress: typeof Web }).weightpress;
+        try {
+          const from = kind === 'url' ? path : await (await fetch(path)).blob();
+          const model = await open(from);
+          const digests: Record<string, string> = {};
+          for await (const { name, bytes } of model.all()) {
+            const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
+            digests[name] = [...new Uint8Array(digest)]
+              .map((byte) => byte.toString(16).padStart(2, '0'))
+              .join('');
+          }
+          await model.close();
+          return { digests, said: '', known: true };
+        } catch (error) {
+          return { digests: {}, said: String((error as Error).message), known: isInputError(error) };
+        }
+      },
+      { path, kind },
+    );
+
+  it.each(['lossless', 'lossy', 'transform'])('%s: workers decode what Node decodes', async (name) => {
+    for (const kind of ['url', 'blob'] as const)
+      expect((await inPage(`/${name}.wpk`, kind)).digests).toEqual(digests[name]);
+    expect(
+      page.workers().length + server.asked.filter(({ url }) => /decode-worker/.test(url)).length,
+    ).toBeGreaterThan(0);
+  });
+
+  it('damage that a worker finds is told in words', async () => {
+    const { said, known } = await inPage('/damaged.wpk', 'url');
+    expect(known).toBe(true);
+    expect(said).toMatch(/damaged.wpk.*bytes \d+/);
+  });
+
+  it('without ranges too', async () => {
+    ranges = 'ignored';
+    expect((await inPage('/lossy.wpk', 'url')).digests).toEqual(digests.lossy);
+  });
+});
