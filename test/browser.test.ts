@@ -63,7 +63,9 @@ beforeEach(() => {
   server.asked.length = 0;
 });
 
-const sentBytes = () => server.asked.reduce((sum, { bytes }) => sum + bytes, 0);
+/** Of models; workers load their code too. */
+const sentBytes = () =>
+  server.asked.reduce((sum, { url, bytes }) => sum + (url.endsWith('.wpk') ? bytes : 0), 0);
 
 /** Names and digests of what `all` gives. */
 async function decoded(model: Web.BrowserModel): Promise<Record<string, string>> {
@@ -149,13 +151,13 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
   afterAll(() => browser?.close());
 
   /** Opens in the page and digests there. */
-  const inPage = (path: string, kind: 'url' | 'blob') =>
+  const inPage = (path: string, kind: 'url' | 'blob' | 'kept') =>
     page.evaluate(
       async ({ path, kind }) => {
         const { open, isInputError } = (globalThis as unknown as { weightpress: typeof Web }).weightpress;
         try {
-          const from = kind === 'url' ? path : await (await fetch(path)).blob();
-          const model = await open(from);
+          const from = kind === 'blob' ? await (await fetch(path)).blob() : path;
+          const model = await open(from, { keep: kind === 'kept' });
           const digests: Record<string, string> = {};
           for await (const { name, bytes } of model.all()) {
             const digest = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
@@ -189,5 +191,43 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
   it('without ranges too', async () => {
     ranges = 'ignored';
     expect((await inPage('/lossy.wpk', 'url')).digests).toEqual(digests.lossy);
+  });
+
+  /** What the cache says and does, in the page. */
+  const cache = (work: 'list' | 'damage' | 'evict') =>
+    page.evaluate(async (what) => {
+      const { DownloadCache } = (globalThis as unknown as { weightpress: typeof Web }).weightpress;
+      const opened = (await DownloadCache.open())!;
+      if (what === 'evict') await opened.evict(0);
+      if (what === 'damage') {
+        const root = await navigator.storage.getDirectory();
+        const folder = await root.getDirectoryHandle('weightpress');
+        for await (const file of folder.values()) {
+          const piece = await (file as FileSystemDirectoryHandle).getFileHandle('0');
+          const bytes = new Uint8Array(await (await piece.getFile()).arrayBuffer());
+          bytes[1000]! ^= 1;
+          const writable = await piece.createWritable();
+          await writable.write(bytes);
+          await writable.close();
+        }
+      }
+      return (await opened.list()).map(({ address, haveBytes }) => [new URL(address).pathname, haveBytes]);
+    }, work);
+
+  it('keeps what it has fetched, finds damage in it, and forgets it', async () => {
+    const length = files.get('/lossless.wpk')!.length;
+    const kept = async () => {
+      server.asked.length = 0;
+      expect((await inPage('/lossless.wpk', 'kept')).digests).toEqual(digests.lossless);
+      return sentBytes();
+    };
+    expect(await kept()).toBeGreaterThanOrEqual(length);
+    expect(await cache('list')).toEqual([['/lossless.wpk', length]]);
+    expect(await kept()).toBeLessThan(100);
+    await cache('damage');
+    expect(await kept()).toBeGreaterThanOrEqual(length);
+    expect(await kept()).toBeLessThan(100);
+    expect(await cache('evict')).toEqual([]);
+    expect(await kept()).toBeGreaterThanOrEqual(length);
   });
 });

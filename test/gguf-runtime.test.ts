@@ -34,19 +34,28 @@ async function continued(path: string, prompt: number[], count: number): Promise
   return tokens;
 }
 
-/** llama.cpp's logits after each token, one row a token. */
-async function logitsThere(path: string, prompt: number[]): Promise<Float32Array> {
+/** Logarithms of llama.cpp's probabilities after each token, one row a token. */
+async function probabilitiesThere(path: string, prompt: number[]): Promise<Float32Array> {
   const model = await llama!.loadModel({ modelPath: path });
   const context = await model.createContext({ contextSize: 64, threads: 1 });
   const asked = {
-    generateNext: { logits: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } },
+    generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } },
   } as const;
   const results = await context
     .getSequence()
     .controlledEvaluate(prompt.map((token) => [token as never, asked] as const) as never[]);
   await model.dispose();
-  const rows = results.map((result) => [...result!.next.logits!].sort(([a], [b]) => a - b));
-  return Float32Array.from(rows.flat(), ([, logit]) => logit);
+  const rows = results.map((result) => [...result!.next.probabilities!].sort(([a], [b]) => a - b));
+  return Float32Array.from(rows.flat(), ([, probability]) => Math.log(probability));
+}
+
+/** The same of logits. */
+function logProbabilities(logits: Float32Array, rows: number): Float32Array {
+  const columns = logits.length / rows;
+  return logits.map((logit, i) => {
+    const row = logits.subarray(i - (i % columns), i - (i % columns) + columns);
+    return logit - Math.log(row.reduce((sum, other) => sum + Math.exp(other), 0));
+  });
 }
 
 const PROMPT = [46, 57, 37, 43, 55, 16, 91, 63, 80, 24];
@@ -66,11 +75,12 @@ describe.skipIf(!llama)('llama.cpp runs what is written', () => {
         const file = join(place, `${name}-${type}.gguf`);
         await writeGguf(asModel(model), file, { type });
         const opened = await openModel(file);
-        const here = await logitsOf(opened, [PROMPT]);
+        const logits = await logitsOf(opened, [PROMPT]);
         const { tokens } = await generate(opened, PROMPT, { maxTokens: 6, endTokens: [] });
         await opened.close();
-        const largest = here.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0);
-        const difference = largestDifference(await logitsThere(file, PROMPT), here) / largest;
+        const largest = logits.reduce((most, logit) => Math.max(most, Math.abs(logit)), 0);
+        const here = logProbabilities(logits, PROMPT.length);
+        const difference = largestDifference(await probabilitiesThere(file, PROMPT), here) / largest;
 
         expect(difference).toBeLessThan(TOLERANCE[type]);
         if (type === 'F32' || type === 'F16') expect(await continued(file, PROMPT, 6)).toEqual(tokens);

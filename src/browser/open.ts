@@ -4,6 +4,7 @@ import { BlobSource } from '../io/blob.js';
 import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
 import { request } from '../io/request.js';
 import type { ByteSource } from '../io/source.js';
+import { DownloadCache } from './cache.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
 import { Workers } from './workers.js';
 
@@ -11,7 +12,12 @@ export interface OpenOptions {
   readonly signal?: AbortSignal;
   /** Web Workers that decode; default: one a processor, at most four. */
   readonly workers?: number;
-  /** Told bytes of the file that came, where the server sends it in one piece only. */
+  /**
+   * Keep the whole file for the next time: it is fetched now, or what is missing of it. Where the browser keeps nothing for this page
+   * (private windows), it is read as without this.
+   */
+  readonly keep?: boolean;
+  /** Told bytes of the file that came, where all of it is fetched: with `keep`, and from servers that do not send parts. */
   readonly onDownload?: (doneBytes: number, totalBytes: number | undefined) => void;
 }
 
@@ -48,7 +54,10 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   if (from instanceof Blob) return new BlobSource(from);
   const address = String(new URL(from, globalThis.location?.href));
   try {
-    return new HttpSource(await openAddress(address, options.signal));
+    const file = await openAddress(address, options.signal);
+    const cache = options.keep ? await DownloadCache.open() : undefined;
+    if (!cache) return new HttpSource(file);
+    return new BlobSource(await cache.fetch(address, file, options.onDownload, options.signal), file.name);
   } catch (error) {
     if (!(error instanceof RangesRefused)) throw error;
     return new BlobSource(await fetchWhole(address, options), error.place.file);
