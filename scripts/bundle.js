@@ -1,10 +1,14 @@
 // Bundles weightpress/browser: the module and its worker, which pages load as they are. Prints what a page downloads.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { build } from 'rolldown';
 
 await build({
-  input: { index: 'dist/browser/index.js', 'decode-worker': 'dist/browser/decode-worker.js' },
+  input: {
+    index: 'dist/browser/index.js',
+    'decode-worker': 'dist/browser/decode-worker.js',
+    run: 'dist/browser/run.js',
+  },
   platform: 'browser',
   output: {
     dir: 'dist/web',
@@ -14,10 +18,20 @@ await build({
     chunkFileNames: '[name].js',
   },
 });
-let total = 0;
-for (const name of readdirSync('dist/web')) {
-  const bytes = gzipSync(readFileSync(`dist/web/${name}`)).length;
-  total += bytes;
-  console.log(`${name.padEnd(24)} ${bytes} bytes compressed`);
+/** A module and all that it imports, by name. */
+function withImports(name, seen = new Set()) {
+  if (seen.has(name)) return seen;
+  seen.add(name);
+  const source = readFileSync(`dist/web/${name}`, 'utf8');
+  for (const [, imported] of source.matchAll(/["'`]\.\/([\w.-]+\.js)["'`]/g)) withImports(imported, seen);
+  return seen;
 }
-console.log(`${'weightpress/browser'.padEnd(24)} ${total} bytes compressed`);
+
+for (const [entry, name] of [
+  ['index.js', 'weightpress/browser'],
+  ['run.js', 'weightpress/browser/run'],
+]) {
+  const files = [...withImports(entry)];
+  const bytes = files.reduce((sum, file) => sum + gzipSync(readFileSync(`dist/web/${file}`)).length, 0);
+  console.log(`${name.padEnd(24)} ${bytes} bytes compressed: ${files.join(', ')}`);
+}

@@ -6,8 +6,9 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type * as Web from '../dist/browser/index.js';
 import * as web from '../dist/browser/index.js';
+import type * as Run from '../dist/browser/run.js';
 import { planTensor } from '../dist/container/plan.js';
-import { open as openHere } from '../dist/index.js';
+import { generate, open as openHere } from '../dist/index.js';
 import { weightpress } from './helpers/cli.js';
 import { folder } from './helpers/safetensors.js';
 import { type Ranges, serve } from './helpers/web-server.js';
@@ -20,7 +21,12 @@ const QUIET = ['--disable-background-networking', '--disable-component-update', 
 
 /** The module as any page may load it. */
 const PAGE = `<!doctype html><title>test</title>
-<script type="module">import * as web from '/web/index.js'; globalThis.weightpress = web;</script>`;
+<script type="module">
+import * as web from '/web/index.js';
+import * as run from '/web/run.js';
+import * as ort from '/ort/ort.wasm.bundle.min.mjs';
+Object.assign(globalThis, { run, ort, weightpress: web });
+</script>`;
 
 const place = folder();
 const at = (name: string) => join(place, name);
@@ -52,6 +58,8 @@ beforeAll(async () => {
   damaged[damaged.length >> 1]! ^= 1;
   files.set('/damaged.wpk', damaged);
   files.set('/nothing.wpk', new TextEncoder().encode('not a model at all, but long enough to be read'));
+  for (const name of ['ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm', 'ort-wasm-simd-threaded.mjs'])
+    files.set(`/ort/${name}`, readFileSync(`node_modules/onnxruntime-web/dist/${name}`));
   for (const name of readdirSync('dist/web')) files.set(`/web/${name}`, readFileSync(`dist/web/${name}`));
   files.set('/index.html', new TextEncoder().encode(PAGE));
   server = await serve(files, () => ranges);
@@ -131,10 +139,8 @@ describe('weightpress/browser, without a browser', () => {
   });
 
   it('a page downloads at most 40 kB of it', () => {
-    const total = readdirSync('dist/web').reduce(
-      (sum, name) => sum + gzipSync(readFileSync(`dist/web/${name}`)).length,
-      0,
-    );
+    const names = readdirSync('dist/web').filter((name) => name !== 'run.js');
+    const total = names.reduce((sum, name) => sum + gzipSync(readFileSync(`dist/web/${name}`)).length, 0);
     expect(total).toBeLessThan(40_000);
   });
 });
@@ -192,6 +198,31 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
     ranges = 'ignored';
     expect((await inPage('/lossy.wpk', 'url')).digests).toEqual(digests.lossy);
   });
+
+  it('generates what Node generates, token by token', async () => {
+    const here = await openHere(at('lossless.wpk'));
+    const { text } = await generate(here, 'The', { maxTokens: 12 });
+    await here.close();
+    const there = await page.evaluate(async () => {
+      type Page = { weightpress: typeof Web; run: typeof Run; ort: Parameters<typeof Run.generate>[0] };
+      const { weightpress, run, ort } = globalThis as unknown as Page;
+      const model = await weightpress.open('/lossless.wpk');
+      const heard: string[] = [];
+      const onToken = (_: number, added: string) => heard.push(added);
+      const generation = await run.generate(ort, model, 'The', { maxTokens: 12, device: 'webgpu', onToken });
+      await model.close();
+      return {
+        text: generation.text,
+        heard,
+        threads: ort.env.wasm.numThreads,
+        isolated: crossOriginIsolated,
+      };
+    });
+    expect(there.text).toBe(text);
+    expect(there.heard).toHaveLength(12);
+    expect(there.isolated).toBe(true);
+    expect(there.threads).toBeGreaterThan(0);
+  }, 120_000);
 
   /** What the cache says and does, in the page. */
   const cache = (work: 'list' | 'damage' | 'evict') =>

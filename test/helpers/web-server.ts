@@ -16,13 +16,18 @@ export async function serve(files: ReadonlyMap<string, Uint8Array>, ranges: () =
     const [start, end] =
       from === undefined ? [0, bytes.length] : [Number(from), Math.min(bytes.length, Number(to) + 1)];
     asked.push({ url, range, bytes: end - start });
-    const type = url.endsWith('.js')
+    const type = /\.m?js$/.test(url)
       ? 'text/javascript'
       : url.endsWith('.html')
         ? 'text/html'
-        : 'application/octet-stream';
+        : url.endsWith('.wasm')
+          ? 'application/wasm'
+          : 'application/octet-stream';
     response.writeHead(from === undefined ? 200 : 206, {
       'content-type': type,
+      // isolated, so that threads share memory
+      'cross-origin-opener-policy': 'same-origin',
+      'cross-origin-embedder-policy': 'require-corp',
       'content-length': end - start,
       ...(from !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` }),
     });
