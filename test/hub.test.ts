@@ -307,6 +307,13 @@ describe('a server', () => {
     expect(existsSync(output)).toBe(false);
   });
 
+  test('that is not there at all is said at once, with what else the name may have meant', async () => {
+    const nowhere = { HF_ENDPOINT: 'http://no-such-host.invalid' };
+    const said = complaint(await weightpressWith(nowhere, 'analyze', 'models/mistyped'));
+    expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
+    expect(said.message).toMatch(/models\/mistyped: no such file here; the Hub: cannot be reached/);
+  });
+
   test('that ignores ranges is refused, not read whole', async () => {
     hub.fault = ({ url }, response) => {
       if (!url.includes('signature')) return false;

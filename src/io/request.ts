@@ -19,6 +19,8 @@ export interface Answer {
 export const PATIENCE = { tries: 6, firstWaitMs: 250 };
 const LONGEST_WAIT_MS = 120_000;
 const MOST_REDIRECTS = 10;
+/** What asking again does not change. */
+const NO_SUCH_HOST = 'ENOTFOUND';
 
 /** Worth trying again: time-outs, too many requests, errors of servers and of what stands before them. */
 const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
@@ -46,7 +48,7 @@ export async function request(name: string, url: string, options: RequestOptions
         });
     } catch (error) {
       if (error instanceof InputError || options.signal?.aborted) throw error;
-      if (failures >= PATIENCE.tries)
+      if (failures >= PATIENCE.tries || reason(error) === NO_SUCH_HOST)
         throw new ConnectionError(`cannot be reached (${reason(error)})`, { file: name }, { cause: error });
     }
     await sleep(wait, options.signal);

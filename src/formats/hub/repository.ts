@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import { InputError, isInputError } from '../../errors.js';
+import { ConnectionError, InputError, isInputError } from '../../errors.js';
 import { isPlainFileName } from '../file-name.js';
 import type { FolderFile } from '../folder.js';
 import type { Account } from './account.js';
@@ -54,6 +54,12 @@ export async function readRepository(account: Account, name: string, revision: s
     }
     return { name, commit: sha!, files };
   } catch (error) {
+    if (error instanceof ConnectionError)
+      throw new ConnectionError(
+        `no such file here; the Hub: ${error.message.replace(`${name}: `, '')}`,
+        { file: name },
+        { cause: error },
+      );
     if (isInputError(error)) throw error;
     throw new InputError(
       `what the Hub answers cannot be read (${(error as Error).message})`,
