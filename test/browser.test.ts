@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type Browser, chromium, type Page } from 'playwright-core';
@@ -9,15 +9,10 @@ import * as web from '../dist/browser/index.js';
 import type * as Run from '../dist/browser/run.js';
 import { planTensor } from '../dist/container/plan.js';
 import { generate, open as openHere } from '../dist/index.js';
+import { CHROMIUM, CHROMIUM_FLAGS } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { folder } from './helpers/safetensors.js';
 import { type Ranges, serve } from './helpers/web-server.js';
-
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
-  existsSync,
-);
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'];
-const QUIET = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 /** The module as any page may load it. */
 const PAGE = `<!doctype html><title>test</title>
@@ -149,7 +144,7 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
   let browser: Browser;
   let page: Page;
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: CHROMIUM!, args: [...FLAGS, ...QUIET] });
+    browser = await chromium.launch({ executablePath: CHROMIUM!, args: CHROMIUM_FLAGS });
     page = await browser.newPage();
     await page.goto(`${server.address}/index.html`);
     await page.waitForFunction('globalThis.weightpress');

@@ -1,0 +1,43 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { defaultClientConditions, defineConfig } from 'vite';
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+
+/** The model that the page opens by itself: the bundled one, compressed with the build's own command line. */
+function bundledModel() {
+  const output = here('public/tiny.wpk');
+  if (existsSync(output)) return;
+  mkdirSync(here('public'), { recursive: true });
+  const args = [
+    'compress',
+    here('../examples/gpt-neo-tiny'),
+    '-o',
+    output,
+    '--bits',
+    '3',
+    '--calibration-tokens',
+    '8192',
+  ];
+  execFileSync(process.execPath, [here('../dist/cli/main.js'), ...args], { stdio: 'ignore' });
+}
+
+/** Isolated, so that WebAssembly has threads. */
+const headers = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+};
+
+export default defineConfig({
+  root: here('.'),
+  base: './',
+  plugins: [{ name: 'bundled-model', buildStart: bundledModel }],
+  // its threads load the runtime's own module, not the page's bundle
+  resolve: { conditions: ['onnxruntime-web-use-extern-wasm', ...defaultClientConditions] },
+  worker: { format: 'es' },
+  server: { headers },
+  preview: { headers },
+  optimizeDeps: { exclude: ['onnxruntime-web'] },
+  build: { outDir: here('../dist/page'), emptyOutDir: true, target: 'es2022', chunkSizeWarningLimit: 2000 },
+});
