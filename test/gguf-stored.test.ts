@@ -73,6 +73,12 @@ describe('a GGUF file is compressed as it lies', () => {
     expect(summary.tensors.map(({ role }) => role)).toContain('attention');
   });
 
+  it('analyze says that its figures are of the floats, not of the blocks that are kept', async () => {
+    const { stdout } = weightpress('analyze', await written('llama', 'Q8_0'));
+    expect(stdout).toMatch(/expected of .*, as floats; compress keeps the quantised blocks/);
+    expect(weightpress('analyze', await written('llama', 'F16')).stdout).not.toMatch(/as floats/);
+  });
+
   it('whatever stands between and behind its tensors', async () => {
     const bytes = [33, 64, 7].map((length, i) => new Uint8Array(length).fill(i + 1));
     const tensors = bytes.map(({ length: lengthBytes }, i) => ({

@@ -5,7 +5,8 @@ import * as ort from 'onnxruntime-web/wasm';
 import { type BrowserModel, open } from '../dist/browser/open.js';
 import { generate } from '../dist/browser/run.js';
 import { isInputError } from '../dist/errors.js';
-import { count, factsOf, partsOf, share } from './facts.js';
+import { summarise } from '../dist/press/summary.js';
+import { count, factsOf, share } from './facts.js';
 
 const find = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
 
@@ -41,23 +42,19 @@ async function show(from: string | File): Promise<void> {
 }
 
 async function showFacts(opened: BrowserModel): Promise<void> {
-  const facts = (await factsOf(opened)).flatMap(([name, value]) => [
+  const summary = summarise(opened.container);
+  const facts = (await factsOf(opened, summary)).flatMap(([name, value]) => [
     element('dt', name),
     element('dd', value),
   ]);
   find('facts').replaceChildren(...facts);
-  const { byteLength } = opened.container.source;
-  const rows = partsOf(opened).map(({ name, bytes, bitsPerWeight }) => {
+  const rows = summary.rows.map(({ part: name, elements, compressedBytes }) => {
     const row = element('tr', '');
-    const part = element('td', share(bytes / byteLength));
+    const part = element('td', share(compressedBytes / summary.fileBytes));
     part.className = 'share';
-    part.style.setProperty('--share', share(bytes / byteLength).replace(' ', ''));
-    row.append(
-      element('td', name),
-      element('td', count(bytes)),
-      part,
-      element('td', bitsPerWeight?.toFixed(3) ?? ''),
-    );
+    part.style.setProperty('--share', share(compressedBytes / summary.fileBytes).replace(' ', ''));
+    const bits = elements ? ((8 * compressedBytes) / elements).toFixed(3) : '';
+    row.append(element('td', name), element('td', count(compressedBytes)), part, element('td', bits));
     return row;
   });
   find('roles').replaceChildren(...rows);

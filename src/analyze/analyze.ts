@@ -102,8 +102,8 @@ async function analyzeTensors(
     doneBytes += lengthBytes;
     onProgress?.(doneBytes);
   };
-  for (const { name, dtype, shape, lengthBytes } of model.tensors) {
-    const tensor = { name, dtype, shape, lengthBytes };
+  for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
+    const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
     const scan = headersOnly ? undefined : await scanTensor(model, tensor, onBytes, signal);
     scanned.push({
       ...tensor,

@@ -68,8 +68,8 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
 async function measure(model: Model, lossless: boolean): Promise<Known> {
   const parts = await varianceParts(model);
   if (!lossless) return { parts };
-  const { losslessBytes = 0, parameters } = await analyze(model);
-  return { parts, losslessBits: (8 * losslessBytes) / parameters.unique };
+  const { losslessBytes, parameters } = await analyze(model);
+  return { parts, losslessBits: (8 * losslessBytes!) / parameters.unique };
 }
 
 /** Bits a weight as the model is stored. */

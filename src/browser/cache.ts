@@ -1,5 +1,5 @@
-import { fetchBytes, type HttpFile } from '../io/http.js';
-import { checksum } from '../kernels/lossless.js';
+import { longChecksum } from '../container/frames.js';
+import { type HttpFile, HttpSource } from '../io/http.js';
 
 /** A file in the cache: what a page may show of it. */
 export interface CachedFile {
@@ -24,8 +24,6 @@ const FOLDER = 'weightpress';
 const ENTRY = 'entry.json';
 /** A piece is a file of its own: it is there whole or not at all, and none is ever written twice. */
 const PIECE_BYTES = 2 ** 23;
-/** What the kernel takes a checksum of at a time. */
-const CHECKED_BYTES = 2 ** 20;
 
 /**
  * Files that were downloaded, in the origin-private file system: they stay when the page is closed, an interrupted download goes on
@@ -88,6 +86,7 @@ export class DownloadCache {
     const before = await readEntry(await this.folder.getDirectoryHandle(name, { create: true }));
     if (before && before.lengthBytes !== lengthBytes) await this.remove(address); // another file has that address now
     const folder = await this.folder.getDirectoryHandle(name, { create: true });
+    const source = new HttpSource(file);
     const pieces: Blob[] = [];
     const checksums: string[] = [];
     for (let start = 0; start < lengthBytes; start += PIECE_BYTES) {
@@ -101,7 +100,7 @@ export class DownloadCache {
         pieces.push(kept);
         continue;
       }
-      const bytes = await fetchPiece(file, start, end, signal);
+      const bytes = await source.read(start, end, signal);
       checksums.push(digestOf(bytes));
       pieces.push(await write(folder, String(start), bytes));
       await write(folder, ENTRY, JSON.stringify({ address, lengthBytes, usedAt: Date.now(), checksums }));
@@ -137,32 +136,16 @@ async function soundPiece(
 async function write(
   folder: FileSystemDirectoryHandle,
   name: string,
-  content: Uint8Array<ArrayBuffer> | string,
+  content: Uint8Array | string,
 ): Promise<Blob> {
   const handle = await folder.getFileHandle(name, { create: true });
   const writable = await handle.createWritable();
-  await writable.write(content);
+  await writable.write(content as Uint8Array<ArrayBuffer> | string);
   await writable.close();
   return handle.getFile();
 }
 
-async function fetchPiece(file: HttpFile, start: number, end: number, signal?: AbortSignal) {
-  const piece = new Uint8Array(end - start);
-  let at = 0;
-  for await (const chunk of fetchBytes(file, start, end, signal)) {
-    piece.set(chunk, at);
-    at += chunk.length;
-  }
-  return piece;
-}
-
-/** XXH64, taken in steps of which each has the last one's result as its seed. */
-function digestOf(bytes: Uint8Array): string {
-  let digest = 0n;
-  for (let at = 0; at < bytes.length; at += CHECKED_BYTES)
-    digest = checksum(bytes.subarray(at, at + CHECKED_BYTES), digest);
-  return digest.toString(16);
-}
+const digestOf = (bytes: Uint8Array) => longChecksum(bytes, 0n).toString(16);
 
 /** A file's name for an address, which may be of any length. */
 async function nameOf(address: string): Promise<string> {

@@ -4,7 +4,7 @@ import { openWpk } from '../container/original.js';
 import { isInputError } from '../errors.js';
 import { findLicence } from '../formats/licence.js';
 import { fileError, openFile } from '../io/file.js';
-import { type Summary, summarise } from '../press/summary.js';
+import { isLossless, type Summary, summarise } from '../press/summary.js';
 import { verify } from '../press/verify.js';
 
 /** One .wpk file of a folder. */
@@ -96,7 +96,7 @@ function figures({ source, tensors, originalBytes, fileBytes, quality }: Summary
     compressedBytes: fileBytes,
     ratio: originalBytes / fileBytes,
     bitsPerWeight: parameters ? (fileBytes * 8) / parameters : undefined,
-    lossless: tensors.every(({ codec }) => codec === 'lossless'),
+    lossless: isLossless(tensors),
     perplexity: numberOr(quality?.perplexity),
     klNats: numberOr(kl?.mean),
   };

@@ -38,7 +38,7 @@ async function analyzeWithProgress(path: string, weights: boolean): Promise<Anal
 }
 
 function facts(analysis: Analysis): string {
-  const { architecture, licence, parameters, lengthBytes, losslessBytes } = analysis;
+  const { architecture, licence, parameters } = analysis;
   const { layers, hiddenSize, heads, keyValueHeads, context, vocabulary } = architecture;
   const shared =
     keyValueHeads !== heads && keyValueHeads !== undefined ? `, ${keyValueHeads} for keys and values` : '';
@@ -60,16 +60,19 @@ function facts(analysis: Analysis): string {
     ['parameters', `${count(parameters.unique)}${unique}${buffers}`],
     ...tiedLines(analysis.tensors),
     ['stored as', analysis.dtypes.map(({ dtype, lengthBytes: b }) => `${dtype} ${bytes(b)}`).join(', ')],
-    [
-      'lossless',
-      losslessBytes === undefined
-        ? `not known: only headers were read of ${bytes(lengthBytes)}; --weights reads all`
-        : lengthBytes
-          ? `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`
-          : 'nothing stored',
-    ],
+    ['lossless', losslessLine(analysis)],
   ];
   return rows.map(([what, value]) => `${what.padEnd(14)} ${value}`).join('\n');
+}
+
+/** How small a lossless file can get; of quantised blocks, which are read as floats, what these figures are of. */
+function losslessLine({ lengthBytes, losslessBytes, tensors }: Analysis): string {
+  if (losslessBytes === undefined)
+    return `not known: only headers were read of ${bytes(lengthBytes)}; --weights reads all`;
+  if (!lengthBytes) return 'nothing stored';
+  const expected = `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`;
+  const isQuantised = tensors.some(({ storedBytes }) => storedBytes !== undefined);
+  return isQuantised ? `${expected}, as floats; compress keeps the quantised blocks instead` : expected;
 }
 
 /** Empty for what was not measured. */

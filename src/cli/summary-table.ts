@@ -1,6 +1,5 @@
-import type { Evaluation } from '../measure/evaluate.js';
 import type { WeightError } from '../press/compare.js';
-import type { Summary } from '../press/summary.js';
+import { measuredLoss, type Summary } from '../press/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
 /** The closing table: by role and part, with a sum that is the file's length. */
@@ -53,11 +52,10 @@ export function errorLine({ weightError, rows, fileBytesWithoutSideFiles }: Summ
 
 /** What a lossy file was measured to lose, or that it was not measured. */
 export function qualityLine(quality: Summary['quality']): string {
-  const { kl, top1, perplexity, reference, text } = (quality ?? {}) as Partial<Evaluation> & {
-    readonly text?: { readonly name: string };
-  };
-  if (!kl || !top1 || !reference || perplexity === undefined)
+  const loss = measuredLoss(quality);
+  if (!loss)
     return 'quality: not measured; weightpress evaluate FILE --against MODEL --text TEXT measures it';
+  const { kl, top1, perplexity, reference, text } = loss;
   const error = kl.standardError === null ? '' : ` ± ${kl.standardError.toPrecision(2)}`;
   return [
     `quality (${text?.name}): KL divergence ${kl.mean.toPrecision(4)}${error} nats a token`,

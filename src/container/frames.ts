@@ -75,9 +75,14 @@ export function writeFrameHeader(type: FrameType, bytes: Uint8Array): void {
 }
 
 function payloadChecksum(type: number, payload: Uint8Array): bigint {
-  let sum = BigInt(type) + 256n * BigInt(payload.length);
-  for (let start = 0; start === 0 || start < payload.length; start += PIECE_BYTES)
-    sum = checksum(payload.subarray(start, start + PIECE_BYTES), sum);
+  return longChecksum(payload, BigInt(type) + 256n * BigInt(payload.length));
+}
+
+/** XXH64 of any number of bytes: piece by piece, each after the first with the checksum so far as its seed. */
+export function longChecksum(bytes: Uint8Array, seed: bigint): bigint {
+  let sum = seed;
+  for (let start = 0; start === 0 || start < bytes.length; start += PIECE_BYTES)
+    sum = checksum(bytes.subarray(start, start + PIECE_BYTES), sum);
   return sum;
 }
 

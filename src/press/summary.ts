@@ -1,8 +1,10 @@
 import { ROLES } from '../architectures/family.js';
+import { LOSSLESS } from '../container/codecs.js';
 import type { StoredFile } from '../container/directory.js';
 import { accountBytes } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
+import type { Evaluation } from '../measure/evaluate.js';
 
 /** One row of the closing table. `parts` without elements are files and the container itself. */
 export interface SummaryRow {
@@ -121,4 +123,23 @@ export function summarise({ source, directory }: Container): Summary {
     sideFiles: sideFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
     weightFiles: weightFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
   };
+}
+
+/** True when everything in a file is as it was. */
+export function isLossless(tensors: readonly { readonly codec: string }[]): boolean {
+  return tensors.every(({ codec }) => codec === LOSSLESS);
+}
+
+/** A loss as it was measured against the original and stored in a file. */
+export interface MeasuredLoss extends Required<Pick<Evaluation, 'kl' | 'top1' | 'reference' | 'perplexity'>> {
+  /** What it was measured on. */
+  readonly text?: { readonly name: string };
+}
+
+/** What a file's `quality` says of its loss; undefined where none was measured. */
+export function measuredLoss(quality: Summary['quality']): MeasuredLoss | undefined {
+  const { kl, top1, reference, perplexity } = (quality ?? {}) as Partial<MeasuredLoss>;
+  return kl && top1 && reference && perplexity !== undefined
+    ? (quality as unknown as MeasuredLoss)
+    : undefined;
 }

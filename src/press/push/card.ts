@@ -1,21 +1,12 @@
 import { stringify } from 'yaml';
 import type { Licence } from '../../formats/licence.js';
-import type { Summary } from '../summary.js';
+import { isLossless, measuredLoss, type Summary } from '../summary.js';
 
 /** What a generated card begins with, below its front matter: such a card may be replaced. */
 export const CARD_MARK = '<!-- made by weightpress push -->';
 
 /** A model of the Hub as a file's `source` names it. */
 const HUB_SOURCE = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/;
-
-/** What is said where a loss was measured. */
-interface Quality {
-  readonly kl: { readonly mean: number };
-  readonly top1: { readonly agreement: number };
-  readonly perplexity: number;
-  readonly reference: { readonly perplexity: number };
-  readonly text: { readonly name: string };
-}
 
 /**
  * The model card of a .wpk file: what it is of, its size against the original's, what is lost, how to use it, what it was made with.
@@ -72,10 +63,10 @@ weightpress verify ${repository}/${file}                # every block against it
 }
 
 function lossOf({ tensors, quality }: Summary): string {
-  if (tensors.every(({ error, codec }) => codec === 'lossless' && error === undefined))
-    return 'none: every byte of the original is restored';
-  const { kl, top1, perplexity, reference, text } = (quality ?? {}) as Partial<Quality>;
-  if (!kl || !top1 || !reference || perplexity === undefined) return 'lossy; the loss was not measured';
+  if (isLossless(tensors)) return 'none: every byte of the original is restored';
+  const loss = measuredLoss(quality);
+  if (!loss) return 'lossy; the loss was not measured';
+  const { kl, top1, perplexity, reference, text } = loss;
   return [
     `KL divergence ${kl.mean.toPrecision(3)} nats a token`,
     `same most probable token ${(100 * top1.agreement).toFixed(2)} %`,
