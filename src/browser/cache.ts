@@ -1,5 +1,7 @@
-import { longChecksum } from '../container/frames.js';
-import { type HttpFile, HttpSource } from '../io/http.js';
+import type { HttpFile } from '../io/http.js';
+import type { ByteSource } from '../io/source.js';
+import { KeptFile, TRAILER_BYTES } from './kept.js';
+import { sha256 } from './sha256.js';
 
 /** A file in the cache: what a page may show of it. */
 export interface CachedFile {
@@ -11,24 +13,22 @@ export interface CachedFile {
   readonly usedAt: Date;
 }
 
-/** What is kept beside a file's pieces. */
+/** What is written of a file beside its pieces. */
 interface Entry {
   readonly address: string;
   readonly lengthBytes: number;
+  /** The server's name for this content, where it tells one. */
+  readonly version?: string | undefined;
   readonly usedAt: number;
-  /** Of every piece that was written, in order, hexadecimal. */
-  readonly checksums: readonly string[];
 }
 
 const FOLDER = 'weightpress';
 const ENTRY = 'entry.json';
-/** A piece is a file of its own: it is there whole or not at all, and none is ever written twice. */
-const PIECE_BYTES = 2 ** 23;
 
 /**
- * Files that were downloaded, in the origin-private file system: they stay when the page is closed, an interrupted download goes on
- * behind its last whole piece, and pieces that are not as they were written are fetched again. Two pages may not fetch the same file
- * at once.
+ * Files that were downloaded, in the origin-private file system: they stay when the page is closed. What is read of a file is fetched
+ * once, so an interrupted download goes on where it was; pieces that are not as they were written are fetched again. Several pages may
+ * read the same file.
  */
 export class DownloadCache {
   private constructor(private readonly folder: FileSystemDirectoryHandle) {}
@@ -48,12 +48,12 @@ export class DownloadCache {
   async list(): Promise<CachedFile[]> {
     const files: CachedFile[] = [];
     for await (const handle of this.folder.values()) {
-      const entry =
-        handle.kind === 'directory' ? await readEntry(handle as FileSystemDirectoryHandle) : undefined;
+      if (handle.kind !== 'directory') continue;
+      const folder = handle as FileSystemDirectoryHandle;
+      const entry = await readEntry(folder);
       if (!entry) continue;
-      const { address, lengthBytes, usedAt, checksums } = entry;
-      const haveBytes = Math.min(lengthBytes, checksums.length * PIECE_BYTES);
-      files.push({ address, lengthBytes, haveBytes, usedAt: new Date(usedAt) });
+      const { address, lengthBytes, usedAt } = entry;
+      files.push({ address, lengthBytes, haveBytes: await bytesIn(folder), usedAt: new Date(usedAt) });
     }
     return files.sort((a, b) => Number(b.usedAt) - Number(a.usedAt));
   }
@@ -62,53 +62,67 @@ export class DownloadCache {
     await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // none is there
   }
 
-  /** Removes what was used longest ago until no more than `mostBytes` are kept. */
-  async evict(mostBytes: number): Promise<void> {
+  /** Removes what was last used before `usedBefore`, then what was used longest ago until no more than `mostBytes` are kept. */
+  async evict({
+    mostBytes = Number.POSITIVE_INFINITY,
+    usedBefore = new Date(0),
+  }: EvictOptions): Promise<void> {
     let kept = 0;
-    for (const { address, haveBytes } of await this.list()) {
+    for (const { address, haveBytes, usedAt } of await this.list()) {
       kept += haveBytes;
-      if (kept > mostBytes) await this.remove(address);
+      if (kept > mostBytes || usedAt < usedBefore) await this.remove(address);
     }
   }
 
   /**
-   * All of a file: what is there is checked, the rest is fetched and kept.
-   * @throws {InputError} when it cannot be had; what came until then is kept.
+   * A file on a server, of which nothing is fetched twice. When the browser has no more room, other files make place, those used
+   * longest ago first; when that is not enough, the rest is read without being kept.
    */
-  async fetch(
-    address: string,
-    file: HttpFile,
-    onDownload?: (doneBytes: number, totalBytes: number) => void,
-    signal?: AbortSignal,
-  ): Promise<Blob> {
+  async keep(address: string, file: HttpFile): Promise<ByteSource> {
     const name = await nameOf(address);
-    const { byteLength: lengthBytes } = file;
-    const before = await readEntry(await this.folder.getDirectoryHandle(name, { create: true }));
-    if (before && before.lengthBytes !== lengthBytes) await this.remove(address); // another file has that address now
+    const { byteLength: lengthBytes, version } = file;
+    const before = await this.folder.getDirectoryHandle(name).then(readEntry, () => undefined);
+    if (before && (before.lengthBytes !== lengthBytes || before.version !== version))
+      await this.remove(address);
     const folder = await this.folder.getDirectoryHandle(name, { create: true });
-    const source = new HttpSource(file);
-    const pieces: Blob[] = [];
-    const checksums: string[] = [];
-    for (let start = 0; start < lengthBytes; start += PIECE_BYTES) {
-      onDownload?.(start, lengthBytes);
-      const end = Math.min(lengthBytes, start + PIECE_BYTES);
-      const expected = before?.checksums[checksums.length];
-      const kept =
-        expected === undefined ? undefined : await soundPiece(folder, start, end - start, expected);
-      if (kept) {
-        checksums.push(expected!);
-        pieces.push(kept);
-        continue;
-      }
-      const bytes = await source.read(start, end, signal);
-      checksums.push(digestOf(bytes));
-      pieces.push(await write(folder, String(start), bytes));
-      await write(folder, ENTRY, JSON.stringify({ address, lengthBytes, usedAt: Date.now(), checksums }));
-    }
-    await write(folder, ENTRY, JSON.stringify({ address, lengthBytes, usedAt: Date.now(), checksums }));
-    onDownload?.(lengthBytes, lengthBytes);
-    return new Blob(pieces);
+    const entry: Entry = { address, lengthBytes, version, usedAt: Date.now() };
+    const written = await write(folder, ENTRY, JSON.stringify(entry), () => this.makeRoom(address));
+    return new KeptFile(file, folder, `weightpress ${name}`, async (piece, bytes) =>
+      written ? write(folder, piece, bytes, () => this.makeRoom(address)) : false,
+    );
   }
+
+  /** Removes the file that was used longest ago, other than one. @returns whether there was any. */
+  private async makeRoom(address: string): Promise<boolean> {
+    const oldest = (await this.list()).filter((file) => file.address !== address).at(-1);
+    if (oldest) await this.remove(oldest.address);
+    return oldest !== undefined;
+  }
+}
+
+export interface EvictOptions {
+  readonly mostBytes?: number;
+  readonly usedBefore?: Date;
+}
+
+/** Writes a file, whole or not at all, making room as often as that is possible. @returns whether it is there. */
+async function write(
+  folder: FileSystemDirectoryHandle,
+  name: string,
+  content: Uint8Array | string,
+  makeRoom: () => Promise<boolean>,
+): Promise<boolean> {
+  for (;;)
+    try {
+      const handle = await folder.getFileHandle(name, { create: true });
+      const writable = await handle.createWritable();
+      await writable.write(content as Uint8Array<ArrayBuffer> | string);
+      await writable.close();
+      return true;
+    } catch (error) {
+      await folder.removeEntry(name).catch(() => {}); // empty, or gone with its folder
+      if ((error as Error).name !== 'QuotaExceededError' || !(await makeRoom())) return false;
+    }
 }
 
 async function readEntry(folder: FileSystemDirectoryHandle): Promise<Entry | undefined> {
@@ -120,35 +134,16 @@ async function readEntry(folder: FileSystemDirectoryHandle): Promise<Entry | und
   }
 }
 
-/** A piece, if it is there as it was written. */
-async function soundPiece(
-  folder: FileSystemDirectoryHandle,
-  start: number,
-  length: number,
-  expected: string,
-): Promise<Blob | undefined> {
-  const handle = await folder.getFileHandle(String(start)).catch(() => undefined);
-  const piece = await handle?.getFile();
-  if (piece?.size !== length) return;
-  return digestOf(new Uint8Array(await piece.arrayBuffer())) === expected ? piece : undefined;
+async function bytesIn(folder: FileSystemDirectoryHandle): Promise<number> {
+  let bytes = 0;
+  for await (const handle of folder.values()) {
+    if (handle.kind !== 'file' || handle.name === ENTRY) continue;
+    bytes += Math.max(0, (await (handle as FileSystemFileHandle).getFile()).size - TRAILER_BYTES);
+  }
+  return bytes;
 }
-
-async function write(
-  folder: FileSystemDirectoryHandle,
-  name: string,
-  content: Uint8Array | string,
-): Promise<Blob> {
-  const handle = await folder.getFileHandle(name, { create: true });
-  const writable = await handle.createWritable();
-  await writable.write(content as Uint8Array<ArrayBuffer> | string);
-  await writable.close();
-  return handle.getFile();
-}
-
-const digestOf = (bytes: Uint8Array) => longChecksum(bytes, 0n).toString(16);
 
 /** A file's name for an address, which may be of any length. */
 async function nameOf(address: string): Promise<string> {
-  const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(address));
-  return [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+  return (await sha256(new TextEncoder().encode(address)))!;
 }

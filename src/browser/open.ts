@@ -1,8 +1,8 @@
 import { type OpenedWpk, openWpk } from '../container/original.js';
-import { InputError } from '../errors.js';
+import { ConnectionError, InputError, isInputError } from '../errors.js';
 import { BlobSource } from '../io/blob.js';
 import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
-import { request } from '../io/request.js';
+import { PATIENCE, request, sleep, waitAfter } from '../io/request.js';
 import type { ByteSource } from '../io/source.js';
 import { DownloadCache } from './cache.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
@@ -13,11 +13,11 @@ export interface OpenOptions {
   /** Web Workers that decode; default: one a processor, at most four. */
   readonly workers?: number;
   /**
-   * Keep the whole file for the next time: it is fetched now, or what is missing of it. Where the browser keeps nothing for this page
-   * (private windows), it is read as without this.
+   * Keep what is read for the next time, and read what was kept. Where the browser keeps nothing for this page (private windows, no
+   * more room), it is read as without this.
    */
   readonly keep?: boolean;
-  /** Told bytes of the file that came, where all of it is fetched: with `keep`, and from servers that do not send parts. */
+  /** Told bytes of the file that came, where all of it has to be fetched first: from servers that do not send parts. */
   readonly onDownload?: (doneBytes: number, totalBytes: number | undefined) => void;
 }
 
@@ -56,18 +56,30 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   try {
     const file = await openAddress(address, options.signal);
     const cache = options.keep ? await DownloadCache.open() : undefined;
-    if (!cache) return new HttpSource(file);
-    return new BlobSource(await cache.fetch(address, file, options.onDownload, options.signal), file.name);
+    return cache ? await cache.keep(address, file) : new HttpSource(file);
   } catch (error) {
     if (!(error instanceof RangesRefused)) throw error;
-    return new BlobSource(await fetchWhole(address, options), error.place.file);
+    return new BlobSource(await fetchWhole(address, error.place.file!, options), error.place.file);
   }
 }
 
-async function fetchWhole(address: string, { signal, onDownload }: OpenOptions): Promise<Blob> {
-  const { response } = await request(address, address, { signal });
-  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: address });
-  const declared = Number(response.headers.get('content-length') ?? NaN);
+/** All of a file in one stream, again from its front when the connection breaks: such a server cannot go on where it was. */
+async function fetchWhole(address: string, name: string, options: OpenOptions): Promise<Blob> {
+  for (let failures = 1; ; failures++)
+    try {
+      return await fetchOnce(address, name, options);
+    } catch (error) {
+      if (isInputError(error) || options.signal?.aborted) throw error;
+      if (failures === PATIENCE.tries)
+        throw new ConnectionError(`the connection broke ${failures} times in a row`, { file: name });
+      await sleep(waitAfter(failures), options.signal);
+    }
+}
+
+async function fetchOnce(address: string, name: string, { signal, onDownload }: OpenOptions): Promise<Blob> {
+  const { response } = await request(name, address, { signal });
+  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: name });
+  const declared = Number(response.headers.get('content-length') ?? Number.NaN);
   const total = Number.isFinite(declared) ? declared : undefined;
   let done = 0;
   const counted = response.body!.pipeThrough(

@@ -1,51 +1,81 @@
 // weightpress/browser/run: models run in a web page, on the onnxruntime-web that the page brings. docs/browser.md.
 import type { Model } from '../formats/model.js';
-import { type GenerateOptions, type Generation, generateWith } from '../forward/generate.js';
-import { createRuntime, type OnnxRuntime } from '../forward/runtime.js';
+import { Decoder } from '../forward/decoder.js';
+import { continueWith, type GenerateOptions, type Generation } from '../forward/generate.js';
+import { type Device, type OnnxRuntimeWeb, webRuntime } from './device.js';
+import type { BrowserModel } from './open.js';
+import { type OnDecoded, streamWeights } from './weights.js';
 
-/** The part of onnxruntime-web that is used: the module itself, as imported. */
-export interface OnnxRuntimeWeb {
-  readonly Tensor: unknown;
-  readonly InferenceSession: unknown;
-  readonly env: { readonly wasm: { numThreads?: number | undefined } };
-}
+export type { GenerateOptions, Generation } from '../forward/generate.js';
+export { type Device, deviceOf, type OnnxRuntimeWeb } from './device.js';
 
-export type Device = 'wasm' | 'webgpu';
-
-export interface RunOptions extends GenerateOptions {
+export interface LoadOptions {
   /**
    * `wasm`, the default, computes on the processors: on several where the page is cross-origin isolated. `webgpu` needs the module
    * `onnxruntime-web/webgpu`; where the browser has no adapter, `wasm` is taken.
    */
   readonly device?: Device | undefined;
+  readonly onDecoded?: OnDecoded | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Further threads wait for each other more than they help. */
-const MOST_THREADS = 4;
+export type RunOptions = Omit<GenerateOptions, 'onLoad'>;
 
-/** What a page can compute on, of what was asked for. */
-export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
-  if (asked === 'wasm') return asked;
-  const { gpu } = globalThis.navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
-  const adapter = await gpu?.requestAdapter().catch(() => undefined);
-  return adapter ? 'webgpu' : 'wasm';
+/** A model whose weights are in memory, as float32. */
+export interface LoadedModel {
+  /** Where it computes. */
+  readonly device: Device;
+  /**
+   * Continues a prompt, text or token ids; `onToken` hears of every token as it comes. One call at a time.
+   * @throws {InputError} on settings out of range, and a prompt that is empty or too long.
+   */
+  generate(prompt: string | readonly number[], options?: RunOptions): Promise<Generation>;
+  release(): Promise<void>;
 }
 
 /**
- * Continues a prompt, text or token ids; `onToken` hears of every token as it comes.
+ * Loads a model: one of `weightpress/browser` is decoded in workers in the order of its file while the rest is on its way.
  * @param ort the module `onnxruntime-web`. Its number of threads is set by the first call.
- * @throws {InputError} on a model that cannot be run, settings out of range, and a prompt that is empty or too long.
+ * @throws {InputError} on a model that cannot be run.
  */
+export async function load(
+  ort: OnnxRuntimeWeb,
+  model: Model | BrowserModel,
+  { device: asked, onDecoded, signal }: LoadOptions = {},
+): Promise<LoadedModel> {
+  const { runtime, device, release } = await webRuntime(ort, asked);
+  try {
+    const decoder = await Decoder.load(runtime, model, {
+      signal,
+      ...('all' in model && {
+        read: (program) => streamWeights(runtime, model, program, onDecoded, signal),
+      }),
+    });
+    return {
+      device,
+      generate: (prompt, options) => continueWith(decoder, prompt, options),
+      release: async () => {
+        await decoder.release();
+        release();
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+/** Loads a model, continues one prompt and lets the model go. @throws {InputError} as {@link load} and its `generate`. */
 export async function generate(
   ort: OnnxRuntimeWeb,
-  model: Model,
+  model: Model | BrowserModel,
   prompt: string | readonly number[],
-  { device, ...options }: RunOptions = {},
+  options: RunOptions & LoadOptions = {},
 ): Promise<Generation> {
-  ort.env.wasm.numThreads = globalThis.crossOriginIsolated
-    ? Math.min(MOST_THREADS, navigator.hardwareConcurrency)
-    : 1;
-  const executionProviders = [await deviceOf(device)];
-  const runtime = createRuntime(ort as unknown as OnnxRuntime, { executionProviders, logSeverityLevel: 3 });
-  return generateWith(runtime, model, prompt, options);
+  const loaded = await load(ort, model, options);
+  try {
+    return await loaded.generate(prompt, options);
+  } finally {
+    await loaded.release();
+  }
 }

@@ -1,9 +1,11 @@
 import type { StoredTensorEntry } from '../container/directory.js';
 import { type PlannedBlock, planTensor } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
+import { IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { TensorInfo } from '../formats/model.js';
 import { readFrames } from './frames.js';
+import { sha256 as digestOf } from './sha256.js';
 import type { Workers } from './workers.js';
 
 /** A tensor with its elements, little-endian, row-major. */
@@ -19,7 +21,8 @@ interface DecodedBlock {
 }
 
 /**
- * All tensors of a file in its order, each block verified, the next ones being fetched and decoded while one is used: besides the
+ * All tensors of a file in its order, each block and each tensor's SHA-256 verified (this where the page is served over https, as
+ * browsers demand), the next ones being fetched and decoded while one is used: besides the
  * tensor handed out, no more is in memory than a few MB a worker. A tensor stored once for several comes once, under its first name.
  * @throws {InputError} on bytes that are not sound. @throws what `signal` was aborted with.
  */
@@ -38,13 +41,27 @@ export async function* decodeAll(
   };
   for await (const { index, planned, elements } of decodeBlocks(container, stored, workers, signal)) {
     while (next <= index) {
-      if (current) yield current;
+      if (current) yield await checked(container, stored[next - 1]!, current);
       current = begin();
     }
     current!.bytes.set(elements, planned.firstByte);
   }
-  if (current) yield current;
+  if (current) yield await checked(container, stored[next - 1]!, current);
   while (next < stored.length) yield begin(); // empty ones at the end
+}
+
+/** @throws {IntegrityError} when a tensor is not the one that was compressed. */
+async function checked(
+  { source }: Container,
+  { name, sha256 }: StoredTensorEntry,
+  tensor: DecodedTensor,
+): Promise<DecodedTensor> {
+  const digest = await digestOf(tensor.bytes);
+  if (digest === undefined || digest === sha256) return tensor;
+  throw new IntegrityError(`SHA-256 of the elements is ${digest}, expected ${sha256}`, {
+    file: source.name,
+    tensor: name,
+  });
 }
 
 async function* decodeBlocks(

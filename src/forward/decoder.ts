@@ -15,55 +15,61 @@ const PREFILL_TOKENS = 512;
 export class Decoder {
   /** How many tokens have been read. */
   length = 0;
-  private readonly caches: Feeds[];
+  private caches: Feeds[];
 
   private constructor(
     private readonly runtime: Runtime,
     readonly program: Program,
-    private readonly sessions: Readonly<Record<'embedding' | 'block' | 'head', Session>>,
+    private readonly sessions: Sessions,
     private readonly weights: {
       readonly embedding: Feeds;
       readonly layers: readonly Feeds[];
       readonly head: Feeds;
     },
   ) {
-    const { keyValueHeads, headSize } = program.size;
-    const none = () => runtime.floats(new Float32Array(0), [1, keyValueHeads, 1, 0, headSize]);
-    this.caches = weights.layers.map(() => ({
-      [BLOCK_PORTS.pastKeys]: none(),
-      [BLOCK_PORTS.pastValues]: none(),
-    }));
+    this.caches = this.emptyCaches();
   }
 
   /**
-   * Reads all weights of a model. `onProgress` hears of layers read and all layers.
+   * Reads all weights of a model, but those that are known.
    * @throws {InputError} when it cannot be run, or is not causal.
    */
   static async load(
     runtime: Runtime,
     model: Model,
-    { onProgress, signal }: LoadOptions = {},
+    { onProgress, signal, read }: LoadOptions = {},
   ): Promise<Decoder> {
     const program = buildProgram(model);
-    if (program.plan.kind !== 'causal')
-      throw new InputError('a masked language model fills gaps and does not continue text', {
-        file: model.id,
-      });
-    const known = new Map<string, Tensor>();
-    const load = (weights: readonly Binding[]) => loadWeights(runtime, program, weights, signal, known);
-    const embedding = await load(program.embedding.weights);
-    const layers: Feeds[] = [];
-    for (const layer of program.layers) {
-      layers.push(await load(layer));
-      onProgress?.(layers.length, program.layers.length);
-    }
-    const weights = { embedding, layers, head: await load(program.head.weights) };
+    checkCausal(program);
     const sessions = {
       embedding: await runtime.session(program.embedding.graph.encode()),
       block: await runtime.session(blockGraph(program, { cached: true }).encode()),
       head: await runtime.session(program.head.graph.encode()),
     };
-    return new Decoder(runtime, program, sessions, weights);
+    try {
+      const known = new Map(await read?.(program));
+      const load = (weights: readonly Binding[]) => loadWeights(runtime, program, weights, signal, known);
+      const embedding = await load(program.embedding.weights);
+      const layers: Feeds[] = [];
+      for (const layer of program.layers) {
+        layers.push(await load(layer));
+        onProgress?.(layers.length, program.layers.length);
+      }
+      return new Decoder(runtime, program, sessions, {
+        embedding,
+        layers,
+        head: await load(program.head.weights),
+      });
+    } catch (error) {
+      await releaseAll(sessions);
+      throw error;
+    }
+  }
+
+  /** Forgets the tokens that were read. */
+  reset(): void {
+    this.length = 0;
+    this.caches = this.emptyCaches();
   }
 
   /**
@@ -86,8 +92,17 @@ export class Decoder {
     return this.logitsOfLast(hidden!);
   }
 
-  async release(): Promise<void> {
-    await Promise.all(Object.values(this.sessions).map((session) => session.release()));
+  release(): Promise<void> {
+    return releaseAll(this.sessions);
+  }
+
+  private emptyCaches(): Feeds[] {
+    const { keyValueHeads, headSize } = this.program.size;
+    const none = () => this.runtime.floats(new Float32Array(0), [1, keyValueHeads, 1, 0, headSize]);
+    return this.weights.layers.map(() => ({
+      [BLOCK_PORTS.pastKeys]: none(),
+      [BLOCK_PORTS.pastValues]: none(),
+    }));
   }
 
   private async pass(tokens: readonly number[]): Promise<Tensor> {
@@ -120,7 +135,21 @@ export class Decoder {
   }
 }
 
+type Sessions = Readonly<Record<'embedding' | 'block' | 'head', Session>>;
+
+async function releaseAll(sessions: Sessions): Promise<void> {
+  await Promise.all(Object.values(sessions).map((session) => session.release()));
+}
+
+function checkCausal({ plan, model }: Program): void {
+  if (plan.kind !== 'causal')
+    throw new InputError('a masked language model fills gaps and does not continue text', { file: model.id });
+}
+
 export interface LoadOptions {
+  /** Hears of layers read and all layers. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Reads weights in an order of its own, by name; those that it leaves out are read one by one. */
+  readonly read?: ((program: Program) => Promise<ReadonlyMap<string, Tensor>>) | undefined;
 }

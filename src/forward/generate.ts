@@ -47,26 +47,50 @@ export async function generateWith(
   prompt: string | readonly number[],
   options: GenerateOptions = {},
 ): Promise<Generation> {
-  const { maxTokens = 100, topK, topP, seed = 0, onLoad: onProgress, signal } = options;
+  const prepared = await prepare(model, prompt, options);
+  const decoder = await Decoder.load(runtime, model, { onProgress: options.onLoad, signal: options.signal });
+  try {
+    return await continuePrepared(decoder, prepared);
+  } finally {
+    await decoder.release();
+  }
+}
+
+/** As {@link generateWith}, on a model that was loaded; what it read before is forgotten. @throws {InputError} */
+export async function continueWith(
+  decoder: Decoder,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Promise<Generation> {
+  const prepared = await prepare(decoder.program.model, prompt, options);
+  decoder.reset();
+  return continuePrepared(decoder, prepared);
+}
+
+/** Everything that can be wrong with a prompt and its settings, before weights are read. */
+async function prepare(model: Model, prompt: string | readonly number[], options: GenerateOptions) {
+  const { maxTokens = 100, topK, topP, seed = 0 } = options;
   const temperature = options.temperature ?? (topK === undefined && topP === undefined ? 0 : 1);
   const sampling: Sampling = { temperature, topK, topP };
   checkSampling(sampling);
   if (!(Number.isInteger(maxTokens) && maxTokens >= 1))
     throw new InputError(`expected a positive number of tokens, found ${maxTokens}`);
   const tokenizer = typeof prompt === 'string' ? await loadTokenizer(model) : undefined;
-  const promptTokens = typeof prompt === 'string' ? tokenizer!.encode(prompt, true) : prompt;
-  if (!promptTokens.length) throw new InputError('the prompt is empty');
-  const decoder = await Decoder.load(runtime, model, { onProgress, signal });
-  try {
-    checkPrompt(promptTokens, decoder);
-    const stream = tokenizer && new TextStream(tokenizer, promptTokens);
-    const random = randomNumbers(seed);
-    const choose = (logits: Float32Array) => sample(logits, sampling, random);
-    const continued = await continueTokens(decoder, promptTokens, choose, { ...options, maxTokens, stream });
-    return { model: model.id, promptTokens: promptTokens.length, ...continued };
-  } finally {
-    await decoder.release();
-  }
+  const tokens = typeof prompt === 'string' ? tokenizer!.encode(prompt, true) : prompt;
+  if (!tokens.length) throw new InputError('the prompt is empty');
+  const stream = tokenizer && new TextStream(tokenizer, tokens);
+  const random = randomNumbers(seed);
+  const choose = (logits: Float32Array) => sample(logits, sampling, random);
+  return { tokens, choose, continuing: { ...options, maxTokens, stream } };
+}
+
+async function continuePrepared(
+  decoder: Decoder,
+  { tokens, choose, continuing }: Awaited<ReturnType<typeof prepare>>,
+): Promise<Generation> {
+  checkPrompt(tokens, decoder);
+  const continued = await continueTokens(decoder, tokens, choose, continuing);
+  return { model: decoder.program.model.id, promptTokens: tokens.length, ...continued };
 }
 
 interface Continuing {

@@ -17,6 +17,8 @@ export interface Session {
 export interface Runtime {
   floats(data: Float32Array, shape: readonly number[]): Tensor;
   integers(data: Iterable<number>, shape: readonly number[]): Tensor;
+  /** As `floats`, of numbers that many runs will take: where they are computed with, if that is elsewhere. */
+  weights?(data: Float32Array, shape: readonly number[]): Tensor;
   session(model: Uint8Array): Promise<Session>;
 }
 

@@ -27,8 +27,17 @@ export async function readFloats(
   { name, dtype }: TensorInfo,
   signal?: AbortSignal,
 ): Promise<Float32Array> {
-  const widen = widenerOf(model, name, dtype);
-  const floats = widen(await model.readTensor(name, undefined, undefined, signal));
+  widenerOf(model, name, dtype);
+  return toFloats(model, { name, dtype }, await model.readTensor(name, undefined, undefined, signal));
+}
+
+/** The same of elements that were read. @throws {InputError} */
+export function toFloats(
+  model: Model,
+  { name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>,
+  bytes: Uint8Array,
+): Float32Array {
+  const floats = widenerOf(model, name, dtype)(bytes);
   checkFinite(floats, model.id, name);
   return floats;
 }

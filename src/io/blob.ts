@@ -1,3 +1,4 @@
+import { InputError } from '../errors.js';
 import { type ByteSource, checkRange } from './source.js';
 
 /** A Blob or File, read by ranges. */
@@ -18,9 +19,14 @@ export class BlobSource implements ByteSource {
   async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
     checkRange(this, start, end);
     signal?.throwIfAborted();
-    const bytes = new Uint8Array(await this.blob.slice(start, end).arrayBuffer());
+    const bytes = await this.blob
+      .slice(start, end)
+      .arrayBuffer()
+      .catch((cause) => {
+        throw new InputError('cannot be read: it was changed or removed', { file: this.name }, { cause });
+      });
     signal?.throwIfAborted();
-    return bytes;
+    return new Uint8Array(bytes);
   }
 
   async close(): Promise<void> {}

@@ -7,6 +7,8 @@ export interface HttpFile {
   /** As messages call it; not its address, which may hold secrets. */
   readonly name: string;
   readonly byteLength: number;
+  /** The server's name for this content (ETag), where it tells one. */
+  readonly version?: string | undefined;
   /** Asks for bytes `start` to `end` (exclusive). @throws {InputError} when the server refuses. */
   ask(start: number, end: number, signal?: AbortSignal): Promise<Response>;
 }
@@ -127,7 +129,7 @@ export async function openAddress(address: string, signal?: AbortSignal): Promis
   const byteLength = Number(/^bytes 0-0\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1]);
   if (!Number.isSafeInteger(byteLength))
     throw new RangesRefused('the server does not send parts of files', { file: name });
-  return { name, byteLength, ask };
+  return { name, byteLength, version: first.headers.get('etag') ?? undefined, ask };
 }
 
 function accepted({ response }: Answer, name: string): Response {
