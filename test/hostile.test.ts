@@ -10,12 +10,17 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
+import { deflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { compress, inspect, open, verify } from '../dist/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import {
+  withDirectory as changed,
+  sealed as sealedWith,
+  directoryStart as startOf,
+  trailerOf,
+} from './helpers/directory.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
-import { xxh64 } from './helpers/xxh64.js';
 
 const place = folder();
 const model = join(place, 'model');
@@ -48,54 +53,12 @@ function refuses(result: ReturnType<typeof complaint>, message: RegExp, status =
   expect(readdirSync(place).filter((name) => name.endsWith('.partial'))).toEqual([]);
 }
 
-const u64 = (n: bigint) => {
-  const bytes = Buffer.alloc(8);
-  bytes.writeBigUInt64LE(n);
-  return bytes;
-};
-
-const frameOf = (type: number, payload: Buffer) => {
-  const header = Buffer.alloc(8);
-  header[0] = type;
-  header.writeUInt32LE(payload.length, 4);
-  return Buffer.concat([header, u64(xxh64(payload, BigInt(type) + 256n * BigInt(payload.length))), payload]);
-};
-
-const trailerOf = (start: number | bigint, length: number | bigint, whole: number | bigint) => {
-  const fields = Buffer.concat([
-    u64(BigInt(start)),
-    u64(BigInt(length)),
-    u64(BigInt(whole)),
-    Buffer.alloc(8),
-  ]);
-  return Buffer.concat([fields, u64(xxh64(fields, 0n)), Buffer.from('WPK\nEND\n')]);
-};
-
-const directoryStart = () => Number(good.readBigUInt64LE(good.length - 48));
-
-// biome-ignore lint/suspicious/noExplicitAny: a directory that a test makes wrong
-type Anything = any;
-
+const directoryStart = () => startOf(good);
+const sealed = (payload: Buffer) => sealedWith(good, payload);
 /** The good file with another directory, all checksums right. */
-function withDirectory(
-  change: (directory: Anything) => void,
-  text = (value: Anything) => JSON.stringify(value),
-): Buffer {
-  const start = directoryStart();
-  const directory = JSON.parse(inflateRawSync(good.subarray(start + 16, good.length - 48)).toString());
-  change(directory);
-  return sealed(deflateRawSync(text(directory)));
-}
-
-function sealed(payload: Buffer): Buffer {
-  const start = directoryStart();
-  const whole = frameOf(5, payload);
-  return Buffer.concat([
-    good.subarray(0, start),
-    whole,
-    trailerOf(start, whole.length, start + whole.length + 48),
-  ]);
-}
+const withDirectory = (
+  ...change: Parameters<typeof changed> extends [Buffer, ...infer Rest] ? Rest : never
+) => changed(good, ...change);
 
 describe('a damaged .wpk', () => {
   test('truncated at any of 200 places is found by verify', async () => {
@@ -284,28 +247,28 @@ describe('a malicious .wpk', () => {
   test.each([
     [
       'an unknown codec',
-      (d: Anything) => {
+      (d) => {
         d.tensors[0].codec = 'rft';
       },
       /codec "rft" is not known/,
     ],
     [
       'the digest of another tensor',
-      (d: Anything) => {
+      (d) => {
         d.tensors[0].sha256 = d.tensors[1].sha256;
       },
       /SHA-256/,
     ],
     [
       'a larger length of a side file',
-      (d: Anything) => {
+      (d) => {
         d.sideFiles[0].length = 2 ** 40;
       },
       /bytes, expected/,
     ],
     [
       'a larger length of a weight file',
-      (d: Anything) => {
+      (d) => {
         d.weightFiles[0].length += 8;
       },
       /bytes, expected/,

@@ -125,7 +125,7 @@ export async function openAddress(address: string, signal?: AbortSignal): Promis
   const ask = async (start: number, end: number, aborted?: AbortSignal) =>
     accepted(await request(name, address, { headers: rangeHeaders(start, end), signal: aborted }), name);
   const first = await ask(0, 1, signal);
-  await first.body?.cancel();
+  await first.body?.cancel().catch(() => {}); // it may have broken by itself
   const byteLength = Number(/^bytes 0-0\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1]);
   if (!Number.isSafeInteger(byteLength))
     throw new RangesRefused('the server does not send parts of files', { file: name });

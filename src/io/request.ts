@@ -41,7 +41,7 @@ export async function request(name: string, url: string, options: RequestOptions
       if (failures >= PATIENCE.tries)
         throw new ConnectionError(`the server answers ${status}, ${failures} times in a row`, { file: name });
       wait = retryAfter(answer.response) ?? wait;
-      await answer.response.body?.cancel();
+      await answer.response.body?.cancel().catch(() => {});
       if (wait > LONGEST_WAIT_MS)
         throw new ConnectionError(`the server asks to come again in ${Math.ceil(wait / 1000)} seconds`, {
           file: name,
@@ -93,7 +93,7 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
       return { response: await fetch(url, { ...init, redirect: 'follow' }), url: url.href };
     const location = response.status >= 300 && response.status < 400 && response.headers.get('location');
     if (!location) return { response, url: url.href };
-    await response.body?.cancel();
+    await response.body?.cancel().catch(() => {});
     const next = URL.canParse(location, url) ? new URL(location, url) : undefined;
     if (next?.protocol !== 'https:' && !(next?.protocol === 'http:' && url.protocol === 'http:'))
       throw new InputError(`the server redirects to ${next?.protocol ?? 'no address'}, which is refused`, {
