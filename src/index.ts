@@ -1,7 +1,8 @@
 export { type Analysis, analyze } from './analyze/analyze.js';
-export { type Audit, auditClaim } from './audit/audit.js';
+export type { Audit } from './audit/audit.js';
 export { auditFile } from './audit/file.js';
 export type { Claim } from './audit/rate.js';
+export { auditClaim } from './audit/stated.js';
 export type { Statement } from './audit/verdict.js';
 export { type CatalogEntry, type CatalogOptions, catalog } from './catalog/catalog.js';
 export { type InputError, type IntegrityError, isInputError } from './errors.js';

@@ -1,33 +1,16 @@
 import { stat } from 'node:fs/promises';
-import { isWpk } from './container/frames.js';
-import { openWpk } from './container/original.js';
 import { InputError } from './errors.js';
-import { openFolder, openTorchFile, WEIGHT_NAMES } from './formats/directory.js';
+import { openFolder, WEIGHT_NAMES } from './formats/directory.js';
 import { type Folder, firstOf } from './formats/folder.js';
-import { isGguf } from './formats/gguf/header.js';
-import { openGguf } from './formats/gguf/model.js';
 import { type Address, parseAddress } from './formats/hub/address.js';
 import { HubFolder, type HubOptions } from './formats/hub/folder.js';
+import { openLocal } from './formats/local.js';
 import type { Model } from './formats/model.js';
-import { openLocal, openSource, registerOpener } from './formats/open.js';
-import { isCheckpoint } from './formats/pytorch/checkpoint.js';
+import { openSource } from './formats/open.js';
+import './openers.js';
 import { openFile } from './io/file.js';
 import { HttpSource, openAddress } from './io/http.js';
 import type { ByteSource } from './io/source.js';
-
-registerOpener({
-  accepts: 'a .wpk file',
-  matches: (prefix, id) => isWpk(prefix) || id.endsWith('.wpk'),
-  open: (_, source) => openWpk(source),
-});
-
-registerOpener({
-  accepts: 'a PyTorch checkpoint',
-  matches: (prefix) => isCheckpoint(prefix),
-  open: openTorchFile,
-});
-
-registerOpener({ accepts: 'a GGUF file', matches: (prefix) => isGguf(prefix), open: openGguf });
 
 /**
  * Opens a model: a folder or file on disk; or, where there is none of that name, a model or file of the Hub (`user/name`,

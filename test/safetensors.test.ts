@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { openFolder } from '../dist/formats/directory.js';
 import { DTYPE_BYTES } from '../dist/formats/dtype.js';
-import { LocalFolder } from '../dist/formats/folder.js';
+import { LocalFolder } from '../dist/formats/local.js';
 import { parseHeader, readSafetensors } from '../dist/formats/safetensors.js';
 import { writeHeader } from '../dist/formats/safetensors-writer.js';
 import { openWeightSource, StoredModel } from '../dist/formats/stored-model.js';

@@ -1,5 +1,3 @@
-import { analyze } from '../analyze/analyze.js';
-import { elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import {
   checkMatrices,
@@ -9,13 +7,12 @@ import {
   type ParameterCount,
 } from './architecture.js';
 import type { Artefact } from './artefact.js';
-import { checkClaim, type Known } from './bounds.js';
+import { checkClaim } from './bounds.js';
 import { contentStatements, examine } from './content.js';
 import { informationStatements } from './information.js';
 import { artefactOf } from './models.js';
 import type { Claim } from './rate.js';
 import { columnSums, tableStatements } from './tables.js';
-import { varianceParts } from './variances.js';
 import { judge, type Statement, show } from './verdict.js';
 import { weightStatements } from './weights.js';
 
@@ -23,19 +20,6 @@ import { weightStatements } from './weights.js';
 export interface Audit {
   readonly subject: string;
   readonly statements: readonly Statement[];
-}
-
-/** Audits a claim in numbers. @param model what it is about, if it is there to be measured. @param config or what describes it. */
-export async function auditClaim(claim: Claim, model?: Model, config = model?.config): Promise<Audit> {
-  const count = config && countParameters(config);
-  const statements: Statement[] = [];
-  if (count && claim.parameters !== undefined) statements.push(checkParameters(claim.parameters, count));
-  const known = model ? await measure(model, claim.lossless ?? false) : {};
-  const originalBits = claim.originalBits ?? (model && storedBits(model));
-  statements.push(
-    ...checkClaim({ ...claim, parameters: claim.parameters ?? count?.unique, originalBits }, known),
-  );
-  return { subject: 'the claim', statements };
 }
 
 /** Audits a file of numbers that is no model. @param against a model it is said to come from. */
@@ -62,20 +46,6 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
   if (count) statements.push(checkMatrices(model.tensors, count));
   if (against) statements.push(...(await weightStatements(model, against)));
   return { subject: model.id, statements };
-}
-
-/** Variances of a model's weights, and what they take losslessly. */
-async function measure(model: Model, lossless: boolean): Promise<Known> {
-  const parts = await varianceParts(model);
-  if (!lossless) return { parts };
-  const { losslessBytes, parameters } = await analyze(model);
-  return { parts, losslessBits: (8 * losslessBytes!) / parameters.unique };
-}
-
-/** Bits a weight as the model is stored. */
-function storedBits({ tensors }: Model): number {
-  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return (8 * tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)) / weights;
 }
 
 /** The architecture that metadata describes, wherever in it. */

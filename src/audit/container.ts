@@ -1,13 +1,14 @@
-import type { Model } from '../formats/model.js';
-import { inspect } from '../press/inspect.js';
-import { verify } from '../press/verify.js';
+import type { Summary } from '../press/summary.js';
+import type { Verification } from '../press/verify.js';
 import { checkClaim } from './bounds.js';
 import type { Claim } from './rate.js';
 import { judge, type Statement, show } from './verdict.js';
 
-/** What a .wpk states of itself: its digests, its size, its measured quality. All of it is decoded. */
-export async function containerStatements(path: string, against: Model | undefined): Promise<Statement[]> {
-  const { good, problems, blocks, tensors, bitExact, error } = await verify(path, against ? { against } : {});
+/** What a .wpk states of itself: its digests, its size, its measured quality. */
+export function containerStatements(
+  { good, problems, blocks, tensors, bitExact, error }: Verification,
+  summary: Summary,
+): Statement[] {
   const statements = [
     judge(
       good,
@@ -27,7 +28,7 @@ export async function containerStatements(path: string, against: Model | undefin
     originalBytes,
     tensorBytes,
     rows,
-  } = await inspect(path);
+  } = summary;
   const parameters = rows.reduce((sum, row) => sum + row.elements, 0);
   statements.push(
     judge(

@@ -1,7 +1,8 @@
 import { Command } from 'commander';
-import { type Audit, auditClaim } from '../audit/audit.js';
+import type { Audit } from '../audit/audit.js';
 import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
 import { auditFile } from '../audit/file.js';
+import { auditClaim } from '../audit/stated.js';
 import { InputError } from '../errors.js';
 import { parseConfig } from '../formats/directory.js';
 import { readBytes, readText } from '../io/file.js';

@@ -1,6 +1,6 @@
-import { basename } from 'node:path';
 import { InputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
+import { lastName } from './file-name.js';
 import { type Folder, type FolderFile, firstOf } from './folder.js';
 import { isPlainObject, kindOf, parseJsonObject } from './json.js';
 import type { SideFile } from './model.js';
@@ -33,13 +33,13 @@ export async function openFolder(folder: Folder): Promise<DirectoryModel> {
  * @throws {InputError}
  */
 export async function openSafetensorsFile(id: string, source: ByteSource): Promise<DirectoryModel> {
-  const weightSources = [await openWeightSource(basename(id), source)];
+  const weightSources = [await openWeightSource(lastName(id), source)];
   return assemble({ id, kind: 'safetensors', config: undefined, sideFiles: [], weightSources });
 }
 
 /** One file that torch.save wrote, alone. The source belongs to the result. @throws {InputError} */
 export async function openTorchFile(id: string, source: ByteSource): Promise<DirectoryModel> {
-  const weightSources = [await openCheckpoint(asSafetensors(basename(id)), source)];
+  const weightSources = [await openCheckpoint(asSafetensors(lastName(id)), source)];
   return assemble({ id, kind: 'pytorch', config: undefined, sideFiles: [], weightSources });
 }
 

@@ -6,3 +6,8 @@ export function isPlainFileName(name: unknown): name is string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
   return typeof name === 'string' && /^[^\\/:\x00-\x1f\x7f]{1,255}$/.test(name) && !name.startsWith('.');
 }
+
+/** The last part of a path or an address. */
+export function lastName(path: string): string {
+  return path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1);
+}

@@ -1,6 +1,3 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { fileError, openFile } from '../io/file.js';
 import type { ByteSource } from '../io/source.js';
 
 export interface FolderFile {
@@ -19,37 +16,6 @@ export interface Folder {
   open(name: string): Promise<ByteSource>;
   /** A file as messages call it. */
   place(name: string): string;
-}
-
-/** A folder on disk; links are followed. */
-export class LocalFolder implements Folder {
-  readonly kind = 'directory';
-
-  /** @param path where it is. @param id what it is called; that which was downloaded is not called by its path. */
-  constructor(
-    private readonly path: string,
-    readonly id = path,
-  ) {}
-
-  async list(): Promise<readonly FolderFile[]> {
-    const names = await readdir(this.path).catch((error) => {
-      throw fileError(error, this.path);
-    });
-    const files: FolderFile[] = [];
-    for (const name of names) {
-      const found = await stat(join(this.path, name)).catch(() => undefined); // A dangling link is no file.
-      if (found?.isFile()) files.push({ name, lengthBytes: found.size });
-    }
-    return files;
-  }
-
-  open(name: string): Promise<ByteSource> {
-    return openFile(this.place(name));
-  }
-
-  place(name: string): string {
-    return join(this.path, name);
-  }
 }
 
 /** The first of `names` that is in the folder. */

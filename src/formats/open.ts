@@ -1,9 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { InputError } from '../errors.js';
-import { fileError, openFile } from '../io/file.js';
 import type { ByteSource } from '../io/source.js';
-import { openFolder, openSafetensorsFile } from './directory.js';
-import { LocalFolder } from './folder.js';
+import { openSafetensorsFile } from './directory.js';
 import type { Model } from './model.js';
 
 /** A kind of file that can be opened as a model. */
@@ -33,18 +30,6 @@ const openers: Opener[] = [
 /** Adds a kind of file; kinds added later are asked first. So formats need not know of the container. */
 export function registerOpener(opener: Opener): void {
   if (!openers.includes(opener)) openers.unshift(opener);
-}
-
-/**
- * Opens a model on disk: a folder, or a file of a kind that has an opener, told by its first bytes.
- * Only headers are read.
- * @throws {InputError} with one line when it is nothing that can be opened.
- */
-export async function openLocal(path: string): Promise<Model> {
-  const found = await stat(path).catch((error) => {
-    throw fileError(error, path);
-  });
-  return found.isDirectory() ? openFolder(new LocalFolder(path)) : openSource(path, await openFile(path));
 }
 
 /** Opens one file, wherever it lies, by its first bytes. The source belongs to the result. @throws {InputError} */
