@@ -1,33 +1,57 @@
+// What a file says of itself: where it comes from, its size and licence, and its loss as it was measured.
 import type { BrowserModel } from '../dist/browser/open.js';
 import { findLicence } from '../dist/formats/licence.js';
 import { isLossless, measuredLoss, type Summary } from '../dist/press/summary.js';
+import { count, descriptions, element, share } from './page.js';
 
-/** Provenance, size, licence and the measured loss, as lines of a list. */
-export async function factsOf(model: BrowserModel, summary: Summary): Promise<[string, string][]> {
+export async function factsOf(model: BrowserModel, summary: Summary): Promise<HTMLElement[]> {
   const { source, generator, options, fileBytes, originalBytes, tensors } = summary;
   const licence = await findLicence(model.sideFiles);
-  return [
+  const weights = tensors.reduce(
+    (sum, { elements, sameAs }) => sum + (sameAs === undefined ? elements : 0),
+    0,
+  );
+  return descriptions([
     ['made of', source],
     ['made by', `${generator}, ${JSON.stringify(options)}`],
-    ['weights', count(tensors.reduce((sum, { elements }) => sum + elements, 0))],
+    ['weights', `${count(weights)} in ${tensors.length} tensors`],
     ['size', `${count(fileBytes)} of ${count(originalBytes)} bytes: ${share(fileBytes / originalBytes)}`],
     ['licence', licence.from ? `${licence.id} (${licence.from})` : 'no file says'],
-    ['loss', lossOf(summary)],
-  ];
+  ]);
 }
 
-function lossOf({ quality, tensors }: Summary): string {
-  if (isLossless(tensors)) return 'none: every byte is restored';
+/** The quality report that is stored in the file. */
+export function lossOf({ quality, weightError, tensors }: Summary): HTMLElement {
+  if (isLossless(tensors)) return element('p', 'Nothing: every byte of the original is restored.');
+  const { relativeSquaredError, worst } = (weightError ?? {}) as {
+    relativeSquaredError?: number;
+    worst?: { tensor: string; relativeSquaredError: number };
+  };
+  const rows: [string, string][] = [];
   const loss = measuredLoss(quality);
-  if (!loss) return 'lossy; it was not measured';
-  const { kl, top1, perplexity, reference, text } = loss;
-  return [
-    `KL divergence ${kl.mean.toPrecision(3)} nats a token`,
-    `same most probable token ${share(top1.agreement)}`,
-    `perplexity ${reference.perplexity.toFixed(2)} to ${perplexity.toFixed(2)}`,
-    `measured on ${text?.name ?? 'a text'}`,
-  ].join('; ');
+  if (loss) {
+    const { kl, top1, perplexity, reference, text, windows, window } = loss;
+    rows.push(
+      ['measured on', `${text?.name ?? 'a text'}: ${windows} windows of ${window} tokens`],
+      ['KL divergence', `${number(kl.mean)}${margin(kl.standardError)} nats a token`],
+      [
+        'of single tokens',
+        `median ${number(kl.median)}, 99 % below ${number(kl.p99)}, most ${number(kl.max)}`,
+      ],
+      ['same first choice', `${share(top1.agreement)} of the tokens`],
+      ['perplexity', `${reference.perplexity.toFixed(2)} before, ${perplexity.toFixed(2)} now`],
+    );
+  }
+  if (relativeSquaredError !== undefined)
+    rows.push([
+      'squared error',
+      `${number(relativeSquaredError)} of the weights' energy${worst ? `; most in ${worst.tensor}: ${number(worst.relativeSquaredError)}` : ''}`,
+    ]);
+  const list = element('dl', descriptions(rows));
+  return loss
+    ? list
+    : element('div', [element('p', 'It is lossy, and how it predicts was not measured.'), list]);
 }
 
-export const count = (n: number) => n.toLocaleString('en-US');
-export const share = (part: number) => `${(100 * part).toFixed(2)} %`;
+const number = (value: number) => String(Number(value.toPrecision(3)));
+const margin = (error: number | null) => (error === null ? '' : ` ± ${number(error)}`);

@@ -1,128 +1,216 @@
-// The page: opens a model, shows what it is made of, lets it write.
-import runtimeModule from 'onnxruntime-web/ort-wasm-simd-threaded.mjs?url';
-import runtimeWasm from 'onnxruntime-web/ort-wasm-simd-threaded.wasm?url';
-import * as ort from 'onnxruntime-web/wasm';
+// The page: opens a model, shows what it is made of, lets it write; audits whatever else is dropped on it.
 import { type BrowserModel, open } from '../dist/browser/open.js';
-import { generate } from '../dist/browser/run.js';
-import { isInputError } from '../dist/errors.js';
-import { summarise } from '../dist/press/summary.js';
-import { count, factsOf, share } from './facts.js';
+import { isWpk } from '../dist/container/frames.js';
+import { IntegrityError, isInputError } from '../dist/errors.js';
+import { type Summary, summarise } from '../dist/press/summary.js';
+import { showAudit } from './audit.js';
+import { factsOf, lossOf } from './facts.js';
+import { showKept } from './kept.js';
+import { count, element, find, input, say } from './page.js';
+import { showHistogram, showRoles, showTable, showTensors } from './pictures.js';
+import { prepare, type Writer, write } from './writing.js';
 
-const find = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
+/** A model that is open, and with its weights in memory if it can be run. */
+class Opened {
+  writer: Writer | undefined;
+  /** Why it does not write. */
+  silent = '';
 
-const absolute = (path: string) => new URL(path, location.href).href;
-ort.env.wasm.wasmPaths = { mjs: absolute(runtimeModule), wasm: absolute(runtimeWasm) };
+  private constructor(
+    readonly from: string | File,
+    readonly model: BrowserModel,
+    readonly summary: Summary,
+  ) {}
 
-let model: BrowserModel | undefined;
-let running = new AbortController();
+  static async open(from: string | File, signal: AbortSignal): Promise<Opened> {
+    const model = await open(from, {
+      signal,
+      keep: input('keep').checked,
+      onDownload: (done, total) => progress(`downloaded ${count(done)} bytes`, done, total ?? done),
+    });
+    return new Opened(from, model, summarise(model.container));
+  }
 
-/** Errors in words; what is not the input's fault goes to the console too. */
-async function told(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if ((error as Error).name === 'AbortError') return;
-    find('status').textContent = (error as Error).message;
-    if (!isInputError(error)) console.error(error);
+  get name(): string {
+    return typeof this.from === 'string' ? this.from.slice(this.from.lastIndexOf('/') + 1) : this.from.name;
+  }
+
+  /** Decodes all of it, so that every block was checked: into the runtime's memory, or of one that cannot be run just so. */
+  async decode(signal: AbortSignal): Promise<void> {
+    const started = performance.now();
+    const total = this.model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    let done = 0;
+    const onDecoded = (now: number, of: number) => {
+      done = now;
+      const left = (((performance.now() - started) / done) * (of - done)) / 1000;
+      progress(`decoded ${count(done)} of ${count(of)} bytes, ${left.toFixed(0)} s left`, done, of);
+    };
+    try {
+      this.writer = { name: this.name, model: await prepare(this.model, onDecoded, signal) };
+    } catch (error) {
+      if (!isInputError(error) || error instanceof IntegrityError || done) throw error;
+      this.silent = error.message;
+      for await (const { lengthBytes } of this.model.all(signal)) onDecoded(done + lengthBytes, total);
+    }
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    say(`${this.name}: every block is sound, ${count(done)} bytes decoded in ${seconds} s`);
+  }
+
+  async close(): Promise<void> {
+    await this.writer?.model.release();
+    await this.model.close();
   }
 }
 
-/** Opens a model in place of the one before, shows it, and decodes all of it once, so that every block was checked. */
-async function show(from: string | File): Promise<void> {
+let shown: Opened | undefined;
+let beside: Opened | undefined;
+let running = new AbortController();
+
+function progress(text: string, done: number, total: number): void {
+  const bar = find<HTMLProgressElement>('progress');
+  bar.classList.add('busy');
+  bar.value = total ? done / total : 0;
+  say(text);
+}
+
+/** Does something, ending what went on before. Errors are told in words; what is not the input's fault goes to the console too. */
+async function begin(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  await model?.close();
-  find('model').hidden = true;
-  find('status').textContent = 'opening';
-  model = await open(from, { signal });
-  await showFacts(model);
-  find('model').hidden = false;
-  await decode(model, signal);
-}
-
-async function showFacts(opened: BrowserModel): Promise<void> {
-  const summary = summarise(opened.container);
-  const facts = (await factsOf(opened, summary)).flatMap(([name, value]) => [
-    element('dt', name),
-    element('dd', value),
-  ]);
-  find('facts').replaceChildren(...facts);
-  const rows = summary.rows.map(({ part: name, elements, compressedBytes }) => {
-    const row = element('tr', '');
-    const part = element('td', share(compressedBytes / summary.fileBytes));
-    part.className = 'share';
-    part.style.setProperty('--share', share(compressedBytes / summary.fileBytes).replace(' ', ''));
-    const bits = elements ? ((8 * compressedBytes) / elements).toFixed(3) : '';
-    row.append(element('td', name), element('td', count(compressedBytes)), part, element('td', bits));
-    return row;
-  });
-  find('roles').replaceChildren(...rows);
-}
-
-async function decode(opened: BrowserModel, signal: AbortSignal): Promise<void> {
-  const bar = find<HTMLProgressElement>('progress');
-  const total = opened.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-  const started = performance.now();
-  let done = 0;
-  bar.hidden = false;
-  for await (const { bytes } of opened.all(signal)) {
-    done += bytes.length;
-    bar.value = done / total;
-    const left = ((performance.now() - started) / done) * (total - done);
-    find('status').textContent = `decoded ${count(done)} bytes, ${(left / 1000).toFixed(0)} s left`;
-  }
-  bar.hidden = true;
-  const seconds = (performance.now() - started) / 1000;
-  find('status').textContent =
-    `every block is sound: ${count(done)} bytes decoded in ${seconds.toFixed(1)} s`;
-}
-
-async function write(): Promise<void> {
-  const stop = find<HTMLButtonElement>('stop');
-  const ending = new AbortController();
-  stop.onclick = () => ending.abort();
-  stop.disabled = false;
-  const written = find<HTMLOutputElement>('written');
-  const prompt = find<HTMLTextAreaElement>('text').value;
-  written.value = prompt;
   try {
-    const { tokens, tokenSeconds } = await generate(ort, model!, prompt, {
-      maxTokens: 60,
-      signal: ending.signal,
-      onToken: (_, text) => {
-        written.value += text;
-      },
-    });
-    const rate = tokens.length > 1 ? (tokens.length - 1) / tokenSeconds : 0;
-    find('speed').textContent = `${tokens.length} tokens, ${rate.toFixed(1)} a second`;
+    await work(signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    say((error as Error).message, true);
+    if (!isInputError(error)) console.error(error);
+  } finally {
+    if (running.signal === signal) find('progress').classList.remove('busy');
+  }
+}
+
+async function show(from: string | File, signal: AbortSignal): Promise<void> {
+  find('model').hidden = true;
+  find('audit').hidden = true;
+  say('opening');
+  const before = shown;
+  shown = undefined;
+  await before?.close();
+  if (from instanceof File && !(await claimsWpk(from))) {
+    await showAudit(from, signal);
+    say(`${from.name}: audited`);
+    return;
+  }
+  const opened = await Opened.open(from, signal);
+  shown = opened;
+  find('facts').replaceChildren(...(await factsOf(opened.model, opened.summary)));
+  find('loss').replaceChildren(lossOf(opened.summary));
+  find('texts').replaceChildren();
+  find('difference').textContent = '';
+  find('model').hidden = false;
+  drawAll(opened, signal);
+  await opened.decode(signal);
+  if (opened.silent) find('difference').textContent = `It does not write: ${opened.silent}`;
+  await showKept();
+}
+
+async function claimsWpk(file: File): Promise<boolean> {
+  return file.name.endsWith('.wpk') || isWpk(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+}
+
+function drawAll({ model, summary }: Opened, signal: AbortSignal): void {
+  const choice = find<HTMLSelectElement>('tensor');
+  const histogram = () => tell(showHistogram(model, choice.value, signal));
+  const largest = summary.tensors.reduce((a, b) => (b.compressedBytes > a.compressedBytes ? b : a));
+  choice.replaceChildren(...summary.tensors.map(({ name }) => element('option', name)));
+  choice.value = largest.name;
+  choice.onchange = histogram;
+  showRoles(summary);
+  showTensors(summary, (name) => {
+    choice.value = name;
+    histogram();
+  });
+  showTable(summary);
+  histogram();
+}
+
+/** Says what is wrong with something that went on beside the rest. */
+function tell(work: Promise<void>): void {
+  work.catch((error) => {
+    if ((error as Error).name === 'AbortError') return;
+    say((error as Error).message, true);
+    if (!isInputError(error)) console.error(error);
+  });
+}
+
+async function writeAll(signal: AbortSignal): Promise<void> {
+  const stop = find<HTMLButtonElement>('stop');
+  stop.disabled = false;
+  try {
+    if (!shown?.writer) return say(shown?.silent || 'the model is not decoded yet: open it again', true);
+    const writers = [shown.writer];
+    if (input('two').checked) writers.push(await otherWriter(signal));
+    await write(writers, signal);
   } finally {
     stop.disabled = true;
   }
 }
 
-function element(tag: string, text: string): HTMLElement {
-  const made = document.createElement(tag);
-  made.textContent = text;
-  return made;
+/** The other file, opened once. */
+async function otherWriter(signal: AbortSignal): Promise<Writer> {
+  const from = input('other-file').files?.[0] ?? input('other').value;
+  if (beside?.from !== from) {
+    await beside?.close();
+    beside = undefined;
+    const opened = await Opened.open(from, signal);
+    await opened.decode(signal);
+    beside = opened;
+  }
+  if (!beside.writer) throw new Error(beside.silent);
+  return beside.writer;
 }
 
-find<HTMLFormElement>('source').onsubmit = (event) => {
+find('source').onsubmit = (event) => {
   event.preventDefault();
-  told(() => show(find<HTMLInputElement>('address').value));
+  begin((signal) => show(input('address').value, signal));
 };
-find<HTMLInputElement>('file').onchange = (event) => {
-  const file = (event.target as HTMLInputElement).files?.[0];
-  if (file) told(() => show(file));
+input('file').onchange = () => {
+  const file = input('file').files?.[0];
+  if (file) begin((signal) => show(file, signal));
 };
-find<HTMLFormElement>('prompt').onsubmit = (event) => {
+find('prompt').onsubmit = (event) => {
   event.preventDefault();
-  told(write);
+  begin(writeAll);
 };
-document.ondragover = (event) => event.preventDefault();
+find('stop').onclick = () => running.abort();
+find('audit-it').onclick = () =>
+  begin(async (signal) => {
+    const { from } = shown!;
+    await showAudit(from instanceof File ? from : await download(from, signal), signal);
+  });
+async function download(address: string, signal: AbortSignal): Promise<File> {
+  const response = await fetch(address, { signal });
+  return new File([await response.blob()], address.slice(address.lastIndexOf('/') + 1));
+}
+
+document.ondragover = (event) => {
+  event.preventDefault();
+  document.body.classList.add('dropping');
+};
+document.ondragleave = () => document.body.classList.remove('dropping');
 document.ondrop = (event) => {
   event.preventDefault();
+  document.body.classList.remove('dropping');
   const file = event.dataTransfer?.files[0];
-  if (file) told(() => show(file));
+  if (file) begin((signal) => show(file, signal));
 };
-told(() => show(find<HTMLInputElement>('address').value));
+
+let width = innerWidth;
+addEventListener('resize', () => {
+  if (innerWidth === width) return;
+  width = innerWidth;
+  if (shown) drawAll(shown, running.signal);
+});
+
+tell(showKept());
+begin((signal) => show(input('address').value, signal));

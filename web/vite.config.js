@@ -5,22 +5,20 @@ import { defaultClientConditions, defineConfig } from 'vite';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** The model that the page opens by itself: the bundled one, compressed with the build's own command line. */
-function bundledModel() {
-  const output = here('public/tiny.wpk');
-  if (existsSync(output)) return;
+/** The models that the page opens by itself: the bundled one, compressed with the build's own command line. */
+const MODELS = {
+  'tiny.wpk': ['--bits', '3', '--calibration-tokens', '8192'],
+  'tiny-lossless.wpk': [],
+};
+
+function bundledModels() {
   mkdirSync(here('public'), { recursive: true });
-  const args = [
-    'compress',
-    here('../examples/gpt-neo-tiny'),
-    '-o',
-    output,
-    '--bits',
-    '3',
-    '--calibration-tokens',
-    '8192',
-  ];
-  execFileSync(process.execPath, [here('../dist/cli/main.js'), ...args], { stdio: 'ignore' });
+  for (const [name, flags] of Object.entries(MODELS)) {
+    const output = here(`public/${name}`);
+    if (existsSync(output)) continue;
+    const args = ['compress', here('../examples/gpt-neo-tiny'), '-o', output, ...flags];
+    execFileSync(process.execPath, [here('../dist/cli/main.js'), ...args], { stdio: 'ignore' });
+  }
 }
 
 /** Isolated, so that WebAssembly has threads. */
@@ -32,7 +30,7 @@ const headers = {
 export default defineConfig({
   root: here('.'),
   base: './',
-  plugins: [{ name: 'bundled-model', buildStart: bundledModel }],
+  plugins: [{ name: 'bundled-models', buildStart: bundledModels }],
   // its threads load the runtime's own module, not the page's bundle
   resolve: { conditions: ['onnxruntime-web-use-extern-wasm', ...defaultClientConditions] },
   worker: { format: 'es' },

@@ -33,7 +33,7 @@ export async function readFloats(
 
 /** The same of elements that were read. @throws {InputError} */
 export function toFloats(
-  model: Model,
+  model: Pick<Model, 'id'>,
   { name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>,
   bytes: Uint8Array,
 ): Float32Array {
@@ -43,7 +43,7 @@ export function toFloats(
 }
 
 /** @throws {InputError} when elements of this type cannot be computed with. */
-export function widenerOf(model: Model, tensor: string, dtype: Dtype): Widen {
+export function widenerOf(model: Pick<Model, 'id'>, tensor: string, dtype: Dtype): Widen {
   const widen = WIDEN[dtype];
   if (widen) return widen;
   throw new InputError(`expected elements of ${Object.keys(WIDEN).join(', ')}, found ${dtype}`, {

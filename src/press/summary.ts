@@ -131,7 +131,8 @@ export function isLossless(tensors: readonly { readonly codec: string }[]): bool
 }
 
 /** A loss as it was measured against the original and stored in a file. */
-export interface MeasuredLoss extends Required<Pick<Evaluation, 'kl' | 'top1' | 'reference' | 'perplexity'>> {
+export interface MeasuredLoss
+  extends Required<Pick<Evaluation, 'kl' | 'top1' | 'reference' | 'perplexity' | 'windows' | 'window'>> {
   /** What it was measured on. */
   readonly text?: { readonly name: string };
 }

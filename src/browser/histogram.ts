@@ -1,0 +1,115 @@
+import { level, NEXT_STATE } from '../codec/lossy/levels.js';
+import { TRELLIS } from '../container/codecs.js';
+import type { StoredTensorEntry } from '../container/directory.js';
+import { planTensor } from '../container/plan.js';
+import { type Container, decodeFrame } from '../container/reader.js';
+import { InputError } from '../errors.js';
+import { canWiden, toFloats } from '../forward/widen.js';
+
+/** How often a tensor's values occur. */
+export interface Histogram {
+  /** `steps`: a bin is a level of the quantiser's grid, in steps of row and column. `weights`: a range of values. */
+  readonly unit: 'steps' | 'weights';
+  /** The middle of the first bin, and from one to the next. */
+  readonly first: number;
+  readonly width: number;
+  readonly counts: readonly number[];
+  /** How many are farther from zero than any bin. */
+  readonly beyond: number;
+}
+
+/** Bins on each side of zero. */
+const SIDE_BINS = 40;
+/** The bins of weights reach so many standard deviations. */
+const SIDE_DEVIATIONS = 4;
+
+/**
+ * Counts a stored tensor's values, block by block: of one that was quantised its levels, of others its weights.
+ * @throws {InputError} for an unknown name, elements that are no floats, bytes that are not sound.
+ */
+export async function histogramOf(
+  container: Container,
+  name: string,
+  signal?: AbortSignal,
+): Promise<Histogram> {
+  const found = container.directory.tensors.find((tensor) => tensor.name === name);
+  const tensor = found?.sameAs === undefined ? found : container.directory.tensors[found.sameAs];
+  if (!tensor) throw new InputError('no such tensor', { file: container.source.name, tensor: name });
+  return tensor.codec === TRELLIS
+    ? ofLevels(container, tensor, signal)
+    : ofWeights(container, tensor, signal);
+}
+
+async function ofLevels(
+  container: Container,
+  tensor: StoredTensorEntry,
+  signal?: AbortSignal,
+): Promise<Histogram> {
+  const file = container.source.name;
+  const side = await container.readSide(tensor, signal);
+  const bins = new Bins(1);
+  for (const planned of planTensor(tensor)) {
+    const frame = await container.readFrame(planned, signal);
+    const { columns } = planned.block;
+    const asIndices = { ...planned, block: { ...planned.block, dtype: 'I16' as const } };
+    const bytes = decodeFrame(frame, asIndices, tensor, side, file);
+    const indices = new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+    const states = new Uint8Array(columns);
+    for (let i = 0; i < indices.length; i++) {
+      const [state, index] = [states[i % columns]!, indices[i]!];
+      bins.add(level(state & 1, index));
+      states[i % columns] = NEXT_STATE[state]![index & 1]!;
+    }
+  }
+  return bins.histogram('steps');
+}
+
+async function ofWeights(
+  container: Container,
+  tensor: StoredTensorEntry,
+  signal?: AbortSignal,
+): Promise<Histogram> {
+  const file = container.source.name;
+  if (!canWiden(tensor.dtype))
+    throw new InputError(`elements of ${tensor.dtype} have no histogram`, { file, tensor: tensor.name });
+  const side = await container.readSide(tensor, signal);
+  const blocks = planTensor(tensor);
+  const read = async (planned: (typeof blocks)[number]) => {
+    const frame = await container.readFrame(planned, signal);
+    return toFloats({ id: file }, tensor, decodeFrame(frame, planned, tensor, side, file).slice());
+  };
+  // of the first block: those of a large tensor are alike, and memory should not hold them all
+  const sample = blocks.length ? await read(blocks[0]!) : new Float32Array();
+  const square = sample.reduce((sum, weight) => sum + weight * weight, 0) / sample.length;
+  const bins = new Bins((SIDE_DEVIATIONS * Math.sqrt(square || 1)) / SIDE_BINS);
+  for (const planned of blocks) for (const weight of await read(planned)) bins.add(weight);
+  return bins.histogram('weights');
+}
+
+/** Counts of values in bins around zero. */
+class Bins {
+  private readonly counts = new Array<number>(2 * SIDE_BINS + 1).fill(0);
+  private beyond = 0;
+
+  constructor(private readonly width: number) {}
+
+  add(value: number): void {
+    const bin = Math.round(value / this.width);
+    if (Math.abs(bin) > SIDE_BINS) this.beyond++;
+    else this.counts[bin + SIDE_BINS]!++;
+  }
+
+  /** Without the empty bins at both ends. */
+  histogram(unit: Histogram['unit']): Histogram {
+    const { counts, beyond, width } = this;
+    const last = counts.findLastIndex((count) => count > 0);
+    const first = counts.findIndex((count) => count > 0);
+    return {
+      unit,
+      first: (first - SIDE_BINS) * width,
+      width,
+      counts: counts.slice(first, last + 1),
+      beyond,
+    };
+  }
+}

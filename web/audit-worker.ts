@@ -1,0 +1,39 @@
+// Audits a file away from the page, which goes on meanwhile.
+import type { Audit } from '../dist/audit/audit.js';
+import { auditSource } from '../dist/audit/source.js';
+import { open } from '../dist/browser/open.js';
+import { planTensor } from '../dist/container/plan.js';
+import { isInputError } from '../dist/errors.js';
+import { BlobSource } from '../dist/io/blob.js';
+
+export type Answer = { readonly audit: Audit } | { readonly message: string; readonly input: boolean };
+
+/** Decodes all of a .wpk, as `weightpress verify` does; what is wrong with it is the first problem. */
+async function verify(file: Blob) {
+  let [blocks, tensors, decodedBytes] = [0, 0, 0];
+  const problems: string[] = [];
+  const model = await open(file);
+  try {
+    const stored = new Map(model.container.directory.tensors.map((tensor) => [tensor.name, tensor]));
+    for await (const { name, lengthBytes } of model.all()) {
+      blocks += planTensor(stored.get(name)!).length;
+      decodedBytes += lengthBytes;
+    }
+    tensors = stored.size;
+  } catch (error) {
+    if (!isInputError(error)) throw error;
+    problems.push(error.message);
+  } finally {
+    await model.close();
+  }
+  const good = problems.length === 0;
+  return { good, problems, blocks, tensors, decodedBytes, bitExact: undefined, error: undefined };
+}
+
+self.onmessage = async ({ data: file }: MessageEvent<File>) => {
+  const answer = await auditSource(new BlobSource(file), () => verify(file)).then(
+    (audit): Answer => ({ audit }),
+    (error): Answer => ({ message: String(error?.message ?? error), input: isInputError(error) }),
+  );
+  self.postMessage(answer);
+};

@@ -1,0 +1,168 @@
+// A file's parts as pictures. Each has a name for who cannot see it; the tables have the same numbers.
+import * as Plot from '@observablehq/plot';
+import { type Histogram, histogramOf } from '../dist/browser/histogram.js';
+import type { BrowserModel } from '../dist/browser/open.js';
+import type { Summary, TensorSummary } from '../dist/press/summary.js';
+import { bitsOf, count, element, find, row, share } from './page.js';
+
+const COLORS = [
+  '#4269d0',
+  '#efb118',
+  '#ff725c',
+  '#3ca951',
+  '#9c6b4e',
+  '#a463f2',
+  '#6cc5b0',
+  '#97bbf5',
+  '#9498a0',
+];
+
+/** Roles and files in the order of the table, always in the same colours. */
+function colorsOf({ rows }: Summary) {
+  const domain = rows.map(({ part }) => part);
+  return { domain, range: domain.map((_, i) => COLORS[i % COLORS.length]!) };
+}
+
+type Options = NonNullable<Parameters<typeof Plot.plot>[0]>;
+
+function draw(figure: HTMLElement, ariaLabel: string, options: Options): SVGElement {
+  const plot = Plot.plot({
+    width: Math.max(280, figure.clientWidth),
+    marginLeft: 56,
+    marginRight: 8,
+    style: { background: 'none', color: 'inherit', fontSize: '12px' },
+    ...options,
+  } as Options) as unknown as SVGElement;
+  plot.setAttribute('role', 'img');
+  plot.setAttribute('aria-label', ariaLabel);
+  return plot;
+}
+
+/** The whole file as one bar, and its table. */
+export function showRoles(summary: Summary): void {
+  const { rows, fileBytes } = summary;
+  const { domain, range } = colorsOf(summary);
+  const figure = find('whole');
+  figure.replaceChildren(
+    draw(figure, `${count(fileBytes)} bytes by role, as in the table below`, {
+      height: 60,
+      marginLeft: 8,
+      x: { label: 'bytes', domain: [0, fileBytes] },
+      color: { domain, range },
+      marks: [
+        Plot.barX(rows, Plot.stackX({ x: 'compressedBytes', fill: 'part', order: domain, title: 'part' })),
+      ],
+    }),
+  );
+  find('roles').replaceChildren(
+    ...rows.map((part, i) => {
+      const { part: name, compressedBytes } = part;
+      const made = row([name, count(compressedBytes), share(compressedBytes / fileBytes), bitsOf(part)]);
+      made.cells[0]!.className = 'swatch';
+      made.cells[0]!.style.setProperty('--swatch', range[i]!);
+      return made;
+    }),
+  );
+}
+
+/** Bytes, bits a weight and error of every tensor. @param pick hears of a tensor that was clicked. */
+export function showTensors(summary: Summary, pick: (name: string) => void): void {
+  const { tensors } = summary;
+  const data = tensors.map((tensor, index) => ({
+    ...tensor,
+    index,
+    bits:
+      tensor.elements && tensor.sameAs === undefined ? (8 * tensor.compressedBytes) / tensor.elements : null,
+  }));
+  const figure = find('tensors');
+  const title = ({ name, compressedBytes }: TensorSummary) => `${name}\n${count(compressedBytes)} bytes`;
+  const plot = (label: string, value: keyof (typeof data)[number], marks: 'bars' | 'dots') => {
+    const channels = { x: 'index', y: value, title, tip: true } as const;
+    const drawn = draw(figure, `${label} of ${tensors.length} tensors, as in the table below`, {
+      height: 140,
+      x: {
+        axis: null,
+        domain: marks === 'bars' ? data.map(({ index }) => index) : [-0.5, data.length - 0.5],
+      },
+      y: { label, grid: true, zero: true, nice: true },
+      color: colorsOf(summary),
+      marks: [
+        marks === 'bars'
+          ? Plot.barY(data, { ...channels, fill: 'role' })
+          : Plot.dot(data, { ...channels, fill: 'role', r: 3 }),
+        Plot.ruleY([0]),
+      ],
+    });
+    drawn.addEventListener('click', () => {
+      const { value: chosen } = drawn as unknown as { value: { name: string } | null };
+      if (chosen) pick(chosen.name);
+    });
+    return drawn;
+  };
+  const plots = [plot('bytes', 'compressedBytes', 'bars'), plot('bits a weight', 'bits', 'dots')];
+  if (data.some(({ error }) => error !== undefined))
+    plots.push(plot('relative squared error', 'error', 'dots'));
+  figure.replaceChildren(...plots);
+}
+
+export function showTable({ tensors }: Summary): void {
+  find('scroll').tabIndex = 0; // for who scrolls with keys
+  find('all').replaceChildren(
+    ...tensors.map((tensor) =>
+      row([
+        tensor.name,
+        `[${tensor.shape.join(', ')}] ${tensor.dtype}`,
+        tensor.sameAs === undefined ? tensor.codec : `as ${tensor.sameAs}`,
+        count(tensor.compressedBytes),
+        bitsOf(tensor),
+        tensor.error?.toPrecision(3) ?? '',
+      ]),
+    ),
+  );
+}
+
+/** How the weights of one tensor are spread over the levels it was quantised to. */
+export async function showHistogram(
+  { container }: BrowserModel,
+  name: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const histogram = await histogramOf(container, name, signal);
+  const figure = find('histogram');
+  const caption = captionOf(histogram);
+  const bins = histogram.counts.map((value, i) => {
+    const middle = histogram.first + i * histogram.width;
+    return {
+      from: middle - histogram.width / 2,
+      to: middle + histogram.width / 2,
+      value,
+      parity: Math.round(middle) % 2 ? 'odd' : 'even',
+    };
+  });
+  const inSteps = histogram.unit === 'steps';
+  figure.replaceChildren(
+    draw(figure, `histogram of ${name}: ${caption}`, {
+      height: 190,
+      x: { label: inSteps ? 'level, in steps' : 'weight' },
+      y: { label: 'weights', grid: true },
+      color: { domain: ['even', 'odd'], range: [COLORS[0]!, COLORS[1]!] },
+      marks: [
+        Plot.rectY(bins, {
+          x1: 'from',
+          x2: 'to',
+          y: 'value',
+          fill: inSteps ? 'parity' : COLORS[0]!,
+          inset: bins.length > 60 ? 0 : 0.5,
+        }),
+        Plot.ruleY([0]),
+      ],
+    }),
+    element('figcaption', caption),
+  );
+}
+
+function captionOf({ unit, counts, beyond }: Histogram): string {
+  const outside = beyond ? `; ${count(beyond)} weights lie farther out` : '';
+  if (unit === 'weights') return `not quantised to a grid: ${counts.length} ranges of equal width${outside}`;
+  return `${counts.filter((n) => n > 0).length} levels, the even ones of one quantiser, the odd ones of the other, zero of both${outside}`;
+}

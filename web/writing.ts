@@ -1,0 +1,99 @@
+// What a model writes: one text, or two beside each other whose differing tokens are marked.
+
+import type { BrowserModel } from '../dist/browser/open.js';
+import { deviceOf, type LoadedModel, load, type OnnxRuntimeWeb } from '../dist/browser/run.js';
+import { element, find, input } from './page.js';
+
+const absolute = (path: string) => new URL(path, location.href).href;
+
+let runtime: Promise<OnnxRuntimeWeb> | undefined;
+
+/** The runtime for what this browser has; either is some MB, so only that one is fetched. */
+function loadRuntime(): Promise<OnnxRuntimeWeb> {
+  runtime ??= deviceOf('webgpu').then(async (device) => {
+    const [ort, mjs, wasm] =
+      device === 'webgpu'
+        ? await Promise.all([
+            import('onnxruntime-web/webgpu'),
+            import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url'),
+            import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url'),
+          ])
+        : await Promise.all([
+            import('onnxruntime-web/wasm'),
+            import('onnxruntime-web/ort-wasm-simd-threaded.mjs?url'),
+            import('onnxruntime-web/ort-wasm-simd-threaded.wasm?url'),
+          ]);
+    ort.env.wasm.wasmPaths = { mjs: absolute(mjs.default), wasm: absolute(wasm.default) };
+    return ort as unknown as OnnxRuntimeWeb;
+  });
+  return runtime;
+}
+
+/** Decodes a model into memory, ready to write. @throws {InputError} */
+export async function prepare(
+  model: BrowserModel,
+  onDecoded: (done: number, total: number) => void,
+  signal: AbortSignal,
+): Promise<LoadedModel> {
+  return load(await loadRuntime(), model, { device: 'webgpu', onDecoded, signal });
+}
+
+/** A model under the name that its text stands under. */
+export interface Writer {
+  readonly name: string;
+  readonly model: LoadedModel;
+}
+
+/** Lets each continue the prompt of the form, one after another. */
+export async function write(writers: readonly Writer[], signal: AbortSignal): Promise<void> {
+  const prompt = input('text').value;
+  const columns = writers.map(({ name }) => new Column(name, prompt));
+  find('texts').replaceChildren(...columns.map(({ root }) => root));
+  find('difference').textContent = '';
+  for (const [i, { model }] of writers.entries()) await columns[i]!.fill(model, prompt, signal, columns[0]!);
+  if (columns.length > 1) find('difference').textContent = comparison(columns[0]!.tokens, columns[1]!.tokens);
+}
+
+/** One text, token by token. */
+class Column {
+  readonly tokens: number[] = [];
+  readonly root: HTMLElement;
+  private readonly text: HTMLElement;
+  private readonly speed = element('p', '', 'speed');
+
+  constructor(name: string, prompt: string) {
+    this.text = element('div', [element('span', prompt, 'given')], 'text');
+    this.text.tabIndex = 0;
+    this.text.setAttribute('role', 'region');
+    this.text.setAttribute('aria-label', `what ${name} writes`);
+    this.root = element('div', [element('h3', name), this.text, this.speed]);
+  }
+
+  /** @param beside whose tokens are held against these. */
+  async fill(model: LoadedModel, prompt: string, signal: AbortSignal, beside: Column): Promise<void> {
+    const started = performance.now();
+    const { tokens, tokenSeconds, promptSeconds } = await model.generate(prompt, {
+      maxTokens: input('most').valueAsNumber,
+      temperature: input('temperature').valueAsNumber,
+      seed: input('seed').valueAsNumber,
+      signal,
+      onToken: (token, text) => {
+        const differs = beside !== this && beside.tokens[this.tokens.length] !== token;
+        this.tokens.push(token);
+        this.text.append(element(differs ? 'mark' : 'span', text));
+        this.text.scrollTop = this.text.scrollHeight;
+        const seconds = (performance.now() - started) / 1000;
+        this.speed.textContent = `${this.tokens.length} tokens in ${seconds.toFixed(1)} s`;
+      },
+    });
+    const rate = tokens.length > 1 ? (tokens.length - 1) / tokenSeconds : 0;
+    this.speed.textContent = `${tokens.length} tokens, ${rate.toFixed(1)} a second after ${promptSeconds.toFixed(2)} s for the prompt (${model.device})`;
+  }
+}
+
+function comparison(first: readonly number[], second: readonly number[]): string {
+  const length = Math.max(first.length, second.length);
+  const differing = Array.from({ length }, (_, i) => i).filter((i) => first[i] !== second[i]);
+  if (!differing.length) return `All ${length} tokens are the same.`;
+  return `The first ${differing[0]} tokens are the same; ${differing.length} of ${length} differ, place by place.`;
+}
