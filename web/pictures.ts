@@ -45,9 +45,10 @@ export function showRoles(summary: Summary): void {
   const figure = find('whole');
   figure.replaceChildren(
     draw(figure, `${count(fileBytes)} bytes by role, as in the table below`, {
-      height: 60,
+      height: 72,
       marginLeft: 8,
-      x: { label: 'bytes', domain: [0, fileBytes] },
+      marginBottom: 34,
+      x: { label: 'bytes', domain: [0, fileBytes], ticks: figure.clientWidth / 100, labelOffset: 32 },
       color: { domain, range },
       marks: [
         Plot.barX(rows, Plot.stackX({ x: 'compressedBytes', fill: 'part', order: domain, title: 'part' })),
@@ -142,8 +143,9 @@ export async function showHistogram(
   const inSteps = histogram.unit === 'steps';
   figure.replaceChildren(
     draw(figure, `histogram of ${name}: ${caption}`, {
-      height: 190,
-      x: { label: inSteps ? 'level, in steps' : 'weight' },
+      height: 200,
+      marginBottom: 34,
+      x: { label: inSteps ? 'level, in steps' : 'weight', ticks: figure.clientWidth / 100, labelOffset: 32 },
       y: { label: 'weights', grid: true },
       color: { domain: ['even', 'odd'], range: [COLORS[0]!, COLORS[1]!] },
       marks: [

@@ -87,7 +87,7 @@ class Column {
       },
     });
     const rate = tokens.length > 1 ? (tokens.length - 1) / tokenSeconds : 0;
-    this.speed.textContent = `${tokens.length} tokens, ${rate.toFixed(1)} a second after ${promptSeconds.toFixed(2)} s for the prompt (${model.device})`;
+    this.speed.textContent = `${tokens.length} tokens, ${rate.toFixed(1)} a second after ${promptSeconds.toPrecision(2)} s for the prompt (${model.device})`;
   }
 }
 
