@@ -1,62 +1,112 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Browser, chromium, type Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { inspect } from '../dist/index.js';
-import { CHROMIUM, CHROMIUM_FLAGS } from './helpers/chromium.js';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { auditFile, inspect } from '../dist/index.js';
+import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
-import { folder } from './helpers/safetensors.js';
-import { serve } from './helpers/web-server.js';
+import { folder, SHARED } from './helpers/safetensors.js';
+import { serve, USUAL } from './helpers/web-server.js';
 
 const BUILT = 'dist/page';
+const LOSSY = 'web/public/tiny.wpk';
+const PICKLE = join(
+  SHARED,
+  'seed',
+  existsSync(join(SHARED, 'seed')) ? (pickleIn(join(SHARED, 'seed')) ?? '') : '',
+);
 const place = folder();
 
+function pickleIn(path: string): string | undefined {
+  return readdirSync(path).find((name) => name.endsWith('.pkl.gz'));
+}
+
 describe.skipIf(!CHROMIUM)('the page', () => {
+  const behaviour = { ...USUAL };
   let server: Awaited<ReturnType<typeof serve>>;
   let browser: Browser;
   let page: Page;
   const errors: string[] = [];
 
   beforeAll(async () => {
-    // the model that it opens by itself, without the time that calibration takes
+    // the models that it opens by itself, without the time that calibration takes
     mkdirSync('web/public', { recursive: true });
-    if (!existsSync('web/public/tiny.wpk'))
-      weightpress(
-        'compress',
-        'examples/gpt-neo-tiny',
-        '-o',
-        'web/public/tiny.wpk',
-        '--bits',
-        '4',
-        '--no-calibration',
-      );
+    if (!existsSync(LOSSY)) {
+      const flags = ['--bits', '4', '--no-calibration'];
+      weightpress('compress', 'examples/gpt-neo-tiny', '-o', LOSSY, ...flags);
+    }
     execFileSync('node_modules/.bin/vite', ['build', 'web', '--logLevel', 'error']);
     const files = new Map<string, Uint8Array>();
     for (const entry of readdirSync(BUILT, { recursive: true, withFileTypes: true })) {
       const path = join(entry.parentPath, entry.name);
       if (entry.isFile()) files.set(`/${path.slice(BUILT.length + 1)}`, readFileSync(path));
     }
-    server = await serve(files);
-    browser = await chromium.launch({ executablePath: CHROMIUM!, args: CHROMIUM_FLAGS });
-    page = await browser.newPage({ viewport: { width: 360, height: 740 } });
-    page.on('pageerror', (error) => errors.push(error.message));
-    await page.goto(`${server.address}/index.html`);
-    await page.getByText('every block is sound').waitFor({ timeout: 60_000 });
+    server = await serve(files, behaviour);
+    browser = await launch();
+    page = await opened(360);
   }, 120_000);
   afterAll(async () => {
     await browser?.close();
     server?.close();
   });
+  beforeEach(() => void Object.assign(behaviour, USUAL));
+
+  const sound = (on = page) => on.getByText('every block is sound').waitFor({ timeout: 60_000 });
+
+  /** A page as wide, its model decoded; layout shifts are summed up from the start. */
+  async function opened(width: number, colorScheme: 'light' | 'dark' = 'light'): Promise<Page> {
+    const made = await browser.newPage({ viewport: { width, height: 740 }, colorScheme });
+    made.on('pageerror', (error) => errors.push(error.message));
+    made.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+    await made.addInitScript(() => {
+      Object.assign(globalThis, { shifted: 0 });
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries() as unknown as { value: number; hadRecentInput: boolean }[])
+          if (!entry.hadRecentInput) (globalThis as unknown as { shifted: number }).shifted += entry.value;
+      }).observe({ type: 'layout-shift', buffered: true });
+    });
+    await made.goto(`${server.address}/index.html`);
+    await sound(made);
+    return made;
+  }
+
+  async function choose(path: string, on = page): Promise<void> {
+    await on.locator('#file').setInputFiles(path);
+  }
+
+  /** What axe finds wrong. */
+  async function violations(on: Page): Promise<string[]> {
+    await on.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' });
+    return on.evaluate(async () => {
+      type Axe = {
+        run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
+      };
+      const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run();
+      return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
+    });
+  }
 
   it('shows the bundled model: parts that sum to the file, where it is from, its licence, its loss', async () => {
-    const { fileBytes, generator } = await inspect('web/public/tiny.wpk');
+    const { fileBytes, generator, tensors } = await inspect(LOSSY);
     const cells = await page.locator('#roles td:nth-child(2)').allTextContents();
     expect(cells.map((text) => Number(text.replaceAll(',', ''))).reduce((a, b) => a + b, 0)).toBe(fileBytes);
     const facts = await page.locator('#facts').textContent();
     expect(facts).toContain(generator);
     expect(facts).toMatch(/licencecc0-1.0 \(README.md\)/);
-    expect(facts).toMatch(/loss(lossy|KL divergence)/);
+    expect(await page.locator('#loss').textContent()).toMatch(/KL divergence[\d.]+|was not measured/);
+    expect(await page.locator('#all tr').count()).toBe(tensors.length);
+    expect(await page.locator('#tensors svg').count()).toBe(3);
+  });
+
+  it('draws how the weights of a tensor lie on its grid, and of another when asked', async () => {
+    const caption = page.locator('#histogram figcaption');
+    expect(await caption.textContent()).toMatch(/\d+ levels, the even ones of one quantiser/);
+    await page.getByLabel(/of one tensor/).selectOption('transformer.ln_f.weight');
+    await page.getByText(/not quantised to a grid/).waitFor();
+    expect(await page.locator('#histogram svg').getAttribute('aria-label')).toContain(
+      'transformer.ln_f.weight',
+    );
   });
 
   it('fits a phone without scrolling sideways', async () => {
@@ -65,33 +115,185 @@ describe.skipIf(!CHROMIUM)('the page', () => {
   });
 
   it('continues a prompt, by keyboard alone, and says how fast', async () => {
-    await page.getByLabel('Prompt').fill('The');
-    await page.getByLabel('Prompt').press('Tab');
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('The');
+    await page.getByLabel('Tokens', { exact: true }).fill('30');
+    await page.getByRole('textbox', { name: 'Prompt' }).focus();
+    for (let i = 0; i < 7; i++) await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    await page.getByText(/\d+ tokens, [\d.]+ a second/).waitFor({ timeout: 60_000 });
-    expect((await page.locator('#written').textContent())!.length).toBeGreaterThan(20);
+    await page.getByText(/30 tokens, [\d.]+ a second/).waitFor({ timeout: 60_000 });
+    expect((await page.locator('.text').textContent())!.length).toBeGreaterThan(20);
   }, 90_000);
 
-  it('says in words what is wrong with a file, and takes the next', async () => {
-    const bytes = readFileSync('web/public/tiny.wpk');
-    const damaged = Uint8Array.from(bytes);
-    damaged[damaged.length >> 1]! ^= 1;
-    writeFileSync(join(place, 'damaged.wpk'), damaged);
-    writeFileSync(join(place, 'other.txt'), 'this is no model, but long enough to be looked at');
-    const input = page.locator('#file');
-    await input.setInputFiles(join(place, 'damaged.wpk'));
-    await page.getByText(/damaged.wpk.*bytes \d+/).waitFor();
-    await input.setInputFiles(join(place, 'other.txt'));
-    await page.getByText(/other.txt.*not a .wpk file/).waitFor();
-    await input.setInputFiles('web/public/tiny.wpk');
-    await page.getByText('every block is sound').waitFor();
-    expect(errors).toEqual([]);
+  it('sets two files beside each other and marks the tokens that differ', async () => {
+    await page.getByLabel(/beside another file/).check();
+    await page.getByLabel('Temperature').fill('1.5');
+    const compare = async (other: string) => {
+      await page.getByLabel('Address of the other').fill(other);
+      await page.getByRole('button', { name: 'Continue' }).click();
+      const said = page.locator('#difference', { hasText: /same/ });
+      await said.waitFor({ timeout: 60_000 });
+      return [await said.textContent(), await page.locator('mark').count()] as const;
+    };
+    expect(await compare('tiny.wpk')).toEqual(['All 30 tokens are the same.', 0]);
+    const [said, marked] = await compare('tiny-lossless.wpk');
+    const [, same, differing] = /first (\d+) tokens are the same; (\d+) of 30 differ/.exec(said!)!;
+    expect(marked).toBe(Number(differing));
+    expect(marked).toBeGreaterThan(0);
+    expect(await page.locator('.text').nth(1).locator('span.given ~ *').nth(Number(same)).textContent()).toBe(
+      await page.locator('mark').first().textContent(),
+    );
+    await page.getByLabel(/beside another file/).uncheck();
+  }, 120_000);
+
+  it('stops when it is told to, and writes again', async () => {
+    const session = await page.context().newCDPSession(page);
+    await session.send('Emulation.setCPUThrottlingRate', { rate: 10 });
+    await page.getByLabel('Tokens', { exact: true }).fill('1000');
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.locator('#stop:disabled').waitFor();
+    expect(await page.locator('.text span').count()).toBeLessThan(200);
+    await session.send('Emulation.setCPUThrottlingRate', { rate: 1 });
+    await page.getByLabel('Tokens', { exact: true }).fill('3');
+    await page.getByRole('button', { name: 'Continue' }).click();
+    await page.getByText(/3 tokens, [\d.]+ a second/).waitFor();
+  }, 60_000);
+
+  it('says in words what is wrong, and takes the next', async () => {
+    const bytes = readFileSync(LOSSY);
+    const wrong: [string, Uint8Array, RegExp][] = [
+      [
+        'damaged.wpk',
+        bytes.with(bytes.length >> 1, bytes[bytes.length >> 1]! ^ 1),
+        /damaged\.wpk.*bytes \d+/,
+      ],
+      ['cut.wpk', bytes.subarray(0, -500), /cut\.wpk.*truncated/],
+      ['other.wpk', Buffer.from('this is no model, but long enough to be looked at'), /not a \.wpk file/],
+      ['other.txt', Buffer.from('this is no model, but long enough to be looked at'), /not a model/],
+      ['calls.pkl', Buffer.from('\x80\x04cos\nsystem\n(S"true"\ntR.', 'latin1'), /os.system/],
+      ['bomb.safetensors', Buffer.alloc(64, 0xff), /bomb\.safetensors/],
+    ];
+    for (const [name, content, message] of wrong) {
+      writeFileSync(join(place, name), content);
+      await choose(join(place, name));
+      await page.locator('#status.wrong', { hasText: message }).waitFor({ timeout: 20_000 });
+      expect((await page.locator('#status').textContent())!.split('\n')).toHaveLength(1);
+      await choose(LOSSY);
+      await sound();
+    }
+    await page.getByLabel('Address of a .wpk').fill('absent.wpk');
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
+    await page.locator('#status.wrong', { hasText: /404/ }).waitFor();
+    expect(errors.filter((text) => !/404/.test(text))).toEqual([]); // which the browser says by itself
+    errors.length = 0;
+  }, 120_000);
+
+  it('opens what is dropped on it, and what a server without ranges sends', async () => {
+    const file = await page.evaluateHandle(async () => {
+      const transfer = new DataTransfer();
+      const bytes = await (await fetch('tiny-lossless.wpk')).blob();
+      transfer.items.add(new File([bytes], 'dropped.wpk'));
+      return transfer;
+    });
+    await page.locator('body').dispatchEvent('drop', { dataTransfer: file });
+    await page.getByText('dropped.wpk: every block is sound').waitFor();
+    expect(await page.locator('#loss').textContent()).toMatch(/Nothing: every byte of the original/);
+    behaviour.ranges = 'ignored';
+    await page.getByLabel('Address of a .wpk').fill('tiny.wpk');
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
+    await page.getByText('tiny.wpk: every block is sound').waitFor();
+  }, 60_000);
+
+  it('keeps a file when it is asked to, says so, and forgets it', async () => {
+    await page.getByLabel('keep it in this browser').check();
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
+    await sound();
+    await page.getByText('Files kept in this browser').click();
+    await page.locator('#kept-files li', { hasText: 'tiny.wpk' }).waitFor();
+    await page.getByRole('button', { name: /Remove .*tiny\.wpk/ }).click();
+    await page.locator('#kept-files li', { hasText: 'None.' }).waitFor();
+    await page.getByLabel('keep it in this browser').uncheck();
   });
 
-  it('asks nobody but its own server', async () => {
+  describe('audits what is dropped, with the same words as the command line', () => {
+    const audited = async (name: string) => {
+      await page.getByText(`${name}: audited`).waitFor({ timeout: 60_000 });
+      return page
+        .locator('#statements li')
+        .evaluateAll((items) =>
+          items.map((item) => [...item.querySelectorAll('p')].map(({ textContent }) => textContent)),
+        );
+    };
+    const expected = async (path: string) =>
+      (await auditFile(path)).statements.map(({ claim, verdict, because }) => [
+        `${verdict}: ${claim}`,
+        because,
+      ]);
+
+    it('safetensors', async () => {
+      await choose('examples/gpt-neo-tiny/model.safetensors');
+      expect(await audited('model.safetensors')).toEqual(
+        await expected('examples/gpt-neo-tiny/model.safetensors'),
+      );
+    }, 120_000);
+
+    it.skipIf(!existsSync(PICKLE) || !PICKLE.endsWith('.gz'))(
+      'the pickle that claims 853:1',
+      async () => {
+        await choose(PICKLE);
+        const statements = await audited(PICKLE.slice(PICKLE.lastIndexOf('/') + 1));
+        expect(statements).toEqual(await expected(PICKLE));
+        expect(statements.filter(([title]) => title!.startsWith('contradicted'))).toHaveLength(7);
+      },
+      120_000,
+    );
+
+    it('a .wpk that is open', async () => {
+      await choose(LOSSY);
+      await sound();
+      await page.getByRole('button', { name: 'Audit this file' }).click();
+      await page.getByText(/nothing contradicted/).waitFor({ timeout: 60_000 });
+      const titles = await page.locator('#statements li p:first-child').allTextContents();
+      expect(titles).toEqual((await expected(LOSSY)).map(([title]) => title));
+    }, 120_000);
+  });
+
+  it.each([
+    [1280, 'light'],
+    [1280, 'dark'],
+    [390, 'light'],
+    [390, 'dark'],
+  ] as const)(
+    'has nothing that axe objects to, and nothing moves: %s pixels, %s',
+    async (width, scheme) => {
+      const other = await opened(width, scheme);
+      const found: Record<string, string[]> = { opened: await violations(other) };
+      await other.getByText('All tensors as a table').click();
+      found.table = await violations(other);
+      await other.getByLabel(/beside another file/).check();
+      await other.getByLabel('Tokens', { exact: true }).fill('20');
+      await other.getByRole('button', { name: 'Continue' }).click();
+      await other.locator('#difference', { hasText: /same/ }).waitFor({ timeout: 60_000 });
+      found.beside = await violations(other);
+      await other.getByRole('button', { name: 'Audit this file' }).click();
+      await other.getByText(/nothing contradicted/).waitFor({ timeout: 60_000 });
+      found.audited = await violations(other);
+      const moved = await other.evaluate(() => (globalThis as unknown as { shifted: number }).shifted);
+      await choose(join(place, 'other.wpk'), other);
+      await other.locator('#status.wrong').waitFor();
+      found.wrong = await violations(other);
+      await other.close();
+      expect(found).toEqual({ opened: [], table: [], beside: [], audited: [], wrong: [] });
+      expect(moved).toBeLessThan(0.01);
+    },
+    120_000,
+  );
+
+  it('asks nobody but its own server, and nothing went wrong unsaid', async () => {
     const origins = await page.evaluate(() => [
       ...new Set(performance.getEntriesByType('resource').map(({ name }) => new URL(name).origin)),
     ]);
     expect(origins.filter((origin) => origin !== server.address && origin !== 'null')).toEqual([]);
+    expect(errors).toEqual([]);
   });
 });

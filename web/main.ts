@@ -146,6 +146,7 @@ function tell(work: Promise<void>): void {
 async function writeAll(signal: AbortSignal): Promise<void> {
   const stop = find<HTMLButtonElement>('stop');
   stop.disabled = false;
+  find('difference').textContent = '';
   try {
     if (!shown?.writer) return say(shown?.silent || 'the model is not decoded yet: open it again', true);
     const writers = [shown.writer];

@@ -33,6 +33,8 @@ function draw(figure: HTMLElement, ariaLabel: string, options: Options): SVGElem
     style: { background: 'none', color: 'inherit', fontSize: '12px' },
     ...options,
   } as Options) as unknown as SVGElement;
+  // one name for the whole, none for its parts
+  for (const part of plot.querySelectorAll('[aria-label]')) part.removeAttribute('aria-label');
   plot.setAttribute('role', 'img');
   plot.setAttribute('aria-label', ariaLabel);
   return plot;
