@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { auditFile, inspect } from '../dist/index.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
+import { FIXTURES } from './helpers/logits.js';
 import { folder, SHARED } from './helpers/safetensors.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
@@ -288,6 +289,29 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     },
     120_000,
   );
+
+  it.skipIf(!existsSync(FIXTURES))(
+    'shows a model that cannot write, and says why',
+    async () => {
+      const path = join(place, 'roberta.wpk');
+      weightpress('compress', join(FIXTURES, 'roberta'), '-o', path);
+      await choose(path);
+      await page.getByText('roberta.wpk: every block is sound').waitFor();
+      await page.getByText(/It does not write: .*a masked language model fills gaps/).waitFor();
+    },
+    60_000,
+  );
+
+  it('computes on a GPU where there is one', async () => {
+    const other = await launch({ gpu: true });
+    const gpuPage = await other.newPage();
+    await gpuPage.goto(`${server.address}/index.html`);
+    await sound(gpuPage);
+    await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
+    await gpuPage.getByRole('button', { name: 'Continue' }).click();
+    await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
+    await other.close();
+  }, 90_000);
 
   it('asks nobody but its own server, and nothing went wrong unsaid', async () => {
     const origins = await page.evaluate(() => [
