@@ -2,19 +2,24 @@ import type { PlannedBlock } from '../container/plan.js';
 import { type DecoderSide, decodeFrame } from '../container/reader.js';
 import { isInputError } from '../errors.js';
 
-/** A block to decode; the frame's memory is handed over. */
+/** A block to decode. Both buffers are handed over and come back. */
 export interface DecodeRequest {
   readonly id: number;
-  readonly frame: Uint8Array;
+  /** The frame is at its front. */
+  readonly frame: ArrayBuffer;
+  readonly frameBytes: number;
+  /** Takes the elements. */
+  readonly into: ArrayBuffer;
   readonly planned: PlannedBlock;
   readonly tensor: { readonly name: string; readonly codec: string };
   readonly side: DecoderSide;
   readonly file: string;
 }
 
-export type DecodeAnswer =
-  | { readonly id: number; readonly elements: Uint8Array }
-  | { readonly id: number; readonly message: string; readonly input: boolean };
+export type DecodeAnswer = Pick<DecodeRequest, 'id' | 'frame' | 'into'> & {
+  /** What is wrong with the frame, and whether that is the file's fault. */
+  readonly problem?: { readonly message: string; readonly input: boolean };
+};
 
 /** The part of a worker's global scope that is used. */
 interface Scope {
@@ -24,13 +29,15 @@ interface Scope {
 
 const scope = globalThis as unknown as Scope;
 
-scope.onmessage = ({ data: { id, frame, planned, tensor, side, file } }) => {
+scope.onmessage = ({ data: { id, frame, frameBytes, into, planned, tensor, side, file } }) => {
+  const answer = { id, frame, into };
   try {
-    const elements = decodeFrame(frame, planned, tensor, side, file).slice();
-    scope.postMessage({ id, elements }, [elements.buffer as ArrayBuffer]);
+    const elements = decodeFrame(new Uint8Array(frame, 0, frameBytes), planned, tensor, side, file);
+    new Uint8Array(into).set(elements);
+    scope.postMessage(answer, [frame, into]);
   } catch (error) {
     // classes do not survive the way between threads; the message says everything
     const message = error instanceof Error ? error.message : String(error);
-    scope.postMessage({ id, message, input: isInputError(error) });
+    scope.postMessage({ ...answer, problem: { message, input: isInputError(error) } }, [frame, into]);
   }
 };

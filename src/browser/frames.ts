@@ -1,17 +1,18 @@
 import type { FrameRange } from '../container/plan.js';
-import type { ByteSource } from '../io/source.js';
+import { type ByteSource, readInto } from '../io/source.js';
 
 /** Frames that follow each other are asked for together, up to so many bytes; one such piece is fetched ahead. */
 const PIECE_BYTES = 2 ** 22;
 
-/** A frame and its bytes, in memory that is all its own. */
+/** A frame and its bytes, which are others once the next one is asked for. */
 export interface ReadFrame<Range> {
   readonly range: Range;
   readonly frame: Uint8Array;
 }
 
 /**
- * Reads frames in order, in few large reads, the next one while the last is worked on.
+ * Reads frames in order, in few large reads, the next one while the last is worked on. Two buffers take turns: what a browser's
+ * collector has to find would lie about in much larger amounts.
  * @throws {InputError} as the source's reads.
  */
 export async function* readFrames<Range extends FrameRange>(
@@ -19,13 +20,23 @@ export async function* readFrames<Range extends FrameRange>(
   ranges: Iterable<Range>,
   signal?: AbortSignal,
 ): AsyncGenerator<ReadFrame<Range>> {
+  const buffers = [new Uint8Array(), new Uint8Array()];
+  const read = async (piece: readonly Range[]): Promise<ReadFrame<Range>[]> => {
+    const { start } = piece[0]!;
+    const length = piece.at(-1)!.end - start;
+    let buffer = buffers.shift()!;
+    if (buffer.length < length) buffer = new Uint8Array(Math.max(length, PIECE_BYTES));
+    buffers.push(buffer);
+    await readInto(source, buffer.subarray(0, length), start, signal);
+    return piece.map((range) => ({ range, frame: buffer.subarray(range.start - start, range.end - start) }));
+  };
   let ahead: Promise<ReadFrame<Range>[]> | undefined;
   try {
     for (const piece of inPieces(ranges)) {
-      const current = ahead;
-      ahead = readPiece(source, piece, signal);
+      const current = await ahead;
+      ahead = read(piece);
       ahead.catch(() => {}); // awaited later
-      if (current) yield* await current;
+      if (current) yield* current;
     }
     if (ahead) yield* await ahead;
   } finally {
@@ -44,14 +55,4 @@ function* inPieces<Range extends FrameRange>(ranges: Iterable<Range>): Generator
     piece.push(range);
   }
   if (piece.length) yield piece;
-}
-
-async function readPiece<Range extends FrameRange>(
-  source: ByteSource,
-  ranges: readonly Range[],
-  signal?: AbortSignal,
-): Promise<ReadFrame<Range>[]> {
-  const { start } = ranges[0]!;
-  const bytes = await source.read(start, ranges.at(-1)!.end, signal);
-  return ranges.map((range) => ({ range, frame: bytes.slice(range.start - start, range.end - start) }));
 }

@@ -45,6 +45,7 @@ export async function* decodeAll(
       current = begin();
     }
     current!.bytes.set(elements, planned.firstByte);
+    workers.reuse(elements);
   }
   if (current) yield await checked(container, stored[next - 1]!, current);
   while (next < stored.length) yield begin(); // empty ones at the end

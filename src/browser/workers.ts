@@ -2,17 +2,31 @@ import { decodeFrame } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
 import type { DecodeAnswer, DecodeRequest } from './decode-worker.js';
 
-type Waiting = { resolve(elements: Uint8Array): void; reject(error: Error): void };
+/** A block to decode, and its frame, which is not used after the call. */
+export interface Decoding extends Pick<DecodeRequest, 'planned' | 'tensor' | 'side' | 'file'> {
+  readonly frame: Uint8Array;
+}
+
+interface Waiting {
+  /** How many bytes of elements are expected. */
+  readonly length: number;
+  resolve(elements: Uint8Array): void;
+  reject(error: Error): void;
+}
 
 /** Most workers that are started: decoding is faster than any download with fewer. */
 const MOST_WORKERS = 4;
+/** Enough for most frames, and for most blocks. */
+const BUFFER_BYTES = 2 ** 20;
 
 /**
- * Decodes blocks in Web Workers, or, where there are none, on the calling thread. A frame that is handed over must not be used after.
+ * Decodes blocks in Web Workers, or, where there are none, on the calling thread. Buffers go to the workers and come back: browsers
+ * collect those that arrive in messages late.
  */
 export class Workers {
   private readonly workers: Worker[] = [];
   private readonly waiting = new Map<number, Waiting>();
+  private readonly buffers: ArrayBuffer[] = [];
   private nextId = 0;
 
   constructor(count = Math.min(MOST_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1)) {
@@ -30,16 +44,23 @@ export class Workers {
     return Math.max(1, this.workers.length) * 2;
   }
 
-  /** @throws {IntegrityError} on a block that is not what it was. */
-  async decode(request: Omit<DecodeRequest, 'id'>): Promise<Uint8Array> {
-    const { frame, planned, tensor, side, file } = request;
-    if (!this.workers.length) return decodeFrame(frame, planned, tensor, side, file).slice();
+  /** @returns the elements, to be given to `reuse`. @throws {IntegrityError} on a block that is not what it was. */
+  async decode({ frame, planned, ...rest }: Decoding): Promise<Uint8Array> {
+    if (!this.workers.length) return decodeFrame(frame, planned, rest.tensor, rest.side, rest.file).slice();
     const id = this.nextId++;
+    const length = planned.endByte - planned.firstByte;
+    const [buffer, into] = [this.buffer(frame.length), this.buffer(length)];
+    new Uint8Array(buffer).set(frame);
+    const request: DecodeRequest = { id, frame: buffer, frameBytes: frame.length, into, planned, ...rest };
     return new Promise((resolve, reject) => {
-      this.waiting.set(id, { resolve, reject });
-      const message: DecodeRequest = { ...request, id };
-      this.workers[id % this.workers.length]!.postMessage(message, [frame.buffer as ArrayBuffer]);
+      this.waiting.set(id, { length, resolve, reject });
+      this.workers[id % this.workers.length]!.postMessage(request, [buffer, into]);
     });
+  }
+
+  /** Takes back elements that have been used. */
+  reuse({ buffer }: Uint8Array): void {
+    this.buffers.push(buffer as ArrayBuffer);
   }
 
   close(): void {
@@ -47,11 +68,20 @@ export class Workers {
     this.failed('decoding was ended');
   }
 
-  private answered(answer: DecodeAnswer): void {
-    const { resolve, reject } = this.waiting.get(answer.id)!;
-    this.waiting.delete(answer.id);
-    if ('elements' in answer) resolve(answer.elements);
-    else reject(answer.input ? new IntegrityError(answer.message) : new Error(answer.message));
+  /** One that came back, if it is large enough. */
+  private buffer(length: number): ArrayBuffer {
+    const found = this.buffers.findIndex(({ byteLength }) => byteLength >= length);
+    if (found >= 0) return this.buffers.splice(found, 1)[0]!;
+    this.buffers.shift(); // so that there are no more of them for being too small
+    return new ArrayBuffer(Math.max(length, BUFFER_BYTES));
+  }
+
+  private answered({ id, frame, into, problem }: DecodeAnswer): void {
+    const { length, resolve, reject } = this.waiting.get(id)!;
+    this.waiting.delete(id);
+    this.buffers.push(frame);
+    if (!problem) resolve(new Uint8Array(into, 0, length));
+    else reject(problem.input ? new IntegrityError(problem.message) : new Error(problem.message));
   }
 
   private failed(message: string): void {

@@ -96,12 +96,17 @@ export class HttpSource implements ByteSource {
   async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
     checkRange(this, start, end);
     const bytes = new Uint8Array(end - start);
+    await this.readInto(bytes, start, signal);
+    return bytes;
+  }
+
+  async readInto(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void> {
+    checkRange(this, start, start + target.length);
     let at = 0;
-    for await (const chunk of fetchBytes(this.file, start, end, signal)) {
-      bytes.set(chunk, at);
+    for await (const chunk of fetchBytes(this.file, start, start + target.length, signal)) {
+      target.set(chunk, at);
       at += chunk.length;
     }
-    return bytes;
   }
 
   async close(): Promise<void> {}

@@ -1,0 +1,177 @@
+// A model in a page: how long until it writes over a slow line, and how fast blocks decode beside Node.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, openAsBlob, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { open } from '../dist/browser/open.js';
+import { count, print, table } from '../dist/cli/terminal.js';
+import { call, launch, openPage, pageFiles } from './browser/chromium.js';
+import { serve } from './browser/server.js';
+import { machine, median } from './measure.js';
+
+const USAGE = `usage: node bench/browser.js MODEL_DIR [--calibrate TEXT] [--large FILE.wpk] [--mbit N] [--runs N]
+  MODEL_DIR     over a line of N Mbit/s (default 20): f32 safetensors, lossless .wpk, --kl 0.01
+  --calibrate   text for --kl (default: the bundled one)
+  --large       a .wpk that is decoded too`;
+
+const here = (path) => fileURLToPath(new URL(path, import.meta.url));
+const COMMAND = here('../dist/cli/main.js');
+const PROMPT = 'Once upon a time';
+const scratch = mkdtempSync(join(tmpdir(), 'weightpress-bench-'));
+
+function compress(model, name, ...flags) {
+  const output = join(scratch, name);
+  execFileSync(process.execPath, [COMMAND, 'compress', model, '-o', output, ...flags], { stdio: 'ignore' });
+  return output;
+}
+
+/** Seconds to the first token from each form of the model, the page and the runtime being there. */
+async function firstTokens(browser, address, forms, runs) {
+  const rows = [];
+  for (const { label, path, bytes } of forms) {
+    const seconds = [];
+    let token;
+    for (let run = 0; run < runs; run++) {
+      const page = await openPage(browser, address);
+      await call(page, 'start', '/warm.wpk');
+      const result = await call(page, 'firstToken', path, PROMPT);
+      seconds.push(result.seconds);
+      token = result.token;
+      await page.close();
+    }
+    rows.push({ label, bytes, seconds: median(seconds), token });
+  }
+  const [{ seconds: slowest }] = rows;
+  print(
+    table(
+      ['', 'bytes to fetch', 'seconds to the first token', 'of the first', 'token'],
+      rows.map(({ label, bytes, seconds, token }) => [
+        label,
+        count(bytes),
+        seconds.toFixed(2),
+        `${((100 * seconds) / slowest).toFixed(1)} %`,
+        String(token),
+      ]),
+    ),
+  );
+}
+
+/** Decoding of one file on one core, here and in the page. */
+async function decoding(browser, address, files, runs) {
+  const rows = [];
+  for (const [label, path, url] of files) {
+    const page = await openPage(browser, address);
+    const model = await open(await openAsBlob(path));
+    const decodedBytes = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    const times = { node: [], page: [], worker: [] };
+    for (let run = -1; run < runs; run++) {
+      const started = performance.now();
+      for (const { name } of model.tensors) await model.readTensor(name);
+      const node = (performance.now() - started) / 1000;
+      const inPage = await call(page, 'decodeHere', url);
+      const worker = await call(page, 'decodeAll', url, 1);
+      if (run < 0) continue; // the first compiles
+      times.node.push(node);
+      times.page.push(inPage);
+      times.worker.push(worker);
+    }
+    await model.close();
+    await page.close();
+    const rate = (seconds) => decodedBytes / 1e6 / median(seconds);
+    rows.push([
+      label,
+      rate(times.node).toFixed(0),
+      rate(times.page).toFixed(0),
+      rate(times.worker).toFixed(0),
+      `${((100 * rate(times.page)) / rate(times.node)).toFixed(0)} %`,
+      `${((100 * rate(times.worker)) / rate(times.node)).toFixed(0)} %`,
+    ]);
+  }
+  print(
+    table(
+      [
+        'decoded, MB/s',
+        'Node, one thread',
+        'page, one thread',
+        'page, one worker, SHA-256',
+        'thread',
+        'worker',
+      ],
+      rows,
+    ),
+  );
+}
+
+async function main() {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      calibrate: { type: 'string' },
+      large: { type: 'string' },
+      mbit: { type: 'string', default: '20' },
+      runs: { type: 'string', default: '3' },
+    },
+  });
+  const [model] = positionals;
+  if (!model) throw new RangeError(USAGE);
+  const runs = Number(values.runs);
+  print(machine());
+  const lossless = compress(model, 'lossless.wpk');
+  const lossy = compress(
+    model,
+    'kl.wpk',
+    '--kl',
+    '0.01',
+    ...(values.calibrate ? ['--calibrate', values.calibrate] : []),
+  );
+  const warm = compress(here('../examples/gpt-neo-tiny'), 'warm.wpk');
+  const files = await pageFiles(scratch);
+  files.set('/warm.wpk', { path: warm });
+  const original = ['config.json', 'tokenizer.json', 'model.safetensors'];
+  for (const name of original) files.set(`/model/${name}`, { path: join(model, name), slow: true });
+  for (const [name, path] of [
+    ['lossless', lossless],
+    ['kl', lossy],
+  ]) {
+    files.set(`/${name}.wpk`, { path, slow: true });
+    files.set(`/fast/${name}.wpk`, { path });
+  }
+  if (values.large) files.set('/fast/large.wpk', { path: values.large });
+  const server = await serve(files, (Number(values.mbit) * 1e6) / 8);
+  const browser = await launch();
+  print(
+    `\nTo the first token over ${values.mbit} Mbit/s, the page and its runtime being there; medians of ${runs}:`,
+  );
+  const size = (path) => statSync(path).size;
+  const forms = [
+    {
+      label: 'f32 safetensors',
+      path: '/model',
+      bytes: original.reduce((sum, name) => sum + size(join(model, name)), 0),
+    },
+    { label: 'lossless .wpk', path: '/lossless.wpk', bytes: size(lossless) },
+    { label: '--kl 0.01', path: '/kl.wpk', bytes: size(lossy) },
+  ];
+  await firstTokens(browser, server.address, forms, runs);
+  print(`\nDecoding; medians of ${runs}:`);
+  const decoded = [
+    ['lossless', lossless, '/fast/lossless.wpk'],
+    ['--kl 0.01', lossy, '/fast/kl.wpk'],
+  ];
+  if (values.large) decoded.push(['large', values.large, '/fast/large.wpk']);
+  await decoding(browser, server.address, decoded, runs);
+  await browser.close();
+  server.close();
+}
+
+try {
+  await main();
+} catch (error) {
+  if (!(error instanceof RangeError)) throw error;
+  console.error(error.message);
+  process.exitCode = 2;
+} finally {
+  rmSync(scratch, { recursive: true, force: true });
+}
