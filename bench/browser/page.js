@@ -87,4 +87,4 @@ async function stream(address, keep) {
   return { bytes, largest };
 }
 
-Object.assign(globalThis, { bench: { start, firstToken, decodeHere, decodeAll, stream } });
+Object.assign(globalThis, { bench: { open, load, ort, start, firstToken, decodeHere, decodeAll, stream } });

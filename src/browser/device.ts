@@ -1,5 +1,6 @@
 import {
   createRuntime,
+  floatsOf,
   type OnnxRuntime,
   type Runtime,
   type Session,
@@ -12,25 +13,8 @@ export type Device = 'wasm' | 'webgpu';
 export interface OnnxRuntimeWeb {
   readonly Tensor: unknown;
   readonly InferenceSession: unknown;
-  readonly env: {
-    readonly wasm: { numThreads?: number | undefined };
-    readonly webgpu?: { readonly device?: unknown };
-  };
+  readonly env: { readonly wasm: { numThreads?: number | undefined } };
 }
-
-/** The parts of WebGPU that hold weights. */
-interface GpuBuffer {
-  getMappedRange(): ArrayBuffer;
-  unmap(): void;
-  destroy(): void;
-}
-interface GpuDevice {
-  createBuffer(of: { size: number; usage: number; mappedAtCreation: boolean }): GpuBuffer;
-}
-type FromGpuBuffer = (buffer: GpuBuffer, of: { dataType: 'float32'; dims: readonly number[] }) => Tensor;
-
-/** GPUBufferUsage: STORAGE, COPY_SRC, COPY_DST. */
-const WEIGHT_USAGE = 0x80 | 4 | 8;
 
 /** Further threads wait for each other more than they help. */
 const MOST_THREADS = 4;
@@ -43,45 +27,45 @@ export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
   return adapter ? 'webgpu' : 'wasm';
 }
 
-/** A runtime on what the page has; on a GPU, weights are written to its memory once, until `release`. */
+/** A runtime on what the page has. It holds weights: what is given with a run is copied every time. */
 export async function webRuntime(ort: OnnxRuntimeWeb, asked?: Device) {
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated
     ? Math.min(MOST_THREADS, navigator.hardwareConcurrency)
     : 1;
   const device = await deviceOf(asked);
+  const { InferenceSession } = ort as unknown as OnnxRuntime;
   const options = { executionProviders: [device], logSeverityLevel: 3 };
   const plain = createRuntime(ort as unknown as OnnxRuntime, options);
-  const buffers: GpuBuffer[] = [];
-  let gpu: GpuDevice | undefined;
   const runtime: Runtime = {
     ...plain,
-    session: async (model) => {
-      const session = await plain.session(model);
-      if (device === 'webgpu') gpu ??= (await ort.env.webgpu?.device) as GpuDevice | undefined;
-      return yielding(session);
-    },
-    weights: (data, shape) => {
-      if (!gpu || !data.length) return plain.floats(data, shape);
-      const buffer = gpu.createBuffer({ size: data.byteLength, usage: WEIGHT_USAGE, mappedAtCreation: true });
-      new Float32Array(buffer.getMappedRange()).set(data);
-      buffer.unmap();
-      buffers.push(buffer);
-      const { fromGpuBuffer } = ort.Tensor as { fromGpuBuffer: FromGpuBuffer };
-      return fromGpuBuffer(buffer, { dataType: 'float32', dims: shape });
+    session: async (model) => yielding(await plain.session(model)),
+    hold: async (graph, weights) => {
+      const externalData = Object.entries(weights).map(([path, tensor]) => ({ path, data: bytesOf(tensor) }));
+      const model = graph.encode({ held: true });
+      return yielding(await InferenceSession.create(model, { ...options, externalData }));
     },
   };
-  const release = () => {
-    for (const buffer of buffers) buffer.destroy();
-  };
-  return { runtime, device, release };
+  return { runtime, device };
 }
 
-/** A session that lets the page draw and hear clicks after every run: WebAssembly does not wait for anything by itself. */
+function bytesOf(tensor: Tensor): Uint8Array {
+  const { buffer, byteOffset, byteLength } = floatsOf(tensor);
+  return new Uint8Array(buffer, byteOffset, byteLength);
+}
+
+/** How long the page may wait for its turn: one frame. */
+const TURN_MS = 16;
+let lastTurn = 0;
+
+/** A session that lets the page draw and hear clicks between runs: WebAssembly does not wait for anything by itself. */
 function yielding(session: Session): Session {
   return {
     run: async (feeds, into) => {
       const results = await session.run(feeds, into);
-      await nextTask();
+      if (performance.now() - lastTurn > TURN_MS) {
+        await nextTask();
+        lastTurn = performance.now();
+      }
       return results;
     },
     release: () => session.release(),

@@ -43,26 +43,18 @@ export async function load(
   model: Model | BrowserModel,
   { device: asked, onDecoded, signal }: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { runtime, device, release } = await webRuntime(ort, asked);
-  try {
-    const decoder = await Decoder.load(runtime, model, {
-      signal,
-      ...('all' in model && {
-        read: (program) => streamWeights(runtime, model, program, onDecoded, signal),
-      }),
-    });
-    return {
-      device,
-      generate: (prompt, options) => continueWith(decoder, prompt, options),
-      release: async () => {
-        await decoder.release();
-        release();
-      },
-    };
-  } catch (error) {
-    release();
-    throw error;
-  }
+  const { runtime, device } = await webRuntime(ort, asked);
+  const decoder = await Decoder.load(runtime, model, {
+    signal,
+    ...('all' in model && {
+      read: (program) => streamWeights(runtime, model, program, onDecoded, signal),
+    }),
+  });
+  return {
+    device,
+    generate: (prompt, options) => continueWith(decoder, prompt, options),
+    release: () => decoder.release(),
+  };
 }
 
 /** Loads a model, continues one prompt and lets the model go. @throws {InputError} as {@link load} and its `generate`. */

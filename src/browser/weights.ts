@@ -1,4 +1,4 @@
-import { weightTensor } from '../forward/ports.js';
+import type { IncomingWeights } from '../forward/decoder.js';
 import type { Program } from '../forward/program.js';
 import type { Runtime, Tensor } from '../forward/runtime.js';
 import { toFloats } from '../forward/widen.js';
@@ -8,37 +8,62 @@ import type { BrowserModel } from './open.js';
 export type OnDecoded = (doneBytes: number, totalBytes: number) => void;
 
 /**
- * A program's weights in the order of the file: decoded in workers while the rest is on its way, and widened as they come.
- * @returns by name; none where the file's tensors are read as others (GGUF).
- * @throws {InputError} on bytes that are not sound, NaN and infinity.
+ * A program's weights as they come in the order of the file: decoded in workers while the rest is on its way, and widened. All of the
+ * file is read, whether the program needs it or not.
+ * @returns undefined where the file's tensors are read as others (GGUF).
  */
-export async function streamWeights(
+export function streamWeights(
   runtime: Runtime,
   model: BrowserModel,
   program: Program,
   onDecoded?: OnDecoded,
   signal?: AbortSignal,
-): Promise<Map<string, Tensor>> {
-  const weights = new Map<string, Tensor>();
+): IncomingWeights | undefined {
   const { tensors: stored } = model.container.directory;
-  const names = new Map(
+  const firstNames = new Map(
     stored.map(({ name, sameAs }) => [name, sameAs === undefined ? name : stored[sameAs]!.name]),
   );
   const stages = [program.embedding.weights, ...program.layers, program.head.weights];
-  const needed = [...new Set(stages.flatMap((stage) => stage.map(({ tensor }) => tensor.name)))];
-  if (!needed.every((name) => names.has(name))) return weights;
-  const wanted = new Set(needed.map((name) => names.get(name)!));
-  const decodedBytes = model.tensors.reduce(
-    (sum, { name, lengthBytes }) => sum + (names.get(name) === name ? lengthBytes : 0),
+  const needed = new Set(stages.flatMap((stage) => stage.map(({ tensor }) => tensor.name)));
+  if (![...needed].every((name) => firstNames.has(name))) return;
+  const arriving = new Map<string, Arriving>();
+  for (const name of needed) {
+    const first = firstNames.get(name)!;
+    if (!arriving.has(first)) arriving.set(first, new Arriving());
+  }
+  const totalBytes = model.tensors.reduce(
+    (sum, { name, lengthBytes }) => sum + (firstNames.get(name) === name ? lengthBytes : 0),
     0,
   );
-  let done = 0;
-  for await (const tensor of model.all(signal)) {
-    done += tensor.lengthBytes;
-    onDecoded?.(done, decodedBytes);
-    if (wanted.has(tensor.name))
-      weights.set(tensor.name, weightTensor(runtime, toFloats(model, tensor, tensor.bytes), tensor.shape));
+  const read = async () => {
+    let doneBytes = 0;
+    for await (const tensor of model.all(signal)) {
+      doneBytes += tensor.lengthBytes;
+      onDecoded?.(doneBytes, totalBytes);
+      const waiting = arriving.get(tensor.name);
+      arriving.delete(tensor.name);
+      waiting?.resolve(runtime.floats(toFloats(model, tensor, tensor.bytes), tensor.shape));
+    }
+  };
+  const weights = new Map([...needed].map((name) => [name, arriving.get(firstNames.get(name)!)!.tensor]));
+  const finished = read().catch((error) => {
+    for (const { reject } of arriving.values()) reject(error);
+    throw error;
+  });
+  finished.catch(() => {}); // awaited later
+  return { weights, finished };
+}
+
+/** A tensor that has not come yet. */
+class Arriving {
+  resolve!: (tensor: Tensor) => void;
+  reject!: (error: unknown) => void;
+  readonly tensor = new Promise<Tensor>((resolve, reject) => {
+    this.resolve = resolve;
+    this.reject = reject;
+  });
+
+  constructor() {
+    this.tensor.catch(() => {}); // awaited later, or not at all when another fails
   }
-  for (const name of needed) weights.set(name, weights.get(names.get(name)!)!);
-  return weights;
 }

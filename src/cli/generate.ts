@@ -62,7 +62,7 @@ async function run(
     const generation = await generate(model, prompt, {
       ...{ maxTokens, temperature, topK, topP, seed },
       onLoad: (done, total) => {
-        bar ??= progress('loading', total, (layers) => `${layers} layers`);
+        bar ??= progress('loading', total, (parts) => `${parts} parts`);
         bar.update(done);
         if (done === total) bar.stop();
       },

@@ -1,9 +1,10 @@
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
 import { BLOCK_PORTS } from './attention.js';
+import { HeldGraphs } from './held.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './ports.js';
-import { type Binding, blockGraph, buildProgram, type Program } from './program.js';
-import { type Feeds, floatsOf, type Runtime, type Session, type Tensor } from './runtime.js';
+import { blockGraph, buildProgram, type Program, type Stage } from './program.js';
+import { type Feeds, floatsOf, type Runtime, type Tensor } from './runtime.js';
 
 /** Tokens of a prompt that pass at once, so that attention over a long one takes little memory. */
 const PREFILL_TOKENS = 512;
@@ -20,18 +21,18 @@ export class Decoder {
   private constructor(
     private readonly runtime: Runtime,
     readonly program: Program,
-    private readonly sessions: Sessions,
-    private readonly weights: {
-      readonly embedding: Feeds;
-      readonly layers: readonly Feeds[];
-      readonly head: Feeds;
+    private readonly graphs: HeldGraphs,
+    private readonly run: {
+      readonly embedding: Run;
+      readonly layers: readonly Run[];
+      readonly head: Run;
     },
   ) {
     this.caches = this.emptyCaches();
   }
 
   /**
-   * Reads all weights of a model, but those that are known.
+   * Reads all weights of a model.
    * @throws {InputError} when it cannot be run, or is not causal.
    */
   static async load(
@@ -41,27 +42,38 @@ export class Decoder {
   ): Promise<Decoder> {
     const program = buildProgram(model);
     checkCausal(program);
-    const sessions = {
-      embedding: await runtime.session(program.embedding.graph.encode()),
-      block: await runtime.session(blockGraph(program, { cached: true }).encode()),
-      head: await runtime.session(program.head.graph.encode()),
+    const graphs = new HeldGraphs(runtime);
+    const graph = blockGraph(program, { cached: true });
+    const stages = [
+      program.embedding,
+      ...program.layers.map((weights) => ({ graph, weights })),
+      program.head,
+    ];
+    const incoming = read?.(program);
+    const known = new Map<string, Tensor | Promise<Tensor>>(incoming?.weights);
+    const uses = usesOf(stages);
+    let done = 0;
+    const add = async (stage: Stage): Promise<Run> => {
+      const weights = await loadWeights(runtime, program, stage.weights, signal, known);
+      const run = await graphs.add(stage.graph, weights);
+      for (const { tensor } of stage.weights)
+        if (uses.countDown(tensor.name) === 0) known.delete(tensor.name);
+      onProgress?.(++done, stages.length);
+      return run;
     };
+    const adding: Promise<Run>[] = [];
     try {
-      const known = new Map(await read?.(program));
-      const load = (weights: readonly Binding[]) => loadWeights(runtime, program, weights, signal, known);
-      const embedding = await load(program.embedding.weights);
-      const layers: Feeds[] = [];
-      for (const layer of program.layers) {
-        layers.push(await load(layer));
-        onProgress?.(layers.length, program.layers.length);
+      for (const stage of stages) {
+        adding.push(add(stage));
+        if (!incoming) await adding.at(-1);
       }
-      return new Decoder(runtime, program, sessions, {
-        embedding,
-        layers,
-        head: await load(program.head.weights),
-      });
+      const runs = await Promise.all(adding);
+      await incoming?.finished;
+      const [embedding, head] = [runs.shift()!, runs.pop()!];
+      return new Decoder(runtime, program, graphs, { embedding, layers: runs, head });
     } catch (error) {
-      await releaseAll(sessions);
+      await Promise.allSettled(adding);
+      await graphs.release();
       throw error;
     }
   }
@@ -93,30 +105,30 @@ export class Decoder {
   }
 
   release(): Promise<void> {
-    return releaseAll(this.sessions);
+    return this.graphs.release();
   }
 
   private emptyCaches(): Feeds[] {
     const { keyValueHeads, headSize } = this.program.size;
     const none = () => this.runtime.floats(new Float32Array(0), [1, keyValueHeads, 1, 0, headSize]);
-    return this.weights.layers.map(() => ({
+    return this.run.layers.map(() => ({
       [BLOCK_PORTS.pastKeys]: none(),
       [BLOCK_PORTS.pastValues]: none(),
     }));
   }
 
   private async pass(tokens: readonly number[]): Promise<Tensor> {
-    const { runtime, program, sessions, weights, length: start } = this;
+    const { runtime, program, run, length: start } = this;
     const end = start + tokens.length;
-    const embedded = await sessions.embedding.run({
-      ...weights.embedding,
-      ...tokenFeeds(runtime, program, [tokens], start),
-    });
+    const embedded = await run.embedding(tokenFeeds(runtime, program, [tokens], start));
     let hidden = embedded[BLOCK_PORTS.hiddenOut]!;
     const positions = positionFeeds(runtime, program, start, end);
-    for (const [layer, layerWeights] of weights.layers.entries()) {
-      const given = { ...positions(layer), ...this.caches[layer], [BLOCK_PORTS.hidden]: hidden };
-      const results = await sessions.block.run({ ...layerWeights, ...given });
+    for (const [layer, block] of run.layers.entries()) {
+      const results = await block({
+        ...positions(layer),
+        ...this.caches[layer],
+        [BLOCK_PORTS.hidden]: hidden,
+      });
       hidden = results[BLOCK_PORTS.hiddenOut]!;
       this.caches[layer] = {
         [BLOCK_PORTS.pastKeys]: results[BLOCK_PORTS.keysOut]!,
@@ -130,15 +142,24 @@ export class Decoder {
   private async logitsOfLast(hidden: Tensor): Promise<Float32Array> {
     const { hiddenSize } = this.program.size;
     const last = this.runtime.floats(floatsOf(hidden).slice(-hiddenSize), [1, 1, hiddenSize]);
-    const { logits } = await this.sessions.head.run({ ...this.weights.head, [BLOCK_PORTS.hidden]: last });
+    const { logits } = await this.run.head({ [BLOCK_PORTS.hidden]: last });
     return floatsOf(logits);
   }
 }
 
-type Sessions = Readonly<Record<'embedding' | 'block' | 'head', Session>>;
+type Run = (feeds: Feeds) => Promise<Feeds>;
 
-async function releaseAll(sessions: Sessions): Promise<void> {
-  await Promise.all(Object.values(sessions).map((session) => session.release()));
+/** How many stages are still to take a tensor. */
+function usesOf(stages: readonly Stage[]) {
+  const left = new Map<string, number>();
+  for (const { weights } of stages)
+    for (const { tensor } of weights) left.set(tensor.name, (left.get(tensor.name) ?? 0) + 1);
+  return {
+    countDown(name: string): number {
+      left.set(name, left.get(name)! - 1);
+      return left.get(name)!;
+    },
+  };
 }
 
 function checkCausal({ plan, model }: Program): void {
@@ -146,10 +167,16 @@ function checkCausal({ plan, model }: Program): void {
     throw new InputError('a masked language model fills gaps and does not continue text', { file: model.id });
 }
 
+/** Weights that come in an order of their own, by name, and the end of that. */
+export interface IncomingWeights {
+  readonly weights: ReadonlyMap<string, Promise<Tensor>>;
+  readonly finished: Promise<void>;
+}
+
 export interface LoadOptions {
-  /** Hears of layers read and all layers. */
+  /** Hears of stages read (the embedding, every layer, the head) and of all. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Reads weights in an order of its own, by name; those that it leaves out are read one by one. */
-  readonly read?: ((program: Program) => Promise<ReadonlyMap<string, Tensor>>) | undefined;
+  /** Begins to read the weights; without it they are read stage by stage. */
+  readonly read?: ((program: Program) => IncomingWeights | undefined) | undefined;
 }

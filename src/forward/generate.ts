@@ -18,7 +18,7 @@ export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
   readonly endTokens?: readonly number[] | undefined;
   /** Hears of every token, with the text it completes (empty within a character, and for prompts of ids). */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
-  /** Hears of layers read and all layers, before the first token. */
+  /** Hears of stages read (the embedding, every layer, the head) and of all, before the first token. */
   readonly onLoad?: LoadOptions['onProgress'];
   readonly signal?: AbortSignal | undefined;
 }

@@ -49,11 +49,6 @@ export function tokenFeeds(
   return { ...feeds, positions: runtime.integers(positions, [length]) };
 }
 
-/** Weights as the runtime likes to have them. */
-export function weightTensor(runtime: Runtime, data: Float32Array, shape: readonly number[]): Tensor {
-  return runtime.weights?.(data, shape) ?? runtime.floats(data, shape);
-}
-
 /**
  * Reads weights, widened to float32. Tensors in `known`, by name, are not read again, others are added
  * to it.
@@ -64,12 +59,12 @@ export async function loadWeights(
   { model }: Program,
   weights: readonly Binding[],
   signal?: AbortSignal,
-  known?: Map<string, Tensor>,
+  known?: Map<string, Tensor | Promise<Tensor>>,
 ): Promise<Feeds> {
   const feeds: Record<string, Tensor> = {};
   for (const { input, tensor } of weights) {
     const { name, shape } = tensor;
-    feeds[input] = known?.get(name) ?? weightTensor(runtime, await readFloats(model, tensor, signal), shape);
+    feeds[input] = (await known?.get(name)) ?? runtime.floats(await readFloats(model, tensor, signal), shape);
     known?.set(name, feeds[input]);
   }
   return feeds;

@@ -1,3 +1,5 @@
+import type { Graph } from './onnx/graph.js';
+
 /** A tensor in the runtime's keeping. `data` may be memory of the caller's, not copied. */
 export interface Tensor {
   readonly data: unknown;
@@ -17,9 +19,9 @@ export interface Session {
 export interface Runtime {
   floats(data: Float32Array, shape: readonly number[]): Tensor;
   integers(data: Iterable<number>, shape: readonly number[]): Tensor;
-  /** As `floats`, of numbers that many runs will take: where they are computed with, if that is elsewhere. */
-  weights?(data: Float32Array, shape: readonly number[]): Tensor;
   session(model: Uint8Array): Promise<Session>;
+  /** A graph with its weights, where that is better than to be given them with every run. They are not needed after. */
+  hold?(graph: Graph, weights: Feeds): Promise<Session>;
 }
 
 /** The part of onnxruntime-node and onnxruntime-web that is used. */

@@ -196,14 +196,17 @@ export class Graph {
     return new Set(this.inputs.keys());
   }
 
-  /** The graph as the bytes of an ONNX file. */
-  encode(): Uint8Array {
+  /** The graph as the bytes of an ONNX file. With `held`, weights are no inputs but external data, each under its own name. */
+  encode({ held = false } = {}): Uint8Array {
     const { name, outputs, constants } = this;
+    const externals = held ? this.weightInputs : [];
+    const isExternal = new Set(externals.map((weight) => weight.name));
     return encodeModel({
       name,
-      inputs: [...this.inputs.values()],
+      inputs: [...this.inputs.values()].filter((input) => !isExternal.has(input.name)),
       outputs,
       constants,
+      externals,
       nodes: this.neededNodes(),
     });
   }

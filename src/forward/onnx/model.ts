@@ -33,12 +33,19 @@ export interface Constant extends ValueInfo {
   readonly values: readonly number[];
 }
 
+/** Float32 numbers that the graph finds outside of its file, by its name. */
+export interface External {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
 /** What an ONNX file of one graph holds. */
 export interface GraphParts {
   readonly name: string;
   readonly inputs: readonly ValueInfo[];
   readonly outputs: readonly ValueInfo[];
   readonly constants: readonly Constant[];
+  readonly externals: readonly External[];
   readonly nodes: readonly Node[];
 }
 
@@ -63,11 +70,12 @@ export function encodeModel(graph: GraphParts): Uint8Array {
     .finish();
 }
 
-function encodeGraph({ name, inputs, outputs, constants, nodes }: GraphParts): MessageWriter {
+function encodeGraph({ name, inputs, outputs, constants, externals, nodes }: GraphParts): MessageWriter {
   const message = new MessageWriter();
   for (const node of nodes) message.bytes(1, encodeNode(node));
   message.bytes(2, name);
   for (const constant of constants) message.bytes(5, encodeConstant(constant));
+  for (const external of externals) message.bytes(5, encodeExternal(external));
   for (const input of inputs) message.bytes(11, encodeValueInfo(input));
   for (const output of outputs) message.bytes(12, encodeValueInfo(output));
   return message;
@@ -97,6 +105,17 @@ function encodeConstant({ name, type, shape, values }: Constant): MessageWriter 
   for (const length of shape) message.integer(1, length);
   const data = type === 'int64' ? BigInt64Array.from(values, BigInt) : Float32Array.from(values);
   return message.integer(2, ELEMENT_TYPES[type]).bytes(8, name).bytes(9, new Uint8Array(data.buffer));
+}
+
+/** Field 14 says that the numbers lie elsewhere, field 13 where. */
+function encodeExternal({ name, shape }: External): MessageWriter {
+  const message = new MessageWriter();
+  for (const length of shape) message.integer(1, length);
+  message.integer(2, ELEMENT_TYPES.float32).bytes(8, name);
+  const bytes = 4 * shape.reduce((product, length) => product * length, 1);
+  for (const [key, value] of Object.entries({ location: name, offset: 0, length: bytes }))
+    message.bytes(13, new MessageWriter().bytes(1, key).bytes(2, String(value)));
+  return message.integer(14, 1);
 }
 
 function encodeValueInfo({ name, type, shape }: ValueInfo): MessageWriter {
