@@ -1,4 +1,4 @@
-// A model in a page: how long until it writes over a slow line, and how fast blocks decode beside Node.
+// A model in a page: how long until it writes over a slow line, and how fast it decodes and generates beside Node.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, openAsBlob, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { open } from '../dist/browser/open.js';
 import { count, print, table } from '../dist/cli/terminal.js';
+import { generate } from '../dist/measure/node.js';
+import { openModel } from '../dist/models.js';
 import { call, launch, openPage, pageFiles } from './browser/chromium.js';
 import { serve } from './browser/server.js';
 import { machine, median } from './measure.js';
@@ -19,6 +21,8 @@ const USAGE = `usage: node bench/browser.js MODEL_DIR [--calibrate TEXT] [--larg
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const COMMAND = here('../dist/cli/main.js');
 const PROMPT = 'Once upon a time';
+const IDS = [5, 6, 7, 8, 9, 10, 11, 12];
+const LENGTH = 32;
 const scratch = mkdtempSync(join(tmpdir(), 'weightpress-bench-'));
 
 function compress(model, name, ...flags) {
@@ -104,6 +108,26 @@ async function decoding(browser, address, files, runs) {
   );
 }
 
+/** Tokens a second, here and in the page, of prompts of ids. */
+async function generating(browser, address, files, runs) {
+  const rows = [];
+  for (const [label, path, url] of files) {
+    const times = { node: [], page: [] };
+    for (let run = 0; run < runs; run++) {
+      const model = await openModel(path);
+      const { tokens, tokenSeconds } = await generate(model, IDS, { maxTokens: LENGTH, endTokens: [] });
+      times.node.push((tokens.length - 1) / tokenSeconds);
+      await model.close();
+      const page = await openPage(browser, address);
+      times.page.push(await call(page, 'generate', url, IDS, LENGTH));
+      await page.close();
+    }
+    const [node, page] = [median(times.node), median(times.page)];
+    rows.push([label, node.toFixed(1), page.toFixed(1), `${((100 * page) / node).toFixed(0)} %`]);
+  }
+  print(table(['tokens a second', 'Node', 'page', ''], rows));
+}
+
 async function main() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
@@ -155,13 +179,15 @@ async function main() {
     { label: '--kl 0.01', path: '/kl.wpk', bytes: size(lossy) },
   ];
   await firstTokens(browser, server.address, forms, runs);
-  print(`\nDecoding; medians of ${runs}:`);
+  print(`\nDecoding; medians of ${5 * runs}:`);
   const decoded = [
     ['lossless', lossless, '/fast/lossless.wpk'],
     ['--kl 0.01', lossy, '/fast/kl.wpk'],
   ];
   if (values.large) decoded.push(['large', values.large, '/fast/large.wpk']);
-  await decoding(browser, server.address, decoded, runs);
+  await decoding(browser, server.address, decoded, 5 * runs);
+  print(`\nGenerating ${LENGTH} tokens; medians of ${runs}:`);
+  await generating(browser, server.address, decoded, runs);
   await browser.close();
   server.close();
 }

@@ -72,6 +72,17 @@ async function decodeAll(address, workers) {
   return seconds;
 }
 
+/** Tokens a second after the first, of a model at hand. */
+async function generate(address, prompt, maxTokens) {
+  const model = await open(await (await fetch(address)).blob());
+  const loaded = await load(ort, model);
+  await loaded.generate(prompt, { maxTokens: 2, endTokens: [] });
+  const { tokens, tokenSeconds } = await loaded.generate(prompt, { maxTokens, endTokens: [] });
+  await loaded.release();
+  await model.close();
+  return (tokens.length - 1) / tokenSeconds;
+}
+
 /** Streams all of a file, keeping its decoded tensors, or none. @returns bytes of all of them, and of the largest */
 async function stream(address, keep) {
   const model = await open(address);
@@ -87,4 +98,4 @@ async function stream(address, keep) {
   return { bytes, largest };
 }
 
-Object.assign(globalThis, { bench: { open, load, ort, start, firstToken, decodeHere, decodeAll, stream } });
+Object.assign(globalThis, { bench: { start, firstToken, decodeHere, decodeAll, stream, generate } });
