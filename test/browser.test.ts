@@ -99,6 +99,11 @@ describe('weightpress/browser, without a browser', () => {
     },
   );
 
+  it.each(['lossless', 'lossy'])('%s: all tensors take few requests', async (name) => {
+    await decoded(await web.open(`${server.address}/${name}.wpk`));
+    expect(server.asked.filter(({ url }) => url === `/${name}.wpk`).length).toBeLessThan(12);
+  });
+
   it('one tensor costs its own frames', async () => {
     const model = await web.open(`${server.address}/lossless.wpk`);
     const entry = model.container.directory.tensors[5]!;
@@ -181,6 +186,20 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
     behaviour.cut = { afterBytes: 100_000, times: 2 };
     expect((await digestsIn(page, '/lossy.wpk')).digests).toEqual(digests.lossy);
     expect(behaviour.cut.times).toBe(0);
+  });
+
+  it('the page of the guide works as it stands there', async () => {
+    const [, html] = /```html\n([\s\S]*?)```/.exec(readFileSync('docs/browser.md', 'utf8'))!;
+    files.set('/guide/index.html', Buffer.from(html!));
+    for (const [name, bytes] of [...files])
+      if (name.startsWith('/web/')) files.set(`/guide/weightpress/${name.slice('/web/'.length)}`, bytes);
+    files.set('/guide/model.wpk', files.get('/lossy.wpk')!);
+    const guide = await browser.newPage();
+    guide.on('pageerror', (error) => errors.push(error.message));
+    await guide.goto(`${server.address}/guide/index.html`);
+    await guide.getByText(/transformer\.wte\.weight BF16 \[4096,128\] 1048576/).waitFor();
+    await guide.close();
+    expect(errors).toEqual([]);
   });
 
   it('a page that is not isolated', async () => {

@@ -3,6 +3,8 @@ import { type ByteSource, readInto } from '../io/source.js';
 
 /** Frames that follow each other are asked for together, up to so many bytes; one such piece is fetched ahead. */
 const PIECE_BYTES = 2 ** 22;
+/** The first piece; each is twice as large as the one before, so that decoding begins early and requests are few. */
+const FIRST_PIECE_BYTES = 2 ** 17;
 
 /** A frame and its bytes, which are others once the next one is asked for. */
 export interface ReadFrame<Range> {
@@ -46,11 +48,13 @@ export async function* readFrames<Range extends FrameRange>(
 
 function* inPieces<Range extends FrameRange>(ranges: Iterable<Range>): Generator<Range[]> {
   let piece: Range[] = [];
+  let limit = FIRST_PIECE_BYTES;
   for (const range of ranges) {
     const last = piece.at(-1);
-    if (last && (last.end !== range.start || range.end - piece[0]!.start > PIECE_BYTES)) {
+    if (last && (last.end !== range.start || range.end - piece[0]!.start > limit)) {
       yield piece;
       piece = [];
+      limit = Math.min(PIECE_BYTES, 2 * limit);
     }
     piece.push(range);
   }

@@ -54,8 +54,8 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   if (from instanceof Blob) return new BlobSource(from);
   const address = String(new URL(from, globalThis.location?.href));
   try {
-    const file = await openAddress(address, options.signal);
     const cache = options.keep ? await DownloadCache.open() : undefined;
+    const file = await openAddress(address, options.signal, cache && 1); // its front may be kept
     return cache ? await cache.keep(address, file) : new HttpSource(file);
   } catch (error) {
     if (!(error instanceof RangesRefused)) throw error;

@@ -1,6 +1,6 @@
 import type { StoredTensorEntry } from '../container/directory.js';
 import { type PlannedBlock, planTensor } from '../container/plan.js';
-import type { Container } from '../container/reader.js';
+import type { Container, DecoderSide } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { TensorInfo } from '../formats/model.js';
@@ -73,11 +73,15 @@ async function* decodeBlocks(
 ): AsyncGenerator<DecodedBlock> {
   const file = container.source.name;
   const underWay: Promise<DecodedBlock>[] = [];
-  for await (const { range, frame } of readFrames(container.source, planAll(stored), signal)) {
+  let side: DecoderSide = {};
+  for await (const { range, frame } of readFrames(container.source, planAll(container, stored), signal)) {
     signal?.throwIfAborted();
     const { index, planned } = range;
     const { name, codec } = stored[index]!;
-    const side = await container.readSide(stored[index]!, signal);
+    if (!planned) {
+      side = await container.sideIn(frame.slice(), range, signal);
+      continue;
+    }
     const request = { frame, planned, tensor: { name, codec }, side, file };
     const decoded = workers.decode(request).then((elements) => ({ index, planned, elements }));
     decoded.catch(() => {}); // awaited later
@@ -87,8 +91,12 @@ async function* decodeBlocks(
   for (const decoded of underWay) yield await decoded;
 }
 
-function* planAll(stored: readonly StoredTensorEntry[]) {
-  for (const [index, tensor] of stored.entries())
+/** The frames of all tensors in file order: blocks, and before those of some the parameters that they need, without `planned`. */
+function* planAll(container: Container, stored: readonly StoredTensorEntry[]) {
+  for (const [index, tensor] of stored.entries()) {
+    const parameters = container.parametersOf(tensor);
+    if (parameters) yield { index, planned: undefined, ...parameters };
     for (const planned of planTensor(tensor))
       yield { index, planned, start: planned.start, end: planned.end };
+  }
 }

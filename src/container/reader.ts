@@ -115,19 +115,37 @@ export class Container {
    * @throws {IntegrityError}
    */
   async readSide(tensor: StoredTensorEntry, signal?: AbortSignal): Promise<DecoderSide> {
-    const range = planParameters(tensor);
-    if (!range) return {};
-    this.tables ??= this.readPayload(planTables(this.directory, this.manifestEnd)!, FRAME.tables, signal);
-    return { tables: await this.tables, parameters: await this.readPayload(range, FRAME.parameters, signal) };
+    const range = this.parametersOf(tensor);
+    return range ? this.sideIn(await this.readFrame(range, signal), range, signal) : {};
   }
 
-  private async readPayload(range: FrameRange, type: FrameType, signal?: AbortSignal): Promise<Uint8Array> {
-    if (range.end - range.start > SIDE_LIMIT_BYTES)
-      throw new IntegrityError(`a frame of ${range.end - range.start} bytes is over the limit of its kind`, {
+  /** Where that lies, but for the tables of the whole file. @throws {IntegrityError} when it is too large. */
+  parametersOf(tensor: StoredTensorEntry): FrameRange | undefined {
+    const range = planParameters(tensor);
+    if (range) this.checkSide(range);
+    return range;
+  }
+
+  /** The same of a frame that was read. @throws {IntegrityError} */
+  async sideIn(frame: Uint8Array, { start }: FrameRange, signal?: AbortSignal): Promise<DecoderSide> {
+    const parameters = openFrame(frame, FRAME.parameters, this.source.name, start);
+    this.tables ??= this.readTables(signal);
+    return { tables: await this.tables, parameters };
+  }
+
+  private async readTables(signal?: AbortSignal): Promise<Uint8Array> {
+    const range = planTables(this.directory, this.manifestEnd)!;
+    this.checkSide(range);
+    return openFrame(await this.readFrame(range, signal), FRAME.tables, this.source.name, range.start);
+  }
+
+  private checkSide({ start, end }: FrameRange): void {
+    if (end - start > SIDE_LIMIT_BYTES)
+      throw new IntegrityError(`a frame of ${end - start} bytes is over the limit of its kind`, {
         file: this.source.name,
-        ...range,
+        start,
+        end,
       });
-    return openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
   }
 
   /** Checks the manifest's frame; its content repeats the directory's. @throws {IntegrityError} */

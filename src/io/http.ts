@@ -9,6 +9,8 @@ export interface HttpFile {
   readonly byteLength: number;
   /** The server's name for this content (ETag), where it tells one. */
   readonly version?: string | undefined;
+  /** Its first bytes, if they came when it was opened. */
+  readonly front?: Uint8Array;
   /** Asks for bytes `start` to `end` (exclusive). @throws {InputError} when the server refuses. */
   ask(start: number, end: number, signal?: AbortSignal): Promise<Response>;
 }
@@ -102,6 +104,9 @@ export class HttpSource implements ByteSource {
 
   async readInto(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void> {
     checkRange(this, start, start + target.length);
+    const { front } = this.file;
+    if (front && start + target.length <= front.length)
+      return target.set(front.subarray(start, start + target.length));
     let at = 0;
     for await (const chunk of fetchBytes(this.file, start, start + target.length, signal)) {
       target.set(chunk, at);
@@ -120,21 +125,35 @@ export function rangeHeaders(start: number, end: number) {
   return { range: `bytes=${start}-${end - 1}`, 'accept-encoding': 'identity' };
 }
 
+/** Headers, and of a .wpk the config, lie at the front: what opening a file needs comes with its length. */
+const FRONT_BYTES = 2 ** 15;
+
 /**
- * A file by its address. Its length is asked for first.
+ * A file by its address. Its front and its length are asked for first. @param frontBytes of it, at least 1.
  * @throws {InputError} when the server refuses, or does not send parts of files.
  */
-export async function openAddress(address: string, signal?: AbortSignal): Promise<HttpFile> {
+export async function openAddress(
+  address: string,
+  signal?: AbortSignal,
+  frontBytes = FRONT_BYTES,
+): Promise<HttpFile> {
   const { origin, pathname } = new URL(address);
   const name = origin + pathname;
   const ask = async (start: number, end: number, aborted?: AbortSignal) =>
     accepted(await request(name, address, { headers: rangeHeaders(start, end), signal: aborted }), name);
-  const first = await ask(0, 1, signal);
-  await first.body?.cancel().catch(() => {}); // it may have broken by itself
-  const byteLength = Number(/^bytes 0-0\/(\d+)$/.exec(first.headers.get('content-range') ?? '')?.[1]);
-  if (!Number.isSafeInteger(byteLength))
+  const first = await ask(0, frontBytes, signal);
+  const [, last, length] = /^bytes 0-(\d+)\/(\d+)$/.exec(first.headers.get('content-range') ?? '') ?? [];
+  const byteLength = Number(length);
+  if (first.status !== 206 || !Number.isSafeInteger(byteLength)) {
+    await first.body?.cancel().catch(() => {}); // it may have broken by itself
     throw new RangesRefused('the server does not send parts of files', { file: name });
-  return { name, byteLength, version: first.headers.get('etag') ?? undefined, ask };
+  }
+  const version = first.headers.get('etag') ?? undefined;
+  const file = { name, byteLength, version, ask };
+  const front = await first.arrayBuffer().catch(() => undefined); // broken: it is asked for again
+  return front?.byteLength === Number(last) + 1 && front.byteLength <= frontBytes
+    ? { ...file, front: new Uint8Array(front) }
+    : file;
 }
 
 function accepted({ response }: Answer, name: string): Response {
