@@ -188,6 +188,22 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
     expect(behaviour.cut.times).toBe(0);
   });
 
+  it.each([
+    ['cannot be loaded', '/alone/index.js'],
+    ['may not be started, being of another origin', 'http://localhost:PORT/web/index.js'],
+  ])('where workers %s, blocks are decoded without', async (_, module) => {
+    for (const [name, bytes] of [...files])
+      if (/^\/web\/(?!decode-worker)/.test(name)) files.set(name.replace('/web/', '/alone/'), bytes);
+    const address = module.replace('PORT', new URL(server.address).port);
+    const html = Buffer.from(files.get('/index.html')!).toString().replace('/web/index.js', address);
+    files.set('/alone.html', Buffer.from(html));
+    const alone = await openPage(await browser.newPage(), `${server.address}/alone.html`);
+    server.asked.length = 0;
+    expect((await digestsIn(alone, '/lossy.wpk')).digests).toEqual(digests.lossy);
+    expect(server.asked.some(({ url }) => url.includes('decode-worker'))).toBe(false);
+    await alone.close();
+  });
+
   it('the page of the guide works as it stands there', async () => {
     const [, html] = /```html\n([\s\S]*?)```/.exec(readFileSync('docs/browser.md', 'utf8'))!;
     files.set('/guide/index.html', Buffer.from(html!));

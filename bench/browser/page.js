@@ -98,4 +98,6 @@ async function stream(address, keep) {
   return { bytes, largest };
 }
 
-Object.assign(globalThis, { bench: { open, load, ort, start, firstToken, decodeHere, decodeAll, stream, generate } });
+Object.assign(globalThis, {
+  bench: { open, load, ort, start, firstToken, decodeHere, decodeAll, stream, generate },
+});

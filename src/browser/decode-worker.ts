@@ -21,10 +21,13 @@ export type DecodeAnswer = Pick<DecodeRequest, 'id' | 'frame' | 'into'> & {
   readonly problem?: { readonly message: string; readonly input: boolean };
 };
 
+/** The first message: the module is there. */
+export type Ready = 'ready';
+
 /** The part of a worker's global scope that is used. */
 interface Scope {
   onmessage: ((event: { readonly data: DecodeRequest }) => void) | null;
-  postMessage(answer: DecodeAnswer, transfer?: ArrayBuffer[]): void;
+  postMessage(answer: DecodeAnswer | Ready, transfer?: ArrayBuffer[]): void;
 }
 
 const scope = globalThis as unknown as Scope;
@@ -41,3 +44,5 @@ scope.onmessage = ({ data: { id, frame, frameBytes, into, planned, tensor, side,
     scope.postMessage({ ...answer, problem: { message, input: isInputError(error) } }, [frame, into]);
   }
 };
+
+scope.postMessage('ready');

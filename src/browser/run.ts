@@ -1,7 +1,10 @@
 // weightpress/browser/run: models run in a web page, on the onnxruntime-web that the page brings. docs/browser.md.
+import { InputError } from '../errors.js';
+import { elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import { Decoder } from '../forward/decoder.js';
 import { continueWith, type GenerateOptions, type Generation } from '../forward/generate.js';
+import type { Program } from '../forward/program.js';
 import { type Device, type OnnxRuntimeWeb, webRuntime } from './device.js';
 import type { BrowserModel } from './open.js';
 import { type OnDecoded, streamWeights } from './weights.js';
@@ -46,15 +49,30 @@ export async function load(
   const { runtime, device } = await webRuntime(ort, asked);
   const decoder = await Decoder.load(runtime, model, {
     signal,
-    ...('all' in model && {
-      read: (program) => streamWeights(runtime, model, program, onDecoded, signal),
-    }),
+    read: (program) => {
+      if (device === 'wasm') checkFits(program);
+      return 'all' in model ? streamWeights(runtime, model, program, onDecoded, signal) : undefined;
+    },
   });
   return {
     device,
     generate: (prompt, options) => continueWith(decoder, prompt, options),
     release: () => decoder.release(),
   };
+}
+
+/** What WebAssembly can address, less what a run needs beside the weights. */
+const MOST_WEIGHT_BYTES = 2 ** 32 - 2 ** 28;
+
+/** @throws {InputError} when weights as float32 are more than WebAssembly can hold. */
+function checkFits({ model, embedding, layers, head }: Program): void {
+  const bindings = [embedding.weights, ...layers, head.weights].flat();
+  const bytes = 4 * bindings.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
+  if (bytes > MOST_WEIGHT_BYTES)
+    throw new InputError(
+      `takes ${(bytes / 1e9).toFixed(1)} GB as float32, more than the ${(MOST_WEIGHT_BYTES / 1e9).toFixed(1)} GB that WebAssembly can hold`,
+      { file: model.id },
+    );
 }
 
 /** Loads a model, continues one prompt and lets the model go. @throws {InputError} as {@link load} and its `generate`. */

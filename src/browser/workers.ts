@@ -1,6 +1,6 @@
 import { decodeFrame } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
-import type { DecodeAnswer, DecodeRequest } from './decode-worker.js';
+import type { DecodeAnswer, DecodeRequest, Ready } from './decode-worker.js';
 
 /** A block to decode, and its frame, which is not used after the call. */
 export interface Decoding extends Pick<DecodeRequest, 'planned' | 'tensor' | 'side' | 'file'> {
@@ -20,22 +20,22 @@ const MOST_WORKERS = 4;
 const BUFFER_BYTES = 2 ** 20;
 
 /**
- * Decodes blocks in Web Workers, or, where there are none, on the calling thread. Buffers go to the workers and come back: browsers
- * collect those that arrive in messages late.
+ * Decodes blocks in Web Workers; on the calling thread until they are ready, and where there are none or they cannot be loaded. Buffers
+ * go to the workers and come back: browsers collect those that arrive in messages late.
  */
 export class Workers {
+  private readonly started: Worker[] = [];
+  /** Those that are ready. */
   private readonly workers: Worker[] = [];
   private readonly waiting = new Map<number, Waiting>();
   private readonly buffers: ArrayBuffer[] = [];
   private nextId = 0;
 
   constructor(count = Math.min(MOST_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1)) {
-    if (typeof Worker === 'undefined') return;
-    for (let i = 0; i < count; i++) {
-      const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { type: 'module' });
-      worker.onmessage = ({ data }: { data: DecodeAnswer }) => this.answered(data);
-      worker.onerror = ({ message }) => this.failed(message);
-      this.workers.push(worker);
+    try {
+      for (let i = 0; i < count; i++) this.start();
+    } catch {
+      // there are none, or not for a module of another origin
     }
   }
 
@@ -60,12 +60,21 @@ export class Workers {
 
   /** Takes back elements that have been used. */
   reuse({ buffer }: Uint8Array): void {
-    this.buffers.push(buffer as ArrayBuffer);
+    if (this.workers.length) this.buffers.push(buffer as ArrayBuffer);
   }
 
   close(): void {
-    for (const worker of this.workers) worker.terminate();
-    this.failed('decoding was ended');
+    this.end('decoding was ended');
+  }
+
+  private start(): void {
+    const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { type: 'module' });
+    worker.onmessage = ({ data }: { data: DecodeAnswer | Ready }) => {
+      if (data === 'ready') this.workers.push(worker);
+      else this.answered(data);
+    };
+    worker.onerror = ({ message }) => this.end(`a worker that decodes has ended: ${message}`);
+    this.started.push(worker);
   }
 
   /** One that came back, if it is large enough. */
@@ -77,14 +86,18 @@ export class Workers {
   }
 
   private answered({ id, frame, into, problem }: DecodeAnswer): void {
-    const { length, resolve, reject } = this.waiting.get(id)!;
+    const waiting = this.waiting.get(id);
+    if (!waiting) return; // it was ended
     this.waiting.delete(id);
     this.buffers.push(frame);
-    if (!problem) resolve(new Uint8Array(into, 0, length));
-    else reject(problem.input ? new IntegrityError(problem.message) : new Error(problem.message));
+    if (!problem) waiting.resolve(new Uint8Array(into, 0, waiting.length));
+    else waiting.reject(problem.input ? new IntegrityError(problem.message) : new Error(problem.message));
   }
 
-  private failed(message: string): void {
+  /** What is asked for after this is decoded on the calling thread. */
+  private end(message: string): void {
+    for (const worker of this.started.splice(0)) worker.terminate();
+    this.workers.length = 0;
     for (const { reject } of this.waiting.values()) reject(new Error(message));
     this.waiting.clear();
   }

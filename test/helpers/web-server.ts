@@ -45,6 +45,9 @@ export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: R
         'cross-origin-opener-policy': 'same-origin',
         'cross-origin-embedder-policy': 'require-corp',
       }),
+      // for pages of other origins
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
       'content-length': end - start,
       ...(from !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` }),
     });
