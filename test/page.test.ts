@@ -160,6 +160,11 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     await page.getByText(/3 tokens, [\d.]+ a second/).waitFor();
   }, 60_000);
 
+  it('still draws another tensor', async () => {
+    await page.getByLabel(/of one tensor/).selectOption('transformer.wpe.weight');
+    await page.locator('#histogram svg[aria-label*="transformer.wpe.weight"]').waitFor();
+  });
+
   it('says in words what is wrong, and takes the next', async () => {
     const bytes = readFileSync(LOSSY);
     const wrong: [string, Uint8Array, RegExp][] = [

@@ -93,6 +93,7 @@ async function show(from: string | File, signal: AbortSignal): Promise<void> {
   find('model').hidden = true;
   find('audit').hidden = true;
   say('opening');
+  allowUse(false);
   const before = shown;
   shown = undefined;
   await before?.close();
@@ -108,22 +109,35 @@ async function show(from: string | File, signal: AbortSignal): Promise<void> {
   find('texts').replaceChildren();
   find('difference').textContent = '';
   find('model').hidden = false;
-  drawAll(opened, signal);
+  drawAll(opened);
   await opened.decode(signal);
+  allowUse(true);
+  find<HTMLButtonElement>('continue').disabled = !opened.writer;
   if (opened.silent) find('difference').textContent = `It does not write: ${opened.silent}`;
   await showKept();
+}
+
+/** What needs a model that is decoded. */
+function allowUse(allowed: boolean): void {
+  for (const id of ['continue', 'audit-it']) find<HTMLButtonElement>(id).disabled = !allowed;
 }
 
 async function claimsWpk(file: File): Promise<boolean> {
   return file.name.endsWith('.wpk') || isWpk(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
 }
 
-function drawAll({ model, summary }: Opened, signal: AbortSignal): void {
+let drawing = new AbortController();
+
+function drawAll({ model, summary }: Opened): void {
   const choice = find<HTMLSelectElement>('tensor');
-  const histogram = () => tell(showHistogram(model, choice.value, signal));
-  const largest = summary.tensors.reduce((a, b) => (b.compressedBytes > a.compressedBytes ? b : a));
+  const histogram = () => {
+    drawing.abort();
+    drawing = new AbortController();
+    if (choice.value) tell(showHistogram(model, choice.value, drawing.signal));
+  };
+  const chosen = choice.value;
   choice.replaceChildren(...summary.tensors.map(({ name }) => element('option', name)));
-  choice.value = largest.name;
+  choice.value = summary.tensors.some(({ name }) => name === chosen) ? chosen : largestOf(summary);
   choice.onchange = histogram;
   showRoles(summary);
   showTensors(summary, (name) => {
@@ -132,6 +146,10 @@ function drawAll({ model, summary }: Opened, signal: AbortSignal): void {
   });
   showTable(summary);
   histogram();
+}
+
+function largestOf({ tensors }: Summary): string {
+  return tensors.toSorted((a, b) => b.compressedBytes - a.compressedBytes)[0]?.name ?? '';
 }
 
 /** Says what is wrong with something that went on beside the rest. */
@@ -148,8 +166,7 @@ async function writeAll(signal: AbortSignal): Promise<void> {
   stop.disabled = false;
   find('difference').textContent = '';
   try {
-    if (!shown?.writer) return say(shown?.silent || 'the model is not decoded yet: open it again', true);
-    const writers = [shown.writer];
+    const writers = [shown!.writer!];
     if (input('two').checked) writers.push(await otherWriter(signal));
     await write(writers, signal);
   } finally {
@@ -210,7 +227,7 @@ let width = innerWidth;
 addEventListener('resize', () => {
   if (innerWidth === width) return;
   width = innerWidth;
-  if (shown) drawAll(shown, running.signal);
+  if (shown) drawAll(shown);
 });
 
 tell(showKept());

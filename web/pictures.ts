@@ -132,6 +132,7 @@ export async function showHistogram(
 ): Promise<void> {
   const histogram = await histogramOf(container, name, signal);
   const figure = find('histogram');
+  if (!histogram) return figure.replaceChildren(element('figcaption', 'its elements are no floats'));
   const caption = captionOf(histogram);
   const bins = histogram.counts.map((value, i) => {
     const middle = histogram.first + i * histogram.width;

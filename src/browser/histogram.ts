@@ -25,19 +25,18 @@ const SIDE_DEVIATIONS = 4;
 
 /**
  * Counts a stored tensor's values, block by block: of one that was quantised its levels, of others its weights.
- * @throws {InputError} for an unknown name, elements that are no floats, bytes that are not sound.
+ * @returns undefined for elements that are no floats. @throws {InputError} for an unknown name, bytes that are not sound.
  */
 export async function histogramOf(
   container: Container,
   name: string,
   signal?: AbortSignal,
-): Promise<Histogram> {
+): Promise<Histogram | undefined> {
   const found = container.directory.tensors.find((tensor) => tensor.name === name);
   const tensor = found?.sameAs === undefined ? found : container.directory.tensors[found.sameAs];
   if (!tensor) throw new InputError('no such tensor', { file: container.source.name, tensor: name });
-  return tensor.codec === TRELLIS
-    ? ofLevels(container, tensor, signal)
-    : ofWeights(container, tensor, signal);
+  if (tensor.codec === TRELLIS) return ofLevels(container, tensor, signal);
+  return canWiden(tensor.dtype) ? ofWeights(container, tensor, signal) : undefined;
 }
 
 async function ofLevels(
@@ -70,8 +69,6 @@ async function ofWeights(
   signal?: AbortSignal,
 ): Promise<Histogram> {
   const file = container.source.name;
-  if (!canWiden(tensor.dtype))
-    throw new InputError(`elements of ${tensor.dtype} have no histogram`, { file, tensor: tensor.name });
   const side = await container.readSide(tensor, signal);
   const blocks = planTensor(tensor);
   const read = async (planned: (typeof blocks)[number]) => {
