@@ -14,7 +14,7 @@ const browser = await chromium.launch({
   args: ['--no-sandbox', '--disable-gpu'],
 });
 
-/** A pickle that claims more than it holds. */
+/** A pickle of one number. */
 const pickle = gzipSync(Buffer.from('80027d7100285806000000706172616d734d00105801000000777d752e', 'hex'));
 const samples = { 'weights.pkl.gz': pickle, 'notes.wpk': Buffer.from('this is no model at all') };
 for (const [name, bytes] of Object.entries(samples)) writeFileSync(join(folder, name), bytes);

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -27,6 +28,14 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: 'image/svg+xml',
 };
 
+const etags = new WeakMap<Uint8Array, string>();
+
+function etagOf(bytes: Uint8Array): string {
+  const etag = etags.get(bytes) ?? `"${createHash('sha256').update(bytes).digest('hex')}"`;
+  etags.set(bytes, etag);
+  return etag;
+}
+
 /** A server of a few files, as a page meets it. @returns its address, what was asked of it, and how to end it. */
 export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: Readonly<Behaviour> = USUAL) {
   const asked: { url: string; range: string | undefined; bytes: number }[] = [];
@@ -48,6 +57,7 @@ export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: R
       // for pages of other origins
       'access-control-allow-origin': '*',
       'cross-origin-resource-policy': 'cross-origin',
+      etag: etagOf(bytes),
       'content-length': end - start,
       ...(from !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` }),
     });
