@@ -316,6 +316,21 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     60_000,
   );
 
+  it.skipIf(!existsSync(FIXTURES))(
+    'opens a .wpk that holds a quantised GGUF, checks all of it and runs it',
+    async () => {
+      const [gguf, path] = [join(place, 'llama.gguf'), join(place, 'llama-q8.wpk')];
+      weightpress('decompress', join(FIXTURES, 'llama'), '-o', gguf, '--format', 'gguf', '--dtype', 'Q8_0');
+      weightpress('compress', gguf, '-o', path);
+      await choose(path);
+      const said = await page.getByText('llama-q8.wpk: every block is sound').textContent();
+      const { tensorBytes } = await inspect(path);
+      expect(Number(/([\d,]+) bytes decoded/.exec(said!)![1]!.replaceAll(',', ''))).toBe(tensorBytes);
+      await page.locator('#continue:enabled').waitFor();
+    },
+    60_000,
+  );
+
   it('computes on a GPU where there is one', async () => {
     const other = await launch({ gpu: true });
     const gpuPage = await other.newPage();

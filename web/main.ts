@@ -35,7 +35,7 @@ class Opened {
     return typeof this.from === 'string' ? this.from.slice(this.from.lastIndexOf('/') + 1) : this.from.name;
   }
 
-  /** Decodes all of it, so that every block was checked: into the runtime's memory, or of one that cannot be run just so. */
+  /** Decodes all of it, so that every block was checked: into the runtime's memory, or just so. */
   async decode(signal: AbortSignal): Promise<void> {
     const started = performance.now();
     const total = this.model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
@@ -50,8 +50,10 @@ class Opened {
     } catch (error) {
       if (!isInputError(error) || error instanceof IntegrityError || done) throw error;
       this.silent = error.message;
-      for await (const { lengthBytes } of this.model.all(signal)) onDecoded(done + lengthBytes, total);
     }
+    // not in the order of the file, or not at all
+    if (!done)
+      for await (const { lengthBytes } of this.model.all(signal)) onDecoded(done + lengthBytes, total);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     say(`${this.name}: every block is sound, ${count(done)} bytes decoded in ${seconds} s`);
   }

@@ -3,7 +3,7 @@ import { fetchBytes, type HttpFile, HttpSource } from '../io/http.js';
 import { type ByteSource, checkRange } from '../io/source.js';
 
 /** A piece is a file of its own, named by its first byte: it is there whole or not at all, its checksum behind it. */
-export const PIECE_BYTES = 2 ** 20;
+const PIECE_BYTES = 2 ** 20;
 export const TRAILER_BYTES = 8;
 
 /** Writes a piece. @returns whether it is there now. */
