@@ -181,6 +181,14 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
     expect(errors).toEqual([]);
   });
 
+  it('redirects are followed, at the price of one request each', async () => {
+    expect((await digestsIn(page, '/elsewhere/lossy.wpk')).digests).toEqual(digests.lossy);
+    const [redirected, sent] = [/^\/elsewhere/, /^\/lossy/].map(
+      (pattern) => server.asked.filter(({ url }) => pattern.test(url)).length,
+    );
+    expect(redirected).toBeLessThanOrEqual(sent! + 1);
+  });
+
   it('without ranges too, and again when the connection breaks', async () => {
     behaviour.ranges = 'ignored';
     behaviour.cut = { afterBytes: 100_000, times: 2 };

@@ -75,6 +75,9 @@ export async function sleep(milliseconds: number, signal?: AbortSignal): Promise
   });
 }
 
+/** Addresses that redirect, in a page: it cannot see where to, and the browser follows by its own rules, which are as strict. */
+const followed = new Set<string>();
+
 async function follow(name: string, first: string, options: RequestOptions): Promise<Answer> {
   const { method = 'GET', headers = {}, body, token, signal } = options;
   let url = new URL(first);
@@ -87,10 +90,13 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
       ...(body !== undefined && { body, duplex: 'half' }),
       ...(signal && { signal }),
     } as RequestInit;
-    const response = await fetch(url, { ...init, redirect: 'manual' });
-    // in a page redirects cannot be seen: the browser follows them by its own rules, which are as strict
-    if (response.type === 'opaqueredirect')
+    const isFollowed = followed.has(url.href);
+    const response = await fetch(url, { ...init, redirect: isFollowed ? 'follow' : 'manual' });
+    if (isFollowed) return { response, url: url.href };
+    if (response.type === 'opaqueredirect') {
+      followed.add(url.href);
       return { response: await fetch(url, { ...init, redirect: 'follow' }), url: url.href };
+    }
     const location = response.status >= 300 && response.status < 400 && response.headers.get('location');
     if (!location) return { response, url: url.href };
     await response.body?.cancel().catch(() => {});

@@ -36,11 +36,15 @@ function etagOf(bytes: Uint8Array): string {
   return etag;
 }
 
-/** A server of a few files, as a page meets it. @returns its address, what was asked of it, and how to end it. */
+/** A server of a few files, as a page meets it; under `/elsewhere/` it redirects to them. @returns its address, what was asked of it, and how to end it. */
 export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: Readonly<Behaviour> = USUAL) {
   const asked: { url: string; range: string | undefined; bytes: number }[] = [];
   const server = createServer((request, response) => {
     const url = (request.url ?? '/').split('?')[0]!;
+    if (url.startsWith('/elsewhere/')) {
+      asked.push({ url, range: undefined, bytes: 0 });
+      return response.writeHead(302, { location: url.slice('/elsewhere'.length) }).end();
+    }
     const bytes = files.get(url);
     if (!bytes) return response.writeHead(404).end();
     const { range } = request.headers;
