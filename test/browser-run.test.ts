@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parameterShapes } from '../dist/architectures/shapes.js';
+import { open as openWeb } from '../dist/browser/open.js';
 import { load } from '../dist/browser/run.js';
 import { compress, generate, open } from '../dist/index.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
@@ -65,6 +66,27 @@ it('a model that WebAssembly cannot hold is refused in words, before anything is
   const model = { id: 'xl.wpk', config, tensors, readTensor } as never;
   const ort = { env: { wasm: {} }, Tensor: Object, InferenceSession: Object };
   await expect(load(ort, model)).rejects.toThrow(/xl\.wpk: takes 6\.\d GB as float32, more than the 4\.0 GB/);
+});
+
+it('NaN among the weights is told, and nothing is waited for', async () => {
+  const from = folder();
+  cpSync('examples/gpt-neo-tiny', from, { recursive: true });
+  const weights = readFileSync(join(from, 'model.safetensors'));
+  weights.fill(0xff, weights.length - 2);
+  writeFileSync(join(from, 'model.safetensors'), weights);
+  const path = join(place, 'nan.wpk');
+  expect(weightpress('compress', from, '-o', path).stderr).toBe('');
+  const model = await openWeb(new Blob([readFileSync(path)]));
+  const session = { run: async () => ({}), release: async () => {} };
+  class Tensor {
+    constructor(
+      _: string,
+      readonly data: Float32Array,
+    ) {}
+  }
+  const ort = { env: { wasm: {} }, Tensor, InferenceSession: { create: async () => session } };
+  await expect(load(ort, model)).rejects.toThrow(/transformer\.wte\.weight.*weights must be finite/);
+  await model.close();
 });
 
 describe.skipIf(!CHROMIUM)('running in Chromium', () => {

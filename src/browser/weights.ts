@@ -40,14 +40,12 @@ export function streamWeights(
     for await (const tensor of model.all(signal)) {
       doneBytes += tensor.lengthBytes;
       onDecoded?.(doneBytes, totalBytes);
-      const waiting = arriving.get(tensor.name);
-      arriving.delete(tensor.name);
-      waiting?.resolve(runtime.floats(toFloats(model, tensor, tensor.bytes), tensor.shape));
+      arriving.get(tensor.name)?.resolve(runtime.floats(toFloats(model, tensor, tensor.bytes), tensor.shape));
     }
   };
   const weights = new Map([...needed].map((name) => [name, arriving.get(firstNames.get(name)!)!.tensor]));
   const finished = read().catch((error) => {
-    for (const { reject } of arriving.values()) reject(error);
+    for (const { reject } of arriving.values()) reject(error); // those that have come are not touched
     throw error;
   });
   finished.catch(() => {}); // awaited later
