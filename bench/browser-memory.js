@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { count, print, table } from '../dist/cli/terminal.js';
+import { inspect } from '../dist/index.js';
 import { call, launch, openPage, pageFiles } from './browser/chromium.js';
 import { serve } from './browser/server.js';
 import { machine } from './measure.js';
@@ -66,9 +67,16 @@ async function memory(address, url, fileBytes) {
   );
 }
 
-const [file] = process.argv.slice(2);
-if (!file) {
-  console.error(USAGE);
+const [file, ...others] = process.argv.slice(2);
+const problem =
+  file === undefined || others.length
+    ? USAGE
+    : await inspect(file).then(
+        () => undefined,
+        ({ message }) => message,
+      );
+if (problem) {
+  console.error(problem);
   process.exit(2);
 }
 const scratch = mkdtempSync(join(tmpdir(), 'weightpress-bench-'));

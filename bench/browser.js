@@ -1,6 +1,6 @@
 // A model in a page: how long until it writes over a slow line, and how fast it decodes and generates beside Node.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, openAsBlob, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, openAsBlob, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -139,8 +139,12 @@ async function main() {
     },
   });
   const [model] = positionals;
-  if (!model) throw new RangeError(USAGE);
   const runs = Number(values.runs);
+  if (positionals.length !== 1 || !(Number.isInteger(runs) && runs > 0) || !(Number(values.mbit) > 0))
+    throw new RangeError(USAGE);
+  for (const path of [join(model, 'model.safetensors'), values.large, values.calibrate])
+    if (path !== undefined && !existsSync(path)) throw new RangeError(`${path}: no such file`);
+  if (values.large) await (await openModel(values.large)).close();
   print(machine());
   const lossless = compress(model, 'lossless.wpk');
   const lossy = compress(
@@ -195,7 +199,6 @@ async function main() {
 try {
   await main();
 } catch (error) {
-  if (!(error instanceof RangeError)) throw error;
   console.error(error.message);
   process.exitCode = 2;
 } finally {

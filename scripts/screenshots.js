@@ -2,17 +2,14 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { chromium } from 'playwright-core';
 import { preview } from 'vite';
+import { launch } from '../bench/browser/chromium.js';
 
 const folder = process.argv[2] ?? 'screenshots';
 mkdirSync(folder, { recursive: true });
 const server = await preview({ root: 'web', preview: { port: 0 } });
 const [address] = server.resolvedUrls.local;
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu'],
-});
+const browser = await launch();
 
 /** A pickle of one number. */
 const pickle = gzipSync(Buffer.from('80027d7100285806000000706172616d734d00105801000000777d752e', 'hex'));

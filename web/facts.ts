@@ -1,6 +1,7 @@
 // What a file says of itself: where it comes from, its size and licence, and its loss as it was measured.
 import type { BrowserModel } from '../dist/browser/open.js';
 import { findLicence } from '../dist/formats/licence.js';
+import type { WeightError } from '../dist/press/compare.js';
 import { isLossless, measuredLoss, type Summary } from '../dist/press/summary.js';
 import { count, descriptions, element, share } from './page.js';
 
@@ -23,10 +24,7 @@ export async function factsOf(model: BrowserModel, summary: Summary): Promise<HT
 /** The quality report that is stored in the file. */
 export function lossOf({ quality, weightError, tensors }: Summary): HTMLElement {
   if (isLossless(tensors)) return element('p', 'Nothing: every byte of the original is restored.');
-  const { relativeSquaredError, worst } = (weightError ?? {}) as {
-    relativeSquaredError?: number;
-    worst?: { tensor: string; relativeSquaredError: number };
-  };
+  const error = weightError as unknown as WeightError | undefined;
   const rows: [string, string][] = [];
   const loss = measuredLoss(quality);
   if (loss) {
@@ -42,11 +40,11 @@ export function lossOf({ quality, weightError, tensors }: Summary): HTMLElement 
       ['perplexity', `${reference.perplexity.toFixed(2)} before, ${perplexity.toFixed(2)} now`],
     );
   }
-  if (relativeSquaredError !== undefined)
-    rows.push([
-      'squared error',
-      `${number(relativeSquaredError)} of the weights' energy${worst ? `; most in ${worst.tensor}: ${number(worst.relativeSquaredError)}` : ''}`,
-    ]);
+  if (error) {
+    const { relativeSquaredError, worst } = error;
+    const most = worst ? `; most in ${worst.tensor}: ${number(worst.relativeSquaredError)}` : '';
+    rows.push(['squared error', `${number(relativeSquaredError)} of the weights' energy${most}`]);
+  }
   const list = element('dl', descriptions(rows));
   return loss
     ? list

@@ -1,7 +1,8 @@
 // The page: opens a model, shows what it is made of, lets it write; audits whatever else is dropped on it.
 import { type BrowserModel, open } from '../dist/browser/open.js';
-import { isWpk } from '../dist/container/frames.js';
+import { FILE_HEADER_BYTES, isWpk } from '../dist/container/frames.js';
 import { IntegrityError, isInputError } from '../dist/errors.js';
+import { lastName } from '../dist/formats/file-name.js';
 import { type Summary, summarise } from '../dist/press/summary.js';
 import { showAudit } from './audit.js';
 import { factsOf, lossOf } from './facts.js';
@@ -32,7 +33,7 @@ class Opened {
   }
 
   get name(): string {
-    return typeof this.from === 'string' ? this.from.slice(this.from.lastIndexOf('/') + 1) : this.from.name;
+    return typeof this.from === 'string' ? lastName(this.from) : this.from.name;
   }
 
   /** Decodes all of it, so that every block was checked: into the runtime's memory, or just so. */
@@ -125,7 +126,9 @@ function allowUse(allowed: boolean): void {
 }
 
 async function claimsWpk(file: File): Promise<boolean> {
-  return file.name.endsWith('.wpk') || isWpk(new Uint8Array(await file.slice(0, 16).arrayBuffer()));
+  return (
+    file.name.endsWith('.wpk') || isWpk(new Uint8Array(await file.slice(0, FILE_HEADER_BYTES).arrayBuffer()))
+  );
 }
 
 let drawing = new AbortController();
@@ -210,7 +213,7 @@ find('audit-it').onclick = () =>
   });
 async function download(address: string, signal: AbortSignal): Promise<File> {
   const response = await fetch(address, { signal });
-  return new File([await response.blob()], address.slice(address.lastIndexOf('/') + 1));
+  return new File([await response.blob()], lastName(address));
 }
 
 document.ondragover = (event) => {

@@ -99,5 +99,5 @@ async function stream(address, keep) {
 }
 
 Object.assign(globalThis, {
-  bench: { open, load, ort, start, firstToken, decodeHere, decodeAll, stream, generate },
+  bench: { start, firstToken, decodeHere, decodeAll, stream, generate },
 });

@@ -2,7 +2,7 @@ import { isWpk } from '../container/frames.js';
 import { openWpk } from '../container/original.js';
 import { isGguf } from '../formats/gguf/header.js';
 import type { Model } from '../formats/model.js';
-import { openSource } from '../formats/open.js';
+import { openSource, PREFIX_BYTES } from '../formats/open.js';
 import { isCheckpoint } from '../formats/pytorch/checkpoint.js';
 import type { ByteSource } from '../io/source.js';
 import '../openers.js';
@@ -25,7 +25,7 @@ export async function auditSource(
   against?: Model,
 ): Promise<Audit> {
   try {
-    const prefix = await source.read(0, Math.min(16, source.byteLength));
+    const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
     if (isGguf(prefix)) return await auditGgufFile(source, against);
     if (!isCheckpoint(prefix) && isPickle(prefix))
       return await auditArtefact(await openPickle(source), against);

@@ -4,6 +4,7 @@ import type { StoredTensorEntry } from '../container/directory.js';
 import { planTensor } from '../container/plan.js';
 import { type Container, decodeFrame } from '../container/reader.js';
 import { InputError } from '../errors.js';
+import type { Dtype } from '../formats/dtype.js';
 import { canWiden, toFloats } from '../forward/widen.js';
 
 /** How often a tensor's values occur. */
@@ -44,15 +45,9 @@ async function ofLevels(
   tensor: StoredTensorEntry,
   signal?: AbortSignal,
 ): Promise<Histogram> {
-  const file = container.source.name;
-  const side = await container.readSide(tensor, signal);
   const bins = new Bins(1);
-  for (const planned of planTensor(tensor)) {
-    const frame = await container.readFrame(planned, signal);
-    const { columns } = planned.block;
-    const asIndices = { ...planned, block: { ...planned.block, dtype: 'I16' as const } };
-    const bytes = decodeFrame(frame, asIndices, tensor, side, file);
-    const indices = new Int16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
+  for await (const { elements, columns } of decodedBlocks(container, tensor, 'I16', signal)) {
+    const indices = new Int16Array(elements.buffer, elements.byteOffset, elements.length / 2);
     const states = new Uint8Array(columns);
     for (let i = 0; i < indices.length; i++) {
       const [state, index] = [states[i % columns]!, indices[i]!];
@@ -68,19 +63,36 @@ async function ofWeights(
   tensor: StoredTensorEntry,
   signal?: AbortSignal,
 ): Promise<Histogram> {
-  const file = container.source.name;
+  let bins: Bins | undefined;
+  for await (const { elements } of decodedBlocks(container, tensor, tensor.dtype, signal)) {
+    const weights = toFloats({ id: container.source.name }, tensor, elements.slice());
+    // of the first block: those of a large tensor are alike
+    bins ??= new Bins((SIDE_DEVIATIONS * deviationOf(weights)) / SIDE_BINS);
+    for (const weight of weights) bins.add(weight);
+  }
+  return (bins ?? new Bins(1)).histogram('weights');
+}
+
+/** Around zero; 1 when all are zero. */
+function deviationOf(weights: Float32Array): number {
+  const square = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
+  return Math.sqrt(square || 1);
+}
+
+/** A tensor's blocks one by one, as elements of a type; of a quantised one `I16` gives its indices. Each is valid until the next. */
+async function* decodedBlocks(
+  container: Container,
+  tensor: StoredTensorEntry,
+  dtype: Dtype,
+  signal?: AbortSignal,
+) {
   const side = await container.readSide(tensor, signal);
-  const blocks = planTensor(tensor);
-  const read = async (planned: (typeof blocks)[number]) => {
+  for (const planned of planTensor(tensor)) {
+    const block = { ...planned.block, dtype };
     const frame = await container.readFrame(planned, signal);
-    return toFloats({ id: file }, tensor, decodeFrame(frame, planned, tensor, side, file).slice());
-  };
-  // of the first block: those of a large tensor are alike, and memory should not hold them all
-  const sample = blocks.length ? await read(blocks[0]!) : new Float32Array();
-  const square = sample.reduce((sum, weight) => sum + weight * weight, 0) / sample.length;
-  const bins = new Bins((SIDE_DEVIATIONS * Math.sqrt(square || 1)) / SIDE_BINS);
-  for (const planned of blocks) for (const weight of await read(planned)) bins.add(weight);
-  return bins.histogram('weights');
+    const elements = decodeFrame(frame, { ...planned, block }, tensor, side, container.source.name);
+    yield { elements, columns: block.columns };
+  }
 }
 
 /** Counts of values in bins around zero. */

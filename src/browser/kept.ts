@@ -1,6 +1,6 @@
 import { longChecksum } from '../container/frames.js';
 import { fetchBytes, type HttpFile, HttpSource } from '../io/http.js';
-import { type ByteSource, checkRange } from '../io/source.js';
+import { checkRange } from '../io/source.js';
 
 /** A piece is a file of its own, named by its first byte: it is there whole or not at all, its checksum behind it. */
 const PIECE_BYTES = 2 ** 20;
@@ -10,36 +10,27 @@ export const TRAILER_BYTES = 8;
 type Keep = (name: string, bytes: Uint8Array) => Promise<boolean>;
 
 /** A file on a server, read by ranges, of which every piece that was read stays in a folder. */
-export class KeptFile implements ByteSource {
-  private readonly remote: HttpSource;
+export class KeptFile extends HttpSource {
   /** Until the browser has no more room. */
   private keeping = true;
 
   /** @param lock the name under which pages take turns in fetching it. */
   constructor(
-    private readonly file: HttpFile,
+    file: HttpFile,
     private readonly folder: FileSystemDirectoryHandle,
     private readonly lock: string,
     private readonly keep: Keep,
   ) {
-    this.remote = new HttpSource(file);
+    super(file);
   }
 
-  get name(): string {
-    return this.file.name;
-  }
-
-  get byteLength(): number {
-    return this.file.byteLength;
-  }
-
-  async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
+  override async readInto(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void> {
+    const end = start + target.length;
     checkRange(this, start, end);
     signal?.throwIfAborted();
-    const bytes = new Uint8Array(end - start);
     const take = (piece: Uint8Array, first: number) => {
       const [from, to] = [Math.max(start, first), Math.min(end, first + piece.length)];
-      bytes.set(piece.subarray(from - first, to - first), from - start);
+      target.set(piece.subarray(from - first, to - first), from - start);
     };
     for (let first = start - (start % PIECE_BYTES); first < end; ) {
       const piece = await this.kept(first);
@@ -49,14 +40,10 @@ export class KeptFile implements ByteSource {
       } else if (this.keeping) first = await this.fetch(first, end, take, signal);
       else {
         const from = Math.max(start, first);
-        take(await this.remote.read(from, end, signal), from);
-        break;
+        return super.readInto(target.subarray(from - start), from, signal);
       }
     }
-    return bytes;
   }
-
-  async close(): Promise<void> {}
 
   /** Fetches from a piece on until `end` or a piece that another page has kept meanwhile. @returns where it stopped. */
   private fetch(

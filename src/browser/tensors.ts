@@ -22,8 +22,8 @@ interface DecodedBlock {
 
 /**
  * All tensors of a file in its order, each block and each tensor's SHA-256 verified (this where the page is served over https, as
- * browsers demand), the next ones being fetched and decoded while one is used: besides the
- * tensor handed out, no more is in memory than a few MB a worker. A tensor stored once for several comes once, under its first name.
+ * browsers demand), the next ones being fetched and decoded while one is used: besides the tensor handed out, no more is in memory
+ * than a few MB a worker. A tensor stored once for several comes once, under its first name.
  * @throws {InputError} on bytes that are not sound. @throws what `signal` was aborted with.
  */
 export async function* decodeAll(
@@ -48,7 +48,7 @@ export async function* decodeAll(
     workers.reuse(elements);
   }
   if (current) yield await checked(container, stored[next - 1]!, current);
-  while (next < stored.length) yield begin(); // empty ones at the end
+  while (next < stored.length) yield await checked(container, stored[next]!, begin()); // empty ones at the end
 }
 
 /** @throws {IntegrityError} when a tensor is not the one that was compressed. */

@@ -85,7 +85,7 @@ async function* bodyOf(
 
 /** A file on a server, read by ranges, each a request of its own. */
 export class HttpSource implements ByteSource {
-  constructor(private readonly file: HttpFile) {}
+  constructor(protected readonly file: HttpFile) {}
 
   get name(): string {
     return this.file.name;
