@@ -1,14 +1,16 @@
 import { stat } from 'node:fs/promises';
+import { isWpk } from './container/frames.js';
 import { InputError } from './errors.js';
-import { openFolder, WEIGHT_NAMES } from './formats/directory.js';
-import { type Folder, firstOf } from './formats/folder.js';
+import { openFolder } from './formats/directory.js';
+import { type Folder, SingleFile } from './formats/folder.js';
 import { type Address, parseAddress } from './formats/hub/address.js';
 import { HubFolder, type HubOptions } from './formats/hub/folder.js';
-import { openLocal } from './formats/local.js';
-import type { Model } from './formats/model.js';
-import { openSource } from './formats/open.js';
+import { LocalFolder, openLocal } from './formats/local.js';
+import type { Model, OpenOptions } from './formats/model.js';
+import { openSource, PREFIX_BYTES } from './formats/open.js';
+import { findWeights } from './formats/weight-names.js';
 import './openers.js';
-import { openFile } from './io/file.js';
+import { fileError, openFile } from './io/file.js';
 import { HttpSource, openAddress } from './io/http.js';
 import type { ByteSource } from './io/source.js';
 
@@ -17,18 +19,67 @@ import type { ByteSource } from './io/source.js';
  * `user/name@revision`, `user/name/file.wpk`) or an address. Only headers are read.
  * @throws {InputError} with one line when it is nothing that can be opened.
  */
-export async function openModel(name: string, options: HubOptions = {}): Promise<Model> {
+export async function openModel(name: string, options: HubOptions & OpenOptions = {}): Promise<Model> {
   const address = await addressOf(name);
-  if (!address) return openLocal(name);
+  if (!address) return openLocal(name, options);
   if (address.kind === 'url' || address.file !== undefined) {
     const source = await openRemote(address, options);
-    return openSource(source.name, source);
+    return openSource(source.name, source, options);
   }
   const folder = await HubFolder.open(address, options);
   const only = await singleWpk(folder);
-  if (only === undefined) return openFolder(folder);
+  if (only === undefined) return openFolder(folder, options);
   const source = await folder.open(only);
-  return openSource(source.name, source);
+  return openSource(source.name, source, options);
+}
+
+/** A folder whose files are compressed as they are, and what has to be closed afterwards. */
+export interface OpenedFiles extends Folder {
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the files that {@link openModel} would find a model in, whether there is one or not.
+ * @throws {InputError}
+ */
+export async function openFiles(name: string, options: HubOptions = {}): Promise<OpenedFiles> {
+  const address = await addressOf(name);
+  if (!address) return openLocalFiles(name);
+  if (address.kind === 'hub' && address.file === undefined)
+    return closable(await HubFolder.open(address, options), async () => {});
+  return oneFile(await openRemote(address, options));
+}
+
+async function openLocalFiles(path: string): Promise<OpenedFiles> {
+  const found = await stat(path).catch((error) => {
+    throw fileError(error, path);
+  });
+  return found.isDirectory()
+    ? closable(new LocalFolder(path), async () => {})
+    : oneFile(await openFile(path));
+}
+
+async function oneFile(source: ByteSource): Promise<OpenedFiles> {
+  const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+  const folder = new SingleFile(source.name, source);
+  const kind = isWpk(prefix) ? 'wpk' : folder.kind;
+  return Object.assign(
+    closable(folder, () => source.close()),
+    { kind },
+  );
+}
+
+function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
+  const { id, kind } = folder;
+  return {
+    id,
+    kind,
+    list: () => folder.list(),
+    ...(folder.survey && { survey: folder.survey.bind(folder) }),
+    open: (name) => folder.open(name),
+    place: (name) => folder.place(name),
+    close,
+  };
 }
 
 /**
@@ -59,5 +110,5 @@ async function openRemote(address: Address, options: HubOptions): Promise<ByteSo
 async function singleWpk(folder: Folder): Promise<string | undefined> {
   const files = await folder.list();
   const [first, ...others] = files.filter(({ name }) => name.endsWith('.wpk'));
-  return firstOf(files, WEIGHT_NAMES) === undefined && others.length === 0 ? first?.name : undefined;
+  return findWeights(files) === undefined && others.length === 0 ? first?.name : undefined;
 }

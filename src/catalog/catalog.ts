@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { openWpk } from '../container/original.js';
 import { isInputError } from '../errors.js';
 import { findLicence } from '../formats/licence.js';
+import { FURTHER } from '../formats/stored/role.js';
 import { fileError, openFile } from '../io/file.js';
 import { isLossless, type Summary, summarise } from '../press/summary.js';
 import { verify } from '../press/verify.js';
@@ -86,7 +87,7 @@ async function describe(path: string, file: string, options: CatalogOptions): Pr
 
 function figures({ source, tensors, originalBytes, fileBytes, quality }: Summary) {
   const parameters = tensors
-    .filter(({ role, sameAs }) => role !== 'buffer' && sameAs === undefined)
+    .filter(({ role, sameAs }) => role !== 'buffer' && role !== FURTHER && sameAs === undefined)
     .reduce((sum, { elements }) => sum + elements, 0);
   const kl = quality?.kl as { readonly mean?: unknown } | undefined;
   return {

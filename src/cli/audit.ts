@@ -4,7 +4,7 @@ import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
 import { auditFile } from '../audit/file.js';
 import { auditClaim } from '../audit/stated.js';
 import { InputError } from '../errors.js';
-import { parseConfig } from '../formats/directory.js';
+import { parsePythonJson } from '../formats/json.js';
 import { readBytes, readText } from '../io/file.js';
 import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
@@ -90,7 +90,7 @@ async function readClaim(path: string): Promise<WrittenClaim> {
 }
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {
-  return parseConfig(await readBytes(path), path);
+  return parsePythonJson(await readBytes(path), path);
 }
 
 /** Members of a claim from flags, which commander gives in camel case. */

@@ -1,22 +1,31 @@
 import { Command, Option } from 'commander';
 import { TRANSFORMS } from '../codec/transform/coefficients.js';
+import { InputError } from '../errors.js';
 import type { HubFolder } from '../formats/hub/folder.js';
-import { openModel } from '../models.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
 import { isLossy, type LossyOptions, runLossy } from './lossy.js';
 import { openWhole } from './open.js';
-import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.js';
+import {
+  excludeOption,
+  forceOption,
+  jsonOption,
+  stateOption,
+  threadsOption,
+  wholeNumber,
+} from './options.js';
 import { isAudible, printSentences } from './sentences.js';
-import { errorLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
+import { errorLine, keptLines, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
 import { isTransform, runTransform, type TransformFlags } from './transform.js';
 
 interface Options extends LossyOptions, TransformFlags {
-  readonly output: string;
   readonly threads?: number;
   readonly resume?: boolean;
   readonly keep?: boolean;
+  readonly all?: boolean;
+  readonly exclude?: readonly string[];
+  readonly state?: string;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -27,7 +36,7 @@ export function compressCommand(): Command {
     .description('compress a model into one .wpk file: losslessly, or to a budget')
     .argument(
       '<model>',
-      'a folder with model.safetensors or pytorch_model.bin (or shards and their index), one such file or a GGUF file, or a model on the Hub: user/name, user/name@revision',
+      'a folder, of which all files are taken, one file, or a model on the Hub: user/name, user/name@revision',
     )
     .requiredOption('-o, --output <file>', 'the .wpk file to write')
     .option(
@@ -75,59 +84,90 @@ export function compressCommand(): Command {
     .option('--keep-largest', 'of a transform: keep the largest coefficients instead of rounding all')
     .option('--keep', 'of a model on the Hub: leave it in the cache, where Python finds it too')
     .option('--resume', 'lossless: go on where an interrupted run of the same command stopped')
+    .addOption(excludeOption())
+    .option('--all', 'of a model on the Hub: also the copies of its weights in other formats')
+    .addOption(stateOption())
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B -o gpt-neo-1.3B.wpk\n  $ weightpress compress models/gpt-neo-1.3B -o small.wpk --kl 0.01 --calibrate text.txt',
     )
-    .action(async (path: string, { output, json, ...options }: Options) => {
+    .action(async (path: string, { output, json, ...options }: Options & { readonly output: string }) => {
       const started = performance.now();
       const lossy = isLossy(options);
       let fetched: HubFolder | undefined;
-      const model =
-        lossy || options.keep
-          ? await openWhole(path, (folder) => {
-              fetched = folder;
-            })
-          : await openModel(path, { reading: 'sequential' });
-      const total = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
-      const bar = progress('compressing', lossy ? 0 : total);
+      const onFolder = (folder: HubFolder) => {
+        fetched = folder;
+      };
       const unwatch = whenInterrupted(
         lossy
           ? 'interrupted; statistics that were finished are used again by the same command'
           : `interrupted; the same command with --resume goes on from ${output}.partial`,
       );
       try {
-        if (isTransform(options)) await runTransform(model, output, options);
-        else if (lossy) await runLossy(model, output, options);
-        else await compress(model, output, { ...options, onProgress: bar.update });
+        await (lossy
+          ? runBudget(path, output, options, onFolder)
+          : runLossless(path, output, options, onFolder));
       } finally {
         unwatch();
-        bar.stop();
-        await model.close();
       }
       const seconds = (performance.now() - started) / 1000;
-      await report(path, output, { seconds, total, lossy, ...(json && { json }) });
+      await report(path, output, { seconds, lossy, ...(json && { json }) });
       if (!options.keep) await fetched?.forget();
     });
 }
 
+type OnFolder = (folder: HubFolder) => void;
+
+async function runBudget(path: string, output: string, options: Options, onFolder: OnFolder): Promise<void> {
+  const { state, exclude } = options;
+  if (options.all)
+    throw new InputError('--all is for lossless files: a lossy one holds one copy of the weights');
+  const model = await openWhole(path, { onFolder, state, exclude });
+  try {
+    await (isTransform(options) ? runTransform(model, output, options) : runLossy(model, output, options));
+  } finally {
+    await model.close();
+  }
+}
+
+async function runLossless(
+  path: string,
+  output: string,
+  options: Options,
+  onFolder: OnFolder,
+): Promise<void> {
+  if (options.state !== undefined)
+    throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
+  isTransform(options); // options that contradict each other
+  let bar: ReturnType<typeof progress> | undefined;
+  const onProgress = (done: number, total: number) => {
+    bar ??= progress('compressing', total);
+    bar.update(done);
+  };
+  try {
+    await compress(path, output, { ...options, onFolder, onProgress });
+  } finally {
+    bar?.stop();
+  }
+}
+
 interface Report {
   readonly seconds: number;
-  /** Bytes of tensors. */
-  readonly total: number;
   readonly lossy: boolean;
   readonly json?: boolean;
 }
 
 /** What the file holds, what its loss is, and, where that can be heard, a sentence before and after. */
-async function report(path: string, output: string, { seconds, total, json, lossy }: Report): Promise<void> {
+async function report(path: string, output: string, { seconds, json, lossy }: Report): Promise<void> {
   const summary = await inspect(output);
+  const total = summary.originalBytes;
   if (json) return printJson({ ...summary, seconds });
   print(summaryTable(summary));
   print();
   print(summaryLine(summary));
+  for (const line of keptLines(summary)) print(line);
   if (lossy) {
     print(errorLine(summary));
     print(qualityLine(summary.quality));

@@ -1,12 +1,14 @@
 import { Command, Option } from 'commander';
 import { InputError } from '../errors.js';
-import { decompress, openContainer } from '../press/decompress.js';
+import { decompress } from '../press/decompress.js';
 import { type ExportDtype, exportSafetensors } from '../press/export.js';
 import { writeGguf } from '../press/gguf/write.js';
 import { type GgufWriteType, WRITE_TYPES } from '../press/gguf/write-types.js';
+import { inspect } from '../press/inspect.js';
 import { parseSize } from '../press/lossy/budget.js';
+import { isLossless } from '../press/summary.js';
 import { openWhole } from './open.js';
-import { forceOption, jsonOption, threadsOption } from './options.js';
+import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { bytes, duration, print, printJson, progress } from './terminal.js';
 
 interface Options {
@@ -14,6 +16,8 @@ interface Options {
   readonly format?: 'safetensors' | 'gguf';
   readonly dtype?: ExportDtype | GgufWriteType;
   readonly shardSize?: string;
+  readonly state?: string;
+  readonly maxExpansion?: number;
   readonly threads?: number;
   readonly force?: boolean;
   readonly json?: boolean;
@@ -22,7 +26,7 @@ interface Options {
 /** `weightpress decompress` */
 export function decompressCommand(): Command {
   return new Command('decompress')
-    .description("restore a model's folder from a .wpk file, byte for byte, or write it in another form")
+    .description('restore all files from a .wpk file, byte for byte, or write the model in another form')
     .argument('<file>', 'a .wpk file; with --format, --dtype or --shard-size any model')
     .requiredOption('-o, --output <path>', 'the folder to make; of GGUF, the file')
     .addOption(
@@ -38,7 +42,9 @@ export function decompressCommand(): Command {
       ).choices([...WRITE_TYPES]),
     )
     .option('--shard-size <size>', 'safetensors: a file for every so many bytes, such as 5GB, and an index')
+    .addOption(stateOption())
     .addOption(threadsOption())
+    .addOption(expansionOption())
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -54,10 +60,9 @@ export function decompressCommand(): Command {
 
 async function restore(path: string, { output, json, ...options }: Options): Promise<void> {
   const started = performance.now();
-  const container = await openContainer(path);
-  const { weightFiles, sideFiles } = container.directory;
-  await container.close();
-  const total = weightFiles.reduce((sum, { length }) => sum + length, 0);
+  const summary = await inspect(path);
+  const files = [...summary.sideFiles, ...summary.weightFiles];
+  const total = files.reduce((sum, { length }) => sum + length, 0);
   const bar = progress('decompressing', total);
   try {
     await decompress(path, output, { ...options, onProgress: bar.update });
@@ -65,33 +70,40 @@ async function restore(path: string, { output, json, ...options }: Options): Pro
     bar.stop();
   }
   const seconds = (performance.now() - started) / 1000;
-  const files = [...sideFiles, ...weightFiles].map(({ name, length, sha256 }) => ({ name, length, sha256 }));
-  if (json) return printJson({ folder: output, files, seconds });
-  print(
-    `${files.length} files, ${bytes(files.reduce((sum, { length }) => sum + length, 0))}, each with the SHA-256 of its original`,
-  );
+  const listed = files.map(({ name, length, sha256 }) => ({ name, length, sha256 }));
+  if (json) return printJson({ folder: output, files: listed, seconds });
+  const each = isLossless(summary.tensors)
+    ? 'each with the SHA-256 of its original'
+    : 'each with the SHA-256 that the file states; weights are not those of the original, but what was kept of them';
+  print(`${files.length} files, ${bytes(total)}, ${each}`);
   print(`${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`);
 }
 
-function toSafetensors(path: string, { output, dtype, shardSize, force, json }: Options): Promise<void> {
+function toSafetensors(
+  path: string,
+  { output, dtype, shardSize, force, json, state }: Options,
+): Promise<void> {
   if (dtype === 'Q8_0')
     throw new InputError('--dtype Q8_0 is a type of GGUF; expected --format gguf with it');
   const shardBytes = shardSize === undefined ? undefined : parseSize(shardSize);
-  return written(path, output, json, dtype ?? 'as stored', (model, onProgress) =>
+  return written({ path, state }, output, json, dtype ?? 'as stored', (model, onProgress) =>
     exportSafetensors(model, output, { dtype, shardBytes, force, onProgress }),
   );
 }
 
-function toGguf(path: string, { output, dtype = 'F16', shardSize, force, json }: Options): Promise<void> {
+function toGguf(
+  path: string,
+  { output, dtype = 'F16', shardSize, force, json, state }: Options,
+): Promise<void> {
   if (shardSize !== undefined) throw new InputError('--shard-size is for safetensors; GGUF is one file');
-  return written(path, output, json, dtype, (model, onProgress) =>
+  return written({ path, state }, output, json, dtype, (model, onProgress) =>
     writeGguf(model, output, { type: dtype, force: force ?? false, onProgress }),
   );
 }
 
 /** Opens any model, writes it, says what was written. */
 async function written(
-  path: string,
+  { path, state }: { readonly path: string; readonly state: string | undefined },
   output: string,
   json: boolean | undefined,
   dtype: string,
@@ -101,7 +113,7 @@ async function written(
   ) => Promise<void>,
 ): Promise<void> {
   const started = performance.now();
-  const model = await openWhole(path);
+  const model = await openWhole(path, { state });
   let bar: ReturnType<typeof progress> | undefined;
   let writtenBytes = 0;
   try {

@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { inspect } from '../press/inspect.js';
 import type { Summary } from '../press/summary.js';
 import { jsonOption } from './options.js';
-import { summaryLine, summaryTable } from './summary-table.js';
+import { keptLines, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, count, print, printJson, table } from './terminal.js';
 
 /** `weightpress inspect`: reads the directory, decodes nothing. */
@@ -24,6 +24,7 @@ export function inspectCommand(): Command {
         print(summaryLine(summary));
         print();
         print(fileTable(summary));
+        for (const line of keptLines(summary)) print(line);
         if (tensors) print(`\n${tensorTable(summary)}`);
         if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
       },

@@ -1,5 +1,5 @@
-import type { HubFolder } from '../formats/hub/folder.js';
-import type { Model } from '../formats/model.js';
+import type { HubOptions } from '../formats/hub/folder.js';
+import type { Model, OpenOptions } from '../formats/model.js';
 import { openModel } from '../models.js';
 import { type Progress, progress } from './terminal.js';
 
@@ -7,12 +7,15 @@ import { type Progress, progress } from './terminal.js';
  * Opens a model whose weights are read more than once: one that is on the Hub is fetched into the cache first, where Python looks for
  * it too, with a bar for each file. @throws {InputError}
  */
-export async function openWhole(name: string, onFolder?: (folder: HubFolder) => void): Promise<Model> {
+export async function openWhole(
+  name: string,
+  options: OpenOptions & Pick<HubOptions, 'onFolder'> = {},
+): Promise<Model> {
   const bars = new Map<string, Progress>();
   try {
     return await openModel(name, {
+      ...options,
       reading: 'download',
-      ...(onFolder && { onFolder }),
       onDownload: (file, done, total) => {
         const bar = bars.get(file) ?? progress(`downloading ${file}`, total);
         bars.set(file, bar);

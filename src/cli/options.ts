@@ -24,3 +24,16 @@ function threads(text: string): number {
 
 export const jsonOption = () => new Option('--json', 'print the result as JSON');
 export const forceOption = () => new Option('-f, --force', 'replace an output that exists');
+
+export const expansionOption = () =>
+  new Option(
+    '--max-expansion <n>',
+    'restore over 1 GiB only up to n times the length of the file (default: 1000)',
+  ).argParser(wholeNumber(1));
+export const stateOption = () =>
+  new Option('--state <path>', 'of a checkpoint that holds several states: the one that is the model');
+export const excludeOption = () =>
+  new Option(
+    '--exclude <pattern>',
+    'leave out files of this name, such as "*.onnx" or "onnx/**"; can be given again',
+  ).argParser((pattern: string, before: string[] = []) => [...before, pattern]);

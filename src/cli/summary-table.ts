@@ -32,7 +32,7 @@ export function summaryLine({
 }: Summary): string {
   return [
     `${bytes(originalBytes)} -> ${bytes(fileBytes)}: ${percent(fileBytes / originalBytes)} of the original, every byte counted`,
-    `(without config, tokenizer and texts: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`,
+    `(without config, tokenizer and other files: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`,
   ].join(' ');
 }
 
@@ -62,4 +62,17 @@ export function qualityLine(quality: Summary['quality']): string {
     `same most probable token ${percent(top1.agreement)}`,
     `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
   ].join(', ');
+}
+
+/** What is in the file without being understood, and what is not in it, a line each. */
+export function keptLines({ weightFiles, leftOut }: Summary): string[] {
+  return [
+    ...weightFiles.flatMap(({ name, note }) =>
+      note === undefined ? [] : [`kept as bytes: ${name}: ${note}`],
+    ),
+    ...leftOut.map(({ name, lengthBytes, reason }) => {
+      const size = lengthBytes === undefined ? '' : `, ${bytes(lengthBytes)}`;
+      return `left out: ${name}${size}: ${reason}`;
+    }),
+  ];
 }

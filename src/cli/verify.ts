@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import type { WeightError } from '../press/compare.js';
 import { type Verification, verify } from '../press/verify.js';
-import { openWhole } from './open.js';
-import { jsonOption, threadsOption } from './options.js';
+import { expansionOption, jsonOption, threadsOption } from './options.js';
 import { bytes, count, print, printJson, progress } from './terminal.js';
 
 interface Options {
   readonly against?: string;
+  readonly maxExpansion?: number;
   readonly threads?: number;
   readonly json?: boolean;
 }
@@ -15,15 +15,19 @@ interface Options {
 export function verifyCommand(): Command {
   return new Command('verify')
     .description(
-      'check every block of a .wpk file; against a model, that it holds exactly that or how far it is off',
+      'do what decompress does without writing: check every block and file; against the original, that it is the same, or how far it is off',
     )
     .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub')
-    .option('--against <model>', 'compare every element with this model')
+    .option(
+      '--against <model>',
+      'compare every byte of every file with this folder, file or model; of a lossy file every element',
+    )
     .addOption(threadsOption())
+    .addOption(expansionOption())
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  $ weightpress verify gpt-neo-1.3B.wpk --against models/gpt-neo-1.3B')
-    .action(async (path: string, { against, json, threads }: Options) => {
-      const model = against === undefined ? undefined : await openWhole(against);
+    .action(async (path: string, { json, ...options }: Options) => {
+      const { against } = options;
       let bar: ReturnType<typeof progress> | undefined;
       const onProgress = (done: number, total: number) => {
         bar ??= progress('verifying', total);
@@ -31,23 +35,18 @@ export function verifyCommand(): Command {
       };
       let result: Verification;
       try {
-        result = await verify(path, {
-          ...(threads ? { threads } : {}),
-          ...(model ? { against: model } : {}),
-          onProgress,
-        });
+        result = await verify(path, { ...options, onProgress });
       } finally {
         bar?.stop();
-        await model?.close();
       }
       if (!result.good) process.exitCode = 1;
       if (json) return printJson(result);
       for (const problem of result.problems) process.stderr.write(`weightpress: ${problem}\n`);
       if (!result.good) return;
       print(
-        `${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: every checksum and digest is right`,
+        `${count(result.files)} files, ${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: every checksum and digest is right`,
       );
-      if (result.bitExact) print(`bit-exact: every element equals that of ${against}`);
+      if (result.bitExact) print(`bit-exact: every byte of every file equals that of ${against}`);
       else if (result.error) print(errorLine(result.error, against!));
     });
 }

@@ -45,7 +45,7 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
 const LOSSY_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
 
 /** Columns of a lossy tensor: a block of 256 rows, or a piece of 1024, is decoded at once, and must fit into memory. */
-const MOST_COLUMNS: Readonly<Record<string, number>> = { [TRELLIS]: 2 ** 18, [TRANSFORM]: 2 ** 14 };
+const MOST_COLUMNS: Readonly<Record<string, number>> = { [TRELLIS]: 2 ** 16, [TRANSFORM]: 2 ** 14 };
 
 /** True for codecs that give back something else than was put in. */
 export const isLossyCodec = (codec: string) => Object.hasOwn(MOST_COLUMNS, codec);

@@ -1,12 +1,14 @@
 import { InputError, IntegrityError } from '../errors.js';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../formats/dtype.js';
-import { isPlainFileName } from '../formats/file-name.js';
-import { isPlainObject, kindOf, parseJsonObject } from '../formats/json.js';
+import { problemOfPath } from '../formats/file-name.js';
+import type { LeftOut } from '../formats/folder.js';
+import { isPlainObject, kindOf } from '../formats/json.js';
 import { LOSSLESS, layoutOf, TRELLIS } from './codecs.js';
-import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES } from './frames.js';
+import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES, pieceCount } from './frames.js';
 
 /** A file stored in pieces: its frames' lengths, headers included. */
 export interface StoredFile {
+  /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
   readonly length: number;
   /** What it took in the original, where that was of another form. */
@@ -15,14 +17,21 @@ export interface StoredFile {
   readonly frames: readonly number[];
 }
 
-/** An original safetensors file: the frames of its header, and how many of the tensors lie in it. */
+/** An original file of weights: the frames of its header, and how many of the tensors lie in it. */
 export interface StoredWeightFile extends StoredFile {
+  /** `safetensors`, `pytorch`, `gguf`, or `bytes` for one that could not be seen into. */
+  readonly format: string;
+  /** Why it could not be, where its name promises tensors. */
+  readonly note?: string;
+  /** False for weights that are no part of the model: of another module, another format, the training. */
+  readonly isModel: boolean;
   readonly tensors: number;
   /** How many of its header's bytes are before each tensor, and how many behind the last; without it all are in front. */
   readonly between?: readonly number[];
 }
 
 export interface StoredTensorEntry {
+  /** Unique in its weight file. */
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];
@@ -52,6 +61,10 @@ export interface Directory {
   readonly sideFiles: readonly StoredFile[];
   readonly weightFiles: readonly StoredWeightFile[];
   readonly tensors: readonly StoredTensorEntry[];
+  /** Folders without anything in them. */
+  readonly emptyFolders: readonly string[];
+  /** What was not taken along, and why. */
+  readonly leftOut: readonly LeftOut[];
   /** Length of the frame of tables that lossy tensors share; 0 when there is none. */
   readonly tables: number;
   readonly quality?: Readonly<Record<string, unknown>>;
@@ -59,7 +72,11 @@ export interface Directory {
   readonly weightError?: Readonly<Record<string, unknown>>;
 }
 
-const MOST_DIMENSIONS = 64;
+/** Bytes of a weight file that no tensor holds: they are held in memory. */
+export const HEADER_LIMIT_BYTES = 2 ** 26;
+/** Dimensions of a tensor. */
+export const MAX_DIMENSIONS = 256;
+const SAFETENSORS = 'safetensors';
 
 /**
  * Reads and checks a directory: kinds, names, limits, and that its frames tile the file from the end of the manifest
@@ -67,32 +84,27 @@ const MOST_DIMENSIONS = 64;
  * @throws {InputError} naming the member that is wrong.
  */
 export function parseDirectory(
-  json: Uint8Array,
+  value: Readonly<Record<string, unknown>>,
   file: string,
   manifestEnd: number,
   directoryStart: number,
 ): Directory {
   const check = new Check(file);
-  const { value } = parseJsonObject(json, `${file} (directory)`);
   const sideFiles = check.list(value, 'sideFiles').map((entry) => check.file(entry));
-  const weightFiles = check.list(value, 'weightFiles').map((entry) => {
-    const { tensors, between } = check.object(entry, 'weightFiles');
-    const file = { ...check.file(entry), tensors: check.size(tensors, 'weightFiles.tensors') };
-    return between === undefined ? file : { ...file, between: check.between(between, file) };
-  });
+  for (const file of sideFiles) check.pieces(file, file.length);
+  const weightFiles = check.list(value, 'weightFiles').map((entry) => check.weightFile(entry));
   const tensors: StoredTensorEntry[] = [];
   for (const entry of check.list(value, 'tensors')) tensors.push(check.tensor(entry, tensors));
-  check.unique(
-    'file',
-    [...sideFiles, ...weightFiles].map(({ name }) => name),
-  );
-  check.unique(
-    'tensor',
-    tensors.map(({ name }) => name),
-  );
+  const emptyFolders = check.optionalList(value, 'emptyFolders').map((name) => check.path(name));
+  check.paths([...sideFiles, ...weightFiles], emptyFolders);
   const counted = weightFiles.reduce((sum, { tensors: n }) => sum + n, 0);
   if (counted !== tensors.length)
     check.fail(`weight files have ${counted} tensors, the directory lists ${tensors.length}`);
+  let first = 0;
+  for (const file of weightFiles) {
+    check.tensorsOf(file, tensors.slice(first, first + file.tensors));
+    first += file.tensors;
+  }
   let next = manifestEnd;
   for (const { frames } of [...sideFiles, ...weightFiles]) next += total(frames);
   const tables = value.tables === undefined ? 0 : total(check.frames([value.tables], 'tables'));
@@ -115,6 +127,8 @@ export function parseDirectory(
     sideFiles,
     weightFiles,
     tensors,
+    emptyFolders,
+    leftOut: check.optionalList(value, 'leftOut').map((entry) => check.leftOut(entry)),
     tables,
     ...(quality === undefined ? {} : { quality: check.object(quality, 'quality') }),
     ...(weightError === undefined ? {} : { weightError: check.object(weightError, 'weightError') }),
@@ -140,16 +154,39 @@ export function splitHeader(
   });
 }
 
+/** Bytes that a tensor decodes to. */
+export function bytesOf({ dtype, shape }: Pick<StoredTensorEntry, 'dtype' | 'shape'>): number {
+  return elementCount(shape) * DTYPE_BYTES[dtype];
+}
+
+/** Bytes of everything that a file restores. */
+export function restoredBytes({
+  sideFiles,
+  weightFiles,
+}: Pick<Directory, 'sideFiles' | 'weightFiles'>): number {
+  return total([...sideFiles, ...weightFiles].map(({ length }) => length));
+}
+
+/** The tensors of each weight file, in order. */
+export function tensorsByFile({ weightFiles, tensors }: Pick<Directory, 'weightFiles' | 'tensors'>) {
+  let next = 0;
+  return weightFiles.map((file) => {
+    const first = next;
+    next += file.tensors;
+    return { file, tensors: tensors.slice(first, next) };
+  });
+}
+
 /** Sum of lengths. */
 export function total(lengths: readonly number[]): number {
   return lengths.reduce((sum, length) => sum + length, 0);
 }
 
 class Check {
-  constructor(private readonly path: string) {}
+  constructor(private readonly wpk: string) {}
 
   fail(what: string): never {
-    throw new InputError(`the directory is malformed: ${what}`, { file: this.path });
+    throw new InputError(`the directory is malformed: ${what}`, { file: this.wpk });
   }
 
   object(value: unknown, member: string): Record<string, unknown> {
@@ -187,9 +224,84 @@ class Check {
     });
   }
 
+  optionalList(value: Readonly<Record<string, unknown>>, member: string): unknown[] {
+    return value[member] === undefined ? [] : this.list(value, member);
+  }
+
+  path(value: unknown): string {
+    const name = this.text(value, 'a file name');
+    const problem = problemOfPath(name);
+    return problem ? this.fail(`the file name ${JSON.stringify(name.slice(0, 300))} ${problem}`) : name;
+  }
+
+  leftOut(value: unknown): LeftOut {
+    const { name, length, reason } = this.object(value, 'leftOut');
+    return {
+      name: this.text(name, 'name in leftOut'),
+      ...(length !== undefined && { lengthBytes: this.size(length, 'length in leftOut') }),
+      reason: this.text(reason, 'reason in leftOut'),
+    };
+  }
+
+  weightFile(value: unknown): StoredWeightFile {
+    const {
+      tensors,
+      between,
+      format = SAFETENSORS,
+      note,
+      isModel = true,
+    } = this.object(value, 'weightFiles');
+    if (typeof isModel !== 'boolean') this.fail('isModel of a weight file should be true or false');
+    const file = {
+      ...this.file(value),
+      format: this.text(format, 'format of a weight file'),
+      ...(note !== undefined && { note: this.text(note, 'note of a weight file') }),
+      isModel,
+      tensors: this.size(tensors, 'weightFiles.tensors'),
+    };
+    return between === undefined ? file : { ...file, between: this.between(between, file) };
+  }
+
+  /** Paths are different, and none is both a file and a folder. */
+  paths(files: readonly StoredFile[], emptyFolders: readonly string[]): void {
+    const names = [...files.map(({ name }) => name), ...emptyFolders];
+    this.unique('file', names);
+    const folders = new Set<string>();
+    for (const name of names)
+      for (
+        let at = name.lastIndexOf('/');
+        at > 0 && !folders.has(name.slice(0, at));
+        at = name.lastIndexOf('/', at - 1)
+      )
+        folders.add(name.slice(0, at));
+    for (const name of names)
+      if (folders.has(name)) this.fail(`${JSON.stringify(name)} is a file and a folder`);
+  }
+
+  /** Names are unique in a weight file, and its parts make up its length. */
+  tensorsOf(file: StoredWeightFile, tensors: readonly StoredTensorEntry[]): void {
+    this.unique(
+      'tensor',
+      tensors.map((tensor) => tensor.name),
+    );
+    const { name, length, between } = file;
+    const header = length - tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+    if (header < 0 || (between && total(between) !== header))
+      this.fail(`the parts of ${name} do not have the ${length} bytes of the file`);
+    if (header > HEADER_LIMIT_BYTES)
+      this.fail(`${header} bytes of ${name} are in no tensor, over the limit of ${HEADER_LIMIT_BYTES}`);
+    this.pieces(file, header);
+  }
+
+  /** A file that is stored in pieces has as many frames as its length takes. */
+  pieces({ name, frames }: StoredFile, lengthBytes: number): void {
+    if (frames.length !== pieceCount(lengthBytes))
+      this.fail(`${name} has ${frames.length} frames, expected ${pieceCount(lengthBytes)}`);
+  }
+
   file(value: unknown): StoredFile {
-    const { name, length, sourceLength, sha256, frames } = this.object(value, 'a file');
-    if (!isPlainFileName(name)) this.fail(`${JSON.stringify(name)} is not a plain file name`);
+    const { name: path, length, sourceLength, sha256, frames } = this.object(value, 'a file');
+    const name = this.path(path);
     return {
       name,
       length: this.size(length, `length of ${name}`),
@@ -223,7 +335,7 @@ class Check {
     const of = `of tensor ${JSON.stringify(name)}`;
     const { dtype, shape, sameAs } = entry;
     if (!isDtype(dtype)) this.fail(`dtype ${of} is ${JSON.stringify(dtype)}`);
-    if (!Array.isArray(shape) || shape.length > MOST_DIMENSIONS)
+    if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS)
       this.fail(`shape ${of} is not a list of dimensions`);
     for (const dimension of shape) this.size(dimension, `shape ${of}`);
     const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
@@ -250,7 +362,7 @@ class Check {
     }
     const frames = this.frames(entry.frames, `frames ${of}`);
     const codec = entry.codec === undefined ? LOSSLESS : this.text(entry.codec, `codec ${of}`);
-    const expected = layoutOf({ ...own, codec }, this.path).frameCount(own);
+    const expected = layoutOf({ ...own, codec }, this.wpk).frameCount(own);
     if (frames.length !== expected) this.fail(`frames ${of} are ${frames.length}, expected ${expected}`);
     const { error } = entry;
     if (error !== undefined && !(typeof error === 'number' && error >= 0))
@@ -268,7 +380,7 @@ class Check {
   unique(what: string, names: readonly string[]): void {
     const seen = new Set<string>();
     for (const name of names) {
-      if (seen.has(name)) this.fail(`${what} ${JSON.stringify(name)} is listed twice`);
+      if (seen.has(name)) this.fail(`${what} ${JSON.stringify(name)} is a duplicate`);
       seen.add(name);
     }
   }

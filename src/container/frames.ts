@@ -13,7 +13,13 @@ export const TRAILER_BYTES = 48;
 /** Side files and weight headers are stored in pieces of this many bytes. */
 export const PIECE_BYTES = 1 << 20;
 export const FRAME_LIMIT_BYTES = 2 ** 30;
-export const JSON_LIMIT_BYTES = 2 ** 26;
+
+/** JSON that so many bytes may inflate to: as parsed it takes several times that, so it must not come of nothing. */
+const JSON_LIMIT_BYTES = 2 ** 29 - 2 ** 16;
+const JSON_SMALL_BYTES = 2 ** 22;
+const JSON_EXPANSION = 24;
+const jsonLimit = (payloadBytes: number) =>
+  Math.min(JSON_LIMIT_BYTES, JSON_SMALL_BYTES + JSON_EXPANSION * payloadBytes);
 
 export const FRAME = {
   manifest: 1,
@@ -45,7 +51,7 @@ export function fileHeader(): Uint8Array {
 /** @throws {InputError} when the bytes do not begin a .wpk of a version that is known. */
 export function checkFileHeader(bytes: Uint8Array, file: string): void {
   const place = { file, start: 0, end: FILE_HEADER_BYTES };
-  if (!isWpk(bytes)) throw new InputError('not a .wpk file: its first bytes are others', place);
+  if (!isWpk(bytes)) throw new InputError('not a .wpk file (bad magic bytes)', place);
   if (bytes[8] !== VERSION)
     throw new InputError(
       `.wpk version ${bytes[8]} is not supported, only version ${VERSION}; a newer weightpress may read it`,
@@ -172,14 +178,26 @@ export function readTrailer(bytes: Uint8Array, file: string, fileBytes: number):
   return { directoryStart: start, directoryEnd: start + length };
 }
 
-/** RFC 1951, the same bytes for the same input. */
+/** Deflates as RFC 1951 says, to the same bytes for the same input. */
 export function deflate(bytes: Uint8Array): Uint8Array {
-  return deflateSync(bytes, { level: 9 });
+  return deflateSync(bytes, { level: bytes.length > DEFLATED_FAST_BYTES ? 5 : 9 });
 }
 
-/** The payload of a frame that holds JSON. */
+/** Longer input takes seconds; a lower level finds nearly all that there is. */
+const DEFLATED_FAST_BYTES = 2 ** 22;
+
+/** Returns the payload of a frame that holds JSON. @throws {InputError} for more than a reader takes. */
 export function jsonPayload(value: unknown): Uint8Array {
-  return deflate(new TextEncoder().encode(JSON.stringify(value)));
+  const json = new TextEncoder().encode(JSON.stringify(value));
+  if (json.length > JSON_LIMIT_BYTES)
+    throw new InputError(`a directory of ${json.length} bytes is over the limit of ${JSON_LIMIT_BYTES}`);
+  const payload = deflate(json);
+  return json.length <= jsonLimit(payload.length) ? payload : deflateSync(json, { level: 0 });
+}
+
+/** Inflates the payload of a frame that holds JSON. @throws {IntegrityError} for more than its length allows. */
+export function inflateJson(payload: Uint8Array, file: string): Uint8Array {
+  return inflate(payload, jsonLimit(payload.length), file);
 }
 
 /** @throws {IntegrityError} when the bytes do not inflate, or to more than `limit`; it never allocates much more than that. */
@@ -193,10 +211,16 @@ export function inflate(bytes: Uint8Array, limit: number, file: string): Uint8Ar
   throw new IntegrityError(what, { file });
 }
 
+/** Returns how many pieces a file of this length is stored in; an empty one in one. */
+export function pieceCount(lengthBytes: number): number {
+  return Math.max(1, Math.ceil(lengthBytes / PIECE_BYTES));
+}
+
 /** Cuts bytes into pieces as side files are stored; one empty piece for none. */
 export function pieces(bytes: Uint8Array): Uint8Array[] {
-  const count = Math.max(1, Math.ceil(bytes.length / PIECE_BYTES));
-  return Array.from({ length: count }, (_, i) => bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES));
+  return Array.from({ length: pieceCount(bytes.length) }, (_, i) =>
+    bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES),
+  );
 }
 
 function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {

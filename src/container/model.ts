@@ -1,13 +1,12 @@
 import { InputError } from '../errors.js';
-import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
-import { parseJsonObject } from '../formats/json.js';
+import { parsePythonJson } from '../formats/json.js';
 import type { Model, SideFile, TensorInfo, WeightFile } from '../formats/model.js';
 import type { ByteSource } from '../io/source.js';
-import type { StoredTensorEntry } from './directory.js';
-import { planTensor } from './plan.js';
-import { Container, decodeFrame } from './reader.js';
+import { bytesOf, type StoredTensorEntry, tensorsByFile } from './directory.js';
+import { readElements } from './elements.js';
+import { Container } from './reader.js';
 
-/** A model in a .wpk file, decoded block by block as it is read. */
+/** A model in a .wpk file, decoded block by block as it is read: the tensors of the weight files that are the model's. */
 export class WpkModel implements Model {
   readonly kind = 'wpk';
   readonly tensors: readonly TensorInfo[];
@@ -20,20 +19,24 @@ export class WpkModel implements Model {
     readonly container: Container,
     readonly config: Readonly<Record<string, unknown>> | undefined,
   ) {
-    const { tensors, sideFiles, weightFiles } = container.directory;
+    const { directory } = container;
+    const own = tensorsByFile(directory).filter(({ file }) => file.isModel);
+    const tensors = own.flatMap((file) => file.tensors);
     this.entries = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-    this.tensors = tensors.map(({ name, dtype, shape }) => ({
-      name,
-      dtype,
-      shape,
-      lengthBytes: elementCount(shape) * DTYPE_BYTES[dtype],
+    if (this.entries.size !== tensors.length)
+      throw new InputError('two weight files of the model hold a tensor of the same name', { file: id });
+    this.tensors = tensors.map((tensor) => ({
+      name: tensor.name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      lengthBytes: bytesOf(tensor),
     }));
-    this.sideFiles = sideFiles.map((file) => ({
+    this.sideFiles = directory.sideFiles.map((file) => ({
       name: file.name,
       lengthBytes: file.length,
       read: () => container.readFile(file),
     }));
-    this.weightFiles = weightFiles.map(({ name, length }) => ({ name, lengthBytes: length }));
+    this.weightFiles = own.map(({ file: { name, length } }) => ({ name, lengthBytes: length }));
   }
 
   /** @throws {InputError} as {@link Container.open}; the source is closed then. */
@@ -41,8 +44,7 @@ export class WpkModel implements Model {
     try {
       const container = await Container.open(source, signal);
       const file = container.directory.sideFiles.find(({ name }) => name === 'config.json');
-      const config =
-        file && parseJsonObject(await container.readFile(file), `${source.name}, config.json`).value;
+      const config = file && parsePythonJson(await container.readFile(file), `${source.name}, config.json`);
       return new WpkModel(source.name, container, config);
     } catch (error) {
       await source.close();
@@ -53,7 +55,7 @@ export class WpkModel implements Model {
   async readTensor(name: string, start = 0, end?: number, signal?: AbortSignal): Promise<Uint8Array> {
     const tensor = this.entries.get(name);
     if (!tensor) throw new InputError('no such tensor', { file: this.id, tensor: name });
-    const lengthBytes = elementCount(tensor.shape) * DTYPE_BYTES[tensor.dtype];
+    const lengthBytes = bytesOf(tensor);
     const stop = end ?? lengthBytes;
     if (!(start >= 0 && start <= stop && stop <= lengthBytes))
       throw new InputError(`range lies outside the tensor of ${lengthBytes} bytes`, {
@@ -62,16 +64,7 @@ export class WpkModel implements Model {
         start,
         end: stop,
       });
-    const bytes = new Uint8Array(stop - start);
-    const blocks = planTensor(tensor, start, stop);
-    const side = blocks.length ? await this.container.readSide(tensor, signal) : {};
-    for (const planned of blocks) {
-      const frame = await this.container.readFrame(planned, signal);
-      const elements = decodeFrame(frame, planned, tensor, side, this.id);
-      const from = Math.max(0, start - planned.firstByte);
-      bytes.set(elements.subarray(from, stop - planned.firstByte), planned.firstByte + from - start);
-    }
-    return bytes;
+    return readElements(this.container, tensor, start, stop, signal);
   }
 
   close(): Promise<void> {

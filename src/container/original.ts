@@ -1,8 +1,9 @@
-import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import { openGguf } from '../formats/gguf/model.js';
 import type { Model } from '../formats/model.js';
 import { type ByteSource, checkRange } from '../io/source.js';
 import { BLOCK_BYTES } from '../kernels/lossless.js';
+import { bytesOf, type StoredTensorEntry, type StoredWeightFile, tensorsByFile } from './directory.js';
+import { readElements } from './elements.js';
 import { WpkModel } from './model.js';
 import type { Container } from './reader.js';
 
@@ -18,21 +19,29 @@ export interface OpenedWpk extends Model {
  */
 export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
   const model = await WpkModel.open(source, signal);
-  const [file, ...others] = model.container.directory.weightFiles;
-  if (!file?.between || others.length) return model;
-  const { config, tensors, sideFiles, ...inner } = await openGguf(
-    model.id,
-    await originalFile(model, signal),
-  ).then((gguf) => ({
-    config: gguf.config,
-    tensors: gguf.tensors,
-    sideFiles: gguf.sideFiles,
-    readTensor: gguf.readTensor.bind(gguf),
-    close: gguf.close.bind(gguf),
-  }));
-  const { id, kind, container, weightFiles } = model;
-  const asStored = async () => model;
-  return { id, kind, container, weightFiles, config, tensors, sideFiles, asStored, ...inner };
+  const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
+  if (file?.format !== 'gguf' || others.length) return model;
+  return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
+}
+
+/** What the files of a .wpk are read as, as a model in that .wpk. */
+export function withContainer({ id, container, weightFiles }: WpkModel, inner: Model): OpenedWpk {
+  return {
+    id,
+    kind: 'wpk',
+    container,
+    weightFiles,
+    config: inner.config,
+    configError: inner.configError,
+    state: inner.state,
+    tensors: inner.tensors,
+    sideFiles: inner.sideFiles,
+    readTensor: inner.readTensor.bind(inner),
+    close: async () => {
+      await inner.close();
+      await container.close();
+    },
+  };
 }
 
 /** A stretch of the original file: bytes at hand, or a tensor. */
@@ -40,16 +49,20 @@ interface Part {
   readonly start: number;
   readonly end: number;
   readonly bytes?: Uint8Array;
-  readonly tensor?: string;
+  readonly tensor?: StoredTensorEntry;
 }
 
 /**
- * The only weight file of a .wpk as the bytes it was, decoded by the block as they are asked for.
+ * A weight file of a .wpk as the bytes it was, decoded by the block as they are asked for. Closing it does not close the container.
  * @throws {IntegrityError}
  */
-export async function originalFile(model: WpkModel, signal?: AbortSignal): Promise<ByteSource> {
-  const { directory } = model.container;
-  const between = await model.container.header(directory.weightFiles[0]!, signal);
+export async function originalFile(
+  container: Container,
+  file: StoredWeightFile,
+  signal?: AbortSignal,
+): Promise<ByteSource> {
+  const between = await container.header(file, signal);
+  const { tensors } = tensorsByFile(container.directory).find((entry) => entry.file === file)!;
   const parts: Part[] = [];
   let next = 0;
   const add = (length: number, part: Pick<Part, 'bytes' | 'tensor'>) => {
@@ -58,24 +71,24 @@ export async function originalFile(model: WpkModel, signal?: AbortSignal): Promi
   };
   for (const [i, bytes] of between.entries()) {
     add(bytes.length, { bytes });
-    const tensor = directory.tensors[i];
-    if (tensor) add(elementCount(tensor.shape) * DTYPE_BYTES[tensor.dtype], { tensor: tensor.name });
+    const tensor = tensors[i];
+    if (tensor) add(bytesOf(tensor), { tensor });
   }
-  return new OriginalFile(model, parts, next);
+  return new OriginalFile(container, file.name, parts, next);
 }
 
 class OriginalFile implements ByteSource {
+  readonly name: string;
   /** The block that was decoded last: reads are often of parts of one, in order. */
   private last: { readonly part: Part; readonly first: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(
-    private readonly model: WpkModel,
+    private readonly container: Container,
+    name: string,
     private readonly parts: readonly Part[],
     readonly byteLength: number,
-  ) {}
-
-  get name(): string {
-    return this.model.id;
+  ) {
+    this.name = `${container.source.name}, ${name}`;
   }
 
   async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
@@ -89,9 +102,7 @@ class OriginalFile implements ByteSource {
     return bytes;
   }
 
-  close(): Promise<void> {
-    return this.model.close();
-  }
+  async close(): Promise<void> {}
 
   /** Of the part that byte `at` is in. */
   private indexOf(at: number): number {
@@ -118,7 +129,7 @@ class OriginalFile implements ByteSource {
   private async block(part: Part, first: number, signal?: AbortSignal): Promise<Uint8Array> {
     if (this.last?.part !== part || this.last.first !== first) {
       const end = Math.min(part.end - part.start, first + BLOCK_BYTES);
-      const bytes = await this.model.readTensor(part.tensor!, first, end, signal);
+      const bytes = await readElements(this.container, part.tensor!, first, end, signal);
       this.last = { part, first, bytes };
     }
     return this.last.bytes;

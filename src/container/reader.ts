@@ -2,18 +2,23 @@ import { concatenate } from '../bytes.js';
 import { ELEMENTS } from '../codec/elements.js';
 import { type Block, decodeBlock } from '../codec/lossless/block.js';
 import { decodeTransform } from '../codec/transform/payload.js';
-import { type InputError, IntegrityError } from '../errors.js';
+import { InputError, IntegrityError } from '../errors.js';
+import { isPlainObject, parseJsonObject } from '../formats/json.js';
 import type { ByteSource } from '../io/source.js';
 import { losslessKernels } from '../kernels/lossless.js';
 import { LOSSLESS, TRANSFORM, TRELLIS } from './codecs.js';
 import {
+  bytesOf,
   type Directory,
   MANIFEST_START,
   parseDirectory,
+  restoredBytes,
   type StoredFile,
   type StoredTensorEntry,
   type StoredWeightFile,
   splitHeader,
+  tensorsByFile,
+  total,
 } from './directory.js';
 import {
   checkFileHeader,
@@ -23,7 +28,7 @@ import {
   type FrameType,
   frameHeader,
   inflate,
-  JSON_LIMIT_BYTES,
+  inflateJson,
   openFrame,
   PIECE_BYTES,
   readTrailer,
@@ -38,9 +43,23 @@ const SUFFIX_BYTES = 1 << 16;
 /** Tables of a file, and parameters of a tensor. */
 const SIDE_LIMIT_BYTES = 2 ** 24;
 
+/** A file that is read whole into memory: config, tokenizer, index. */
+const WHOLE_LIMIT_BYTES = 2 ** 26;
+
+/** What a file may restore without being asked: so many times its length, and always so many bytes. */
+export const DEFAULT_EXPANSION = 1000;
+const ALWAYS_RESTORED_BYTES = 2 ** 30;
+
+export interface ContainerOptions {
+  /** Times its length that a file may restore, if that is over 1 GiB; default 1000. */
+  readonly maxExpansion?: number | undefined;
+}
+
 /** An open .wpk file: its directory, and its frames by range. Nothing is decoded before it is asked for. */
 export class Container {
   readonly files: ReadonlyMap<StoredFile, readonly FrameRange[]>;
+  /** Bytes of each weight file that no tensor holds. */
+  private readonly headerBytes: ReadonlyMap<StoredFile, number>;
   private tables: Promise<Uint8Array> | undefined;
 
   private constructor(
@@ -48,8 +67,13 @@ export class Container {
     readonly directory: Directory,
     readonly manifestEnd: number,
     readonly directoryStart: number,
+    /** The directory as it is written, members that are not known included. */
+    private readonly stated: Readonly<Record<string, unknown>>,
   ) {
     this.files = planFiles(directory, manifestEnd);
+    this.headerBytes = new Map(
+      tensorsByFile(directory).map(({ file, tensors }) => [file, file.length - total(tensors.map(bytesOf))]),
+    );
   }
 
   /**
@@ -71,12 +95,20 @@ export class Container {
       directoryStart >= suffixStart
         ? suffix.subarray(directoryStart - suffixStart, directoryEnd - suffixStart)
         : await source.read(directoryStart, directoryEnd, signal);
-    const json = inflate(openFrame(bytes, FRAME.directory, name, directoryStart), JSON_LIMIT_BYTES, name);
-    return new Container(
-      source,
-      parseDirectory(json, name, manifestEnd, directoryStart),
-      manifestEnd,
-      directoryStart,
+    const json = inflateJson(openFrame(bytes, FRAME.directory, name, directoryStart), name);
+    const { value } = parseJsonObject(json, `${name} (directory)`);
+    const directory = parseDirectory(value, name, manifestEnd, directoryStart);
+    return new Container(source, directory, manifestEnd, directoryStart, value);
+  }
+
+  /** Refuses a small file that would fill a disk. @throws {InputError} naming both sizes. */
+  checkExpansion({ maxExpansion = DEFAULT_EXPANSION }: ContainerOptions = {}): void {
+    const { name, byteLength } = this.source;
+    const bytes = restoredBytes(this.directory);
+    if (bytes <= Math.max(ALWAYS_RESTORED_BYTES, maxExpansion * byteLength)) return;
+    throw new InputError(
+      `a file of ${byteLength} bytes would restore ${bytes}, over ${maxExpansion} times as many; --max-expansion ${Math.ceil(bytes / byteLength)} allows it`,
+      { file: name },
     );
   }
 
@@ -85,28 +117,39 @@ export class Container {
     return this.source.read(start, end, signal);
   }
 
-  /** A side file, or the header of a weight file. @throws {IntegrityError} */
-  async readFile(
+  /** The pieces of a side file, or of a weight file's header, in order. @throws {IntegrityError} also for other than `lengthBytes`. */
+  async *readPieces(
     file: StoredFile,
-    type: FrameType = FRAME.sideFile,
+    type: FrameType,
+    lengthBytes: number,
     signal?: AbortSignal,
-  ): Promise<Uint8Array> {
-    const pieces: Uint8Array[] = [];
+  ): AsyncGenerator<Uint8Array> {
+    let left = lengthBytes;
     for (const range of this.files.get(file)!) {
       const payload = openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
-      pieces.push(inflate(payload, PIECE_BYTES, `${this.source.name}, ${file.name}`));
+      const piece = inflate(payload, Math.min(PIECE_BYTES, left), `${this.source.name}, ${file.name}`);
+      left -= piece.length;
+      yield piece;
     }
-    const bytes = concatenate(pieces);
-    if (type === FRAME.sideFile && bytes.length !== file.length)
-      throw new IntegrityError(`${file.name} has ${bytes.length} bytes, expected ${file.length}`, {
+    if (left)
+      throw new IntegrityError(`${file.name} lacks ${left} of its ${lengthBytes} bytes`, {
         file: this.source.name,
       });
-    return bytes;
+  }
+
+  /** All of a side file. @throws {IntegrityError} @throws {InputError} for one that is too large to be held in memory. */
+  async readFile(file: StoredFile, signal?: AbortSignal): Promise<Uint8Array> {
+    if (file.length > WHOLE_LIMIT_BYTES)
+      throw new InputError(`${file.name} has ${file.length} bytes, over the limit of ${WHOLE_LIMIT_BYTES}`, {
+        file: this.source.name,
+      });
+    return concatenate(await collect(this.readPieces(file, FRAME.sideFile, file.length, signal)));
   }
 
   /** The bytes of a weight file that no tensor holds: those before each tensor, and those behind the last. @throws {IntegrityError} */
   async header(file: StoredWeightFile, signal?: AbortSignal): Promise<Uint8Array[]> {
-    const bytes = await this.readFile(file, FRAME.weightHeader, signal);
+    const length = this.headerBytes.get(file)!;
+    const bytes = concatenate(await collect(this.readPieces(file, FRAME.weightHeader, length, signal)));
     return splitHeader(bytes, file.between, file.tensors);
   }
 
@@ -148,16 +191,43 @@ export class Container {
       });
   }
 
-  /** Checks the manifest's frame; its content repeats the directory's. @throws {IntegrityError} */
+  /** Checks that the manifest, which a reader from front to back has to trust, says what the directory says. @throws {IntegrityError} */
   async checkManifest(): Promise<void> {
+    const { name } = this.source;
     const bytes = await this.source.read(MANIFEST_START, this.manifestEnd);
-    const payload = openFrame(bytes, FRAME.manifest, this.source.name, MANIFEST_START);
-    inflate(payload, JSON_LIMIT_BYTES, this.source.name);
+    const payload = openFrame(bytes, FRAME.manifest, name, MANIFEST_START);
+    const { value } = parseJsonObject(inflateJson(payload, name), `${name} (manifest)`);
+    const differing = Object.keys(value).find((key) => !isWithin(value[key], this.stated[key]));
+    if (differing !== undefined)
+      throw new IntegrityError(`the manifest and the directory differ in ${JSON.stringify(differing)}`, {
+        file: name,
+        start: MANIFEST_START,
+        end: this.manifestEnd,
+      });
   }
 
   close(): Promise<void> {
     return this.source.close();
   }
+}
+
+/** True when all that one JSON value says another says too: members may be added, nothing else may differ. */
+function isWithin(part: unknown, whole: unknown): boolean {
+  if (Array.isArray(part))
+    return (
+      Array.isArray(whole) &&
+      part.length === whole.length &&
+      part.every((item, i) => isWithin(item, whole[i]))
+    );
+  if (isPlainObject(part))
+    return isPlainObject(whole) && Object.keys(part).every((key) => isWithin(part[key], whole[key]));
+  return part === whole;
+}
+
+async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return all;
 }
 
 /** Payloads that a codec's blocks need beside their own. */
@@ -199,6 +269,6 @@ export function decodeFrame(
     if (!(error instanceof RangeError)) throw error;
     throw new IntegrityError(`codec ${tensor.codec}: ${error.message}`, place, {
       cause: error,
-    }) satisfies InputError;
+    });
   }
 }

@@ -1,31 +1,60 @@
-import { InputError } from '../errors.js';
+import { InputError, isInputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { lastName } from './file-name.js';
-import { type Folder, type FolderFile, firstOf } from './folder.js';
-import { isPlainObject, kindOf, parseJsonObject } from './json.js';
-import type { SideFile } from './model.js';
+import { type Folder, type FolderFile, SingleFile } from './folder.js';
+import { openGguf } from './gguf/model.js';
+import { parseJsonObject, parsePythonJson } from './json.js';
+import type { OpenOptions, SideFile } from './model.js';
 import { openCheckpoint } from './pytorch/checkpoint.js';
-import { checkShards, INDEX_NAME, parseShardIndex, TORCH_INDEX_NAME } from './shard-index.js';
-import { sideFilesOf } from './side-files.js';
+import { excluding } from './selection.js';
+import { checkShards, INDEX_NAME, parseShardIndex } from './shard-index.js';
+import { filesBeside, readWhole } from './side-files.js';
 import { type DirectoryModel, openWeightSource, StoredModel, type WeightSource } from './stored-model.js';
-
-const SINGLE_NAME = 'model.safetensors';
-const TORCH_NAME = 'pytorch_model.bin';
-/** What the weights of a folder are looked for as, in this order. */
-export const WEIGHT_NAMES = [SINGLE_NAME, INDEX_NAME, TORCH_NAME, TORCH_INDEX_NAME];
+import { type FoundWeights, findWeights, isWeightName } from './weight-names.js';
 
 /**
- * A folder as the Hub lays it out: `model.safetensors`, or shards and their index, or the same as torch.save writes them, and the
- * files beside them. The first of these that is there is taken, as transformers does.
- * @throws {InputError} on anything missing, malformed or leaving the folder.
+ * Opens a folder as the Hub lays it out: weights of safetensors, or as torch.save writes them, whole or in shards, or a GGUF file, and
+ * the files beside them. Where there are several, the first of {@link findWeights} is taken, as transformers does.
+ * @throws {InputError} on anything that the model needs and that is missing, malformed or leaves the folder.
  */
-export async function openFolder(folder: Folder): Promise<DirectoryModel> {
+export async function openFolder(whole: Folder, options: OpenOptions = {}): Promise<DirectoryModel> {
+  const folder = excluding(whole, options.exclude);
   const files = await folder.list();
-  const sideFiles = sideFilesOf(folder, files);
-  const config = await readConfig(folder, sideFiles);
-  const { weightSources, index } = await openWeights(folder, files, sideFiles);
-  const kept = sideFiles.map((file) => (file.name === index?.replaces ? index.file : file));
-  return assemble({ id: folder.id, kind: folder.kind, config, sideFiles: kept, weightSources });
+  const found = findWeights(files) ?? (await noWeights(folder, files));
+  if (found.kind === 'gguf') {
+    const gguf = await openGguf(folder.place(found.names[0]!), await folder.open(found.names[0]!));
+    return Object.assign(gguf, { files: folder });
+  }
+  const index = found.index === undefined ? undefined : await readIndex(folder, found);
+  const names = index?.shards ?? found.names;
+  const { sideFiles, leftOut } = await filesBeside(folder, files, names);
+  const weightSources = await openAll(folder, names, options);
+  const state = weightSources[0]?.state;
+  try {
+    if (index)
+      checkShards(
+        index.map,
+        weightSources.map((shard, i) => ({ ...shard, name: names[i]! })),
+        index.place,
+      );
+  } catch (error) {
+    await closeAll(weightSources.map(({ source }) => source));
+    throw error;
+  }
+  const others = sideFiles.filter(
+    ({ name }) => index === undefined || found.kind !== 'pytorch' || name !== found.index,
+  );
+  const side = index && found.kind === 'pytorch' ? [...others, asIndex(index)] : [...others];
+  return assemble({
+    id: folder.id,
+    kind: folder.kind === 'hub' ? 'hub' : 'directory',
+    ...(await readConfig(folder, files)),
+    ...(state && { state }),
+    sideFiles: side.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    leftOut,
+    weightSources,
+    files: folder,
+  });
 }
 
 /**
@@ -34,13 +63,20 @@ export async function openFolder(folder: Folder): Promise<DirectoryModel> {
  */
 export async function openSafetensorsFile(id: string, source: ByteSource): Promise<DirectoryModel> {
   const weightSources = [await openWeightSource(lastName(id), source)];
-  return assemble({ id, kind: 'safetensors', config: undefined, sideFiles: [], weightSources });
+  const files = new SingleFile(id, source);
+  return assemble({ id, kind: 'safetensors', config: undefined, sideFiles: [], weightSources, files });
 }
 
 /** One file that torch.save wrote, alone. The source belongs to the result. @throws {InputError} */
-export async function openTorchFile(id: string, source: ByteSource): Promise<DirectoryModel> {
-  const weightSources = [await openCheckpoint(asSafetensors(lastName(id)), source)];
-  return assemble({ id, kind: 'pytorch', config: undefined, sideFiles: [], weightSources });
+export async function openTorchFile(
+  id: string,
+  source: ByteSource,
+  { state: asked }: OpenOptions = {},
+): Promise<DirectoryModel> {
+  const opened = await openCheckpoint(asSafetensors(lastName(id)), source, asked);
+  const parts = { id, kind: 'pytorch', config: undefined, sideFiles: [], weightSources: [opened] } as const;
+  const { state } = opened;
+  return assemble({ ...parts, ...(state && { state }), files: new SingleFile(id, source) });
 }
 
 /** The name that transformers expects once the weights are safetensors. */
@@ -48,66 +84,55 @@ function asSafetensors(name: string): string {
   return `${name.replace(/^pytorch_model/, 'model').replace(/\.[^.]+$/, '')}.safetensors`;
 }
 
-/** Weights, and where they are shards of another format the index that takes the place of theirs. */
-interface Opened {
-  readonly weightSources: WeightSource[];
-  readonly index?: { readonly replaces: string; readonly file: SideFile };
-}
-
-async function openWeights(
-  folder: Folder,
-  files: readonly FolderFile[],
-  sideFiles: readonly SideFile[],
-): Promise<Opened> {
-  const found = firstOf(files, WEIGHT_NAMES);
-  if (found === SINGLE_NAME || found === TORCH_NAME) return { weightSources: await openAll(folder, [found]) };
-  if (found !== undefined) return openShards(folder, sideFiles, found);
-  const names = files.map(({ name }) => name);
-  const others = names.filter((name) => /\.(safetensors|bin|pt|pth|gguf|onnx)$/.test(name)).sort();
+/** What is wrong with a folder in which no weights were found. */
+async function noWeights(folder: Folder, files: readonly FolderFile[]): Promise<never> {
+  const others = files
+    .map(({ name }) => name)
+    .filter(isWeightName)
+    .sort();
   const seen = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
-  throw new InputError(`expected ${SINGLE_NAME} or ${INDEX_NAME} in the folder, ${seen}`, {
+  throw new InputError(`expected model.safetensors or ${INDEX_NAME} in the folder, ${seen}`, {
     file: folder.id,
   });
 }
 
-async function openShards(
-  folder: Folder,
-  sideFiles: readonly SideFile[],
-  indexName: string,
-): Promise<Opened> {
-  const place = folder.place(indexName);
-  const isTorch = indexName === TORCH_INDEX_NAME;
-  const bytes = await sideFiles.find(({ name }) => name === indexName)!.read();
-  const index = parseShardIndex(bytes, place, isTorch ? '.bin' : '.safetensors');
-  const shards = [...new Set(index.values())].sort();
-  const weightSources = await openAll(folder, shards);
-  const asStored = weightSources.map((shard, i) => ({ ...shard, name: shards[i]! }));
-  try {
-    checkShards(index, asStored, place);
-  } catch (error) {
-    await closeAll(weightSources.map(({ source }) => source));
-    throw error;
-  }
-  if (!isTorch) return { weightSources };
-  return { weightSources, index: { replaces: indexName, file: safetensorsIndex(bytes, index, place) } };
+interface Index {
+  readonly map: ReadonlyMap<string, string>;
+  readonly shards: readonly string[];
+  readonly bytes: Uint8Array;
+  /** As messages call it. */
+  readonly place: string;
+}
+
+async function readIndex(folder: Folder, { kind, index }: FoundWeights): Promise<Index> {
+  const place = folder.place(index!);
+  const bytes = await readWhole(folder, index!);
+  const map = parseShardIndex(bytes, place, kind === 'pytorch' ? '.bin' : '.safetensors');
+  return { map, shards: [...new Set(map.values())].sort(), bytes, place };
 }
 
 /** An index of .bin shards as one of the safetensors that they are taken for. */
-function safetensorsIndex(bytes: Uint8Array, index: ReadonlyMap<string, string>, path: string): SideFile {
-  const { value } = parseJsonObject(bytes, path);
-  const weight_map = Object.fromEntries([...index].map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
+function asIndex({ bytes, map, place }: Index): SideFile {
+  const { value } = parseJsonObject(bytes, place);
+  const weight_map = Object.fromEntries([...map].map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
   const written = new TextEncoder().encode(JSON.stringify({ ...value, weight_map }, null, 2));
   return { name: INDEX_NAME, lengthBytes: written.length, read: async () => written };
 }
 
-async function openAll(folder: Folder, names: readonly string[]): Promise<WeightSource[]> {
-  const opened: WeightSource[] = [];
+async function openAll(
+  folder: Folder,
+  names: readonly string[],
+  { state }: OpenOptions,
+): Promise<(WeightSource & { readonly state?: string })[]> {
+  const opened: (WeightSource & { readonly state?: string })[] = [];
   try {
     for (const name of names) {
       const source = await folder.open(name);
-      const isTorch = name.endsWith('.bin');
+      const isSafetensors = name.endsWith('.safetensors');
       opened.push(
-        await (isTorch ? openCheckpoint(asSafetensors(name), source) : openWeightSource(name, source)),
+        await (isSafetensors
+          ? openWeightSource(name, source)
+          : openCheckpoint(asSafetensors(name), source, state)),
       );
     }
     return opened;
@@ -130,22 +155,14 @@ async function closeAll(sources: readonly ByteSource[]): Promise<void> {
   await Promise.all(sources.map((source) => source.close()));
 }
 
-async function readConfig(folder: Folder, sideFiles: readonly SideFile[]) {
-  const bytes = await sideFiles.find(({ name }) => name === 'config.json')?.read();
-  return bytes && parseConfig(bytes, folder.place('config.json'));
-}
-
-/**
- * Parses config.json, leniently where transformers is: of a key written twice the last counts.
- * @throws {InputError} unless it is a JSON object.
- */
-export function parseConfig(bytes: Uint8Array, file: string): Record<string, unknown> {
-  let value: unknown;
+/** Reads config.json, if there is one. What cannot be read stops only what needs it. */
+export async function readConfig(folder: Folder, files: readonly FolderFile[]) {
+  if (!files.some(({ name }) => name === 'config.json')) return { config: undefined };
+  const bytes = await readWhole(folder, 'config.json');
   try {
-    value = JSON.parse(new TextDecoder().decode(bytes));
+    return { config: parsePythonJson(bytes, folder.place('config.json')) };
   } catch (error) {
-    throw new InputError(`is not JSON (${(error as Error).message})`, { file }, { cause: error });
+    if (!isInputError(error)) throw error;
+    return { config: undefined, configError: error };
   }
-  if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, { file });
-  return value;
 }

@@ -17,6 +17,9 @@ export const DTYPE_BYTES = {
   BOOL: 1,
 } as const;
 
+/** Element types that are pairs of known ones; the bytes of others are bytes. */
+export const PAIRS: Readonly<Record<string, Dtype>> = { C64: 'F32', C128: 'F64' };
+
 export type Dtype = keyof typeof DTYPE_BYTES;
 
 /** True for a name of a known element type. */

@@ -43,6 +43,28 @@ export function decodeUtf8(bytes: Uint8Array, file: string, start = 0): string {
   }
 }
 
+/**
+ * Parses a JSON object as Python writes and reads it: with `NaN`, `Infinity` and a byte order mark; of a key written twice the last
+ * counts. For what a model is configured by, not for what says where bytes lie.
+ * @throws {InputError} unless it is a JSON object.
+ */
+export function parsePythonJson(bytes: Uint8Array, file: string): Record<string, unknown> {
+  const text = new TextDecoder().decode(bytes); // drops a byte order mark
+  let value: unknown;
+  try {
+    value = JSON.parse(text.replace(NOT_NUMBERS, (literal) => NUMBERS[literal] ?? literal));
+  } catch (error) {
+    throw new InputError(`is not JSON (${(error as Error).message})`, { file }, { cause: error });
+  }
+  if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, { file });
+  return value;
+}
+
+/** Strings, which stay what they are, and what Python writes of floats that JSON has no word for. */
+const NOT_NUMBERS = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs;
+/** JSON's grammar has numbers that overflow to infinities; of NaN only nothing is left. */
+const NUMBERS: Readonly<Record<string, string>> = { Infinity: '1e999', '-Infinity': '-1e999', NaN: 'null' };
+
 /** True for what `{...}` in JSON becomes. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,4 +1,6 @@
+import type { InputError } from '../errors.js';
 import type { Dtype } from './dtype.js';
+import type { Folder, LeftOut } from './folder.js';
 
 /** A tensor as a file declares it. Elements are little-endian, row-major. */
 export interface TensorInfo {
@@ -14,7 +16,7 @@ export interface TensorInfo {
 
 /** A file that travels with the weights: config, tokenizer, model card, licence. */
 export interface SideFile {
-  /** Relative to the model's folder, without `..`, `/` or a leading dot. */
+  /** Relative to the model's folder, its parts separated by `/`. */
   readonly name: string;
   readonly lengthBytes: number;
   /** What it takes beside the weights: 0 for one that was made of what stands in theirs. */
@@ -34,6 +36,14 @@ export function originalBytes({ weightFiles, sideFiles }: Model): number {
   return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
 }
 
+/** How a model is opened. */
+export interface OpenOptions {
+  /** Of a checkpoint that holds several states: the one that is the model, by its keys joined by dots; `.` for everything. */
+  readonly state?: string | undefined;
+  /** Patterns of files that are not taken along. */
+  readonly exclude?: readonly string[] | undefined;
+}
+
 /**
  * A model that can be read by ranges, whatever it is stored in.
  * Opening reads headers only; weights are read when asked for.
@@ -43,8 +53,12 @@ export interface Model {
   readonly id: string;
   /** A folder, a repository on the Hub, `wpk`, or one file alone of another kind. */
   readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
-  /** Parsed config.json, if there is one. */
+  /** Parsed config.json, if there is one that can be read. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
+  /** Why a config.json that is there cannot be read. */
+  readonly configError?: InputError | undefined;
+  /** Of a checkpoint: where in it the tensors were found, its keys joined by dots; undefined at the outermost level. */
+  readonly state?: string | undefined;
   /** In the order of their bytes, file by file. Names are unique. */
   readonly tensors: readonly TensorInfo[];
   readonly sideFiles: readonly SideFile[];
@@ -54,7 +68,9 @@ export interface Model {
    * @throws {InputError} on an unknown tensor or bytes that do not decode.
    */
   readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
-  /** The same with tensors as they lie in its files, where they are read as something else. Closed with this model, not by itself. */
-  readonly asStored?: (() => Promise<Model>) | undefined;
+  /** The files that it was opened from, all of them, also those that are no part of the model. */
+  readonly files?: Folder | undefined;
+  /** Files that a lossy file made of it does not hold, and why. */
+  readonly leftOut?: readonly LeftOut[] | undefined;
   close(): Promise<void>;
 }

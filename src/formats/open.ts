@@ -1,7 +1,7 @@
 import { InputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { openSafetensorsFile } from './directory.js';
-import type { Model } from './model.js';
+import type { Model, OpenOptions } from './model.js';
 
 /** A kind of file that can be opened as a model. */
 export interface Opener {
@@ -10,7 +10,7 @@ export interface Opener {
   /** Whether a file that begins with `prefix` (at most {@link PREFIX_BYTES}) is of this kind. */
   matches(prefix: Uint8Array, path: string): boolean;
   /** The source belongs to the result, and is closed when this fails. @throws {InputError} */
-  open(id: string, source: ByteSource): Promise<Model>;
+  open(id: string, source: ByteSource, options: OpenOptions): Promise<Model>;
 }
 
 /** How much of a file is looked at to tell its kind. */
@@ -33,12 +33,12 @@ export function registerOpener(opener: Opener): void {
 }
 
 /** Opens one file, wherever it lies, by its first bytes. The source belongs to the result. @throws {InputError} */
-export async function openSource(id: string, source: ByteSource): Promise<Model> {
+export async function openSource(id: string, source: ByteSource, options: OpenOptions = {}): Promise<Model> {
   const opener = await openerOf(id, source).catch(async (error) => {
     await source.close();
     throw error;
   });
-  return opener.open(id, source);
+  return opener.open(id, source, options);
 }
 
 async function openerOf(id: string, source: ByteSource): Promise<Opener> {

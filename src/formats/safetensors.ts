@@ -1,6 +1,6 @@
 import { InputError, type Place } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
-import { DTYPE_BYTES, type Dtype, isDtype } from './dtype.js';
+import { DTYPE_BYTES, type Dtype, isDtype, PAIRS } from './dtype.js';
 import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 import type { TensorInfo } from './model.js';
 
@@ -13,6 +13,8 @@ export const LENGTH_FIELD_BYTES = 8;
 export interface StoredTensor extends TensorInfo {
   readonly start: number;
   readonly end: number;
+  /** Where it is no tensor of a model: what it is. */
+  readonly role?: string;
 }
 
 export interface SafetensorsHeader {
@@ -24,12 +26,21 @@ export interface SafetensorsHeader {
   readonly headerBytes: Uint8Array;
 }
 
+export interface SafetensorsOptions {
+  /** Accept bytes that belong to no tensor. */
+  readonly holes?: boolean;
+}
+
 /**
  * Reads and checks the header of a safetensors file: two ranged reads, and no byte of a tensor.
  * @throws {InputError} unless the file is exactly what the format says: known types, shapes that match lengths,
  * and tensors that cover the data without overlap or gap.
  */
-export async function readSafetensors(source: ByteSource, signal?: AbortSignal): Promise<SafetensorsHeader> {
+export async function readSafetensors(
+  source: ByteSource,
+  options: SafetensorsOptions = {},
+  signal?: AbortSignal,
+): Promise<SafetensorsHeader> {
   const file = source.name;
   if (source.byteLength < LENGTH_FIELD_BYTES)
     throw new InputError(
@@ -50,14 +61,19 @@ export async function readSafetensors(source: ByteSource, signal?: AbortSignal):
       `header ends at byte ${headerEnd}, beyond the file of ${source.byteLength} bytes`,
       place,
     );
-  return parseHeader(await source.read(0, headerEnd, signal), source.byteLength, file);
+  return parseHeader(await source.read(0, headerEnd, signal), source.byteLength, file, options);
 }
 
 /**
  * Parses a complete header (length field included) of a file of `fileBytes` bytes; `file` is for messages.
  * @throws {InputError}
  */
-export function parseHeader(headerBytes: Uint8Array, fileBytes: number, file: string): SafetensorsHeader {
+export function parseHeader(
+  headerBytes: Uint8Array,
+  fileBytes: number,
+  file: string,
+  { holes = false }: SafetensorsOptions = {},
+): SafetensorsHeader {
   const { value, keys } = parseJsonObject(headerBytes.subarray(LENGTH_FIELD_BYTES), file, LENGTH_FIELD_BYTES);
   const metadata = parseMetadata(Object.hasOwn(value, '__metadata__') ? value.__metadata__ : {}, file);
   const tensors = keys
@@ -65,11 +81,12 @@ export function parseHeader(headerBytes: Uint8Array, fileBytes: number, file: st
     .map((name) => parseTensor(name, value[name], headerBytes.length, fileBytes, file))
     // The sort is stable, so empty tensors keep the header's order among themselves.
     .sort((a, b) => a.start - b.start || a.end - b.end);
-  checkCoverage(tensors, headerBytes.length, fileBytes, file);
+  checkCoverage(tensors, headerBytes.length, fileBytes, file, holes);
   return { tensors, metadata, headerBytes };
 }
 
 function parseMetadata(value: unknown, file: string): Record<string, string> {
+  if (value === null) return Object.create(null);
   if (!isPlainObject(value))
     throw new InputError(`__metadata__: expected an object of strings, found ${kindOf(value)}`, { file });
   for (const [key, text] of Object.entries(value))
@@ -90,18 +107,16 @@ function parseTensor(
   const place = { file, tensor };
   if (!isPlainObject(entry)) throw new InputError(`expected an object, found ${kindOf(entry)}`, place);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (!isDtype(dtype))
-    throw new InputError(
-      `unknown dtype ${quote(dtype)}; known are ${Object.keys(DTYPE_BYTES).join(', ')}`,
-      place,
-    );
-  const lengthBytes = byteLength(dtype, shape, place);
+  if (typeof dtype !== 'string')
+    throw new InputError(`dtype: expected a string, found ${kindOf(dtype)}`, place);
+  const lengthBytes = isDtype(dtype) ? byteLength(dtype, shape, place) : undefined;
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     throw new InputError(`data_offsets: expected two non-negative integers, found ${quote(offsets)}`, place);
   const [start, end] = offsets.map((offset: number) => dataStart + offset) as [number, number];
   if (start > end) throw new InputError(`data_offsets begin after they end: [${offsets}]`, place);
   if (end > fileBytes)
     throw new InputError(`data lies beyond the file of ${fileBytes} bytes`, { ...place, start, end });
+  if (!isDtype(dtype)) return foreign({ name: tensor, start, end }, dtype, shape, place);
   if (end - start !== lengthBytes)
     throw new InputError(
       `${dtype} of shape ${quote(shape)} takes ${lengthBytes} bytes, data_offsets give ${end - start}`,
@@ -110,11 +125,32 @@ function parseTensor(
   return { name: tensor, dtype, shape: shape as number[], lengthBytes, start, end };
 }
 
-function byteLength(dtype: Dtype, shape: unknown, place: Place): number {
+/** A tensor of a type that is not computed with here: pairs of floats, or bytes of a length that only the offsets tell. */
+function foreign(
+  at: Pick<StoredTensor, 'name' | 'start' | 'end'>,
+  encoding: string,
+  shape: unknown,
+  place: Place,
+) {
+  const bytes = at.end - at.start;
+  const pair = Object.hasOwn(PAIRS, encoding) ? PAIRS[encoding] : undefined;
+  const declared = shapeOf(shape, place);
+  const holds = { name: at.name, dtype: 'U8', shape: declared, lengthBytes: bytes, encoding } as const;
+  if (!pair) return { ...at, dtype: 'U8', shape: [bytes], lengthBytes: bytes, holds } as const;
+  if (byteLength(pair, declared, place) * 2 !== bytes)
+    throw new InputError(`${encoding} of shape ${quote(shape)} does not take ${bytes} bytes`, place);
+  return { ...at, dtype: pair, shape: [...declared, 2], lengthBytes: bytes, holds };
+}
+
+function shapeOf(shape: unknown, place: Place): number[] {
   if (!Array.isArray(shape) || !shape.every(isCount))
     throw new InputError(`shape: expected an array of non-negative integers, found ${quote(shape)}`, place);
+  return shape;
+}
+
+function byteLength(dtype: Dtype, shape: unknown, place: Place): number {
   let bytes: number = DTYPE_BYTES[dtype];
-  for (const dimension of shape as number[]) {
+  for (const dimension of shapeOf(shape, place)) {
     bytes *= dimension;
     if (!Number.isSafeInteger(bytes))
       throw new InputError(`shape ${quote(shape)} is too large: over 2^53 bytes`, place);
@@ -122,16 +158,22 @@ function byteLength(dtype: Dtype, shape: unknown, place: Place): number {
   return bytes;
 }
 
-function checkCoverage(tensors: readonly StoredTensor[], dataStart: number, fileBytes: number, file: string) {
+function checkCoverage(
+  tensors: readonly StoredTensor[],
+  dataStart: number,
+  fileBytes: number,
+  file: string,
+  holes: boolean,
+): void {
   let covered = dataStart;
   for (const { name: tensor, start, end } of tensors) {
     const place = { file, tensor, start, end };
     if (start < covered) throw new InputError('overlaps the tensor before it', place);
-    if (start > covered)
+    if (start > covered && !holes)
       throw new InputError(`${start - covered} bytes before it belong to no tensor (a hole)`, place);
     covered = end;
   }
-  if (covered !== fileBytes)
+  if (covered !== fileBytes && !holes)
     throw new InputError(`${fileBytes - covered} bytes after the last tensor belong to no tensor`, {
       file,
       start: covered,

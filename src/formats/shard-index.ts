@@ -1,5 +1,5 @@
 import { InputError } from '../errors.js';
-import { isPlainFileName } from './file-name.js';
+import { isPlainPath } from './file-name.js';
 import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 
 /** The name of the file that says which shard holds which tensor. */
@@ -9,7 +9,7 @@ export const TORCH_INDEX_NAME = 'pytorch_model.bin.index.json';
 
 /**
  * Parses an index: the shard of every tensor, by tensor name.
- * @throws {InputError} unless every shard is a plain file name that stays in the folder.
+ * @throws {InputError} unless every shard is a path that stays in the folder.
  */
 export function parseShardIndex(
   bytes: Uint8Array,
@@ -21,9 +21,9 @@ export function parseShardIndex(
     throw new InputError(`weight_map: expected an object, found ${kindOf(map)}`, { file });
   const shards = new Map<string, string>();
   for (const [tensor, shard] of Object.entries(map)) {
-    if (!isPlainFileName(shard) || !shard.endsWith(extension))
+    if (!isPlainPath(shard) || !shard.endsWith(extension))
       throw new InputError(
-        `weight_map: expected the plain name of a ${extension} file in this folder, found ${quote(shard)}`,
+        `weight_map: expected the path of a ${extension} file in this folder, found ${quote(shard)}`,
         { file, tensor },
       );
     shards.set(tensor, shard);

@@ -3,7 +3,10 @@ import type { ByteSource } from '../io/source.js';
 import type { Model, SideFile, WeightFile } from './model.js';
 import { readSafetensors, type StoredTensor } from './safetensors.js';
 
-/** One safetensors file of a model: its bytes, its header as stored, and the tensors in it in byte order. */
+/** What a file of weights is read as; `bytes` is one that cannot be seen into. */
+export type WeightFormat = 'safetensors' | 'pytorch' | 'gguf' | 'bytes';
+
+/** One file of weights: its bytes, its header as stored, and the tensors in it in byte order. */
 export interface WeightSource {
   /** Relative to the model's folder. */
   readonly name: string;
@@ -16,6 +19,10 @@ export interface WeightSource {
    * many behind the last.
    */
   readonly between?: readonly number[];
+  /** As it lies; undefined for what is read as the safetensors file that it would be. */
+  readonly format?: WeightFormat;
+  /** Why a file is kept as bytes that by its name holds tensors. */
+  readonly note?: string | undefined;
   /** Bytes of the file that it is read from, where it is not the source itself but made of it. */
   readonly storedBytes?: number;
 }
@@ -24,7 +31,6 @@ export interface WeightSource {
 export interface DirectoryModel extends Model {
   readonly kind: Exclude<Model['kind'], 'wpk'>;
   readonly weightSources: readonly WeightSource[];
-  readonly asStored?: (() => Promise<DirectoryModel>) | undefined;
 }
 
 /**
@@ -44,7 +50,7 @@ export async function openWeightSource(name: string, source: ByteSource): Promis
 /** What a {@link StoredModel} is made of. */
 export type StoredModelParts = Pick<
   DirectoryModel,
-  'id' | 'kind' | 'config' | 'sideFiles' | 'weightSources' | 'asStored'
+  'id' | 'kind' | 'config' | 'configError' | 'state' | 'sideFiles' | 'weightSources' | 'files' | 'leftOut'
 >;
 
 /** A model whose tensors are ranges of {@link ByteSource}s: on disk, over HTTP or in memory alike. */
@@ -56,17 +62,24 @@ export class StoredModel implements DirectoryModel {
   readonly weightSources: readonly WeightSource[];
   readonly tensors: readonly StoredTensor[];
   readonly weightFiles: readonly WeightFile[];
-  readonly asStored?: StoredModelParts['asStored'];
+  readonly configError: StoredModelParts['configError'];
+  readonly state: StoredModelParts['state'];
+  readonly files: StoredModelParts['files'];
+  readonly leftOut: StoredModelParts['leftOut'];
   private readonly places = new Map<string, { tensor: StoredTensor; source: ByteSource }>();
 
   /** @throws {InputError} when two files hold a tensor of the same name. */
-  constructor({ id, kind, config, sideFiles, weightSources, asStored }: StoredModelParts) {
+  constructor(parts: StoredModelParts) {
+    const { id, kind, config, sideFiles, weightSources } = parts;
     this.id = id;
     this.kind = kind;
     this.config = config;
+    this.configError = parts.configError;
+    this.state = parts.state;
+    this.files = parts.files;
+    this.leftOut = parts.leftOut;
     this.sideFiles = sideFiles;
     this.weightSources = weightSources;
-    this.asStored = asStored;
     this.tensors = weightSources.flatMap(({ tensors }) => tensors);
     this.weightFiles = weightSources.map(({ name, source, storedBytes }) => ({
       name,

@@ -15,7 +15,13 @@ export interface LabMatrix {
 
 /** The matrices of a model, tied ones once; norms and biases are left as they are by all methods. */
 export async function matricesOf(model: Model): Promise<LabMatrix[]> {
-  const duplicates = await findDuplicates(model);
+  const duplicates = await findDuplicates(
+    model.tensors.map(({ name, dtype, lengthBytes }) => ({
+      dtype,
+      lengthBytes,
+      read: (start, end) => model.readTensor(name, start, end),
+    })),
+  );
   return model.tensors.flatMap((tensor, i) => {
     if (duplicates[i] !== undefined || !isTransformed(model, tensor)) return [];
     const names = model.tensors.filter((_, j) => j === i || duplicates[j] === i).map(({ name }) => name);

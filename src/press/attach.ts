@@ -2,8 +2,7 @@ import { constants, copyFile } from 'node:fs/promises';
 import {
   FRAME,
   frame,
-  inflate,
-  JSON_LIMIT_BYTES,
+  inflateJson,
   jsonPayload,
   openFrame,
   TRAILER_BYTES,
@@ -25,7 +24,7 @@ export async function attachQuality(path: string, quality: Readonly<Record<strin
   const { directoryStart, source } = container;
   try {
     const bytes = await source.read(directoryStart, source.byteLength - TRAILER_BYTES);
-    const json = inflate(openFrame(bytes, FRAME.directory, path, directoryStart), JSON_LIMIT_BYTES, path);
+    const json = inflateJson(openFrame(bytes, FRAME.directory, path, directoryStart), path);
     directory = parseJsonObject(json, path).value;
   } finally {
     await container.close();

@@ -11,17 +11,24 @@ import {
   fileHeader,
   frame,
   jsonPayload,
+  PIECE_BYTES,
   pieces,
   trailer,
 } from '../container/frames.js';
 import { ConnectionError, InputError } from '../errors.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
+import type { Folder, FolderFile } from '../formats/folder.js';
+import type { HubOptions } from '../formats/hub/folder.js';
+import { nameIn } from '../formats/local.js';
 import type { Model } from '../formats/model.js';
 import type { StoredTensor } from '../formats/safetensors.js';
-import { type DirectoryModel, isDirectoryModel, type WeightSource } from '../formats/stored-model.js';
+import { excluding } from '../formats/selection.js';
+import { type Contents, closeContents, readContents } from '../formats/stored/contents.js';
+import type { WeightSource } from '../formats/stored-model.js';
 import { openFile } from '../io/file.js';
 import { readInto } from '../io/source.js';
 import { checksum } from '../kernels/lossless.js';
+import { openFiles } from '../models.js';
 import { HashThread } from './hash-thread.js';
 import { describe, inputPaths, type Manifest } from './manifest.js';
 import { checkOutput, Output, partialName } from './output.js';
@@ -35,20 +42,69 @@ export interface CompressOptions {
   readonly resume?: boolean;
   /** Replace an existing output. */
   readonly force?: boolean;
-  /** Bytes of tensors done, of all of them. */
+  /** Patterns of files that are not taken along: `*.onnx`, `onnx/**`. They are named in the file. */
+  readonly exclude?: readonly string[];
+  /** Of a repository on the Hub: also further copies of the same weights in other formats. */
+  readonly all?: boolean;
+  /** Of a repository on the Hub: leave what is fetched in the cache. */
+  readonly keep?: boolean;
+  /** Called with the repository once it is found. */
+  readonly onFolder?: HubOptions['onFolder'];
+  /** Bytes done, of all of them. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
 /**
- * Compresses a model losslessly into one .wpk file, which appears under its name only when it is whole.
- * @throws {InputError} when the model is not made of safetensors files, or the output cannot be written.
+ * Compresses a folder or file losslessly into one .wpk file, which appears under its name only when it is whole. All files of the folder
+ * are in it, byte for byte, whether they are understood or not.
+ * @param from a path, an address, a name on the Hub; or an opened model, of which the files that it was opened from are taken.
+ * @throws {InputError} naming what cannot be read or taken along, and when the output cannot be written.
  */
-export async function compress(opened: Model, output: string, options: CompressOptions = {}): Promise<void> {
-  if (!isDirectoryModel(opened))
-    throw new InputError('is a .wpk already; expected a folder or a file of weights', { file: opened.id });
-  const model = (await opened.asStored?.()) ?? opened;
-  await checkOutput(output, inputPaths(model), options.force ?? false);
-  const manifest = await describe(model, { codec: LOSSLESS });
+export async function compress(
+  from: string | Model,
+  output: string,
+  options: CompressOptions = {},
+): Promise<void> {
+  const { keep, onFolder } = options;
+  const reading = keep ? 'download' : 'sequential';
+  const opened =
+    typeof from === 'string' ? await openFiles(from, { reading, ...(onFolder && { onFolder }) }) : undefined;
+  const files = opened ?? (from as Model).files;
+  try {
+    if (!files || files.kind === 'wpk')
+      throw new InputError('is a .wpk already; expected a folder or a file of weights', {
+        file: typeof from === 'string' ? from : from.id,
+      });
+    await compressFiles(excluding(files, options.exclude), output, options);
+  } finally {
+    await opened?.close();
+  }
+}
+
+async function compressFiles(files: Folder, output: string, options: CompressOptions): Promise<void> {
+  const outputs = files.kind === 'directory' ? await namesOf(output, files.id) : [];
+  const contents = await readContents(files, { all: options.all, outputs });
+  try {
+    await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), options.force ?? false);
+    await writeContents(files, contents, output, options);
+  } finally {
+    await closeContents(contents);
+  }
+}
+
+/** The output's own names in the folder that is compressed, where it lies there. */
+async function namesOf(output: string, folder: string): Promise<string[]> {
+  const names = await Promise.all([output, partialName(output)].map((path) => nameIn(folder, path)));
+  return names.filter((name) => name !== undefined);
+}
+
+async function writeContents(
+  files: Folder,
+  contents: Contents,
+  output: string,
+  options: CompressOptions,
+): Promise<void> {
+  const manifest = await describe(contents, { codec: LOSSLESS });
   const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
   const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
   const out = await Output.create(output, kept.end);
@@ -61,8 +117,9 @@ export async function compress(opened: Model, output: string, options: CompressO
     }
     const manifestEnd = FILE_HEADER_BYTES + manifestFrame.length;
     const { onProgress } = options;
-    await new Run({
-      model,
+    const on = {
+      files,
+      contents,
       manifest,
       manifestEnd,
       out,
@@ -71,7 +128,8 @@ export async function compress(opened: Model, output: string, options: CompressO
       tensorHash,
       kept: kept.frames,
       onProgress,
-    }).all();
+    };
+    await new Run(on).all();
     await out.finish();
   } catch (error) {
     if (!(error instanceof ConnectionError)) {
@@ -100,7 +158,8 @@ async function readPartial(output: string, manifestFrame: Uint8Array) {
 }
 
 interface RunParts {
-  readonly model: DirectoryModel;
+  readonly files: Folder;
+  readonly contents: Contents;
   readonly manifest: Manifest;
   readonly manifestEnd: number;
   readonly out: Output;
@@ -117,7 +176,7 @@ const EMPTY_SHA256 = createHash('sha256').digest('hex');
 /** Blocks that may be under way in the two digests, beside those in the pool. */
 const HASHING = 6;
 
-/** One pass over a model: every frame in the order of the file, and the directory of them. */
+/** One pass over all files: every frame in the order of the file, and the directory of them. */
 class Run {
   private readonly totalBytes: number;
   private doneBytes = 0;
@@ -131,8 +190,10 @@ class Run {
   private readonly blocks: Ordered<{ readonly frame: Uint8Array | KeptFrame; readonly frames: number[] }>;
 
   constructor(private readonly on: RunParts) {
-    const { model, pool, out } = on;
-    this.totalBytes = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+    const { contents, pool, out } = on;
+    this.totalBytes =
+      contents.sideFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0) +
+      contents.weightSources.reduce((sum, { source }) => sum + source.byteLength, 0);
     this.blocks = new Ordered(pool.depth + HASHING, async ({ frame, frames }) => {
       frames.push(frame instanceof Uint8Array ? frame.length : frame.lengthBytes);
       if (!(frame instanceof Uint8Array)) return;
@@ -143,59 +204,85 @@ class Run {
   }
 
   async all(): Promise<void> {
+    const { contents, manifest, manifestEnd, out } = this.on;
     const sideFiles = [];
-    for (const [i, file] of this.on.model.sideFiles.entries()) {
-      const bytes = await file.read();
-      if (bytes.length !== file.lengthBytes)
-        throw new InputError('changed while being read', { file: file.name });
-      const sha256 = createHash('sha256').update(bytes).digest('hex');
-      sideFiles.push({
-        ...this.on.manifest.sideFiles[i]!,
-        sha256,
-        frames: await this.addPieces(FRAME.sideFile, bytes),
-      });
-    }
+    for (const [i, file] of contents.sideFiles.entries())
+      sideFiles.push({ ...manifest.sideFiles[i]!, ...(await this.sideFile(file)) });
+    await this.finishBlocks();
     const headers = [];
-    for (const { headerBytes } of this.on.model.weightSources)
-      headers.push(await this.addPieces(FRAME.weightHeader, headerBytes));
+    for (const { headerBytes } of contents.weightSources) headers.push(await this.addHeader(headerBytes));
     const weightFiles = [];
-    for (const [i, source] of this.on.model.weightSources.entries()) {
-      const between = splitHeader(source.headerBytes, source.between, source.tensors.length);
-      for (const [j, tensor] of source.tensors.entries()) {
-        this.on.fileHash.update(between[j]!);
-        await this.addTensor(source, tensor);
-      }
-      this.on.fileHash.update(between.at(-1)!);
-      await source.source.verify?.();
-      weightFiles.push({
-        ...this.on.manifest.weightFiles[i]!,
-        sha256: await this.on.fileHash.digest(),
-        frames: headers[i]!,
-      });
+    for (const [i, source] of contents.weightSources.entries()) {
+      const sha256 = await this.weightFile(source);
+      weightFiles.push({ ...manifest.weightFiles[i]!, sha256, frames: headers[i]! });
     }
-    await this.blocks.finish();
-    await this.writing;
-    let offset = this.on.manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
+    await this.finishBlocks();
+    let offset = manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
     const tensors = [];
     for (const tensor of this.tensors) {
       tensors.push(tensor.frames ? { ...tensor, offset } : tensor);
       offset += total(tensor.frames ?? []);
     }
-    const directory = frame(
-      FRAME.directory,
-      jsonPayload({ ...this.on.manifest, sideFiles, weightFiles, tensors }),
-    );
-    await this.on.out.write(directory);
-    await this.on.out.write(trailer(offset, directory.length));
+    const directory = frame(FRAME.directory, jsonPayload({ ...manifest, sideFiles, weightFiles, tensors }));
+    await out.write(directory);
+    await out.write(trailer(offset, directory.length));
   }
 
-  private async addPieces(
-    type: typeof FRAME.sideFile | typeof FRAME.weightHeader,
-    bytes: Uint8Array,
-  ): Promise<number[]> {
+  /** Waits until all frames so far are written. */
+  private async finishBlocks(): Promise<void> {
+    await this.blocks.finish();
+    await this.writing;
+  }
+
+  private async sideFile({ name, lengthBytes }: FolderFile) {
+    const { files, pool } = this.on;
+    const source = await files.open(name);
+    const hash = createHash('sha256');
+    const frames: number[] = [];
+    try {
+      if (source.byteLength !== lengthBytes)
+        throw new InputError('changed while being read', { file: source.name });
+      for (let start = 0; start === 0 || start < lengthBytes; start += PIECE_BYTES) {
+        const bytes = pool.take(Math.min(PIECE_BYTES, lengthBytes - start));
+        await readInto(source, bytes, start);
+        hash.update(bytes);
+        this.progress(bytes.length);
+        await this.blocks.add(this.piece(bytes).then((frame) => ({ frame, frames })));
+      }
+      await source.verify?.();
+    } finally {
+      await source.close();
+    }
+    return { sha256: hash.digest('hex'), frames };
+  }
+
+  /** A piece's frame: an interrupted run's has to be the same. */
+  private async piece(bytes: Uint8Array): Promise<Uint8Array | KeptFrame> {
+    const kept = this.on.kept[this.nextKept++];
+    const whole = await this.on.pool.run('deflate', { bytes });
+    if (!kept) return whole;
+    if (!equal(kept.header, whole.subarray(0, FRAME_HEADER_BYTES))) throw this.changed();
+    this.on.pool.give(whole);
+    return kept;
+  }
+
+  private async weightFile(source: WeightSource): Promise<string> {
+    const { fileHash } = this.on;
+    const between = splitHeader(source.headerBytes, source.between, source.tensors.length);
+    for (const [i, bytes] of between.entries()) {
+      this.progress(bytes.length);
+      if (bytes.length) fileHash.update(bytes);
+      const tensor = source.tensors[i];
+      if (tensor) await this.addTensor(source, tensor);
+    }
+    await source.source.verify?.();
+    return fileHash.digest();
+  }
+
+  private async addHeader(bytes: Uint8Array): Promise<number[]> {
     const lengths: number[] = [];
     for (const piece of pieces(bytes)) {
-      const whole = frame(type, deflate(piece));
+      const whole = frame(FRAME.weightHeader, deflate(piece));
       const kept = this.on.kept[this.nextKept++];
       if (!kept) await this.on.out.write(whole);
       else if (!equal(kept.header, whole.subarray(0, FRAME_HEADER_BYTES))) throw this.changed();
@@ -259,8 +346,8 @@ class Run {
   }
 
   private changed(): InputError {
-    const { id } = this.on.model;
-    return new InputError('has changed since the interrupted run; begin anew without --resume', { file: id });
+    const { id } = this.on.contents;
+    return new InputError('has changed since the interrupted run; start over without --resume', { file: id });
   }
 
   private progress(bytes: number): void {

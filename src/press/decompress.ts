@@ -1,17 +1,14 @@
-import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { StoredFile, StoredTensorEntry, StoredWeightFile } from '../container/directory.js';
-import { Container } from '../container/reader.js';
-import { IntegrityError } from '../errors.js';
-import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { Container, type ContainerOptions } from '../container/reader.js';
 import type { HubOptions } from '../formats/hub/folder.js';
+import { fileError } from '../io/file.js';
 import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
 import { makeFolder } from './folder.js';
-import { Output } from './output.js';
+import { type FileTarget, Restoring, type Target } from './restore.js';
 
-export interface DecompressOptions {
+export interface DecompressOptions extends ContainerOptions {
   readonly threads?: number;
   /** Replace an existing folder. */
   readonly force?: boolean;
@@ -19,9 +16,9 @@ export interface DecompressOptions {
 }
 
 /**
- * Restores the model's folder: weight files and side files, byte for byte, each checked against its SHA-256.
+ * Restores a folder from a .wpk: all files in it, byte for byte, each checked against its SHA-256.
  * The folder appears under its name only when it is whole.
- * @throws {InputError} on a file that is not sound, or a folder that cannot be made.
+ * @throws {InputError} on a file that is not sound, and a folder that cannot be made.
  */
 export async function decompress(
   path: string,
@@ -30,9 +27,10 @@ export async function decompress(
 ): Promise<void> {
   const container = await openContainer(path, { reading: 'sequential' });
   const decoding = new Decoding(container, options.threads);
+  const { maxExpansion, onProgress } = options;
   try {
     await makeFolder(folder, path, options.force ?? false, (making) =>
-      new Restoring(container, making, decoding, options).all(),
+      new Restoring(container, decoding, new FolderTarget(making), { maxExpansion, onProgress }).all(),
     );
   } finally {
     await Promise.all([decoding.close(), container.close()]);
@@ -50,63 +48,62 @@ export async function openContainer(name: string, options?: HubOptions): Promise
   }
 }
 
-class Restoring {
-  private readonly totalBytes: number;
-  private doneBytes = 0;
+/** Writes files into a new folder, never over one that is there. */
+class FolderTarget implements Target {
+  constructor(private readonly folder: string) {}
+
+  async file(name: string): Promise<FileTarget> {
+    const path = join(this.folder, name);
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      return new NewFile(path, await open(path, 'wx'));
+    } catch (error) {
+      throw fileError(error, path);
+    }
+  }
+
+  async emptyFolder(name: string): Promise<void> {
+    await mkdir(join(this.folder, name), { recursive: true });
+  }
+}
+
+class NewFile implements FileTarget {
+  private written = 0;
+  private closed = false;
 
   constructor(
-    private readonly container: Container,
-    private readonly folder: string,
-    private readonly decoding: Decoding,
-    private readonly options: DecompressOptions,
-  ) {
-    this.totalBytes = container.directory.weightFiles.reduce((sum, { length }) => sum + length, 0);
-  }
+    private readonly path: string,
+    private readonly handle: FileHandle,
+  ) {}
 
-  async all(): Promise<void> {
-    const { sideFiles, weightFiles, tensors } = this.container.directory;
-    for (const file of sideFiles) {
-      const bytes = await this.container.readFile(file);
-      this.check(file, createHash('sha256').update(bytes).digest('hex'));
-      await writeFile(join(this.folder, file.name), bytes);
-    }
-    let next = 0;
-    for (const file of weightFiles) {
-      await this.weightFile(file, tensors.slice(next, next + file.tensors));
-      next += file.tensors;
-    }
-  }
-
-  private async weightFile(file: StoredWeightFile, tensors: readonly StoredTensorEntry[]): Promise<void> {
-    const between = await this.container.header(file);
-    const declared = tensors.reduce(
-      (sum, { dtype, shape }) => sum + elementCount(shape) * DTYPE_BYTES[dtype],
-      between.reduce((sum, { length }) => sum + length, 0),
-    );
-    if (declared !== file.length)
-      throw new IntegrityError(`its parts have ${declared} bytes, expected ${file.length}`, {
-        file: file.name,
-      });
-    const out = await Output.create(join(this.folder, file.name));
-    const write = async (bytes: Uint8Array) => {
-      await out.write(bytes);
-      this.doneBytes += bytes.length;
-      this.options.onProgress?.(this.doneBytes, this.totalBytes);
-    };
+  async write(bytes: Uint8Array): Promise<void> {
     try {
-      const decode = (tensor: StoredTensorEntry) => this.decoding.checkedTensor(tensor, write);
-      this.check(file, await this.decoding.weightFile(between, tensors, decode, write));
-      await out.finish();
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await this.handle.write(bytes, done, bytes.length - done, this.written);
+        done += bytesWritten;
+        this.written += bytesWritten;
+      }
     } catch (error) {
-      await out.discard();
-      throw error;
+      throw fileError(error, this.path);
     }
   }
 
-  private check({ name, sha256 }: StoredFile, digest: string): void {
-    if (digest !== sha256)
-      throw new IntegrityError(`SHA-256 of ${name} is ${digest}, expected ${sha256}`, {
-        file: this.container.source.name,
-      });
+  async finish(): Promise<void> {
+    try {
+      await this.handle.sync();
+      await this.close();
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+  }
+
+  async discard(): Promise<void> {
+    await this.close().catch(() => {}); // the folder is removed with it
+  }
+
+  private async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.handle.close();
   }
 }

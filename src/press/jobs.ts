@@ -1,12 +1,12 @@
 import { BLOCK_BYTES, type Block, encodeBlockInto } from '../codec/lossless/block.js';
 import type { StoredTensorEntry } from '../container/directory.js';
-import { FRAME, FRAME_HEADER_BYTES, writeFrameHeader } from '../container/frames.js';
+import { deflate, FRAME, FRAME_HEADER_BYTES, writeFrameHeader } from '../container/frames.js';
 import type { PlannedBlock } from '../container/plan.js';
 import { type DecoderSide, decodeFrame } from '../container/reader.js';
 import { losslessKernels } from '../kernels/lossless.js';
 
-/** Room for a lossless block's elements or its frame, whichever is longer. */
-export const BUFFER_BYTES = BLOCK_BYTES + 64;
+/** Room for a lossless block's elements or its frame, or a deflated piece: what does not deflate grows by 5 bytes in 64 kB. */
+export const BUFFER_BYTES = BLOCK_BYTES + 256;
 
 /**
  * Work on one block that any thread can do. Its `bytes` lie at the front of a buffer with room for the result, which takes
@@ -15,6 +15,8 @@ export const BUFFER_BYTES = BLOCK_BYTES + 64;
 export interface Jobs {
   /** A block's elements to its whole frame. */
   encode: { readonly bytes: Uint8Array; readonly block: Block };
+  /** A piece of a side file to its whole frame. */
+  deflate: { readonly bytes: Uint8Array };
   /** A block's frame to its elements, verified. */
   decode: {
     readonly bytes: Uint8Array;
@@ -32,6 +34,12 @@ const RUN: { readonly [Kind in JobKind]: (job: Jobs[Kind], buffer: Uint8Array) =
     const length = encodeBlockInto(losslessKernels(), bytes, block, buffer.subarray(FRAME_HEADER_BYTES));
     writeFrameHeader(FRAME.block, buffer.subarray(0, FRAME_HEADER_BYTES + length));
     return FRAME_HEADER_BYTES + length;
+  },
+  deflate: ({ bytes }, buffer) => {
+    const deflated = deflate(bytes);
+    buffer.set(deflated, FRAME_HEADER_BYTES);
+    writeFrameHeader(FRAME.sideFile, buffer.subarray(0, FRAME_HEADER_BYTES + deflated.length));
+    return FRAME_HEADER_BYTES + deflated.length;
   },
   decode: ({ bytes, planned, tensor, side, file }, buffer) => {
     const elements = decodeFrame(bytes, planned, tensor, side, file);

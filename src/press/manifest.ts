@@ -2,40 +2,84 @@ import { realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
 import { elementCount } from '../formats/dtype.js';
-import type { DirectoryModel } from '../formats/stored-model.js';
+import type { LeftOut } from '../formats/folder.js';
+import type { StoredTensor } from '../formats/safetensors.js';
+import { FURTHER } from '../formats/stored/role.js';
+import type { WeightSource } from '../formats/stored-model.js';
 import { VERSION } from '../version.js';
 import { findDuplicates } from './duplicates.js';
 
+/** What a file is made of: the parts of a model that is compressed with loss, or everything in a folder. */
+export interface Described {
+  readonly id: string;
+  readonly config: Readonly<Record<string, unknown>> | undefined;
+  readonly sideFiles: readonly {
+    readonly name: string;
+    readonly lengthBytes: number;
+    readonly storedBytes?: number;
+  }[];
+  readonly weightSources: readonly (WeightSource & { readonly isModel?: boolean })[];
+  readonly emptyFolders?: readonly string[];
+  readonly leftOut?: readonly LeftOut[] | undefined;
+}
+
 export type Manifest = Awaited<ReturnType<typeof describe>>;
 
-/** What docs/format.md calls the manifest. `options`: what the file is made with. */
-export async function describe(model: DirectoryModel, options: Readonly<Record<string, unknown>>) {
-  const duplicates = await findDuplicates(model);
+/** Returns what docs/format.md calls the manifest. `options`: what the file is made with. */
+export async function describe(from: Described, options: Readonly<Record<string, unknown>>) {
+  const { config, weightSources, emptyFolders = [], leftOut = [] } = from;
+  const duplicates = await findDuplicates(
+    weightSources.flatMap(({ source, tensors }) =>
+      tensors.map(({ dtype, lengthBytes, start }) => ({
+        dtype,
+        lengthBytes,
+        read: (from: number, to: number) => source.read(start + from, start + to),
+      })),
+    ),
+  );
+  const hasModel = weightSources.some(({ isModel = true }) => isModel);
+  const roleOf = (tensor: StoredTensor, isModel: boolean) =>
+    tensor.role ?? (isModel || !hasModel ? tensorRole(tensor.holds ?? tensor, config) : FURTHER);
   return {
     generator: `weightpress ${VERSION}`,
-    source: await realpath(model.id).then(basename, () => model.id),
+    source: await realpath(from.id).then(basename, () => from.id),
     options,
-    sideFiles: model.sideFiles.map(({ name, lengthBytes, storedBytes }) => ({
+    sideFiles: from.sideFiles.map(({ name, lengthBytes, storedBytes }) => ({
       name,
       length: lengthBytes,
       ...sourceLength(storedBytes),
     })),
-    weightFiles: model.weightSources.map(({ name, source, storedBytes, tensors, between }) => ({
-      name,
-      length: source.byteLength,
-      ...sourceLength(storedBytes),
-      tensors: tensors.length,
-      ...(between && { between }),
-    })),
-    tensors: model.tensors.map((tensor, i) => ({
-      name: tensor.name,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      role: tensorRole(tensor.holds ?? tensor, model.config),
-      ...(tensor.holds && { weights: elementCount(tensor.holds.shape), encoding: tensor.holds.encoding }),
-      ...sourceLength(tensor.storedBytes),
-      ...(duplicates[i] === undefined ? {} : { sameAs: duplicates[i] }),
-    })),
+    weightFiles: weightSources.map(
+      ({ name, source, storedBytes, tensors, between, format, note, isModel = true }) => ({
+        name,
+        length: source.byteLength,
+        ...sourceLength(storedBytes),
+        ...(format && format !== 'safetensors' && { format }),
+        ...(note !== undefined && { note }),
+        ...(!isModel && { isModel }),
+        tensors: tensors.length,
+        ...(between && { between }),
+      }),
+    ),
+    tensors: weightSources
+      .flatMap(({ tensors, isModel = true }) => tensors.map((tensor) => ({ tensor, isModel })))
+      .map(({ tensor, isModel }, i) => ({
+        name: tensor.name,
+        dtype: tensor.dtype,
+        shape: tensor.shape,
+        role: roleOf(tensor, isModel),
+        ...(tensor.holds && { weights: elementCount(tensor.holds.shape), encoding: tensor.holds.encoding }),
+        ...sourceLength(tensor.storedBytes),
+        ...(duplicates[i] === undefined ? {} : { sameAs: duplicates[i] }),
+      })),
+    ...(emptyFolders.length && { emptyFolders }),
+    ...(leftOut.length && {
+      leftOut: leftOut.map(({ name, lengthBytes, reason }) => ({
+        name,
+        ...(lengthBytes !== undefined && { length: lengthBytes }),
+        reason,
+      })),
+    }),
   };
 }
 
@@ -44,9 +88,16 @@ function sourceLength(storedBytes: number | undefined) {
   return storedBytes === undefined ? {} : { sourceLength: storedBytes };
 }
 
-/** The files that a model is read from: what an output must not replace. */
-export function inputPaths(model: DirectoryModel): string[] {
-  const folder =
-    model.kind === 'directory' ? [model.id, ...model.sideFiles.map(({ name }) => join(model.id, name))] : [];
-  return [...folder, ...model.weightSources.map(({ source }) => source.name)];
+/** What an output must not replace. */
+interface Inputs {
+  readonly id: string;
+  readonly kind: string;
+  readonly sideFiles: readonly { readonly name: string }[];
+  readonly weightSources: readonly WeightSource[];
+}
+
+/** Returns the paths of the files that a model is read from, its folder the first. */
+export function inputPaths({ id, kind, sideFiles, weightSources }: Inputs): string[] {
+  const folder = kind === 'directory' ? [id, ...sideFiles.map(({ name }) => join(id, name))] : [];
+  return [...folder, ...weightSources.map(({ source }) => source.name)];
 }

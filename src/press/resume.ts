@@ -39,10 +39,9 @@ export async function scanPartial(source: ByteSource, manifest: Uint8Array): Pro
   const front = await source.read(0, end);
   checkFileHeader(front, source.name);
   if (!equal(front.subarray(FILE_HEADER_BYTES), manifest))
-    throw new InputError(
-      'was begun from another model or with other options; without --resume it is begun anew',
-      { file: source.name },
-    );
+    throw new InputError('was begun from another model or with other options; start over without --resume', {
+      file: source.name,
+    });
   for (;;) {
     const kept = await readWhole(source, end);
     if (!kept) return { frames, end };

@@ -4,6 +4,8 @@ import type { StoredFile } from '../container/directory.js';
 import { accountBytes } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
+import type { LeftOut } from '../formats/folder.js';
+import { UNPARSED } from '../formats/stored/role.js';
 import type { Evaluation } from '../measure/evaluate.js';
 
 /** One row of the closing table. `parts` without elements are files and the container itself. */
@@ -44,12 +46,24 @@ export interface Summary {
   readonly fileBytesWithoutSideFiles: number;
   readonly rows: readonly SummaryRow[];
   readonly tensors: readonly TensorSummary[];
-  readonly sideFiles: readonly { readonly name: string; readonly length: number; readonly sha256: string }[];
-  readonly weightFiles: readonly {
-    readonly name: string;
-    readonly length: number;
-    readonly sha256: string;
-  }[];
+  readonly sideFiles: readonly FileSummary[];
+  readonly weightFiles: readonly (FileSummary & {
+    /** `bytes`: kept without being seen into. */
+    readonly format: string;
+    /** Why, where its name promises tensors. */
+    readonly note: string | undefined;
+    /** False for weights that are no part of the model. */
+    readonly isModel: boolean;
+  })[];
+  readonly emptyFolders: readonly string[];
+  /** What of the original is not in the file, and why. */
+  readonly leftOut: readonly LeftOut[];
+}
+
+export interface FileSummary {
+  readonly name: string;
+  readonly length: number;
+  readonly sha256: string;
 }
 
 /** Sums up an open file without decoding anything. */
@@ -64,7 +78,7 @@ export function summarise({ source, directory }: Container): Summary {
     sha256,
     error: entry.error,
     sameAs: entry.sameAs === undefined ? undefined : directory.tensors[entry.sameAs]!.name,
-    elements: entry.weights ?? elementCount(shape),
+    elements: role === UNPARSED ? 0 : (entry.weights ?? elementCount(shape)),
     originalBytes: entry.sourceLength ?? elementCount(shape) * DTYPE_BYTES[dtype],
     compressedBytes: bytes.tensors[i]!,
   }));
@@ -95,7 +109,7 @@ export function summarise({ source, directory }: Container): Summary {
   });
   const plain = { tensors: 0, elements: 0 };
   rows.push({
-    part: 'config, tokenizer, texts',
+    part: 'config, tokenizer, other files',
     ...plain,
     originalBytes: sideBytes,
     compressedBytes: bytes.sideFiles,
@@ -121,7 +135,12 @@ export function summarise({ source, directory }: Container): Summary {
     rows,
     tensors,
     sideFiles: sideFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
-    weightFiles: weightFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
+    weightFiles: weightFiles.map(({ name, length, sha256, format, note, isModel }) => ({
+      ...{ name, length, sha256, format, isModel },
+      note,
+    })),
+    emptyFolders: directory.emptyFolders,
+    leftOut: directory.leftOut,
   };
 }
 

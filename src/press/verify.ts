@@ -1,18 +1,18 @@
-import { createHash } from 'node:crypto';
 import { isLossyCodec } from '../container/codecs.js';
-import type { StoredTensorEntry } from '../container/directory.js';
-import type { Container } from '../container/reader.js';
-import { InputError, IntegrityError, isInputError } from '../errors.js';
-import type { Model } from '../formats/model.js';
+import type { Container, ContainerOptions } from '../container/reader.js';
+import { type InputError, IntegrityError } from '../errors.js';
 import { canWiden } from '../forward/widen.js';
+import { openFiles, openModel } from '../models.js';
 import { Comparison, type WeightError } from './compare.js';
+import { FileComparison, NowhereTarget } from './compare-files.js';
 import { Decoding } from './decode.js';
 import { openContainer } from './decompress.js';
+import { Restoring, type Target, type Watch } from './restore.js';
 
-export interface VerifyOptions {
+export interface VerifyOptions extends ContainerOptions {
   readonly threads?: number;
-  /** Compare every element with this model's. */
-  readonly against?: Model;
+  /** A folder, file, address or name on the Hub: compare with it every byte of every file; of a lossy file, every element. */
+  readonly against?: string;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -23,16 +23,17 @@ export interface Verification {
   readonly problems: readonly string[];
   readonly blocks: number;
   readonly tensors: number;
+  readonly files: number;
   readonly decodedBytes: number;
-  /** Undefined unless compared: whether every element of every tensor equals the other model's, bit for bit. */
+  /** Undefined unless compared: whether every byte of every file equals the other's. */
   readonly bitExact: boolean | undefined;
   /** For a lossy file that was compared: how much its weights differ. */
   readonly error: WeightError | undefined;
 }
 
 /**
- * Reads and decodes all of a .wpk: every frame's checksum, every block's digest, every tensor's and file's SHA-256.
- * Problems are collected, not thrown; a file that cannot even be opened is one problem.
+ * Does with a .wpk what `decompress` does, without writing: every frame's checksum, every block's digest, every tensor's and file's
+ * SHA-256. Problems are collected, not thrown; a file that cannot even be opened is one problem.
  * @throws {InputError} when the file or the other model cannot be read at all.
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<Verification> {
@@ -41,104 +42,93 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   try {
     container = await openContainer(path, { reading: 'sequential' });
     decoding = new Decoding(container, options.threads);
-    return await new Check(container, decoding, options).all();
+    return await (isLossy(container) ? verifyLossy : verifyLossless)(container, decoding, options);
   } catch (error) {
     if (!(error instanceof IntegrityError)) throw error;
-    return {
-      good: false,
-      problems: [error.message],
-      blocks: 0,
-      tensors: 0,
-      decodedBytes: 0,
-      bitExact: undefined,
-      error: undefined,
-    };
+    return { ...NOTHING, good: false, problems: [error.message] };
   } finally {
     await Promise.all([decoding?.close(), container?.close()]);
   }
 }
 
-class Check {
-  private readonly problems: string[] = [];
-  private readonly totalBytes: number;
-  private doneBytes = 0;
-  private blocks = 0;
-  /** A lossy file is expected to differ from its original: how much is measured. */
-  private readonly lossy: boolean;
+const NOTHING = { blocks: 0, tensors: 0, files: 0, decodedBytes: 0, bitExact: undefined, error: undefined };
 
-  constructor(
-    private readonly container: Container,
-    private readonly decoding: Decoding,
-    private readonly options: VerifyOptions,
-  ) {
-    this.totalBytes = container.directory.weightFiles.reduce((sum, { length }) => sum + length, 0);
-    this.lossy = container.directory.tensors.some(({ codec }) => isLossyCodec(codec));
+const isLossy = ({ directory }: Container) => directory.tensors.some(({ codec }) => isLossyCodec(codec));
+
+/** Compares files, not tensors: what is not looked at cannot be equal. */
+async function verifyLossless(
+  container: Container,
+  decoding: Decoding,
+  options: VerifyOptions,
+): Promise<Verification> {
+  const against =
+    options.against === undefined ? undefined : await openFiles(options.against, { reading: 'download' });
+  try {
+    const comparison = against && (await FileComparison.of(container, against));
+    const result = await restored(container, decoding, comparison ?? new NowhereTarget(), options);
+    const problems = [...result.problems, ...(comparison?.problems ?? [])];
+    const good = problems.length === 0;
+    return { ...result, good, problems, bitExact: comparison && good };
+  } finally {
+    await against?.close();
   }
+}
 
-  async all(): Promise<Verification> {
-    const { sideFiles, weightFiles, tensors } = this.container.directory;
-    await this.collect(() => this.container.checkManifest());
-    for (const file of sideFiles)
-      await this.collect(async () => {
-        const digest = createHash('sha256')
-          .update(await this.container.readFile(file))
-          .digest('hex');
-        if (digest !== file.sha256)
-          throw new IntegrityError(`SHA-256 of ${file.name} differs`, { file: this.container.source.name });
-      });
-    const { against } = this.options;
-    const asStored = weightFiles.some(({ between }) => between) ? await against?.asStored?.() : undefined;
-    const comparison = against && new Comparison(asStored ?? against);
-    this.problems.push(...(comparison?.listProblems(tensors) ?? []));
-    let next = 0;
-    for (const file of weightFiles) {
-      let between: Uint8Array[] = Array.from({ length: file.tensors + 1 }, () => new Uint8Array(0));
-      await this.collect(async () => {
-        between = await this.container.header(file);
-      });
-      const own = tensors.slice(next, next + file.tensors);
-      const digest = await this.decoding.weightFile(between, own, (tensor) =>
-        this.tensor(tensor, comparison),
-      );
-      next += file.tensors;
-      if (digest !== file.sha256 && this.problems.length === 0)
-        this.problems.push(`SHA-256 of ${file.name} differs`);
-    }
-    const error = comparison?.weightError();
-    const good = this.problems.length === 0;
+/** A lossy file is expected to differ from its original: how much is measured. */
+async function verifyLossy(
+  container: Container,
+  decoding: Decoding,
+  options: VerifyOptions,
+): Promise<Verification> {
+  const against =
+    options.against === undefined ? undefined : await openModel(options.against, { reading: 'download' });
+  try {
+    const comparison = against && new Comparison(against);
+    const found = comparison?.listProblems(container.directory.tensors) ?? [];
+    const watch = comparison && elementsOf(comparison);
+    const result = await restored(container, decoding, new NowhereTarget(), { ...options, watch });
+    const problems = [...result.problems, ...found];
+    return { ...result, good: problems.length === 0, problems, error: comparison?.weightError() };
+  } finally {
+    await against?.close();
+  }
+}
+
+function elementsOf(comparison: Comparison) {
+  return (tensor: Parameters<Comparison['tensor']>[0]): Watch => {
+    const compared = comparison.tensor(tensor);
     return {
-      good,
-      problems: this.problems,
-      blocks: this.blocks,
-      tensors: tensors.length,
-      decodedBytes: this.doneBytes,
-      bitExact: error && good && error.differing === 0,
-      error: this.lossy ? error : undefined,
+      add: (elements, firstByte) => compared.add(elements, firstByte, canWiden(tensor.dtype)),
+      finish: () => void compared.finish(),
     };
-  }
+  };
+}
 
-  private async tensor(tensor: StoredTensorEntry, comparison: Comparison | undefined): Promise<void> {
-    const compared = comparison?.tensor(tensor);
-    await this.collect(() =>
-      this.decoding.checkedTensor(tensor, async (elements, firstByte) => {
-        this.blocks++;
-        this.doneBytes += elements.length;
-        this.options.onProgress?.(this.doneBytes, this.totalBytes);
-        await compared?.add(elements, firstByte, this.lossy && canWiden(tensor.dtype));
-      }),
-    );
-    if (compared?.finish() === false && !this.lossy)
-      this.problems.push(
-        new InputError('elements differ from those of the other model', { tensor: tensor.name }).message,
-      );
-  }
-
-  private async collect(step: () => Promise<void>): Promise<void> {
-    try {
-      await step();
-    } catch (error) {
-      if (!isInputError(error)) throw error;
-      this.problems.push(error.message);
-    }
-  }
+async function restored(
+  container: Container,
+  decoding: Decoding,
+  target: Target,
+  options: ContainerOptions &
+    Pick<VerifyOptions, 'onProgress'> & { readonly watch?: ReturnType<typeof elementsOf> | undefined },
+): Promise<Verification> {
+  const problems: string[] = [];
+  const { maxExpansion, onProgress, watch } = options;
+  const onProblem = ({ message }: InputError) => void problems.push(message);
+  const restoring = new Restoring(container, decoding, target, {
+    maxExpansion,
+    onProgress,
+    onProblem,
+    watch,
+  });
+  await restoring.all();
+  const { sideFiles, weightFiles, tensors } = container.directory;
+  return {
+    ...NOTHING,
+    good: problems.length === 0,
+    problems,
+    blocks: restoring.blocks,
+    tensors: tensors.length,
+    files: sideFiles.length + weightFiles.length,
+    decodedBytes: restoring.doneBytes,
+  };
 }

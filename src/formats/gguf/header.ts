@@ -25,6 +25,11 @@ export interface GgufHeader {
   readonly dataStart: number;
 }
 
+export interface GgufHeaderOptions {
+  /** Leave out tensors of types that are not known, whose lengths cannot be told, instead of refusing the file. */
+  readonly unknownTypes?: boolean;
+}
+
 // Limits that honest files stay far below: the largest vocabularies have 300,000 tokens, the largest models some thousands of tensors.
 const MOST_HEADER_BYTES = 2 ** 28;
 const MOST_KEYS = 65_536;
@@ -47,7 +52,10 @@ export function isGguf(prefix: Uint8Array): boolean {
  * Reads and checks the header of a GGUF file, versions 2 and 3, little-endian: metadata and where tensors lie. No tensor is read.
  * @throws {InputError} for counts, strings and tensors that the file has no room for, and types that are not known.
  */
-export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
+export async function readGgufHeader(
+  source: ByteSource,
+  options: GgufHeaderOptions = {},
+): Promise<GgufHeader> {
   const cursor = new Cursor(source, MOST_HEADER_BYTES);
   if ((await cursor.uint32()) !== 0x46554747) cursor.fail('is not a GGUF file');
   const version = await cursor.uint32();
@@ -61,7 +69,10 @@ export async function readGgufHeader(source: ByteSource): Promise<GgufHeader> {
   if (!(alignment >= 1 && alignment <= MOST_ALIGNMENT && Number.isInteger(Math.log2(alignment))))
     cursor.fail(`an alignment of ${alignment}; expected a power of two`);
   const declared = [];
-  for (let i = 0; i < tensorCount; i++) declared.push(await readTensorInfo(cursor));
+  for (let i = 0; i < tensorCount; i++) {
+    const tensor = await readTensorInfo(cursor, options.unknownTypes ?? false);
+    if (tensor) declared.push(tensor);
+  }
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   const tensors = declared.map(({ offset, lengthBytes, ...tensor }) => ({
     ...tensor,
@@ -125,7 +136,7 @@ async function readValue(cursor: Cursor, type: number, arrays: Arrays): Promise<
   return values;
 }
 
-async function readTensorInfo(cursor: Cursor) {
+async function readTensorInfo(cursor: Cursor, unknownTypes: boolean) {
   const name = await cursor.text(LONGEST_NAME_BYTES);
   const dimensions = await cursor.uint32();
   if (dimensions > MOST_DIMENSIONS) cursor.fail(`a tensor of ${dimensions} dimensions`);
@@ -134,6 +145,7 @@ async function readTensorInfo(cursor: Cursor) {
   const number = await cursor.uint32();
   const type = GGUF_TYPES[number];
   const offset = await cursor.uint64();
+  if (!type && unknownTypes) return undefined;
   if (!type)
     return cursor.fail(
       `tensor ${JSON.stringify(name.slice(0, 100))} is of type ${number}, which is not known`,

@@ -1,6 +1,7 @@
 import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { DTYPE_BYTES, elementCount } from '../dtype.js';
+import { SingleFile } from '../folder.js';
 import type { SideFile } from '../model.js';
 import { type DirectoryModel, StoredModel } from '../stored-model.js';
 import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
@@ -10,7 +11,6 @@ import { type Config, type GgufFamily, swapOf } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
 import { GGUF_FAMILIES, type MappedName, toHub } from './names.js';
 import { FREQUENCY_FACTORS, scalingOfFactors } from './rope.js';
-import { storedGguf } from './stored.js';
 import { readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
 
@@ -39,7 +39,7 @@ export async function openGguf(id: string, source: ByteSource): Promise<Director
       kind: 'gguf',
       ...rest,
       weightSources: [virtualSafetensors(name, source, tensors)],
-      asStored: () => storedGguf(id, fileNameOf(id), header, source, rest.config, family && toHub(family)),
+      files: new SingleFile(id, source),
     });
   } catch (error) {
     await source.close();
@@ -57,8 +57,8 @@ interface Mapped {
   readonly sideFiles: readonly SideFile[];
 }
 
-/** Adapters and mixtures of experts have tensors of their own; they are not mapped. */
-function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
+/** The family of a file; adapters and mixtures of experts have tensors of their own and are not mapped. */
+export function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
   const architecture = metadata.get('general.architecture');
   if ((metadata.get('general.type') ?? 'model') !== 'model') return undefined;
   if ((metadata.get(`${architecture}.expert_count`) ?? 0) !== 0) return undefined;

@@ -4,6 +4,7 @@ import { openFile } from '../../io/file.js';
 import { HttpSource } from '../../io/http.js';
 import { SequentialSource } from '../../io/sequential.js';
 import type { ByteSource } from '../../io/source.js';
+import { problemOfPath } from '../file-name.js';
 import type { Folder, FolderFile } from '../folder.js';
 import { LocalFolder } from '../local.js';
 import { type Account, readAccount } from './account.js';
@@ -69,6 +70,8 @@ export class HubFolder implements Folder {
   }
 
   async open(name: string): Promise<ByteSource> {
+    const problem = problemOfPath(name);
+    if (problem) throw new InputError(`its name ${problem}`, { file: this.place(name) });
     const file = this.repository.files.find((candidate) => candidate.name === name);
     if (!file) throw new InputError('is not in the repository', { file: this.place(name) });
     const cached = await this.cache.find(this.repository, file);

@@ -1,6 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
 import { ConnectionError, InputError, isInputError } from '../../errors.js';
-import { isPlainFileName } from '../file-name.js';
 import type { FolderFile } from '../folder.js';
 import type { Account } from './account.js';
 import { hubFetch } from './exchange.js';
@@ -40,7 +39,7 @@ export async function readRepository(account: Account, name: string, revision: s
     if (!/^[0-9a-f]{40}$/.test(sha ?? '')) throw new TypeError('no commit is named');
     const files: HubFile[] = [];
     for await (const { type, path, size, oid, lfs } of listFiles({ ...common, repo: name, revision: sha! })) {
-      if (type !== 'file' || !isPlainFileName(path)) continue;
+      if (type !== 'file') continue;
       const lengthBytes = lfs?.size ?? size;
       const etag = lfs?.oid ?? oid ?? '';
       if (

@@ -1,12 +1,13 @@
 import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { readPickle } from '../pickle/machine.js';
-import type { PickleValue } from '../pickle/values.js';
+import type { Allowed, PickleValue } from '../pickle/values.js';
 import type { WeightSource } from '../stored-model.js';
 import { virtualSafetensors } from '../virtual.js';
 import { entryStart, isZip, readEntry, readZip } from '../zip.js';
+import { chooseState } from './states.js';
 import { type Storage, storageOf } from './storages.js';
-import { TORCH, tensorsIn } from './tensors.js';
+import { TORCH } from './tensors.js';
 import { viewTensor } from './views.js';
 
 /** Pickles of checkpoints hold names and shapes, no weights. */
@@ -23,33 +24,44 @@ export function isCheckpoint(prefix: Uint8Array): boolean {
 }
 
 /**
- * A PyTorch checkpoint as the safetensors file that it would be, under `name`. Only names and shapes are read.
+ * A state of a PyTorch checkpoint as the safetensors file that it would be, under `name`. Only names and shapes are read.
+ * @param state which of several; see {@link chooseState}.
  * @throws {InputError} when its pickle asks for more than tensors, and sizes that do not fit; the source is closed then.
  */
-export async function openCheckpoint(name: string, source: ByteSource): Promise<WeightSource> {
+export async function openCheckpoint(
+  name: string,
+  source: ByteSource,
+  state?: string,
+): Promise<WeightSource & { readonly state: string }> {
   try {
-    const prefix = await source.read(0, Math.min(LEGACY_PREFIX.length, source.byteLength));
-    const { value, startOf } = await (isZip(prefix) ? readZipped(source) : readLegacy(source));
-    const tensors = tensorsIn(value);
-    if (!tensors.size) throw new InputError('no tensors are in the checkpoint', { file: source.name });
-    const views = [...tensors].map(([own, tensor]) =>
+    const { value, startOf } = await readCheckpoint(source, TORCH);
+    const chosen = chooseState(value, state, source.name);
+    const views = [...chosen.tensors].map(([own, tensor]) =>
       viewTensor(own, tensor, source, () => startOf(tensor.storage)),
     );
-    return virtualSafetensors(name, source, views);
+    return { ...virtualSafetensors(name, source, views), state: chosen.path };
   } catch (error) {
     await source.close();
     throw error;
   }
 }
 
-interface Read {
+/** What a checkpoint's pickle holds, and the storages that its tensors are views of. */
+export interface Checkpoint {
   readonly value: PickleValue;
-  /** Where the bytes of a storage begin in the file. */
+  readonly storages: ReadonlyMap<string, Storage>;
+  /** Returns where the bytes of a storage begin in the file. @throws {InputError} */
   readonly startOf: (storage: Storage) => Promise<number>;
 }
 
+/** Reads a checkpoint without its storages. @param allowed what its pickle may ask for. @throws {InputError} */
+export async function readCheckpoint(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
+  const prefix = await source.read(0, Math.min(LEGACY_PREFIX.length, source.byteLength));
+  return isZip(prefix) ? readZipped(source, allowed) : readLegacy(source, allowed);
+}
+
 /** Since PyTorch 1.6: a zip archive with a pickle and an entry for each storage. */
-async function readZipped(source: ByteSource): Promise<Read> {
+async function readZipped(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
   const file = source.name;
   const entries = await readZip(source);
   const pickles = [...entries.keys()].filter((name) => /(^|\/)data\.pkl$/.test(name));
@@ -62,6 +74,7 @@ async function readZipped(source: ByteSource): Promise<Read> {
     throw new InputError('its storages are not little-endian', { file });
   const bytes = await readEntry(source, entries.get(name)!, MOST_PICKLE_BYTES);
   const starts = new Map<string, Promise<number>>();
+  const storages = new Map<string, Storage>();
   const persistent = (id: PickleValue) => {
     const storage = storageOf(id);
     const entry = entries.get(`${folder}data/${storage.key}`);
@@ -71,19 +84,22 @@ async function readZipped(source: ByteSource): Promise<Read> {
       throw new RangeError(
         `storage ${storage.key} of ${storage.lengthBytes} bytes in an entry of ${entry.lengthBytes}${entry.deflated ? ', deflated' : ''}`,
       );
+    const known = storages.get(storage.key);
+    if (known && known.lengthBytes >= storage.lengthBytes) return known.type ? known : storage;
+    storages.set(storage.key, storage);
     return storage;
   };
-  const { value } = readPickle(bytes, { allowed: TORCH, file: `${file} (${name})`, persistent });
+  const { value } = readPickle(bytes, { allowed, file: `${file} (${name})`, persistent });
   const startOf = ({ key }: Storage) => {
     const found = starts.get(key) ?? entryStart(source, entries.get(`${folder}data/${key}`)!);
     starts.set(key, found);
     return found;
   };
-  return { value, startOf };
+  return { value, storages, startOf };
 }
 
 /** Before: five pickles one after another, then the storages, each with its number of elements in front. */
-async function readLegacy(source: ByteSource): Promise<Read> {
+async function readLegacy(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
   const file = source.name;
   const bytes = await source.read(0, Math.min(source.byteLength, MOST_PICKLE_BYTES));
   const storages = new Map<string, Storage>();
@@ -97,7 +113,7 @@ async function readLegacy(source: ByteSource): Promise<Read> {
   };
   let next = 0;
   const read = () => {
-    const { value, end } = readPickle(bytes, { allowed: TORCH, file, start: next, persistent });
+    const { value, end } = readPickle(bytes, { allowed, file, start: next, persistent });
     next = end;
     return value;
   };
@@ -129,7 +145,7 @@ async function readLegacy(source: ByteSource): Promise<Read> {
       throw new InputError(`storage ${JSON.stringify(key)} is not in the file`, { file });
     return start;
   };
-  return { value, startOf };
+  return { value, storages, startOf };
 }
 
 const COUNT_BYTES = 8;

@@ -47,6 +47,7 @@ export const TORCH: Allowed = new Map<string, Build>([
   ...Object.keys(STORAGES).flatMap((name) => [
     [`torch.${name}`, notCalled] as const,
     [`torch.cuda.${name}`, notCalled] as const,
+    [`torch.storage.${name}`, notCalled] as const,
   ]),
   ...Object.keys(TYPES).map((name) => [`torch.${name}`, notCalled] as const),
 ]);
@@ -55,14 +56,24 @@ function notCalled(_: readonly PickleValue[], name: string): never {
   throw new RangeError(`${name} is a type, and cannot be called`);
 }
 
-/** (storage, offset, sizes, strides, requires_grad, hooks), and a type for untyped storages. */
+/** (storage, offset, sizes, strides, requires_grad, hooks), and a type for untyped storages. Returns complex numbers as pairs. */
 function rebuild([storage, offset, sizes, strides, , , type]: readonly PickleValue[]): PickleValue {
   if (!(storage instanceof Storage)) throw new RangeError('a tensor without a storage');
-  const dtype = storage.dtype ?? (type instanceof Name ? TYPES[type.name.slice('torch.'.length)] : undefined);
-  if (!dtype) throw new RangeError('a tensor of a type that is not known');
-  const tensor = new TorchTensor(storage, dtype, whole(offset), list(sizes), list(strides));
-  if (tensor.strides.length !== tensor.shape.length)
-    throw new RangeError('a tensor with more sizes than strides');
+  const named = type instanceof Name ? TYPES[type.name.slice('torch.'.length)] : undefined;
+  const element = storage.type ?? named;
+  if (!element) throw new RangeError('a tensor of a type that is not known');
+  const { dtype, per } = element;
+  const scaled = (numbers: readonly number[]) => numbers.map((number) => number * per);
+  const [shape, steps] = [list(sizes), scaled(list(strides))];
+  if (steps.length !== shape.length) throw new RangeError('a tensor with more sizes than strides');
+  const pair = per > 1; // the parts of a number are its last dimension
+  const tensor = new TorchTensor(
+    storage,
+    dtype,
+    whole(offset) * per,
+    pair ? [...shape, per] : shape,
+    pair ? [...steps, 1] : steps,
+  );
   const last = (tensor.offset + tensor.span) * DTYPE_BYTES[dtype];
   if (!(last <= storage.lengthBytes))
     throw new RangeError(`a tensor that ends at byte ${last} of a storage of ${storage.lengthBytes}`);
@@ -74,28 +85,10 @@ function whole(value: PickleValue | undefined): number {
   throw new RangeError('a size, stride or offset that is no whole number');
 }
 
-const MOST_DIMENSIONS = 64;
+const MAX_DIMENSIONS = 256;
 
 function list(value: PickleValue | undefined): number[] {
-  if (!Array.isArray(value) || value.length > MOST_DIMENSIONS)
+  if (!Array.isArray(value) || value.length > MAX_DIMENSIONS)
     throw new RangeError('sizes or strides that are no list');
   return value.map(whole);
-}
-
-/** Maps in which a checkpoint keeps its state, outermost first. */
-const WRAPPERS = ['state_dict', 'model_state_dict', 'model', 'module'];
-
-/** The tensors of what a checkpoint holds, by name: of the outermost map that has any. @param seen maps that were looked into: one may hold itself. */
-export function tensorsIn(value: PickleValue, seen = new Set<PickleValue>()): Map<string, TorchTensor> {
-  const found = new Map<string, TorchTensor>();
-  if (!(value instanceof Map) || seen.has(value)) return found;
-  seen.add(value);
-  for (const [name, item] of value)
-    if (typeof name === 'string' && item instanceof TorchTensor) found.set(name, item);
-  if (found.size) return found;
-  for (const wrapper of WRAPPERS) {
-    const inner = tensorsIn(value.get(wrapper) ?? null, seen);
-    if (inner.size) return inner;
-  }
-  return found;
 }

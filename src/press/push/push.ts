@@ -1,7 +1,6 @@
 import { basename } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parse } from 'yaml';
-import { FRAME } from '../../container/frames.js';
 import { InputError, IntegrityError } from '../../errors.js';
 import { parseAddress } from '../../formats/hub/address.js';
 import { HubFolder } from '../../formats/hub/folder.js';
@@ -38,7 +37,7 @@ export async function planPush(path: string, repository: string): Promise<PushPl
     const sideFiles = container.directory.sideFiles.map((stored) => ({
       name: stored.name,
       lengthBytes: stored.length,
-      read: () => container.readFile(stored, FRAME.sideFile),
+      read: () => container.readFile(stored),
     }));
     const licence = await findLicence(sideFiles);
     const texts: Record<string, string> = {};

@@ -1,0 +1,23 @@
+import type { StoredTensorEntry } from './directory.js';
+import { planTensor } from './plan.js';
+import { type Container, decodeFrame } from './reader.js';
+
+/** Decodes bytes `start` to `end` (exclusive) of a stored tensor's elements, and no blocks but theirs. @throws {IntegrityError} */
+export async function readElements(
+  container: Container,
+  tensor: StoredTensorEntry,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  const bytes = new Uint8Array(end - start);
+  const blocks = planTensor(tensor, start, end);
+  const side = blocks.length ? await container.readSide(tensor, signal) : {};
+  for (const planned of blocks) {
+    const frame = await container.readFrame(planned, signal);
+    const elements = decodeFrame(frame, planned, tensor, side, container.source.name);
+    const from = Math.max(0, start - planned.firstByte);
+    bytes.set(elements.subarray(from, end - planned.firstByte), planned.firstByte + from - start);
+  }
+  return bytes;
+}

@@ -1,0 +1,57 @@
+import { InputError } from '../errors.js';
+import type { Folder, FolderFile, Listing } from '../formats/folder.js';
+import { type ByteSource, checkRange } from '../io/source.js';
+import { originalFile } from './original.js';
+import type { Container } from './reader.js';
+
+/** The files that a .wpk restores, as a folder: decoded as they are read. */
+export class WpkFolder implements Folder {
+  readonly kind = 'wpk';
+  readonly id: string;
+
+  constructor(private readonly container: Container) {
+    this.id = container.source.name;
+  }
+
+  async list(): Promise<readonly FolderFile[]> {
+    const { sideFiles, weightFiles } = this.container.directory;
+    return [...sideFiles, ...weightFiles].map(({ name, length }) => ({ name, lengthBytes: length }));
+  }
+
+  async survey(): Promise<Listing> {
+    const { emptyFolders } = this.container.directory;
+    return { files: await this.list(), emptyFolders, leftOut: [], refused: [] };
+  }
+
+  async open(name: string): Promise<ByteSource> {
+    const { sideFiles, weightFiles } = this.container.directory;
+    const weights = weightFiles.find((file) => file.name === name);
+    if (weights) return originalFile(this.container, weights);
+    const side = sideFiles.find((file) => file.name === name);
+    if (!side) throw new InputError('no such file', { file: this.place(name) });
+    return new MemorySource(this.place(name), await this.container.readFile(side));
+  }
+
+  place(name: string): string {
+    return `${this.id}, ${name}`;
+  }
+}
+
+/** Bytes at hand. */
+class MemorySource implements ByteSource {
+  constructor(
+    readonly name: string,
+    private readonly bytes: Uint8Array,
+  ) {}
+
+  get byteLength(): number {
+    return this.bytes.length;
+  }
+
+  async read(start: number, end: number): Promise<Uint8Array> {
+    checkRange(this, start, end);
+    return this.bytes.slice(start, end);
+  }
+
+  async close(): Promise<void> {}
+}

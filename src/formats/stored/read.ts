@@ -1,0 +1,58 @@
+import { isInputError } from '../../errors.js';
+import type { ByteSource } from '../../io/source.js';
+import { isGguf } from '../gguf/header.js';
+import { isCheckpoint } from '../pytorch/checkpoint.js';
+import type { WeightFormat, WeightSource } from '../stored-model.js';
+import { assemble, type Parsed } from './assemble.js';
+import { ggufTensors } from './gguf.js';
+import { torchTensors } from './pytorch.js';
+import { safetensorsTensors } from './safetensors.js';
+
+/** A format that can be seen into. */
+interface Reader {
+  readonly format: WeightFormat;
+  matches(prefix: Uint8Array, name: string): boolean;
+  read(source: ByteSource): Promise<Pick<Parsed, 'tensors' | 'front'>>;
+}
+
+const READERS: readonly Reader[] = [
+  {
+    format: 'gguf',
+    matches: isGguf,
+    read: async (source) => ({ tensors: await ggufTensors(source) }),
+  },
+  {
+    format: 'pytorch',
+    matches: isCheckpoint,
+    read: async (source) => ({ tensors: await torchTensors(source) }),
+  },
+  {
+    format: 'safetensors',
+    // the length of a short JSON, its upper half 0, then the brace that opens it
+    matches: (prefix, name) =>
+      name.endsWith('.safetensors') ||
+      (prefix[8] === 0x7b && prefix.subarray(4, 8).every((byte) => byte === 0)),
+    read: safetensorsTensors,
+  },
+];
+
+const PREFIX_BYTES = 16;
+
+/**
+ * Reads where the tensors of a file lie, whatever its format; of one that cannot be seen into all is bytes, and a note says why.
+ * @param name its path in the folder. @param expected whether its name promises tensors, so that it is worth a note when there are none.
+ * @throws {InputError} when it cannot be read at all.
+ */
+export async function readStored(name: string, source: ByteSource, expected: boolean): Promise<WeightSource> {
+  const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+  const reader = READERS.find(({ matches }) => matches(prefix, name));
+  const asBytes = (note?: string) =>
+    assemble({ name, format: 'bytes', tensors: [], ...(expected && note !== undefined && { note }) }, source);
+  if (!reader) return asBytes('of a format that is not known');
+  try {
+    return await assemble({ name, format: reader.format, ...(await reader.read(source)) }, source);
+  } catch (error) {
+    if (!isInputError(error)) throw error;
+    return asBytes(error.message);
+  }
+}
