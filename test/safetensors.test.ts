@@ -141,15 +141,14 @@ describe('what is refused, in one line that names the file and the problem', () 
       rawSafetensors(`{"w":${entry('F32', Array(1e6).fill(1), [0, 1])}}`, data(1)),
       /^.{0,400}$/,
     ],
-    'an unknown dtype': [
-      rawSafetensors(`{"w":${entry('F4', [2], [0, 1])}}`, data(1)),
-      /tensor "w".*unknown dtype "F4".*BF16/,
+    'complex numbers of the wrong length': [
+      rawSafetensors(`{"w":${entry('C64', [2], [0, 8])}}`, data(8)),
+      /tensor "w".*C64 of shape \[2\] does not take 8 bytes/,
     ],
-    'a dtype that every object has': [
-      rawSafetensors(`{"w":${entry('toString', [2], [0, 1])}}`, data(1)),
-      /unknown dtype "toString"/,
+    'no dtype': [
+      rawSafetensors('{"w":{"shape":[],"data_offsets":[0,1]}}', data(1)),
+      /dtype: expected the name of a type, found nothing/,
     ],
-    'no dtype': [rawSafetensors('{"w":{"shape":[],"data_offsets":[0,1]}}', data(1)), /unknown dtype nothing/],
     'a shape that is no array': [
       rawSafetensors(`{"w":${entry('U8', 4, [0, 4])}}`, data(4)),
       /shape.*found 4/,
@@ -225,6 +224,21 @@ describe('what is refused, in one line that names the file and the problem', () 
     expect(error.message).toMatch(problem);
     expect(error.message).toContain(path);
     expect(error.message).not.toMatch(/[\r\n]/);
+  });
+});
+
+describe('a type that is not computed with', () => {
+  it.each([
+    ['F4', [2], 1, 'U8', [1]],
+    ['F8_E8M0', [3], 3, 'U8', [3]],
+    ['F6_E2M3', [4], 3, 'U8', [3]],
+    ['toString', [9], 2, 'U8', [2]],
+    ['C64', [2, 3], 48, 'F32', [2, 3, 2]],
+  ])('%s: is bytes of the length that its offsets tell', async (dtype, shape, length, stored, as) => {
+    const file = rawSafetensors(`{"w":${entry(dtype, shape, [0, length])}}`, data(length));
+    const { tensors } = await readSafetensors(new CountingSource('m', file));
+    expect(tensors).toMatchObject([{ dtype: stored, shape: as, lengthBytes: length }]);
+    expect(tensors[0]!.holds).toMatchObject({ shape, encoding: dtype });
   });
 });
 

@@ -15,7 +15,7 @@ export async function auditFile(path: string, against?: Model): Promise<Audit> {
     if (error instanceof InputError && /not a regular file/.test(error.message)) return undefined;
     throw error;
   });
-  if (source) return auditSource(source, () => verify(path, against ? { against: against.id } : {}), against);
+  if (source) return auditSource(source, () => verify(path, against ? { against } : {}), against);
   const model = await openModel(path);
   try {
     return await auditModel(model, against);

@@ -30,10 +30,13 @@ export function summaryLine({
   fileBytesWithoutSideFiles,
   tensorBytes,
 }: Summary): string {
-  return [
-    `${bytes(originalBytes)} -> ${bytes(fileBytes)}: ${percent(fileBytes / originalBytes)} of the original, every byte counted`,
-    `(without config, tokenizer and other files: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`,
-  ].join(' ');
+  const share = originalBytes
+    ? `: ${percent(fileBytes / originalBytes)} of the original, every byte counted`
+    : '';
+  const weights = tensorBytes
+    ? `(without config, tokenizer and other files: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`
+    : '(no tensors)';
+  return `${bytes(originalBytes)} -> ${bytes(fileBytes)}${share} ${weights}`;
 }
 
 /**

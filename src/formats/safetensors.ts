@@ -6,6 +6,8 @@ import type { TensorInfo } from './model.js';
 
 /** The longest JSON header accepted, as in the reference implementation. */
 export const HEADER_LIMIT_BYTES = 100_000_000;
+/** Of names of types, known ones or not. */
+const LONGEST_DTYPE = 64;
 /** The little-endian u64 with the JSON's length, at the front. */
 export const LENGTH_FIELD_BYTES = 8;
 
@@ -107,8 +109,8 @@ function parseTensor(
   const place = { file, tensor };
   if (!isPlainObject(entry)) throw new InputError(`expected an object, found ${kindOf(entry)}`, place);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== 'string')
-    throw new InputError(`dtype: expected a string, found ${kindOf(dtype)}`, place);
+  if (typeof dtype !== 'string' || dtype.length > LONGEST_DTYPE)
+    throw new InputError(`dtype: expected the name of a type, found ${quote(dtype)}`, place);
   const lengthBytes = isDtype(dtype) ? byteLength(dtype, shape, place) : undefined;
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     throw new InputError(`data_offsets: expected two non-negative integers, found ${quote(offsets)}`, place);

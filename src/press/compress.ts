@@ -10,6 +10,7 @@ import {
   FRAME_HEADER_BYTES,
   fileHeader,
   frame,
+  isWpk,
   jsonPayload,
   PIECE_BYTES,
   pieces,
@@ -85,6 +86,8 @@ async function compressFiles(files: Folder, output: string, options: CompressOpt
   const outputs = files.kind === 'directory' ? await namesOf(output, files.id) : [];
   const contents = await readContents(files, { all: options.all, outputs });
   try {
+    if (!contents.sideFiles.length && !contents.weightSources.length)
+      throw new InputError('has no files to compress', { file: files.id });
     await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), options.force ?? false);
     await writeContents(files, contents, output, options);
   } finally {
@@ -92,10 +95,21 @@ async function compressFiles(files: Folder, output: string, options: CompressOpt
   }
 }
 
-/** The output's own names in the folder that is compressed, where it lies there. */
+/** The output's own names in the folder that is compressed, where it lies there. A file there that is no .wpk is input. */
 async function namesOf(output: string, folder: string): Promise<string[]> {
-  const names = await Promise.all([output, partialName(output)].map((path) => nameIn(folder, path)));
+  const paths = [partialName(output), ...((await isInput(output)) ? [] : [output])];
+  const names = await Promise.all(paths.map((path) => nameIn(folder, path)));
   return names.filter((name) => name !== undefined);
+}
+
+async function isInput(path: string): Promise<boolean> {
+  const source = await openFile(path).catch(() => undefined);
+  if (!source) return false;
+  try {
+    return !isWpk(await source.read(0, Math.min(FILE_HEADER_BYTES, source.byteLength)));
+  } finally {
+    await source.close();
+  }
 }
 
 async function writeContents(

@@ -1,6 +1,7 @@
 import { isLossyCodec } from '../container/codecs.js';
 import type { Container, ContainerOptions } from '../container/reader.js';
-import { type InputError, IntegrityError } from '../errors.js';
+import { InputError, IntegrityError } from '../errors.js';
+import type { Model } from '../formats/model.js';
 import { canWiden } from '../forward/widen.js';
 import { openFiles, openModel } from '../models.js';
 import { Comparison, type WeightError } from './compare.js';
@@ -11,8 +12,8 @@ import { Restoring, type Target, type Watch } from './restore.js';
 
 export interface VerifyOptions extends ContainerOptions {
   readonly threads?: number;
-  /** A folder, file, address or name on the Hub: compare with it every byte of every file; of a lossy file, every element. */
-  readonly against?: string;
+  /** A folder, file, address or name on the Hub, or a model opened from one: compare with it every byte of every file; of a lossy file, every element. */
+  readonly against?: string | Model;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
@@ -61,16 +62,18 @@ async function verifyLossless(
   decoding: Decoding,
   options: VerifyOptions,
 ): Promise<Verification> {
-  const against =
-    options.against === undefined ? undefined : await openFiles(options.against, { reading: 'download' });
+  const { against } = options;
+  const opened = typeof against === 'string' ? await openFiles(against, { reading: 'download' }) : undefined;
+  const files = opened ?? (against as Model | undefined)?.files;
+  if (against && !files) throw new InputError('the other model was not opened from files');
   try {
-    const comparison = against && (await FileComparison.of(container, against));
+    const comparison = files && (await FileComparison.of(container, files));
     const result = await restored(container, decoding, comparison ?? new NowhereTarget(), options);
     const problems = [...result.problems, ...(comparison?.problems ?? [])];
     const good = problems.length === 0;
     return { ...result, good, problems, bitExact: comparison && good };
   } finally {
-    await against?.close();
+    await opened?.close();
   }
 }
 
@@ -80,17 +83,18 @@ async function verifyLossy(
   decoding: Decoding,
   options: VerifyOptions,
 ): Promise<Verification> {
-  const against =
-    options.against === undefined ? undefined : await openModel(options.against, { reading: 'download' });
+  const { against } = options;
+  const opened = typeof against === 'string' ? await openModel(against, { reading: 'download' }) : undefined;
+  const model = opened ?? (against as Model | undefined);
   try {
-    const comparison = against && new Comparison(against);
+    const comparison = model && new Comparison(model);
     const found = comparison?.listProblems(container.directory.tensors) ?? [];
     const watch = comparison && elementsOf(comparison);
     const result = await restored(container, decoding, new NowhereTarget(), { ...options, watch });
     const problems = [...result.problems, ...found];
     return { ...result, good: problems.length === 0, problems, error: comparison?.weightError() };
   } finally {
-    await against?.close();
+    await opened?.close();
   }
 }
 
