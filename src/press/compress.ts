@@ -19,19 +19,18 @@ import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { Model } from '../formats/model.js';
 import type { StoredTensor } from '../formats/safetensors.js';
 import { type DirectoryModel, isDirectoryModel, type WeightSource } from '../formats/stored-model.js';
-import { openFile } from '../io/file.js';
 import { readInto } from '../io/source.js';
 import { checksum } from '../kernels/lossless.js';
 import { HashThread } from './hash-thread.js';
 import { describe, inputPaths, type Manifest } from './manifest.js';
-import { checkOutput, Output, partialName } from './output.js';
+import { checkOutput, Output } from './output.js';
 import { Ordered, Pool } from './pool.js';
-import { type KeptFrame, scanPartial } from './resume.js';
+import { type KeptFrame, takeOver } from './resume.js';
 
 export interface CompressOptions {
   /** Worker threads; default: what the machine runs at once. The file is the same with any number. */
   readonly threads?: number;
-  /** Go on from what an interrupted run left in `OUTPUT.partial`. */
+  /** Go on from what an interrupted run of this machine left of the output. */
   readonly resume?: boolean;
   /** Replace an existing output. */
   readonly force?: boolean;
@@ -47,11 +46,15 @@ export async function compress(opened: Model, output: string, options: CompressO
   if (!isDirectoryModel(opened))
     throw new InputError('is a .wpk already; expected a folder or a file of weights', { file: opened.id });
   const model = (await opened.asStored?.()) ?? opened;
-  await checkOutput(output, inputPaths(model), options.force ?? false);
+  const { force = false } = options;
+  await checkOutput(output, inputPaths(model), force);
   const manifest = await describe(model, { codec: LOSSLESS });
   const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
-  const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
-  const out = await Output.create(output, kept.end);
+  const left = options.resume ? await takeOver(output, manifestFrame, force) : undefined;
+  const { out, kept } = left ?? {
+    out: await Output.create(output, { force, resumable: true }),
+    kept: { frames: [], end: 0 },
+  };
   const pool = new Pool(options.threads);
   const [fileHash, tensorHash] = [new HashThread(), new HashThread()];
   try {
@@ -86,16 +89,6 @@ export async function compress(opened: Model, output: string, options: CompressO
     );
   } finally {
     await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
-  }
-}
-
-async function readPartial(output: string, manifestFrame: Uint8Array) {
-  const source = await openFile(partialName(output)).catch(() => undefined);
-  if (!source) return { frames: [], end: 0 };
-  try {
-    return await scanPartial(source, manifestFrame);
-  } finally {
-    await source.close();
   }
 }
 

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoredFile, StoredTensorEntry, StoredWeightFile } from '../container/directory.js';
 import { Container } from '../container/reader.js';
@@ -9,7 +8,7 @@ import type { HubOptions } from '../formats/hub/folder.js';
 import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
 import { makeFolder } from './folder.js';
-import { Output } from './output.js';
+import { Output, writeWhole } from './output.js';
 
 export interface DecompressOptions {
   readonly threads?: number;
@@ -68,7 +67,7 @@ class Restoring {
     for (const file of sideFiles) {
       const bytes = await this.container.readFile(file);
       this.check(file, createHash('sha256').update(bytes).digest('hex'));
-      await writeFile(join(this.folder, file.name), bytes);
+      await writeWhole(join(this.folder, file.name), bytes, false);
     }
     let next = 0;
     for (const file of weightFiles) {

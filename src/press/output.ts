@@ -1,35 +1,86 @@
-import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, lstat, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { InputError } from '../errors.js';
+import { disk, writeAll } from '../io/disk.js';
 import { fileError } from '../io/file.js';
+import { hold, letGo, temporaryName } from '../io/temporary.js';
 
-/** Where a file is made before it gets its name. */
-export const partialName = (path: string) => `${path}.partial`;
+export interface OutputOptions {
+  /** Replace a file that has the name by the time this one is whole. */
+  readonly force?: boolean | undefined;
+  /** A later run can go on from it: it is kept when the process is told to stop. */
+  readonly resumable?: boolean | undefined;
+}
 
 /**
- * A file that appears under its name only when whole. Until then it is `NAME.partial`, which stays when the process
- * is killed and is removed when the work fails.
+ * A file that appears under its name only when it is whole and safe on the disk. Until then it is `partial`, a name beside it that is
+ * this run's alone, opened exclusively; it stays when the process is killed and is removed when the work fails.
  */
 export class Output {
   private written: number;
+  private isOpen = true;
 
   private constructor(
     readonly path: string,
+    /** Where it is made. */
+    readonly partial: string,
     private readonly handle: FileHandle,
     start: number,
+    private readonly force: boolean,
   ) {
     this.written = start;
   }
 
-  /**
-   * Begins anew, or, with `keep`, behind the first `keep` bytes of what an earlier run left.
-   * @throws {InputError} when the place cannot be written to.
-   */
-  static async create(path: string, keep = 0): Promise<Output> {
+  /** @throws {InputError} when the place cannot be written to. */
+  static async create(path: string, { force = false, resumable }: OutputOptions = {}): Promise<Output> {
+    const partial = temporaryName(path);
+    hold(partial, resumable);
     try {
-      const handle = await open(partialName(path), keep ? 'r+' : 'w');
-      await handle.truncate(keep);
-      return new Output(path, handle, keep);
+      return new Output(path, partial, await disk.create(partial), 0, force);
     } catch (error) {
+      letGo(partial);
+      throw fileError(error, path);
+    }
+  }
+
+  /**
+   * Takes over what is at `partial`, a name of {@link temporaryName} that this process alone knows, and goes on behind its first
+   * `keep` bytes.
+   * @throws {InputError} when it is no file, or cannot be written to.
+   */
+  static async resume(
+    path: string,
+    partial: string,
+    keep: number,
+    { force = false, resumable }: OutputOptions = {},
+  ): Promise<Output> {
+    hold(partial, resumable);
+    let handle: FileHandle | undefined;
+    try {
+      handle = await disk.reopen(partial);
+      if (!(await handle.stat()).isFile()) throw new InputError('not a regular file', { file: partial });
+      await disk.truncate(handle, keep);
+      return new Output(path, partial, handle, keep, force);
+    } catch (error) {
+      await handle?.close();
+      letGo(partial);
+      throw fileError(error, partial);
+    }
+  }
+
+  /**
+   * Begins with the first `keep` bytes of the file that has the name now, which it will replace.
+   * @throws {InputError} when there is none, or the place cannot be written to.
+   */
+  static async copy(path: string, keep: number): Promise<Output> {
+    const partial = temporaryName(path);
+    hold(partial);
+    try {
+      await disk.clone(path, partial);
+      return await Output.resume(path, partial, keep, { force: true });
+    } catch (error) {
+      await disk.unlink(partial).catch(() => {});
+      letGo(partial);
       throw fileError(error, path);
     }
   }
@@ -41,11 +92,18 @@ export class Output {
   /** Appends; the bytes must stay unchanged until it resolves. One call at a time. */
   async write(bytes: Uint8Array): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await this.handle.write(bytes, done, bytes.length - done, this.written);
-        done += bytesWritten;
-        this.written += bytesWritten;
-      }
+      await writeAll(this.handle, bytes, this.written);
+      this.written += bytes.length;
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+  }
+
+  /** Forgets what is behind the first `length` bytes. */
+  async truncate(length: number): Promise<void> {
+    try {
+      await disk.truncate(this.handle, length);
+      this.written = length;
     } catch (error) {
       throw fileError(error, this.path);
     }
@@ -53,42 +111,96 @@ export class Output {
 
   /** Ends the writing; the file keeps its partial name. */
   async close(): Promise<void> {
+    letGo(this.partial);
     try {
-      await this.handle.close();
+      await this.closeHandle();
     } catch (error) {
       throw fileError(error, this.path);
     }
   }
 
-  /** Gives the file its name. */
-  async finish(): Promise<void> {
+  /**
+   * Gives the file its name, once its bytes are safe; when it returns, the name is too.
+   * @param check what must still hold right before. @throws {InputError} when the name was taken meanwhile, and may not be.
+   */
+  async finish(check?: () => Promise<void> | undefined): Promise<void> {
     try {
-      await this.handle.close();
-      await rename(partialName(this.path), this.path);
+      await disk.sync(this.handle);
+      if (!(await this.isOurs()))
+        throw new InputError('was replaced by another program while it was being written', {
+          file: this.partial,
+        });
+      await check?.();
+      await (this.force ? disk.rename(this.partial, this.path) : takeName(this.partial, this.path));
+      letGo(this.partial);
+      await this.closeHandle();
+      await disk.syncFolder(dirname(this.path));
     } catch (error) {
       throw fileError(error, this.path);
     }
   }
 
-  /** Leaves nothing behind. */
+  /** Leaves nothing behind of what this run made; what has its name already stays. */
   async discard(): Promise<void> {
-    await this.handle.close().catch(() => {});
-    await rm(partialName(this.path), { force: true });
+    const isOurs = this.isOpen && (await this.isOurs().catch(() => false));
+    await this.closeHandle().catch(() => {});
+    if (isOurs) await disk.unlink(this.partial).catch(() => {});
+    letGo(this.partial);
   }
+
+  /** Whether the name still leads to the file that was opened. */
+  private async isOurs(): Promise<boolean> {
+    const [own, there] = await Promise.all([
+      this.handle.stat({ bigint: true }),
+      lstat(this.partial, { bigint: true }).catch(() => undefined),
+    ]);
+    return there?.dev === own.dev && there.ino === own.ino;
+  }
+
+  private async closeHandle(): Promise<void> {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    await this.handle.close();
+  }
+}
+
+/** Errors of file systems that have no second names for files. */
+const CANNOT_LINK: ReadonlySet<unknown> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK']);
+
+/** Renames a file to a name that must not be taken. @throws {InputError} when it is. */
+async function takeName(from: string, to: string): Promise<void> {
+  try {
+    await disk.link(from, to);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const isTaken = code === 'EEXIST' || (CANNOT_LINK.has(code) && (await exists(to)));
+    if (isTaken)
+      throw new InputError('was made meanwhile by another program; --force replaces it', { file: to });
+    if (!CANNOT_LINK.has(code)) throw error;
+    return disk.rename(from, to);
+  }
+  await disk.unlink(from).catch((error) => {
+    throw fileError(error, from);
+  });
+}
+
+/** A link that leads nowhere is there too. */
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined;
 }
 
 /**
  * @throws {InputError} when `path` is one of the input's files, is a folder, or exists and may not be replaced.
  */
 export async function checkOutput(path: string, inputs: readonly string[], force: boolean): Promise<void> {
+  if (!(await exists(path))) return;
   const there = await stat(path).catch(() => undefined);
-  if (!there) return;
   for (const input of inputs) {
     const other = await stat(input).catch(() => undefined);
-    if (other && other.dev === there.dev && other.ino === there.ino)
+    if (other && other.dev === there?.dev && other.ino === there.ino)
       throw new InputError('the output is the input; nothing was written', { file: path });
   }
-  if (there.isDirectory())
+  if (there?.isDirectory())
     throw new InputError('the output is a folder, expected the name of a file', { file: path });
   if (!force) throw new InputError('already exists; --force replaces it', { file: path });
 }
@@ -96,7 +208,7 @@ export async function checkOutput(path: string, inputs: readonly string[], force
 /** Writes a small file that appears only when whole. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */
 export async function writeWhole(path: string, content: string | Uint8Array, force: boolean): Promise<void> {
   await checkOutput(path, [], force);
-  const output = await Output.create(path);
+  const output = await Output.create(path, { force });
   try {
     await output.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
     await output.finish();

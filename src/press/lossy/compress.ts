@@ -52,7 +52,7 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   checkBudget(options.budget);
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const manifest = await describe(model, { codec: 'trellis', budget: options.budget });
-  const candidate = new Candidate(output, model, manifest);
+  const candidate = new Candidate(output, model, manifest, options.force ?? false);
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const parameters = unique.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const goal = goalOf(options.budget, {
