@@ -74,6 +74,10 @@ export class WpkModel implements Model {
     return bytes;
   }
 
+  async verify(): Promise<void> {
+    await this.container.source.verify?.();
+  }
+
   close(): Promise<void> {
     return this.container.close();
   }

@@ -32,7 +32,8 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
   }));
   const { id, kind, container, weightFiles } = model;
   const asStored = async () => model;
-  return { id, kind, container, weightFiles, config, tensors, sideFiles, asStored, ...inner };
+  const verify = () => model.verify();
+  return { id, kind, container, weightFiles, config, tensors, sideFiles, asStored, verify, ...inner };
 }
 
 /** A stretch of the original file: bytes at hand, or a tensor. */

@@ -56,5 +56,9 @@ export interface Model {
   readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** The same with tensors as they lie in its files, where they are read as something else. Closed with this model, not by itself. */
   readonly asStored?: (() => Promise<Model>) | undefined;
+  /**
+   * Checks that its files are still those that were opened, for who has read all of them. @throws {InputError} naming one that is not.
+   */
+  readonly verify?: (() => Promise<void>) | undefined;
   close(): Promise<void>;
 }

@@ -8,9 +8,11 @@ import {
   rename,
   rm,
   rmdir,
+  stat,
   symlink,
   unlink,
 } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 /** Where the system has no such flag, as on Windows, links are rare and made by administrators. */
 const NOT_THROUGH_A_LINK = constants.O_NOFOLLOW ?? 0;
@@ -63,6 +65,20 @@ export const disk = {
     }
   },
 };
+
+/** Makes the folders that a path lacks, and makes them last. @param made where they are noted. */
+export async function makeFolders(path: string, made: string[] = []): Promise<void> {
+  if (await stat(path).catch(() => undefined)) return;
+  await makeFolders(dirname(path), made);
+  try {
+    await disk.makeFolder(path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // by somebody else, meanwhile
+    throw error;
+  }
+  made.push(path);
+  await disk.syncFolder(dirname(path));
+}
 
 /** Writes all of it at a place of a file. */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {

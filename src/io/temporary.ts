@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, renameSync, rmSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
+import { disk } from './disk.js';
 
 /** Names in a folder are no longer than this on any usual file system, in bytes. */
 const LONGEST_NAME = 255;
@@ -71,19 +72,37 @@ export interface Leftover {
   readonly isDead: boolean;
 }
 
-/** What earlier runs left of `path`: not what is still being made on this machine. */
+/** What earlier runs left of `path`, the largest first: not what is still being made on this machine. */
 export async function leftoversOf(path: string, ending = 'partial'): Promise<Leftover[]> {
   const folder = dirname(path);
-  const found: Leftover[] = [];
+  const found: (Leftover & { readonly size: number })[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const [, base, host, pid] = /^(.*)\.([A-Za-z0-9-]+)-(\d+)-[0-9a-f]{12}\.(?:[a-z]+)$/s.exec(name) ?? [];
     if (base === undefined || !name.endsWith(`.${ending}`)) continue;
     if (base !== shortened(basename(path), name.length - base.length)) continue;
     const left = join(folder, name);
-    if (host !== HOST) found.push({ path: left, isDead: false });
-    else if (!isBeingMade(left, Number(pid))) found.push({ path: left, isDead: true });
+    const isDead = host === HOST;
+    if (isDead && isBeingMade(left, Number(pid))) continue;
+    const there = await lstat(left).catch(() => undefined);
+    if (there) found.push({ path: left, isDead, size: there.size });
   }
-  return found;
+  return found.sort((a, b) => b.size - a.size);
+}
+
+/** Renames a leftover, in one step. @returns its new name, unless it is not a file of that name alone, or another run was faster. */
+export async function claim(path: string, output: string, ending?: string): Promise<string | undefined> {
+  const found = await lstat(path).catch(() => undefined);
+  if (!found?.isFile() || found.nlink !== 1) return; // a whole output may have this as its second name
+  const own = temporaryName(output, ending);
+  hold(own, true);
+  try {
+    await disk.rename(path, own);
+    return own;
+  } catch (error) {
+    letGo(own);
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
 }
 
 function isBeingMade(path: string, pid: number): boolean {

@@ -12,8 +12,8 @@ import {
 import type { Container } from '../container/reader.js';
 import { parseJsonObject } from '../formats/json.js';
 import { fileError } from '../io/file.js';
+import { Output } from '../io/output.js';
 import { openContainer } from './decompress.js';
-import { Output } from './output.js';
 
 /**
  * Stores what was measured in a .wpk file, as the directory's `quality`, in place of what was there. Everything else stays as it is,

@@ -50,6 +50,7 @@ export async function exportSafetensors(
         onProgress?.(done, total);
       });
     if (shards.length > 1) await writeWhole(join(making, INDEX_NAME), indexOf(shards, names, total), false);
+    await model.verify?.();
   });
 }
 

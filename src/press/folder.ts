@@ -1,7 +1,7 @@
 import { lstat, readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { InputError } from '../errors.js';
-import { disk } from '../io/disk.js';
+import { disk, makeFolders } from '../io/disk.js';
 import { fileError } from '../io/file.js';
 import { hold, holdInstead, letGo, temporaryName } from '../io/temporary.js';
 
@@ -22,7 +22,7 @@ export async function makeFolder(
   const parents: string[] = [];
   try {
     await checkFolder(path, [inputs].flat(), force);
-    await makeParents(dirname(path), parents);
+    await makeFolders(dirname(path), parents);
     hold(making);
     await disk.makeFolder(making);
     await work(making);
@@ -36,20 +36,6 @@ export async function makeFolder(
     for (const parent of parents.reverse()) await disk.removeFolder(parent).catch(() => {}); // unless others use them
     throw fileError(error, folder);
   }
-}
-
-/** Makes the folders that a path lacks, and notes them. */
-async function makeParents(path: string, made: string[]): Promise<void> {
-  if (await stat(path).catch(() => undefined)) return;
-  await makeParents(dirname(path), made);
-  try {
-    await disk.makeFolder(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // by somebody else, meanwhile
-    throw error;
-  }
-  made.push(path);
-  await disk.syncFolder(dirname(path));
 }
 
 async function syncFolders(folder: string): Promise<void> {

@@ -1,4 +1,3 @@
-import { lstat } from 'node:fs/promises';
 import { declaredDigest } from '../codec/lossless/block.js';
 import { equal } from '../codec/lossless/patterns.js';
 import {
@@ -11,11 +10,10 @@ import {
   openFrame,
 } from '../container/frames.js';
 import { InputError } from '../errors.js';
-import { disk } from '../io/disk.js';
 import { openFile } from '../io/file.js';
+import { Output } from '../io/output.js';
 import type { ByteSource } from '../io/source.js';
-import { hold, leftoversOf, letGo, temporaryName } from '../io/temporary.js';
-import { Output } from './output.js';
+import { claim, leftoversOf, letGo } from '../io/temporary.js';
 
 /** A whole frame that an interrupted run has left: its header and length, and for a block what it decodes to. */
 export interface KeptFrame {
@@ -64,22 +62,6 @@ export async function takeOver(
   }
   if (refused) throw refused;
   return;
-}
-
-/** Renames a leftover, in one step. @returns its new name, unless it is not a file of that name alone, or another run was faster. */
-export async function claim(path: string, output: string, ending?: string): Promise<string | undefined> {
-  const found = await lstat(path).catch(() => undefined);
-  if (!found?.isFile() || found.nlink !== 1) return; // a whole output may have this as its second name
-  const own = temporaryName(output, ending);
-  hold(own, true);
-  try {
-    await disk.rename(path, own);
-    return own;
-  } catch (error) {
-    letGo(own);
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
-    throw error;
-  }
 }
 
 async function scanFile(path: string, manifest: Uint8Array): Promise<Kept> {

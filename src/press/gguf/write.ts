@@ -37,7 +37,7 @@ export async function writeGguf(model: Model, path: string, options: GgufOptions
       }
       await output.write(new Uint8Array(aligned(output.length) - output.length));
     }
-    await output.finish();
+    await output.finish(() => model.verify?.());
   } catch (error) {
     await output.discard();
     throw error;

@@ -15,11 +15,11 @@ import { Container } from '../../container/reader.js';
 import type { DirectoryModel } from '../../formats/stored-model.js';
 import { canWiden } from '../../forward/widen.js';
 import { openFile } from '../../io/file.js';
+import { Output } from '../../io/output.js';
 import type { ByteSource } from '../../io/source.js';
 import { Comparison } from '../compare.js';
 import { Decoding } from '../decode.js';
 import type { Manifest } from '../manifest.js';
-import { Output } from '../output.js';
 
 /** The payloads of a tensor's frames: parameters and blocks of a lossy one, blocks of a lossless one. */
 export interface CodedTensor {
@@ -105,7 +105,7 @@ export class Candidate {
     const out = this.out!;
     await out.truncate(this.directoryStart);
     await writeDirectory(out, directory);
-    await out.finish();
+    await out.finish(() => this.model.verify?.());
   }
 
   /** Leaves nothing behind. */
