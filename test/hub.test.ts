@@ -19,6 +19,7 @@ import { compress, inspect, open } from '../dist/index.js';
 import { PATIENCE } from '../dist/io/request.js';
 import { complaint, weightpressWith } from './helpers/cli.js';
 import { type Content, type Fault, HubServer, sha256 } from './helpers/hub-server.js';
+import { abandon, leaveBehind, leftovers } from './helpers/leftovers.js';
 import { PYTHON, python } from './helpers/python.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -59,7 +60,7 @@ afterAll(async () => {
 });
 
 beforeEach(() => {
-  for (const path of [home, output, `${output}.partial`]) rmSync(path, { recursive: true, force: true });
+  for (const path of [home, output, ...leftovers(output)]) rmSync(path, { recursive: true, force: true });
   hub.repositories.clear();
   hub.add(NAME, model);
   hub.reset();
@@ -135,7 +136,7 @@ describe('compress, straight from the Hub', () => {
     await opened.close();
     const whole = readFileSync(output);
     rmSync(output);
-    writeFileSync(`${output}.partial`, whole.subarray(0, whole.length >> 1));
+    leaveBehind(output, whole.subarray(0, whole.length >> 1));
     const resumed = await run('compress', NAME, '-o', output, '--resume');
     expect(resumed).toMatchObject({ status: 0, stderr: '' });
     expect(readFileSync(output).equals(whole)).toBe(true);
@@ -206,7 +207,9 @@ describe('a connection that breaks', () => {
     );
     await expect(stopped).rejects.toThrow(/--resume goes on/);
     expect(sent).toBe(PATIENCE.tries);
-    expect(statSync(`${output}.partial`).size).toBeGreaterThan(100);
+    const [left] = leftovers(output);
+    expect(statSync(left!).size).toBeGreaterThan(100);
+    abandon(left!);
     hub.reset();
     expect(await run('compress', NAME, '-o', output, '--resume')).toMatchObject({ status: 0, stderr: '' });
     expect(readFileSync(output).equals(whole)).toBe(true);

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compress, open } from '../dist/index.js';
 import { complaint, interruptedWhen, killedAfter, weightpress } from './helpers/cli.js';
+import { leaveBehind, leftovers } from './helpers/leftovers.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-resume-'));
 const model = join(folder, 'model');
 const output = join(folder, 'model.wpk');
-const partial = `${output}.partial`;
 let whole: Buffer;
 
 beforeAll(async () => {
@@ -34,14 +34,14 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Starts without an output. */
 function clear() {
-  for (const path of [output, partial]) rmSync(path, { force: true });
+  for (const path of [output, ...leftovers(output)]) rmSync(path, { force: true });
 }
 
 const resume = () => weightpress('compress', model, '-o', output, '--resume', '--force');
 
 function expectWhole() {
   expect(readFileSync(output).equals(whole)).toBe(true);
-  expect(existsSync(partial)).toBe(false);
+  expect(leftovers(output)).toEqual([]);
 }
 
 describe('compress --resume', () => {
@@ -54,7 +54,7 @@ describe('compress --resume', () => {
       for (let times = i % 5 === 0 ? 3 : 1; times > 0; times--)
         if (await killedAfter(120 + random() * 250, 'compress', model, '-o', output, '--resume', '--force'))
           killed++;
-      if (existsSync(partial) || !existsSync(output)) expect(resume().status).toBe(0);
+      if (leftovers(output).length || !existsSync(output)) expect(resume().status).toBe(0);
       expectWhole();
     }
     expect(killed).toBeGreaterThan(25); // else the moments say nothing
@@ -62,7 +62,7 @@ describe('compress --resume', () => {
 
   test('control-C says how to go on, and going on gives the whole file', async () => {
     clear();
-    const begun = () => existsSync(partial) && statSync(partial).size > 2 ** 21;
+    const begun = () => leftovers(output).some((path) => statSync(path).size > 2 ** 21);
     const { status, stderr } = await interruptedWhen(begun, 'compress', model, '-o', output);
     expect(status).toBe(130);
     expect(stderr.trim()).toMatch(/^weightpress: interrupted; .*--resume goes on from .*\.partial$/);
@@ -92,7 +92,7 @@ describe('compress --resume', () => {
   ];
   test.each(damages)('goes on from %s', (_, damage) => {
     clear();
-    writeFileSync(partial, damage(whole));
+    leaveBehind(output, damage(whole));
     expect(resume().status).toBe(0);
     expectWhole();
   });
@@ -109,7 +109,7 @@ describe('compress --resume', () => {
     const changed = Buffer.from(before);
     changed[1_000_000]! ^= 1;
     clear();
-    writeFileSync(partial, whole.subarray(0, 20_000_000));
+    leaveBehind(output, whole.subarray(0, 20_000_000));
     writeFileSync(path, changed);
     const weights = complaint(resume());
     writeFileSync(path, before);
@@ -117,7 +117,7 @@ describe('compress --resume', () => {
     expect(weights.message).toMatch(/has changed since the interrupted run/);
 
     clear();
-    writeFileSync(partial, whole.subarray(0, 20_000_000));
+    leaveBehind(output, whole.subarray(0, 20_000_000));
     writeFileSync(join(model, 'added.json'), '{}');
     const files = complaint(resume());
     rmSync(join(model, 'added.json'));
@@ -130,7 +130,7 @@ describe('compress --resume', () => {
     const path = join(model, 'config.json');
     const before = readFileSync(path);
     clear();
-    writeFileSync(partial, whole.subarray(0, 20_000_000));
+    leaveBehind(output, whole.subarray(0, 20_000_000));
     writeFileSync(path, '{"model_type":"tesT"}');
     const result = complaint(resume());
     writeFileSync(path, before);

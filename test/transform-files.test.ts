@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { complaint, weightpress } from './helpers/cli.js';
+import { leftovers } from './helpers/leftovers.js';
 import { folder } from './helpers/safetensors.js';
 
 const MODEL = 'examples/gpt-neo-tiny';
@@ -66,7 +67,8 @@ describe('refused in one line', () => {
       const { status, lines, stack, message: said } = complaint(run);
       expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
       expect(said).toMatch(message);
-      for (const rest of ['', '.partial']) expect(existsSync(`${at('no.wpk')}${rest}`)).toBe(false);
+      expect(existsSync(at('no.wpk'))).toBe(false);
+      expect(leftovers(at('no.wpk'))).toEqual([]);
     },
     60_000,
   );

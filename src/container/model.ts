@@ -67,6 +67,10 @@ export class WpkModel implements Model {
     return readElements(this.container, tensor, start, stop, signal);
   }
 
+  async verify(): Promise<void> {
+    await this.container.source.verify?.();
+  }
+
   close(): Promise<void> {
     return this.container.close();
   }

@@ -37,6 +37,7 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
     tensors: inner.tensors,
     sideFiles: inner.sideFiles,
     readTensor: inner.readTensor.bind(inner),
+    verify: async () => container.source.verify?.(),
     close: async () => {
       await inner.close();
       await container.close();

@@ -72,5 +72,7 @@ export interface Model {
   readonly files?: Folder | undefined;
   /** Files that a lossy file made of it does not hold, and why. */
   readonly leftOut?: readonly LeftOut[] | undefined;
+  /** Checks that its files are still those that were opened, for who has read all of them. @throws {InputError} naming one that is not. */
+  readonly verify?: (() => Promise<void>) | undefined;
   close(): Promise<void>;
 }

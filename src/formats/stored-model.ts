@@ -109,6 +109,10 @@ export class StoredModel implements DirectoryModel {
     return source.read(tensor.start + start, tensor.start + stop, signal);
   }
 
+  async verify(): Promise<void> {
+    for (const { source } of this.weightSources) await source.verify?.();
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.weightSources.map(({ source }) => source.close()));
   }

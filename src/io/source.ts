@@ -13,7 +13,8 @@ export interface ByteSource {
   /** As `read`, into `target`, all of it, from `start`: for loops that use their memory again. */
   readInto?(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void>;
   /**
-   * Where bytes are read from afar: reads what has not been read yet and checks that all of it is the file that is published.
+   * Checks that all that was read is of one file: on disk, that it was not changed or replaced since it was opened; from afar, that it
+   * is the file that is published, reading what has not been read yet.
    * @throws {InputError} when it is another.
    */
   verify?(signal?: AbortSignal): Promise<void>;

@@ -5,6 +5,7 @@ import { TRANSFORMS, type TransformOptions } from '../codec/transform/coefficien
 import { gaussianDistortion } from '../codec/transform/compaction.js';
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
+import { hold, letGo } from '../io/temporary.js';
 import { type CalibrationSource, calibrate } from '../press/lossy/calibrate.js';
 import type { StatisticsFile } from '../statistics/file.js';
 import type { Method } from './attempt.js';
@@ -84,6 +85,7 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
       { file: model.id },
     );
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
+  hold(folder);
   let statistics: StatisticsFile | undefined;
   try {
     const calibrated = await calibrate(model, join(folder, 'model'), calibration, (done, total) =>
@@ -116,6 +118,7 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
   } finally {
     await statistics?.close();
     await rm(folder, { recursive: true, force: true });
+    letGo(folder);
   }
 }
 

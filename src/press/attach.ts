@@ -1,4 +1,4 @@
-import { constants, copyFile } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import {
   FRAME,
   frame,
@@ -8,38 +8,49 @@ import {
   TRAILER_BYTES,
   trailer,
 } from '../container/frames.js';
+import type { Container } from '../container/reader.js';
 import { parseJsonObject } from '../formats/json.js';
 import { fileError } from '../io/file.js';
+import { Output } from '../io/output.js';
 import { openContainer } from './decompress.js';
-import { Output, partialName } from './output.js';
 
 /**
  * Stores what was measured in a .wpk file, as the directory's `quality`, in place of what was there. Everything else stays as it is,
- * members of the directory that this version does not know included. The file is replaced in one step.
- * @throws {InputError} when the file is not sound or cannot be replaced.
+ * members of the directory that this version does not know included. A copy is made and takes the file's place when it is safe on the
+ * disk: until then the file is as it was.
+ * @throws {InputError} when the file is not sound, cannot be replaced, or was replaced by somebody else meanwhile.
  */
-export async function attachQuality(path: string, quality: Readonly<Record<string, unknown>>): Promise<void> {
+export async function attachQuality(
+  given: string,
+  quality: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const path = await realpath(given).catch((error) => {
+    throw fileError(error, given);
+  });
   const container = await openContainer(path);
-  let directory: Readonly<Record<string, unknown>>;
-  const { directoryStart, source } = container;
   try {
-    const bytes = await source.read(directoryStart, source.byteLength - TRAILER_BYTES);
-    const json = inflateJson(openFrame(bytes, FRAME.directory, path, directoryStart), path);
-    directory = parseJsonObject(json, path).value;
+    const directory = await readDirectory(container, path);
+    const { directoryStart, source } = container;
+    const output = await Output.copy(path, directoryStart);
+    try {
+      const whole = frame(FRAME.directory, jsonPayload({ ...directory, quality }));
+      await output.write(whole);
+      await output.write(trailer(directoryStart, whole.length));
+      await output.finish(() => source.verify?.());
+    } catch (error) {
+      await output.discard();
+      throw error;
+    }
   } finally {
     await container.close();
   }
-  await copyFile(path, partialName(path), constants.COPYFILE_FICLONE).catch((error) => {
-    throw fileError(error, path);
-  });
-  const output = await Output.create(path, directoryStart);
-  try {
-    const whole = frame(FRAME.directory, jsonPayload({ ...directory, quality }));
-    await output.write(whole);
-    await output.write(trailer(directoryStart, whole.length));
-    await output.finish();
-  } catch (error) {
-    await output.discard();
-    throw error;
-  }
+}
+
+async function readDirectory(
+  { directoryStart, source }: Container,
+  path: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const bytes = await source.read(directoryStart, source.byteLength - TRAILER_BYTES);
+  const json = inflateJson(openFrame(bytes, FRAME.directory, path, directoryStart), path);
+  return parseJsonObject(json, path).value;
 }

@@ -28,18 +28,19 @@ import { type Contents, closeContents, readContents } from '../formats/stored/co
 import type { WeightSource } from '../formats/stored-model.js';
 import { openFile } from '../io/file.js';
 import { readInto } from '../io/source.js';
+import { temporariesOf } from '../io/temporary.js';
 import { checksum } from '../kernels/lossless.js';
 import { openFiles } from '../models.js';
 import { HashThread } from './hash-thread.js';
 import { describe, inputPaths, type Manifest } from './manifest.js';
-import { checkOutput, Output, partialName } from './output.js';
+import { checkOutput, Output } from './output.js';
 import { Ordered, Pool } from './pool.js';
-import { type KeptFrame, scanPartial } from './resume.js';
+import { type KeptFrame, takeOver } from './resume.js';
 
 export interface CompressOptions {
   /** Worker threads; default: what the machine runs at once. The file is the same with any number. */
   readonly threads?: number;
-  /** Go on from what an interrupted run left in `OUTPUT.partial`. */
+  /** Go on from what an interrupted run of this machine left of the output. */
   readonly resume?: boolean;
   /** Replace an existing output. */
   readonly force?: boolean;
@@ -97,7 +98,7 @@ async function compressFiles(files: Folder, output: string, options: CompressOpt
 
 /** The output's own names in the folder that is compressed, where it lies there. A file there that is no .wpk is input. */
 async function namesOf(output: string, folder: string): Promise<string[]> {
-  const paths = [partialName(output), ...((await isInput(output)) ? [] : [output])];
+  const paths = [...(await temporariesOf(output)), ...((await isInput(output)) ? [] : [output])];
   const names = await Promise.all(paths.map((path) => nameIn(folder, path)));
   return names.filter((name) => name !== undefined);
 }
@@ -118,10 +119,14 @@ async function writeContents(
   output: string,
   options: CompressOptions,
 ): Promise<void> {
+  const { force = false } = options;
   const manifest = await describe(contents, { codec: LOSSLESS });
   const manifestFrame = frame(FRAME.manifest, jsonPayload(manifest));
-  const kept = options.resume ? await readPartial(output, manifestFrame) : { frames: [], end: 0 };
-  const out = await Output.create(output, kept.end);
+  const left = options.resume ? await takeOver(output, manifestFrame, force) : undefined;
+  const { out, kept } = left ?? {
+    out: await Output.create(output, { force, resumable: true }),
+    kept: { frames: [], end: 0 },
+  };
   const pool = new Pool(options.threads);
   const [fileHash, tensorHash] = [new HashThread(), new HashThread()];
   try {
@@ -158,16 +163,6 @@ async function writeContents(
     );
   } finally {
     await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
-  }
-}
-
-async function readPartial(output: string, manifestFrame: Uint8Array) {
-  const source = await openFile(partialName(output)).catch(() => undefined);
-  if (!source) return { frames: [], end: 0 };
-  try {
-    return await scanPartial(source, manifestFrame);
-  } finally {
-    await source.close();
   }
 }
 

@@ -1,7 +1,8 @@
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Container, type ContainerOptions } from '../container/reader.js';
 import type { HubOptions } from '../formats/hub/folder.js';
+import { disk, makeFolders, writeAll } from '../io/disk.js';
 import { fileError } from '../io/file.js';
 import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
@@ -55,21 +56,22 @@ class FolderTarget implements Target {
   async file(name: string): Promise<FileTarget> {
     const path = join(this.folder, name);
     try {
-      await mkdir(dirname(path), { recursive: true });
-      return new NewFile(path, await open(path, 'wx'));
+      await makeFolders(dirname(path));
+      return new NewFile(path, await disk.create(path));
     } catch (error) {
       throw fileError(error, path);
     }
   }
 
   async emptyFolder(name: string): Promise<void> {
-    await mkdir(join(this.folder, name), { recursive: true });
+    await makeFolders(join(this.folder, name));
   }
 }
 
+/** A file of a folder in the making: what fails is removed with the folder. */
 class NewFile implements FileTarget {
   private written = 0;
-  private closed = false;
+  private isOpen = true;
 
   constructor(
     private readonly path: string,
@@ -78,11 +80,8 @@ class NewFile implements FileTarget {
 
   async write(bytes: Uint8Array): Promise<void> {
     try {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await this.handle.write(bytes, done, bytes.length - done, this.written);
-        done += bytesWritten;
-        this.written += bytesWritten;
-      }
+      await writeAll(this.handle, bytes, this.written);
+      this.written += bytes.length;
     } catch (error) {
       throw fileError(error, this.path);
     }
@@ -90,7 +89,7 @@ class NewFile implements FileTarget {
 
   async finish(): Promise<void> {
     try {
-      await this.handle.sync();
+      await disk.sync(this.handle);
       await this.close();
     } catch (error) {
       throw fileError(error, this.path);
@@ -98,12 +97,12 @@ class NewFile implements FileTarget {
   }
 
   async discard(): Promise<void> {
-    await this.close().catch(() => {}); // the folder is removed with it
+    await this.close().catch(() => {});
   }
 
   private async close(): Promise<void> {
-    if (this.closed) return;
-    this.closed = true;
+    if (!this.isOpen) return;
+    this.isOpen = false;
     await this.handle.close();
   }
 }

@@ -1,4 +1,3 @@
-import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ELEMENTS } from '../codec/elements.js';
 import { InputError } from '../errors.js';
@@ -6,9 +5,11 @@ import { DTYPE_BYTES, type Dtype, elementCount } from '../formats/dtype.js';
 import type { Model, SideFile, TensorInfo } from '../formats/model.js';
 import { writeHeader } from '../formats/safetensors-writer.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../formats/shard-index.js';
+import { isDirectoryModel } from '../formats/stored-model.js';
 import { canWiden, widenerOf } from '../forward/widen.js';
 import { makeFolder } from './folder.js';
-import { Output } from './output.js';
+import { inputPaths } from './manifest.js';
+import { Output, writeWhole } from './output.js';
 
 /** What floats can be written as, and torch's name for it. */
 export const EXPORT_DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
@@ -39,7 +40,8 @@ export async function exportSafetensors(
   const total = sum(tensors);
   const shards = cut(tensors, shardBytes);
   let done = 0;
-  await makeFolder(folder, model.id, force, async (making) => {
+  const inputs = isDirectoryModel(model) ? inputPaths(model) : [model.id];
+  await makeFolder(folder, inputs, force, async (making) => {
     for (const file of model.sideFiles) await copySideFile(file, making, dtype);
     const names = shards.map((_, i) => shardName(i, shards.length));
     for (const [i, shard] of shards.entries())
@@ -47,7 +49,8 @@ export async function exportSafetensors(
         done += bytes;
         onProgress?.(done, total);
       });
-    if (shards.length > 1) await writeFile(join(making, INDEX_NAME), indexOf(shards, names, total));
+    if (shards.length > 1) await writeWhole(join(making, INDEX_NAME), indexOf(shards, names, total), false);
+    await model.verify?.();
   });
 }
 
@@ -93,7 +96,7 @@ async function copySideFile(file: SideFile, folder: string, dtype: ExportDtype |
   if (file.name === INDEX_NAME || file.name === TORCH_INDEX_NAME) return;
   const bytes = await file.read();
   const changed = file.name === 'config.json' && dtype !== undefined;
-  await writeFile(join(folder, file.name), changed ? withDtype(bytes, dtype) : bytes);
+  await writeWhole(join(folder, file.name), changed ? withDtype(bytes, dtype) : bytes, false);
 }
 
 /** Of a config both names that transformers has had for it, where it says so. */

@@ -10,7 +10,10 @@ import {
   openFrame,
 } from '../container/frames.js';
 import { InputError } from '../errors.js';
+import { openFile } from '../io/file.js';
+import { Output } from '../io/output.js';
 import type { ByteSource } from '../io/source.js';
+import { claim, leftoversOf, letGo } from '../io/temporary.js';
 
 /** A whole frame that an interrupted run has left: its header and length, and for a block what it decodes to. */
 export interface KeptFrame {
@@ -26,6 +29,48 @@ export interface Kept {
   readonly frames: readonly KeptFrame[];
   /** Everything up to here is whole. */
   readonly end: number;
+}
+
+/** An output that goes on from an interrupted run's. */
+export interface TakenOver {
+  readonly out: Output;
+  readonly kept: Kept;
+}
+
+/**
+ * Takes over what an interrupted run left of `output`, by giving it a name of this run's: no two go on from the same file. What is
+ * still being made, and what another machine has left, is not touched.
+ * @returns undefined when nothing was left.
+ * @throws {InputError} when all that was left was begun from another model or with other options.
+ */
+export async function takeOver(
+  output: string,
+  manifest: Uint8Array,
+  force: boolean,
+): Promise<TakenOver | undefined> {
+  let refused: unknown;
+  for (const { path, isDead } of await leftoversOf(output)) {
+    const partial = isDead && (await claim(path, output));
+    if (!partial) continue;
+    try {
+      const kept = await scanFile(partial, manifest);
+      return { kept, out: await Output.resume(output, partial, kept.end, { force, resumable: true }) };
+    } catch (error) {
+      refused = error;
+      letGo(partial);
+    }
+  }
+  if (refused) throw refused;
+  return;
+}
+
+async function scanFile(path: string, manifest: Uint8Array): Promise<Kept> {
+  const source = await openFile(path);
+  try {
+    return await scanPartial(source, manifest);
+  } finally {
+    await source.close();
+  }
 }
 
 /**

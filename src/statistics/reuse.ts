@@ -42,10 +42,11 @@ export async function statisticsIn(
     seed,
   };
   if (!(await stat(path).catch(() => undefined))) {
-    const store = new SpillStore(`${path}.states`, STATES_IN_MEMORY_BYTES);
+    const store = new SpillStore(path, STATES_IN_MEMORY_BYTES);
     const writer = await StatisticsWriter.create(path, identity);
     try {
       await collectStatistics(runtime, model, text.windows, writer, { ...options, store, seed });
+      await model.verify?.();
       await writer.finish();
     } catch (error) {
       await writer.discard();

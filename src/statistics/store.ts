@@ -1,5 +1,8 @@
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { InputError } from '../errors.js';
+import { disk, writeAll } from '../io/disk.js';
 import { fileError } from '../io/file.js';
+import { hold, letGo, temporaryName } from '../io/temporary.js';
 
 /** An array that waits to be read. */
 export interface Kept {
@@ -29,15 +32,18 @@ export const memoryStore: ArrayStore = {
 
 /** In memory up to a limit, then in a file, which is removed at the end. Places that were released are used again. */
 export class SpillStore implements ArrayStore {
-  private handle: FileHandle | undefined;
+  private readonly path: string;
+  private opening: Promise<FileHandle> | undefined;
   private end = 0;
   private readonly free = new Map<number, number[]>();
 
-  /** @param path made only when memory does not suffice. */
+  /** @param beside where a file of this run's own is made, but only when memory does not suffice. */
   constructor(
-    private readonly path: string,
+    beside: string,
     private memoryBytes: number,
-  ) {}
+  ) {
+    this.path = temporaryName(beside, 'states');
+  }
 
   async add(values: Float32Array): Promise<Kept> {
     const { byteLength } = values;
@@ -54,9 +60,11 @@ export class SpillStore implements ArrayStore {
   }
 
   async close(): Promise<void> {
-    await this.handle?.close();
-    if (this.handle) await rm(this.path, { force: true });
-    this.handle = undefined;
+    const handle = await this.opening?.catch(() => undefined);
+    await handle?.close();
+    if (handle) await disk.unlink(this.path).catch(() => {}); // it may be gone already
+    this.opening = undefined;
+    letGo(this.path);
   }
 
   private async spill(values: Float32Array): Promise<Kept> {
@@ -64,10 +72,7 @@ export class SpillStore implements ArrayStore {
     const bytes = new Uint8Array(values.buffer, values.byteOffset, byteLength);
     const start = this.free.get(byteLength)?.pop() ?? this.end;
     if (start === this.end) this.end += byteLength;
-    await this.use(async (handle) => {
-      for (let done = 0; done < byteLength; )
-        done += (await handle.write(bytes, done, byteLength - done, start + done)).bytesWritten;
-    });
+    await this.use((handle) => writeAll(handle, bytes, start));
     return {
       read: () => this.use((handle) => readFloatsAt(handle, start, byteLength)),
       release: () => {
@@ -78,11 +83,17 @@ export class SpillStore implements ArrayStore {
 
   private async use<T>(work: (handle: FileHandle) => Promise<T>): Promise<T> {
     try {
-      this.handle ??= await open(this.path, 'w+');
-      return await work(this.handle);
+      return await work(await this.opened());
     } catch (error) {
       throw fileError(error, this.path);
     }
+  }
+
+  /** One file, however many ask for it at once. */
+  private opened(): Promise<FileHandle> {
+    hold(this.path);
+    this.opening ??= disk.create(this.path);
+    return this.opening;
   }
 }
 
@@ -90,7 +101,7 @@ async function readFloatsAt(handle: FileHandle, start: number, byteLength: numbe
   const bytes = new Uint8Array(byteLength);
   for (let done = 0; done < byteLength; ) {
     const { bytesRead } = await handle.read(bytes, done, byteLength - done, start + done);
-    if (!bytesRead) throw new Error('a temporary file became shorter');
+    if (!bytesRead) throw new InputError('a temporary file became shorter');
     done += bytesRead;
   }
   return new Float32Array(bytes.buffer);

@@ -1,5 +1,5 @@
+import { Output } from '../io/output.js';
 import { checksum } from '../kernels/lossless.js';
-import { Output } from '../press/output.js';
 import type { Identity } from './identity.js';
 import {
   type ArrayEntry,

@@ -1,12 +1,17 @@
-import { mkdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, readFile, readlink, stat } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
+import { disk, makeFolders } from '../../io/disk.js';
 import { fileError } from '../../io/file.js';
+import { Output } from '../../io/output.js';
+import { temporaryName } from '../../io/temporary.js';
 import type { Account } from './account.js';
 import type { HubFile, Repository } from './repository.js';
 
 /**
  * The cache that Python's huggingface_hub keeps too: `refs` name commits, `snapshots` link a commit's files to `blobs`, which are named
  * by content. https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ * Python takes turns by `flock`, which Node does not have: here everything is made under a name of this run's, checked, and given its
+ * name in one step, so that it does not matter who else is at it.
  */
 export class HubCache {
   private readonly folder: string;
@@ -18,26 +23,35 @@ export class HubCache {
   /** The commit that a branch or tag was when it was last asked for; a commit is itself. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (/^[0-9a-f]{40}$/.test(revision)) return revision;
-    const stored = await readFile(join(this.folder, 'refs', revision), 'utf8').catch(() => '');
+    const stored = await readFile(this.ref(revision), 'utf8').catch(() => '');
     return /^[0-9a-f]{40}$/.exec(stored.trim())?.[0];
   }
 
+  /** @throws {InputError} when it cannot be written. */
   async remember(revision: string, commit: string): Promise<void> {
     if (revision === commit || (await this.commitOf(revision)) === commit) return;
-    const path = join(this.folder, 'refs', revision);
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, commit);
+    const path = this.ref(revision);
+    await makeFolders(dirname(path)).catch((error) => {
+      throw fileError(error, path);
+    });
+    const output = await Output.create(path, { force: true });
+    try {
+      await output.write(new TextEncoder().encode(commit));
+      await output.finish();
+    } catch (error) {
+      await output.discard();
+      throw error;
+    }
   }
 
   snapshot(commit: string): string {
     return join(this.folder, 'snapshots', commit);
   }
 
-  /** Where a file lies, if all of it is there. */
-  async find({ commit }: Repository, { name, lengthBytes }: HubFile): Promise<string | undefined> {
+  /** Where a file lies, if it is there; what it holds is not known yet. */
+  async find({ commit }: Repository, { name }: HubFile): Promise<string | undefined> {
     const path = join(this.snapshot(commit), name);
-    const found = await stat(path).catch(() => undefined);
-    return found?.isFile() && found.size === lengthBytes ? path : undefined;
+    return (await stat(path).catch(() => undefined))?.isFile() ? path : undefined;
   }
 
   /** The content of a file, whole or not there, whatever commits it is of. */
@@ -45,20 +59,59 @@ export class HubCache {
     return join(this.folder, 'blobs', etag);
   }
 
-  /** Shows a whole blob in a commit's snapshot. @throws {InputError} when it cannot be written. */
-  async link({ commit }: Repository, file: HubFile): Promise<string> {
+  /**
+   * Shows a whole blob in a commit's snapshot.
+   * @returns where, and whether that was not so before. @throws {InputError} when it cannot be written.
+   */
+  async link(
+    { commit }: Repository,
+    file: HubFile,
+  ): Promise<{ readonly path: string; readonly made: boolean }> {
     const path = join(this.snapshot(commit), file.name);
     const blob = this.blob(file);
+    const target = relative(dirname(path), blob);
     try {
-      await mkdir(dirname(path), { recursive: true });
-      await symlink(relative(dirname(path), blob), path).catch(async (error) => {
-        if (error.code !== 'EEXIST') return rename(blob, path); // where links are not allowed, as Python does
-        await symlink(relative(dirname(path), blob), `${path}.new`);
-        await rename(`${path}.new`, path);
+      if ((await readlink(path).catch(() => undefined)) === target) return { path, made: false };
+      await makeFolders(dirname(path));
+      const link = temporaryName(path, 'link');
+      try {
+        await disk.symlink(target, link);
+      } catch (error) {
+        if (!CANNOT_LINK.has((error as NodeJS.ErrnoException).code)) throw error;
+        await disk.rename(blob, path); // where links are not allowed, as Python does
+        return { path, made: true };
+      }
+      await disk.rename(link, path).catch(async (error) => {
+        await disk.unlink(link).catch(() => {});
+        throw error;
       });
+      await disk.syncFolder(dirname(path));
+      return { path, made: true };
     } catch (error) {
       throw fileError(error, path);
     }
-    return path;
+  }
+
+  private ref(revision: string): string {
+    return join(this.folder, 'refs', revision);
+  }
+}
+
+const CANNOT_LINK: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
+
+/** A name that a run has made, and which file it led to then: nobody else's is removed for it. */
+export class Made {
+  private constructor(
+    private readonly path: string,
+    private readonly ino: bigint,
+  ) {}
+
+  static async at(path: string): Promise<Made> {
+    return new Made(path, (await lstat(path, { bigint: true })).ino);
+  }
+
+  async remove(): Promise<void> {
+    const there = await lstat(this.path, { bigint: true }).catch(() => undefined);
+    if (there?.ino === this.ino) await disk.unlink(this.path).catch(() => {}); // gone meanwhile
   }
 }

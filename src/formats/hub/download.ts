@@ -1,17 +1,21 @@
-import type { Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { IntegrityError } from '../../errors.js';
-import { fileError } from '../../io/file.js';
+import { ConnectionError, IntegrityError } from '../../errors.js';
+import { makeFolders } from '../../io/disk.js';
+import { fileError, openFile } from '../../io/file.js';
 import { fetchBytes, type HttpFile } from '../../io/http.js';
+import { NameTaken, Output } from '../../io/output.js';
+import { claim, leftoversOf } from '../../io/temporary.js';
+import { feed } from './content.js';
 import { digestOf, type HubFile } from './repository.js';
 
 export type OnDownload = (name: string, doneBytes: number, totalBytes: number) => void;
 
+const ENDING = 'incomplete';
+
 /**
- * Fetches a file to `path`, going on from what an earlier run left in `path.incomplete`; it has its name only when all of it is there
- * and its digest is that which the Hub lists.
+ * Fetches a file to `path`, going on from what a run that was stopped has left in `NAME.….incomplete`; it has its name only when all of
+ * it is there and its digest is that which the Hub lists.
+ * @returns false when another run was faster: what has the name then is that run's.
  * @throws {InputError} when it cannot be had or written. @throws {IntegrityError} when it is another file; what came is removed then.
  */
 export async function download(
@@ -19,46 +23,64 @@ export async function download(
   file: HubFile,
   path: string,
   onDownload?: OnDownload,
-): Promise<void> {
-  const incomplete = `${path}.incomplete`;
+): Promise<boolean> {
+  await makeFolders(dirname(path)).catch((error) => {
+    throw fileError(error, path);
+  });
+  const output = await begin(path, file);
+  const resumed = output.length > 0;
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const { hash, length } = await hashOfStart(incomplete, file);
-    const handle = await open(incomplete, length ? 'r+' : 'w');
-    try {
-      await handle.truncate(length);
-      let at = length;
-      for await (const chunk of fetchBytes(remote, at, file.lengthBytes)) {
-        hash.update(chunk);
-        for (let done = 0; done < chunk.length; )
-          done += (await handle.write(chunk, done, chunk.length - done, at + done)).bytesWritten;
-        at += chunk.length;
-        onDownload?.(file.name, at, file.lengthBytes);
-      }
-    } finally {
-      await handle.close();
+    let found = await fetchRest(remote, file, output, onDownload);
+    if (found !== file.etag && resumed) {
+      await output.truncate(0); // what was left may have been torn
+      found = await fetchRest(remote, file, output, onDownload);
     }
-    const found = hash.digest('hex');
-    if (found !== file.etag) {
-      await rm(incomplete, { force: true });
+    if (found !== file.etag)
       throw new IntegrityError(
         `expected the content ${file.etag}, found ${found}: it was changed or damaged`,
-        {
-          file: remote.name,
-        },
+        { file: remote.name },
       );
-    }
-    await rename(incomplete, path);
+    await output.finish();
+    return true;
   } catch (error) {
-    throw fileError(error, path);
+    if (error instanceof ConnectionError) await output.close();
+    else await output.discard();
+    if (error instanceof NameTaken) return false;
+    throw error;
   }
 }
 
-/** The digest that the Hub names a file by, begun with what is there of it. */
-async function hashOfStart(path: string, file: HubFile): Promise<{ hash: Hash; length: number }> {
+/** An output that goes on from the longest that was left, or a new one. */
+async function begin(path: string, { lengthBytes }: HubFile): Promise<Output> {
+  const options = { resumable: true, ending: ENDING };
+  for (const { path: left, isDead } of await leftoversOf(path, ENDING)) {
+    const own = isDead && (await claim(left, path, ENDING));
+    if (!own) continue;
+    const source = await openFile(own);
+    await source.close();
+    return Output.resume(path, own, source.byteLength > lengthBytes ? 0 : source.byteLength, options);
+  }
+  return Output.create(path, options);
+}
+
+/** Fetches what is missing. @returns the digest, by which the Hub names it, of all that is there then. */
+async function fetchRest(
+  remote: HttpFile,
+  file: HubFile,
+  output: Output,
+  onDownload: OnDownload | undefined,
+): Promise<string> {
   const hash = digestOf(file);
-  const there = await stat(path).catch(() => undefined);
-  if (!there?.isFile() || there.size > file.lengthBytes || !there.size) return { hash, length: 0 };
-  for await (const chunk of createReadStream(path, { end: there.size - 1 })) hash.update(chunk);
-  return { hash, length: there.size };
+  const source = await openFile(output.partial);
+  try {
+    await feed(hash, source, output.length);
+  } finally {
+    await source.close();
+  }
+  for await (const chunk of fetchBytes(remote, output.length, file.lengthBytes)) {
+    hash.update(chunk);
+    await output.write(chunk);
+    onDownload?.(file.name, output.length, file.lengthBytes);
+  }
+  return hash.digest('hex');
 }

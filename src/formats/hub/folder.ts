@@ -1,6 +1,5 @@
-import { rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { InputError } from '../../errors.js';
-import { openFile } from '../../io/file.js';
 import { HttpSource } from '../../io/http.js';
 import { SequentialSource } from '../../io/sequential.js';
 import type { ByteSource } from '../../io/source.js';
@@ -9,7 +8,8 @@ import type { Folder, FolderFile } from '../folder.js';
 import { LocalFolder } from '../local.js';
 import { type Account, readAccount } from './account.js';
 import type { HubAddress } from './address.js';
-import { HubCache } from './cache.js';
+import { HubCache, Made } from './cache.js';
+import { contentByName, openContent } from './content.js';
 import { download, type OnDownload } from './download.js';
 import { hubFile } from './file.js';
 import { digestOf, type HubFile, type Repository, readRepository } from './repository.js';
@@ -31,7 +31,7 @@ export interface HubOptions {
 export class HubFolder implements Folder {
   readonly kind = 'hub';
   readonly id: string;
-  private readonly fetched: string[] = [];
+  private readonly fetched: Made[] = [];
 
   private constructor(
     private readonly account: Account,
@@ -51,7 +51,7 @@ export class HubFolder implements Folder {
     const cache = new HubCache(account, repository);
     if (account.offline) {
       const commit = await cache.commitOf(revision);
-      if (commit !== undefined) return new LocalFolder(cache.snapshot(commit), `${repository}@${commit}`);
+      if (commit !== undefined) return new CachedFolder(cache.snapshot(commit), `${repository}@${commit}`);
       throw new InputError('is not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
     }
     const found = await readRepository(account, repository, revision);
@@ -75,9 +75,9 @@ export class HubFolder implements Folder {
     const file = this.repository.files.find((candidate) => candidate.name === name);
     if (!file) throw new InputError('is not in the repository', { file: this.place(name) });
     const cached = await this.cache.find(this.repository, file);
-    if (cached !== undefined) return openFile(cached);
+    if (cached !== undefined) return openContent(cached, file);
     const remote = hubFile(this.account, this.repository, file);
-    if (this.options.reading === 'download') return openFile(await this.fetch(file));
+    if (this.options.reading === 'download') return this.fetch(file);
     return this.options.reading === 'sequential'
       ? new SequentialSource(remote, digestOf(file), file.etag)
       : new HttpSource(remote);
@@ -85,19 +85,32 @@ export class HubFolder implements Folder {
 
   /** Removes from the cache what this folder has brought there. */
   async forget(): Promise<void> {
-    await Promise.all(this.fetched.map((path) => rm(path, { force: true })));
+    for (const made of this.fetched.splice(0).reverse()) await made.remove();
   }
 
-  private async fetch(file: HubFile): Promise<string> {
+  private async fetch(file: HubFile): Promise<ByteSource> {
     const remote = hubFile(this.account, this.repository, file);
     const blob = this.cache.blob(file);
-    const there = await stat(blob).catch(() => undefined);
-    if (there?.size !== file.lengthBytes) {
-      await download(remote, file, blob, this.options.onDownload);
-      this.fetched.push(blob);
+    const isThere = await stat(blob).catch(() => undefined);
+    if (!isThere && (await download(remote, file, blob, this.options.onDownload)))
+      this.fetched.push(await Made.at(blob));
+    const source = await openContent(blob, file);
+    try {
+      const { path, made } = await this.cache.link(this.repository, file);
+      if (made) this.fetched.push(await Made.at(path));
+      return source;
+    } catch (error) {
+      await source.close();
+      throw error;
     }
-    const path = await this.cache.link(this.repository, file);
-    this.fetched.push(path);
-    return path;
+  }
+}
+
+/** What was downloaded, without asking the Hub: files have to be what the names of their blobs say. */
+class CachedFolder extends LocalFolder {
+  override async open(name: string): Promise<ByteSource> {
+    const path = this.place(name);
+    const content = await contentByName(path);
+    return content ? openContent(path, content) : super.open(name);
   }
 }

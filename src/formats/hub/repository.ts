@@ -13,7 +13,7 @@ export interface HubFile extends FolderFile {
 }
 
 /** What a file's content has to come to, for its `etag` to be right: a digest to be fed with it. */
-export function digestOf({ sha256, lengthBytes }: HubFile): Hash {
+export function digestOf({ sha256, lengthBytes }: Pick<HubFile, 'sha256' | 'lengthBytes'>): Hash {
   return sha256 === undefined ? createHash('sha1').update(`blob ${lengthBytes}\0`) : createHash('sha256');
 }
 

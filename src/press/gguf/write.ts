@@ -1,5 +1,7 @@
 import { aligned, writeGgufHeader } from '../../formats/gguf/header-writer.js';
 import type { Model } from '../../formats/model.js';
+import { isDirectoryModel } from '../../formats/stored-model.js';
+import { inputPaths } from '../manifest.js';
 import { checkOutput, Output } from '../output.js';
 import { planGguf } from './plan.js';
 import type { GgufWriteType } from './write-types.js';
@@ -21,11 +23,11 @@ export interface GgufOptions {
  */
 export async function writeGguf(model: Model, path: string, options: GgufOptions = {}): Promise<void> {
   const { type = 'F16', force = false, onProgress, signal } = options;
-  await checkOutput(path, [model.id], force);
+  await checkOutput(path, isDirectoryModel(model) ? inputPaths(model) : [model.id], force);
   const { entries, tensors } = await planGguf(model, type);
   const header = writeGgufHeader(entries, tensors);
   const total = tensors.reduce((end, { lengthBytes }) => end + aligned(lengthBytes), header.length);
-  const output = await Output.create(path);
+  const output = await Output.create(path, { force });
   try {
     await output.write(header);
     for (const tensor of tensors) {
@@ -35,7 +37,7 @@ export async function writeGguf(model: Model, path: string, options: GgufOptions
       }
       await output.write(new Uint8Array(aligned(output.length) - output.length));
     }
-    await output.finish();
+    await output.finish(() => model.verify?.());
   } catch (error) {
     await output.discard();
     throw error;

@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto';
-import { rm, stat } from 'node:fs/promises';
 import { InputError, isInputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model } from '../../formats/model.js';
 import { buildProgram } from '../../forward/program.js';
 import { nodeRuntime } from '../../forward/runtime-node.js';
+import { disk } from '../../io/disk.js';
+import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/temporary.js';
 import { cutWindows } from '../../measure/windows.js';
 import type { StatisticsFile } from '../../statistics/file.js';
 import { statisticsIn } from '../../statistics/reuse.js';
@@ -33,8 +34,8 @@ export interface Calibrated {
   /** The windows that the statistics have seen; none for masked models, which are not tuned. */
   readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
-  /** Statistics that nobody asked to keep; removed once the output is whole. */
-  readonly temporary: string | undefined;
+  /** Ends the reading, and removes statistics that nobody asked to keep. */
+  close(): Promise<void>;
 }
 
 /** Windows are no longer than this: attention over long ones costs memory and tells little more. */
@@ -116,19 +117,56 @@ export async function calibrate(
   const options = { kind, length, vocabulary, maskToken };
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
-  const temporary = source.statisticsPath === undefined ? `${output}.statistics` : undefined;
-  const path = source.statisticsPath ?? temporary!;
-  const collect = () => statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress });
-  const statistics = await collect().catch(async (error) => {
-    // what an earlier run of another kind left beside the output is nobody's; what the system refused says nothing of it
-    const isLeft = temporary && isInputError(error) && !error.cause && (await exists(temporary));
-    if (!isLeft) throw error;
-    await rm(temporary, { force: true });
-    return collect();
-  });
-  return { statistics, temporary, seen: kind === 'causal' ? windows : [], heldOut };
+  const collect = (path: string) =>
+    statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress });
+  const { statistics, close } = source.statisticsPath
+    ? await keptAt(source.statisticsPath, collect)
+    : await besideOutput(output, collect);
+  return { statistics, close, seen: kind === 'causal' ? windows : [], heldOut };
 }
 
-async function exists(path: string): Promise<boolean> {
-  return (await stat(path).catch(() => undefined)) !== undefined;
+type Collect = (path: string) => Promise<StatisticsFile>;
+type Held = Pick<Calibrated, 'statistics' | 'close'>;
+
+async function keptAt(path: string, collect: Collect): Promise<Held> {
+  const statistics = await collect(path);
+  return { statistics, close: () => statistics.close() };
+}
+
+/** Statistics that are kept until the output is whole, and when the run is stopped: the next one begins with them. */
+async function besideOutput(output: string, collect: Collect): Promise<Held> {
+  const found = await leftBeside(output, collect);
+  const path = found?.path ?? temporaryName(output, ENDING);
+  hold(path, true);
+  try {
+    const statistics = found?.statistics ?? (await collect(path));
+    const close = async () => {
+      await statistics.close();
+      await disk.unlink(path).catch(() => {}); // it may be gone already
+      letGo(path);
+    };
+    return { statistics, close };
+  } catch (error) {
+    letGo(path);
+    throw error;
+  }
+}
+
+/** Of temporary statistics. */
+const ENDING = 'statistics';
+
+/** What a run that was stopped has left, if it is of this model and text; what is of others stays where it is. */
+async function leftBeside(output: string, collect: Collect) {
+  for (const { path: left, isDead } of await leftoversOf(output, ENDING)) {
+    const path = isDead && (await claim(left, output, ENDING));
+    if (!path) continue;
+    try {
+      return { path, statistics: await collect(path) };
+    } catch (error) {
+      letGo(path);
+      // what the system refused says nothing of the file
+      if (!isInputError(error) || error.cause) throw error;
+    }
+  }
+  return;
 }

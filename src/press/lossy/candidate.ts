@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { isLossyCodec, TRELLIS } from '../../container/codecs.js';
 import { total } from '../../container/directory.js';
 import {
@@ -16,11 +15,11 @@ import { Container } from '../../container/reader.js';
 import type { DirectoryModel } from '../../formats/stored-model.js';
 import { canWiden } from '../../forward/widen.js';
 import { openFile } from '../../io/file.js';
+import { Output } from '../../io/output.js';
 import type { ByteSource } from '../../io/source.js';
 import { Comparison } from '../compare.js';
 import { Decoding } from '../decode.js';
 import type { Manifest } from '../manifest.js';
-import { Output, partialName } from '../output.js';
 
 /** The payloads of a tensor's frames: parameters and blocks of a lossy one, blocks of a lossless one. */
 export interface CodedTensor {
@@ -44,8 +43,7 @@ const SLACK_BYTES = 64;
 type Entry = Readonly<Record<string, unknown>>;
 
 /**
- * A lossy file in the making, `NAME.partial`: written whole again and again while the budget is searched, and given its
- * name at the end. What it decodes to is known only from decoding it, so its digests come last.
+ * A lossy file in the making: written whole again and again while the budget is searched, and given its name at the end. What it decodes to is known only from decoding it, so its digests come last.
  */
 export class Candidate {
   private front:
@@ -53,15 +51,18 @@ export class Candidate {
     | undefined;
   private directory: Entry = {};
   private directoryStart = 0;
+  private out: Output | undefined;
 
   constructor(
     readonly path: string,
     private readonly model: DirectoryModel,
     private readonly manifest: Manifest,
+    private readonly force: boolean,
   ) {}
 
+  /** Where the last try is read. */
   get partialPath(): string {
-    return partialName(this.path);
+    return this.out!.partial;
   }
 
   /** Bytes of config, tokenizer and texts as stored, frames included. */
@@ -75,49 +76,41 @@ export class Candidate {
    */
   async write(tables: Uint8Array | undefined, tensors: AsyncIterable<CodedTensor>): Promise<number> {
     const { bytes, sideFiles, weightFiles } = await this.makeFront();
-    const out = await Output.create(this.path);
-    try {
-      await out.write(bytes);
-      const tablesFrame = tables && frame(FRAME.tables, tables);
-      if (tablesFrame) await out.write(tablesFrame);
-      const entries = await this.writeTensors(out, tensors);
-      this.directory = {
-        ...this.manifest,
-        sideFiles,
-        weightFiles,
-        tensors: entries,
-        ...(tablesFrame && { tables: tablesFrame.length }),
-      };
-      this.directoryStart = out.length;
-      await writeDirectory(out, {
-        ...this.directory,
-        quality: PLACEHOLDER_QUALITY,
-        weightError: PLACEHOLDER_WEIGHT_ERROR,
-      });
-      await out.close();
-      return out.length + SLACK_BYTES;
-    } catch (error) {
-      await out.discard();
-      throw error;
-    }
+    this.out ??= await Output.create(this.path, { force: this.force });
+    const { out } = this;
+    await out.truncate(0);
+    await out.write(bytes);
+    const tablesFrame = tables && frame(FRAME.tables, tables);
+    if (tablesFrame) await out.write(tablesFrame);
+    const entries = await this.writeTensors(out, tensors);
+    this.directory = {
+      ...this.manifest,
+      sideFiles,
+      weightFiles,
+      tensors: entries,
+      ...(tablesFrame && { tables: tablesFrame.length }),
+    };
+    this.directoryStart = out.length;
+    await writeDirectory(out, {
+      ...this.directory,
+      quality: PLACEHOLDER_QUALITY,
+      weightError: PLACEHOLDER_WEIGHT_ERROR,
+    });
+    return out.length + SLACK_BYTES;
   }
 
   /** Decodes all of the file, writes digests and errors into its directory, and gives it its name. */
   async finish(quality: Entry | undefined, threads: number | undefined): Promise<void> {
     const directory = { ...this.directory, ...(await this.decoded(threads)), ...(quality && { quality }) };
-    const out = await Output.create(this.path, this.directoryStart);
-    try {
-      await writeDirectory(out, directory);
-      await out.finish();
-    } catch (error) {
-      await out.discard();
-      throw error;
-    }
+    const out = this.out!;
+    await out.truncate(this.directoryStart);
+    await writeDirectory(out, directory);
+    await out.finish(() => this.model.verify?.());
   }
 
   /** Leaves nothing behind. */
-  discard(): Promise<void> {
-    return rm(this.partialPath, { force: true });
+  async discard(): Promise<void> {
+    await this.out?.discard();
   }
 
   private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {

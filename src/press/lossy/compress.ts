@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { InputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import { type Model, originalBytes } from '../../formats/model.js';
@@ -52,7 +51,7 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   checkBudget(options.budget);
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const manifest = await describe(model, { codec: 'trellis', budget: options.budget });
-  const candidate = new Candidate(output, model, manifest);
+  const candidate = new Candidate(output, model, manifest, options.force ?? false);
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const parameters = unique.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const goal = goalOf(options.budget, {
@@ -63,7 +62,10 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   const begin = beginStages(model, parameters, options);
   const calibrated =
     options.calibration && (await calibrate(model, output, options.calibration, begin('calibrating')));
-  const scratch = await Scratch.create(`${output}.scratch`);
+  const scratch = await Scratch.create(output).catch(async (error) => {
+    await calibrated?.close();
+    throw error;
+  });
   let pass = 0;
   let onPass: OnProgress = () => {};
   const passes = new Passes(model, unique, calibrated?.statistics, scratch, {
@@ -103,11 +105,10 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     const steps = { write, measure, scout, tune: tuned ? tuneAndWrite : undefined };
     const quality = await search(goal, passes, steps);
     await candidate.finish(quality && qualityReport(quality, calibrated!.heldOut), options.threads);
-    if (calibrated?.temporary) await rm(calibrated.temporary, { force: true });
   } catch (error) {
     await candidate.discard();
     throw error;
   } finally {
-    await Promise.all([passes.close(), scratch.close(), calibrated?.statistics.close()]);
+    await Promise.all([passes.close(), scratch.close(), calibrated?.close()]);
   }
 }

@@ -1,5 +1,8 @@
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { InputError } from '../../errors.js';
+import { disk, writeAll } from '../../io/disk.js';
 import { fileError } from '../../io/file.js';
+import { hold, letGo, temporaryName } from '../../io/temporary.js';
 
 /** A file for what does not fit into memory, removed at the end. */
 export class Scratch {
@@ -10,11 +13,14 @@ export class Scratch {
     private readonly handle: FileHandle,
   ) {}
 
-  /** @throws {InputError} when the place cannot be written to. */
-  static async create(path: string): Promise<Scratch> {
+  /** Makes one beside an output, under a name of this run's. @throws {InputError} when the place cannot be written to. */
+  static async create(output: string): Promise<Scratch> {
+    const path = temporaryName(output, 'scratch');
+    hold(path);
     try {
-      return new Scratch(path, await open(path, 'w+'));
+      return new Scratch(path, await disk.create(path));
     } catch (error) {
+      letGo(path);
       throw fileError(error, path);
     }
   }
@@ -30,24 +36,30 @@ export class Scratch {
     const { byteLength } = values; // what is returned must not keep the values alive
     this.end += byteLength;
     try {
-      await this.handle.write(
-        new Uint8Array(values.buffer, values.byteOffset, byteLength),
-        0,
-        byteLength,
-        start,
-      );
+      await writeAll(this.handle, new Uint8Array(values.buffer, values.byteOffset, byteLength), start);
     } catch (error) {
       throw fileError(error, this.path);
     }
-    return async () => {
-      const bytes = new Uint8Array(byteLength);
-      await this.handle.read(bytes, 0, bytes.length, start);
-      return new Int16Array(bytes.buffer);
-    };
+    return () => this.read(start, byteLength);
   }
 
   async close(): Promise<void> {
     await this.handle.close();
-    await rm(this.path, { force: true });
+    await disk.unlink(this.path).catch(() => {}); // it may be gone already, and holds nothing that is missed
+    letGo(this.path);
+  }
+
+  private async read(start: number, byteLength: number): Promise<Int16Array> {
+    const bytes = new Uint8Array(byteLength);
+    try {
+      for (let have = 0; have < byteLength; ) {
+        const { bytesRead } = await this.handle.read(bytes, have, byteLength - have, start + have);
+        if (!bytesRead) throw new InputError('became shorter while it was used', { file: this.path });
+        have += bytesRead;
+      }
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+    return new Int16Array(bytes.buffer);
   }
 }

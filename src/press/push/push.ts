@@ -6,6 +6,7 @@ import { parseAddress } from '../../formats/hub/address.js';
 import { HubFolder } from '../../formats/hub/folder.js';
 import { prepareRepository, type UploadOptions, upload, uploader } from '../../formats/hub/upload.js';
 import { findLicence, frontMatterOf, isPermissive, type Licence } from '../../formats/licence.js';
+import { openFile } from '../../io/file.js';
 import { openContainer } from '../decompress.js';
 import { type Summary, summarise } from '../summary.js';
 import { verify } from '../verify.js';
@@ -86,17 +87,25 @@ export async function push(
   options: UploadOptions = {},
 ): Promise<{ readonly url: string; readonly wroteCard: boolean }> {
   const account = await uploader();
-  const { good, problems } = await verify(path);
-  if (!good) throw new IntegrityError(problems[0] ?? 'is damaged', { file: path });
-  const { repository, file, card, texts } = plan;
-  const there = await prepareRepository(account, repository, options);
-  const wroteCard = !there.includes('README.md') || (await isGenerated(repository));
-  const files = {
-    [file]: pathToFileURL(path),
-    ...(wroteCard && { 'README.md': card }),
-    ...Object.fromEntries(Object.entries(texts).filter(([name]) => !there.includes(name))),
-  };
-  return { url: await upload(account, repository, `Upload ${file}`, files, options), wroteCard };
+  const source = await openFile(path);
+  try {
+    const { good, problems } = await verify(path);
+    if (!good) throw new IntegrityError(problems[0] ?? 'is damaged', { file: path });
+    const { repository, file, card, texts } = plan;
+    const there = await prepareRepository(account, repository, options);
+    const wroteCard = !there.includes('README.md') || (await isGenerated(repository));
+    const files = {
+      [file]: pathToFileURL(path),
+      ...(wroteCard && { 'README.md': card }),
+      ...Object.fromEntries(Object.entries(texts).filter(([name]) => !there.includes(name))),
+    };
+    await source.verify?.();
+    const url = await upload(account, repository, `Upload ${file}`, files, options);
+    await source.verify?.(); // what was sent is what was checked
+    return { url, wroteCard };
+  } finally {
+    await source.close();
+  }
 }
 
 async function isGenerated(repository: string): Promise<boolean> {

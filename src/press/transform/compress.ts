@@ -57,7 +57,7 @@ export async function compressTransform(
   if (budget.kl !== undefined) throw new InputError('transforms take --bits, --size or --ratio, not --kl');
   await checkOutput(output, inputPaths(model), force ?? false);
   const manifest = await describe(model, { codec: TRANSFORM, ...transform, keep, budget });
-  const candidate = new Candidate(output, model, manifest);
+  const candidate = new Candidate(output, model, manifest, force ?? false);
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const goal = goalOf(budget, {
     originalBytes: originalBytes(model),
