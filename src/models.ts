@@ -3,11 +3,13 @@ import { InputError } from './errors.js';
 import { openFolder, WEIGHT_NAMES } from './formats/directory.js';
 import { type Folder, firstOf } from './formats/folder.js';
 import { type Address, parseAddress } from './formats/hub/address.js';
+import { nameOnHub } from './formats/hub/bare-names.js';
 import { HubFolder, type HubOptions } from './formats/hub/folder.js';
 import { openLocal } from './formats/local.js';
 import type { Model } from './formats/model.js';
 import { openSource } from './formats/open.js';
 import './openers.js';
+import './io/proxy.js';
 import { openFile } from './io/file.js';
 import { HttpSource, openAddress } from './io/http.js';
 import type { ByteSource } from './io/source.js';
@@ -40,10 +42,19 @@ export async function openAnyFile(name: string, options: HubOptions = {}): Promi
   return address ? openRemote(address, options) : openFile(name);
 }
 
-/** Where a name that is no file here may lead; undefined for what is here. */
+/**
+ * Where a name that is no file here may lead; undefined for what is here, and for the name of a file in a folder that is here, which is
+ * mistyped rather than the Hub's. @throws {InputError} for the old name of a model that has another on the Hub.
+ */
 export async function addressOf(name: string): Promise<Address | undefined> {
-  const here = await stat(name).catch(() => undefined);
-  return here ? undefined : parseAddress(name);
+  const isHere = (path: string) => stat(path).then(Boolean, () => false);
+  if (await isHere(name)) return;
+  const meant = nameOnHub(name);
+  if (meant !== undefined)
+    throw new InputError(`no such file or folder; do you mean ${meant} on the Hub?`, { file: name });
+  const address = parseAddress(name);
+  const isFile = address?.kind === 'hub' && address.file !== undefined;
+  return isFile && (await isHere(name.split('/')[0]!)) ? undefined : address;
 }
 
 async function openRemote(address: Address, options: HubOptions): Promise<ByteSource> {

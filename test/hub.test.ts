@@ -332,8 +332,8 @@ describe('who may read', () => {
   test.each([
     ['a private model', {}, '', /HF_TOKEN lets in/],
     ['a private model with another token', {}, 'hf_other', /the account of this token/],
-    ['a gated model', { gated: true }, '', /ask at http.*someone\/closed/],
-    ['a gated model with another token', { gated: true }, 'hf_other', /ask at http.*someone\/closed/],
+    ['a gated model', { gated: true }, '', /gated repository: request access at http.*someone\/closed/],
+    ['a gated model with another token', { gated: true }, 'hf_other', /gated repository: request access at http.*someone\/closed/],
   ])('%s: says what to do', async (_, access, token, expected) => {
     hub.add('someone/closed', model, { token: TOKEN, ...access });
     const said = complaint(await withToken(token));

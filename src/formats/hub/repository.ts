@@ -26,6 +26,11 @@ export interface Repository {
   readonly files: readonly HubFile[];
 }
 
+/** True for a path whose every part is the name of a file or folder. */
+const isInside = (path: unknown): path is string =>
+  typeof path === 'string' && path.length <= LONGEST_PATH && path.split('/').every(isPlainFileName);
+const LONGEST_PATH = 1024;
+
 const MOST_FILES = 100_000;
 
 /**
@@ -39,8 +44,13 @@ export async function readRepository(account: Account, name: string, revision: s
     const { sha } = await modelInfo({ ...common, name, revision, additionalFields: ['sha'] });
     if (!/^[0-9a-f]{40}$/.test(sha ?? '')) throw new TypeError('no commit is named');
     const files: HubFile[] = [];
-    for await (const { type, path, size, oid, lfs } of listFiles({ ...common, repo: name, revision: sha! })) {
-      if (type !== 'file' || !isPlainFileName(path)) continue;
+    for await (const { type, path, size, oid, lfs } of listFiles({
+      ...common,
+      repo: name,
+      revision: sha!,
+      recursive: true,
+    })) {
+      if (type !== 'file' || !isInside(path)) continue;
       const lengthBytes = lfs?.size ?? size;
       const etag = lfs?.oid ?? oid ?? '';
       if (
