@@ -1,9 +1,9 @@
 // The page: opens a model, shows what it is made of, lets it write; audits whatever else is dropped on it.
 import { type BrowserModel, open } from '../dist/browser/open.js';
 import { FILE_HEADER_BYTES, isWpk } from '../dist/container/frames.js';
-import { IntegrityError, isInputError } from '../dist/errors.js';
+import { InputError, IntegrityError, isInputError } from '../dist/errors.js';
 import { lastName } from '../dist/formats/file-name.js';
-import { wholeBody } from '../dist/io/body.js';
+import { chunksOf } from '../dist/io/body.js';
 import { request } from '../dist/io/request.js';
 import { type Summary, summarise } from '../dist/press/summary.js';
 import { showAudit } from './audit.js';
@@ -227,8 +227,15 @@ find('audit-it').onclick = () =>
 /** A file that was opened by its address, all of it and no more. */
 async function download(address: string, mostBytes: number, signal: AbortSignal): Promise<File> {
   const { response } = await request(address, new URL(address, location.href).href, { signal });
-  const bytes = await wholeBody(response, mostBytes, address);
-  return new File([bytes], lastName(address));
+  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: address });
+  const parts: Blob[] = []; // a browser keeps large ones on disk
+  let bytes = 0;
+  for await (const chunk of chunksOf(response)) {
+    bytes += chunk.length;
+    if (bytes > mostBytes) throw new InputError('the server sends more than the file has', { file: address });
+    parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
+  }
+  return new File(parts, lastName(address));
 }
 
 document.ondragover = (event) => {

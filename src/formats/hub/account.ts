@@ -27,6 +27,7 @@ export async function readAccount(environment: Environment = process.env): Promi
   const endpoint = (given('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, '');
   if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : ''))
     throw new InputError('HF_ENDPOINT is not an http address');
+  keepSecret(new URL(endpoint).password);
   const stored = () =>
     readFile(given('HF_TOKEN_PATH') ?? join(home, 'token'), 'utf8').then(
       (text) => text.trim() || undefined,
