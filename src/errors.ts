@@ -1,3 +1,6 @@
+import { plainLine } from './plain-text.js';
+import { withoutSecrets } from './secrets.js';
+
 /** Where in a file something was found: the file, the tensor, the bytes `start` to `end` (exclusive). */
 export interface Place {
   readonly file?: string;
@@ -39,8 +42,8 @@ function withPlace(what: string, { file, tensor, start, end }: Place): string {
   if (file !== undefined) parts.push(file);
   if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, LONGEST_NAME))}`);
   if (start !== undefined) parts.push(end === undefined ? `byte ${start}` : `bytes ${start}-${end}`);
-  // names come from files: no control character of theirs may reach a terminal
-  return (parts.length ? `${parts.join(', ')}: ${what}` : what).replaceAll(/\p{Cc}+/gu, ' ');
+  // names come from files, words from servers: neither moves a terminal's cursor, and no server says the token
+  return plainLine(withoutSecrets(parts.length ? `${parts.join(', ')}: ${what}` : what));
 }
 
 const LONGEST_NAME = 200;

@@ -1,15 +1,19 @@
 import { stat } from 'node:fs/promises';
+import { WpkFolder } from './container/folder.js';
 import { isWpk } from './container/frames.js';
+import { Container } from './container/reader.js';
 import { InputError } from './errors.js';
 import { openFolder } from './formats/directory.js';
 import { type Folder, SingleFile } from './formats/folder.js';
 import { type Address, parseAddress } from './formats/hub/address.js';
+import { nameOnHub } from './formats/hub/bare-names.js';
 import { HubFolder, type HubOptions } from './formats/hub/folder.js';
 import { LocalFolder, openLocal } from './formats/local.js';
 import type { Model, OpenOptions } from './formats/model.js';
 import { openSource, PREFIX_BYTES } from './formats/open.js';
 import { findWeights } from './formats/weight-names.js';
 import './openers.js';
+import './io/proxy.js';
 import { fileError, openFile } from './io/file.js';
 import { HttpSource, openAddress } from './io/http.js';
 import type { ByteSource } from './io/source.js';
@@ -45,9 +49,11 @@ export interface OpenedFiles extends Folder {
 export async function openFiles(name: string, options: HubOptions = {}): Promise<OpenedFiles> {
   const address = await addressOf(name);
   if (!address) return openLocalFiles(name);
-  if (address.kind === 'hub' && address.file === undefined)
-    return closable(await HubFolder.open(address, options), async () => {});
-  return oneFile(await openRemote(address, options));
+  if (address.kind === 'url' || address.file !== undefined)
+    return oneFile(await openRemote(address, options));
+  const folder = await HubFolder.open(address, options);
+  const only = await singleWpk(folder);
+  return only === undefined ? closable(folder, async () => {}) : oneFile(await folder.open(only));
 }
 
 async function openLocalFiles(path: string): Promise<OpenedFiles> {
@@ -59,14 +65,18 @@ async function openLocalFiles(path: string): Promise<OpenedFiles> {
     : oneFile(await openFile(path));
 }
 
+/** One file; of a .wpk the files that it restores. */
 async function oneFile(source: ByteSource): Promise<OpenedFiles> {
-  const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
-  const folder = new SingleFile(source.name, source);
-  const kind = isWpk(prefix) ? 'wpk' : folder.kind;
-  return Object.assign(
-    closable(folder, () => source.close()),
-    { kind },
-  );
+  try {
+    const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+    const folder = isWpk(prefix)
+      ? new WpkFolder(await Container.open(source))
+      : new SingleFile(source.name, source);
+    return closable(folder, () => source.close());
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
 }
 
 function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
@@ -91,10 +101,19 @@ export async function openAnyFile(name: string, options: HubOptions = {}): Promi
   return address ? openRemote(address, options) : openFile(name);
 }
 
-/** Where a name that is no file here may lead; undefined for what is here. */
+/**
+ * Where a name that is no file here may lead; undefined for what is here, and for the name of a file in a folder that is here, which is
+ * mistyped rather than the Hub's. @throws {InputError} for the old name of a model that has another on the Hub.
+ */
 export async function addressOf(name: string): Promise<Address | undefined> {
-  const here = await stat(name).catch(() => undefined);
-  return here ? undefined : parseAddress(name);
+  const isHere = (path: string) => stat(path).then(Boolean, () => false);
+  if (await isHere(name)) return;
+  const meant = nameOnHub(name);
+  if (meant !== undefined)
+    throw new InputError(`no such file or folder; do you mean ${meant} on the Hub?`, { file: name });
+  const address = parseAddress(name);
+  const isFile = address?.kind === 'hub' && address.file !== undefined;
+  return isFile && (await isHere(name.split('/')[0]!)) ? undefined : address;
 }
 
 async function openRemote(address: Address, options: HubOptions): Promise<ByteSource> {

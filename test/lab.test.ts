@@ -76,6 +76,7 @@ describe('lab', () => {
     const html = readFileSync(page, 'utf8');
     expect(html.match(/<svg/g)!.length).toBeGreaterThanOrEqual(3);
     expect(html).not.toMatch(/<script|src=|https?:\/\/(?!www\.w3\.org)/);
+    expect(html).toMatch(/Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'/);
     expect(statSync(page).size).toBeLessThan(500_000);
   });
 });

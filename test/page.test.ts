@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { auditFile, inspect } from '../dist/index.js';
+import { page as reportPage } from '../dist/report/page.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/logits.js';
@@ -87,7 +88,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
 
   /** What axe finds wrong. */
   async function violations(on: Page): Promise<string[]> {
-    await on.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' });
+    await on.evaluate(readFileSync('node_modules/axe-core/axe.min.js', 'utf8')); // which the page's policy keeps out
     return on.evaluate(async () => {
       type Axe = {
         run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
@@ -202,6 +203,60 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     expect(errors.filter((text) => !/404/.test(text))).toEqual([]); // which the browser says by itself
     errors.length = 0;
   }, 120_000);
+
+  it('never says that nothing was lost of a file that it finds damaged', async () => {
+    const lossless = readFileSync('web/public/tiny-lossless.wpk');
+    for (const [name, bytes] of [
+      ['flipped.wpk', readFileSync(LOSSY)],
+      ['flipped-lossless.wpk', lossless],
+    ] as const) {
+      const damaged = bytes.with(bytes.length >> 1, bytes[bytes.length >> 1]! ^ 1);
+      writeFileSync(join(place, name), damaged);
+      await choose(join(place, name));
+      await page.locator('#loss .damaged').waitFor({ timeout: 20_000 });
+      expect(await page.locator('#loss').textContent()).toMatch(/It is damaged/);
+      expect(await page.locator('main').textContent()).not.toMatch(
+        /nothing:|every byte of the original|KL div/i,
+      );
+    }
+    writeFileSync(join(place, 'good.wpk'), lossless);
+    await choose(join(place, 'good.wpk'));
+    await sound();
+    expect(await page.locator('#loss').textContent()).toMatch(/^Nothing: every byte/);
+    await choose(LOSSY);
+    await sound();
+    errors.length = 0;
+  }, 60_000);
+
+  it('runs no script but its own, wherever one comes from', async () => {
+    const ran = await page.evaluate(() => {
+      const script = document.createElement('script');
+      script.textContent = 'globalThis.ran = true';
+      document.body.append(script);
+      document.body.insertAdjacentHTML('beforeend', '<img src="data:," onerror="globalThis.ran = true">');
+      return new Promise((resolve) => setTimeout(() => resolve('ran' in globalThis), 300));
+    });
+    expect(ran).toBe(false);
+    const [refused, others] = [errors.filter((text) => /Content Security Policy/.test(text)), errors];
+    expect(refused.length).toBeGreaterThanOrEqual(1);
+    expect(others).toEqual(refused);
+    errors.length = 0;
+  });
+
+  it('and a report of lab runs none at all, and looks as it should', async () => {
+    const report = await browser.newPage();
+    const said: string[] = [];
+    report.on('console', (message) => said.push(message.text()));
+    const html = reportPage('report', '<h1>1</h1><p style="color: rgb(1, 2, 3)">2</p>');
+    await report.setContent(html);
+    const color = () => report.evaluate(() => getComputedStyle(document.querySelector('p')!).color);
+    expect(await color()).toBe('rgb(1, 2, 3)');
+    expect(said).toEqual([]);
+    await report.setContent(html.replace('<h1>', '<script>document.title = "ran"</script><h1>'));
+    expect(await report.title()).toBe('report');
+    expect(said.join()).toMatch(/Content Security Policy/);
+    await report.close();
+  });
 
   it('opens what is dropped on it, and what a server without ranges sends', async () => {
     const file = await page.evaluateHandle(async () => {

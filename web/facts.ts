@@ -21,9 +21,23 @@ export async function factsOf(model: BrowserModel, summary: Summary): Promise<HT
   ]);
 }
 
-/** The quality report that is stored in the file. */
-export function lossOf({ quality, weightError, tensors }: Summary): HTMLElement {
-  if (isLossless(tensors)) return element('p', 'Nothing: every byte of the original is restored.');
+/** What is known of a file's blocks. */
+export type State = 'unchecked' | 'sound' | 'damaged';
+
+const LOSSLESS: Readonly<Record<Exclude<State, 'damaged'>, string>> = {
+  unchecked: 'It says that it was compressed without loss; not all of its blocks were checked yet.',
+  sound: 'Nothing: every byte of the original is restored.',
+};
+
+/** The quality report that is stored in the file; of a damaged one only that. */
+export function lossOf({ quality, weightError, tensors }: Summary, state: State): HTMLElement {
+  if (state === 'damaged')
+    return element(
+      'p',
+      'It is damaged: what it holds is not what was compressed, whatever was lost before.',
+      'damaged',
+    );
+  if (isLossless(tensors)) return element('p', LOSSLESS[state]);
   const error = weightError as unknown as WeightError | undefined;
   const rows: [string, string][] = [];
   const loss = measuredLoss(quality);

@@ -1,11 +1,13 @@
 // The page: opens a model, shows what it is made of, lets it write; audits whatever else is dropped on it.
 import { type BrowserModel, open } from '../dist/browser/open.js';
 import { FILE_HEADER_BYTES, isWpk } from '../dist/container/frames.js';
-import { IntegrityError, isInputError } from '../dist/errors.js';
+import { InputError, IntegrityError, isInputError } from '../dist/errors.js';
 import { lastName } from '../dist/formats/file-name.js';
+import { chunksOf } from '../dist/io/body.js';
+import { request } from '../dist/io/request.js';
 import { type Summary, summarise } from '../dist/press/summary.js';
 import { showAudit } from './audit.js';
-import { factsOf, lossOf } from './facts.js';
+import { factsOf, lossOf, type State } from './facts.js';
 import { showKept } from './kept.js';
 import { count, element, find, input, say } from './page.js';
 import { showHistogram, showRoles, showTable, showTensors } from './pictures.js';
@@ -108,16 +110,25 @@ async function show(from: string | File, signal: AbortSignal): Promise<void> {
   const opened = await Opened.open(from, signal);
   shown = opened;
   find('facts').replaceChildren(...(await factsOf(opened.model, opened.summary)));
-  find('loss').replaceChildren(lossOf(opened.summary));
+  showLoss(opened, 'unchecked');
   find('texts').replaceChildren();
   find('difference').textContent = '';
   find('model').hidden = false;
   drawAll(opened);
-  await opened.decode(signal);
+  await opened.decode(signal).catch((error) => {
+    if (error instanceof IntegrityError) showLoss(opened, 'damaged');
+    throw error;
+  });
+  showLoss(opened, 'sound');
   allowUse(true);
   find<HTMLButtonElement>('continue').disabled = !opened.writer;
   if (opened.silent) find('difference').textContent = `It does not write: ${opened.silent}`;
   await showKept();
+}
+
+/** What it lost, by what is known of its blocks. */
+function showLoss({ summary }: Opened, state: State): void {
+  find('loss').replaceChildren(lossOf(summary, state));
 }
 
 /** What needs a model that is decoded. */
@@ -162,6 +173,7 @@ function tell(work: Promise<void>): void {
   work.catch((error) => {
     if ((error as Error).name === 'AbortError') return;
     say((error as Error).message, true);
+    if (shown && error instanceof IntegrityError) showLoss(shown, 'damaged');
     if (!isInputError(error)) console.error(error);
   });
 }
@@ -208,12 +220,22 @@ find('prompt').onsubmit = (event) => {
 find('stop').onclick = () => running.abort();
 find('audit-it').onclick = () =>
   begin(async (signal) => {
-    const { from } = shown!;
-    await showAudit(from instanceof File ? from : await download(from, signal), signal);
+    const { from, summary } = shown!;
+    const file = from instanceof File ? from : await download(from, summary.fileBytes, signal);
+    await showAudit(file, signal);
   });
-async function download(address: string, signal: AbortSignal): Promise<File> {
-  const response = await fetch(address, { signal });
-  return new File([await response.blob()], lastName(address));
+/** A file that was opened by its address, all of it and no more. */
+async function download(address: string, mostBytes: number, signal: AbortSignal): Promise<File> {
+  const { response } = await request(address, new URL(address, location.href).href, { signal });
+  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: address });
+  const parts: Blob[] = []; // a browser keeps large ones on disk
+  let bytes = 0;
+  for await (const chunk of chunksOf(response)) {
+    bytes += chunk.length;
+    if (bytes > mostBytes) throw new InputError('the server sends more than the file has', { file: address });
+    parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
+  }
+  return new File(parts, lastName(address));
 }
 
 document.ondragover = (event) => {

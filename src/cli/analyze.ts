@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { type Analysis, analyze, type TensorAnalysis } from '../analyze/analyze.js';
 import { addressOf, openModel } from '../models.js';
+import { plainLine } from '../plain-text.js';
 import { licenceLine } from './licence-line.js';
 import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
 
@@ -62,7 +63,7 @@ function facts(analysis: Analysis): string {
     ['stored as', analysis.dtypes.map(({ dtype, lengthBytes: b }) => `${dtype} ${bytes(b)}`).join(', ')],
     ['lossless', losslessLine(analysis)],
   ];
-  return rows.map(([what, value]) => `${what.padEnd(14)} ${value}`).join('\n');
+  return rows.map(([what, value]) => `${what.padEnd(14)} ${plainLine(value)}`).join('\n');
 }
 
 /** How small a lossless file can get; of quantised blocks, which are read as floats, what these figures are of. */

@@ -6,9 +6,10 @@ import { auditClaim } from '../audit/stated.js';
 import { InputError } from '../errors.js';
 import { parsePythonJson } from '../formats/json.js';
 import { readBytes, readText } from '../io/file.js';
+import { plainLine } from '../plain-text.js';
 import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
-import { print, printJson } from './terminal.js';
+import { print, printJson, printLine } from './terminal.js';
 
 /** Flags that state a claim, by the member of a claim file that they are. */
 const FLAGS: Readonly<Record<string, [flag: string, description: string]>> = {
@@ -48,9 +49,9 @@ export function auditCommand(): Command {
       const audit = await examine(subject, options);
       if (audit.statements.some(({ verdict }) => verdict === 'contradicted')) process.exitCode = 1;
       if (options.json) return printJson(audit);
-      print(`${audit.subject}:`);
+      printLine(`${audit.subject}:`);
       for (const { claim, verdict, because } of audit.statements)
-        print(`\n${verdict}: ${claim}\n    ${because}`);
+        print(`\n${verdict}: ${plainLine(claim)}\n    ${plainLine(because)}`);
     });
 }
 

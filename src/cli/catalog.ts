@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { type CatalogEntry, catalog } from '../catalog/catalog.js';
+import { plainMarkdown } from '../plain-text.js';
 import { jsonOption } from './options.js';
 import { bytes, count, print, printJson, table } from './terminal.js';
 
@@ -74,7 +75,6 @@ export function catalogCommand(): Command {
 }
 
 function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) =>
-    `| ${cells.map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`;
+  const line = (cells: readonly string[]) => `| ${cells.map(plainMarkdown).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }

@@ -3,7 +3,7 @@ import type { Generation } from '../forward/generate.js';
 import { generate } from '../measure/node.js';
 import { openWhole } from './open.js';
 import { jsonOption, wholeNumber } from './options.js';
-import { count, print, printJson, progress } from './terminal.js';
+import { count, print, printJson, printText, progress } from './terminal.js';
 
 interface Options {
   readonly tokens: number;
@@ -32,10 +32,8 @@ export function generateCommand(): Command {
     )
     .action(async (path: string, prompt: string, options: Options) => {
       if (options.json) return printJson(await run(path, prompt, options));
-      process.stdout.write(prompt);
-      const { tokens, stopped, tokenSeconds } = await run(path, prompt, options, (text) => {
-        process.stdout.write(text);
-      });
+      printText(prompt);
+      const { tokens, stopped, tokenSeconds } = await run(path, prompt, options, printText);
       print();
       if (!process.stderr.isTTY) return;
       const rate = ((tokens.length - 1) / tokenSeconds).toFixed(1);

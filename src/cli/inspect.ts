@@ -3,7 +3,7 @@ import { inspect } from '../press/inspect.js';
 import type { Summary } from '../press/summary.js';
 import { jsonOption } from './options.js';
 import { keptLines, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, count, print, printJson, table } from './terminal.js';
+import { bytes, count, print, printJson, printLine, table } from './terminal.js';
 
 /** `weightpress inspect`: reads the directory, decodes nothing. */
 export function inspectCommand(): Command {
@@ -17,14 +17,14 @@ export function inspectCommand(): Command {
       async (path: string, { tensors, json }: { readonly tensors?: boolean; readonly json?: boolean }) => {
         const summary = await inspect(path);
         if (json) return printJson(summary);
-        print(`${path}: ${summary.source}, made by ${summary.generator}`);
+        printLine(`${path}: ${summary.source}, made by ${summary.generator}`);
         print();
         print(summaryTable(summary));
         print();
         print(summaryLine(summary));
         print();
         print(fileTable(summary));
-        for (const line of keptLines(summary)) print(line);
+        for (const line of keptLines(summary)) printLine(line);
         if (tensors) print(`\n${tensorTable(summary)}`);
         if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
       },

@@ -6,7 +6,7 @@ import { checkOutput, writeWhole } from '../press/output.js';
 import { calibrationOf, Stages } from './lossy.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
-import { bytes, count, percent, print, printJson, table } from './terminal.js';
+import { bytes, count, percent, print, printJson, printLine, table } from './terminal.js';
 
 interface Options {
   readonly ratio: string;
@@ -98,11 +98,14 @@ async function report(path: string, options: Options): Promise<LabReport> {
 
 function printReport(report: LabReport): void {
   const { model, matrices, weights, matrixBytes, block, dimensions, coding } = report;
-  print(`${model}: ${matrices} matrices, ${count(weights)} weights, ${bytes(matrixBytes)}`);
+  printLine(`${model}: ${matrices} matrices, ${count(weights)} weights, ${bytes(matrixBytes)}`);
   print(
     `transforms of blocks of ${block}, in ${dimensions} dimension${dimensions > 1 ? 's' : ''}, coefficients ${coding}`,
   );
-  print(`perplexity of the original ${report.perplexity.toFixed(3)}; it writes: ${report.sentence ?? '-'}\n`);
+  printLine(
+    `perplexity of the original ${report.perplexity.toFixed(3)}; it writes: ${report.sentence ?? '-'}`,
+  );
+  print();
   print(compactionTable(report));
   print();
   print(pointTable(report));
@@ -110,7 +113,7 @@ function printReport(report: LabReport): void {
   print(roleTable(report));
   print();
   for (const { method, ratio, sentence } of report.points)
-    if (sentence !== undefined) print(`${method}, ${ratio}:1: ${sentence}`);
+    if (sentence !== undefined) printLine(`${method}, ${ratio}:1: ${sentence}`);
 }
 
 /** Energy in the largest tenth, role by role: each transform's excess over Gaussian numbers. */

@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import { planPush, push } from '../press/push/push.js';
 import { licenceLine } from './licence-line.js';
 import { jsonOption } from './options.js';
-import { bytes, type Progress, print, printJson, progress } from './terminal.js';
+import { bytes, type Progress, print, printJson, printLine, progress } from './terminal.js';
 
 interface Options {
   readonly private?: true;
@@ -31,8 +31,8 @@ export function pushCommand(): Command {
       const { file, licence, permissive, card, summary } = plan;
       if (options.dryRun) return options.json ? printJson(plan) : print(card);
       if (!options.json) {
-        print(`licence of the original: ${licenceLine(licence)}`);
-        print(`${file}, ${bytes(summary.fileBytes)}, to ${repository}`);
+        printLine(`licence of the original: ${licenceLine(licence)}`);
+        printLine(`${file}, ${bytes(summary.fileBytes)}, to ${repository}`);
       }
       if (!permissive && !options.yes)
         throw new InputError(
@@ -54,6 +54,6 @@ export function pushCommand(): Command {
       });
       if (options.json) return printJson({ repository, file, licence, ...result });
       if (!result.wroteCard) print('the card that is there was written by somebody: it was left');
-      print(`uploaded: ${result.url}`);
+      printLine(`uploaded: ${result.url}`);
     });
 }

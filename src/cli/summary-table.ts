@@ -1,3 +1,4 @@
+import { plainLine } from '../plain-text.js';
 import type { WeightError } from '../press/compare.js';
 import { measuredLoss, type Summary } from '../press/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
@@ -61,7 +62,7 @@ export function qualityLine(quality: Summary['quality']): string {
   const { kl, top1, perplexity, reference, text } = loss;
   const error = kl.standardError === null ? '' : ` ± ${kl.standardError.toPrecision(2)}`;
   return [
-    `quality (${text?.name}): KL divergence ${kl.mean.toPrecision(4)}${error} nats a token`,
+    `quality (${plainLine(text?.name ?? 'a text')}): KL divergence ${kl.mean.toPrecision(4)}${error} nats a token`,
     `same most probable token ${percent(top1.agreement)}`,
     `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
   ].join(', ');

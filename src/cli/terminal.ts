@@ -3,6 +3,9 @@ import CliTable from 'cli-table3';
 import { type Command, CommanderError } from 'commander';
 import { isInputError } from '../errors.js';
 import { fileError } from '../io/file.js';
+import { NOTICES } from '../notices.js';
+import { plainJson, plainLine, plainText } from '../plain-text.js';
+import { withoutSecrets } from '../secrets.js';
 
 /** Decimal units, as file managers and shops count: `23.4 MB`. Exact below 10 kB. */
 export function bytes(n: number): string {
@@ -35,12 +38,16 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-/** A plain table: the first column left, the others right unless `align` says so. A row `null` is a rule. */
+/**
+ * A plain table: the first column left, the others right unless `align` says so. A row `null` is a rule. Cells may hold what stands in
+ * files: each is one line, whatever is in it.
+ */
 export function table(
   head: readonly string[],
-  rows: readonly (readonly string[] | null)[],
+  given: readonly (readonly string[] | null)[],
   align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
 ): string {
+  const rows = given.map((row) => row && row.map(plainLine));
   const chars = Object.fromEntries(
     ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
       .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
@@ -76,7 +83,7 @@ export function progress(label: string, total: number, unit: (n: number) => stri
   const started = performance.now();
   const bar = new SingleBar(
     {
-      format: `${label} {bar} {percentage} %  {done} of {all}  {rate}/s  {left}`,
+      format: `${plainLine(label).replaceAll(/[{}]/g, ' ')} {bar} {percentage} %  {done} of {all}  {rate}/s  {left}`,
       barsize: 24,
       hideCursor: true,
       clearOnComplete: true,
@@ -105,13 +112,30 @@ export function progress(label: string, total: number, unit: (n: number) => stri
 
 /** The one way results are printed for programs. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  process.stdout.write(`${plainJson(withoutSecrets(JSON.stringify(value, null, 2)))}\n`);
 }
 
-/** Standard output, a line. */
+/** Standard output, a line. What comes from files in it cannot do anything to the terminal. */
 export function print(line = ''): void {
-  process.stdout.write(`${line}\n`);
+  printText(`${line}\n`);
 }
+
+/** The same of text that is to stay one line, whatever a file says. */
+export function printLine(line: string): void {
+  print(plainLine(line));
+}
+
+/** As `print`, without a line's end. */
+export function printText(text: string): void {
+  process.stdout.write(plainText(withoutSecrets(text)));
+}
+
+/** Standard error, a line. */
+export function printError(line: string): void {
+  process.stderr.write(`${plainLine(withoutSecrets(line))}\n`);
+}
+
+NOTICES.say = (text) => printError(`weightpress: ${text}`);
 
 /** Says, when the user stops the program, that what is done is kept. @returns what ends the watch. */
 export function whenInterrupted(message: string): () => void {

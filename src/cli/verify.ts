@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import type { WeightError } from '../press/compare.js';
 import { type Verification, verify } from '../press/verify.js';
 import { expansionOption, jsonOption, threadsOption } from './options.js';
-import { bytes, count, print, printJson, progress } from './terminal.js';
+import { bytes, count, print, printError, printJson, printLine, progress } from './terminal.js';
 
 interface Options {
   readonly against?: string;
@@ -41,13 +41,13 @@ export function verifyCommand(): Command {
       }
       if (!result.good) process.exitCode = 1;
       if (json) return printJson(result);
-      for (const problem of result.problems) process.stderr.write(`weightpress: ${problem}\n`);
+      for (const problem of result.problems) printError(`weightpress: ${problem}`);
       if (!result.good) return;
       print(
         `${count(result.files)} files, ${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: every checksum and digest is right`,
       );
       if (result.bitExact) print(`bit-exact: every byte of every file equals that of ${against}`);
-      else if (result.error) print(errorLine(result.error, against!));
+      else if (result.error) printLine(errorLine(result.error, against!));
     });
 }
 

@@ -1,3 +1,4 @@
+import './no-telemetry.js'; // before what it silences is loaded
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createRuntime, type OnnxRuntime } from './runtime.js';
 

@@ -1,4 +1,5 @@
 import { ConnectionError, InputError, isInputError } from '../errors.js';
+import { chunksOf, DEADLINES, wholeBody } from './body.js';
 import { type Answer, PATIENCE, request, sleep, waitAfter } from './request.js';
 import { type ByteSource, checkRange } from './source.js';
 
@@ -17,7 +18,7 @@ export interface HttpFile {
 
 /**
  * Bytes `start` to `end` (exclusive) of a file as they arrive. A connection that breaks is taken up again where it broke.
- * @throws {ConnectionError} when it breaks over and over without a byte between. @throws {InputError} on answers that are not what was
+ * @throws {ConnectionError} when it breaks over and over with hardly a byte between. @throws {InputError} on answers that are not what was
  * asked for.
  */
 export async function* fetchBytes(
@@ -40,7 +41,7 @@ export async function* fetchBytes(
     } catch (error) {
       if (isInputError(error) || signal?.aborted) throw error;
     }
-    failures = at > before ? 0 : failures + 1;
+    failures = at - before >= DEADLINES.leastBytes ? 0 : failures + 1;
     if (at < end && failures >= PATIENCE.tries)
       throw new ConnectionError(`the connection broke ${failures} times in a row`, {
         file: file.name,
@@ -54,38 +55,58 @@ export async function* fetchBytes(
 /** The body of an answer that is the range asked for. */
 async function* bodyOf(
   response: Response,
-  { name, byteLength }: HttpFile,
+  file: HttpFile,
   start: number,
   end: number,
 ): AsyncGenerator<Uint8Array> {
-  const reader = response.body?.getReader();
   try {
-    if (response.status === 206) {
-      const range = response.headers.get('content-range') ?? '';
-      const total = /\/(\d+)$/.exec(range)?.[1];
-      if (total !== undefined && Number(total) !== byteLength)
-        throw new InputError(`has ${total} bytes now, expected ${byteLength}: it changed on the server`, {
-          file: name,
-        });
-      if (!range.startsWith(`bytes ${start}-${end - 1}/`))
-        throw new InputError(`expected bytes ${start}-${end - 1}, the server sends ${range || 'others'}`, {
-          file: name,
-        });
-    } else if (start !== 0 || end !== byteLength)
-      throw new InputError('the server does not send parts of files', { file: name });
-    for (;;) {
-      const { done, value } = (await reader?.read()) ?? { done: true };
-      if (done || !value) return;
-      yield value;
-    }
-  } finally {
-    await reader?.cancel().catch(() => {});
+    checkAnswer(response, file, start, end);
+  } catch (error) {
+    response.body?.cancel().catch(() => {}); // it may have broken by itself
+    throw error;
   }
+  yield* chunksOf(response);
+}
+
+/** @throws {InputError} unless an answer is the range asked for, as it is. */
+function checkAnswer(
+  { status, headers }: Response,
+  { name: file, byteLength }: HttpFile,
+  start: number,
+  end: number,
+): void {
+  checkEncoding(headers, file);
+  if (status !== 206) {
+    if (start === 0 && end === byteLength) return;
+    throw new InputError('the server does not send parts of files', { file });
+  }
+  const range = (headers.get('content-range') ?? '').slice(0, 80);
+  const total = /\/(\d+)$/.exec(range)?.[1];
+  if (total !== undefined && Number(total) !== byteLength)
+    throw new InputError(`has ${total} bytes now, expected ${byteLength}: it changed on the server`, {
+      file,
+    });
+  if (!range.startsWith(`bytes ${start}-${end - 1}/`))
+    throw new InputError(`expected bytes ${start}-${end - 1}, the server sends ${range || 'others'}`, {
+      file,
+    });
+}
+
+/** @throws {InputError} for what is compressed on the way: a few bytes may stand for any number, and parts of it are no parts of the file. */
+function checkEncoding(headers: Headers, file: string): void {
+  const encoding = headers.get('content-encoding') ?? 'identity';
+  if (/^\s*(identity)?\s*$/i.test(encoding)) return;
+  throw new InputError('the server compresses the file on the way, though it was asked not to', { file });
 }
 
 /** A file on a server, read by ranges, each a request of its own. */
 export class HttpSource implements ByteSource {
-  constructor(protected readonly file: HttpFile) {}
+  /** Once something small was asked for at the very front: lengths stand there of what is asked for next. */
+  private front: Uint8Array | undefined;
+
+  constructor(protected readonly file: HttpFile) {
+    this.front = file.front;
+  }
 
   get name(): string {
     return this.file.name;
@@ -104,9 +125,18 @@ export class HttpSource implements ByteSource {
 
   async readInto(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void> {
     checkRange(this, start, start + target.length);
-    const { front } = this.file;
-    if (front && start + target.length <= front.length)
-      return target.set(front.subarray(start, start + target.length));
+    const frontBytes = Math.min(FRONT_BYTES, this.byteLength);
+    if (start === 0 && target.length < frontBytes && !this.front) {
+      const front = new Uint8Array(frontBytes);
+      await this.fetchInto(front, 0, signal);
+      this.front = front;
+    }
+    if (this.front && start + target.length <= this.front.length)
+      return target.set(this.front.subarray(start, start + target.length));
+    await this.fetchInto(target, start, signal);
+  }
+
+  private async fetchInto(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void> {
     let at = 0;
     for await (const chunk of fetchBytes(this.file, start, start + target.length, signal)) {
       target.set(chunk, at);
@@ -142,21 +172,30 @@ export async function openAddress(
   const ask = async (start: number, end: number, aborted?: AbortSignal) =>
     accepted(await request(name, address, { headers: rangeHeaders(start, end), signal: aborted }), name);
   const first = await ask(0, frontBytes, signal);
-  const [, last, length] = /^bytes 0-(\d+)\/(\d+)$/.exec(first.headers.get('content-range') ?? '') ?? [];
-  const byteLength = Number(length);
+  const [, last, total] = /^bytes 0-(\d+)\/(\d+)$/.exec(first.headers.get('content-range') ?? '') ?? [];
+  const byteLength = Number(total);
   if (first.status !== 206 || !Number.isSafeInteger(byteLength)) {
     await first.body?.cancel().catch(() => {}); // it may have broken by itself
     throw new RangesRefused('the server does not send parts of files', { file: name });
   }
   const version = first.headers.get('etag') ?? undefined;
   const file = { name, byteLength, version, ask };
-  const front = await first.arrayBuffer().catch(() => undefined); // broken: it is asked for again
-  return front?.byteLength === Number(last) + 1 && front.byteLength <= frontBytes
-    ? { ...file, front: new Uint8Array(front) }
-    : file;
+  checkEncoding(first.headers, name);
+  const length = Number(last) + 1;
+  if (length > frontBytes)
+    throw new InputError('the server sends more bytes than were asked for', { file: name });
+  const front = await wholeBody(first, length, name).catch((error) => {
+    if (isInputError(error)) throw error;
+  }); // broken: it is asked for again
+  return front?.length === length ? { ...file, front } : file;
+}
+
+/** What a server answers, in its words as far as they are short. */
+export function statusLine(who: string, { status, statusText }: Response): string {
+  return `${who} answers ${status} ${statusText.slice(0, 80)}`.trim();
 }
 
 function accepted({ response }: Answer, name: string): Response {
   if (response.ok) return response;
-  throw new InputError(`the server answers ${response.status} ${response.statusText}`.trim(), { file: name });
+  throw new InputError(statusLine('the server', response), { file: name });
 }

@@ -1,4 +1,5 @@
 import { ConnectionError, InputError } from '../errors.js';
+import { DEADLINES } from './body.js';
 
 export interface RequestOptions {
   readonly method?: string;
@@ -14,6 +15,9 @@ export interface Answer {
   readonly response: Response;
   readonly url: string;
 }
+
+/** What sends a request: `fetch`, unless a proxy is to be asked. */
+export const TRANSPORT = { fetch: (url: URL, init: RequestInit): Promise<Response> => fetch(url, init) };
 
 /** How often an exchange is tried, and how long the first wait is; each further one is twice as long. */
 export const PATIENCE = { tries: 6, firstWaitMs: 250 };
@@ -88,14 +92,13 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
       method,
       headers: { ...headers, ...secret },
       ...(body !== undefined && { body, duplex: 'half' }),
-      ...(signal && { signal }),
     } as RequestInit;
     const isFollowed = followed.has(url.href);
-    const response = await fetch(url, { ...init, redirect: isFollowed ? 'follow' : 'manual' });
+    const response = await send(url, { ...init, redirect: isFollowed ? 'follow' : 'manual' }, signal);
     if (isFollowed) return { response, url: url.href };
     if (response.type === 'opaqueredirect') {
       followed.add(url.href);
-      return { response: await fetch(url, { ...init, redirect: 'follow' }), url: url.href };
+      return { response: await send(url, { ...init, redirect: 'follow' }, signal), url: url.href };
     }
     const location = response.status >= 300 && response.status < 400 && response.headers.get('location');
     if (!location) return { response, url: url.href };
@@ -109,6 +112,30 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
   }
   throw new InputError(`the server redirects more than ${MOST_REDIRECTS} times`, { file: name });
 }
+
+/** An answer's headers, unless they are too long in coming; `signal` ends its body too. */
+async function send(url: URL, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
+  const deadline = new AbortController();
+  const either = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
+  const timer = setTimeout(
+    () => deadline.abort(new Error('no answer')),
+    DEADLINES.headersMs + sendingMs(init),
+  );
+  try {
+    return await TRANSPORT.fetch(url, { ...init, signal: either });
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** How long a body may take on its way out, at the least rate that is borne. */
+function sendingMs({ body }: RequestInit): number {
+  if (body === undefined || body === null) return 0;
+  const bytes = body instanceof Blob ? body.size : typeof body === 'string' ? body.length : Infinity;
+  return Math.min(LONGEST_TIMER_MS, (bytes / DEADLINES.leastBytes) * DEADLINES.windowMs);
+}
+
+const LONGEST_TIMER_MS = 2 ** 30;
 
 /** What Retry-After says, in milliseconds: seconds, or a date. */
 function retryAfter({ headers }: Response): number | undefined {

@@ -3,7 +3,7 @@ import { ConnectionError, InputError, IntegrityError } from '../errors.js';
 import { fetchBytes, type HttpFile, HttpSource } from './http.js';
 import { type ByteSource, checkRange } from './source.js';
 
-/** Reads of fewer bytes do not begin a run. */
+/** Reads that follow each other without a gap and together have fewer bytes do not begin a run. */
 const LEAST_RUN_BYTES = 2 ** 16;
 /** What is skipped within a run is read over rather than asked for anew. */
 const MOST_SKIPPED_BYTES = 2 ** 16;
@@ -30,6 +30,8 @@ export class SequentialSource implements ByteSource {
   private digestedBytes = 0;
   private run: Run | undefined;
   private lastEnd = 0;
+  /** Where reads without a gap between them began. */
+  private streakStart = 0;
   private queue: Promise<unknown> = Promise.resolve();
   private gone: ConnectionError | undefined;
 
@@ -80,6 +82,7 @@ export class SequentialSource implements ByteSource {
 
   private async readNow(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
     checkRange(this, start, end);
+    if (start !== this.lastEnd) this.streakStart = start;
     const follows = start >= this.lastEnd && start - this.lastEnd <= MOST_SKIPPED_BYTES;
     const run = follows ? await this.runFor(start, end) : undefined;
     if (run) await this.take(run, start - run.at, signal);
@@ -94,7 +97,7 @@ export class SequentialSource implements ByteSource {
   /** The run that a read which follows the last one is of: that under way, or, if it is large enough, a new one. */
   private async runFor(start: number, end: number): Promise<Run | undefined> {
     if (this.run?.at === this.lastEnd) return this.run;
-    if (end - start < LEAST_RUN_BYTES) return;
+    if (end - this.streakStart < LEAST_RUN_BYTES) return;
     await this.endRun();
     // where little was skipped so far, it is read now, so that the digest goes on
     const behind = start - this.digestedBytes;

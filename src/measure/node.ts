@@ -1,6 +1,7 @@
 import type { Model } from '../formats/model.js';
 import { type GenerateOptions, type Generation, generateWith } from '../forward/generate.js';
 import { nodeRuntime } from '../forward/runtime-node.js';
+import '../tokenizer/deadline-node.js';
 import { type EvaluateOptions, type Evaluation, evaluateWith } from './evaluate.js';
 
 /** As {@link evaluateWith}, on this machine's processors. @throws {InputError} */

@@ -3,6 +3,7 @@ import { InputError } from '../errors.js';
 import { parseJsonObject } from '../formats/json.js';
 import type { Model } from '../formats/model.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
+import { inTime } from './deadline.js';
 
 /** What is used of the library, whose own declarations do not resolve under Node's module rules. */
 interface HubTokenizer {
@@ -15,7 +16,7 @@ interface HubTokenizer {
 export interface TextTokenizer {
   /**
    * Ids of a whole text; with `special`, those that the model expects around it (such as a first token) too.
-   * @throws {InputError} when an id lies beyond the model's vocabulary.
+   * @throws {InputError} when an id lies beyond the model's vocabulary, or a pattern of the tokenizer does not come to an end.
    */
   encode(text: string, special?: boolean): number[];
   /** Text of ids, special tokens left out. */
@@ -39,10 +40,25 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
     );
   const { definition, config } = files;
   const tokenizer = make(definition, config, model.id);
+  // to be ready to stop takes 0.1 ms, which a token of a small model would notice
+  const decodesByPattern = JSON.stringify(definition.decoder ?? null).includes('"Regex"');
+  const late = (what: string) => (seconds: number) =>
+    new InputError(`tokenizer.json: ${what} did not come to an end within ${seconds} seconds`, {
+      file: model.id,
+    });
   return {
-    encode: (text, special = false) =>
-      withinVocabulary(tokenizer.encode(text, { add_special_tokens: special }).ids, model),
-    decode: (ids) => (ids.length ? tokenizer.decode([...ids], AS_WRITTEN) : ''),
+    encode: (text, special = false) => {
+      const encode = () => tokenizer.encode(text, { add_special_tokens: special }).ids;
+      const ids = inTime(text.length, encode, late(`tokenizing ${text.length} characters`));
+      return withinVocabulary(ids, model);
+    },
+    decode: (ids) => {
+      const decode = () => tokenizer.decode([...ids], AS_WRITTEN);
+      if (!ids.length) return '';
+      return decodesByPattern
+        ? inTime(ids.length, decode, late(`the text of ${ids.length} tokens`))
+        : decode();
+    },
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
   };
 }

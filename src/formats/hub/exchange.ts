@@ -1,35 +1,61 @@
-import { InputError } from '../../errors.js';
-import { type Answer, type RequestOptions, request } from '../../io/request.js';
+import { ConnectionError, InputError, isInputError } from '../../errors.js';
+import { wholeBody } from '../../io/body.js';
+import { statusLine } from '../../io/http.js';
+import { type Answer, PATIENCE, type RequestOptions, request, sleep, waitAfter } from '../../io/request.js';
 import type { Account } from './account.js';
 
-/** Answers of the Hub's interface, all but files. */
-const MOST_ANSWER_BYTES = 2 ** 26;
+/** Answers of the Hub's interface, all but files: one of them, and all those to one question together. */
+const MOST_ANSWER_BYTES = 2 ** 24;
+const MOST_BYTES = 2 ** 26;
+/** A list is turned over so often at most. */
+const MOST_ANSWERS = 1000;
 
 /**
- * `fetch` for the Hub's own library, which is not told the token: the account's is sent, to the endpoint alone. With patience; whole
- * answers of bounded length; refusals as one line each.
+ * `fetch` for one question to the Hub by its own library, which is not told the token: the account's is sent, to the endpoint alone.
+ * With patience; whole answers of bounded length and number; refusals as one line each.
  * @param name of the repository. @param expected statuses beside good ones that the library is to see.
  */
 export function hubFetch(account: Account, name: string, expected: readonly number[] = []): typeof fetch {
+  let [answers, bytesLeft] = [0, MOST_BYTES];
   return async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input);
     const headers = Object.fromEntries(new Headers(init.headers));
     if (isOwn(account, url)) delete headers.authorization; // others are those of storage, named by the Hub
-    const { response } = await ask(
-      account,
-      name,
-      url,
-      {
-        ...(init.method !== undefined && { method: init.method }),
-        ...(init.body && { body: init.body }),
-        headers,
-        signal: init.signal ?? undefined,
-      },
-      expected,
-    );
-    const bytes = await wholeBody(response, name);
+    const options = {
+      ...(init.method !== undefined && { method: init.method }),
+      ...(init.body && { body: init.body }),
+      headers,
+      signal: init.signal ?? undefined,
+    };
+    if (!init.body && ++answers > MOST_ANSWERS)
+      throw new InputError(`the Hub's list does not end: more than ${MOST_ANSWERS} pages`, { file: name });
+    const most = Math.min(MOST_ANSWER_BYTES, bytesLeft);
+    const { response, bytes } = await askWhole(account, name, url, options, expected, most);
+    bytesLeft -= bytes.length;
     return new Response(bytes.length ? bytes : null, { status: response.status, headers: response.headers });
   };
+}
+
+/** An exchange and the whole answer; asked again when that breaks off, unless something was sent. */
+async function askWhole(
+  account: Account,
+  name: string,
+  url: string,
+  options: Omit<RequestOptions, 'token'>,
+  expected: readonly number[],
+  mostBytes: number,
+) {
+  for (let failures = 1; ; failures++) {
+    const { response } = await ask(account, name, url, options, expected);
+    try {
+      return { response, bytes: await wholeBody(response, mostBytes, name) };
+    } catch (error) {
+      if (isInputError(error) || options.signal?.aborted) throw error;
+      if (failures >= PATIENCE.tries || options.body !== undefined)
+        throw new ConnectionError(`the connection broke ${failures} times in a row`, { file: name });
+      await sleep(waitAfter(failures), options.signal);
+    }
+  }
 }
 
 /**
@@ -47,24 +73,25 @@ export async function ask(
   const answer = await request(name, url, { ...options, token });
   const { response } = answer;
   if (response.ok || expected.includes(response.status)) return answer;
-  await response.body?.cancel();
+  response.body?.cancel().catch(() => {});
   throw new InputError(refusal(response, account, name), { file: name });
 }
 
 const isOwn = ({ endpoint }: Account, url: string) => new URL(url).origin === new URL(endpoint).origin;
 
 /** https://huggingface.co/docs/hub: statuses, and X-Error-Code where there is one. */
-function refusal(
-  { status, statusText, headers }: Response,
-  { endpoint, token }: Account,
-  name: string,
-): string {
+function refusal(response: Response, { endpoint, token }: Account, name: string): string {
+  const { status, headers } = response;
   const code = headers.get('x-error-code');
   const page = `${endpoint}/${name.split('/').slice(0, 2).join('/')}`;
-  if (code === 'GatedRepo' || status === 403)
+  if (code === 'GatedRepo')
     return token === undefined
-      ? `its owner lets in only those who have asked: ask at ${page}, then set HF_TOKEN`
-      : `the account of this token may not do that: ask at ${page}`;
+      ? `gated repository: request access at ${page}, then set HF_TOKEN`
+      : `gated repository: request access at ${page} with the account of this token`;
+  if (status === 403)
+    return token === undefined
+      ? `the Hub refuses it without a token: see ${page}, then set HF_TOKEN`
+      : `the account of this token may not do that: see ${page}`;
   if (code === 'RepoNotFound')
     return token === undefined
       ? `no such file here, and no such model on ${endpoint}, or a private one: HF_TOKEN lets in`
@@ -72,20 +99,5 @@ function refusal(
   if (status === 401) return 'the Hub does not accept the token';
   if (code === 'RevisionNotFound') return 'has no such revision on the Hub';
   if (code === 'EntryNotFound') return 'is not in the repository';
-  return `the Hub answers ${status} ${statusText}`.trim();
-}
-
-async function wholeBody(response: Response, name: string): Promise<Uint8Array<ArrayBuffer>> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  const reader = response.body?.getReader();
-  for (;;) {
-    const { done, value } = (await reader?.read()) ?? { done: true };
-    if (done || !value) return Buffer.concat(chunks);
-    length += value.length;
-    chunks.push(value);
-    if (length <= MOST_ANSWER_BYTES) continue;
-    await reader?.cancel();
-    throw new InputError(`an answer of over ${MOST_ANSWER_BYTES} bytes is refused`, { file: name });
-  }
+  return statusLine('the Hub', response);
 }

@@ -15,13 +15,13 @@ export function hubFile(
   { name: own, lengthBytes }: HubFile,
 ): HttpFile {
   const name = `${repository}/${own}`;
-  const url = `${account.endpoint}/${repository}/resolve/${commit}/${encodeURIComponent(own)}`;
+  const url = `${account.endpoint}/${repository}/resolve/${commit}/${own.split('/').map(encodeURIComponent).join('/')}`;
   let stored: string | undefined;
   const askStored = async (start: number, end: number, signal?: AbortSignal) => {
     if (stored === undefined) return;
     const { response } = await request(name, stored, { headers: rangeHeaders(start, end), signal });
     if (response.ok) return response;
-    await response.body?.cancel();
+    response.body?.cancel().catch(() => {});
     stored = undefined;
     return;
   };

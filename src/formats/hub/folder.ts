@@ -1,8 +1,9 @@
 import { stat } from 'node:fs/promises';
-import { InputError } from '../../errors.js';
+import { ConnectionError, InputError } from '../../errors.js';
 import { HttpSource } from '../../io/http.js';
 import { SequentialSource } from '../../io/sequential.js';
 import type { ByteSource } from '../../io/source.js';
+import { NOTICES } from '../../notices.js';
 import { problemOfPath } from '../file-name.js';
 import type { Folder, FolderFile } from '../folder.js';
 import { LocalFolder } from '../local.js';
@@ -43,18 +44,26 @@ export class HubFolder implements Folder {
   }
 
   /**
-   * Asks the Hub what the revision is, or, offline, the cache.
+   * Asks the Hub what the revision is; offline, or where the Hub cannot be reached, the cache, if all of the weights are in it.
    * @throws {InputError}
    */
   static async open({ repository, revision }: HubAddress, options: HubOptions = {}): Promise<Folder> {
     const account = await readAccount();
     const cache = new HubCache(account, repository);
     if (account.offline) {
-      const commit = await cache.commitOf(revision);
-      if (commit !== undefined) return new CachedFolder(cache.snapshot(commit), `${repository}@${commit}`);
+      const folder = await cachedFolder(cache, repository, revision);
+      if (folder) return folder;
       throw new InputError('is not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
     }
-    const found = await readRepository(account, repository, revision);
+    let found: Repository;
+    try {
+      found = await readRepository(account, repository, revision);
+    } catch (error) {
+      const folder = error instanceof ConnectionError && (await cachedFolder(cache, repository, revision));
+      if (!folder) throw error;
+      NOTICES.say(`the Hub cannot be reached: ${folder.id} is read from the cache, as far as it is there`);
+      return folder;
+    }
     if (options.reading === 'download') await cache.remember(revision, found.commit);
     const folder = new HubFolder(account, cache, found, options);
     options.onFolder?.(folder);
@@ -113,4 +122,20 @@ class CachedFolder extends LocalFolder {
     const content = await contentByName(path);
     return content ? openContent(path, content) : super.open(name);
   }
+}
+
+/** Without any of these a cache holds what was looked at, not a model. */
+const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|gguf|onnx|wpk)$/;
+
+/** What a branch, tag or commit was when it was last fetched, from the cache alone; undefined when it never was. */
+async function cachedFolder(
+  cache: HubCache,
+  repository: string,
+  revision: string,
+): Promise<CachedFolder | undefined> {
+  const commit = await cache.commitOf(revision);
+  if (commit === undefined) return;
+  const folder = new CachedFolder(cache.snapshot(commit), `${repository}@${commit}`);
+  const files = await folder.list().catch(() => []);
+  return files.some(({ name }) => WEIGHTS.test(name)) ? folder : undefined;
 }

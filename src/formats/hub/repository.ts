@@ -38,7 +38,12 @@ export async function readRepository(account: Account, name: string, revision: s
     const { sha } = await modelInfo({ ...common, name, revision, additionalFields: ['sha'] });
     if (!/^[0-9a-f]{40}$/.test(sha ?? '')) throw new TypeError('no commit is named');
     const files: HubFile[] = [];
-    for await (const { type, path, size, oid, lfs } of listFiles({ ...common, repo: name, revision: sha! })) {
+    for await (const { type, path, size, oid, lfs } of listFiles({
+      ...common,
+      repo: name,
+      revision: sha!,
+      recursive: true,
+    })) {
       if (type !== 'file') continue;
       const lengthBytes = lfs?.size ?? size;
       const etag = lfs?.oid ?? oid ?? '';

@@ -9,6 +9,7 @@ import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/tempora
 import { cutWindows } from '../../measure/windows.js';
 import type { StatisticsFile } from '../../statistics/file.js';
 import { statisticsIn } from '../../statistics/reuse.js';
+import '../../tokenizer/deadline-node.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
 export interface CalibrationSource {
@@ -71,9 +72,16 @@ interface Split {
 }
 
 /** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
-async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
-  const { plan, size } = buildProgram(model);
-  const tokenizer = await loadTokenizer(model);
+async function split(
+  model: Model,
+  { text, name, tokens }: CalibrationSource,
+  otherwise?: string,
+): Promise<Split> {
+  const { program, tokenizer } = await understand(model).catch((error) => {
+    if (!isInputError(error) || otherwise === undefined) throw error;
+    throw new InputError(`${error.message}; ${otherwise}`, {}, { cause: error });
+  });
+  const { plan, size } = program;
   const ids = tokenizer.encode(text);
   const length = Math.min(plan.context, LONGEST_WINDOW);
   const needed = Math.max(LEAST_TOKENS, HELD_OUT_ONE_IN * length);
@@ -97,6 +105,14 @@ async function split(model: Model, { text, name, tokens }: CalibrationSource): P
   };
 }
 
+/** What has to be known of a model to run text through it. @throws {InputError} */
+async function understand(model: Model) {
+  return { program: buildProgram(model), tokenizer: await loadTokenizer(model) };
+}
+
+/** What a model that cannot be run can still be compressed by. */
+const UNCALIBRATED = '--no-calibration with --bits, --size or --ratio needs neither, and measures no loss';
+
 /** The part of a calibration text that statistics would not see, to measure on. @throws {InputError} */
 export async function heldOutOf(model: Model, source: CalibrationSource): Promise<HeldOut> {
   return (await split(model, source)).heldOut;
@@ -112,7 +128,7 @@ export async function calibrate(
   source: CalibrationSource,
   onProgress: (done: number, total: number) => void,
 ): Promise<Calibrated> {
-  const { windows, kind, vocabulary, heldOut } = await split(model, source);
+  const { windows, kind, vocabulary, heldOut } = await split(model, source, UNCALIBRATED);
   const { window: length, maskToken } = heldOut;
   const options = { kind, length, vocabulary, maskToken };
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { InputError } from '../../errors.js';
+import '../../forward/no-telemetry.js';
 
 /** What a thread is asked, and what it answers. */
 export interface Request<Job> {

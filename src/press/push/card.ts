@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import type { Licence } from '../../formats/licence.js';
+import { plainLine } from '../../plain-text.js';
 import { isLossless, measuredLoss, type Summary } from '../summary.js';
 
 /** What a generated card begins with, below its front matter: such a card may be replaced. */
@@ -47,7 +48,7 @@ ${CARD_MARK}
 
 # ${repository.split('/')[1]}
 
-\`${file}\` holds ${base === undefined ? code(source) : base} in the compressed form of weightpress: weights, config and tokenizer in one file.
+${code(file)} holds ${base === undefined ? code(source) : base} in the compressed form of weightpress: weights, config and tokenizer in one file.
 
 | | |
 |---|---|
@@ -56,8 +57,8 @@ ${facts.map(([name, value]) => `| ${name} | ${value} |`).join('\n')}
 ## Use
 
 \`\`\`sh
-weightpress decompress ${repository}/${file} -o model   # a folder that transformers loads
-weightpress verify ${repository}/${file}                # every block against its checksum
+weightpress decompress ${word(`${repository}/${file}`)} -o model   # a folder that transformers loads
+weightpress verify ${word(`${repository}/${file}`)}                # every block against its checksum
 \`\`\`
 `;
 }
@@ -77,4 +78,9 @@ function lossOf({ tensors, quality }: Summary): string {
 const number = (n: number) => n.toLocaleString('en-US');
 
 /** As code within a table: what stands in files may be anything. */
-const code = (text: string) => `\`${text.replaceAll(/[`|\n\r]/g, ' ')}\``;
+const code = (text: string) => `\`${withoutTicks(text).replaceAll('|', ' ') || '?'}\``;
+/** As one word of a shell, which runs nothing that is in it. */
+const word = (text: string) =>
+  /^[\w./@+-]+$/.test(text) ? text : `'${withoutTicks(text).replaceAll("'", String.raw`'\''`)}'`;
+/** One line that ends no code. */
+const withoutTicks = (text: string) => plainLine(text).replaceAll('`', ' ');

@@ -1,0 +1,34 @@
+/** Models that once had names without an owner, by which many texts still call them, and whose they are now. */
+const OWNERS: Readonly<Record<string, readonly string[]>> = {
+  'openai-community': ['gpt2', 'gpt2-medium', 'gpt2-large', 'gpt2-xl', 'openai-gpt'],
+  distilbert: [
+    'distilgpt2',
+    'distilbert-base-uncased',
+    'distilbert-base-cased',
+    'distilbert-base-multilingual-cased',
+    'distilroberta-base',
+  ],
+  'google-bert': [
+    'bert-base-uncased',
+    'bert-base-cased',
+    'bert-large-uncased',
+    'bert-large-cased',
+    'bert-base-multilingual-uncased',
+    'bert-base-multilingual-cased',
+    'bert-base-chinese',
+  ],
+  'google-t5': ['t5-small', 't5-base', 't5-large', 't5-3b', 't5-11b'],
+  FacebookAI: [
+    'roberta-base',
+    'roberta-large',
+    'xlm-roberta-base',
+    'xlm-roberta-large',
+    'roberta-large-mnli',
+  ],
+};
+
+/** What such a name is called on the Hub; undefined for every other. */
+export function nameOnHub(name: string): string | undefined {
+  const owner = Object.keys(OWNERS).find((key) => OWNERS[key]!.includes(name));
+  return owner && `${owner}/${name}`;
+}
