@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { type Block, blocksOf } from '../codec/lossless/block.js';
 import { equal } from '../codec/lossless/patterns.js';
 import { LOSSLESS } from '../container/codecs.js';
-import { splitHeader, total } from '../container/directory.js';
+import { parseDirectory, splitHeader, total } from '../container/directory.js';
 import {
   deflate,
   FILE_HEADER_BYTES,
@@ -232,7 +232,9 @@ class Run {
       tensors.push(tensor.frames ? { ...tensor, offset } : tensor);
       offset += total(tensor.frames ?? []);
     }
-    const directory = frame(FRAME.directory, jsonPayload({ ...manifest, sideFiles, weightFiles, tensors }));
+    const stated = { ...manifest, sideFiles, weightFiles, tensors };
+    parseDirectory(stated, out.path, manifestEnd, offset); // what a reader would refuse is not written
+    const directory = frame(FRAME.directory, jsonPayload(stated));
     await out.write(directory);
     await out.write(trailer(offset, directory.length));
   }

@@ -1,4 +1,5 @@
 import { concatenate } from '../../bytes.js';
+import { HEADER_LIMIT_BYTES, MAX_DIMENSIONS } from '../../container/directory.js';
 import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import type { StoredTensor } from '../safetensors.js';
@@ -8,8 +9,6 @@ import { UNPARSED } from './role.js';
 
 /** Longer stretches that no tensor holds are coded like tensors, block by block, so that none is held in memory. */
 const MAX_GAP_BYTES = 2 ** 20;
-/** Of all shorter ones together, as docs/format.md limits them. */
-const MAX_HEADER_BYTES = 2 ** 26;
 
 /** What is known of a file. */
 export interface Parsed {
@@ -24,7 +23,7 @@ export interface Parsed {
 
 /**
  * A file as it lies, all of its bytes: tensors, and between them what no tensor holds. From it the same file can be written again.
- * @throws {InputError} for tensors that overlap or share a name, and too many bytes between them.
+ * @throws {InputError} for tensors that overlap or share a name, and what is over the limits of docs/format.md.
  */
 export async function assemble(
   { tensors, front, ...file }: Parsed,
@@ -44,6 +43,12 @@ export async function assemble(
     if (tensor) all.push(tensor);
     covered = Math.max(covered, tensor?.end ?? next);
   }
+  const deep = tensors.find(({ shape }) => shape.length > MAX_DIMENSIONS);
+  if (deep)
+    throw new InputError(`${deep.shape.length} dimensions are over the limit of ${MAX_DIMENSIONS}`, {
+      file: source.name,
+      tensor: deep.name,
+    });
   const twice = firstTwice(all.map(({ name }) => name));
   if (twice !== undefined) throw new InputError('duplicate name', { file: source.name, tensor: twice });
   const known = front && { start: 0, end: front.length, bytes: front };
@@ -78,8 +83,10 @@ async function readBetween(source: ByteSource, tensors: readonly StoredTensor[],
   for (let i = 0; i < edges.length; i += 2) {
     const [start, end] = [edges[i]!, edges[i + 1]!];
     total += end - start;
-    if (total > MAX_HEADER_BYTES)
-      throw new InputError(`has over ${MAX_HEADER_BYTES} bytes that no tensor holds`, { file: source.name });
+    if (total > HEADER_LIMIT_BYTES)
+      throw new InputError(`has over ${HEADER_LIMIT_BYTES} bytes that no tensor holds`, {
+        file: source.name,
+      });
     between.push(end - start);
     if (end === start) continue;
     const isKnown = known?.start === start && known.end === end;
