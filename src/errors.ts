@@ -1,6 +1,3 @@
-import { plainLine } from './plain-text.js';
-import { withoutSecrets } from './secrets.js';
-
 /** Where in a file something was found: the file, the tensor, the bytes `start` to `end` (exclusive). */
 export interface Place {
   readonly file?: string;
@@ -37,13 +34,18 @@ export function isInputError(error: unknown): error is InputError {
   return error instanceof InputError;
 }
 
+/**
+ * What every message goes through: names come from files, words from servers. Neither moves a terminal's cursor; outside of pages
+ * `secrets.ts` lets nothing else through either that does more than be read, nor the token.
+ */
+export const MESSAGES = { clean: (message: string): string => message.replaceAll(/\p{Cc}+/gu, ' ') };
+
 function withPlace(what: string, { file, tensor, start, end }: Place): string {
   const parts = [];
   if (file !== undefined) parts.push(file);
   if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, LONGEST_NAME))}`);
   if (start !== undefined) parts.push(end === undefined ? `byte ${start}` : `bytes ${start}-${end}`);
-  // names come from files, words from servers: neither moves a terminal's cursor, and no server says the token
-  return plainLine(withoutSecrets(parts.length ? `${parts.join(', ')}: ${what}` : what));
+  return MESSAGES.clean(parts.length ? `${parts.join(', ')}: ${what}` : what);
 }
 
 const LONGEST_NAME = 200;

@@ -1,3 +1,6 @@
+import { MESSAGES } from './errors.js';
+import { plainLine } from './plain-text.js';
+
 /** What never appears in a message or on a terminal, whoever says it: servers may echo what they were sent. */
 const secrets = new Map<string, RegExp>();
 /** Shorter values would be found in words. */
@@ -16,3 +19,5 @@ export function withoutSecrets(text: string): string {
   for (const pattern of secrets.values()) clean = clean.replaceAll(pattern, '[token]');
   return clean;
 }
+
+MESSAGES.clean = (message) => plainLine(withoutSecrets(message));

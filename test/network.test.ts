@@ -160,7 +160,7 @@ describe('a body', () => {
         response.writeHead(206, { 'content-range': 'bytes 0-9999999999/10000000000' });
         endless(response, Buffer.alloc(2 ** 14));
       },
-      /sends more bytes than were asked for/,
+      /over 32768 bytes is refused/,
     ],
     [
       'compressed on the way',

@@ -81,47 +81,22 @@ async function fetchWhole(address: string, name: string, options: OpenOptions): 
 async function fetchOnce(address: string, name: string, { signal, onDownload }: OpenOptions): Promise<Blob> {
   const { response } = await request(name, address, { signal });
   if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: name });
-  const total = declaredLength(response.headers);
+  const { headers } = response;
+  const declared = headers.get('content-encoding') ? null : headers.get('content-length');
+  const total = declared === null ? undefined : Number(declared);
+  const parts: Blob[] = []; // a browser keeps large ones on disk
   let done = 0;
-  const bytes = wpkBytes(chunksOf(response), total ?? MOST_UNDECLARED_BYTES, name);
-  const counted = new ReadableStream<Uint8Array>({
-    async pull(controller) {
-      const { done: isEnd, value } = await bytes.next();
-      if (isEnd) return controller.close();
-      done += value.length;
-      onDownload?.(done, total);
-      controller.enqueue(value);
-    },
-    cancel: async () => void (await bytes.return(undefined)),
-  });
-  return new Response(counted).blob(); // a browser keeps large ones on disk
+  for await (const chunk of chunksOf(response)) {
+    if (!done && chunk.length >= FILE_HEADER_BYTES && !isWpk(chunk))
+      throw new InputError('not a .wpk file: its first bytes are others', { file: name });
+    done += chunk.length;
+    if (done > (total ?? MOST_UNDECLARED_BYTES))
+      throw new InputError('the server sends more bytes than were asked for', { file: name });
+    onDownload?.(done, total);
+    parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
+  }
+  return new Blob(parts);
 }
 
 /** What is taken of a body whose length nobody tells. */
 const MOST_UNDECLARED_BYTES = 2 ** 33;
-
-/** The length of what comes, where the server tells it: of what it compresses on the way it tells another. */
-function declaredLength(headers: Headers): number | undefined {
-  const length = Number(headers.get('content-length') ?? Number.NaN);
-  return Number.isSafeInteger(length) && !headers.get('content-encoding') ? length : undefined;
-}
-
-/** A body that begins as a .wpk and is no longer than said. @throws {InputError} for another, before all of it is here. */
-async function* wpkBytes(
-  chunks: AsyncGenerator<Uint8Array>,
-  mostBytes: number,
-  file: string,
-): AsyncGenerator<Uint8Array> {
-  let done = 0;
-  let front = new Uint8Array(0);
-  for await (const chunk of chunks) {
-    if (front.length < FILE_HEADER_BYTES) {
-      front = new Uint8Array([...front, ...chunk.subarray(0, FILE_HEADER_BYTES)]);
-      if (front.length >= FILE_HEADER_BYTES && !isWpk(front))
-        throw new InputError('not a .wpk file: its first bytes are others', { file });
-    }
-    done += chunk.length;
-    if (done > mostBytes) throw new InputError(`sends more than ${mostBytes} bytes`, { file });
-    yield chunk;
-  }
-}

@@ -47,7 +47,7 @@ export function table(
   given: readonly (readonly string[] | null)[],
   align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
 ): string {
-  const rows = given.map((row) => row?.map(plainLine));
+  const rows = given.map((row) => row?.map(plainLine) ?? null);
   const chars = Object.fromEntries(
     ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
       .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])

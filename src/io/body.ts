@@ -9,17 +9,29 @@ export const DEADLINES = { headersMs: 60_000, windowMs: 60_000, leastBytes: 1000
  */
 export async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
-  if (!reader) return;
-  const window = { waitedMs: 0, bytes: 0 };
+  let bytes = 0;
+  let leftMs = DEADLINES.windowMs;
   try {
-    for (;;) {
-      const { done, value } = await inTime(reader.read(), window);
+    while (reader) {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const started = performance.now();
+      const late = new Promise<never>((_, reject) => {
+        const check = () => {
+          if (bytes < DEADLINES.leastBytes) return reject(new Error('too slow'));
+          bytes = 0;
+          timer = setTimeout(check, DEADLINES.windowMs);
+        };
+        timer = setTimeout(check, leftMs);
+      });
+      const { done, value } = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer));
       if (done) return;
-      window.bytes += value.length;
+      leftMs -= performance.now() - started;
+      while (leftMs <= 0) leftMs += DEADLINES.windowMs;
+      bytes += value.length;
       yield value;
     }
   } finally {
-    reader.cancel().catch(() => {}); // not waited for: it may be what hangs
+    reader?.cancel().catch(() => {}); // not waited for: it may be what hangs
   }
 }
 
@@ -40,34 +52,5 @@ export async function wholeBody(
       throw new InputError(`an answer of over ${mostBytes} bytes is refused`, { file: name });
     chunks.push(chunk);
   }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
-}
-
-/** A read that is given up when its window ends with too little in it. */
-async function inTime<Value>(
-  read: Promise<Value>,
-  window: { waitedMs: number; bytes: number },
-): Promise<Value> {
-  const started = performance.now();
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const check = () => {
-      if (window.bytes < DEADLINES.leastBytes) return reject(new Error('the server is too slow'));
-      window.bytes = 0;
-      timer = setTimeout(check, DEADLINES.windowMs);
-    };
-    timer = setTimeout(check, DEADLINES.windowMs - window.waitedMs);
-  });
-  try {
-    return await Promise.race([read, late]);
-  } finally {
-    clearTimeout(timer);
-    window.waitedMs = (window.waitedMs + performance.now() - started) % DEADLINES.windowMs;
-  }
+  return new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }

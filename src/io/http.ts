@@ -80,7 +80,7 @@ function checkAnswer(
     if (start === 0 && end === byteLength) return;
     throw new InputError('the server does not send parts of files', { file });
   }
-  const range = (headers.get('content-range') ?? '').slice(0, 80);
+  const range = headers.get('content-range') ?? '';
   const total = /\/(\d+)$/.exec(range)?.[1];
   if (total !== undefined && Number(total) !== byteLength)
     throw new InputError(`has ${total} bytes now, expected ${byteLength}: it changed on the server`, {
@@ -94,9 +94,8 @@ function checkAnswer(
 
 /** @throws {InputError} for what is compressed on the way: a few bytes may stand for any number, and parts of it are no parts of the file. */
 function checkEncoding(headers: Headers, file: string): void {
-  const encoding = headers.get('content-encoding') ?? 'identity';
-  if (/^\s*(identity)?\s*$/i.test(encoding)) return;
-  throw new InputError('the server compresses the file on the way, though it was asked not to', { file });
+  if (/^(identity)?$/i.test(headers.get('content-encoding') ?? '')) return;
+  throw new InputError('the server compresses the file on the way', { file });
 }
 
 /** A file on a server, read by ranges, each a request of its own. */
@@ -181,13 +180,10 @@ export async function openAddress(
   const version = first.headers.get('etag') ?? undefined;
   const file = { name, byteLength, version, ask };
   checkEncoding(first.headers, name);
-  const length = Number(last) + 1;
-  if (length > frontBytes)
-    throw new InputError('the server sends more bytes than were asked for', { file: name });
-  const front = await wholeBody(first, length, name).catch((error) => {
+  const front = await wholeBody(first, frontBytes, name).catch((error) => {
     if (isInputError(error)) throw error;
   }); // broken: it is asked for again
-  return front?.length === length ? { ...file, front } : file;
+  return front?.length === Number(last) + 1 ? { ...file, front } : file;
 }
 
 /** What a server answers, in its words as far as they are short. */

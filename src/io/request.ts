@@ -113,29 +113,18 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
   throw new InputError(`the server redirects more than ${MOST_REDIRECTS} times`, { file: name });
 }
 
-/** An answer's headers, unless they are too long in coming; `signal` ends its body too. */
+/** Sends a request. An answer to one without a body has to begin in time; `signal` ends its body too. */
 async function send(url: URL, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
   const deadline = new AbortController();
   const either = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
-  const timer = setTimeout(
-    () => deadline.abort(new Error('no answer')),
-    DEADLINES.headersMs + sendingMs(init),
-  );
+  // what is sent takes its own time
+  const timer = init.body ? undefined : setTimeout(() => deadline.abort(), DEADLINES.headersMs);
   try {
     return await TRANSPORT.fetch(url, { ...init, signal: either });
   } finally {
     clearTimeout(timer);
   }
 }
-
-/** How long a body may take on its way out, at the least rate that is borne. */
-function sendingMs({ body }: RequestInit): number {
-  if (body === undefined || body === null) return 0;
-  const bytes = body instanceof Blob ? body.size : typeof body === 'string' ? body.length : Infinity;
-  return Math.min(LONGEST_TIMER_MS, (bytes / DEADLINES.leastBytes) * DEADLINES.windowMs);
-}
-
-const LONGEST_TIMER_MS = 2 ** 30;
 
 /** What Retry-After says, in milliseconds: seconds, or a date. */
 function retryAfter({ headers }: Response): number | undefined {
