@@ -348,12 +348,12 @@ describe('what cannot be written', () => {
     [
       'rotary positions scaled otherwise',
       () => tinyModel('llama', { rope_scaling: { rope_type: 'yarn', factor: 2 } }),
-      /"yarn" are not written/,
+      /rope_type.*"yarn"/,
     ],
     [
       'heads that do not divide',
       () => tinyModel('llama', { num_key_value_heads: 2, head_dim: 15 }),
-      /expected|shape/,
+      /expected|shape|head size/,
     ],
     [
       'a matrix too few',
@@ -363,7 +363,7 @@ describe('what cannot be written', () => {
     [
       'a tensor too many',
       () => tinyModel('gpt2').set('transformer.extra.weight', [1], new Float32Array(1)),
-      /no place in a GGUF file of gpt2/,
+      /no place in .*: transformer\.extra\.weight/,
     ],
     ['NaN', withNaN, /lm_head.*element 5 is NaN/],
   ])('%s: one line, and no file', async (_, make, message) => {

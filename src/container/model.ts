@@ -22,10 +22,11 @@ export class WpkModel implements Model {
   ) {
     const { tensors, sideFiles, weightFiles } = container.directory;
     this.entries = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-    this.tensors = tensors.map(({ name, dtype, shape }) => ({
+    this.tensors = tensors.map(({ name, dtype, shape, sha256 }) => ({
       name,
       dtype,
       shape,
+      sha256,
       lengthBytes: elementCount(shape) * DTYPE_BYTES[dtype],
     }));
     this.sideFiles = sideFiles.map((file) => ({

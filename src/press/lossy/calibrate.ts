@@ -3,7 +3,7 @@ import { rm, stat } from 'node:fs/promises';
 import { InputError, isInputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model } from '../../formats/model.js';
-import { buildProgram } from '../../forward/program.js';
+import { openProgram } from '../../forward/program.js';
 import { nodeRuntime } from '../../forward/runtime-node.js';
 import { cutWindows } from '../../measure/windows.js';
 import type { StatisticsFile } from '../../statistics/file.js';
@@ -71,7 +71,7 @@ interface Split {
 
 /** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
 async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
-  const { plan, size } = buildProgram(model);
+  const { plan, size } = await openProgram(model);
   const tokenizer = await loadTokenizer(model);
   const ids = tokenizer.encode(text);
   const length = Math.min(plan.context, LONGEST_WINDOW);
