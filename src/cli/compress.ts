@@ -4,11 +4,12 @@ import type { HubFolder } from '../formats/hub/folder.js';
 import { openModel } from '../models.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
+import { isLossless } from '../press/summary.js';
 import { isLossy, type LossyOptions, runLossy } from './lossy.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.js';
 import { isAudible, printSentences } from './sentences.js';
-import { errorLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
+import { errorLine, exactLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
 import { isTransform, runTransform, type TransformFlags } from './transform.js';
 
@@ -98,9 +99,10 @@ export function compressCommand(): Command {
           ? 'interrupted; statistics that were finished are used again by the same command'
           : `interrupted; the same command with --resume goes on from ${output}.partial`,
       );
+      let note: string | undefined;
       try {
-        if (isTransform(options)) await runTransform(model, output, options);
-        else if (lossy) await runLossy(model, output, options);
+        if (isTransform(options)) ({ note } = await runTransform(model, output, options));
+        else if (lossy) ({ note } = await runLossy(model, output, options));
         else await compress(model, output, { ...options, onProgress: bar.update });
       } finally {
         unwatch();
@@ -108,7 +110,7 @@ export function compressCommand(): Command {
         await model.close();
       }
       const seconds = (performance.now() - started) / 1000;
-      await report(path, output, { seconds, total, lossy, ...(json && { json }) });
+      await report(path, output, { seconds, total, note, ...(json && { json }) });
       if (!options.keep) await fetched?.forget();
     });
 }
@@ -117,19 +119,22 @@ interface Report {
   readonly seconds: number;
   /** Bytes of tensors. */
   readonly total: number;
-  readonly lossy: boolean;
+  /** Says that a budget is not used up. */
+  readonly note: string | undefined;
   readonly json?: boolean;
 }
 
 /** What the file holds, what its loss is, and, where that can be heard, a sentence before and after. */
-async function report(path: string, output: string, { seconds, total, json, lossy }: Report): Promise<void> {
+async function report(path: string, output: string, { seconds, total, json, note }: Report): Promise<void> {
   const summary = await inspect(output);
-  if (json) return printJson({ ...summary, seconds });
+  if (json) return printJson({ ...summary, seconds, ...(note !== undefined && { note }) });
+  const lossy = !isLossless(summary.tensors);
   print(summaryTable(summary));
   print();
   print(summaryLine(summary));
+  if (note) print(note);
   if (lossy) {
-    print(errorLine(summary));
+    for (const line of [errorLine(summary), exactLine(summary)]) if (line) print(line);
     print(qualityLine(summary.quality));
     if (isAudible(summary.quality)) await printSentences(path, output);
   }

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 import { isLossyCodec } from '../container/codecs.js';
-import type { StoredTensorEntry } from '../container/directory.js';
+import { isLossyTensor, type StoredTensorEntry } from '../container/directory.js';
 import type { Container } from '../container/reader.js';
 import { InputError, IntegrityError, isInputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
-import { canWiden } from '../forward/widen.js';
 import { Comparison, type WeightError } from './compare.js';
 import { Decoding } from './decode.js';
 import { openContainer } from './decompress.js';
@@ -124,7 +123,7 @@ class Check {
         this.blocks++;
         this.doneBytes += elements.length;
         this.options.onProgress?.(this.doneBytes, this.totalBytes);
-        await compared?.add(elements, firstByte, this.lossy && canWiden(tensor.dtype));
+        await compared?.add(elements, firstByte, isLossyTensor(tensor));
       }),
     );
     if (compared?.finish() === false && !this.lossy)
