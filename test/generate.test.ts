@@ -103,6 +103,33 @@ describe.skipIf(!existsSync(FIXTURES))('generation with cached keys and values',
     expect((await run(gpt2, [1, 2, 3], {})).tokens).toEqual(ended.tokens);
   });
 
+  it.each([
+    ['a number', (end: number) => ({ eos_token_id: end })],
+    ['a list', (end: number) => ({ eos_token_id: [96, end] })],
+  ])('ends with what generation_config.json names, %s, beside what the config does', async (_, said) => {
+    const prompt = [1, 2, 3];
+    const plain = await MemoryModel.of(join(FIXTURES, 'gpt2'));
+    const { tokens } = await run(plain, prompt, { maxTokens: 12, endTokens: [] });
+    const end = tokens.find((token, i) => i > 1 && tokens.indexOf(token) === i)!;
+    const ended = (model: MemoryModel) => run(model, prompt, { maxTokens: 12 });
+    const expected = { stopped: 'end', tokens: tokens.slice(0, tokens.indexOf(end)) };
+    delete plain.config.eos_token_id;
+    expect((await ended(plain)).stopped).toBe('length');
+    plain.config.eos_token_id = said(end).eos_token_id;
+    expect(await ended(plain)).toMatchObject(expected);
+    plain.config.eos_token_id = 95;
+    plain.addFile('generation_config.json', JSON.stringify(said(end)));
+    expect(await ended(plain)).toMatchObject(expected);
+  });
+
+  it('a generation_config.json with other end tokens than numbers is refused', async () => {
+    const model = await MemoryModel.of(join(FIXTURES, 'gpt2'));
+    model.addFile('generation_config.json', '{"eos_token_id": "</s>"}');
+    expect(await refusalOf(() => run(model, [1], { maxTokens: 2 }))).toBe(
+      'model, generation_config.json: expected eos_token_id to be a token or a list of them, found "</s>"',
+    );
+  });
+
   it('the same seed gives the same tokens, another one others', async () => {
     const llama = await MemoryModel.of(join(FIXTURES, 'llama'));
     const drawn = async (seed: number) =>

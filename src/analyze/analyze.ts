@@ -1,4 +1,5 @@
 import { ROLES, type Role } from '../architectures/family.js';
+import { weightCounter } from '../architectures/packed.js';
 import { type Architecture, describeArchitecture, tensorRole } from '../architectures/registry.js';
 import { type Dtype, elementCount } from '../formats/dtype.js';
 import { findLicence, type Licence } from '../formats/licence.js';
@@ -17,6 +18,8 @@ export interface AnalyzeOptions {
 export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
   readonly role: Role;
   readonly elements: number;
+  /** Weights in it: packed integers hold several, scales and buffers none. */
+  readonly parameters: number;
   /** Another tensor of the same type, shape and bytes; this one then costs a lossless file nothing. */
   readonly sameAs: string | undefined;
   /** A parameter that is another one stored again (a tied head), so it is not counted. */
@@ -57,6 +60,8 @@ export interface Analysis {
     readonly stored: number;
     /** Elements of buffers. */
     readonly buffers: number;
+    /** Unique parameters that a token passes; undefined unless a router chooses, and the config says how many. */
+    readonly active: number | undefined;
   };
   readonly roles: readonly RoleAnalysis[];
   readonly tensors: readonly TensorAnalysis[];
@@ -74,16 +79,18 @@ export async function analyze(model: Model, options: AnalyzeOptions = {}): Promi
   const tensors = await analyzeTensors(model, options);
   const parameters = tensors.filter(({ role }) => role !== 'buffer');
   const lengthBytes = sum(tensors, (tensor) => tensor.lengthBytes);
+  const architecture = describeArchitecture(model.config);
   return {
     model: model.id,
     kind: model.kind,
-    architecture: describeArchitecture(model.config),
+    architecture,
     licence: await findLicence(model.sideFiles),
     dtypes: byDtype(tensors),
     parameters: {
       unique: countUnique(parameters),
-      stored: sum(parameters, ({ elements }) => elements),
+      stored: sum(parameters, (tensor) => tensor.parameters),
       buffers: sum(tensors, ({ role, elements }) => (role === 'buffer' ? elements : 0)),
+      active: countActive(parameters, architecture),
     },
     roles: byRole(tensors, lengthBytes),
     tensors,
@@ -97,6 +104,7 @@ async function analyzeTensors(
   { onProgress, headersOnly, signal }: AnalyzeOptions,
 ): Promise<TensorAnalysis[]> {
   const scanned: Scanned[] = [];
+  const weightsIn = weightCounter(model.tensors, model.config);
   let doneBytes = 0;
   const onBytes = (lengthBytes: number) => {
     doneBytes += lengthBytes;
@@ -105,11 +113,13 @@ async function analyzeTensors(
   for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
     const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
     const scan = headersOnly ? undefined : await scanTensor(model, tensor, onBytes, signal);
+    const role = tensorRole(tensor, model.config);
     scanned.push({
       ...tensor,
       ...scan,
-      role: tensorRole(tensor, model.config),
+      role,
       elements: elementCount(shape),
+      parameters: role === 'buffer' ? 0 : weightsIn(tensor),
     });
   }
   return headersOnly
@@ -177,7 +187,22 @@ function byDtype(tensors: readonly TensorAnalysis[]): Analysis['dtypes'] {
 }
 
 function countUnique(parameters: readonly TensorAnalysis[]): number {
-  return sum(parameters, ({ tied, elements }) => (tied ? 0 : elements));
+  return sum(parameters, (tensor) => (tensor.tied ? 0 : tensor.parameters));
+}
+
+/** Experts that a router chooses from, apart or stacked; those that all tokens share are none. */
+const ROUTED = /(^|[._])(experts?|ffn_(gate|up|down|gate_up)_exps)([._]|$)/;
+const SHARED = /(^|[._])shared_experts?([._]|$)/;
+
+function countActive(
+  parameters: readonly TensorAnalysis[],
+  { experts, activeExperts }: Architecture,
+): number | undefined {
+  if (experts === undefined || activeExperts === undefined || activeExperts > experts) return undefined;
+  const routed = parameters.filter(({ name }) => ROUTED.test(name) && !SHARED.test(name));
+  if (!routed.length) return undefined;
+  const inExperts = countUnique(routed);
+  return countUnique(parameters) - inExperts + Math.round((inExperts / experts) * activeExperts);
 }
 
 function losslessBytes({ sameAs, expectedBytes = 0 }: TensorAnalysis): number {

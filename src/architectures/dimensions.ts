@@ -26,7 +26,7 @@ const KEYS: Readonly<Record<keyof Dimensions, readonly string[]>> = {
   hiddenSize: ['hidden_size', 'n_embd', 'd_model'],
   intermediateSize: ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff'],
   heads: ['num_attention_heads', 'num_heads', 'n_head', 'n_heads'],
-  keyValueHeads: ['num_key_value_heads'],
+  keyValueHeads: ['num_key_value_heads', 'num_kv_heads', 'n_head_kv', 'n_kv_heads'],
   headSize: ['head_dim', 'd_kv'],
   positions: ['max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len'],
   vocabulary: ['vocab_size'],
@@ -43,7 +43,7 @@ export function readDimensions(config: Config): PartialDimensions {
   ) as { -readonly [What in keyof Dimensions]: number | undefined };
   const { hiddenSize, heads } = given;
   given.intermediateSize ??= hiddenSize && 4 * hiddenSize;
-  given.keyValueHeads ??= heads;
+  given.keyValueHeads = sharedHeads(config) ?? given.keyValueHeads ?? heads;
   given.headSize ??= hiddenSize && heads && hiddenSize / heads;
   return given;
 }
@@ -65,6 +65,13 @@ export function requireDimensions(config: Config): Dimensions {
   if (size.layers > LAYERS_LIMIT)
     throw new InputError(`config.json: ${size.layers} layers are over the limit of ${LAYERS_LIMIT}`);
   return size;
+}
+
+/** Heads of keys and values where all queries share them, or groups do, by the names of Falcon, GPT-BigCode and ChatGLM. */
+function sharedHeads(config: Config): number | undefined {
+  if (config.multi_query === true && config.new_decoder_architecture !== true) return 1;
+  const { multi_query_attention: grouped, multi_query_group_num: groups } = config;
+  return grouped === true && isDimension(groups) ? groups : undefined;
 }
 
 function isDimension(value: unknown): value is number {

@@ -1,6 +1,8 @@
+import { isPlainObject } from '../formats/json.js';
 import type { TensorInfo } from '../formats/model.js';
 import { readDimensions } from './dimensions.js';
 import type { Family, Role } from './family.js';
+import { type Quantization, quantizationOf } from './packed.js';
 import { gptNeo } from './roles/gpt_neo.js';
 import { gptNeox } from './roles/gpt_neox.js';
 import { gpt2 } from './roles/gpt2.js';
@@ -38,12 +40,20 @@ export interface Architecture {
   readonly vocabulary: number | undefined;
   /** Whether the output matrix is the token embedding. */
   readonly tiedEmbeddings: boolean | undefined;
+  /** Experts of a layer that a router chooses from, and how many of them a token passes. */
+  readonly experts: number | undefined;
+  readonly activeExperts: number | undefined;
+  /** How many tokens back attention sees, and in how many layers where the config lists them; undefined when all see all. */
+  readonly slidingWindow: { readonly tokens: number; readonly layers: number | undefined } | undefined;
+  readonly quantization: Quantization | undefined;
 }
 
 /** Reads the architecture from a config; from none, everything is undefined. */
 export function describeArchitecture(config: Config | undefined): Architecture {
   const family = findFamily(config);
-  const size = readDimensions(config ?? {});
+  // Models of images and text have what is said of the text in a part of its own.
+  const text = isPlainObject(config?.text_config) ? { ...config, ...config.text_config } : (config ?? {});
+  const size = readDimensions(text);
   const reserved = (config && family?.reservedPositions?.(config)) ?? 0;
   return {
     family: family?.name,
@@ -56,12 +66,38 @@ export function describeArchitecture(config: Config | undefined): Architecture {
     context: size.positions && size.positions - reserved,
     vocabulary: size.vocabulary,
     tiedEmbeddings: embeddingsAreTied(config),
+    experts: countIn(text, ['num_local_experts', 'num_experts', 'n_routed_experts', 'moe_num_experts']),
+    activeExperts: countIn(text, [
+      'num_experts_per_tok',
+      'num_experts_per_token',
+      'experts_per_token',
+      'num_selected_experts',
+      'moe_topk',
+      'moe_k',
+    ]),
+    slidingWindow: slidingWindowOf(text),
+    quantization: quantizationOf(config),
   };
+}
+
+function countIn(config: Config, keys: readonly string[]): number | undefined {
+  return keys
+    .map((key) => config[key])
+    .find((value): value is number => Number.isSafeInteger(value) && (value as number) > 0);
+}
+
+function slidingWindowOf(config: Config): Architecture['slidingWindow'] {
+  const tokens = countIn(config, ['sliding_window', 'window_size']);
+  if (tokens === undefined || config.use_sliding_window === false) return undefined;
+  const kinds = [config.layer_types, config.attention_layers].find(Array.isArray);
+  const slides = kinds?.filter((kind) => kind === 'sliding_attention' || kind === 'local').length;
+  return slides === 0 ? undefined : { tokens, layers: slides };
 }
 
 /** Whether the output matrix is the token embedding: what the config says, or its family's default. */
 export function embeddingsAreTied(config: Config | undefined): boolean | undefined {
-  const said = config?.tie_word_embeddings;
+  const text = isPlainObject(config?.text_config) ? config.text_config : undefined;
+  const said = config?.tie_word_embeddings ?? text?.tie_word_embeddings;
   return typeof said === 'boolean' ? said : findFamily(config)?.tiedByDefault;
 }
 

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { type Analysis, analyze, type TensorAnalysis } from '../analyze/analyze.js';
+import type { Architecture } from '../architectures/registry.js';
 import { addressOf, openModel } from '../models.js';
 import { plainLine } from '../plain-text.js';
 import { licenceLine } from './licence-line.js';
@@ -55,15 +56,42 @@ function facts(analysis: Analysis): string {
     ['architecture', architectureName(analysis)],
     ['size', size.filter(Boolean).join(', ') || 'not said'],
     ['context', context ? `${count(context)} tokens` : 'not said'],
+    ...windowLine(architecture),
     ['vocabulary', vocabulary ? `${count(vocabulary)} tokens` : 'not said'],
+    ...expertsLine(architecture),
+    ...quantizationLine(architecture),
     ['output matrix', outputMatrix(analysis)],
     ['licence', licenceLine(licence)],
     ['parameters', `${count(parameters.unique)}${unique}${buffers}`],
+    ...activeLine(parameters),
     ...tiedLines(analysis.tensors),
     ['stored as', analysis.dtypes.map(({ dtype, lengthBytes: b }) => `${dtype} ${bytes(b)}`).join(', ')],
     ['lossless', losslessLine(analysis)],
   ];
   return rows.map(([what, value]) => `${what.padEnd(14)} ${plainLine(value)}`).join('\n');
+}
+
+function windowLine({ slidingWindow, layers }: Architecture): [string, string][] {
+  if (!slidingWindow) return [];
+  const where = slidingWindow.layers === undefined ? '' : ` in ${slidingWindow.layers} of ${layers} layers`;
+  return [['sliding window', `${count(slidingWindow.tokens)} tokens${where}`]];
+}
+
+function expertsLine({ experts, activeExperts }: Architecture): [string, string][] {
+  if (experts === undefined) return [];
+  const chosen = activeExperts === undefined ? '' : `, ${count(activeExperts)} for each token`;
+  return [['experts', `${count(experts)} in a layer${chosen}`]];
+}
+
+function quantizationLine({ quantization }: Architecture): [string, string][] {
+  if (!quantization) return [];
+  const { method, bits, groupSize } = quantization;
+  const parts = [method, bits && `${bits} bits`, groupSize && `groups of ${groupSize}`];
+  return [['quantized by', parts.filter(Boolean).join(', ')]];
+}
+
+function activeLine({ active }: Analysis['parameters']): [string, string][] {
+  return active === undefined ? [] : [['active', `${count(active)} parameters for each token`]];
 }
 
 /** How small a lossless file can get; of quantised blocks, which are read as floats, what these figures are of. */
@@ -90,16 +118,25 @@ function architectureName({ architecture: { family, modelType, className } }: An
 }
 
 /** How the head relates to the token embedding, by the config and by what is stored. */
-function outputMatrix({ architecture: { tiedEmbeddings }, tensors }: Analysis): string {
+function outputMatrix({ architecture: { tiedEmbeddings, className }, tensors }: Analysis): string {
   const embedding = tensors.find(({ role }) => role === 'token embedding');
-  const head = tensors.find(
-    ({ role, shape, name }) =>
-      role === 'head' && `${shape}` === `${embedding?.shape}` && name !== embedding?.name,
-  );
+  const head = tensors.find(({ role, shape, name }) => {
+    const isMatrix = `${shape}` === `${embedding?.shape}` || OUTPUT_NAMES.test(name);
+    return role === 'head' && name !== embedding?.name && isMatrix;
+  });
   if (head?.tied) return 'the token embedding, stored twice with identical bytes';
   if (head) return `a matrix of its own${tiedEmbeddings ? ', though the config says tied' : ''}`;
-  return tiedEmbeddings ? 'the token embedding (tied)' : 'none stored';
+  if (tiedEmbeddings) return 'the token embedding (tied)';
+  // The reference implementation ties where configs do not say; a model that writes text has no other head then.
+  const writes = /(ForCausalLM|LMHeadModel|ForConditionalGeneration)$/.test(className ?? '');
+  const isTied = embedding && writes && tiedEmbeddings === undefined;
+  return isTied
+    ? 'the token embedding (tied: none is stored, and the config does not say otherwise)'
+    : 'none stored';
 }
+
+/** What output matrices are called, packed or not; shapes of packed ones are not the embedding's. */
+const OUTPUT_NAMES = /(^|\.)(lm_head|embed_out|output)\.(weight|qweight|weight_packed)$/;
 
 function tiedLines(tensors: readonly TensorAnalysis[]): [string, string][] {
   return tensors

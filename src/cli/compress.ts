@@ -4,6 +4,7 @@ import { InputError } from '../errors.js';
 import type { HubFolder } from '../formats/hub/folder.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
+import { isLossless } from '../press/summary.js';
 import { isLossy, type LossyOptions, runLossy } from './lossy.js';
 import { openWhole } from './open.js';
 import {
@@ -15,8 +16,8 @@ import {
   wholeNumber,
 } from './options.js';
 import { isAudible, printSentences } from './sentences.js';
-import { errorLine, keptLines, qualityLine, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
+import { errorLine, exactLine, keptLines, qualityLine, summaryLine, summaryTable } from './summary-table.js';
+import { bytes, duration, print, printJson, printLine, progress, whenInterrupted } from './terminal.js';
 import { isTransform, runTransform, type TransformFlags } from './transform.js';
 
 interface Options extends LossyOptions, TransformFlags {
@@ -105,28 +106,36 @@ export function compressCommand(): Command {
           ? 'interrupted; statistics that were finished are used again by the same command'
           : `interrupted; the same command with --resume goes on from ${output}.partial`,
       );
+      let note: string | undefined;
       try {
-        await (lossy
+        note = await (lossy
           ? runBudget(path, output, options, onFolder)
           : runLossless(path, output, options, onFolder));
       } finally {
         unwatch();
       }
       const seconds = (performance.now() - started) / 1000;
-      await report(path, output, { seconds, lossy, ...(json && { json }) });
+      await report(path, output, { seconds, note, ...(json && { json }) });
       if (!options.keep) await fetched?.forget();
     });
 }
 
 type OnFolder = (folder: HubFolder) => void;
 
-async function runBudget(path: string, output: string, options: Options, onFolder: OnFolder): Promise<void> {
+/** @returns a note on a budget that is not used up. */
+async function runBudget(
+  path: string,
+  output: string,
+  options: Options,
+  onFolder: OnFolder,
+): Promise<string | undefined> {
   const { state, exclude } = options;
   if (options.all)
     throw new InputError('--all is for lossless files: a lossy one holds one copy of the weights');
   const model = await openWhole(path, { onFolder, state, exclude });
   try {
-    await (isTransform(options) ? runTransform(model, output, options) : runLossy(model, output, options));
+    const run = isTransform(options) ? runTransform : runLossy;
+    return (await run(model, output, options)).note;
   } finally {
     await model.close();
   }
@@ -137,7 +146,7 @@ async function runLossless(
   output: string,
   options: Options,
   onFolder: OnFolder,
-): Promise<void> {
+): Promise<undefined> {
   if (options.state !== undefined)
     throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
   isTransform(options); // options that contradict each other
@@ -155,21 +164,24 @@ async function runLossless(
 
 interface Report {
   readonly seconds: number;
-  readonly lossy: boolean;
+  /** Says that a budget is not used up. */
+  readonly note: string | undefined;
   readonly json?: boolean;
 }
 
 /** What the file holds, what its loss is, and, where that can be heard, a sentence before and after. */
-async function report(path: string, output: string, { seconds, json, lossy }: Report): Promise<void> {
+async function report(path: string, output: string, { seconds, json, note }: Report): Promise<void> {
   const summary = await inspect(output);
   const total = summary.originalBytes;
-  if (json) return printJson({ ...summary, seconds });
+  if (json) return printJson({ ...summary, seconds, ...(note !== undefined && { note }) });
+  const lossy = !isLossless(summary.tensors);
   print(summaryTable(summary));
   print();
   print(summaryLine(summary));
-  for (const line of keptLines(summary)) print(line);
+  if (note) print(note);
+  for (const line of keptLines(summary)) printLine(line);
   if (lossy) {
-    print(errorLine(summary));
+    for (const line of [errorLine(summary), exactLine(summary)]) if (line) printLine(line);
     print(qualityLine(summary.quality));
     if (isAudible(summary.quality)) await printSentences(path, output);
   }

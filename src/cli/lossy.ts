@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
 import { readText } from '../io/file.js';
 import { type Budget, parseSize } from '../press/lossy/budget.js';
-import { compressLossy, type Stage } from '../press/lossy/compress.js';
+import { compressLossy, type LossyResult, type Stage } from '../press/lossy/compress.js';
 import { type Progress, progress } from './terminal.js';
 
 /** The options of a lossy `compress`, as commander gives them. */
@@ -55,7 +55,7 @@ export async function runLossy(
   model: Model,
   output: string,
   options: LossyOptions & { readonly threads?: number; readonly force?: boolean; readonly resume?: boolean },
-): Promise<void> {
+): Promise<LossyResult> {
   if (
     options.calibration === false &&
     (options.calibrate ?? options.statistics ?? options.calibrationTokens) !== undefined
@@ -70,7 +70,7 @@ export async function runLossy(
   const stages = new Stages();
   try {
     const calibration = options.calibration === false ? undefined : await calibrationOf(options);
-    await compressLossy(model, output, {
+    return await compressLossy(model, output, {
       budget,
       threads,
       force,

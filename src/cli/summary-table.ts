@@ -1,25 +1,28 @@
 import { plainLine } from '../plain-text.js';
 import type { WeightError } from '../press/compare.js';
+import type { ExactGroup } from '../press/lossy/exact.js';
 import { measuredLoss, type Summary } from '../press/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
 /** The closing table: by role and part, with a sum that is the file's length. */
-export function summaryTable({ rows, fileBytes, originalBytes }: Summary): string {
-  const line = (part: string, elements: number, original: number, compressed: number) => [
+export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summary): string {
+  const line = (part: string, elements: number, original: number, compressed: number, per: number) => [
     part,
     elements ? count(elements) : '',
     count(original),
     count(compressed),
     compressed ? (original / compressed).toFixed(3) : '',
-    elements ? ((compressed * 8) / elements).toFixed(3) : '',
+    per ? ((compressed * 8) / per).toFixed(3) : '',
   ];
   const elements = rows.reduce((sum, row) => sum + row.elements, 0);
   return table(
     ['', 'elements', 'original bytes', 'compressed bytes', 'ratio', 'bits per weight'],
     [
-      ...rows.map((row) => line(row.part, row.elements, row.originalBytes, row.compressedBytes)),
+      ...rows.map((row) =>
+        line(row.part, row.elements, row.originalBytes, row.compressedBytes, row.storedElements),
+      ),
       null,
-      line('the whole file', elements, originalBytes, fileBytes),
+      line('the whole file', elements, originalBytes, fileBytes, weights),
     ],
   );
 }
@@ -41,18 +44,32 @@ export function summaryLine({
 }
 
 /**
- * How far a lossy file's weights are from the original's, beside what no code of as many bits can do: 2^(-2R) for R bits
- * a weight, the rate-distortion bound of a Gaussian source.
+ * How far the weights that were quantized are from the original's, beside what no code of as many bits as they took can do:
+ * 2^(-2R) for R bits per weight, the rate-distortion bound of a Gaussian source. Undefined where nothing was quantized.
  */
-export function errorLine({ weightError, rows, fileBytesWithoutSideFiles }: Summary): string {
-  const elements = rows.reduce((sum, row) => sum + row.elements, 0);
-  const bits = (fileBytesWithoutSideFiles * 8) / elements;
+export function errorLine({ weightError, quantised }: Summary): string | undefined {
+  if (!quantised || !weightError) return undefined;
+  const bits = (quantised.bytes * 8) / quantised.weights;
   const { relativeSquaredError } = weightError as unknown as WeightError;
   return [
-    `weights: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits a weight`,
+    `${count(quantised.weights)} weights quantized: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits per weight`,
     `the bound for Gaussian weights of one variance is ${(2 ** (-2 * bits)).toPrecision(4)}`,
   ].join('; ');
 }
+
+/** What a lossy file has as it was, kind by kind; undefined where that is nothing, or a file that is too old to say. */
+export function exactLine({ options }: Summary): string | undefined {
+  const { exact } = options as { readonly exact?: readonly ExactGroup[] };
+  if (!Array.isArray(exact) || !exact.length) return undefined;
+  const groups = exact.map(({ kind, tensors, names }: ExactGroup) => {
+    const more = names.length > MOST_NAMES ? ', ...' : '';
+    return `${count(tensors)} ${tensors === 1 ? 'tensor' : 'tensors'} (${kind}: ${names.slice(0, MOST_NAMES).join(', ')}${more})`;
+  });
+  return `kept exact: ${groups.join('; ')}`;
+}
+
+/** Names of a kind that are printed. */
+const MOST_NAMES = 3;
 
 /** What a lossy file was measured to lose, or that it was not measured. */
 export function qualityLine(quality: Summary['quality']): string {

@@ -1,6 +1,7 @@
 import { TRANSFORMS, type TransformName } from '../codec/transform/coefficients.js';
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
+import type { LossyResult } from '../press/lossy/compress.js';
 import { compressTransform } from '../press/transform/compress.js';
 import { budgetOf, calibrationOf, type LossyOptions, Stages } from './lossy.js';
 
@@ -43,7 +44,7 @@ export async function runTransform(
   model: Model,
   output: string,
   options: TransformFlags & LossyOptions & { readonly force?: boolean },
-): Promise<void> {
+): Promise<LossyResult> {
   const { codec, block: size = DEFAULT_BLOCK, dimensions = '1', keepLargest = false, force } = options;
   const transform = {
     transform: codec as TransformName,
@@ -53,7 +54,7 @@ export async function runTransform(
   const stages = new Stages();
   try {
     const calibration = options.calibration === false ? undefined : await calibrationOf(options);
-    await compressTransform(model, output, {
+    return await compressTransform(model, output, {
       transform,
       keep: keepLargest,
       budget: budgetOf(options),

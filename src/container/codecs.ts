@@ -32,15 +32,34 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
   },
   [TRELLIS]: {
     hasParameters: true,
-    frameCount: ({ shape }) => 1 + Math.ceil(shape[0]! / ROWS_PER_BLOCK),
+    frameCount: ({ shape }) => 1 + Math.ceil(matrixOf(shape).rows / ROWS_PER_BLOCK),
     blocks: (tensor) => rowBlocks(tensor, ROWS_PER_BLOCK),
   },
   [TRANSFORM]: {
     hasParameters: false,
-    frameCount: ({ shape }) => Math.ceil(shape[0]! / ROWS_PER_PIECE),
+    frameCount: ({ shape }) => Math.ceil(matrixOf(shape).rows / ROWS_PER_PIECE),
     blocks: (tensor) => rowBlocks(tensor, ROWS_PER_PIECE),
   },
 };
+
+/** Kernels of convolutions end in fewer features than this, stacks of matrices in more. */
+const LEAST_STACK_COLUMNS = 64;
+
+/**
+ * The matrices that a lossy tensor of two dimensions or more is: `stack` of them, [rows / stack, columns] each, one below the other.
+ * Stacked experts [E, outputs, inputs] are E matrices; a kernel [outputs, inputs, width] is one, with a row for each output.
+ */
+export function matrixOf(shape: readonly number[]): {
+  readonly rows: number;
+  readonly columns: number;
+  readonly stack: number;
+} {
+  const elements = elementCount(shape);
+  const last = shape.at(-1)!;
+  if (shape.length > 2 && last >= LEAST_STACK_COLUMNS)
+    return { rows: elements / last, columns: last, stack: elementCount(shape.slice(0, -2)) };
+  return { rows: shape[0]!, columns: elements / shape[0]!, stack: 1 };
+}
 
 const LOSSY_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
 
@@ -54,7 +73,9 @@ export const isLossyCodec = (codec: string) => Object.hasOwn(MOST_COLUMNS, codec
 export function isMatrix({ dtype, shape }: Shaped, codec = TRELLIS): boolean {
   const mostColumns = MOST_COLUMNS[codec]!;
   const elements = elementCount(shape);
-  return LOSSY_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && elements / shape[0]! <= mostColumns;
+  return (
+    LOSSY_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && matrixOf(shape).columns <= mostColumns
+  );
 }
 
 /** @throws {InputError} when the codec is not known, or cannot hold such a tensor. */
@@ -68,10 +89,8 @@ export function layoutOf(tensor: Shaped & { readonly name: string; readonly code
   return layout;
 }
 
-/** The first dimension's indices are rows; the others together are columns. */
 function* rowBlocks({ dtype, shape }: Shaped, rowsPerBlock: number): Generator<Block> {
-  const rows = shape[0]!;
-  const columns = elementCount(shape) / rows;
+  const { rows, columns } = matrixOf(shape);
   for (let row = 0; row < rows; row += rowsPerBlock) {
     const count = Math.min(rowsPerBlock, rows - row) * columns;
     yield { dtype, first: row * columns, rows, columns, count };

@@ -3,7 +3,7 @@ import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../formats/dtype
 import { problemOfPath } from '../formats/file-name.js';
 import type { LeftOut } from '../formats/folder.js';
 import { isPlainObject, kindOf } from '../formats/json.js';
-import { LOSSLESS, layoutOf, TRELLIS } from './codecs.js';
+import { isLossyCodec, LOSSLESS, layoutOf, TRELLIS } from './codecs.js';
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES, pieceCount } from './frames.js';
 
 /** A file stored in pieces: its frames' lengths, headers included. */
@@ -385,6 +385,10 @@ class Check {
     }
   }
 }
+
+/** True for tensors whose weights a lossy codec holds, each counted once: not for copies. */
+export const isLossyTensor = ({ codec, sameAs }: StoredTensorEntry) =>
+  isLossyCodec(codec) && sameAs === undefined;
 
 /** The first frame's place: right after the file header. */
 export const MANIFEST_START = FILE_HEADER_BYTES;

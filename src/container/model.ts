@@ -29,6 +29,7 @@ export class WpkModel implements Model {
       name: tensor.name,
       dtype: tensor.dtype,
       shape: tensor.shape,
+      sha256: tensor.sha256,
       lengthBytes: bytesOf(tensor),
     }));
     this.sideFiles = directory.sideFiles.map((file) => ({

@@ -8,6 +8,8 @@ export interface TensorInfo {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly lengthBytes: number;
+  /** Of its elements, hexadecimal, where its file says. */
+  readonly sha256?: string;
   /** What it takes in the file that it is read from, where that is another number: quantised tensors of GGUF. */
   readonly storedBytes?: number;
   /** Where elements are bytes of another encoding: the tensor that these bytes are, and the encoding's name. */

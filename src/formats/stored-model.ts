@@ -118,6 +118,11 @@ export class StoredModel implements DirectoryModel {
   }
 }
 
+/** True for a model that is read in another form than its files have: what is restored of it are other files. */
+export function isReadAsOther({ weightSources }: DirectoryModel): boolean {
+  return weightSources.some(({ storedBytes }) => storedBytes !== undefined);
+}
+
 /** True for models whose original safetensors files are at hand. */
 export function isDirectoryModel(model: Model): model is DirectoryModel {
   return 'weightSources' in model;

@@ -3,7 +3,7 @@ import type { Model } from '../formats/model.js';
 import { BLOCK_PORTS } from './attention.js';
 import { HeldGraphs } from './held.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './ports.js';
-import { blockGraph, buildProgram, type Program, type Stage } from './program.js';
+import { blockGraph, openProgram, type Program, type Stage } from './program.js';
 import { type Feeds, floatsOf, type Runtime, type Tensor } from './runtime.js';
 
 /** Tokens of a prompt that pass at once, so that attention over a long one takes little memory. */
@@ -40,7 +40,7 @@ export class Decoder {
     model: Model,
     { onProgress, signal, read }: LoadOptions = {},
   ): Promise<Decoder> {
-    const program = buildProgram(model);
+    const program = await openProgram(model, signal);
     checkCausal(program);
     const graphs = new HeldGraphs(runtime);
     const graph = blockGraph(program, { cached: true });

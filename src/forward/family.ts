@@ -30,6 +30,10 @@ export interface ForwardPlan {
   layerPrefix(layer: number): string;
   /** How many keys, its own included, a query of this layer sees; undefined when all before it. */
   window?(layer: number): number | undefined;
+  /** Tensors that may be stored twice, as torch saves what modules share, and the one that is computed with. */
+  readonly copies?: Readonly<Record<string, string>>;
+  /** Stored tensors that no logit depends on: masks and frequencies, which are computed, and other heads. */
+  readonly unneeded?: RegExp;
   /** `tokens` is [batch, sequence], `positions` [sequence], both int64. */
   embed(g: Graph, tokens: Value, positions: () => Value): Value;
   block(g: Graph, x: Value, attend: Attend): Value;

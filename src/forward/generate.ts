@@ -3,6 +3,7 @@ import type { Model } from '../formats/model.js';
 import { TextStream } from '../tokenizer/text-stream.js';
 import { loadTokenizer } from '../tokenizer/tokenizer.js';
 import { Decoder, type LoadOptions } from './decoder.js';
+import { endTokensOf } from './end-tokens.js';
 import { randomNumbers } from './random.js';
 import type { Runtime } from './runtime.js';
 import { checkSampling, type Sampling, sample } from './sample.js';
@@ -14,7 +15,7 @@ export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
   readonly maxTokens?: number | undefined;
   /** The same seed gives the same text; by default 0. */
   readonly seed?: number | undefined;
-  /** Tokens after which nothing follows; by default the config's `eos_token_id`. */
+  /** Tokens after which nothing follows; by default the `eos_token_id` of generation_config.json and config.json. */
   readonly endTokens?: readonly number[] | undefined;
   /** Hears of every token, with the text it completes (empty within a character, and for prompts of ids). */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
@@ -81,7 +82,8 @@ async function prepare(model: Model, prompt: string | readonly number[], options
   const stream = tokenizer && new TextStream(tokenizer, tokens);
   const random = randomNumbers(seed);
   const choose = (logits: Float32Array) => sample(logits, sampling, random);
-  return { tokens, choose, continuing: { ...options, maxTokens, stream } };
+  const endTokens = options.endTokens ?? (await endTokensOf(model));
+  return { tokens, choose, continuing: { ...options, maxTokens, endTokens, stream } };
 }
 
 async function continuePrepared(
@@ -95,7 +97,7 @@ async function continuePrepared(
 
 interface Continuing {
   readonly maxTokens: number;
-  readonly endTokens?: readonly number[] | undefined;
+  readonly endTokens: readonly number[];
   readonly stream: TextStream | undefined;
   readonly onToken?: GenerateOptions['onToken'];
   readonly signal?: AbortSignal | undefined;
@@ -107,8 +109,7 @@ async function continueTokens(
   choose: (logits: Float32Array) => number,
   { maxTokens, endTokens, stream, onToken, signal }: Continuing,
 ) {
-  const { model, plan } = decoder.program;
-  const ends = endTokens ?? endTokensOf(model);
+  const { plan } = decoder.program;
   const tokens: number[] = [];
   let text = '';
   let stopped: Generation['stopped'] = 'length';
@@ -118,7 +119,7 @@ async function continueTokens(
   for (;;) {
     signal?.throwIfAborted();
     const token = choose(logits);
-    if (ends.includes(token)) {
+    if (endTokens.includes(token)) {
       stopped = 'end';
       break;
     }
@@ -141,11 +142,6 @@ async function continueTokens(
     promptSeconds: (promptRead - started) / 1000,
     tokenSeconds: (performance.now() - promptRead) / 1000,
   };
-}
-
-function endTokensOf({ config }: Model): readonly unknown[] {
-  const end = config?.eos_token_id;
-  return Array.isArray(end) ? end : [end];
 }
 
 function checkPrompt(tokens: readonly number[], { program }: Decoder): void {

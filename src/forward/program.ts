@@ -1,11 +1,13 @@
 import type { Dimensions } from '../architectures/dimensions.js';
 import { requireDimensions } from '../architectures/dimensions.js';
+import { refuseForeign } from '../architectures/graphs/config.js';
 import { findForwardFamily } from '../architectures/graphs/registry.js';
 import { findFamily } from '../architectures/registry.js';
 import { InputError } from '../errors.js';
 import { quote } from '../formats/json.js';
 import type { Model, TensorInfo } from '../formats/model.js';
 import { attentionOf, BLOCK_PORTS } from './attention.js';
+import { type Copy, checkCopies, copiesOf } from './copies.js';
 import type { ForwardPlan } from './family.js';
 import { Graph, type WeightInput } from './onnx/graph.js';
 import { widenerOf } from './widen.js';
@@ -33,33 +35,50 @@ export interface Program {
   readonly layers: readonly (readonly Binding[])[];
   /** `hidden` to `logits`. */
   readonly head: Stage;
+  /** Stored tensors that no graph takes, as they must equal one that is taken. {@link openProgram} checks that they do. */
+  readonly copies: readonly Copy[];
 }
 
 /**
  * Builds the graphs of a model and finds its weights.
- * @throws {InputError} for an unknown architecture, a config that lacks what is needed, and tensors that are
- * missing or have another shape than the config says.
+ * @throws {InputError} for an unknown architecture, a config that lacks what is needed or asks for what is not built,
+ * tensors that are missing or have another shape than the config says, and tensors that no graph would use.
  */
 export function buildProgram(model: Model): Program {
   const { config } = model;
   if (!config) throw new InputError('has no config.json, which says how to run it', { file: model.id });
   const family = findForwardFamily(config.model_type);
+  refuseForeign(config);
   const size = requireDimensions(config);
   const plan = family.plan(config, size);
-  const find = tensorFinder(model, findFamily(config)?.prefix ?? '');
+  const prefix = findFamily(config)?.prefix ?? '';
+  const find = tensorFinder(model, prefix);
   const embedding = embeddingGraph(plan, size);
   const block = blockGraph({ plan, size }, {});
   const head = headGraph(plan, size);
-  const bind = (graph: Graph, prefix = '') =>
-    graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, prefix) }));
-  return {
-    model,
-    plan,
-    size,
+  const bind = (graph: Graph, layerPrefix = '') =>
+    graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, layerPrefix) }));
+  const stages = {
     embedding: { graph: embedding, weights: bind(embedding) },
     layers: Array.from({ length: size.layers }, (_, layer) => bind(block, plan.layerPrefix(layer))),
     head: { graph: head, weights: bind(head) },
   };
+  const bound = [stages.embedding.weights, ...stages.layers, stages.head.weights].flat();
+  return { model, plan, size, ...stages, copies: copiesOf(model, plan, prefix, bound) };
+}
+
+/** Models whose copies were compared. */
+const compared = new WeakSet<Model>();
+
+/**
+ * Builds the graphs of a model that is about to be computed with, and reads those of its tensors that must be equal.
+ * @throws {InputError} as {@link buildProgram}, and for a tied head that differs from the embedding.
+ */
+export async function openProgram(model: Model, signal?: AbortSignal): Promise<Program> {
+  const program = buildProgram(model);
+  if (!compared.has(model)) await checkCopies(model, program.copies, signal);
+  compared.add(model);
+  return program;
 }
 
 /** The graph of the embedding, `tokens` (and `positions`) to `hidden_out`. */

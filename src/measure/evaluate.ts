@@ -1,6 +1,6 @@
 import { InputError } from '../errors.js';
 import type { Model } from '../formats/model.js';
-import { buildProgram, type Program } from '../forward/program.js';
+import { openProgram, type Program } from '../forward/program.js';
 import type { Runtime } from '../forward/runtime.js';
 import { streamHidden } from '../forward/stream.js';
 import { loadTokenizer } from '../tokenizer/tokenizer.js';
@@ -65,8 +65,8 @@ export async function evaluateWith(
   model: Model,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const program = buildProgram(model);
-  const reference = options.against && buildProgram(options.against);
+  const program = await openProgram(model, options.signal);
+  const reference = options.against && (await openProgram(options.against, options.signal));
   if (reference) checkComparable(program, reference);
   const windows = await windowsOf(program, reference, options);
   const scores = await run(runtime, program, reference, windows, options);

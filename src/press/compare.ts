@@ -7,7 +7,7 @@ import { widenerOf } from '../forward/widen.js';
 export interface WeightError {
   /** Tensors of which some element differs. */
   readonly differing: number;
-  /** Sum of squared differences over the sum of squares, of all tensors that differ. */
+  /** Sum of squared differences over the sum of squares, of all weights that a lossy codec holds: not of what is rounded or kept beside them. */
   readonly relativeSquaredError: number;
   /** The tensor with the largest such share, and that share. */
   readonly worst: { readonly tensor: string; readonly relativeSquaredError: number } | undefined;

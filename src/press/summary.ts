@@ -1,11 +1,18 @@
+import { exactKind, PACKED_KIND } from '../architectures/exact.js';
 import { ROLES } from '../architectures/family.js';
 import { LOSSLESS } from '../container/codecs.js';
-import type { StoredFile } from '../container/directory.js';
+import {
+  type Directory,
+  isLossyTensor,
+  type StoredFile,
+  type StoredTensorEntry,
+} from '../container/directory.js';
 import { accountBytes } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
 import type { LeftOut } from '../formats/folder.js';
 import { UNPARSED } from '../formats/stored/role.js';
+import { canWiden } from '../forward/widen.js';
 import type { Evaluation } from '../measure/evaluate.js';
 
 /** One row of the closing table. `parts` without elements are files and the container itself. */
@@ -13,11 +20,13 @@ export interface SummaryRow {
   readonly part: string;
   readonly tensors: number;
   readonly elements: number;
+  /** Elements that take bytes of their own: of tensors that are the same as another, none. */
+  readonly storedElements: number;
   readonly originalBytes: number;
   readonly compressedBytes: number;
 }
 
-export interface TensorSummary extends Omit<SummaryRow, 'part' | 'tensors'> {
+export interface TensorSummary extends Omit<SummaryRow, 'part' | 'tensors' | 'storedElements'> {
   readonly name: string;
   readonly role: string;
   readonly dtype: string;
@@ -38,6 +47,10 @@ export interface Summary {
   readonly quality: Readonly<Record<string, unknown>> | undefined;
   /** Of a lossy file: `relativeSquaredError` of all weights, and the `worst` tensor's. */
   readonly weightError: Readonly<Record<string, unknown>> | undefined;
+  /** What a lossy codec holds: weights, and the bytes they take, tables included. Undefined in a lossless file. */
+  readonly quantised: { readonly weights: number; readonly bytes: number } | undefined;
+  /** Weights of the model: no masks and no integers, tied tensors once. What bits per weight are stated of. */
+  readonly weights: number;
   readonly fileBytes: number;
   /** The original weight files and side files, as they lay on disk. */
   readonly originalBytes: number;
@@ -95,6 +108,7 @@ export function summarise({ source, directory }: Container): Summary {
   const rows = roles.flatMap((role) => {
     const of = tensors.filter((tensor) => tensor.role === role);
     if (of.length === 0) return [];
+    const stored = of.filter(({ sameAs }) => sameAs === undefined);
     const add = (key: 'elements' | 'originalBytes' | 'compressedBytes') =>
       sum(of.map((tensor) => tensor[key]));
     return [
@@ -102,12 +116,13 @@ export function summarise({ source, directory }: Container): Summary {
         part: role,
         tensors: of.length,
         elements: add('elements'),
+        storedElements: sum(stored.map(({ elements }) => elements)),
         originalBytes: add('originalBytes'),
         compressedBytes: add('compressedBytes'),
       },
     ];
   });
-  const plain = { tensors: 0, elements: 0 };
+  const plain = { tensors: 0, elements: 0, storedElements: 0 };
   rows.push({
     part: 'config, tokenizer, other files',
     ...plain,
@@ -128,6 +143,8 @@ export function summarise({ source, directory }: Container): Summary {
     options,
     quality,
     weightError,
+    quantised: quantisedIn(directory, bytes.tensors),
+    weights: sum(directory.tensors.map(weightsOf)),
     fileBytes: source.byteLength,
     originalBytes: weightBytes + sideBytes,
     tensorBytes,
@@ -142,6 +159,25 @@ export function summarise({ source, directory }: Container): Summary {
     emptyFolders: directory.emptyFolders,
     leftOut: directory.leftOut,
   };
+}
+
+function quantisedIn({ tensors, tables = 0 }: Directory, bytes: readonly number[]): Summary['quantised'] {
+  const held = tensors.flatMap((tensor, i) =>
+    isLossyTensor(tensor) ? [{ weights: elementCount(tensor.shape), bytes: bytes[i]! }] : [],
+  );
+  if (!held.length) return undefined;
+  return {
+    weights: held.reduce((sum, { weights }) => sum + weights, 0),
+    bytes: held.reduce((sum, { bytes }) => sum + bytes, tables),
+  };
+}
+
+/** Weights in a tensor: none in masks, integers, what packed formats keep beside theirs, and copies. */
+function weightsOf({ name, shape, dtype, role, weights, sameAs }: StoredTensorEntry): number {
+  if (sameAs !== undefined || role === 'buffer') return 0;
+  if (weights !== undefined) return weights;
+  const isWeight = canWiden(dtype) && exactKind({ name, shape }, undefined) !== PACKED_KIND;
+  return isWeight ? elementCount(shape) : 0;
 }
 
 /** True when everything in a file is as it was. */

@@ -1,8 +1,8 @@
 import { isLossyCodec } from '../container/codecs.js';
+import { isLossyTensor, type StoredTensorEntry } from '../container/directory.js';
 import type { Container, ContainerOptions } from '../container/reader.js';
 import { InputError, IntegrityError } from '../errors.js';
 import type { Model } from '../formats/model.js';
-import { canWiden } from '../forward/widen.js';
 import { openFiles, openModel } from '../models.js';
 import { Comparison, type WeightError } from './compare.js';
 import { FileComparison, NowhereTarget } from './compare-files.js';
@@ -99,10 +99,10 @@ async function verifyLossy(
 }
 
 function elementsOf(comparison: Comparison) {
-  return (tensor: Parameters<Comparison['tensor']>[0]): Watch => {
+  return (tensor: StoredTensorEntry): Watch => {
     const compared = comparison.tensor(tensor);
     return {
-      add: (elements, firstByte) => compared.add(elements, firstByte, canWiden(tensor.dtype)),
+      add: (elements, firstByte) => compared.add(elements, firstByte, isLossyTensor(tensor)),
       finish: () => void compared.finish(),
     };
   };

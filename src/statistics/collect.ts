@@ -1,7 +1,7 @@
 import type { Model } from '../formats/model.js';
 import { BLOCK_PORTS } from '../forward/attention.js';
 import { loadWeights, positionFeeds, tokenFeeds } from '../forward/ports.js';
-import { type Binding, blockGraph, buildProgram, embeddingGraph, type Program } from '../forward/program.js';
+import { type Binding, blockGraph, embeddingGraph, openProgram, type Program } from '../forward/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../forward/runtime.js';
 import { type Batch, Calibration, type CalibrationWindow } from './calibration.js';
 import { addBackward, BACKWARD_PORTS, type TapMoments } from './graphs.js';
@@ -37,7 +37,7 @@ export async function collectStatistics(
   sink: StatisticsSink,
   options: CollectOptions = {},
 ): Promise<void> {
-  const program = buildProgram(model);
+  const program = await openProgram(model, options.signal);
   const calibration = new Calibration(windows, program, options.batchTokens);
   await new Collecting(runtime, program, calibration, sink, options).all();
 }

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Model } from '../../dist/formats/model.js';
-import { buildProgram } from '../../dist/forward/program.js';
+import { openProgram } from '../../dist/forward/program.js';
 import { nodeRuntime } from '../../dist/forward/runtime-node.js';
 import { Head, streamHidden } from '../../dist/forward/stream.js';
 import { SHARED } from './safetensors.js';
@@ -14,7 +14,7 @@ export async function logitsOf(
   model: Pick<Model, 'tensors'>,
   windows: readonly ArrayLike<number>[],
 ): Promise<Float32Array> {
-  const program = buildProgram(model as Model);
+  const program = await openProgram(model as Model);
   const hidden = await streamHidden(nodeRuntime, program, windows);
   const head = await Head.load(nodeRuntime, program);
   const perWindow = hidden.length * head.vocabulary;

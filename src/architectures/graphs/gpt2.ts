@@ -18,6 +18,8 @@ export const gpt2: ForwardFamily = {
       context: positions,
       firstPosition: 0,
       layerPrefix: (layer) => `h.${layer}.`,
+      copies: { 'lm_head.weight': 'wte.weight' },
+      unneeded: /^h\.\d+\.attn\.(bias|masked_bias)$/,
       embed: (g, tokens, position) =>
         g.add(
           g.gather(g.weight('wte.weight', [vocabulary, hiddenSize]), tokens),

@@ -22,6 +22,8 @@ export const gptNeo: ForwardFamily = {
       context: positions,
       firstPosition: 0,
       layerPrefix: (layer) => `h.${layer}.`,
+      copies: { 'lm_head.weight': 'wte.weight' },
+      unneeded: /^h\.\d+\.attn\.attention\.(bias|masked_bias)$/,
       window: (layer) => (kinds[layer] === 'local' ? window : undefined),
       embed: (g, tokens, position) =>
         g.add(

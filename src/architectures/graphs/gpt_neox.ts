@@ -1,8 +1,9 @@
 import { InputError } from '../../errors.js';
+import { readRope } from '../../formats/rope.js';
 import type { ForwardFamily } from '../../forward/family.js';
 import { findActivation } from '../../forward/onnx/activations.js';
 import type { Value } from '../../forward/onnx/graph.js';
-import { rotaryBase, rotaryOf } from '../../forward/rotary.js';
+import { rotaryOf } from '../../forward/rotary.js';
 import { number } from './config.js';
 import { outputMatrix } from './head.js';
 
@@ -15,12 +16,15 @@ export const gptNeox: ForwardFamily = {
     const activation = findActivation(config.hidden_act ?? 'gelu');
     const parallel = config.use_parallel_residual !== false;
     const bias = config.attention_bias !== false;
+    const rope = readRope(config, { defaultShare: ROTARY_SHARE });
     return {
       kind: 'causal',
       context: positions,
       firstPosition: 0,
-      rotary: rotaryOf(config, rotarySize(number(config, 'rotary_pct', 0.25), headSize), base(config)),
+      rotary: rotaryOf(rope, rotarySize(rope.share, headSize)),
       layerPrefix: (layer) => `layers.${layer}.`,
+      copies: { 'embed_out.weight': 'embed_in.weight' },
+      unneeded: /^layers\.\d+\.attention\.(bias|masked_bias|rotary_emb\.inv_freq)$/,
       embed: (g, tokens) => g.gather(g.weight('embed_in.weight', [vocabulary, hiddenSize]), tokens),
       block: (g, x, attend) => {
         const normed = g.layerNorm(x, 'input_layernorm', hiddenSize, epsilon);
@@ -51,9 +55,8 @@ export const gptNeox: ForwardFamily = {
   },
 };
 
-function base(config: Readonly<Record<string, unknown>>): number {
-  return rotaryBase(config, config.rope_theta === undefined ? 'rotary_emb_base' : 'rope_theta');
-}
+/** Of features, where the config does not say. */
+const ROTARY_SHARE = 0.25;
 
 function rotarySize(share: number, headSize: number): number {
   const size = Math.floor(headSize * share);

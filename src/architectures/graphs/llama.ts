@@ -1,8 +1,9 @@
 import { InputError } from '../../errors.js';
 import { quote } from '../../formats/json.js';
+import { type Rope, readRope } from '../../formats/rope.js';
 import type { Config, ForwardFamily, ForwardPlan } from '../../forward/family.js';
 import { findActivation } from '../../forward/onnx/activations.js';
-import { rotaryBase, rotaryOf } from '../../forward/rotary.js';
+import { rotaryOf } from '../../forward/rotary.js';
 import type { Dimensions } from '../dimensions.js';
 import { integer, number } from './config.js';
 import { outputMatrix } from './head.js';
@@ -18,12 +19,17 @@ interface Variant {
 /** Llama: RMS norms, rotary positions, queries that share keys, a gated MLP. */
 export const llama: ForwardFamily = {
   modelTypes: ['llama'],
-  plan: (config, size) =>
-    plan(config, size, {
+  plan: (config, size) => {
+    if (layerKinds(config, size, () => false).includes(SLIDING))
+      throw new InputError(
+        `config.json: models of model_type llama with layer_types ${SLIDING} cannot be run`,
+      );
+    return plan(config, size, {
       queryKeyValueBias: config.attention_bias === true,
       outputBias: config.attention_bias === true,
       mlpBias: config.mlp_bias === true,
-    }),
+    });
+  },
 };
 
 /** Mistral: as Llama without biases, every layer seeing the last `sliding_window` keys. */
@@ -31,21 +37,59 @@ export const mistral: ForwardFamily = {
   modelTypes: ['mistral'],
   plan: (config, size) => {
     const window = slidingWindow(config);
+    const kinds = layerKinds(config, size, () => window !== undefined);
+    if (new Set(kinds).size > 1)
+      throw new InputError('config.json: layer_types that differ are not for models of model_type mistral');
     const biases = { queryKeyValueBias: false, outputBias: false, mlpBias: false };
-    return plan(config, size, { ...biases, window: () => window });
+    return plan(config, size, { ...biases, window: windowOf(kinds, window) });
   },
 };
 
-/** Qwen2: as Llama with biases on q, k and v, and on request a window in the layers from `max_window_layers`. */
+/** Qwen2: as Llama with biases on q, k and v, and on request a window in some layers: `layer_types`, or those from `max_window_layers`. */
 export const qwen2: ForwardFamily = {
   modelTypes: ['qwen2'],
   plan: (config, size) => {
     const window = config.use_sliding_window === true ? slidingWindow(config) : undefined;
-    const first = window === undefined ? 0 : integer(config, 'max_window_layers', 28);
+    const first = integerOrZero(config, 'max_window_layers', 28);
+    const kinds = layerKinds(config, size, (layer) => window !== undefined && layer >= first);
     const biases = { queryKeyValueBias: true, outputBias: false, mlpBias: false };
-    return plan(config, size, { ...biases, window: (layer) => (layer >= first ? window : undefined) });
+    return plan(config, size, { ...biases, window: windowOf(kinds, window) });
   },
 };
+
+const SLIDING = 'sliding_attention';
+const FULL = 'full_attention';
+
+/** What each layer sees: `layer_types`, or what an older config means. @throws {InputError} for other words, or too few. */
+function layerKinds(config: Config, { layers }: Dimensions, slides: (layer: number) => boolean): string[] {
+  const given = config.layer_types ?? Array.from({ length: layers }, (_, i) => (slides(i) ? SLIDING : FULL));
+  if (
+    Array.isArray(given) &&
+    given.length === layers &&
+    given.every((kind) => kind === SLIDING || kind === FULL)
+  )
+    return given;
+  throw new InputError(
+    `config.json: expected layer_types to be ${FULL} or ${SLIDING} for each of ${layers} layers, found ${quote(given)}`,
+  );
+}
+
+/** @throws {InputError} for layers that slide with no window given: the reference implementation refuses them too. */
+function windowOf(kinds: readonly string[], window: number | undefined) {
+  if (window === undefined && kinds.includes(SLIDING))
+    throw new InputError(
+      `config.json: layer_types has ${SLIDING}, which needs sliding_window (and use_sliding_window in qwen2)`,
+    );
+  return (layer: number) => (kinds[layer] === SLIDING ? window : undefined);
+}
+
+/** @throws {InputError} where only a part of each head is turned, which this family's reference does not do. */
+function wholeHeads(rope: Rope): Rope {
+  if (rope.share === 1) return rope;
+  throw new InputError(
+    `config.json: models of this family with partial_rotary_factor = ${rope.share} cannot be run`,
+  );
+}
 
 function plan(config: Config, size: Dimensions, variant: Variant): ForwardPlan {
   const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize, positions, vocabulary } = size;
@@ -59,8 +103,10 @@ function plan(config: Config, size: Dimensions, variant: Variant): ForwardPlan {
     kind: 'causal',
     context: positions,
     firstPosition: 0,
-    rotary: rotaryOf(config, headSize, rotaryBase(config)),
+    rotary: rotaryOf(wholeHeads(readRope(config)), headSize),
     layerPrefix: (layer) => `layers.${layer}.`,
+    copies: { 'lm_head.weight': 'embed_tokens.weight' },
+    unneeded: /(^|\.)rotary_emb\.inv_freq$/,
     ...(variant.window && { window: variant.window }),
     embed: (g, tokens) => g.gather(g.weight('embed_tokens.weight', [vocabulary, hiddenSize]), tokens),
     block: (g, x, attend) => {
@@ -99,10 +145,17 @@ function checkHeads({ heads, keyValueHeads, headSize }: Dimensions): void {
     throw new InputError(`config.json: rotary positions need an even head size, found ${headSize}`);
 }
 
-function slidingWindow({ sliding_window: window }: Config): number | undefined {
-  if (window === undefined || window === null) return undefined;
+/** What the reference takes where the config does not name `sliding_window`; null is none. */
+const DEFAULT_WINDOW = 4096;
+
+function slidingWindow({ sliding_window: window = DEFAULT_WINDOW }: Config): number | undefined {
+  if (window === null) return undefined;
   if (Number.isSafeInteger(window) && (window as number) > 0) return window as number;
   throw new InputError(
     `config.json: expected sliding_window to be a positive integer, found ${quote(window)}`,
   );
+}
+
+function integerOrZero(config: Config, key: string, fallback: number): number {
+  return config[key] === 0 ? 0 : integer(config, key, fallback);
 }

@@ -11,6 +11,7 @@ export const roberta: ForwardFamily = {
     refuse(config, {
       position_embedding_type: ['relative_key', 'relative_key_query'],
       is_decoder: [true],
+      add_cross_attention: [true],
     });
     const { hiddenSize, intermediateSize, positions, vocabulary } = size;
     const epsilon = number(config, 'layer_norm_eps', 1e-12);
@@ -21,6 +22,12 @@ export const roberta: ForwardFamily = {
       context: positions - reserved,
       firstPosition: reserved,
       layerPrefix: (layer) => `encoder.layer.${layer}.`,
+      copies: {
+        'lm_head.decoder.weight': 'embeddings.word_embeddings.weight',
+        'lm_head.decoder.bias': 'lm_head.bias',
+      },
+      // The pooler makes sentences of tokens; masked tokens are told without it.
+      unneeded: /^(embeddings\.(position_ids|token_type_ids)|pooler\.dense\.(weight|bias))$/,
       embed: (g, tokens, position) => {
         const table = (name: string, rows: number) =>
           g.weight(`embeddings.${name}_embeddings.weight`, [rows, hiddenSize]);

@@ -21,6 +21,8 @@ export function readConfig(family: GgufFamily, header: GgufHeader, file: string)
   }
   for (const [field, [value]] of Object.entries(fixed)) config[field] = value;
   Object.assign(config, readScaling(architecture, header.metadata, file));
+  Object.assign(config, readMultipliers(architecture, header.metadata));
+  Object.assign(config, family.fromTensors?.(new Set(header.tensors.map(({ name }) => name))));
   const embedding = header.tensors.find(({ name }) => name === 'token_embd.weight');
   config.vocab_size = embedding?.shape[0];
   config.tie_word_embeddings = !header.tensors.some(({ name }) => name === 'output.weight');
@@ -29,6 +31,26 @@ export function readConfig(family: GgufFamily, header: GgufHeader, file: string)
     if (typeof id === 'number') config[`${which.slice(0, 3)}_token_id`] = id;
   }
   return config;
+}
+
+/** Numbers that other architectures multiply with or cut at, by the fields that a model is refused for when it is run. */
+const MULTIPLIERS: Readonly<Record<string, string>> = {
+  logit_scale: 'logits_scaling',
+  embedding_scale: 'embedding_multiplier',
+  residual_scale: 'residual_multiplier',
+  'attention.scale': 'attention_multiplier',
+  'attention.clamp_kqv': 'clip_qkv',
+  'attention.max_alibi_bias': 'alibi',
+  attn_logit_softcapping: 'attn_logit_softcapping',
+  final_logit_softcapping: 'final_logit_softcapping',
+};
+
+function readMultipliers(architecture: string, metadata: GgufHeader['metadata']): Record<string, unknown> {
+  const given = Object.entries(MULTIPLIERS).map(([key, field]) => [
+    field,
+    metadata.get(`${architecture}.${key}`),
+  ]);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined && value !== 0));
 }
 
 function readField(rule: Field, value: GgufValue | undefined, config: Config, file: string): unknown {
@@ -53,11 +75,12 @@ export function writeConfig(family: GgufFamily, config: Config, file: string): G
   }
   const entries = family.fields.map((rule): GgufEntry => {
     const place = `${file}, config.json, ${rule.field}`;
-    const value = check(rule, config[rule.field] ?? rule.otherwise?.(config), place);
+    const given = rule.value ? rule.value(config) : config[rule.field];
+    const value = check(rule, given ?? rule.otherwise?.(config), place);
     const written = rule.write ? rule.write(value as number, config) : value;
     return { key: `${family.architecture}.${rule.key}`, type: rule.type, value: written };
   });
-  return [...entries, ...writeScaling(family.architecture, config, file)];
+  return [...entries, ...writeScaling(family.architecture, config)];
 }
 
 /** @throws {InputError} when the value is none of the rule's type. */

@@ -20,6 +20,8 @@ export interface Field {
   readonly key: string;
   readonly field: string;
   readonly type: 'uint32' | 'float32' | 'bool';
+  /** Its value in a config that says it elsewhere too; by default the field alone. */
+  readonly value?: (config: Config) => unknown;
   /** What it means when it is not there, in either format. Without this it is required. */
   readonly otherwise?: ((config: Config) => unknown) | undefined;
   /** Where the two formats count differently: the field's value for the key's, and back. */
@@ -41,6 +43,8 @@ export interface GgufFamily {
   readonly fields: readonly Field[];
   /** Fields with the only values that llama.cpp computes; the first is what is read. */
   readonly fixed: Readonly<Record<string, readonly unknown[]>>;
+  /** Fields that follow from which tensors there are; given their names in GGUF. */
+  readonly fromTensors?: (names: ReadonlySet<string>) => Readonly<Record<string, unknown>>;
   /** Whether llama.cpp reads the output matrix even where it is the token embedding. */
   readonly needsOutput: boolean;
 }

@@ -127,11 +127,19 @@ function asOnHub(
   };
 }
 
+/** What ends a text or a turn, where the file names more than one such token. */
+function generationConfig(metadata: GgufHeader['metadata']): object | undefined {
+  const ids = ['eos', 'eot', 'eom'].map((which) => metadata.get(`tokenizer.ggml.${which}_token_id`));
+  const known = [...new Set(ids.filter((id) => typeof id === 'number'))];
+  return known.length > 1 ? { eos_token_id: known } : undefined;
+}
+
 const FILE_ENDING = '\n';
 
 function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): SideFile[] {
   const tokenizer = readTokenizer(metadata, file);
   const licence = metadata.get('general.license');
+  const ends = generationConfig(metadata);
   const texts = {
     // front matter is where a model's licence is looked for; names of licences need no quotes
     'README.md':
@@ -139,6 +147,7 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
         ? `---\nlicense: ${licence}\n---\n`
         : undefined,
     'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
+    'generation_config.json': ends && JSON.stringify(ends, null, 2) + FILE_ENDING,
     'tokenizer.json': tokenizer && JSON.stringify(tokenizer.definition) + FILE_ENDING,
     'tokenizer_config.json': tokenizer && JSON.stringify(tokenizer.config, null, 2) + FILE_ENDING,
   };

@@ -8,6 +8,7 @@ import { factorsOf } from '../../formats/gguf/rope.js';
 import { tokenizerEntries } from '../../formats/gguf/tokenizer-entries.js';
 import { findLicence } from '../../formats/licence.js';
 import type { Model } from '../../formats/model.js';
+import { openProgram } from '../../forward/program.js';
 import { readTokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { type PlannedTensor, planFactors, planTensors } from './tensors.js';
 import { ENCODINGS, type GgufWriteType } from './write-types.js';
@@ -35,6 +36,8 @@ export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufP
       { file },
     );
   const metadata = writeConfig(family, config, file);
+  // llama.cpp computes with every tensor of the file: one that the model does not compute with would change it.
+  await openProgram(model);
   const tensors = planTensors(model, config, family, type);
   const factors = rotaryFactors(model, family, metadata);
   const vocabulary = tensors.find(({ name }) => name === 'token_embd.weight')!.shape[0]!;
@@ -67,11 +70,10 @@ async function generalEntries(
 }
 
 function rotaryFactors(
-  { config, id: file }: Model,
+  { config }: Model,
   { architecture }: GgufFamily,
   metadata: readonly GgufEntry[],
 ): Float32Array | undefined {
-  const number = (key: string) =>
-    Number(metadata.find((entry) => entry.key === `${architecture}.${key}`)?.value);
-  return factorsOf(config!, number('rope.dimension_count'), number('rope.freq_base'), file);
+  const size = metadata.find(({ key }) => key === `${architecture}.rope.dimension_count`)?.value;
+  return typeof size === 'number' ? factorsOf(config!, size) : undefined;
 }

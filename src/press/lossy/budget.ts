@@ -4,7 +4,7 @@ import { InputError } from '../../errors.js';
 export interface Budget {
   /** Mean KL(original || compressed) a token, nats, measured on held-out calibration text. */
   readonly kl?: number;
-  /** Bits per weight: the file without config, tokenizer and texts, over the unique parameters. */
+  /** Bits per weight: the file without config, tokenizer and texts, over the weights in it: no masks, no integers, tied tensors once. */
   readonly bits?: number;
   /** Bytes of the whole file. */
   readonly size?: number;

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { InputError, isInputError } from '../../errors.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model } from '../../formats/model.js';
-import { buildProgram } from '../../forward/program.js';
+import { openProgram } from '../../forward/program.js';
 import { nodeRuntime } from '../../forward/runtime-node.js';
 import { disk } from '../../io/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/temporary.js';
@@ -107,7 +107,7 @@ async function split(
 
 /** What has to be known of a model to run text through it. @throws {InputError} */
 async function understand(model: Model) {
-  return { program: buildProgram(model), tokenizer: await loadTokenizer(model) };
+  return { program: await openProgram(model), tokenizer: await loadTokenizer(model) };
 }
 
 /** What a model that cannot be run can still be compressed by. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { isLossyCodec, TRELLIS } from '../../container/codecs.js';
-import { total } from '../../container/directory.js';
+import { isLossyTensor, total } from '../../container/directory.js';
 import {
   deflate,
   FRAME,
@@ -13,7 +13,6 @@ import {
 } from '../../container/frames.js';
 import { Container } from '../../container/reader.js';
 import type { DirectoryModel } from '../../formats/stored-model.js';
-import { canWiden } from '../../forward/widen.js';
 import { openFile } from '../../io/file.js';
 import { Output } from '../../io/output.js';
 import type { ByteSource } from '../../io/source.js';
@@ -181,11 +180,11 @@ export class Candidate {
           const entry = (this.directory.tensors as Entry[])[entries.length]!;
           const compared = comparison.tensor(tensor);
           const digest = await decoding.tensor(tensor, (elements, firstByte) =>
-            compared.add(elements, firstByte, tensor.sameAs === undefined && canWiden(tensor.dtype)),
+            compared.add(elements, firstByte, isLossyTensor(tensor)),
           );
           compared.finish();
           if (tensor.sameAs !== undefined) entries.push(entry);
-          else if (isLossyCodec(tensor.codec))
+          else if (isLossyTensor(tensor))
             entries.push({ ...entry, sha256: digest, error: rounded(compared.error()) });
           else entries.push({ ...entry, sha256: digest });
         });

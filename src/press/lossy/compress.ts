@@ -1,18 +1,20 @@
 import { InputError } from '../../errors.js';
-import { elementCount } from '../../formats/dtype.js';
-import { type Model, originalBytes } from '../../formats/model.js';
-import { isDirectoryModel } from '../../formats/stored-model.js';
+import { type Model, originalBytes, type TensorInfo } from '../../formats/model.js';
+import { type DirectoryModel, isDirectoryModel, isReadAsOther } from '../../formats/stored-model.js';
 import { describe, inputPaths } from '../manifest.js';
 import { checkOutput } from '../output.js';
-import { type Budget, checkBudget, goalOf } from './budget.js';
+import { type Budget, checkBudget, type Goal, goalOf } from './budget.js';
 import { type CalibrationSource, calibrate } from './calibrate.js';
 import { Candidate } from './candidate.js';
-import { search } from './find.js';
+import { type Exact, exactGroups, findExact, weightsIn, withBuffers } from './exact.js';
+import { cannotMeet, LOST_NOTHING, search } from './find.js';
+import { writeLeast } from './least.js';
 import { Passes } from './passes.js';
 import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
 import { Scout } from './scout.js';
 import { Scratch } from './scratch.js';
 import { beginStages, CHEAP_WEIGHTS, type OnProgress } from './stages.js';
+import { mayFit, writeWhole } from './whole.js';
 
 /** What a lossy compression is at. */
 export interface Stage {
@@ -34,6 +36,11 @@ export interface LossyOptions {
   readonly onStage?: ((stage: Stage) => void) | undefined;
 }
 
+export interface LossyResult {
+  /** Says that the budget allows more than the file takes: an upper limit is no aim. Undefined when it is used up. */
+  readonly note: string | undefined;
+}
+
 /** A step so much larger or smaller moves weights to contexts whose prices are not known. */
 const FAR = 1.3;
 
@@ -42,24 +49,43 @@ const LEAST_TUNING_WINDOWS = 16;
 
 /**
  * Compresses a model to a budget: the steps of all matrices follow from one number, which is searched until the file's real size, or
- * the divergence measured on it, is what was asked for.
- * @throws {InputError} when the budget cannot be met (naming the nearest that can), or as lossless compression does.
+ * the divergence measured on it, is what was asked for. A budget is an upper limit: where more is allowed than the codec can use, the
+ * file is the best within it, and lossless where that fits.
+ * @throws {InputError} when the budget cannot be met (naming the nearest that can, before anything is calibrated), or as lossless compression does.
  */
-export async function compressLossy(model: Model, output: string, options: LossyOptions): Promise<void> {
+export async function compressLossy(
+  model: Model,
+  output: string,
+  options: LossyOptions,
+): Promise<LossyResult> {
   if (!isDirectoryModel(model))
     throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(options.budget);
   await checkOutput(output, inputPaths(model), options.force ?? false);
-  const manifest = await describe(model, { codec: 'trellis', budget: options.budget });
+  const exact = await findExact(model, model.tensors);
+  const described = await describe(model, {
+    codec: 'trellis',
+    budget: options.budget,
+    exact: exactGroups(exact),
+  });
+  const manifest = withBuffers(described, exact);
   const candidate = new Candidate(output, model, manifest, options.force ?? false);
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
-  const parameters = unique.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = weightsIn(unique, exact);
   const goal = goalOf(options.budget, {
     originalBytes: originalBytes(model),
     sideBytes: await candidate.sideBytes(),
     parameters,
   });
   const begin = beginStages(model, parameters, options);
+  try {
+    if (goal.kind === 'bytes' && (await fitsWhole({ candidate, model, unique, exact, goal, begin }))) {
+      await candidate.finish(undefined, options.threads);
+      return { note: `the budget of ${goal.most} bytes is enough to lose nothing: ${LOST_NOTHING}` };
+    }
+  } finally {
+    await candidate.discard(); // what was tried is nothing to keep while statistics are collected
+  }
   const calibrated =
     options.calibration && (await calibrate(model, output, options.calibration, begin('calibrating')));
   const scratch = await Scratch.create(output).catch(async (error) => {
@@ -70,6 +96,7 @@ export async function compressLossy(model: Model, output: string, options: Lossy
   let onPass: OnProgress = () => {};
   const passes = new Passes(model, unique, calibrated?.statistics, scratch, {
     threads: options.threads,
+    exact,
     onProgress: (done, total) => onPass(done, total),
   });
   try {
@@ -89,11 +116,14 @@ export async function compressLossy(model: Model, output: string, options: Lossy
     const measure = () =>
       measureCandidate(candidate.partialPath, model, calibrated?.heldOut, begin('measuring'));
     const seen = calibrated?.seen ?? [];
-    const tuneAndWrite = async () => {
-      passes.vectors = await tuneCandidate(candidate.partialPath, model, seen, begin('tuning'));
+    const writeAgain = (vectors: Passes['vectors']) => {
+      passes.vectors = vectors;
       const { tables, tensors } = passes.again();
       return candidate.write(tables, tensors);
     };
+    const tune = async () =>
+      writeAgain(await tuneCandidate(candidate.partialPath, model, seen, begin('tuning')));
+    const untune = () => writeAgain(new Map());
     const isSmall = seen.length >= LEAST_TUNING_WINDOWS && passes.weights < CHEAP_WEIGHTS;
     const tuned = isSmall && options.tune;
     const isDear = passes.weights >= CHEAP_WEIGHTS;
@@ -102,13 +132,36 @@ export async function compressLossy(model: Model, output: string, options: Lossy
           onPass = begin('scouting');
         })
       : undefined;
-    const steps = { write, measure, scout, tune: tuned ? tuneAndWrite : undefined };
-    const quality = await search(goal, passes, steps);
+    const whole = () => writeWhole(candidate, model, unique, begin('compressing'));
+    const steps = { write, measure, scout, whole, untune, tune: tuned ? tune : undefined };
+    const { quality, note } = await search(goal, passes, steps);
     await candidate.finish(quality && qualityReport(quality, calibrated!.heldOut), options.threads);
+    return { note };
   } catch (error) {
     await candidate.discard();
     throw error;
   } finally {
     await Promise.all([passes.close(), scratch.close(), calibrated?.close()]);
   }
+}
+
+interface Beginning {
+  readonly candidate: Candidate;
+  readonly model: DirectoryModel;
+  readonly unique: readonly TensorInfo[];
+  readonly exact: Exact;
+  readonly goal: Goal;
+  readonly begin: (stage: string) => OnProgress;
+}
+
+/**
+ * What can be told of a size before anything is calibrated: whether all of the model fits, as the candidate then has it.
+ * @throws {InputError} when not even a file of zeros fits.
+ */
+async function fitsWhole({ candidate, model, unique, exact, goal, begin }: Beginning): Promise<boolean> {
+  const least = await writeLeast(candidate, model, unique, exact);
+  if (least > goal.most) throw cannotMeet(goal, { step: Number.POSITIVE_INFINITY, value: least });
+  // A file that is read in another form than it lies, GGUF, would lose its blocks.
+  if (isReadAsOther(model) || !mayFit(unique, goal.most)) return false;
+  return (await writeWhole(candidate, model, unique, begin('compressing'), goal.most)) !== undefined;
 }

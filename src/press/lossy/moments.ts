@@ -1,3 +1,4 @@
+import type { matrixOf } from '../../container/codecs.js';
 import type { Statistics, TensorStatistics } from '../../statistics/statistics.js';
 import type { Moments } from './work.js';
 
@@ -15,7 +16,7 @@ const TOKEN_FLOOR = 0.5;
 const POSITION_FLOOR = 0.1;
 
 /**
- * The moments of a matrix [rows, columns] from what calibration found.
+ * The moments of a matrix [rows, columns], or of several, one below the other, from what calibration found.
  * A table of embeddings that is also the head pays for both: its errors are seen through its gradient where tokens are read, and
  * through the second moment of the hidden states where they are predicted.
  */
@@ -23,12 +24,12 @@ export async function momentsOf(
   statistics: Statistics | undefined,
   name: string,
   weights: Float32Array,
-  rows: number,
-  columns: number,
+  matrix: ReturnType<typeof matrixOf>,
 ): Promise<MatrixMoments> {
+  const { rows, columns } = matrix;
   const found = (await statistics?.tensor(name)) ?? [];
   const [first, second] = found;
-  if (!first) return relativeError(weights, rows, columns);
+  if (!first) return relativeError(weights, matrix);
   if (second && first.outputs.length === rows) return tied(found, rows, columns);
   const inputs = { values: first.inputs.slice(), damping: INPUT_DAMPING };
   if (first.kind === 'linear') {
@@ -39,13 +40,19 @@ export async function momentsOf(
   return { rows: { values: first.outputs.slice(), damping: floor }, columns: inputs };
 }
 
-/** Without statistics: the same relative squared error in every matrix. */
-function relativeError(weights: Float32Array, rows: number, columns: number): MatrixMoments {
-  const square = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
-  return {
-    rows: { values: new Float32Array(rows).fill(1 / (square || 1)), damping: 0 },
-    columns: { values: new Float32Array(columns).fill(1), damping: 0 },
-  };
+/** Without statistics: the same relative squared error in every matrix, those of a stack each for itself. */
+function relativeError(
+  weights: Float32Array,
+  { rows, columns, stack }: ReturnType<typeof matrixOf>,
+): MatrixMoments {
+  const values = new Float32Array(rows);
+  const size = weights.length / stack;
+  for (let i = 0; i < stack; i++) {
+    const own = weights.subarray(i * size, (i + 1) * size);
+    const square = own.reduce((sum, weight) => sum + weight * weight, 0) / size;
+    values.fill(1 / (square || 1), (i * rows) / stack, ((i + 1) * rows) / stack);
+  }
+  return { rows: { values, damping: 0 }, columns: { values: new Float32Array(columns).fill(1), damping: 0 } };
 }
 
 /** sum over rows of e (a_row A + b_row B) e^T, as one matrix and one weight a row that have the same trace. */

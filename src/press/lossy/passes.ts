@@ -1,13 +1,14 @@
-import { tensorRole } from '../../architectures/registry.js';
+import { exactKind } from '../../architectures/exact.js';
 import { CONTEXTS } from '../../codec/lossy/levels.js';
 import { initialPrices, tablePrices } from '../../codec/lossy/prices.js';
 import { readTables, writeTables } from '../../codec/lossy/tables.js';
-import { isMatrix, TRELLIS } from '../../container/codecs.js';
+import { isMatrix, matrixOf, TRELLIS } from '../../container/codecs.js';
 import { elementCount } from '../../formats/dtype.js';
 import type { Model, TensorInfo } from '../../formats/model.js';
 import { readFloats } from '../../forward/widen.js';
 import type { Statistics } from '../../statistics/statistics.js';
 import type { CodedTensor } from './candidate.js';
+import type { Exact } from './exact.js';
 import { momentsOf } from './moments.js';
 import { predictBits } from './predict.js';
 import type { Scratch } from './scratch.js';
@@ -27,6 +28,8 @@ const SAMPLE_STRIDE = 11;
 
 export interface PassOptions {
   readonly threads?: number | undefined;
+  /** What is kept as it is; by default what its name says. */
+  readonly exact?: Exact | undefined;
   readonly onProgress?: ((doneWeights: number, totalWeights: number) => void) | undefined;
 }
 
@@ -63,13 +66,16 @@ export class Passes {
   ) {
     this.threads = new Threads(new URL('./worker.js', import.meta.url), options.threads);
     this.unique = unique;
-    this.matrices = unique.filter(
-      (tensor) => isQuantised(tensor) && tensorRole(tensor, model.config) !== 'buffer',
-    );
+    this.matrices = unique.filter((tensor) => isQuantised(tensor) && !this.isExact(tensor));
   }
 
   close(): Promise<void> {
     return this.threads.close();
+  }
+
+  private isExact(tensor: TensorInfo): boolean {
+    const { exact } = this.options;
+    return exact ? exact.has(tensor.name) : exactKind(tensor, this.model.config) !== undefined;
   }
 
   /** Weights of all matrices that are quantised. */
@@ -149,10 +155,10 @@ export class Passes {
   }
 
   private async job(tensor: TensorInfo, step: number) {
-    const rows = tensor.shape[0]!;
-    const columns = elementCount(tensor.shape) / rows;
+    const matrix = matrixOf(tensor.shape);
+    const { rows, columns } = matrix;
     const weights = own(await readFloats(this.model, tensor));
-    const moments = await momentsOf(this.statistics, tensor.name, weights, rows, columns);
+    const moments = await momentsOf(this.statistics, tensor.name, weights, matrix);
     return {
       kind: 'quantise' as const,
       name: tensor.name,
@@ -175,7 +181,7 @@ export class Passes {
     for (const tensor of this.unique) {
       const matrix = waiting.get(tensor);
       if (!matrix) {
-        yield await codeVector(this.model, tensor, this.vectors.get(tensor.name));
+        yield await codeVector(this.model, tensor, this.isExact(tensor), this.vectors.get(tensor.name));
         continue;
       }
       const quantised = { ...matrix, indices: await matrix.indices() };

@@ -21,12 +21,14 @@ const MOST_TRIALS = 20;
 const MOST_PREDICTIONS = 8;
 /** The step moves by no more than this factor beyond what was tried. */
 const WIDEST_MOVE = 4;
+/** Steps farther apart than this give other files, unless nothing is left to change. */
+const FAR = 1.5;
 /** Steps nearer than this give the same file. */
 const NARROWEST = 1e-5;
 
 /**
  * Finds a step whose value is in the aim: secants of log value over log step, kept inside of the bracket, bisection
- * where they stall. The last call of `measure` is the step that is returned.
+ * where they stall. The last call of `measure` is the step that is returned, and its value the one that is.
  * @param bounds the least and the largest step that make sense. @param predict knows better than a secant, or not.
  * @returns the trial that met the aim; or undefined with the nearest allowed one when none does.
  */
@@ -44,7 +46,7 @@ export async function searchStep(
     trials.push({ step, value });
     if (value >= aim.least && value <= aim.most) return { met: true, nearest: trials.at(-1) };
     const next = nextStep(trials, aim, bounds, predict);
-    if (next === undefined) break;
+    if (next === undefined || (aim.grows && value <= aim.most && isFlat(trials))) break;
     step = next;
   }
   const allowed = trials.filter(({ value }) => value <= aim.most);
@@ -52,8 +54,22 @@ export async function searchStep(
     (best, trial) => (best && best.value >= trial.value ? best : trial),
     undefined,
   );
-  if (nearest && nearest !== trials.at(-1)) await measure(nearest.step);
-  return { met: false, nearest: nearest ?? trials.reduce((a, b) => (b.value < a.value ? b : a)) };
+  if (!nearest) return { met: false, nearest: trials.reduce((a, b) => (b.value < a.value ? b : a)) };
+  return nearest === trials.at(-1) ? { met: false, nearest } : again(measure, aim, nearest.step);
+}
+
+/** Steps to the safe side before a search that had an allowed trial gives up. */
+const MOST_AGAIN = 10;
+const ASIDE = 1.02;
+
+/** Measures an earlier step once more: what passes have learnt since moves its value, which must not be over the limit for that. */
+async function again(measure: (step: number) => Promise<number>, aim: Aim, from: number) {
+  let nearest: Trial = { step: from, value: await measure(from) };
+  for (let i = 0; i < MOST_AGAIN && nearest.value > aim.most; i++) {
+    const step = aim.grows ? nearest.step / ASIDE : nearest.step * ASIDE;
+    nearest = { step, value: await measure(step) };
+  }
+  return { met: nearest.value >= aim.least && nearest.value <= aim.most, nearest };
 }
 
 function nextStep(
@@ -86,9 +102,15 @@ function nextStep(
   return Math.sqrt(low * high);
 }
 
+/** True when steps far apart gave the same: nothing changes any more, as where every weight is zero. */
+function isFlat(trials: readonly Trial[]): boolean {
+  const [a, b] = trials.slice(-2);
+  return !!a && !!b && a.value === b.value && Math.max(a.step / b.step, b.step / a.step) > FAR;
+}
+
 /** Where the line through the two trials nearest to the target, in logarithms, meets it. */
 function secant(trials: readonly Trial[], target: number): number | undefined {
-  const positive = trials.filter(({ value }) => value > 0);
+  const positive = trials.filter(({ value }) => value > 0 && value < Number.POSITIVE_INFINITY);
   const far = ({ value }: Trial) => Math.abs(Math.log(value / target));
   const [a, b] = [...positive].sort((x, y) => far(x) - far(y));
   if (!a || !b || a.value === b.value || a.step === b.step) return undefined;

@@ -3,7 +3,7 @@ import { BLOCK_PORTS } from '../../forward/attention.js';
 import { backward } from '../../forward/onnx/gradient.js';
 import type { Graph } from '../../forward/onnx/graph.js';
 import { loadWeights, positionFeeds, tokenFeeds } from '../../forward/ports.js';
-import { type Binding, blockGraph, buildProgram, headGraph, type Program } from '../../forward/program.js';
+import { type Binding, blockGraph, headGraph, openProgram, type Program } from '../../forward/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../forward/runtime.js';
 
 export interface TuneOptions {
@@ -88,7 +88,7 @@ class Tuning {
     compressed: Model,
     windows: readonly (readonly number[])[],
   ) {
-    const program = buildProgram(compressed);
+    const program = await openProgram(compressed);
     const length = windows[0]!.length;
     const blocks = () => blockGraph(program, { length });
     const heads = () => headGraph(program.plan, program.size);
@@ -100,7 +100,7 @@ class Tuning {
       layers: await Promise.all(of.layers.map((layer) => loadWeights(runtime, of, layer))),
       head: await loadWeights(runtime, of, of.head.weights),
     });
-    const reference = buildProgram(original);
+    const reference = await openProgram(original);
     const given = await load(reference);
     const parts = [runtime, program, windows, block, head, embedding] as const;
     const teacher = new Tuning(...parts, given);

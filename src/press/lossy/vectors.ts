@@ -1,4 +1,3 @@
-import { tensorRole } from '../../architectures/registry.js';
 import { encodeBlock } from '../../codec/lossless/block.js';
 import { LOSSLESS, layoutOf } from '../../container/codecs.js';
 import { DTYPE_BYTES } from '../../formats/dtype.js';
@@ -9,15 +8,16 @@ import type { CodedTensor } from './candidate.js';
 import { narrow } from './narrow.js';
 
 /**
- * A tensor that is not quantised, coded losslessly: float32 in 16 bits, buffers and all else as they are.
+ * A tensor that is not quantised, coded losslessly: float32 in 16 bits, what is exact and all else as they are.
  * @param tuned values that take the place of the original's.
  */
 export async function codeVector(
   model: Model,
   tensor: TensorInfo,
-  tuned: Float32Array | undefined,
+  exact: boolean,
+  tuned?: Float32Array | undefined,
 ): Promise<CodedTensor> {
-  const bytes = await roundedBytes(model, tensor, tuned);
+  const bytes = exact ? await model.readTensor(tensor.name) : await roundedBytes(model, tensor, tuned);
   const width = DTYPE_BYTES[tensor.dtype];
   const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, model.id).blocks(tensor);
   const payloads = Array.from(blocks, (block) =>
@@ -32,8 +32,7 @@ export async function codeVector(
 
 async function roundedBytes(model: Model, tensor: TensorInfo, tuned: Float32Array | undefined) {
   const { name, dtype } = tensor;
-  const isBuffer = tensorRole(tensor, model.config) === 'buffer';
-  const floats = canWiden(dtype) && !isBuffer ? await readFloats(model, tensor) : undefined;
+  const floats = canWiden(dtype) ? await readFloats(model, tensor) : undefined;
   const rounded = tuned ?? (dtype === 'F32' ? floats : undefined);
   return (rounded && narrow(rounded, dtype)) ?? model.readTensor(name);
 }

@@ -1,4 +1,4 @@
-import { tensorRole } from '../../architectures/registry.js';
+import { exactKind } from '../../architectures/exact.js';
 import { isBlockSize, LEAST_SIZE, MOST_SIZE } from '../../codec/transform/bases.js';
 import { analyse, type Coefficients, type TransformOptions } from '../../codec/transform/coefficients.js';
 import { encodeCoefficients } from '../../codec/transform/payload.js';
@@ -7,17 +7,19 @@ import { InputError } from '../../errors.js';
 import { DTYPE_BYTES, elementCount } from '../../formats/dtype.js';
 import type { Model, TensorInfo } from '../../formats/model.js';
 import { originalBytes } from '../../formats/model.js';
-import { isDirectoryModel } from '../../formats/stored-model.js';
+import { isDirectoryModel, isReadAsOther } from '../../formats/stored-model.js';
 import { readFloats } from '../../forward/widen.js';
 import { losslessKernels } from '../../kernels/lossless.js';
 import { type Budget, checkBudget, goalOf } from '../lossy/budget.js';
 import { type CalibrationSource, heldOutOf } from '../lossy/calibrate.js';
 import { Candidate, type CodedTensor } from '../lossy/candidate.js';
-import type { Stage } from '../lossy/compress.js';
-import { cannotMeet } from '../lossy/find.js';
+import type { LossyResult, Stage } from '../lossy/compress.js';
+import { type Exact, exactGroups, findExact, weightsIn, withBuffers } from '../lossy/exact.js';
+import { cannotMeet, LOST_NOTHING, withinNote } from '../lossy/find.js';
 import { measureCandidate, qualityReport } from '../lossy/quality.js';
 import { searchStep } from '../lossy/search.js';
 import { codeVector } from '../lossy/vectors.js';
+import { mayFit, writeWhole } from '../lossy/whole.js';
 import { describe, inputPaths } from '../manifest.js';
 import { checkOutput } from '../output.js';
 
@@ -45,7 +47,7 @@ export async function compressTransform(
   model: Model,
   output: string,
   { transform, keep, budget, force, calibration, onStage }: TransformCompression,
-): Promise<void> {
+): Promise<LossyResult> {
   if (!isDirectoryModel(model))
     throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(budget);
@@ -56,34 +58,64 @@ export async function compressTransform(
     );
   if (budget.kl !== undefined) throw new InputError('transforms take --bits, --size or --ratio, not --kl');
   await checkOutput(output, inputPaths(model), force ?? false);
-  const manifest = await describe(model, { codec: TRANSFORM, ...transform, keep, budget });
+  const exact = await findExact(model, model.tensors);
+  const described = await describe(model, {
+    codec: TRANSFORM,
+    ...transform,
+    keep,
+    budget,
+    exact: exactGroups(exact),
+  });
+  const manifest = withBuffers(described, exact);
   const candidate = new Candidate(output, model, manifest, force ?? false);
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const goal = goalOf(budget, {
     originalBytes: originalBytes(model),
     sideBytes: await candidate.sideBytes(),
-    parameters: unique.reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    parameters: weightsIn(unique, exact),
   });
   const heldOut = calibration && (await heldOutOf(model, calibration));
   let trial = 0;
-  const write = (value: number) => {
+  const write = async (value: number) => {
     const name = `transforming, try ${++trial}`;
     const report = (done: number, total: number) => onStage?.({ name, done, total, secondsLeft: undefined });
-    return candidate.write(undefined, codeTensors(model, unique, transform, { keep, value }, report));
+    try {
+      return await candidate.write(
+        undefined,
+        codeTensors(model, unique, exact, transform, { keep, value }, report),
+      );
+    } catch (error) {
+      if (error instanceof TooFine) return Number.POSITIVE_INFINITY;
+      throw error;
+    }
   };
   try {
+    const compressing = (done: number, total: number) =>
+      onStage?.({ name: 'compressing', done, total, secondsLeft: undefined });
+    if (
+      !isReadAsOther(model) &&
+      mayFit(unique, goal.most) &&
+      (await writeWhole(candidate, model, unique, compressing, goal.most))
+    ) {
+      await candidate.finish(undefined, undefined);
+      return { note: `the budget of ${goal.most} bytes is enough to lose nothing: ${LOST_NOTHING}` };
+    }
     const bounds = BOUNDS[keep ? 'keep' : 'quantise'];
     const { met, nearest } = await searchStep(write, { ...goal, grows: false }, keep ? 10 : 1, bounds);
-    if (!met) throw cannotMeet(goal, nearest!);
+    if (!met && nearest!.value > goal.most) throw cannotMeet(goal, nearest!);
     const measuring = (done: number, total: number) =>
       onStage?.({ name: 'measuring', done, total, secondsLeft: undefined });
     const quality = await measureCandidate(candidate.partialPath, model, heldOut, measuring);
     await candidate.finish(quality && qualityReport(quality, heldOut!), undefined);
+    return { note: met ? undefined : withinNote(goal, nearest!) };
   } catch (error) {
     await candidate.discard();
     throw error;
   }
 }
+
+/** Of a step that makes a matrix larger than it was. */
+class TooFine extends InputError {}
 
 /** How coefficients are made fewer: see {@link BOUNDS}. */
 interface Effort {
@@ -94,6 +126,7 @@ interface Effort {
 async function* codeTensors(
   model: Model,
   tensors: readonly TensorInfo[],
+  exact: Exact,
   transform: TransformOptions,
   effort: Effort,
   onProgress: (done: number, total: number) => void,
@@ -101,21 +134,21 @@ async function* codeTensors(
   const total = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   let done = 0;
   for (const tensor of tensors) {
-    if (isTransformed(model, tensor)) {
+    if (isTransformed(model, tensor) && !exact.has(tensor.name)) {
       const weights = await readFloats(model, tensor);
       yield { codec: TRANSFORM, payloads: codeMatrix(weights, tensor, transform, effort) };
-    } else yield await codeVector(model, tensor, undefined);
+    } else yield await codeVector(model, tensor, exact.has(tensor.name));
     done += elementCount(tensor.shape);
     onProgress(done, total);
   }
 }
 
-/** True for the matrices that are transformed: all but masks and what is too small or too wide. */
+/** True for the matrices that are transformed: all but what is exact by its name, too small or too wide. */
 export function isTransformed(model: Model, tensor: TensorInfo): boolean {
   return (
     isMatrix(tensor, TRANSFORM) &&
     elementCount(tensor.shape) >= LEAST_ELEMENTS &&
-    tensorRole(tensor, model.config) !== 'buffer'
+    exactKind(tensor, model.config) === undefined
   );
 }
 
@@ -136,9 +169,7 @@ function codeMatrix(
       const coefficients = analyse(weights.subarray(first, first + count), shape, transform);
       const payload = codePiece(coefficients, count, transform, effort);
       if (payload.length > count * DTYPE_BYTES[tensor.dtype])
-        throw new InputError('the budget is so large that coefficients take more than the weights', {
-          tensor: tensor.name,
-        });
+        throw new TooFine('coefficients take more than the weights', { tensor: tensor.name });
       return payload;
     },
   );

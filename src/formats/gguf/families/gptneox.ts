@@ -1,5 +1,7 @@
+import { readRope } from '../../rope.js';
 import { byHead, type Config, countOf, type GgufFamily } from '../family.js';
 
+const rope = (config: Config) => readRope(config, { defaultShare: 0.25 });
 const headSize = (config: Config) => countOf(config, 'hidden_size') / countOf(config, 'num_attention_heads');
 
 /** GPT-NeoX and Pythia. */
@@ -30,6 +32,7 @@ export const gptneox: GgufFamily = {
       key: 'rope.dimension_count',
       field: 'rotary_pct',
       type: 'uint32',
+      value: (config) => rope(config).share,
       otherwise: () => 0.25,
       read: (features, config) => features / headSize(config),
       write: (share, config) => Math.floor(share * headSize(config)),
@@ -38,7 +41,8 @@ export const gptneox: GgufFamily = {
       key: 'rope.freq_base',
       field: 'rotary_emb_base',
       type: 'float32',
-      otherwise: ({ rope_theta }) => rope_theta ?? 10_000,
+      value: (config) => rope(config).base,
+      otherwise: () => 10_000,
     },
     { key: 'attention.layer_norm_epsilon', field: 'layer_norm_eps', type: 'float32', otherwise: () => 1e-5 },
     { key: 'use_parallel_residual', field: 'use_parallel_residual', type: 'bool', otherwise: () => true },

@@ -1,3 +1,4 @@
+import { readRope } from '../../rope.js';
 import { type Config, countOf, type Field, type GgufFamily, rotaryPairs, type Stem } from '../family.js';
 
 const headSize = (config: Config) => countOf(config, 'hidden_size') / countOf(config, 'num_attention_heads');
@@ -23,7 +24,13 @@ const fields: readonly Field[] = [
   },
   ...headSizeFields,
   { key: 'attention.layer_norm_rms_epsilon', field: 'rms_norm_eps', type: 'float32', otherwise: () => 1e-6 },
-  { key: 'rope.freq_base', field: 'rope_theta', type: 'float32', otherwise: () => 10_000 },
+  {
+    key: 'rope.freq_base',
+    field: 'rope_theta',
+    type: 'float32',
+    value: (config) => readRope(config).base,
+    otherwise: () => 10_000,
+  },
 ];
 
 const common: readonly Stem[] = [
@@ -39,6 +46,10 @@ const common: readonly Stem[] = [
   ['output', 'lm_head'],
 ];
 
+/** Whether one of these layers' projections has a bias in the first layer; the graph then asks for all of them. */
+const hasBias = (names: ReadonlySet<string>, projections: readonly string[]) =>
+  [...names].some((name) => projections.some((projection) => name.endsWith(`.${projection}.bias`)));
+
 /** Llama, and what computes as it does. */
 export const llama: GgufFamily = {
   architecture: 'llama',
@@ -53,6 +64,10 @@ export const llama: GgufFamily = {
   buffers: /rotary_emb\.inv_freq$/,
   fields,
   fixed: { hidden_act: ['silu'] },
+  fromTensors: (names) => ({
+    attention_bias: hasBias(names, ['attn_q', 'attn_k', 'attn_v', 'attn_output']),
+    mlp_bias: hasBias(names, ['ffn_gate', 'ffn_up', 'ffn_down']),
+  }),
   needsOutput: false,
 };
 
@@ -68,4 +83,5 @@ export const qwen2: GgufFamily = {
     ['blk.*.attn_k', 'model.layers.*.self_attn.k_proj'],
   ],
   fixed: { hidden_act: ['silu'], use_sliding_window: [false] },
+  fromTensors: () => ({}),
 };

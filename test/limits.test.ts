@@ -1,0 +1,165 @@
+// Budgets are upper limits: a loose one gives the lossless or the best smaller file, an impossible one is refused before anything is calibrated.
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { open, verify } from '../dist/index.js';
+import { inspect } from '../dist/press/inspect.js';
+import type { Budget } from '../dist/press/lossy/budget.js';
+import { compressLossy } from '../dist/press/lossy/compress.js';
+import { searchStep } from '../dist/press/lossy/search.js';
+import { isLossless } from '../dist/press/summary.js';
+import { compressTransform } from '../dist/press/transform/compress.js';
+import { weightpress } from './helpers/cli.js';
+import { refusalOf } from './helpers/logits.js';
+import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
+
+const MODEL = 'examples/gpt-neo-tiny';
+const place = folder();
+const TEXT = readFileSync('assets/calibration.txt', 'utf8').slice(0, 60_000);
+let files = 0;
+
+/** One matrix whose floats use all of their bits. */
+function randomModel(): string {
+  const random = seededRandom(5);
+  const values = Float32Array.from({ length: 512 * 256 }, () => random() - 0.5);
+  return folder({ 'model.safetensors': safetensors([f32('w', [512, 256], values)]) });
+}
+
+/** Compresses the example and says what came out, and which stages there were. */
+async function compressed(budget: Budget, from = MODEL, calibrated = true) {
+  const output = join(place, `${files++}.wpk`);
+  const stages = new Set<string>();
+  const model = await open(from);
+  try {
+    const { note } = await compressLossy(model, output, {
+      budget,
+      ...(calibrated && {
+        calibration: {
+          text: TEXT,
+          name: 'text',
+          tokens: 4096,
+          statisticsPath: join(place, 'statistics'),
+        },
+      }),
+      onStage: ({ name }) => stages.add(name),
+    });
+    const bytes = statSync(output).size;
+    return { output, note, bytes, summary: await inspect(output), stages };
+  } finally {
+    await model.close();
+    for (const rest of ['.partial', '.scratch']) expect(existsSync(`${output}${rest}`)).toBe(false);
+  }
+}
+
+describe('a loose budget', () => {
+  it.each([{ bits: 40 }, { ratio: 1.01 }, { size: 10_000_000 }])(
+    'of %o gives the lossless file, without calibration, and says so',
+    async (budget) => {
+      const { output, note, summary, stages } = await compressed(budget);
+      expect(isLossless(summary.tensors)).toBe(true);
+      expect(note).toMatch(/^the budget of \d+ bytes is enough to lose nothing: the file is lossless$/);
+      expect([...stages]).toEqual(['compressing']);
+      const original = await open(MODEL);
+      expect(await verify(output, { against: original })).toMatchObject({ good: true, bitExact: true });
+      await original.close();
+    },
+    60_000,
+  );
+
+  it('that a lossless file does not meet gives the best smaller one, and says so', async () => {
+    const { bytes, note, summary } = await compressed({ bits: 20 }, randomModel(), false);
+    expect(bytes).toBeLessThan((20 / 8) * 512 * 256);
+    expect(summary.tensors[0]!.codec).toBe('trellis');
+    expect(summary.tensors[0]!.error).toBeLessThan(1e-5);
+    expect(note).toMatch(/^the budget allows \d+ bytes; the best file within it that was found has \d+$/);
+  }, 120_000);
+
+  it('of divergence gives the smallest file that the codec makes', async () => {
+    const { note, summary, bytes } = await compressed({ kl: 100 });
+    expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
+    expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file within it/);
+    const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
+    const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
+    expect(bytes / nearest).toBeLessThan(1.1);
+  }, 120_000);
+
+  it('of divergence below that of every lossy file gives the lossless one', async () => {
+    const { summary, note } = await compressed({ kl: 1e-13 });
+    expect(isLossless(summary.tensors)).toBe(true);
+    expect((summary.quality as { kl: { mean: number } }).kl.mean).toBe(0);
+    expect(note).toMatch(/the file is lossless$/);
+  }, 240_000);
+
+  it('is told by the command, too', () => {
+    const output = join(place, 'cli.wpk');
+    const { stdout, status } = weightpress('compress', MODEL, '-o', output, '--bits', '40');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/is enough to lose nothing: the file is lossless\n/);
+    expect(stdout).toMatch(/\nlossless; /);
+    expect(stdout).not.toMatch(/relative squared error|quality/);
+  }, 60_000);
+});
+
+describe('an impossible budget', () => {
+  it.each([{ bits: 0.01 }, { size: 5000 }, { ratio: 853 }])(
+    '%o is refused with the nearest that is possible, before calibration begins',
+    async (budget) => {
+      const model = await open(MODEL);
+      const stages: string[] = [];
+      const refusal = await refusalOf(() =>
+        compressLossy(model, join(place, 'no.wpk'), {
+          budget,
+          calibration: { text: TEXT, name: 'text', tokens: 4096 },
+          onStage: ({ name }) => stages.push(name),
+        }),
+      );
+      expect(refusal).toMatch(/^the budget of \d+ bytes cannot be met; the nearest that can is \d+ bytes/);
+      expect(stages).toEqual([]);
+      for (const rest of ['', '.partial', '.scratch', '.statistics'])
+        expect(existsSync(join(place, `no.wpk${rest}`))).toBe(false);
+      await model.close();
+    },
+  );
+});
+
+describe('a transform', () => {
+  it.each([
+    [{ bits: 40 }, 'lossless', /lose nothing/],
+    [{ bits: 26 }, 'transform', /best file within it/],
+  ] as const)(
+    'with a budget of %o is %s',
+    async (budget, codec, said) => {
+      const model = await open(randomModel());
+      const output = join(place, `${files++}.wpk`);
+      const { note } = await compressTransform(model, output, {
+        transform: { transform: 'hadamard', size: 64, dimensions: 1 },
+        keep: false,
+        budget,
+      });
+      await model.close();
+      const summary = await inspect(output);
+      expect(new Set(summary.tensors.map((tensor) => tensor.codec))).toContain(codec);
+      expect(isLossless(summary.tensors)).toBe(codec === 'lossless');
+      expect(note).toMatch(said);
+      expect((summary.fileBytesWithoutSideFiles * 8) / summary.weights).toBeLessThanOrEqual(budget.bits);
+    },
+    60_000,
+  );
+});
+
+it('a search ends where nothing changes any more, with what is within the aim', async () => {
+  const calls: number[] = [];
+  const divergence = async (step: number) => {
+    calls.push(step);
+    return Math.min(7, step * 1000);
+  };
+  const { met, nearest } = await searchStep(
+    divergence,
+    { least: 98, most: 100, grows: true },
+    1,
+    [1e-9, 1e3],
+  );
+  expect({ met, value: nearest!.value }).toEqual({ met: false, value: 7 });
+  expect(calls.length).toBeLessThan(4);
+  expect(calls.at(-1)).toBe(nearest!.step);
+});
