@@ -9,7 +9,7 @@ import { openWhole } from './open.js';
 import { forceOption, jsonOption, threadsOption, wholeNumber } from './options.js';
 import { isAudible, printSentences } from './sentences.js';
 import { errorLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, duration, print, printJson, progress, whenInterrupted } from './terminal.js';
+import { bytes, duration, print, printJson, progress } from './terminal.js';
 import { isTransform, runTransform, type TransformFlags } from './transform.js';
 
 interface Options extends LossyOptions, TransformFlags {
@@ -93,17 +93,11 @@ export function compressCommand(): Command {
           : await openModel(path, { reading: 'sequential' });
       const total = model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
       const bar = progress('compressing', lossy ? 0 : total);
-      const unwatch = whenInterrupted(
-        lossy
-          ? 'interrupted; statistics that were finished are used again by the same command'
-          : `interrupted; the same command with --resume goes on from ${output}.partial`,
-      );
       try {
         if (isTransform(options)) await runTransform(model, output, options);
         else if (lossy) await runLossy(model, output, options);
         else await compress(model, output, { ...options, onProgress: bar.update });
       } finally {
-        unwatch();
         bar.stop();
         await model.close();
       }

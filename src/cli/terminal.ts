@@ -3,6 +3,7 @@ import CliTable from 'cli-table3';
 import { type Command, CommanderError } from 'commander';
 import { isInputError } from '../errors.js';
 import { fileError } from '../io/file.js';
+import { removeTemporaries } from '../io/temporary.js';
 
 /** Decimal units, as file managers and shops count: `23.4 MB`. Exact below 10 kB. */
 export function bytes(n: number): string {
@@ -113,33 +114,71 @@ export function print(line = ''): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Says, when the user stops the program, that what is done is kept. @returns what ends the watch. */
-export function whenInterrupted(message: string): () => void {
-  const stop = () => {
-    process.stderr.write(`\nweightpress: ${message}\n`);
-    process.exit(130); // 128 + SIGINT, as shells count
-  };
-  process.once('SIGINT', stop);
-  return () => process.removeListener('SIGINT', stop);
-}
+/** Signals that end a run, what is said of them, and exit codes as shells count them: 128 and the signal's number. */
+const SIGNALS = {
+  SIGINT: { said: 'interrupted', code: 130 },
+  SIGTERM: { said: 'ended by SIGTERM', code: 143 },
+  SIGHUP: { said: 'ended by SIGHUP', code: 129 },
+} as const;
 
-/** Runs the program; bad input or usage becomes one line on standard error and exit code 2, without a stack. */
+/** What goes on from a file that is kept, by how its name ends. */
+const GOES_ON: Readonly<Record<string, string>> = {
+  partial: 'the same command with --resume goes on from',
+  incomplete: 'the same command goes on with the download in',
+  statistics: 'the same command begins with what was found, in',
+};
+
+/** Something that the program, not its input, is to blame for. */
+const UNEXPECTED = 3;
+
+/**
+ * Runs the program. Bad input or usage becomes one line on standard error and exit code 2, anything else that goes wrong one line and
+ * exit code 3, both without a stack. However it ends, nothing half-made is left that no later run could go on from.
+ */
 export async function run(program: Command, argv: readonly string[]): Promise<void> {
-  // who reads no further, as head does, has what it wants
+  let isOver = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit();
-    throw error;
+    // who reads no further, as head does, has what it wants
+    if (error.code === 'EPIPE') stop(0);
+    fail(fileError(error, 'standard output'));
+  });
+  process.stderr.on('error', () => {}); // there is nobody left to tell
+  process.on('uncaughtException', fail); // of promises that nobody waits for, too
+  for (const [signal, { said, code }] of Object.entries(SIGNALS))
+    process.on(signal, () => {
+      const kept = removeTemporaries().map((path) => `; ${GOES_ON[path.split('.').at(-1)!]} ${path}`);
+      stop(code, said + kept.join(''));
+    });
+  process.on('exit', () => {
+    if (!isOver && process.exitCode === undefined) process.exitCode = say(new Error('it waited for nothing'));
   });
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
-    if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? 0 : 2;
-      return;
-    }
-    const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
-    if (!isInputError(known)) throw error;
-    process.stderr.write(`weightpress: ${known.message}\n`);
-    process.exitCode = 2;
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else process.exitCode = say(error);
   }
+  isOver = true;
+}
+
+function fail(error: unknown): never {
+  removeTemporaries();
+  process.exit(say(error));
+}
+
+function stop(code: number, said?: string): never {
+  removeTemporaries();
+  if (said !== undefined) process.stderr.write(`\nweightpress: ${said}\n`);
+  process.exit(code);
+}
+
+/** Says in one line what went wrong. @returns the exit code. */
+function say(error: unknown): number {
+  const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
+  const isInput = isInputError(known);
+  const { message, stack } = known instanceof Error ? known : new Error(String(known));
+  const line = isInput ? message : `unexpected: ${message}`.replaceAll(/\p{Cc}+/gu, ' ');
+  process.stderr.write(`weightpress: ${line}\n`);
+  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(`${stack}\n`);
+  return isInput ? 2 : UNEXPECTED;
 }

@@ -72,14 +72,19 @@ export interface Leftover {
   readonly isDead: boolean;
 }
 
-/** What earlier runs left of `path`, the largest first: not what is still being made on this machine. */
-export async function leftoversOf(path: string, ending = 'partial'): Promise<Leftover[]> {
+/**
+ * What earlier runs left of `path`, the largest first: not what is still being made on this machine.
+ * @param ending of what was made of `path` itself; without it also what was made beside it.
+ */
+export async function leftoversOf(path: string, ending?: string): Promise<Leftover[]> {
   const folder = dirname(path);
   const found: (Leftover & { readonly size: number })[] = [];
   for (const name of await readdir(folder).catch(() => [])) {
     const [, base, host, pid] = /^(.*)\.([A-Za-z0-9-]+)-(\d+)-[0-9a-f]{12}\.(?:[a-z]+)$/s.exec(name) ?? [];
-    if (base === undefined || !name.endsWith(`.${ending}`)) continue;
-    if (base !== shortened(basename(path), name.length - base.length)) continue;
+    if (base === undefined) continue;
+    const own = shortened(basename(path), name.length - base.length);
+    const isOwn = ending === undefined ? `${base}.`.startsWith(`${own}.`) : base === own;
+    if (!isOwn || (ending !== undefined && !name.endsWith(`.${ending}`))) continue;
     const left = join(folder, name);
     const isDead = host === HOST;
     if (isDead && isBeingMade(left, Number(pid))) continue;
