@@ -139,18 +139,21 @@ export async function run(program: Command, argv: readonly string[]): Promise<vo
   let isOver = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // who reads no further, as head does, has what it wants
-    if (error.code === 'EPIPE') stop(0);
+    if (error.code === 'EPIPE') {
+      removeTemporaries();
+      stop(0);
+    }
     fail(fileError(error, 'standard output'));
   });
   process.stderr.on('error', () => {}); // there is nobody left to tell
   process.on('uncaughtException', fail); // of promises that nobody waits for, too
   for (const [signal, { said, code }] of Object.entries(SIGNALS))
     process.on(signal, () => {
-      const kept = removeTemporaries().map((path) => `; ${GOES_ON[path.split('.').at(-1)!]} ${path}`);
-      stop(code, said + kept.join(''));
+      stop(code, said + leftBehind());
     });
   process.on('exit', () => {
-    if (!isOver && process.exitCode === undefined) process.exitCode = say(new Error('it waited for nothing'));
+    if (isOver || process.exitCode !== undefined) return;
+    process.exitCode = say(new Error('nothing more will happen, and the work is not done'), leftBehind());
   });
   try {
     await program.parseAsync([...argv]);
@@ -162,23 +165,27 @@ export async function run(program: Command, argv: readonly string[]): Promise<vo
 }
 
 function fail(error: unknown): never {
-  removeTemporaries();
-  process.exit(say(error));
+  process.exit(say(error, leftBehind()));
+}
+
+/** Removes what is half-made. @returns what is to be said of the rest. */
+function leftBehind(): string {
+  const kept = removeTemporaries().map((path) => `; ${GOES_ON[path.split('.').at(-1)!]} ${path}`);
+  return kept.join('');
 }
 
 function stop(code: number, said?: string): never {
-  removeTemporaries();
   if (said !== undefined) process.stderr.write(`\nweightpress: ${said}\n`);
   process.exit(code);
 }
 
 /** Says in one line what went wrong. @returns the exit code. */
-function say(error: unknown): number {
+function say(error: unknown, more = ''): number {
   const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
   const isInput = isInputError(known);
   const { message, stack } = known instanceof Error ? known : new Error(String(known));
   const line = isInput ? message : `unexpected: ${message}`.replaceAll(/\p{Cc}+/gu, ' ');
-  process.stderr.write(`weightpress: ${line}\n`);
+  process.stderr.write(`weightpress: ${line}${more}\n`);
   if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(`${stack}\n`);
   return isInput ? 2 : UNEXPECTED;
 }
