@@ -74,7 +74,10 @@ export function compressCommand(): Command {
     )
     .option('--keep-largest', 'of a transform: keep the largest coefficients instead of rounding all')
     .option('--keep', 'of a model on the Hub: leave it in the cache, where Python finds it too')
-    .option('--resume', 'lossless: go on where an interrupted run of the same command stopped, on this machine')
+    .option(
+      '--resume',
+      'lossless: go on where an interrupted run of the same command stopped, on this machine',
+    )
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
