@@ -101,6 +101,11 @@ export class Output {
     return this.written;
   }
 
+  /** Which file it is, whatever name it has, or somebody gives its name to. */
+  async inode(): Promise<bigint> {
+    return (await this.handle.stat({ bigint: true })).ino;
+  }
+
   /** Appends; the bytes must stay unchanged until it resolves. One call at a time. */
   async write(bytes: Uint8Array): Promise<void> {
     try {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import { Thread } from './thread.js';
 
 // SHA-256 runs at 2 GB/s on one core: beside reading, writing and a second digest it would be what `compress` waits
 // for, so tensors are digested on a thread of their own. This module is both its two ends.
@@ -8,14 +9,17 @@ const ROLE = 'weightpress hash';
 
 /** A thread that takes digests of what it is handed, in order. */
 export class HashThread {
-  private readonly worker = new Worker(new URL(import.meta.url), { workerData: ROLE, execArgv: [] });
   private readonly waiting: { resolve(answer: never): void; reject(error: Error): void }[] = [];
+  private readonly thread = new Thread(
+    new URL(import.meta.url),
+    (error) => {
+      for (const { reject } of this.waiting.splice(0)) reject(error);
+    },
+    { workerData: ROLE },
+  );
 
   constructor() {
-    this.worker.on('message', (answer) => this.waiting.shift()!.resolve(answer as never));
-    this.worker.on('error', (error) => {
-      for (const { reject } of this.waiting.splice(0)) reject(error);
-    });
+    this.thread.worker.on('message', (answer) => this.waiting.shift()!.resolve(answer as never));
   }
 
   /** Adds bytes; their buffer is handed over and comes back with the result. */
@@ -28,14 +32,17 @@ export class HashThread {
     return this.ask(undefined, []);
   }
 
-  close(): Promise<number> {
-    return this.worker.terminate();
+  close(): Promise<void> {
+    return this.thread.stop();
   }
 
   private ask<T>(message: Uint8Array | undefined, transfer: ArrayBuffer[]): Promise<T> {
-    const answer = new Promise<T>((resolve, reject) => this.waiting.push({ resolve, reject }));
+    const answer = new Promise<T>((resolve, reject) => {
+      if (this.thread.failure) throw this.thread.failure;
+      this.waiting.push({ resolve, reject });
+      this.thread.worker.postMessage(message, transfer);
+    });
     answer.catch(() => {}); // awaited later
-    this.worker.postMessage(message, transfer);
     return answer;
   }
 }
