@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Container, type ContainerOptions } from '../container/reader.js';
 import type { HubOptions } from '../formats/hub/folder.js';
-import { disk, makeFolders, writeAll } from '../io/disk.js';
+import { Appender, disk, makeFolders } from '../io/disk.js';
 import { fileError } from '../io/file.js';
 import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
@@ -70,18 +70,19 @@ class FolderTarget implements Target {
 
 /** A file of a folder in the making: what fails is removed with the folder. */
 class NewFile implements FileTarget {
-  private written = 0;
+  private readonly appender: Appender;
   private isOpen = true;
 
   constructor(
     private readonly path: string,
     private readonly handle: FileHandle,
-  ) {}
+  ) {
+    this.appender = new Appender(handle, 0);
+  }
 
   async write(bytes: Uint8Array): Promise<void> {
     try {
-      await writeAll(this.handle, bytes, this.written);
-      this.written += bytes.length;
+      await this.appender.write(bytes);
     } catch (error) {
       throw fileError(error, this.path);
     }
@@ -89,6 +90,7 @@ class NewFile implements FileTarget {
 
   async finish(): Promise<void> {
     try {
+      await this.appender.flush();
       await disk.sync(this.handle);
       await this.close();
     } catch (error) {

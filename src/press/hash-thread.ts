@@ -7,8 +7,14 @@ import { Thread } from './thread.js';
 
 const ROLE = 'weightpress hash';
 
+/** Smaller pieces are gathered: a message takes longer than their digest. */
+const SMALL_BYTES = 2 ** 15;
+const GATHERED_BYTES = 2 ** 18;
+
 /** A thread that takes digests of what it is handed, in order. */
 export class HashThread {
+  private readonly gathered = new Uint8Array(GATHERED_BYTES);
+  private count = 0;
   private readonly waiting: { resolve(answer: never): void; reject(error: Error): void }[] = [];
   private readonly thread = new Thread(
     new URL(import.meta.url),
@@ -22,14 +28,28 @@ export class HashThread {
     this.thread.worker.on('message', (answer) => this.waiting.shift()!.resolve(answer as never));
   }
 
-  /** Adds bytes; their buffer is handed over and comes back with the result. */
-  update(bytes: Uint8Array): Promise<Uint8Array> {
-    return this.ask(bytes, [bytes.buffer as ArrayBuffer]);
+  /** Adds bytes; their buffer may be handed over, and comes back with the result. */
+  async update(bytes: Uint8Array): Promise<Uint8Array> {
+    if (this.count + bytes.length > GATHERED_BYTES) this.flush();
+    if (bytes.length >= SMALL_BYTES) {
+      this.flush();
+      return this.ask(bytes, [bytes.buffer as ArrayBuffer]);
+    }
+    this.gathered.set(bytes, this.count);
+    this.count += bytes.length;
+    return bytes;
   }
 
   /** The SHA-256, in hexadecimal, of what was added since the last digest. */
   digest(): Promise<string> {
+    this.flush();
     return this.ask(undefined, []);
+  }
+
+  /** Hands on what was gathered. */
+  private flush(): void {
+    if (this.count) this.ask(this.gathered.slice(0, this.count), []);
+    this.count = 0;
   }
 
   close(): Promise<void> {

@@ -1,8 +1,17 @@
 import { availableParallelism } from 'node:os';
 import { IntegrityError } from '../errors.js';
-import { BUFFER_BYTES, type JobKind, type Jobs } from './jobs.js';
+import { BUFFER_BYTES, type JobKind, type Jobs, runJob } from './jobs.js';
 import { Thread } from './thread.js';
 import type { Answer, Request } from './worker.js';
+
+/** Jobs on fewer bytes take less time than the message to a thread. */
+const SMALL_BYTES = 2 ** 12;
+
+/** What a frame decodes to counts, not the frame: of a lossy block, few bytes can be much work. */
+function isSmall(job: Jobs[JobKind]): boolean {
+  const decoded = 'planned' in job ? job.planned.endByte - job.planned.firstByte : 0;
+  return Math.max(job.bytes.length, decoded) <= SMALL_BYTES;
+}
 
 interface Member {
   readonly thread: Thread;
@@ -40,8 +49,9 @@ export class Pool {
     if (buffer.byteLength === BUFFER_BYTES) this.free.push(buffer as ArrayBuffer);
   }
 
-  /** @throws {InputError} what the job throws. @throws {Error} when a thread has ended by itself. */
-  run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
+  /** Runs a job on a thread, a small one at once. @throws {InputError} what the job throws. @throws {Error} when a thread has ended by itself. */
+  async run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
+    if (isSmall(job)) return runJob(kind, job);
     const { thread, waiting } = this.members.reduce((least, other) =>
       other.waiting.size < least.waiting.size ? other : least,
     );

@@ -95,6 +95,7 @@ export class Candidate {
       quality: PLACEHOLDER_QUALITY,
       weightError: PLACEHOLDER_WEIGHT_ERROR,
     });
+    await out.flush(); // it is read to be measured
     return out.length + SLACK_BYTES;
   }
 
