@@ -107,8 +107,9 @@ export class Appender {
 
   /** Appends; the bytes must stay unchanged until it resolves. */
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.count + bytes.length > GATHERED_BYTES) await this.flush();
-    if (bytes.length < GATHERED_BYTES / 2) {
+    const isLarge = bytes.length >= GATHERED_BYTES / 2;
+    if (isLarge || this.count + bytes.length > GATHERED_BYTES) await this.flush();
+    if (!isLarge) {
       this.gathered.set(bytes, this.count);
       this.count += bytes.length;
       return;
