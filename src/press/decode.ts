@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { bytesOf, type StoredTensorEntry } from '../container/directory.js';
 import { FRAME_HEADER_BYTES } from '../container/frames.js';
-import { planTensor } from '../container/plan.js';
+import { type PlannedBlock, planTensor } from '../container/plan.js';
 import { type Container, decodeFrame } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
 import { readAhead } from '../io/read-ahead.js';
@@ -15,6 +15,14 @@ const FRAME_OVERHEAD_BYTES = FRAME_HEADER_BYTES + 48;
 
 /** Blocks that may be under way in the two digests, beside those in the pool. */
 const HASHING = 6;
+
+/** What blocks under way may decode to, together: those of a wide lossy tensor are tens of MB each. */
+const UNDER_WAY_BYTES = 2 ** 26;
+
+/** Blocks as large as this one that may be under way. */
+function depthFor(block: PlannedBlock | undefined): number {
+  return block ? Math.floor(UNDER_WAY_BYTES / (block.endByte - block.firstByte)) : 0;
+}
 
 /** Takes a block's elements, which are only lent until it is done. */
 export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
@@ -102,15 +110,17 @@ export class Decoding {
   private async decode(tensor: StoredTensorEntry, take: Take): Promise<void> {
     const { container, pool, tensorHash, fileHash } = this;
     const file = container.source.name;
+    const blocks = planTensor(tensor);
+    const most = depthFor(blocks[0]);
     const taking = new Ordered<{ elements: Uint8Array; firstByte: number }>(
-      HASHING,
+      Math.min(HASHING, most),
       async ({ elements, firstByte }) => {
         await take(elements, firstByte);
         pool.give(elements);
       },
     );
     const decoding = new Ordered<{ elements: Uint8Array; firstByte: number }>(
-      pool.depth,
+      Math.min(pool.depth, most),
       ({ elements, firstByte }) => {
         const hashed = tensorHash.update(elements).then((same) => fileHash.update(same));
         return taking.add(hashed.then((same) => ({ elements: same, firstByte })));
@@ -118,7 +128,7 @@ export class Decoding {
     );
     const { name, codec } = tensor;
     const side = await container.readSide(tensor);
-    for (const planned of planTensor(tensor)) {
+    for (const planned of blocks) {
       const { start, end, firstByte, endByte } = planned;
       if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
         throw new IntegrityError('a frame longer than any block can need', { file, tensor: name });

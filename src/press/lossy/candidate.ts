@@ -108,9 +108,10 @@ export class Candidate {
     await out.finish(() => this.model.verify?.());
   }
 
-  /** Leaves nothing behind. */
+  /** Leaves nothing behind; what is written next begins from the start. */
   async discard(): Promise<void> {
     await this.out?.discard();
+    this.out = undefined;
   }
 
   private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {
