@@ -46,6 +46,10 @@ export interface RoleAnalysis {
 export interface Analysis {
   readonly model: string;
   readonly kind: Model['kind'];
+  /** Of a checkpoint: which of its states the model is; undefined at its outermost level. */
+  readonly state: string | undefined;
+  /** Why a config.json that is there cannot be read. */
+  readonly configError: string | undefined;
   readonly architecture: Architecture;
   readonly licence: Licence;
   readonly dtypes: readonly {
@@ -83,6 +87,8 @@ export async function analyze(model: Model, options: AnalyzeOptions = {}): Promi
   return {
     model: model.id,
     kind: model.kind,
+    state: model.state,
+    configError: model.configError?.message,
     architecture,
     licence: await findLicence(model.sideFiles),
     dtypes: byDtype(tensors),

@@ -4,7 +4,15 @@ import type { Architecture } from '../architectures/registry.js';
 import { addressOf, openModel } from '../models.js';
 import { plainLine } from '../plain-text.js';
 import { licenceLine } from './licence-line.js';
+import { stateOption } from './options.js';
 import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
+
+interface Options {
+  readonly tensors?: true;
+  readonly json?: true;
+  readonly weights?: true;
+  readonly state?: string;
+}
 
 /** `weightpress analyze MODEL` */
 export function analyzeCommand(): Command {
@@ -13,10 +21,11 @@ export function analyzeCommand(): Command {
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub: user/name')
     .option('--tensors', 'a row for every tensor too')
     .option('--weights', 'of a model on the Hub: read all weights, not the headers alone')
+    .addOption(stateOption())
     .option('--json', 'everything, for programs')
     .addHelpText('after', '\nExample:\n  weightpress analyze ./gpt-neo-1.3B --tensors')
-    .action(async (path: string, options: { tensors?: true; json?: true; weights?: true }) => {
-      const analysis = await analyzeWithProgress(path, options.weights ?? false);
+    .action(async (path: string, options: Options) => {
+      const analysis = await analyzeWithProgress(path, options);
       if (options.json) return printJson(analysis);
       print(facts(analysis));
       print(`\n${roleTable(analysis)}`);
@@ -24,9 +33,9 @@ export function analyzeCommand(): Command {
     });
 }
 
-async function analyzeWithProgress(path: string, weights: boolean): Promise<Analysis> {
+async function analyzeWithProgress(path: string, { weights, state }: Options): Promise<Analysis> {
   const headersOnly = !weights && (await addressOf(path)) !== undefined;
-  const model = await openModel(path, { reading: headersOnly ? 'ranges' : 'sequential' });
+  const model = await openModel(path, { reading: headersOnly ? 'ranges' : 'sequential', state });
   const bar = progress(
     'reading',
     headersOnly ? 0 : model.tensors.reduce((total, { lengthBytes }) => total + lengthBytes, 0),
@@ -53,6 +62,9 @@ function facts(analysis: Analysis): string {
   const buffers = parameters.buffers ? `; buffers apart: ${count(parameters.buffers)} elements` : '';
   const rows: [string, string][] = [
     ['model', analysis.model],
+    ...(analysis.state === undefined
+      ? []
+      : [['state', `${analysis.state}, of a checkpoint`] satisfies [string, string]]),
     ['architecture', architectureName(analysis)],
     ['size', size.filter(Boolean).join(', ') || 'not said'],
     ['context', context ? `${count(context)} tokens` : 'not said'],
@@ -109,12 +121,12 @@ function maybeBytes(n: number | undefined): string {
   return n === undefined ? '' : bytes(n);
 }
 
-function architectureName({ architecture: { family, modelType, className } }: Analysis): string {
+function architectureName({ architecture: { family, modelType, className }, configError }: Analysis): string {
   const detail = [className, modelType && `model_type ${modelType}`].filter(Boolean).join(', ');
   if (family) return `${family} (${detail})`;
   return detail
     ? `${detail}: not a family known here; roles are told by names and shapes`
-    : 'unknown: no config.json';
+    : `unknown: ${configError ?? 'no config.json'}`;
 }
 
 /** How the head relates to the token embedding, by the config and by what is stored. */

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { TRANSFORMS } from '../codec/transform/coefficients.js';
 import { InputError } from '../errors.js';
 import type { HubFolder } from '../formats/hub/folder.js';
+import type { OpenOptions } from '../formats/model.js';
 import { compress } from '../press/compress.js';
 import { inspect } from '../press/inspect.js';
 import { isLossless } from '../press/summary.js';
@@ -107,7 +108,7 @@ export function compressCommand(): Command {
       const run = lossy ? runBudget : runLossless;
       const note = await run(path, output, options, onFolder);
       const seconds = (performance.now() - started) / 1000;
-      await report(path, output, { seconds, note, ...(json && { json }) });
+      await report(path, output, options, { seconds, note, ...(json && { json }) });
       if (!options.keep) await fetched?.forget();
     });
 }
@@ -162,7 +163,12 @@ interface Report {
 }
 
 /** What the file holds, what its loss is, and, where that can be heard, a sentence before and after. */
-async function report(path: string, output: string, { seconds, json, note }: Report): Promise<void> {
+async function report(
+  path: string,
+  output: string,
+  options: OpenOptions,
+  { seconds, json, note }: Report,
+): Promise<void> {
   const summary = await inspect(output);
   const total = summary.originalBytes;
   if (json) return printJson({ ...summary, seconds, ...(note !== undefined && { note }) });
@@ -175,7 +181,7 @@ async function report(path: string, output: string, { seconds, json, note }: Rep
   if (lossy) {
     for (const line of [errorLine(summary), exactLine(summary)]) if (line) printLine(line);
     print(qualityLine(summary.quality));
-    if (isAudible(summary.quality)) await printSentences(path, output);
+    if (isAudible(summary.quality)) await printSentences({ path, ...options }, output);
   }
   print(
     `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,

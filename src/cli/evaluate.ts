@@ -9,12 +9,13 @@ import { evaluate } from '../measure/node.js';
 import type { Estimate } from '../measure/statistics.js';
 import { attachQuality } from '../press/attach.js';
 import { openWhole } from './open.js';
-import { jsonOption, wholeNumber } from './options.js';
+import { jsonOption, stateOption, wholeNumber } from './options.js';
 import { count, percent, print, printJson, progress, table } from './terminal.js';
 
 interface Options {
   readonly text: string;
   readonly against?: string;
+  readonly state?: string;
   readonly window?: number;
   readonly tokens?: number;
   readonly attach?: true;
@@ -31,6 +32,7 @@ export function evaluateCommand(): Command {
     .option('--window <n>', 'tokens a window (default: the context, at most 2048)', wholeNumber(1))
     .option('--tokens <n>', 'use the first n tokens only (default: all)', wholeNumber(1))
     .option('--attach', 'store the result in the .wpk file that is evaluated; inspect and catalog show it')
+    .addOption(stateOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -50,7 +52,7 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
   const opened: Model[] = [];
   let bar: ReturnType<typeof progress> | undefined;
   try {
-    const model = await openWhole(path);
+    const model = await openWhole(path, { state: options.state });
     opened.push(model);
     if (options.attach && model.kind !== 'wpk')
       throw new InputError('--attach needs a .wpk file to store the result in', { file: path });

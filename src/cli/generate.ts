@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import type { Generation } from '../forward/generate.js';
 import { generate } from '../measure/node.js';
 import { openWhole } from './open.js';
-import { jsonOption, wholeNumber } from './options.js';
+import { jsonOption, stateOption, wholeNumber } from './options.js';
 import { count, print, printJson, printText, progress } from './terminal.js';
 
 interface Options {
@@ -11,6 +11,7 @@ interface Options {
   readonly topK?: number;
   readonly topP?: number;
   readonly seed: number;
+  readonly state?: string;
   readonly json?: true;
 }
 
@@ -25,6 +26,7 @@ export function generateCommand(): Command {
     .option('--top-k <k>', 'draw from the k most probable tokens', wholeNumber(1))
     .option('--top-p <p>', 'draw from the most probable tokens that together have probability p', decimal)
     .option('--seed <n>', 'the same seed gives the same text', wholeNumber(0), 0)
+    .addOption(stateOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -50,10 +52,10 @@ const REASONS: Readonly<Record<Generation['stopped'], string>> = {
 async function run(
   path: string,
   prompt: string,
-  { tokens: maxTokens, temperature, topK, topP, seed }: Options,
+  { tokens: maxTokens, temperature, topK, topP, seed, state }: Options,
   write?: (text: string) => void,
 ): Promise<Generation> {
-  const model = await openWhole(path);
+  const model = await openWhole(path, { state });
   let bar: ReturnType<typeof progress> | undefined;
   try {
     let written = '';

@@ -1,6 +1,7 @@
 import type { HubOptions } from '../formats/hub/folder.js';
 import type { Model, OpenOptions } from '../formats/model.js';
 import { openModel } from '../models.js';
+import { NOTICES } from '../notices.js';
 import { type Progress, progress } from './terminal.js';
 
 /**
@@ -13,7 +14,7 @@ export async function openWhole(
 ): Promise<Model> {
   const bars = new Map<string, Progress>();
   try {
-    return await openModel(name, {
+    const model = await openModel(name, {
       ...options,
       reading: 'download',
       onDownload: (file, done, total) => {
@@ -23,6 +24,9 @@ export async function openWhole(
         if (done === total) bar.stop();
       },
     });
+    if (model.state !== undefined)
+      NOTICES.say(`${name}: the model is the state ${model.state} of the checkpoint`);
+    return model;
   } finally {
     for (const bar of bars.values()) bar.stop();
   }

@@ -1,3 +1,4 @@
+import type { OpenOptions } from '../formats/model.js';
 import { generate } from '../measure/node.js';
 import type { Summary } from '../press/summary.js';
 import { openWhole } from './open.js';
@@ -16,12 +17,15 @@ export function isAudible(quality: Summary['quality']): boolean {
 }
 
 /** Prints how the original and the compressed model continue the same words, each by its most probable tokens. */
-export async function printSentences(original: string, compressed: string): Promise<void> {
-  for (const [label, path] of [
-    ['before', original],
-    ['after', compressed],
+export async function printSentences(
+  { path, state, exclude }: OpenOptions & { readonly path: string },
+  compressed: string,
+): Promise<void> {
+  for (const [label, open] of [
+    ['before', () => openWhole(path, { state, exclude })],
+    ['after', () => openWhole(compressed)],
   ] as const) {
-    const model = await openWhole(path);
+    const model = await open();
     try {
       const { text } = await generate(model, BEGINNING, { maxTokens: TOKENS });
       print(`${label}: ${BEGINNING}${text?.replaceAll(/\s+/g, ' ')}`);

@@ -3,7 +3,7 @@ import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../formats/dtype
 import { problemOfPath } from '../formats/file-name.js';
 import type { LeftOut } from '../formats/folder.js';
 import { isPlainObject, kindOf } from '../formats/json.js';
-import { isLossyCodec, LOSSLESS, layoutOf, TRELLIS } from './codecs.js';
+import { isLossyCodec, LOSSLESS, layoutOf, TRANSFORM, TRELLIS } from './codecs.js';
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES, pieceCount } from './frames.js';
 
 /** A file stored in pieces: its frames' lengths, headers included. */
@@ -72,8 +72,14 @@ export interface Directory {
   readonly weightError?: Readonly<Record<string, unknown>>;
 }
 
+/** What a transformed tensor may decode to: so many times its frames, and always so many bytes. */
+const TRANSFORM_EXPANSION = 2000;
+const ALWAYS_TRANSFORMED_BYTES = 2 ** 24;
+
 /** Bytes of a weight file that no tensor holds: they are held in memory. */
 export const HEADER_LIMIT_BYTES = 2 ** 26;
+/** Tensors of a file: a directory of more cannot be held against its limits. */
+export const MAX_TENSORS = 500_000;
 /** Dimensions of a tensor. */
 export const MAX_DIMENSIONS = 256;
 const SAFETENSORS = 'safetensors';
@@ -364,6 +370,7 @@ class Check {
     const codec = entry.codec === undefined ? LOSSLESS : this.text(entry.codec, `codec ${of}`);
     const expected = layoutOf({ ...own, codec }, this.wpk).frameCount(own);
     if (frames.length !== expected) this.fail(`frames ${of} are ${frames.length}, expected ${expected}`);
+    if (codec === TRANSFORM) this.expansion(of, lengthBytes, total(frames));
     const { error } = entry;
     if (error !== undefined && !(typeof error === 'number' && error >= 0))
       this.fail(`error ${of} is ${JSON.stringify(error)}`);
@@ -375,6 +382,12 @@ class Check {
       offset: this.size(entry.offset, `offset ${of}`),
       frames,
     };
+  }
+
+  /** A transform's every weight costs many products, so nothing may come of next to nothing. */
+  expansion(of: string, lengthBytes: number, storedBytes: number): void {
+    if (lengthBytes > Math.max(ALWAYS_TRANSFORMED_BYTES, TRANSFORM_EXPANSION * storedBytes))
+      this.fail(`frames ${of} are ${storedBytes} bytes, too few for the ${lengthBytes} that they stand for`);
   }
 
   unique(what: string, names: readonly string[]): void {

@@ -46,7 +46,10 @@ export interface Program {
  */
 export function buildProgram(model: Model): Program {
   const { config } = model;
-  if (!config) throw new InputError('has no config.json, which says how to run it', { file: model.id });
+  if (!config)
+    throw (
+      model.configError ?? new InputError('has no config.json, which says how to run it', { file: model.id })
+    );
   const family = findForwardFamily(config.model_type);
   refuseForeign(config);
   const size = requireDimensions(config);

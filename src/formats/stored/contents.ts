@@ -1,3 +1,4 @@
+import { MAX_TENSORS } from '../../container/directory.js';
 import { deflate } from '../../container/frames.js';
 import type { ByteSource } from '../../io/source.js';
 import { readConfig } from '../directory.js';
@@ -43,17 +44,20 @@ export async function readContents(folder: Folder, options: SelectOptions = {}):
   const model = await modelNames(folder, files);
   const sideFiles: FolderFile[] = [];
   const opened: WeightSource[] = [];
+  let room = MAX_TENSORS;
   try {
     for (const file of files) {
-      const weights = await asWeights(folder, file);
+      const weights = await asWeights(folder, file, room);
       if (weights) opened.push(weights);
       else sideFiles.push(file);
+      room -= weights?.tensors.length ?? 0;
     }
   } catch (error) {
     await closeContents({ weightSources: opened });
     throw error;
   }
-  const weightSources = opened.map((weights) => ({ ...weights, isModel: isModel(weights, model, opened) }));
+  const isModel = modelTest(model, opened);
+  const weightSources = opened.map((weights) => ({ ...weights, isModel: isModel(weights) }));
   return { id: folder.id, config, sideFiles, weightSources, emptyFolders, leftOut };
 }
 
@@ -83,24 +87,24 @@ async function modelNames(
 }
 
 /** Of a folder without a known model all weights are, unless they share names: then which of them are is not known. */
-function isModel(
-  { name, format }: WeightSource,
-  model: readonly string[] | undefined,
-  all: readonly WeightSource[],
-): boolean {
-  if (format === 'bytes') return false;
-  if (model) return model.includes(name);
-  const names = all.flatMap(({ tensors }) => tensors.map((tensor) => tensor.name));
-  return new Set(names).size === names.length;
+function modelTest(model: readonly string[] | undefined, all: readonly WeightSource[]) {
+  const tensors = all.flatMap((file) => file.tensors.map(({ name }) => name));
+  const isUnique = new Set(tensors).size === tensors.length;
+  return ({ name, format }: WeightSource): boolean =>
+    format !== 'bytes' && (model ? model.includes(name) : isUnique);
 }
 
 /** A file that is coded by blocks; undefined for one to deflate. */
-async function asWeights(folder: Folder, file: FolderFile): Promise<WeightSource | undefined> {
+async function asWeights(
+  folder: Folder,
+  file: FolderFile,
+  maxTensors: number,
+): Promise<WeightSource | undefined> {
   const expected = isWeightName(file.name);
   if (!expected && file.lengthBytes <= SMALL_BYTES) return undefined;
   const source = await folder.open(file.name);
   try {
-    const weights = await readStored(file.name, source, expected);
+    const weights = await readStored(file.name, source, expected, maxTensors);
     if (weights.format !== 'bytes' && weights.tensors.length) return weights;
     if (weights.note === undefined ? !(await deflatesBetter(source)) : source.byteLength > SMALL_BYTES)
       return weights;

@@ -1,3 +1,4 @@
+import { MAX_TENSORS } from '../../container/directory.js';
 import { isInputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { isGguf } from '../gguf/header.js';
@@ -41,16 +42,24 @@ const PREFIX_BYTES = 16;
 /**
  * Reads where the tensors of a file lie, whatever its format; of one that cannot be seen into all is bytes, and a note says why.
  * @param name its path in the folder. @param expected whether its name promises tensors, so that it is worth a note when there are none.
- * @throws {InputError} when it cannot be read at all.
+ * @param maxTensors that there is room for. @throws {InputError} when it cannot be read at all.
  */
-export async function readStored(name: string, source: ByteSource, expected: boolean): Promise<WeightSource> {
+export async function readStored(
+  name: string,
+  source: ByteSource,
+  expected: boolean,
+  maxTensors = MAX_TENSORS,
+): Promise<WeightSource> {
   const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
   const reader = READERS.find(({ matches }) => matches(prefix, name));
   const asBytes = (note?: string) =>
     assemble({ name, format: 'bytes', tensors: [], ...(expected && note !== undefined && { note }) }, source);
   if (!reader) return asBytes('of a format that is not known');
   try {
-    return await assemble({ name, format: reader.format, ...(await reader.read(source)) }, source);
+    const read = await reader.read(source);
+    if (read.tensors.length > maxTensors)
+      return asBytes(`${read.tensors.length} tensors, over the limit of ${MAX_TENSORS} in all`);
+    return await assemble({ name, format: reader.format, ...read }, source);
   } catch (error) {
     if (!isInputError(error)) throw error;
     return asBytes(error.message);
