@@ -199,7 +199,10 @@ function leftBehind(): string {
 }
 
 function stop(code: number, said?: string): never {
-  if (said !== undefined) printError(`weightpress: ${said}`);
+  if (said !== undefined) {
+    if (process.stderr.isTTY) process.stderr.write('\n'); // a progress bar may stand on the line
+    printError(`weightpress: ${said}`);
+  }
   process.exit(code);
 }
 
