@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { parseAddress } from '../dist/formats/hub/address.js';
 import { nameOnHub } from '../dist/formats/hub/bare-names.js';
 import { HubFolder } from '../dist/formats/hub/folder.js';
-import { open } from '../dist/index.js';
+import { compress, open } from '../dist/index.js';
 import { DEADLINES } from '../dist/io/body.js';
 import { HttpSource, openAddress } from '../dist/io/http.js';
 import { PATIENCE } from '../dist/io/request.js';
@@ -365,11 +365,17 @@ test('files in folders of a repository are listed and read by their paths', asyn
 });
 
 test.each(['../up.txt', 'a/../../up.txt', '/etc/passwd', 'a//b', 'a\\b', 'a/\u0000'])(
-  'a path that leads elsewhere is none of a repository: %j',
+  'a path that leads elsewhere is refused by name, and never opened: %j',
   async (path) => {
     hub.add(NAME, { ...model, [path]: 'x' });
     const folder = await HubFolder.open(parseAddress(NAME) as never);
-    expect((await folder.list()).map(({ name }) => name).sort()).toEqual(Object.keys(model).sort());
+    await expect(folder.open(path)).rejects.toThrow(/: its name /);
+    await expect(compress(NAME, join(place, 'out.wpk'))).rejects.toThrow(
+      /its name .*; --exclude leaves it out/,
+    );
+    const opened = await open(NAME);
+    expect(opened.tensors).toHaveLength(tensors.length);
+    await opened.close();
   },
 );
 

@@ -71,6 +71,7 @@ export class SingleFile implements Folder {
     return {
       name: source.name,
       byteLength: source.byteLength,
+      ...(source.isLocal && { isLocal: true }),
       read: source.read.bind(source),
       ...(source.readInto && { readInto: source.readInto.bind(source) }),
       ...(source.verify && { verify: source.verify.bind(source) }),

@@ -81,6 +81,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
 };
 
 class FileSource implements ByteSource {
+  readonly isLocal = true;
   readonly byteLength: number;
 
   constructor(

@@ -6,9 +6,10 @@ const WINDOW_BYTES = 2 ** 18;
 
 /**
  * Serves small reads that follow one another from a window that is read at once: hundreds of thousands of small tensors are not as many
- * calls of the system.
+ * calls of the system. Only of a local file: what is fetched from afar is not to be fetched twice.
  */
 export function readAhead(source: ByteSource): ByteSource {
+  if (!source.isLocal) return source;
   let window = { start: 0, end: 0, bytes: Promise.resolve<Uint8Array>(new Uint8Array()) };
   const read = async (start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> => {
     if (end - start > SMALL_BYTES || end > source.byteLength) return source.read(start, end, signal);

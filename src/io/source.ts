@@ -8,6 +8,8 @@ export interface ByteSource {
   /** Shown in error messages: a path or an address. */
   readonly name: string;
   readonly byteLength: number;
+  /** Whether reading a byte twice costs next to nothing: it is on this machine's disk. */
+  readonly isLocal?: boolean;
   /** @throws {InputError} when the range is not in the source or the source has become shorter. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** As `read`, into `target`, all of it, from `start`: for loops that use their memory again. */

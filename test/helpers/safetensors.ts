@@ -48,6 +48,7 @@ export class CountingSource {
   constructor(
     readonly name: string,
     private readonly bytes: Uint8Array,
+    readonly isLocal = false,
   ) {}
   get byteLength() {
     return this.bytes.length;
