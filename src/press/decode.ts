@@ -4,7 +4,7 @@ import { planTensor } from '../container/plan.js';
 import type { Container } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
 import { readInto } from '../io/source.js';
-import { HashThread } from './hash-thread.js';
+import { type Hashing, startHashing } from './hash-thread.js';
 import { Ordered, Pool } from './pool.js';
 
 /** What a block's frame may be longer than its elements. */
@@ -18,18 +18,20 @@ export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | 
 
 /**
  * Decodes a file's tensors on threads, and takes the SHA-256 of each tensor and of each weight file on the way, on two
- * threads more: on the main thread they would be what decompression waits for.
+ * threads more: on the main thread they would be what decompression waits for. With 0 threads all is done on the calling one, which is
+ * faster for what is small.
  */
 export class Decoding {
   private readonly pool: Pool;
-  private readonly tensorHash = new HashThread();
-  private readonly fileHash = new HashThread();
+  private readonly tensorHash: Hashing;
+  private readonly fileHash: Hashing;
 
   constructor(
     private readonly container: Container,
     threads?: number,
   ) {
     this.pool = new Pool(threads);
+    [this.tensorHash, this.fileHash] = [startHashing(threads), startHashing(threads)];
   }
 
   /**

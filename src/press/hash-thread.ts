@@ -6,8 +6,38 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 
 const ROLE = 'weightpress hash';
 
-/** A thread that takes digests of what it is handed, in order. */
-export class HashThread {
+/** Takes digests of what it is handed, in order. */
+export interface Hashing {
+  /** Adds bytes; their buffer is handed over and comes back with the result. */
+  update(bytes: Uint8Array): Promise<Uint8Array>;
+  /** The SHA-256, in hexadecimal, of what was added since the last digest. */
+  digest(): Promise<string>;
+  close(): Promise<unknown>;
+}
+
+/** A thread of its own for digests; none where `threads` is 0. */
+export function startHashing(threads?: number): Hashing {
+  return threads === 0 ? new HashHere() : new HashThread();
+}
+
+class HashHere implements Hashing {
+  private hash = createHash('sha256');
+
+  async update(bytes: Uint8Array): Promise<Uint8Array> {
+    this.hash.update(bytes);
+    return bytes;
+  }
+
+  async digest(): Promise<string> {
+    const digest = this.hash.digest('hex');
+    this.hash = createHash('sha256');
+    return digest;
+  }
+
+  async close(): Promise<void> {}
+}
+
+class HashThread implements Hashing {
   private readonly worker = new Worker(new URL(import.meta.url), { workerData: ROLE, execArgv: [] });
   private readonly waiting: { resolve(answer: never): void; reject(error: Error): void }[] = [];
 
@@ -18,12 +48,10 @@ export class HashThread {
     });
   }
 
-  /** Adds bytes; their buffer is handed over and comes back with the result. */
   update(bytes: Uint8Array): Promise<Uint8Array> {
     return this.ask(bytes, [bytes.buffer as ArrayBuffer]);
   }
 
-  /** The SHA-256, in hexadecimal, of what was added since the last digest. */
   digest(): Promise<string> {
     return this.ask(undefined, []);
   }

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { IntegrityError } from '../errors.js';
-import { BUFFER_BYTES, type JobKind, type Jobs } from './jobs.js';
+import { IntegrityError, isInputError } from '../errors.js';
+import { BUFFER_BYTES, type JobKind, type Jobs, runJob } from './jobs.js';
 import type { Answer, Request } from './worker.js';
 
 interface Thread {
@@ -18,14 +18,14 @@ export class Pool {
   private readonly free: ArrayBuffer[] = [];
   private nextId = 0;
 
-  /** `threads`: 1 or more; default: what the machine runs at once. */
+  /** `threads`: 0 runs jobs on the calling thread, as they come; default: what the machine runs at once. */
   constructor(threads = availableParallelism()) {
     this.threads = Array.from({ length: threads }, startThread);
   }
 
   /** Jobs to keep under way: one running and one waiting a thread, so that none idles. */
   get depth(): number {
-    return this.threads.length * 2;
+    return Math.max(1, this.threads.length * 2);
   }
 
   /** A buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
@@ -42,6 +42,7 @@ export class Pool {
 
   /** @throws {InputError} what the job throws. */
   run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
+    if (!this.threads.length) return runHere(kind, job);
     const thread = this.threads.reduce((least, other) =>
       other.waiting.size < least.waiting.size ? other : least,
     );
@@ -54,6 +55,14 @@ export class Pool {
 
   async close(): Promise<void> {
     await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+  }
+}
+
+async function runHere<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
+  try {
+    return runJob(kind, job);
+  } catch (error) {
+    throw isInputError(error) ? new IntegrityError(error.message) : error;
   }
 }
 
