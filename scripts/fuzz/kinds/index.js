@@ -1,0 +1,25 @@
+import { faultyKind } from './faulty.js';
+import { ggufKind } from './gguf.js';
+import { hubKind } from './hub.js';
+import { jsonKind } from './json.js';
+import { pickleKind } from './pickle.js';
+import { safetensorsKind } from './safetensors.js';
+import { wpkKind } from './wpk.js';
+import { zipKind } from './zip.js';
+
+/**
+ * By what --only takes: how an input is made of random numbers, files by their names, and what has to be true of it.
+ * `make(random, number)`, `check(files, place)`: `place` is an empty folder that it may use.
+ */
+export const KINDS = {
+  wpk: wpkKind,
+  safetensors: safetensorsKind,
+  gguf: ggufKind,
+  pickle: pickleKind,
+  zip: zipKind,
+  json: jsonKind,
+  hub: hubKind,
+};
+
+/** Not one of those: what shows that faults are found. */
+export const ALL_KINDS = { ...KINDS, faulty: faultyKind };
