@@ -16,6 +16,10 @@ function report(what) {
 process.on('unhandledRejection', (error) => report(described(error)));
 process.on('uncaughtException', (error) => report(described(error)));
 
+process.on('warning', (warning) => {
+  if (/garbage collection/.test(warning.message)) report(`leaves a file open: ${warning.message}`);
+});
+
 const described = (error) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
 /** The largest resident size since it was last reset, where the system tells; else what it is now. */

@@ -36,7 +36,7 @@ function deflated(random, wpk) {
     const file = wpk.directory[one.kind][one.owner];
     if (one.kind === 'sideFiles' && random.chance(0.8)) {
       Object.assign(file, { length: bytes.length, sha256: sha256(bytes) });
-      Object.assign(wpk.manifest.sideFiles[one.owner], { length: bytes.length });
+      if (wpk.manifest.sideFiles) wpk.manifest.sideFiles[one.owner].length = bytes.length;
     }
   }
 }

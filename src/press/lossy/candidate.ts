@@ -110,6 +110,7 @@ export class Candidate {
   /** Leaves nothing behind. */
   async discard(): Promise<void> {
     await this.out?.discard();
+    this.out = undefined; // what is written then is a new try
   }
 
   private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {
