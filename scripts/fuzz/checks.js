@@ -34,12 +34,12 @@ export function folderOf(files, path) {
   return path;
 }
 
-/** Reads a model as the commands do that only look. `further` does more with it. */
-export async function look(path, further = async () => {}) {
+/** Reads a model as the commands do that only look. `further` does more with it; `headersOnly`: no weights are read. */
+export async function look(path, { further = async () => {}, headersOnly = false } = {}) {
   const { value: model } = await attempt(() => open(path));
   if (!model) return;
   try {
-    await attempt(() => analyze(model));
+    await attempt(() => analyze(model, { headersOnly }));
     await attempt(() => further(model));
   } finally {
     await model.close();
@@ -47,15 +47,15 @@ export async function look(path, further = async () => {}) {
 }
 
 /** Whatever is in a folder: it is looked at or refused, and comes back from a .wpk byte for byte. */
-export async function checkFolder(files, place, further) {
+export async function checkFolder(files, place, how = {}) {
   const folder = folderOf(files, join(place, 'model'));
   const [packed, restored] = [join(place, 'x.wpk'), join(place, 'out')];
-  await look(folder, further);
+  await look(folder, how);
   await compress(folder, packed, { threads: 0, force: true });
   await decompress(packed, restored, { threads: 0, force: true });
   for (const [name, bytes] of Object.entries(files))
     if (!readFileSync(join(restored, name)).equals(bytes)) throw new Finding(`${name} comes back as another file`);
-  await look(packed, further);
+  await look(packed, { ...how, headersOnly: true });
   noLeftovers(place, ['model', 'x.wpk', 'out']);
 }
 

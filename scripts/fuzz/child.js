@@ -1,4 +1,4 @@
-import { mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { loadInput, makeInput } from './input.js';
 import { ALL_KINDS } from './kinds/index.js';
 
@@ -15,10 +15,6 @@ function report(what) {
 
 process.on('unhandledRejection', (error) => report(described(error)));
 process.on('uncaughtException', (error) => report(described(error)));
-
-process.on('warning', (warning) => {
-  if (/garbage collection/.test(warning.message)) report(`leaves a file open: ${warning.message}`);
-});
 
 const described = (error) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
@@ -37,13 +33,24 @@ function resetPeak() {
   } catch {} // then it is what it was at most
 }
 
+/** Files, pipes and sockets that are open, where the system tells. */
+function openFiles() {
+  try {
+    return readdirSync('/proc/self/fd').length;
+  } catch {
+    return 0;
+  }
+}
+
 async function tryInput(kind, files) {
+  const before = openFiles();
   rmSync(place, { recursive: true, force: true });
   mkdirSync(place, { recursive: true });
   const started = performance.now();
   try {
     await ALL_KINDS[kind].check(files, place);
     await new Promise(setImmediate); // rejections that nobody waits for come now
+    if (openFiles() > before) report('leaves a file open');
   } catch (error) {
     report(described(error));
   }

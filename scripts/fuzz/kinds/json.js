@@ -85,4 +85,4 @@ const further = (place) => async (model) => {
   rmSync(path, { force: true });
 };
 
-export const jsonKind = { make, check: (files, place) => checkFolder(files, place, further(place)) };
+export const jsonKind = { make, check: (files, place) => checkFolder(files, place, { further: further(place), headersOnly: true }) };
