@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { analyze, compress, decompress, inspect, open, verify } from '../../dist/index.js';
 import { isInputError } from '../../dist/errors.js';
+import { analyze, compress, decompress, inspect, open, verify } from '../../dist/index.js';
 import { openFiles } from '../../dist/models.js';
 
 // What has to be true whatever a file holds.
@@ -18,7 +18,8 @@ export async function attempt(work) {
     return { value: await work() };
   } catch (error) {
     if (!isInputError(error)) throw error;
-    if (!error.message || /[\r\n]/.test(error.message)) throw new Finding(`a message of lines: ${JSON.stringify(error.message)}`);
+    if (!error.message || /[\r\n]/.test(error.message))
+      throw new Finding(`a message of lines: ${JSON.stringify(error.message)}`);
     return { refused: error.message };
   }
 }
@@ -54,7 +55,8 @@ export async function checkFolder(files, place, how = {}) {
   await compress(folder, packed, { threads: 0, force: true });
   await decompress(packed, restored, { threads: 0, force: true });
   for (const [name, bytes] of Object.entries(files))
-    if (!readFileSync(join(restored, name)).equals(bytes)) throw new Finding(`${name} comes back as another file`);
+    if (!readFileSync(join(restored, name)).equals(bytes))
+      throw new Finding(`${name} comes back as another file`);
   await look(packed, { ...how, headersOnly: true });
   noLeftovers(place, ['model', 'x.wpk', 'out']);
 }
@@ -66,7 +68,8 @@ export async function checkWpk(bytes, place) {
   rmSync(restored, { recursive: true, force: true });
   const verified = await attempt(() => verify(path, { threads: 0 }));
   const problem = verified.refused ?? verified.value.problems[0];
-  if (verified.value && verified.value.good !== (problem === undefined)) throw new Finding('good, with a problem');
+  if (verified.value && verified.value.good !== (problem === undefined))
+    throw new Finding('good, with a problem');
   const { refused } = await attempt(() => decompress(path, restored, { threads: 0 }));
   if ((problem === undefined) !== (refused === undefined))
     throw new Finding(`verify: ${problem ?? 'good'}; decompress: ${refused ?? 'good'}`);

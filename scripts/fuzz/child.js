@@ -4,7 +4,9 @@ import { ALL_KINDS } from './kinds/index.js';
 
 // Tries inputs one after the other; what it is at stands in a file, for the case that it does not come back.
 
-const { kinds, seed, from, step, count, until, place, progress, input, memoryBytes, seconds } = JSON.parse(process.argv[2]);
+const { kinds, seed, from, step, count, until, place, progress, input, memoryBytes, seconds } = JSON.parse(
+  process.argv[2],
+);
 const at = openSync(progress, 'w');
 const counts = {};
 let current;

@@ -51,7 +51,13 @@ export function zip(entries, { end = {}, zip64 = false, comment = new Uint8Array
   let at = 0n;
   for (const entry of entries) {
     const sizes = [uint(entry.crc, 4), uint(entry.stored, 4), uint(entry.length, 4)];
-    const common = [uint(entry.flags, 2), uint(entry.method, 2), uint(0, 4), ...sizes, uint(entry.name.length, 2)];
+    const common = [
+      uint(entry.flags, 2),
+      uint(entry.method, 2),
+      uint(0, 4),
+      ...sizes,
+      uint(entry.name.length, 2),
+    ];
     const local = joined(
       uint(0x04034b50, 4),
       uint(20, 2),
@@ -67,12 +73,19 @@ export function zip(entries, { end = {}, zip64 = false, comment = new Uint8Array
   }
   const listing = joined(...directory);
   const said = { count: BigInt(entries.length), size: BigInt(listing.length), start: at, ...end };
-  return joined(...parts, listing, ...(zip64 ? zip64End(said, at + BigInt(listing.length)) : []), zipEnd(said, comment));
+  return joined(
+    ...parts,
+    listing,
+    ...(zip64 ? zip64End(said, at + BigInt(listing.length)) : []),
+    zipEnd(said, comment),
+  );
 }
 
 function zipListing(entry, common, offset) {
   const full = 0xffffffffn;
-  const wide = entry.zip64 ? joined(uint(1, 2), uint(24, 2), uint(entry.length, 8), uint(entry.stored, 8), uint(offset, 8)) : entry.extra;
+  const wide = entry.zip64
+    ? joined(uint(1, 2), uint(24, 2), uint(entry.length, 8), uint(entry.stored, 8), uint(offset, 8))
+    : entry.extra;
   const sizes = entry.zip64
     ? [...common.slice(0, 4), uint(full, 4), uint(full, 4), ...common.slice(6)]
     : common;
@@ -91,10 +104,29 @@ function zipListing(entry, common, offset) {
 }
 
 const zipEnd = ({ count, size, start }, comment) =>
-  joined(uint(0x06054b50, 4), uint(0, 4), uint(count, 2), uint(count, 2), uint(size, 4), uint(start, 4), uint(comment.length, 2), comment);
+  joined(
+    uint(0x06054b50, 4),
+    uint(0, 4),
+    uint(count, 2),
+    uint(count, 2),
+    uint(size, 4),
+    uint(start, 4),
+    uint(comment.length, 2),
+    comment,
+  );
 
 const zip64End = ({ count, size, start }, at) => [
-  joined(uint(0x06064b50, 4), uint(44, 8), uint(45, 2), uint(45, 2), uint(0, 8), uint(count, 8), uint(count, 8), uint(size, 8), uint(start, 8)),
+  joined(
+    uint(0x06064b50, 4),
+    uint(44, 8),
+    uint(45, 2),
+    uint(45, 2),
+    uint(0, 8),
+    uint(count, 8),
+    uint(count, 8),
+    uint(size, 8),
+    uint(start, 8),
+  ),
   joined(uint(0x07064b50, 4), uint(0, 4), uint(at, 8), uint(1, 4)),
 ];
 
@@ -106,7 +138,8 @@ const GGUF_SCALARS = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11
 /** A value: `{type, value}`, or `{type: 9, of, count, items}`. Floats are given by their bits. */
 export function ggufValue({ type, value, of, count, items }) {
   if (type === 8) return ggufText(value);
-  if (type === 9) return joined(uint(of, 4), uint(count ?? items.length, 8), ...items.map((item) => ggufValue(item)));
+  if (type === 9)
+    return joined(uint(of, 4), uint(count ?? items.length, 8), ...items.map((item) => ggufValue(item)));
   return uint(value, GGUF_SCALARS[type] ?? 4);
 }
 
@@ -119,7 +152,13 @@ export function gguf({ version, tensorCount, keyCount, keys, tensors, data, alig
     uint(keyCount ?? keys.length, 8),
     ...keys.map(({ key, ...value }) => joined(ggufText(key), uint(value.type, 4), ggufValue(value))),
     ...tensors.map(({ name, dimensions, rank = dimensions.length, type, offset }) =>
-      joined(ggufText(name), uint(rank, 4), ...dimensions.map((n) => uint(n, 8)), uint(type, 4), uint(offset, 8)),
+      joined(
+        ggufText(name),
+        uint(rank, 4),
+        ...dimensions.map((n) => uint(n, 8)),
+        uint(type, 4),
+        uint(offset, 8),
+      ),
     ),
   );
   return joined(header, new Uint8Array((alignment - (header.length % alignment)) % alignment), data);

@@ -11,11 +11,18 @@ export async function makeInput(kinds, seed, number) {
 
 /** Keeps an input in a file of JSON, for `--input`. */
 export function saveInput(path, { kind, files }) {
-  const content = Object.fromEntries(Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]));
+  const content = Object.fromEntries(
+    Object.entries(files).map(([name, bytes]) => [name, Buffer.from(bytes).toString('base64')]),
+  );
   writeFileSync(path, JSON.stringify({ kind, files: content }));
 }
 
 export function loadInput(path) {
   const { kind, files } = JSON.parse(readFileSync(path, 'utf8'));
-  return { kind, files: Object.fromEntries(Object.entries(files).map(([name, text]) => [name, Uint8Array.from(Buffer.from(text, 'base64'))])) };
+  return {
+    kind,
+    files: Object.fromEntries(
+      Object.entries(files).map(([name, text]) => [name, Uint8Array.from(Buffer.from(text, 'base64'))]),
+    ),
+  };
 }

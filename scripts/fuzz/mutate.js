@@ -48,7 +48,8 @@ const BYTE_CHANGES = [
     return bytes;
   },
   (random, bytes) => {
-    if (bytes.length) bytes[somewhere(random, bytes)] = random.pick([0, 1, 127, 128, 254, 255, random.below(256)]);
+    if (bytes.length)
+      bytes[somewhere(random, bytes)] = random.pick([0, 1, 127, 128, 254, 255, random.below(256)]);
     return bytes;
   },
   (random, bytes) => {
@@ -180,7 +181,8 @@ const JSON_CHANGES = [
     [parent[key], parent[other]] = [parent[other], parent[key]];
   },
   (random, parent, key) => {
-    if (Array.isArray(parent)) parent.splice(random.below(parent.length + 1), 0, structuredClone(parent[key]));
+    if (Array.isArray(parent))
+      parent.splice(random.below(parent.length + 1), 0, structuredClone(parent[key]));
     else parent[random.pick([...STRINGS, `${key}x`])] = structuredClone(parent[key]);
   },
 ];
@@ -217,8 +219,10 @@ export function jsonBytes(random, value) {
 const TEXT_CHANGES = [
   mutateBytes,
   (_, text) => joined(Uint8Array.of(0xef, 0xbb, 0xbf), text),
-  (random, text) => Buffer.from(text.toString().replace(/\d+/, random.pick(['NaN', 'Infinity', '-Infinity', '1e999', '-']))),
-  (random, text) => Buffer.from(text.toString().replace('{', `{"a":${'['.repeat(random.pick([10, 40, 9000]))}`)),
+  (random, text) =>
+    Buffer.from(text.toString().replace(/\d+/, random.pick(['NaN', 'Infinity', '-Infinity', '1e999', '-']))),
+  (random, text) =>
+    Buffer.from(text.toString().replace('{', `{"a":${'['.repeat(random.pick([10, 40, 9000]))}`)),
   (_, text) => Buffer.from(text.toString().replace('{', '{"a":1,"a":2,')),
   (random, text) => joined(text, Buffer.from(random.pick([' ', '\0', '}', '{}', '\n\n']))),
   (_, text) => Buffer.from(text.toString('utf8'), 'utf16le'),

@@ -5,14 +5,14 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeInput, saveInput } from './input.js';
-import { ALL_KINDS, KINDS } from './kinds/index.js';
+import { ALL_KINDS, KINDS, ROUND } from './kinds/index.js';
 
 const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
     inputs: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: '1' },
-    only: { type: 'string', multiple: true, default: Object.keys(KINDS) },
+    only: { type: 'string', multiple: true, default: ROUND },
     input: { type: 'string' },
     processes: { type: 'string', default: String(availableParallelism()) },
     seconds: { type: 'string', default: '5' },
@@ -25,7 +25,11 @@ if (unknown) {
   process.exit(2);
 }
 
-const [seed, seconds, step] = [Number(values.seed), Number(values.seconds), values.input ? 1 : Number(values.processes)];
+const [seed, seconds, step] = [
+  Number(values.seed),
+  Number(values.seconds),
+  values.input ? 1 : Number(values.processes),
+];
 const MEMORY_BYTES = 300e6;
 /** Files that are made and removed at this rate are better off in memory. */
 const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'weightpress-fuzz-'));
@@ -82,7 +86,9 @@ function runChild(index, from, total) {
       if (done) return resolve(undefined);
       const number = numberIn(progress) ?? from;
       const kind = values.only[number % values.only.length];
-      const what = hung ? `does not end within ${2 * seconds} s` : `the process ends (${signal ?? code}): ${errors}`;
+      const what = hung
+        ? `does not end within ${2 * seconds} s`
+        : `the process ends (${signal ?? code}): ${errors}`;
       add({ number, kind, what });
       resolve(values.input ? undefined : number + step);
     });
@@ -126,6 +132,9 @@ const elapsed = (Date.now() - started) / 1000;
 await saveFindings();
 rmSync(scratch, { recursive: true, force: true });
 const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
-for (const [kind, n] of Object.entries(counts)) console.log(`${kind.padEnd(12)} ${String(n).padStart(9)} inputs`);
-console.log(`${'all'.padEnd(12)} ${String(total).padStart(9)} inputs, ${(total / elapsed).toFixed(0)} a second, seed ${seed}, ${findings.length} findings`);
+for (const [kind, n] of Object.entries(counts))
+  console.log(`${kind.padEnd(12)} ${String(n).padStart(9)} inputs`);
+console.log(
+  `${'all'.padEnd(12)} ${String(total).padStart(9)} inputs, ${(total / elapsed).toFixed(0)} a second, seed ${seed}, ${findings.length} findings`,
+);
 process.exit(findings.length ? 1 : 0);

@@ -1,8 +1,16 @@
 import { createHash } from 'node:crypto';
-import { Container, decodeFrame } from '../../dist/container/reader.js';
 import { tensorsByFile } from '../../dist/container/directory.js';
-import { FRAME, FRAME_HEADER_BYTES, fileHeader, frame, deflate, inflateJson, jsonPayload } from '../../dist/container/frames.js';
+import {
+  deflate,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  fileHeader,
+  frame,
+  inflateJson,
+  jsonPayload,
+} from '../../dist/container/frames.js';
 import { planTensor } from '../../dist/container/plan.js';
+import { Container, decodeFrame } from '../../dist/container/reader.js';
 import { checksum, losslessKernels } from '../../dist/kernels/lossless.js';
 import { joined, setUint } from './mutate.js';
 
@@ -30,7 +38,11 @@ export function parseWpk(bytes) {
   directory.weightFiles.forEach((file, i) => own(i, 'weightFiles', file.frames));
   if (directory.tables) own(0, 'tables', [0]);
   directory.tensors.forEach((tensor, i) => own(i, 'tensors', tensor.frames ?? []));
-  return { manifest: JSON.parse(Buffer.from(inflateJson(manifest.payload, 'seed')).toString()), frames, directory };
+  return {
+    manifest: JSON.parse(Buffer.from(inflateJson(manifest.payload, 'seed')).toString()),
+    frames,
+    directory,
+  };
 }
 
 export const cloneWpk = ({ manifest, frames, directory }) => ({
@@ -39,7 +51,8 @@ export const cloneWpk = ({ manifest, frames, directory }) => ({
   directory: structuredClone(directory),
 });
 
-const manifestFrame = (manifest) => frame(FRAME.manifest, manifest instanceof Uint8Array ? manifest : jsonPayload(manifest));
+const manifestFrame = (manifest) =>
+  frame(FRAME.manifest, manifest instanceof Uint8Array ? manifest : jsonPayload(manifest));
 
 /** States in the directory where the frames lie and how long they are. */
 export function layOut({ manifest, frames, directory }) {
@@ -66,10 +79,22 @@ export function layOut({ manifest, frames, directory }) {
 
 /** `directory`: a value, or the payload of its frame. `said` replaces fields of the trailer. */
 export function writeWpk({ manifest, frames, directory, said = {} }) {
-  const front = joined(fileHeader(), manifestFrame(manifest), ...frames.map(({ type, payload }) => frame(type, payload)));
-  const last = frame(FRAME.directory, directory instanceof Uint8Array ? directory : deflate(Buffer.from(JSON.stringify(directory))));
+  const front = joined(
+    fileHeader(),
+    manifestFrame(manifest),
+    ...frames.map(({ type, payload }) => frame(type, payload)),
+  );
+  const last = frame(
+    FRAME.directory,
+    directory instanceof Uint8Array ? directory : deflate(Buffer.from(JSON.stringify(directory))),
+  );
   const end = new Uint8Array(TRAILER_BYTES);
-  const fields = { start: front.length, length: last.length, whole: front.length + last.length + TRAILER_BYTES, ...said };
+  const fields = {
+    start: front.length,
+    length: last.length,
+    whole: front.length + last.length + TRAILER_BYTES,
+    ...said,
+  };
   [fields.start, fields.length, fields.whole].forEach((value, i) => setUint(end, 8 * i, 8, BigInt(value)));
   setUint(end, 32, 8, checksum(end.subarray(0, 32)));
   end.set(Buffer.from('WPK\nEND\n'), 40);

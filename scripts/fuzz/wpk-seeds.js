@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { compress, compressLossy, compressTransform, open } from '../../dist/index.js';
 import { folderOf } from './checks.js';
 import { gguf, safetensors, text, zip, zipEntry } from './formats.js';
-import { joined } from './mutate.js';
 import { stateOps } from './kinds/pickle.js';
+import { joined } from './mutate.js';
 import { Random } from './random.js';
 import { parseWpk } from './wpk-file.js';
 
@@ -19,19 +19,34 @@ function tensorFile(tensors) {
     header[name] = { dtype, shape, data_offsets: [offset, offset + data.length] };
     offset += data.length;
   }
-  return safetensors({ header: text(JSON.stringify(header)), data: joined(...tensors.map(({ data }) => data)) });
+  return safetensors({
+    header: text(JSON.stringify(header)),
+    data: joined(...tensors.map(({ data }) => data)),
+  });
 }
 
-const floats = (count, r) => new Uint8Array(Float32Array.from({ length: count }, () => (r.next() + r.next() - 1) / 20).buffer);
+const floats = (count, r) =>
+  new Uint8Array(Float32Array.from({ length: count }, () => (r.next() + r.next() - 1) / 20).buffer);
 const halves = (count, r) => floats(count, r).filter((_, i) => i % 4 >= 2);
-const integers = (count, value) => new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt(value(i))).buffer);
-const f32 = (name, shape, r) => ({ name, dtype: 'F32', shape, data: floats(shape.reduce((a, b) => a * b, 1), r) });
+const integers = (count, value) =>
+  new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt(value(i))).buffer);
+const f32 = (name, shape, r) => ({
+  name,
+  dtype: 'F32',
+  shape,
+  data: floats(
+    shape.reduce((a, b) => a * b, 1),
+    r,
+  ),
+});
 
 /** Tensors for every mode of the lossless codec. */
 function everyMode(r) {
   const rows = r.bytes(34 * 40).map((byte, i) => (i % 34 === 1 ? 0x2c : i % 34 > 1 ? byte & 0x33 : byte));
   const mask = integers(24 * 24, (i) => (i % 24 <= Math.floor(i / 24) ? 1 : 0));
-  const skewed = new Uint8Array(Int32Array.from({ length: 700 }, () => Math.floor(r.next() ** 4 * 50)).buffer);
+  const skewed = new Uint8Array(
+    Int32Array.from({ length: 700 }, () => Math.floor(r.next() ** 4 * 50)).buffer,
+  );
   return [
     f32('floats', [24, 40], r),
     { name: 'halves', dtype: 'BF16', shape: [24, 40], data: halves(960, r) },
@@ -49,7 +64,10 @@ function everyMode(r) {
 const ggufFile = (r) =>
   gguf({
     version: 3n,
-    keys: [{ key: 'general.architecture', type: 8, value: 'llama' }, { key: 'llama.block_count', type: 4, value: 1n }],
+    keys: [
+      { key: 'general.architecture', type: 8, value: 'llama' },
+      { key: 'llama.block_count', type: 4, value: 1n },
+    ],
     tensors: [{ name: 'blk.0.attn_q.weight', dimensions: [64n, 4n], type: 8n, offset: 0n }],
     data: r.bytes(4 * 2 * 34 + 16),
     alignment: 32,
@@ -81,7 +99,11 @@ function manyFiles(r) {
 
 const matrices = (r) => ({
   'config.json': CONFIG,
-  'model.safetensors': tensorFile([f32('a.weight', [48, 64], r), f32('b.weight', [300, 32], r), f32('norm.weight', [64], r)]),
+  'model.safetensors': tensorFile([
+    f32('a.weight', [48, 64], r),
+    f32('b.weight', [300, 32], r),
+    f32('norm.weight', [64], r),
+  ]),
 });
 
 const transformed = (transform, keep, bits) => async (model, output) =>
@@ -93,7 +115,10 @@ const SEEDS = {
   folder: [manyFiles],
   gguf: [(r) => ({ 'model.gguf': ggufFile(r) })],
   torch: [(r) => ({ 'pytorch_model.bin': torchFile(r) })],
-  trellis: [matrices, (model, output) => compressLossy(model, output, { budget: { bits: 3 }, force: true, threads: 1 })],
+  trellis: [
+    matrices,
+    (model, output) => compressLossy(model, output, { budget: { bits: 3 }, force: true, threads: 1 }),
+  ],
   rft: [matrices, transformed({ transform: 'rft', size: 32, dimensions: 1 }, false, 4)],
   klt: [matrices, transformed({ transform: 'klt', size: 16, dimensions: 2 }, true, 6)],
   svd: [matrices, transformed({ transform: 'svd', size: 32, dimensions: 1 }, true, 8)],

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { IntegrityError, isInputError } from '../errors.js';
-import { BUFFER_BYTES, type JobKind, type Jobs, runJob } from './jobs.js';
+import { BUFFER_BYTES, type JobKind, type Jobs, RESULT_ROOM_BYTES, runJob } from './jobs.js';
 import type { Answer, Request } from './worker.js';
 
 interface Thread {
@@ -30,8 +30,9 @@ export class Pool {
 
   /** A buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
   take(length: number, room = length): Uint8Array {
-    if (Math.max(length, room) > BUFFER_BYTES)
-      return new Uint8Array(new ArrayBuffer(Math.max(length, room)), 0, length);
+    const least = Math.max(length, room);
+    if (least > BUFFER_BYTES) return new Uint8Array(new ArrayBuffer(least), 0, length);
+    if (!this.threads.length) return new Uint8Array(new ArrayBuffer(least + RESULT_ROOM_BYTES), 0, length);
     return new Uint8Array(this.free.pop() ?? new ArrayBuffer(BUFFER_BYTES), 0, length);
   }
 

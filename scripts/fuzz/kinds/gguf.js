@@ -5,12 +5,47 @@ import { content } from './safetensors.js';
 
 const string = (key, value) => ({ key, type: 8, value });
 const uint32 = (key, value) => ({ key, type: 4, value: BigInt(value) });
-const strings = (key, values) => ({ key, type: 9, of: 8, items: values.map((value) => ({ type: 8, value })) });
-const numbers = (key, of, values) => ({ key, type: 9, of, items: values.map((value) => ({ type: of, value: BigInt(value) })) });
+const strings = (key, values) => ({
+  key,
+  type: 9,
+  of: 8,
+  items: values.map((value) => ({ type: 8, value })),
+});
+const numbers = (key, of, values) => ({
+  key,
+  type: 9,
+  of,
+  items: values.map((value) => ({ type: of, value: BigInt(value) })),
+});
 
 /** Elements and bytes of a block, by the number of the type. */
-const TYPES = { 0: [1, 4], 1: [1, 2], 2: [32, 18], 3: [32, 20], 6: [32, 22], 8: [32, 34], 10: [256, 84], 11: [256, 110], 12: [256, 144], 13: [256, 176], 14: [256, 210], 16: [256, 66], 20: [32, 18], 24: [1, 1], 26: [1, 4], 28: [1, 8], 30: [1, 2], 39: [32, 17] };
-const NAMES = ['token_embd.weight', 'blk.0.attn_q.weight', 'blk.0.ffn_up.weight', 'output_norm.weight', 'output.weight'];
+const TYPES = {
+  0: [1, 4],
+  1: [1, 2],
+  2: [32, 18],
+  3: [32, 20],
+  6: [32, 22],
+  8: [32, 34],
+  10: [256, 84],
+  11: [256, 110],
+  12: [256, 144],
+  13: [256, 176],
+  14: [256, 210],
+  16: [256, 66],
+  20: [32, 18],
+  24: [1, 1],
+  26: [1, 4],
+  28: [1, 8],
+  30: [1, 2],
+  39: [32, 17],
+};
+const NAMES = [
+  'token_embd.weight',
+  'blk.0.attn_q.weight',
+  'blk.0.ffn_up.weight',
+  'output_norm.weight',
+  'output.weight',
+];
 
 function sound(random) {
   const alignment = random.pick([32, 32, 32, 64, 8]);
@@ -33,7 +68,9 @@ function sound(random) {
   for (const name of NAMES.slice(random.below(4))) {
     const type = Number(random.pick(Object.keys(TYPES)));
     const [elements, bytes] = TYPES[type];
-    const dimensions = [elements * random.pick([1, 2]), random.pick([1, 3])].slice(random.chance(0.1) ? 1 : 0);
+    const dimensions = [elements * random.pick([1, 2]), random.pick([1, 3])].slice(
+      random.chance(0.1) ? 1 : 0,
+    );
     if (dimensions[0] % elements) continue;
     const length = (dimensions.reduce((product, n) => product * n, 1) / elements) * bytes;
     tensors.push({ name, dimensions: dimensions.map(BigInt), type: BigInt(type), offset: BigInt(offset) });
@@ -42,7 +79,16 @@ function sound(random) {
   return { version: 3n, keys, tensors, data: content(random, offset), alignment };
 }
 
-const TEXTS = ['', 'x'.repeat(65537), '\ud800', 'general.alignment', 'general.architecture', 'tokenizer.ggml.tokens', '\u001b[2J', 'ü'];
+const TEXTS = [
+  '',
+  'x'.repeat(65537),
+  '\ud800',
+  'general.alignment',
+  'general.architecture',
+  'tokenizer.ggml.tokens',
+  '\u001b[2J',
+  'ü',
+];
 
 const CHANGES = [
   (random, parts) => {
@@ -89,7 +135,11 @@ const CHANGES = [
     parts.data = mutateBytes(random, parts.data);
   },
   (random, { keys }) => {
-    keys.push({ key: 'general.alignment', type: random.pick([4, 5, 6, 8, 10]), value: random.chance(0.2) ? '32' : edgeNumber(random, 32n) });
+    keys.push({
+      key: 'general.alignment',
+      type: random.pick([4, 5, 6, 8, 10]),
+      value: random.chance(0.2) ? '32' : edgeNumber(random, 32n),
+    });
   },
 ];
 
@@ -110,7 +160,11 @@ function changeValue(random, value) {
 
 /** A value whose type was changed has to be written as what it is said to be. */
 function fitting(value) {
-  if (value.type === 9) return { ...value, items: (value.items ?? []).map((item) => fitting({ ...item, type: Number(value.of) })) };
+  if (value.type === 9)
+    return {
+      ...value,
+      items: (value.items ?? []).map((item) => fitting({ ...item, type: Number(value.of) })),
+    };
   const type = Number(BigInt.asUintN(32, BigInt(value.type)));
   if (type === 8) return { ...value, type, value: String(value.value ?? '') };
   if (type === 9) return { ...value, type, of: 4, items: [] };
@@ -121,7 +175,9 @@ function file(random) {
   const parts = sound(random);
   if (random.chance(0.95)) for (let n = random.few(3); n; n--) random.pick(CHANGES)(random, parts);
   const bytes = gguf({ ...parts, keys: parts.keys.map(fitting) });
-  return random.chance(0.2) ? joined(mutateBytes(random, bytes.subarray(0, 600)), bytes.subarray(600)) : bytes;
+  return random.chance(0.2)
+    ? joined(mutateBytes(random, bytes.subarray(0, 600)), bytes.subarray(600))
+    : bytes;
 }
 
 export const ggufKind = {

@@ -21,5 +21,11 @@ export const KINDS = {
   hub: hubKind,
 };
 
+/** How often each is tried: what takes longer less often. */
+const SHARES = { wpk: 5, gguf: 3, pickle: 3, zip: 3, safetensors: 2, json: 1, hub: 1 };
+
+/** One round of inputs. */
+export const ROUND = Object.entries(SHARES).flatMap(([kind, share]) => Array(share).fill(kind));
+
 /** Not one of those: what shows that faults are found. */
 export const ALL_KINDS = { ...KINDS, faulty: faultyKind };

@@ -64,10 +64,43 @@ function anyOp(random) {
     () => op(random.pick(letters)),
     () => Uint8Array.of(0x80 + random.below(0x18)),
     () => joined(Uint8Array.of(0x80 + random.below(0x18)), uint(edgeNumber(random), random.pick([1, 4, 8]))),
-    () => op(random.pick('XTBJrjGKMhq'), uint(edgeNumber(random), random.pick([1, 2, 4, 8])), random.bytes(random.below(20))),
-    () => joined(text(random.pick('ILFSVPpcgi')), text(random.pick(['1', 'os\nsystem', "'a'", 'torch\nload', '1e9', '9'.repeat(400), 'collections\nOrderedDict'])), text('\n')),
+    () =>
+      op(
+        random.pick('XTBJrjGKMhq'),
+        uint(edgeNumber(random), random.pick([1, 2, 4, 8])),
+        random.bytes(random.below(20)),
+      ),
+    () =>
+      joined(
+        text(random.pick('ILFSVPpcgi')),
+        text(
+          random.pick([
+            '1',
+            'os\nsystem',
+            "'a'",
+            'torch\nload',
+            '1e9',
+            '9'.repeat(400),
+            'collections\nOrderedDict',
+          ]),
+        ),
+        text('\n'),
+      ),
     () => joined(text('L'), text(`${'9'.repeat(random.pick([5, 300, 5000]))}L\n`)),
-    () => named(random.pick(['torch', 'numpy', 'builtins', 'torch._utils', '_codecs']), random.pick(['HalfStorage', 'ComplexFloatStorage', 'ndarray', 'eval', '_rebuild_parameter', 'encode', 'Size', 'device'])),
+    () =>
+      named(
+        random.pick(['torch', 'numpy', 'builtins', 'torch._utils', '_codecs']),
+        random.pick([
+          'HalfStorage',
+          'ComplexFloatStorage',
+          'ndarray',
+          'eval',
+          '_rebuild_parameter',
+          'encode',
+          'Size',
+          'device',
+        ]),
+      ),
     () => unicode(random.pick(['', '0', '1', '../0', 'storage', 'ü'])),
     () => number(random.pick([0, 1, 8, 2 ** 31 - 1, -1])),
     () => joined(text('('), text('('), text('('), text('tt')),
@@ -100,7 +133,8 @@ const CHANGES = [
 ];
 
 export function mutatedOps(random, ops) {
-  if (random.chance(0.9)) for (let n = random.few(4); n; n--) random.pick(CHANGES)(random, ops, random.below(ops.length));
+  if (random.chance(0.9))
+    for (let n = random.few(4); n; n--) random.pick(CHANGES)(random, ops, random.below(ops.length));
   return joined(...ops);
 }
 
@@ -108,7 +142,15 @@ const storage = (random, floats) => random.bytes(floats * 4);
 
 /** As torch.save wrote before zip: magic, protocol, system, the state, the keys, the storages. */
 function legacy(random) {
-  const keys = mutatedOps(random, [Uint8Array.of(0x80, 2), op(']'), op('('), unicode('0'), unicode('1'), op('e'), op('.')]);
+  const keys = mutatedOps(random, [
+    Uint8Array.of(0x80, 2),
+    op(']'),
+    op('('),
+    unicode('0'),
+    unicode('1'),
+    op('e'),
+    op('.'),
+  ]);
   const prelude = random.chance(0.85) ? LEGACY : mutateBytes(random, LEGACY);
   const bytes = joined(
     prelude,
@@ -126,7 +168,15 @@ const KEYS = joined(Uint8Array.of(0x80, 2), op(']'), op('('), unicode('0'), unic
 const LEGACY = joined(
   Uint8Array.of(0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e),
   Uint8Array.of(0x80, 2, 0x4d, 0xe9, 3, 0x2e),
-  joined(Uint8Array.of(0x80, 2), op('}'), op('('), unicode('little_endian'), Uint8Array.of(0x88), op('u'), op('.')),
+  joined(
+    Uint8Array.of(0x80, 2),
+    op('}'),
+    op('('),
+    unicode('little_endian'),
+    Uint8Array.of(0x88),
+    op('u'),
+    op('.'),
+  ),
 );
 
 function zipped(random) {

@@ -2,7 +2,23 @@ import { checkFolder } from '../checks.js';
 import { safetensors, text } from '../formats.js';
 import { edgeNumber, jsonBytes, mutateBytes, mutateJson } from '../mutate.js';
 
-const DTYPES = { F64: 8, F32: 4, F16: 2, BF16: 2, I64: 8, I32: 4, I16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, U16: 2, C64: 8, F4: 0.5, F8_E8M0: 1 };
+const DTYPES = {
+  F64: 8,
+  F32: 4,
+  F16: 2,
+  BF16: 2,
+  I64: 8,
+  I32: 4,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+  F8_E4M3: 1,
+  U16: 2,
+  C64: 8,
+  F4: 0.5,
+  F8_E8M0: 1,
+};
 
 /** Headers of sound files with random shapes; data of the length that they say. */
 function sound(random) {
@@ -13,7 +29,11 @@ function sound(random) {
     const shape = Array.from({ length: random.below(4) }, () => random.pick([1, 2, 3, 8, 34, 64]));
     const bytes = Math.ceil(shape.reduce((product, n) => product * n, 1) * DTYPES[dtype]);
     if (bytes > 65536) continue;
-    const name = random.pick([`layers.${i}.weight`, `model.layers.${i}.mlp.up_proj.weight`, `h.${i}.attn.bias`]);
+    const name = random.pick([
+      `layers.${i}.weight`,
+      `model.layers.${i}.mlp.up_proj.weight`,
+      `h.${i}.attn.bias`,
+    ]);
     header[name] = { dtype, shape, data_offsets: [offset, offset + bytes] };
     offset += bytes;
   }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { deflate, inflate } from '../../../dist/container/frames.js';
 import { attempt, checkWpk } from '../checks.js';
 import { edgeNumber, joined, jsonBytes, mutateBytes, mutateJson } from '../mutate.js';
-import { makeSeeds } from '../wpk-seeds.js';
 import { cloneWpk, layOut, repairDigests, sha256, writeWpk } from '../wpk-file.js';
+import { makeSeeds } from '../wpk-seeds.js';
 
 const DIGEST_BYTES = 8;
 
@@ -15,14 +15,18 @@ const framesOf = (wpk, ...kinds) => wpk.frames.filter(({ kind }) => kinds.includ
 function payload(random, wpk) {
   const one = random.pick(framesOf(wpk, 'tensors', 'tables'));
   const keep = random.chance(0.8) ? DIGEST_BYTES : 0;
-  if (one) one.payload = joined(one.payload.subarray(0, keep), mutateBytes(random, one.payload.subarray(keep)));
+  if (one)
+    one.payload = joined(one.payload.subarray(0, keep), mutateBytes(random, one.payload.subarray(keep)));
 }
 
 function splice(random, wpk) {
   const [one, other] = [0, 0].map(() => random.pick(framesOf(wpk, 'tensors')));
   if (!one) return;
   const at = random.below(one.payload.length);
-  one.payload = joined(one.payload.subarray(0, at), other.payload.subarray(random.below(other.payload.length)));
+  one.payload = joined(
+    one.payload.subarray(0, at),
+    other.payload.subarray(random.below(other.payload.length)),
+  );
 }
 
 /** What side files and headers inflate to, or the deflated stream. */
@@ -63,14 +67,21 @@ const FRAME_CHANGES = [
 /** Values of the directory; mostly the manifest says the same. */
 function values(random, wpk) {
   for (let n = random.few(3); n; n--) {
-    const near = random.chance(0.8) ? wpk.directory[random.pick(['sideFiles', 'weightFiles', 'tensors'])] : wpk.directory;
+    const near = random.chance(0.8)
+      ? wpk.directory[random.pick(['sideFiles', 'weightFiles', 'tensors'])]
+      : wpk.directory;
     if (Array.isArray(near) && near.length && random.chance(0.8)) mutateJson(random, random.pick(near));
     else mutateJson(random, near);
   }
   if (random.chance(0.8)) wpk.manifest = {};
 }
 
-const DTYPES = { 1: ['I8', 'U8', 'BOOL', 'F8_E4M3', 'F8_E5M2'], 2: ['F16', 'BF16', 'I16', 'U16'], 4: ['F32', 'I32', 'U32'], 8: ['F64', 'I64', 'U64'] };
+const DTYPES = {
+  1: ['I8', 'U8', 'BOOL', 'F8_E4M3', 'F8_E5M2'],
+  2: ['F16', 'BF16', 'I16', 'U16'],
+  4: ['F32', 'I32', 'U32'],
+  8: ['F64', 'I64', 'U64'],
+};
 
 /** What is said of a tensor, its length staying as it is. */
 function retyped(random, wpk) {
@@ -102,7 +113,8 @@ const CHANGES = [
   deflated,
   retyped,
   retyped,
-  (random, { frames }) => frames.length && random.pick(FRAME_CHANGES)(random, frames, random.below(frames.length)),
+  (random, { frames }) =>
+    frames.length && random.pick(FRAME_CHANGES)(random, frames, random.below(frames.length)),
 ];
 
 /** A sound file that was changed and made sound again, as far as that goes. */
@@ -112,9 +124,11 @@ async function file(random, seeds) {
   layOut(wpk);
   if (random.chance(0.7)) await attempt(() => repairDigests(wpk));
   if (random.chance(0.35)) values(random, wpk);
-  if (random.chance(0.05)) wpk.manifest = mutateBytes(random, deflate(Buffer.from(JSON.stringify(wpk.manifest))));
+  if (random.chance(0.05))
+    wpk.manifest = mutateBytes(random, deflate(Buffer.from(JSON.stringify(wpk.manifest))));
   if (random.chance(0.05)) wpk.directory = deflate(jsonBytes(random, mutateJson(random, wpk.directory)));
-  if (random.chance(0.05)) wpk.said = { [random.pick(['start', 'length', 'whole'])]: edgeNumber(random, 100n) };
+  if (random.chance(0.05))
+    wpk.said = { [random.pick(['start', 'length', 'whole'])]: edgeNumber(random, 100n) };
   const bytes = writeWpk(wpk);
   return random.chance(0.05) ? mutateBytes(random, bytes) : bytes;
 }

@@ -3,7 +3,21 @@ import { text, uint, zip, zipEntry } from '../formats.js';
 import { edgeNumber, joined, mutateBytes } from '../mutate.js';
 import { mutatedOps, stateOps } from './pickle.js';
 
-const NAMES = ['', '..', '../x', '/x', 'archive/data.pkl', 'archive/data/0', 'x/data.pkl', 'a\\b', 'C:x', '\0', 'archive/', 'archive/byteorder', 'x'.repeat(70000)];
+const NAMES = [
+  '',
+  '..',
+  '../x',
+  '/x',
+  'archive/data.pkl',
+  'archive/data/0',
+  'x/data.pkl',
+  'a\\b',
+  'C:x',
+  '\0',
+  'archive/',
+  'archive/byteorder',
+  'x'.repeat(70000),
+];
 
 const ENTRY_CHANGES = [
   (random, entry) => (entry.name = text(random.pick(NAMES))),
@@ -14,7 +28,12 @@ const ENTRY_CHANGES = [
   (random, entry) => (entry.length = edgeNumber(random, entry.length)),
   (random, entry) => (entry.moved = edgeNumber(random, 0n)),
   (random, entry) => (entry.zip64 = !entry.zip64),
-  (random, entry) => (entry.extra = joined(uint(random.pick([1, 2, 0xffff]), 2), uint(edgeNumber(random, 24n), 2), random.bytes(random.below(30)))),
+  (random, entry) =>
+    (entry.extra = joined(
+      uint(random.pick([1, 2, 0xffff]), 2),
+      uint(edgeNumber(random, 24n), 2),
+      random.bytes(random.below(30)),
+    )),
   (random, entry) => (entry.localExtra = random.bytes(random.pick([1, 4, 30, 4000]))),
   (random, entry) => (entry.bytes = mutateBytes(random, entry.bytes)),
   (random, entry) => {
