@@ -1,4 +1,13 @@
-import { mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { loadInput, makeInput } from './input.js';
 import { ALL_KINDS } from './kinds/index.js';
 
@@ -9,7 +18,7 @@ const { kinds, seed, from, step, count, until, place, progress, input, memoryByt
 );
 const at = openSync(progress, 'w');
 const counts = {};
-let current;
+let current = { number: -1 };
 
 function report(what) {
   process.send({ finding: { number: current.number, kind: current.kind, what } });
@@ -35,24 +44,33 @@ function resetPeak() {
   } catch {} // then it is what it was at most
 }
 
-/** Files, pipes and sockets that are open, where the system tells. */
+/** Regular files that are open, where the system tells. */
 function openFiles() {
   try {
-    return readdirSync('/proc/self/fd').length;
+    const targets = readdirSync('/proc/self/fd').map(targetOf);
+    return targets.filter((target) => target.startsWith(place));
   } catch {
-    return 0;
+    return [];
+  }
+}
+
+function targetOf(descriptor) {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`);
+  } catch {
+    return ''; // that of the list itself
   }
 }
 
 async function tryInput(kind, files) {
-  const before = openFiles();
   rmSync(place, { recursive: true, force: true });
   mkdirSync(place, { recursive: true });
   const started = performance.now();
   try {
     await ALL_KINDS[kind].check(files, place);
     await new Promise(setImmediate); // rejections that nobody waits for come now
-    if (openFiles() > before) report('leaves a file open');
+    const left = openFiles();
+    if (left.length) report(`leaves a file open: ${left}`);
   } catch (error) {
     report(described(error));
   }

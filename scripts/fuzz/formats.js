@@ -96,7 +96,6 @@ function zipListing(entry, common, offset) {
     ...sizes,
     uint(wide.length, 2),
     uint(0, 10),
-    uint(0, 2),
     uint(entry.zip64 ? full : offset, 4),
     entry.name,
     wide,

@@ -24,7 +24,7 @@ export function edgeNumber(random, was = 0n) {
 /** Writes an unsigned little-endian number of `width` bytes; what does not fit is cut off. */
 export function setUint(bytes, at, width, value) {
   for (let i = 0; i < width && at + i < bytes.length; i++)
-    bytes[at + i] = Number(BigInt.asUintN(64, value) >> BigInt(8 * i)) & 255;
+    bytes[at + i] = Number((value >> BigInt(8 * i)) & 255n);
 }
 
 export function getUint(bytes, at, width) {

@@ -34,10 +34,10 @@ export function parseWpk(bytes) {
   const own = (owner, kind, lengths) => {
     for (const _ of lengths) Object.assign(frames[next++], { owner, kind });
   };
-  directory.sideFiles.forEach((file, i) => own(i, 'sideFiles', file.frames));
-  directory.weightFiles.forEach((file, i) => own(i, 'weightFiles', file.frames));
+  for (const kind of ['sideFiles', 'weightFiles'])
+    for (const [i, file] of directory[kind].entries()) own(i, kind, file.frames);
   if (directory.tables) own(0, 'tables', [0]);
-  directory.tensors.forEach((tensor, i) => own(i, 'tensors', tensor.frames ?? []));
+  for (const [i, tensor] of directory.tensors.entries()) own(i, 'tensors', tensor.frames ?? []);
   return {
     manifest: JSON.parse(Buffer.from(inflateJson(manifest.payload, 'seed')).toString()),
     frames,
@@ -95,7 +95,8 @@ export function writeWpk({ manifest, frames, directory, said = {} }) {
     whole: front.length + last.length + TRAILER_BYTES,
     ...said,
   };
-  [fields.start, fields.length, fields.whole].forEach((value, i) => setUint(end, 8 * i, 8, BigInt(value)));
+  for (const [i, field] of ['start', 'length', 'whole'].entries())
+    setUint(end, 8 * i, 8, BigInt(fields[field]));
   setUint(end, 32, 8, checksum(end.subarray(0, 32)));
   end.set(Buffer.from('WPK\nEND\n'), 40);
   return joined(front, last, end);

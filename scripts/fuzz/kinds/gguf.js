@@ -49,13 +49,22 @@ const NAMES = [
 
 function sound(random) {
   const alignment = random.pick([32, 32, 32, 64, 8]);
+  const architecture = random.pick(['llama', 'gpt2', 'qwen2', 'gptneox', 'bert']);
+  const own = (key, value) => uint32(`${architecture}.${key}`, value);
+  const float = (key) => ({ key: `${architecture}.${key}`, type: 6, value: 0x3727c5acn });
   const keys = [
-    string('general.architecture', random.pick(['llama', 'gpt2', 'qwen2', 'gptneox', 'bert'])),
+    string('general.architecture', architecture),
     string('general.name', 'a model'),
-    uint32('llama.context_length', 64),
-    uint32('llama.embedding_length', 256),
-    uint32('llama.block_count', 1),
-    uint32('llama.attention.head_count', 4),
+    own('context_length', 64),
+    own('embedding_length', 256),
+    own('block_count', 1),
+    own('feed_forward_length', 512),
+    own('attention.head_count', 4),
+    own('attention.head_count_kv', 2),
+    own('rope.dimension_count', 64),
+    float('attention.layer_norm_rms_epsilon'),
+    float('attention.layer_norm_epsilon'),
+    { key: `${architecture}.use_parallel_residual`, type: 7, value: 1n },
     strings('tokenizer.ggml.tokens', ['<s>', 'a', 'b', 'ab']),
     strings('tokenizer.ggml.merges', ['a b']),
     numbers('tokenizer.ggml.token_type', 5, [3, 1, 1, 1]),
@@ -92,7 +101,8 @@ const TEXTS = [
 
 const CHANGES = [
   (random, parts) => {
-    parts.version = edgeNumber(random, parts.version);
+    if (random.chance(0.3)) parts.version = edgeNumber(random, parts.version);
+    else parts.data = mutateBytes(random, parts.data);
   },
   (random, parts) => {
     parts[random.pick(['tensorCount', 'keyCount'])] = edgeNumber(random, 5n);

@@ -27,7 +27,7 @@ function tensor(key, elements, shape) {
     number(0),
     ...tuple(shape),
     ...tuple(stride),
-    op('\x89'.slice(0, 0), Uint8Array.of(0x89)),
+    Uint8Array.of(0x89),
     named('collections', 'OrderedDict'),
     op(')'),
     op('R'),
@@ -110,8 +110,8 @@ function anyOp(random) {
 }
 
 const CHANGES = [
-  (random, ops, at) => ops.splice(at, 1),
-  (random, ops, at) => ops.splice(at, 0, ops[at]),
+  (_random, ops, at) => ops.splice(at, 1),
+  (_random, ops, at) => ops.splice(at, 0, ops[at]),
   (random, ops, at) => ops.splice(at, 0, anyOp(random)),
   (random, ops, at) => ops.splice(at, 1, anyOp(random)),
   (random, ops, at) => ops.splice(at, 1, mutateBytes(random, ops[at])),

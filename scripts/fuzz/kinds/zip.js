@@ -27,7 +27,7 @@ const ENTRY_CHANGES = [
   (random, entry) => (entry.stored = edgeNumber(random, entry.stored)),
   (random, entry) => (entry.length = edgeNumber(random, entry.length)),
   (random, entry) => (entry.moved = edgeNumber(random, 0n)),
-  (random, entry) => (entry.zip64 = !entry.zip64),
+  (_random, entry) => (entry.zip64 = !entry.zip64),
   (random, entry) =>
     (entry.extra = joined(
       uint(random.pick([1, 2, 0xffff]), 2),
@@ -48,8 +48,8 @@ const ARCHIVE_CHANGES = [
   (random, { entries }) => random.pick(ENTRY_CHANGES)(random, random.pick(entries)),
   (random, { entries }) => entries.push({ ...random.pick(entries) }),
   (random, { entries }) => entries.length > 1 && entries.splice(random.below(entries.length), 1),
-  (random, { entries }) => entries.reverse(),
-  (random, { options }) => (options.zip64 = true),
+  (_random, { entries }) => entries.reverse(),
+  (_random, { options }) => (options.zip64 = true),
   (random, { options }) => (options.end[random.pick(['count', 'size', 'start'])] = edgeNumber(random, 4n)),
   (random, { options }) => (options.comment = random.bytes(random.pick([1, 22, 65535]))),
 ];
