@@ -21,7 +21,12 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
   const model = await WpkModel.open(source, signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
   if (file?.format !== 'gguf' || others.length) return model;
-  return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
+  try {
+    return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
 }
 
 /** What the files of a .wpk are read as, as a model in that .wpk. */

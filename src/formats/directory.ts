@@ -28,6 +28,7 @@ export async function openFolder(whole: Folder, options: OpenOptions = {}): Prom
   const index = found.index === undefined ? undefined : await readIndex(folder, found);
   const names = index?.shards ?? found.names;
   const { sideFiles, leftOut } = await filesBeside(folder, files, names);
+  const config = await readConfig(folder, files); // before anything is open
   const weightSources = await openAll(folder, names, options);
   const state = weightSources[0]?.state;
   try {
@@ -48,7 +49,7 @@ export async function openFolder(whole: Folder, options: OpenOptions = {}): Prom
   return assemble({
     id: folder.id,
     kind: folder.kind === 'hub' ? 'hub' : 'directory',
-    ...(await readConfig(folder, files)),
+    ...config,
     ...(state && { state }),
     sideFiles: side.sort((a, b) => (a.name < b.name ? -1 : 1)),
     leftOut,

@@ -1,6 +1,6 @@
 import { InputError, type Place } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
-import { DTYPE_BYTES, type Dtype, isDtype, PAIRS } from './dtype.js';
+import { DTYPE_BYTES, type Dtype, elementCount, isDtype, PAIRS } from './dtype.js';
 import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 import type { TensorInfo } from './model.js';
 
@@ -137,6 +137,8 @@ function foreign(
   const bytes = at.end - at.start;
   const pair = Object.hasOwn(PAIRS, encoding) ? PAIRS[encoding] : undefined;
   const declared = shapeOf(shape, place);
+  if (!Number.isSafeInteger(elementCount(declared)))
+    throw new InputError(`shape ${quote(shape)} is too large: over 2^53 elements`, place);
   const holds = { name: at.name, dtype: 'U8', shape: declared, lengthBytes: bytes, encoding } as const;
   if (!pair) return { ...at, dtype: 'U8', shape: [bytes], lengthBytes: bytes, holds } as const;
   if (byteLength(pair, declared, place) * 2 !== bytes)

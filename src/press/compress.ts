@@ -32,7 +32,7 @@ import { readInto } from '../io/source.js';
 import { temporariesOf } from '../io/temporary.js';
 import { checksum } from '../kernels/lossless.js';
 import { openFiles } from '../models.js';
-import { HashThread } from './hash-thread.js';
+import { type Hashing, startHashing } from './hash-thread.js';
 import { describe, inputPaths, type Manifest } from './manifest.js';
 import { checkOutput, Output } from './output.js';
 import { Ordered, Pool } from './pool.js';
@@ -40,7 +40,7 @@ import { type KeptFrame, takeOver } from './resume.js';
 import { SMALL_TENSOR_BYTES, sha256 } from './sha256.js';
 
 export interface CompressOptions {
-  /** Worker threads; default: what the machine runs at once. The file is the same with any number. */
+  /** Worker threads; 0: none, which is faster for what is small; default: what the machine runs at once. The file is the same with any number. */
   readonly threads?: number;
   /** Go on from what an interrupted run of this machine left of the output. */
   readonly resume?: boolean;
@@ -130,7 +130,7 @@ async function writeContents(
     kept: { frames: [], end: 0 },
   };
   const pool = new Pool(options.threads);
-  const [fileHash, tensorHash] = [new HashThread(), new HashThread()];
+  const [fileHash, tensorHash] = [startHashing(options.threads), startHashing(options.threads)];
   try {
     if (kept.end === 0) {
       await out.write(fileHeader());
@@ -176,8 +176,8 @@ interface RunParts {
   readonly out: Output;
   readonly pool: Pool;
   /** One digests whole files, the other tensors: the main thread only hands buffers on. */
-  readonly fileHash: HashThread;
-  readonly tensorHash: HashThread;
+  readonly fileHash: Hashing;
+  readonly tensorHash: Hashing;
   readonly kept: readonly KeptFrame[];
   readonly onProgress: CompressOptions['onProgress'];
 }

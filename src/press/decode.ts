@@ -6,7 +6,7 @@ import { type Container, decodeFrame } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
 import { readAhead } from '../io/read-ahead.js';
 import { type ByteSource, readInto } from '../io/source.js';
-import { HashThread } from './hash-thread.js';
+import { type Hashing, startHashing } from './hash-thread.js';
 import { Ordered, Pool } from './pool.js';
 import { SMALL_TENSOR_BYTES } from './sha256.js';
 
@@ -29,12 +29,13 @@ export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | 
 
 /**
  * Decodes a file's tensors on threads, and takes the SHA-256 of each tensor and of each weight file on the way, on two
- * threads more: on the main thread they would be what decompression waits for.
+ * threads more: on the main thread they would be what decompression waits for. With 0 threads all is done on the calling one, which is
+ * faster for what is small.
  */
 export class Decoding {
   private readonly pool: Pool;
-  private readonly tensorHash = new HashThread();
-  private readonly fileHash = new HashThread();
+  private readonly tensorHash: Hashing;
+  private readonly fileHash: Hashing;
 
   /** Frames of small tensors are read together. */
   private readonly source: ByteSource;
@@ -45,6 +46,7 @@ export class Decoding {
   ) {
     this.pool = new Pool(threads);
     this.source = readAhead(container.source);
+    [this.tensorHash, this.fileHash] = [startHashing(threads), startHashing(threads)];
   }
 
   /**

@@ -11,8 +11,38 @@ const ROLE = 'weightpress hash';
 const SMALL_BYTES = 2 ** 15;
 const GATHERED_BYTES = 2 ** 18;
 
-/** A thread that takes digests of what it is handed, in order. */
-export class HashThread {
+/** Takes digests of what it is handed, in order. */
+export interface Hashing {
+  /** Adds bytes; their buffer may be handed over, and comes back with the result. */
+  update(bytes: Uint8Array): Promise<Uint8Array>;
+  /** The SHA-256, in hexadecimal, of what was added since the last digest. */
+  digest(): Promise<string>;
+  close(): Promise<unknown>;
+}
+
+/** A thread of its own for digests; none where `threads` is 0. */
+export function startHashing(threads?: number): Hashing {
+  return threads === 0 ? new HashHere() : new HashThread();
+}
+
+class HashHere implements Hashing {
+  private hash = createHash('sha256');
+
+  async update(bytes: Uint8Array): Promise<Uint8Array> {
+    this.hash.update(bytes);
+    return bytes;
+  }
+
+  async digest(): Promise<string> {
+    const digest = this.hash.digest('hex');
+    this.hash = createHash('sha256');
+    return digest;
+  }
+
+  async close(): Promise<void> {}
+}
+
+class HashThread implements Hashing {
   private readonly gathered = new Uint8Array(GATHERED_BYTES);
   private count = 0;
   private readonly waiting: { resolve(answer: never): void; reject(error: Error): void }[] = [];
@@ -28,7 +58,6 @@ export class HashThread {
     this.thread.worker.on('message', (answer) => this.waiting.shift()!.resolve(answer as never));
   }
 
-  /** Adds bytes; their buffer may be handed over, and comes back with the result. */
   async update(bytes: Uint8Array): Promise<Uint8Array> {
     if (this.count + bytes.length > GATHERED_BYTES) this.flush();
     if (bytes.length >= SMALL_BYTES) {
@@ -40,7 +69,6 @@ export class HashThread {
     return bytes;
   }
 
-  /** The SHA-256, in hexadecimal, of what was added since the last digest. */
   digest(): Promise<string> {
     this.flush();
     return this.ask(undefined, []);

@@ -5,8 +5,11 @@ import type { PlannedBlock } from '../container/plan.js';
 import { type DecoderSide, decodeFrame } from '../container/reader.js';
 import { losslessKernels } from '../kernels/lossless.js';
 
-/** Room for a lossless block's elements or its frame, or a deflated piece: what does not deflate grows by 5 bytes in 64 kB. */
-export const BUFFER_BYTES = BLOCK_BYTES + 256;
+/** What a job's result may be longer than what it is made of: frames, and 5 bytes in 64 kB of what does not deflate. */
+export const RESULT_ROOM_BYTES = 256;
+
+/** Room for a lossless block's elements or its frame, or a deflated piece. */
+export const BUFFER_BYTES = BLOCK_BYTES + RESULT_ROOM_BYTES;
 
 /**
  * Work on one block that any thread can do. Its `bytes` lie at the front of a buffer with room for the result, which takes

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { IntegrityError } from '../errors.js';
-import { BUFFER_BYTES, type JobKind, type Jobs, runJob } from './jobs.js';
+import { IntegrityError, isInputError } from '../errors.js';
+import { BUFFER_BYTES, type JobKind, type Jobs, RESULT_ROOM_BYTES, runJob } from './jobs.js';
 import { Thread } from './thread.js';
 import type { Answer, Request } from './worker.js';
 
@@ -27,20 +27,21 @@ export class Pool {
   private readonly free: ArrayBuffer[] = [];
   private nextId = 0;
 
-  /** `threads`: 1 or more; default: what the machine runs at once. */
+  /** `threads`: 0 runs jobs on the calling thread, as they come; default: what the machine runs at once. */
   constructor(threads = availableParallelism()) {
     this.members = Array.from({ length: threads }, startMember);
   }
 
   /** Jobs to keep under way: one running and one waiting a thread, so that none idles. */
   get depth(): number {
-    return this.members.length * 2;
+    return Math.max(1, this.members.length * 2);
   }
 
   /** A buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
   take(length: number, room = length): Uint8Array {
-    if (Math.max(length, room) > BUFFER_BYTES)
-      return new Uint8Array(new ArrayBuffer(Math.max(length, room)), 0, length);
+    const least = Math.max(length, room);
+    if (least > BUFFER_BYTES) return new Uint8Array(new ArrayBuffer(least), 0, length);
+    if (!this.members.length) return new Uint8Array(new ArrayBuffer(least + RESULT_ROOM_BYTES), 0, length);
     return new Uint8Array(this.free.pop() ?? new ArrayBuffer(BUFFER_BYTES), 0, length);
   }
 
@@ -51,7 +52,7 @@ export class Pool {
 
   /** Runs a job on a thread, a small one at once. @throws {InputError} what the job throws. @throws {Error} when a thread has ended by itself. */
   async run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
-    if (isSmall(job)) return runJob(kind, job);
+    if (!this.members.length || isSmall(job)) return runHere(kind, job);
     const { thread, waiting } = this.members.reduce((least, other) =>
       other.waiting.size < least.waiting.size ? other : least,
     );
@@ -65,6 +66,14 @@ export class Pool {
 
   async close(): Promise<void> {
     await Promise.all(this.members.map(({ thread }) => thread.stop()));
+  }
+}
+
+async function runHere<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
+  try {
+    return runJob(kind, job);
+  } catch (error) {
+    throw isInputError(error) ? new IntegrityError(error.message) : error;
   }
 }
 

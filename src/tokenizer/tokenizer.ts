@@ -48,12 +48,13 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
     });
   return {
     encode: (text, special = false) => {
-      const encode = () => tokenizer.encode(text, { add_special_tokens: special }).ids;
+      const encode = () =>
+        usable(() => tokenizer.encode(text, { add_special_tokens: special }).ids, model.id);
       const ids = inTime(text.length, encode, late(`tokenizing ${text.length} characters`));
       return withinVocabulary(ids, model);
     },
     decode: (ids) => {
-      const decode = () => tokenizer.decode([...ids], AS_WRITTEN);
+      const decode = () => usable(() => tokenizer.decode([...ids], AS_WRITTEN), model.id);
       if (!ids.length) return '';
       return decodesByPattern
         ? inTime(ids.length, decode, late(`the text of ${ids.length} tokens`))
@@ -96,8 +97,13 @@ async function readByteLevelBpe(model: Model, config: Readonly<Record<string, un
 }
 
 function make(definition: object, config: object, file: string): HubTokenizer {
+  return usable(() => new Tokenizer(definition, config), file);
+}
+
+/** What the library makes of a definition, which it does not check before it uses it. @throws {InputError} where it cannot. */
+function usable<Result>(work: () => Result, file: string): Result {
   try {
-    return new Tokenizer(definition, config);
+    return work();
   } catch (error) {
     throw new InputError(
       `its tokenizer cannot be used (${(error as Error).message})`,
@@ -109,6 +115,8 @@ function make(definition: object, config: object, file: string): HubTokenizer {
 
 function withinVocabulary(ids: number[], { config, id: file }: Model): number[] {
   const vocabulary = config?.vocab_size;
+  if (!ids.every((id) => Number.isSafeInteger(id) && id >= 0))
+    throw new InputError('the tokenizer gives tokens that are no numbers of a vocabulary', { file });
   if (typeof vocabulary !== 'number') return ids;
   const beyond = ids.find((id) => id >= vocabulary);
   if (beyond === undefined) return ids;

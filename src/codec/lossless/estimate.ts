@@ -51,9 +51,8 @@ export class TensorEstimate {
     if (this.dtype in EXPONENT_BITS) {
       bytes.set(block, at.elements);
       this.seen |= BigInt.asUintN(64, call.countHeads(at.elements, count, width, 0, at.bins));
-      new Uint32Array(bytes.buffer, at.bins, 65536).forEach((n, head) => {
-        this.heads[head]! += n;
-      });
+      const bins = new Uint32Array(bytes.buffer, at.bins, 65536);
+      for (let head = 0; head < bins.length; head++) this.heads[head]! += bins[head]!;
     } else if (this.dtype in SMALL_FLOATS) for (const byte of block) this.heads[byte << 8]! += 1;
   }
 
@@ -93,10 +92,12 @@ export class TensorEstimate {
 function entropy(bins: Float64Array, group: (bin: number) => number): number {
   const groups = new Map<number, number>();
   let total = 0;
-  bins.forEach((n, bin) => {
-    if (n) groups.set(group(bin), (groups.get(group(bin)) ?? 0) + n);
+  for (let bin = 0; bin < bins.length; bin++) {
+    const n = bins[bin]!;
+    if (!n) continue; // nearly all of a small tensor's, of which there may be many
+    groups.set(group(bin), (groups.get(group(bin)) ?? 0) + n);
     total += n;
-  });
+  }
   let bits = 0;
   for (const n of groups.values()) bits -= (n / total) * Math.log2(n / total);
   return bits;

@@ -27,6 +27,9 @@ export interface Repository {
 
 const MOST_FILES = 100_000;
 
+const isDigest = (value: unknown): value is string =>
+  typeof value === 'string' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(value);
+
 /**
  * Asks what a revision is and what is in it: two requests.
  * @throws {InputError} when the Hub refuses, or its answer is malformed.
@@ -36,27 +39,28 @@ export async function readRepository(account: Account, name: string, revision: s
   const { listFiles, modelInfo } = await import('@huggingface/hub'); // 0.1 s that local work need not wait
   try {
     const { sha } = await modelInfo({ ...common, name, revision, additionalFields: ['sha'] });
-    if (!/^[0-9a-f]{40}$/.test(sha ?? '')) throw new TypeError('no commit is named');
+    if (!isDigest(sha) || sha.length !== 40) throw new TypeError('no commit is named');
     const files: HubFile[] = [];
     for await (const { type, path, size, oid, lfs } of listFiles({
       ...common,
       repo: name,
-      revision: sha!,
+      revision: sha,
       recursive: true,
     })) {
       if (type !== 'file') continue;
       const lengthBytes = lfs?.size ?? size;
       const etag = lfs?.oid ?? oid ?? '';
       if (
+        typeof path !== 'string' ||
         !Number.isSafeInteger(lengthBytes) ||
         lengthBytes < 0 ||
-        !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)
+        !isDigest(etag)
       )
         throw new TypeError(`what is said of ${path} is malformed`);
       files.push({ name: path, lengthBytes, etag, sha256: lfs?.oid });
       if (files.length > MOST_FILES) throw new TypeError(`more than ${MOST_FILES} files`);
     }
-    return { name, commit: sha!, files };
+    return { name, commit: sha, files };
   } catch (error) {
     if (error instanceof ConnectionError)
       throw new ConnectionError(

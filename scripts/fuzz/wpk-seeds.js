@@ -1,0 +1,141 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { compress, compressLossy, compressTransform, open } from '../../dist/index.js';
+import { folderOf } from './checks.js';
+import { gguf, safetensors, text, zip, zipEntry } from './formats.js';
+import { stateOps } from './kinds/pickle.js';
+import { joined } from './mutate.js';
+import { Random } from './random.js';
+import { parseWpk } from './wpk-file.js';
+
+// Small .wpk files of every codec and every kind of file that they hold, by the writers.
+
+const random = () => new Random(1);
+
+function tensorFile(tensors) {
+  let offset = 0;
+  const header = { __metadata__: { format: 'pt' } };
+  for (const { name, dtype, shape, data } of tensors) {
+    header[name] = { dtype, shape, data_offsets: [offset, offset + data.length] };
+    offset += data.length;
+  }
+  return safetensors({
+    header: text(JSON.stringify(header)),
+    data: joined(...tensors.map(({ data }) => data)),
+  });
+}
+
+const floats = (count, r) =>
+  new Uint8Array(Float32Array.from({ length: count }, () => (r.next() + r.next() - 1) / 20).buffer);
+const halves = (count, r) => floats(count, r).filter((_, i) => i % 4 >= 2);
+const integers = (count, value) =>
+  new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt(value(i))).buffer);
+const f32 = (name, shape, r) => ({
+  name,
+  dtype: 'F32',
+  shape,
+  data: floats(
+    shape.reduce((a, b) => a * b, 1),
+    r,
+  ),
+});
+
+/** Tensors for every mode of the lossless codec. */
+function everyMode(r) {
+  const rows = r.bytes(34 * 40).map((byte, i) => (i % 34 === 1 ? 0x2c : i % 34 > 1 ? byte & 0x33 : byte));
+  const mask = integers(24 * 24, (i) => (i % 24 <= Math.floor(i / 24) ? 1 : 0));
+  const skewed = new Uint8Array(
+    Int32Array.from({ length: 700 }, () => Math.floor(r.next() ** 4 * 50)).buffer,
+  );
+  return [
+    f32('floats', [24, 40], r),
+    { name: 'halves', dtype: 'BF16', shape: [24, 40], data: halves(960, r) },
+    { name: 'half', dtype: 'F16', shape: [300], data: halves(300, r) },
+    { name: 'ramp', dtype: 'I64', shape: [1, 100], data: integers(100, (i) => 5 + 3 * i) },
+    { name: 'band', dtype: 'I64', shape: [24, 24], data: mask },
+    { name: 'planes', dtype: 'I32', shape: [700], data: skewed },
+    { name: 'fields', dtype: 'U8', shape: [40, 34], data: rows },
+    { name: 'stored', dtype: 'U8', shape: [90], data: r.bytes(90) },
+    { name: 'empty', dtype: 'F32', shape: [0, 4], data: new Uint8Array() },
+    { name: 'double', dtype: 'F64', shape: [40], data: integers(40, (i) => i * 12345678901) },
+  ];
+}
+
+const ggufFile = (r) =>
+  gguf({
+    version: 3n,
+    keys: [
+      { key: 'general.architecture', type: 8, value: 'llama' },
+      { key: 'llama.block_count', type: 4, value: 1n },
+    ],
+    tensors: [{ name: 'blk.0.attn_q.weight', dimensions: [64n, 4n], type: 8n, offset: 0n }],
+    data: r.bytes(4 * 2 * 34 + 16),
+    alignment: 32,
+  });
+
+const torchFile = (r) =>
+  zip([
+    zipEntry('archive/data.pkl', joined(...stateOps(new Random(3)))),
+    zipEntry('archive/data/0', floats(32, r)),
+    zipEntry('archive/data/1', floats(8, r)),
+  ]);
+
+const CONFIG = text('{"model_type":"llama","hidden_size":64,"vocab_size":40}');
+
+/** Two tensors of one content, and files that are no part of the model. */
+function manyFiles(r) {
+  const tied = f32('embed.weight', [40, 64], r);
+  return {
+    'config.json': CONFIG,
+    'README.md': text('---\nlicense: mit\n---\nA model.\n'),
+    'model.safetensors': tensorFile([tied, { ...tied, name: 'lm_head.weight' }, f32('norm.weight', [64], r)]),
+    '2_Dense/model.safetensors': tensorFile([f32('linear.weight', [4, 8], r)]),
+    'pytorch_model.bin': torchFile(r),
+    'other/model.gguf': ggufFile(r),
+    'noise.bin': r.bytes(200),
+    'empty.txt': new Uint8Array(),
+  };
+}
+
+const matrices = (r) => ({
+  'config.json': CONFIG,
+  'model.safetensors': tensorFile([
+    f32('a.weight', [48, 64], r),
+    f32('b.weight', [300, 32], r),
+    f32('norm.weight', [64], r),
+  ]),
+});
+
+const transformed = (transform, keep, bits) => async (model, output) =>
+  compressTransform(model, output, { transform, keep, budget: { bits }, force: true });
+
+/** By name: files, and what writes them. */
+const SEEDS = {
+  modes: [(r) => ({ 'model.safetensors': tensorFile(everyMode(r)) })],
+  folder: [manyFiles],
+  gguf: [(r) => ({ 'model.gguf': ggufFile(r) })],
+  torch: [(r) => ({ 'pytorch_model.bin': torchFile(r) })],
+  trellis: [
+    matrices,
+    (model, output) => compressLossy(model, output, { budget: { bits: 3 }, force: true, threads: 1 }),
+  ],
+  rft: [matrices, transformed({ transform: 'rft', size: 32, dimensions: 1 }, false, 4)],
+  klt: [matrices, transformed({ transform: 'klt', size: 16, dimensions: 2 }, true, 6)],
+  svd: [matrices, transformed({ transform: 'svd', size: 32, dimensions: 1 }, true, 8)],
+};
+
+/** @returns parsed files, in the order of their names. Made in `place`. */
+export async function makeSeeds(place) {
+  const seeds = [];
+  for (const [name, [files, write]] of Object.entries(SEEDS)) {
+    const folder = folderOf(files(random()), join(place, name));
+    const output = join(place, `${name}.wpk`);
+    if (write) {
+      const model = await open(folder);
+      await write(model, output);
+      await model.close();
+    } else await compress(folder, output, { threads: 0, force: true });
+    seeds.push(parseWpk(Uint8Array.from(readFileSync(output))));
+  }
+  return seeds;
+}
