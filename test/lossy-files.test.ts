@@ -197,7 +197,7 @@ async function pressed(model: Model, name: string, step: number, statistics: Mem
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const scratch = await Scratch.create(at('scratch'));
   const passes = new Passes(model, unique, statistics, scratch, { threads: 1 });
-  const candidate = new Candidate(path, stored, manifest);
+  const candidate = new Candidate(path, stored, manifest, true);
   await passes.run(step);
   const { tables, tensors } = await passes.run(step);
   const bytes = await candidate.write(tables, tensors);

@@ -17,7 +17,7 @@ import {
 } from './options.js';
 import { isAudible, printSentences } from './sentences.js';
 import { errorLine, exactLine, keptLines, qualityLine, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, duration, print, printJson, printLine, progress, whenInterrupted } from './terminal.js';
+import { bytes, duration, print, printJson, printLine, progress } from './terminal.js';
 import { isTransform, runTransform, type TransformFlags } from './transform.js';
 
 interface Options extends LossyOptions, TransformFlags {
@@ -84,7 +84,10 @@ export function compressCommand(): Command {
     )
     .option('--keep-largest', 'of a transform: keep the largest coefficients instead of rounding all')
     .option('--keep', 'of a model on the Hub: leave it in the cache, where Python finds it too')
-    .option('--resume', 'lossless: go on where an interrupted run of the same command stopped')
+    .option(
+      '--resume',
+      'lossless: go on where an interrupted run of the same command stopped, on this machine',
+    )
     .addOption(excludeOption())
     .option('--all', 'of a model on the Hub: also the copies of its weights in other formats')
     .addOption(stateOption())
@@ -101,19 +104,8 @@ export function compressCommand(): Command {
       const onFolder = (folder: HubFolder) => {
         fetched = folder;
       };
-      const unwatch = whenInterrupted(
-        lossy
-          ? 'interrupted; statistics that were finished are used again by the same command'
-          : `interrupted; the same command with --resume goes on from ${output}.partial`,
-      );
-      let note: string | undefined;
-      try {
-        note = await (lossy
-          ? runBudget(path, output, options, onFolder)
-          : runLossless(path, output, options, onFolder));
-      } finally {
-        unwatch();
-      }
+      const run = lossy ? runBudget : runLossless;
+      const note = await run(path, output, options, onFolder);
       const seconds = (performance.now() - started) / 1000;
       await report(path, output, { seconds, note, ...(json && { json }) });
       if (!options.keep) await fetched?.forget();

@@ -10,6 +10,7 @@ import { evaluateCommand } from './evaluate.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { labCommand } from './lab.js';
+import { sayLeftovers } from './leftovers.js';
 import { pushCommand } from './push.js';
 import { run } from './terminal.js';
 import { verifyCommand } from './verify.js';
@@ -33,10 +34,14 @@ const program = new Command('weightpress')
     'Compresses transformer weights to the smallest file that still behaves like the model, and proves it.',
   )
   .version(VERSION)
+  .hook('preAction', (_, command) => sayLeftovers(command))
   .configureHelp({ showGlobalOptions: false })
-  .addHelpText('after', '\nExit codes: 0 good, 1 a check failed, 2 bad input or usage.');
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 good, 1 a check failed, 2 bad input or usage, 3 something unexpected.',
+  );
 for (const make of COMMANDS) program.addCommand(make());
 for (const command of [program, ...program.commands])
   command.exitOverride().showHelpAfterError('(--help shows the usage)');
 
-await run(program, process.argv);
+run(program, process.argv);

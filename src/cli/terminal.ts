@@ -3,6 +3,7 @@ import CliTable from 'cli-table3';
 import { type Command, CommanderError } from 'commander';
 import { isInputError } from '../errors.js';
 import { fileError } from '../io/file.js';
+import { removeTemporaries } from '../io/temporary.js';
 import { NOTICES } from '../notices.js';
 import { plainJson, plainLine, plainText } from '../plain-text.js';
 import { withoutSecrets } from '../secrets.js';
@@ -137,33 +138,77 @@ export function printError(line: string): void {
 
 NOTICES.say = (text) => printError(`weightpress: ${text}`);
 
-/** Says, when the user stops the program, that what is done is kept. @returns what ends the watch. */
-export function whenInterrupted(message: string): () => void {
-  const stop = () => {
-    process.stderr.write(`\nweightpress: ${message}\n`);
-    process.exit(130); // 128 + SIGINT, as shells count
-  };
-  process.once('SIGINT', stop);
-  return () => process.removeListener('SIGINT', stop);
-}
+/** Signals that end a run, what is said of them, and exit codes as shells count them: 128 and the signal's number. */
+const SIGNALS = {
+  SIGINT: { said: 'interrupted', code: 130 },
+  SIGTERM: { said: 'ended by SIGTERM', code: 143 },
+  SIGHUP: { said: 'ended by SIGHUP', code: 129 },
+} as const;
 
-/** Runs the program; bad input or usage becomes one line on standard error and exit code 2, without a stack. */
+/** What goes on from a file that is kept, by how its name ends. */
+const GOES_ON: Readonly<Record<string, string>> = {
+  partial: 'the same command with --resume goes on from',
+  incomplete: 'the same command goes on with the download in',
+  statistics: 'the same command begins with what was found, in',
+};
+
+/** Something that the program, not its input, is to blame for. */
+const UNEXPECTED = 3;
+
+/**
+ * Runs the program. Bad input or usage becomes one line on standard error and exit code 2, anything else that goes wrong one line and
+ * exit code 3, both without a stack. However it ends, nothing half-made is left that no later run could go on from.
+ */
 export async function run(program: Command, argv: readonly string[]): Promise<void> {
-  // who reads no further, as head does, has what it wants
+  let isOver = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit();
-    throw error;
+    // who reads no further, as head does, has what it wants
+    if (error.code === 'EPIPE') {
+      removeTemporaries();
+      stop(0);
+    }
+    fail(fileError(error, 'standard output'));
+  });
+  process.stderr.on('error', () => {}); // there is nobody left to tell
+  process.on('uncaughtException', fail); // of promises that nobody waits for, too
+  for (const [signal, { said, code }] of Object.entries(SIGNALS))
+    process.on(signal, () => {
+      stop(code, said + leftBehind());
+    });
+  process.on('exit', () => {
+    if (isOver || process.exitCode !== undefined) return;
+    process.exitCode = say(new Error('nothing more will happen, and the work is not done'), leftBehind());
   });
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
-    if (error instanceof CommanderError) {
-      process.exitCode = error.exitCode === 0 ? 0 : 2;
-      return;
-    }
-    const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
-    if (!isInputError(known)) throw error;
-    process.stderr.write(`weightpress: ${known.message}\n`);
-    process.exitCode = 2;
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
+    else process.exitCode = say(error);
   }
+  isOver = true;
+}
+
+function fail(error: unknown): never {
+  process.exit(say(error, leftBehind()));
+}
+
+/** Removes what is half-made. @returns what is to be said of the rest. */
+function leftBehind(): string {
+  const kept = removeTemporaries().map((path) => `; ${GOES_ON[path.split('.').at(-1)!]} ${path}`);
+  return kept.join('');
+}
+
+function stop(code: number, said?: string): never {
+  if (said !== undefined) printError(`weightpress: ${said}`);
+  process.exit(code);
+}
+
+/** Says in one line what went wrong. @returns the exit code. */
+function say(error: unknown, more = ''): number {
+  const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
+  const isInput = isInputError(known);
+  const { message, stack } = known instanceof Error ? known : new Error(String(known));
+  printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${more}`);
+  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(withoutSecrets(`${stack}\n`));
+  return isInput ? 2 : UNEXPECTED;
 }

@@ -85,3 +85,51 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: 
   for (let done = 0; done < bytes.length; )
     done += await disk.write(handle, bytes.subarray(done), position + done);
 }
+
+/** Smaller pieces are gathered before they are written. */
+const GATHERED_BYTES = 2 ** 18;
+
+/** Writes a file from front to back: small pieces together, large ones as they come. One call at a time. */
+export class Appender {
+  private readonly gathered = new Uint8Array(GATHERED_BYTES);
+  private count = 0;
+
+  /** @param written where in the file it begins. */
+  constructor(
+    private readonly handle: FileHandle,
+    private written: number,
+  ) {}
+
+  /** Bytes of the file, those that are not written yet included. */
+  get length(): number {
+    return this.written + this.count;
+  }
+
+  /** Appends; the bytes must stay unchanged until it resolves. */
+  async write(bytes: Uint8Array): Promise<void> {
+    const isLarge = bytes.length >= GATHERED_BYTES / 2;
+    if (isLarge || this.count + bytes.length > GATHERED_BYTES) await this.flush();
+    if (!isLarge) {
+      this.gathered.set(bytes, this.count);
+      this.count += bytes.length;
+      return;
+    }
+    await writeAll(this.handle, bytes, this.written);
+    this.written += bytes.length;
+  }
+
+  /** Writes what was gathered. */
+  async flush(): Promise<void> {
+    const bytes = this.gathered.subarray(0, this.count);
+    this.count = 0;
+    await writeAll(this.handle, bytes, this.written);
+    this.written += bytes.length;
+  }
+
+  /** Goes on behind the first `length` bytes. */
+  async truncate(length: number): Promise<void> {
+    await this.flush();
+    await disk.truncate(this.handle, length);
+    this.written = length;
+  }
+}

@@ -1,7 +1,7 @@
 import { type FileHandle, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError } from '../errors.js';
-import { disk, writeAll } from './disk.js';
+import { Appender, disk } from './disk.js';
 import { fileError } from './file.js';
 import { hold, letGo, temporaryName } from './temporary.js';
 
@@ -26,7 +26,7 @@ export class NameTaken extends InputError {
  * this run's alone, opened exclusively; it stays when the process is killed and is removed when the work fails.
  */
 export class Output {
-  private written: number;
+  private readonly appender: Appender;
   private isOpen = true;
 
   private constructor(
@@ -37,7 +37,7 @@ export class Output {
     start: number,
     private readonly force: boolean,
   ) {
-    this.written = start;
+    this.appender = new Appender(handle, start);
   }
 
   /** @throws {InputError} when the place cannot be written to. */
@@ -98,14 +98,27 @@ export class Output {
   }
 
   get length(): number {
-    return this.written;
+    return this.appender.length;
+  }
+
+  /** Which file it is, whatever name it has, or somebody gives its name to. */
+  async inode(): Promise<bigint> {
+    return (await this.handle.stat({ bigint: true })).ino;
   }
 
   /** Appends; the bytes must stay unchanged until it resolves. One call at a time. */
   async write(bytes: Uint8Array): Promise<void> {
     try {
-      await writeAll(this.handle, bytes, this.written);
-      this.written += bytes.length;
+      await this.appender.write(bytes);
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+  }
+
+  /** Writes what was gathered, for who reads the file while it is made. */
+  async flush(): Promise<void> {
+    try {
+      await this.appender.flush();
     } catch (error) {
       throw fileError(error, this.path);
     }
@@ -114,8 +127,7 @@ export class Output {
   /** Forgets what is behind the first `length` bytes. */
   async truncate(length: number): Promise<void> {
     try {
-      await disk.truncate(this.handle, length);
-      this.written = length;
+      await this.appender.truncate(length);
     } catch (error) {
       throw fileError(error, this.path);
     }
@@ -125,6 +137,7 @@ export class Output {
   async close(): Promise<void> {
     letGo(this.partial);
     try {
+      if (this.isOpen) await this.appender.flush();
       await this.closeHandle();
     } catch (error) {
       throw fileError(error, this.path);
@@ -137,6 +150,7 @@ export class Output {
    */
   async finish(check?: () => Promise<void> | undefined): Promise<void> {
     try {
+      await this.appender.flush();
       await disk.sync(this.handle);
       if (!(await this.isOurs()))
         throw new InputError('was replaced by another program while it was being written', {

@@ -72,24 +72,29 @@ export interface Leftover {
   readonly isDead: boolean;
 }
 
-/** All paths beside `path` that are a {@link temporaryName} of it, whoever makes them. */
-export async function temporariesOf(path: string, ending = 'partial'): Promise<string[]> {
-  return (await parsedTemporaries(path, ending)).map(({ left }) => left);
+/** All paths beside `path` that are a {@link temporaryName} of it or of what is made beside it, whoever makes them. */
+export async function temporariesOf(path: string): Promise<string[]> {
+  return (await parsedTemporaries(path, undefined)).map(({ left }) => left);
 }
 
-async function parsedTemporaries(path: string, ending: string) {
+async function parsedTemporaries(path: string, ending: string | undefined) {
   const folder = dirname(path);
   const names = await readdir(folder).catch(() => []);
   return names.flatMap((name) => {
     const [, base, host, pid] = /^(.*)\.([A-Za-z0-9-]+)-(\d+)-[0-9a-f]{12}\.(?:[a-z]+)$/s.exec(name) ?? [];
-    if (base === undefined || !name.endsWith(`.${ending}`)) return [];
-    if (base !== shortened(basename(path), name.length - base.length)) return [];
+    if (base === undefined) return [];
+    const own = shortened(basename(path), name.length - base.length);
+    const isOwn = ending === undefined ? `${base}.`.startsWith(`${own}.`) : base === own;
+    if (!isOwn || (ending !== undefined && !name.endsWith(`.${ending}`))) return [];
     return [{ left: join(folder, name), host, pid }];
   });
 }
 
-/** What earlier runs left of `path`, the largest first: not what is still being made on this machine. */
-export async function leftoversOf(path: string, ending = 'partial'): Promise<Leftover[]> {
+/**
+ * What earlier runs left of `path`, the largest first: not what is still being made on this machine.
+ * @param ending of what was made of `path` itself; without it also what was made beside it.
+ */
+export async function leftoversOf(path: string, ending?: string): Promise<Leftover[]> {
   const found: (Leftover & { readonly size: number })[] = [];
   for (const { left, host, pid } of await parsedTemporaries(path, ending)) {
     const isDead = host === HOST;

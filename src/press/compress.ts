@@ -27,6 +27,7 @@ import { excluding } from '../formats/selection.js';
 import { type Contents, closeContents, readContents } from '../formats/stored/contents.js';
 import type { WeightSource } from '../formats/stored-model.js';
 import { openFile } from '../io/file.js';
+import { readAhead } from '../io/read-ahead.js';
 import { readInto } from '../io/source.js';
 import { temporariesOf } from '../io/temporary.js';
 import { checksum } from '../kernels/lossless.js';
@@ -36,6 +37,7 @@ import { describe, inputPaths, type Manifest } from './manifest.js';
 import { checkOutput, Output } from './output.js';
 import { Ordered, Pool } from './pool.js';
 import { type KeptFrame, takeOver } from './resume.js';
+import { SMALL_TENSOR_BYTES, sha256 } from './sha256.js';
 
 export interface CompressOptions {
   /** Worker threads; default: what the machine runs at once. The file is the same with any number. */
@@ -180,7 +182,7 @@ interface RunParts {
   readonly onProgress: CompressOptions['onProgress'];
 }
 
-const EMPTY_SHA256 = createHash('sha256').digest('hex');
+const EMPTY_SHA256 = sha256(new Uint8Array());
 
 /** Blocks that may be under way in the two digests, beside those in the pool. */
 const HASHING = 6;
@@ -222,8 +224,8 @@ class Run {
     for (const { headerBytes } of contents.weightSources) headers.push(await this.addHeader(headerBytes));
     const weightFiles = [];
     for (const [i, source] of contents.weightSources.entries()) {
-      const sha256 = await this.weightFile(source);
-      weightFiles.push({ ...manifest.weightFiles[i]!, sha256, frames: headers[i]! });
+      const digest = await this.weightFile(source);
+      weightFiles.push({ ...manifest.weightFiles[i]!, sha256: digest, frames: headers[i]! });
     }
     await this.finishBlocks();
     let offset = manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
@@ -280,11 +282,12 @@ class Run {
   private async weightFile(source: WeightSource): Promise<string> {
     const { fileHash } = this.on;
     const between = splitHeader(source.headerBytes, source.between, source.tensors.length);
+    const ahead = { ...source, source: readAhead(source.source) };
     for (const [i, bytes] of between.entries()) {
       this.progress(bytes.length);
       if (bytes.length) fileHash.update(bytes);
       const tensor = source.tensors[i];
-      if (tensor) await this.addTensor(source, tensor);
+      if (tensor) await this.addTensor(ahead, tensor);
     }
     await source.source.verify?.();
     return fileHash.digest();
@@ -315,15 +318,19 @@ class Run {
     }
     const frames: number[] = [];
     const elements = elementCount(tensor.shape);
-    let sha256: string | Promise<string> = EMPTY_SHA256;
+    const isSmall = tensor.lengthBytes <= SMALL_TENSOR_BYTES;
+    let digest: string | Promise<string> = EMPTY_SHA256;
     for await (const { bytes, block } of this.read(source, tensor)) {
       this.progress(bytes.length);
-      const hashed = fileHash.update(bytes).then((same) => tensorHash.update(same));
+      if (isSmall) digest = sha256(bytes); // its only block
+      const inFile = fileHash.update(bytes);
+      const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
       await this.blocks.add(this.code(hashed, block).then((frame) => ({ frame, frames })));
       // the next tensor's blocks must not reach the digest first
-      if (block.first + block.count === elements) sha256 = await hashed.then(() => tensorHash.digest());
+      if (!isSmall && block.first + block.count === elements)
+        digest = await hashed.then(() => tensorHash.digest());
     }
-    this.tensors.push({ ...entry, sha256, frames });
+    this.tensors.push({ ...entry, sha256: digest, frames });
   }
 
   /** The blocks of a tensor in order, the next one being read while one is worked on. */

@@ -1,17 +1,28 @@
-import type { StoredTensorEntry } from '../container/directory.js';
+import { createHash } from 'node:crypto';
+import { bytesOf, type StoredTensorEntry } from '../container/directory.js';
 import { FRAME_HEADER_BYTES } from '../container/frames.js';
-import { planTensor } from '../container/plan.js';
-import type { Container } from '../container/reader.js';
+import { type PlannedBlock, planTensor } from '../container/plan.js';
+import { type Container, decodeFrame } from '../container/reader.js';
 import { IntegrityError } from '../errors.js';
-import { readInto } from '../io/source.js';
+import { readAhead } from '../io/read-ahead.js';
+import { type ByteSource, readInto } from '../io/source.js';
 import { HashThread } from './hash-thread.js';
 import { Ordered, Pool } from './pool.js';
+import { SMALL_TENSOR_BYTES } from './sha256.js';
 
 /** What a block's frame may be longer than its elements. */
 const FRAME_OVERHEAD_BYTES = FRAME_HEADER_BYTES + 48;
 
 /** Blocks that may be under way in the two digests, beside those in the pool. */
 const HASHING = 6;
+
+/** What blocks under way may decode to, together: those of a wide lossy tensor are tens of MB each. */
+const UNDER_WAY_BYTES = 2 ** 26;
+
+/** Blocks as large as this one that may be under way. */
+function depthFor(block: PlannedBlock | undefined): number {
+  return block ? Math.floor(UNDER_WAY_BYTES / (block.endByte - block.firstByte)) : 0;
+}
 
 /** Takes a block's elements, which are only lent until it is done. */
 export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
@@ -25,11 +36,15 @@ export class Decoding {
   private readonly tensorHash = new HashThread();
   private readonly fileHash = new HashThread();
 
+  /** Frames of small tensors are read together. */
+  private readonly source: ByteSource;
+
   constructor(
     private readonly container: Container,
     threads?: number,
   ) {
     this.pool = new Pool(threads);
+    this.source = readAhead(container.source);
   }
 
   /**
@@ -37,6 +52,7 @@ export class Decoding {
    * @returns their SHA-256. @throws {IntegrityError} naming the tensor and what is wrong.
    */
   async tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
+    if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) return this.smallTensor(tensor, take);
     try {
       await this.decode(tensor, take);
     } catch (error) {
@@ -44,6 +60,20 @@ export class Decoding {
       throw error;
     }
     return this.tensorHash.digest();
+  }
+
+  /** A tensor of one block, or none, or of few that a lossy codec has. */
+  private async smallTensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
+    const { container } = this;
+    const hash = createHash('sha256');
+    const side = await container.readSide(tensor);
+    for (const planned of planTensor(tensor)) {
+      const frame = await this.source.read(planned.start, planned.end);
+      const elements = decodeFrame(frame, planned, tensor, side, container.source.name).slice();
+      hash.update(elements);
+      await take(await this.fileHash.update(elements), planned.firstByte);
+    }
+    return hash.digest('hex');
   }
 
   /** As {@link tensor}. @throws {IntegrityError} also when the SHA-256 is not the one in the directory. */
@@ -80,15 +110,17 @@ export class Decoding {
   private async decode(tensor: StoredTensorEntry, take: Take): Promise<void> {
     const { container, pool, tensorHash, fileHash } = this;
     const file = container.source.name;
+    const blocks = planTensor(tensor);
+    const most = depthFor(blocks[0]);
     const taking = new Ordered<{ elements: Uint8Array; firstByte: number }>(
-      HASHING,
+      Math.min(HASHING, most),
       async ({ elements, firstByte }) => {
         await take(elements, firstByte);
         pool.give(elements);
       },
     );
     const decoding = new Ordered<{ elements: Uint8Array; firstByte: number }>(
-      pool.depth,
+      Math.min(pool.depth, most),
       ({ elements, firstByte }) => {
         const hashed = tensorHash.update(elements).then((same) => fileHash.update(same));
         return taking.add(hashed.then((same) => ({ elements: same, firstByte })));
@@ -96,12 +128,12 @@ export class Decoding {
     );
     const { name, codec } = tensor;
     const side = await container.readSide(tensor);
-    for (const planned of planTensor(tensor)) {
+    for (const planned of blocks) {
       const { start, end, firstByte, endByte } = planned;
       if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
         throw new IntegrityError('a frame longer than any block can need', { file, tensor: name });
       const bytes = pool.take(end - start, endByte - firstByte);
-      await readInto(container.source, bytes, start);
+      await readInto(this.source, bytes, start);
       const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side, file });
       await decoding.add(decoded.then((elements) => ({ elements, firstByte })));
     }

@@ -5,7 +5,7 @@ import { Container, type ContainerOptions } from '../container/reader.js';
 import { InputError } from '../errors.js';
 import type { HubOptions } from '../formats/hub/folder.js';
 import { kindOf, PREFIX_BYTES } from '../formats/open.js';
-import { disk, makeFolders, writeAll } from '../io/disk.js';
+import { Appender, disk, makeFolders } from '../io/disk.js';
 import { fileError } from '../io/file.js';
 import { openAnyFile } from '../models.js';
 import { Decoding } from './decode.js';
@@ -90,18 +90,19 @@ class FolderTarget implements Target {
 
 /** A file of a folder in the making: what fails is removed with the folder. */
 class NewFile implements FileTarget {
-  private written = 0;
+  private readonly appender: Appender;
   private isOpen = true;
 
   constructor(
     private readonly path: string,
     private readonly handle: FileHandle,
-  ) {}
+  ) {
+    this.appender = new Appender(handle, 0);
+  }
 
   async write(bytes: Uint8Array): Promise<void> {
     try {
-      await writeAll(this.handle, bytes, this.written);
-      this.written += bytes.length;
+      await this.appender.write(bytes);
     } catch (error) {
       throw fileError(error, this.path);
     }
@@ -109,6 +110,7 @@ class NewFile implements FileTarget {
 
   async finish(): Promise<void> {
     try {
+      await this.appender.flush();
       await disk.sync(this.handle);
       await this.close();
     } catch (error) {

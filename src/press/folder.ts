@@ -64,23 +64,34 @@ async function replace(making: string, path: string): Promise<void> {
   if (!(await lstat(path).catch(() => undefined))) return rename(making, path);
   const old = temporaryName(path, 'old');
   holdInstead(old, path);
-  await disk.rename(path, old);
+  try {
+    await disk.rename(path, old);
+    await takePlace(making, path, old);
+    await disk.removeTree(old).catch((error) => {
+      throw fileError(error, old); // the new folder is whole, under its name
+    });
+  } finally {
+    letGo(old);
+  }
+}
+
+async function takePlace(making: string, path: string, old: string): Promise<void> {
+  const isIn = `what was there is in ${basename(old)}`;
   try {
     await disk.rename(making, path);
-    await disk.syncFolder(dirname(path));
   } catch (error) {
-    if (!(await lstat(path).catch(() => undefined)))
-      await disk.rename(old, path).catch((failed) => {
-        const what = `cannot be put back; what was there is in ${basename(old)}`;
-        throw new InputError(what, { file: path }, { cause: failed });
-      });
-    letGo(old);
+    await disk.rename(old, path).catch((cause) => {
+      throw new InputError(`cannot be replaced, nor put back: ${isIn}`, { file: path }, { cause });
+    });
     throw error;
   }
-  await disk.removeTree(old).catch((error) => {
-    throw fileError(error, old); // the new folder is whole, under its name
+  await disk.syncFolder(dirname(path)).catch((cause) => {
+    throw new InputError(
+      `is whole, but the device does not say that it is safe: ${isIn}`,
+      { file: path },
+      { cause },
+    );
   });
-  letGo(old);
 }
 
 async function checkFolder(path: string, inputs: readonly string[], force: boolean): Promise<void> {

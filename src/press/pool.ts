@@ -1,11 +1,20 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import { IntegrityError } from '../errors.js';
-import { BUFFER_BYTES, type JobKind, type Jobs } from './jobs.js';
+import { BUFFER_BYTES, type JobKind, type Jobs, runJob } from './jobs.js';
+import { Thread } from './thread.js';
 import type { Answer, Request } from './worker.js';
 
-interface Thread {
-  readonly worker: Worker;
+/** Jobs on fewer bytes take less time than the message to a thread. */
+const SMALL_BYTES = 2 ** 12;
+
+/** What a frame decodes to counts, not the frame: of a lossy block, few bytes can be much work. */
+function isSmall(job: Jobs[JobKind]): boolean {
+  const decoded = 'planned' in job ? job.planned.endByte - job.planned.firstByte : 0;
+  return Math.max(job.bytes.length, decoded) <= SMALL_BYTES;
+}
+
+interface Member {
+  readonly thread: Thread;
   readonly waiting: Map<number, { resolve(bytes: Uint8Array): void; reject(error: Error): void }>;
 }
 
@@ -14,18 +23,18 @@ interface Thread {
  * must not use it until the result, in the same memory, is back, and gives it back when done with that.
  */
 export class Pool {
-  private readonly threads: Thread[];
+  private readonly members: Member[];
   private readonly free: ArrayBuffer[] = [];
   private nextId = 0;
 
   /** `threads`: 1 or more; default: what the machine runs at once. */
   constructor(threads = availableParallelism()) {
-    this.threads = Array.from({ length: threads }, startThread);
+    this.members = Array.from({ length: threads }, startMember);
   }
 
   /** Jobs to keep under way: one running and one waiting a thread, so that none idles. */
   get depth(): number {
-    return this.threads.length * 2;
+    return this.members.length * 2;
   }
 
   /** A buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
@@ -40,38 +49,39 @@ export class Pool {
     if (buffer.byteLength === BUFFER_BYTES) this.free.push(buffer as ArrayBuffer);
   }
 
-  /** @throws {InputError} what the job throws. */
-  run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
-    const thread = this.threads.reduce((least, other) =>
+  /** Runs a job on a thread, a small one at once. @throws {InputError} what the job throws. @throws {Error} when a thread has ended by itself. */
+  async run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
+    if (isSmall(job)) return runJob(kind, job);
+    const { thread, waiting } = this.members.reduce((least, other) =>
       other.waiting.size < least.waiting.size ? other : least,
     );
     const id = this.nextId++;
     return new Promise((resolve, reject) => {
-      thread.waiting.set(id, { resolve, reject });
+      if (thread.failure) throw thread.failure;
+      waiting.set(id, { resolve, reject });
       thread.worker.postMessage({ id, kind, job } satisfies Request, [job.bytes.buffer as ArrayBuffer]);
     });
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.threads.map(({ worker }) => worker.terminate()));
+    await Promise.all(this.members.map(({ thread }) => thread.stop()));
   }
 }
 
-function startThread(): Thread {
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { execArgv: [] });
-  const thread: Thread = { worker, waiting: new Map() };
-  worker.on('message', (answer: Answer) => {
-    const { resolve, reject } = thread.waiting.get(answer.id)!;
-    thread.waiting.delete(answer.id);
+function startMember(): Member {
+  const waiting: Member['waiting'] = new Map();
+  const thread = new Thread(new URL('./worker.js', import.meta.url), (error) => {
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  });
+  thread.worker.on('message', (answer: Answer) => {
+    const { resolve, reject } = waiting.get(answer.id)!;
+    waiting.delete(answer.id);
     if ('bytes' in answer) resolve(answer.bytes);
     else
       reject(answer.error.input ? new IntegrityError(answer.error.message) : new Error(answer.error.message));
   });
-  worker.on('error', (error) => {
-    for (const { reject } of thread.waiting.values()) reject(error);
-    thread.waiting.clear();
-  });
-  return thread;
+  return { thread, waiting };
 }
 
 /**

@@ -1,11 +1,11 @@
 import { declaredDigest } from '../codec/lossless/block.js';
 import { equal } from '../codec/lossless/patterns.js';
 import {
-  checkFileHeader,
   FILE_HEADER_BYTES,
   FRAME,
   FRAME_HEADER_BYTES,
   type FrameType,
+  fileHeader,
   frameHeader,
   openFrame,
 } from '../container/frames.js';
@@ -49,7 +49,7 @@ export async function takeOver(
   force: boolean,
 ): Promise<TakenOver | undefined> {
   let refused: unknown;
-  for (const { path, isDead } of await leftoversOf(output)) {
+  for (const { path, isDead } of await leftoversOf(output, 'partial')) {
     const partial = isDead && (await claim(path, output));
     if (!partial) continue;
     try {
@@ -82,11 +82,13 @@ export async function scanPartial(source: ByteSource, manifest: Uint8Array): Pro
   let end = FILE_HEADER_BYTES + manifest.length;
   if (source.byteLength < end) return { frames, end: 0 };
   const front = await source.read(0, end);
-  checkFileHeader(front, source.name);
-  if (!equal(front.subarray(FILE_HEADER_BYTES), manifest))
+  if (!equal(front.subarray(FILE_HEADER_BYTES), manifest)) {
+    if (!(await readWhole(source, FILE_HEADER_BYTES))) return { frames, end: 0 }; // torn by a power cut
     throw new InputError('was begun from another model or with other options; start over without --resume', {
       file: source.name,
     });
+  }
+  if (!equal(front.subarray(0, FILE_HEADER_BYTES), fileHeader())) return { frames, end: 0 };
   for (;;) {
     const kept = await readWhole(source, end);
     if (!kept) return { frames, end };

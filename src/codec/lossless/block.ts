@@ -74,17 +74,22 @@ function choosePayload(
   if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
   const band = encodeBand(elements, width, block);
   if (band && band.length <= elements.length) return [BAND, [band]];
-  const [mode, coded] = choosePlanes(kernels, block, width);
+  const [mode, coded] = choosePlanes(kernels, elements, block, width);
   return lengthOf(coded) < elements.length ? [mode, coded] : [STORED, [elements]];
 }
+
+/** So few floats have no more bits than a stream's states and a table take. */
+const FEW_FLOATS = 8;
 
 /** Fields are tried beside planes where rows are of a structure that is known: the length of a row alone may mislead. */
 function choosePlanes(
   kernels: LosslessKernels,
+  elements: Uint8Array,
   { dtype, count, first, columns }: Block,
   width: number,
 ): [mode: number, pieces: Uint8Array[]] {
-  if (dtype in EXPONENT_BITS) return [FLOATS, encodeFloats(kernels, count, dtype)];
+  if (dtype in EXPONENT_BITS)
+    return count <= FEW_FLOATS ? [STORED, [elements]] : [FLOATS, encodeFloats(kernels, count, dtype)];
   const planes = encodePlanes(kernels, count, width);
   if (dtype !== 'U8' || !hasFields(columns)) return [PLANES, planes];
   const fields = encodeFields(kernels, count, first, columns);

@@ -3,7 +3,7 @@ import { dirname, join, relative } from 'node:path';
 import { disk, makeFolders } from '../../io/disk.js';
 import { fileError } from '../../io/file.js';
 import { Output } from '../../io/output.js';
-import { temporaryName } from '../../io/temporary.js';
+import { hold, letGo, temporaryName } from '../../io/temporary.js';
 import type { Account } from './account.js';
 import type { HubFile, Repository } from './repository.js';
 
@@ -61,34 +61,27 @@ export class HubCache {
 
   /**
    * Shows a whole blob in a commit's snapshot.
-   * @returns where, and whether that was not so before. @throws {InputError} when it cannot be written.
+   * @returns what was made for it, unless it was shown before. @throws {InputError} when it cannot be written.
    */
-  async link(
-    { commit }: Repository,
-    file: HubFile,
-  ): Promise<{ readonly path: string; readonly made: boolean }> {
+  async link({ commit }: Repository, file: HubFile): Promise<Made | undefined> {
     const path = join(this.snapshot(commit), file.name);
-    const blob = this.blob(file);
-    const target = relative(dirname(path), blob);
+    const target = relative(dirname(path), this.blob(file));
+    if ((await readlink(path).catch(() => undefined)) === target) return;
+    const link = temporaryName(path, 'link');
+    hold(link);
     try {
-      if ((await readlink(path).catch(() => undefined)) === target) return { path, made: false };
       await makeFolders(dirname(path));
-      const link = temporaryName(path, 'link');
-      try {
-        await disk.symlink(target, link);
-      } catch (error) {
-        if (!CANNOT_LINK.has((error as NodeJS.ErrnoException).code)) throw error;
-        await disk.rename(blob, path); // where links are not allowed, as Python does
-        return { path, made: true };
-      }
-      await disk.rename(link, path).catch(async (error) => {
-        await disk.unlink(link).catch(() => {});
-        throw error;
-      });
+      const isMade = await makeLink(target, link);
+      const from = isMade ? link : this.blob(file); // where links are not allowed, as Python does
+      const made = await Made.at(from, path);
+      await disk.rename(from, path);
       await disk.syncFolder(dirname(path));
-      return { path, made: true };
+      return made;
     } catch (error) {
+      await disk.unlink(link).catch(() => {});
       throw fileError(error, path);
+    } finally {
+      letGo(link);
     }
   }
 
@@ -99,19 +92,31 @@ export class HubCache {
 
 const CANNOT_LINK: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
-/** A name that a run has made, and which file it led to then: nobody else's is removed for it. */
+/** @returns whether the system lets us. */
+async function makeLink(target: string, path: string): Promise<boolean> {
+  try {
+    await disk.symlink(target, path);
+    return true;
+  } catch (error) {
+    if (CANNOT_LINK.has((error as NodeJS.ErrnoException).code)) return false;
+    throw error;
+  }
+}
+
+/** A name that this run has given to a file of its own: what somebody else gives it to stays. */
 export class Made {
-  private constructor(
+  constructor(
     private readonly path: string,
-    private readonly ino: bigint,
+    private readonly inode: bigint,
   ) {}
 
-  static async at(path: string): Promise<Made> {
-    return new Made(path, (await lstat(path, { bigint: true })).ino);
+  /** What is at `from` and is about to be renamed. */
+  static async at(from: string, path: string): Promise<Made> {
+    return new Made(path, (await lstat(from, { bigint: true })).ino);
   }
 
   async remove(): Promise<void> {
     const there = await lstat(this.path, { bigint: true }).catch(() => undefined);
-    if (there?.ino === this.ino) await disk.unlink(this.path).catch(() => {}); // gone meanwhile
+    if (there?.ino === this.inode) await disk.unlink(this.path).catch(() => {}); // gone meanwhile
   }
 }

@@ -5,6 +5,7 @@ import { fileError, openFile } from '../../io/file.js';
 import { fetchBytes, type HttpFile } from '../../io/http.js';
 import { NameTaken, Output } from '../../io/output.js';
 import { claim, leftoversOf } from '../../io/temporary.js';
+import { Made } from './cache.js';
 import { feed } from './content.js';
 import { digestOf, type HubFile } from './repository.js';
 
@@ -15,7 +16,7 @@ const ENDING = 'incomplete';
 /**
  * Fetches a file to `path`, going on from what a run that was stopped has left in `NAME.….incomplete`; it has its name only when all of
  * it is there and its digest is that which the Hub lists.
- * @returns false when another run was faster: what has the name then is that run's.
+ * @returns the file that was made; undefined when another run was faster: what has the name then is that run's.
  * @throws {InputError} when it cannot be had or written. @throws {IntegrityError} when it is another file; what came is removed then.
  */
 export async function download(
@@ -23,7 +24,7 @@ export async function download(
   file: HubFile,
   path: string,
   onDownload?: OnDownload,
-): Promise<boolean> {
+): Promise<Made | undefined> {
   await makeFolders(dirname(path)).catch((error) => {
     throw fileError(error, path);
   });
@@ -40,12 +41,13 @@ export async function download(
         `expected the content ${file.etag}, found ${found}: it was changed or damaged`,
         { file: remote.name },
       );
+    const made = new Made(path, await output.inode());
     await output.finish();
-    return true;
+    return made;
   } catch (error) {
     if (error instanceof ConnectionError) await output.close();
     else await output.discard();
-    if (error instanceof NameTaken) return false;
+    if (error instanceof NameTaken) return undefined;
     throw error;
   }
 }

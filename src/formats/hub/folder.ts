@@ -9,7 +9,7 @@ import type { Folder, FolderFile } from '../folder.js';
 import { LocalFolder } from '../local.js';
 import { type Account, readAccount } from './account.js';
 import type { HubAddress } from './address.js';
-import { HubCache, Made } from './cache.js';
+import { HubCache, type Made } from './cache.js';
 import { contentByName, openContent } from './content.js';
 import { download, type OnDownload } from './download.js';
 import { hubFile } from './file.js';
@@ -101,12 +101,12 @@ export class HubFolder implements Folder {
     const remote = hubFile(this.account, this.repository, file);
     const blob = this.cache.blob(file);
     const isThere = await stat(blob).catch(() => undefined);
-    if (!isThere && (await download(remote, file, blob, this.options.onDownload)))
-      this.fetched.push(await Made.at(blob));
+    const fetched = isThere ? undefined : await download(remote, file, blob, this.options.onDownload);
+    if (fetched) this.fetched.push(fetched);
     const source = await openContent(blob, file);
     try {
-      const { path, made } = await this.cache.link(this.repository, file);
-      if (made) this.fetched.push(await Made.at(path));
+      const made = await this.cache.link(this.repository, file);
+      if (made) this.fetched.push(made);
       return source;
     } catch (error) {
       await source.close();

@@ -95,6 +95,7 @@ export class Candidate {
       quality: PLACEHOLDER_QUALITY,
       weightError: PLACEHOLDER_WEIGHT_ERROR,
     });
+    await out.flush(); // it is read to be measured
     return out.length + SLACK_BYTES;
   }
 
@@ -107,9 +108,10 @@ export class Candidate {
     await out.finish(() => this.model.verify?.());
   }
 
-  /** Leaves nothing behind. */
+  /** Leaves nothing behind; what is written next begins from the start. */
   async discard(): Promise<void> {
     await this.out?.discard();
+    this.out = undefined;
   }
 
   private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {

@@ -1,7 +1,7 @@
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import { InputError } from '../../errors.js';
 import '../../forward/no-telemetry.js';
+import { Thread } from '../thread.js';
 
 /** What a thread is asked, and what it answers. */
 export interface Request<Job> {
@@ -19,27 +19,31 @@ interface Waiting<Result> {
 
 /** Threads that work on long jobs, one each at a time, in the order in which they are asked. */
 export class Threads<Job, Result> {
-  private readonly idle: Worker[];
-  private readonly all: readonly Worker[];
+  private readonly idle: Thread[];
+  private readonly all: readonly Thread[];
   private readonly queue: { job: Job; transfer: ArrayBuffer[]; waiting: Waiting<Result> }[] = [];
-  private readonly running = new Map<Worker, Waiting<Result>>();
+  private readonly running = new Map<Thread, Waiting<Result>>();
+
+  private failure: Error | undefined;
 
   constructor(module: URL, count = availableParallelism()) {
-    this.all = Array.from({ length: count }, () => new Worker(module, { execArgv: [] }));
+    this.all = Array.from({ length: count }, () => new Thread(module, (error) => this.fail(error)));
     this.idle = [...this.all];
-    for (const worker of this.all) {
-      worker.on('message', (answer: Answer<Result>) => this.answer(worker, answer));
-      worker.on('error', (error) => this.running.get(worker)?.reject(error));
-    }
+    for (const thread of this.all)
+      thread.worker.on('message', (answer: Answer<Result>) => this.answer(thread, answer));
   }
 
   get count(): number {
     return this.all.length;
   }
 
-  /** The buffers of `transfer` are handed over, not copied. @throws {InputError} what the job throws. */
+  /**
+   * The buffers of `transfer` are handed over, not copied.
+   * @throws {InputError} what the job throws. @throws {Error} when a thread has ended by itself.
+   */
   run(job: Job, transfer: ArrayBuffer[] = []): Promise<Result> {
     const result = new Promise<Result>((resolve, reject) => {
+      if (this.failure) throw this.failure;
       this.queue.push({ job, transfer, waiting: { resolve, reject } });
     });
     this.next();
@@ -47,22 +51,31 @@ export class Threads<Job, Result> {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.all.map((worker) => worker.terminate()));
+    await Promise.all(this.all.map((thread) => thread.stop()));
+  }
+
+  /** One thread less is no way to go on: all who wait are told. */
+  private fail(error: Error): void {
+    this.failure ??= error;
+    for (const { reject } of this.running.values()) reject(error);
+    for (const { waiting } of this.queue.splice(0)) waiting.reject(error);
+    this.running.clear();
   }
 
   private next(): void {
     while (this.idle.length && this.queue.length) {
-      const worker = this.idle.pop()!;
+      const thread = this.idle.pop()!;
       const { job, transfer, waiting } = this.queue.shift()!;
-      this.running.set(worker, waiting);
-      worker.postMessage({ id: 0, job } satisfies Request<Job>, transfer);
+      this.running.set(thread, waiting);
+      thread.worker.postMessage({ id: 0, job } satisfies Request<Job>, transfer);
     }
   }
 
-  private answer(worker: Worker, answer: Answer<Result>): void {
-    const waiting = this.running.get(worker)!;
-    this.running.delete(worker);
-    this.idle.push(worker);
+  private answer(thread: Thread, answer: Answer<Result>): void {
+    const waiting = this.running.get(thread);
+    if (!waiting) return; // another thread has failed
+    this.running.delete(thread);
+    this.idle.push(thread);
     if ('result' in answer) waiting.resolve(answer.result);
     else
       waiting.reject(

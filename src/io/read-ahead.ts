@@ -1,0 +1,33 @@
+import type { ByteSource } from './source.js';
+
+/** Longer reads go to the source as they are. */
+const SMALL_BYTES = 2 ** 15;
+const WINDOW_BYTES = 2 ** 18;
+
+/**
+ * Serves small reads that follow one another from a window that is read at once: hundreds of thousands of small tensors are not as many
+ * calls of the system.
+ */
+export function readAhead(source: ByteSource): ByteSource {
+  let window = { start: 0, end: 0, bytes: Promise.resolve<Uint8Array>(new Uint8Array()) };
+  const read = async (start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> => {
+    if (end - start > SMALL_BYTES || end > source.byteLength) return source.read(start, end, signal);
+    if (start < window.start || end > window.end) {
+      const last = Math.min(source.byteLength, start + WINDOW_BYTES);
+      window = { start, end: last, bytes: source.read(start, last, signal) };
+    }
+    const { start: first, bytes } = window;
+    return (await bytes).slice(start - first, end - first);
+  };
+  return {
+    name: source.name,
+    byteLength: source.byteLength,
+    read,
+    async readInto(target, start, signal) {
+      if (target.length > SMALL_BYTES && source.readInto) return source.readInto(target, start, signal);
+      target.set(await read(start, start + target.length, signal));
+    },
+    ...(source.verify && { verify: source.verify.bind(source) }),
+    close: () => source.close(),
+  };
+}
