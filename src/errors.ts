@@ -13,7 +13,12 @@ export interface Place {
 export class InputError extends Error {
   override readonly name: string = 'InputError';
   readonly place: Place;
-  constructor(what: string, place: Place = {}, options?: ErrorOptions) {
+  constructor(
+    /** The message without the place. */
+    readonly what: string,
+    place: Place = {},
+    options?: ErrorOptions,
+  ) {
     super(withPlace(what, place), options);
     this.place = place;
   }

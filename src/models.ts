@@ -120,9 +120,16 @@ async function openRemote(address: Address, options: HubOptions): Promise<ByteSo
   if (address.kind === 'url') return new HttpSource(await openAddress(address.url));
   const folder = await HubFolder.open(address, options);
   const file = address.file ?? (await singleWpk(folder));
-  if (file === undefined)
-    throw new InputError('holds no .wpk file, or several: name one', { file: address.repository });
+  if (file === undefined) throw await withoutOneWpk(folder, address.repository);
   return folder.open(file);
+}
+
+async function withoutOneWpk(folder: Folder, repository: string): Promise<InputError> {
+  const found = (await folder.list()).map(({ name }) => name).filter((name) => name.endsWith('.wpk'));
+  const what = found.length
+    ? `holds .wpk files among others: name one, such as ${repository}/${found[0]}`
+    : 'is a repository without a .wpk file; weightpress analyze says what it holds, weightpress compress makes a .wpk of it';
+  return new InputError(what, { file: repository });
 }
 
 /** The .wpk of a folder that holds no other weights. */

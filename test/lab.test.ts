@@ -36,6 +36,8 @@ describe('lab', () => {
       '512',
       '--calibration-tokens',
       '4096',
+      '--prompt',
+      'Once upon',
       '--json',
       '--html',
       page,
@@ -50,6 +52,11 @@ describe('lab', () => {
       expect(bytes).toBeLessThanOrEqual(report.matrixBytes / 8);
       expect(bytes).toBeGreaterThan((report.matrixBytes / 8) * 0.99);
     }
+  });
+
+  test('sentences begin with the prompt', () => {
+    for (const { sentence } of report.points) if (sentence) expect(sentence).toMatch(/^Once upon./);
+    expect(of('none').sentence).toBeTruthy();
   });
 
   test('no transform passes the bound, and none compacts trained weights much more than doing nothing', () => {

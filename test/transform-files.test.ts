@@ -29,7 +29,7 @@ test.each([
   [['--codec', 'svd'], '2'],
   [['--codec', 'hadamard', '--block', '256'], '1'],
 ])(
-  '%j',
+  'with %j, a transform meets its budget',
   (options, bits) => {
     const made = JSON.parse(compress('any.wpk', ...options, '--bits', bits, '--no-calibration').stdout);
     const used = (made.fileBytesWithoutSideFiles * 8) / 1_348_864;

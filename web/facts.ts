@@ -16,7 +16,10 @@ export async function factsOf(model: BrowserModel, summary: Summary): Promise<HT
     ['made of', source],
     ['made by', `${generator}, ${JSON.stringify(options)}`],
     ['weights', `${count(weights)} in ${tensors.length} tensors`],
-    ['size', `${count(fileBytes)} of ${count(originalBytes)} bytes: ${share(fileBytes / originalBytes)}`],
+    [
+      'size',
+      `${count(fileBytes)} of ${count(originalBytes)} bytes${originalBytes ? `: ${share(fileBytes / originalBytes)}` : ''}`,
+    ],
     ['licence', licence.from ? `${licence.id} (${licence.from})` : 'no file says'],
   ]);
 }

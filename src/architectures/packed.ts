@@ -18,7 +18,7 @@ export interface Quantization {
 /** Reads `quantization_config`; undefined where there is none. */
 export function quantizationOf(config: Config | undefined): Quantization | undefined {
   const given = config?.quantization_config ?? config?.compression_config;
-  if (!isPlainObject(given)) return undefined;
+  if (!isPlainObject(given) || Object.keys(given).length === 0) return undefined;
   const weights = groupOf(given);
   const method = given.quant_method ?? given.quant_algo ?? 'method not said';
   const bits = number(given.bits) ?? number(weights?.num_bits) ?? bitsOf(given);

@@ -26,9 +26,9 @@ export function count(n: number): string {
   return n.toLocaleString('en-US');
 }
 
-/** A share as `65.72 %`. */
+/** A share as `65.72 %`; nothing where there is no whole that it is of. */
 export function percent(share: number): string {
-  return `${(share * 100).toFixed(2)} %`;
+  return Number.isFinite(share) ? `${(share * 100).toFixed(2)} %` : '';
 }
 
 /** Seconds as `9 s`, `3 min 20 s`, `1 h 5 min`. */

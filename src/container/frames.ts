@@ -1,5 +1,6 @@
 import { deflateSync } from 'fflate';
 import { InputError, IntegrityError } from '../errors.js';
+import { refusePointer } from '../formats/pointer.js';
 import { inflateWithin } from '../inflate.js';
 import { checksum } from '../kernels/lossless.js';
 
@@ -51,6 +52,7 @@ export function fileHeader(): Uint8Array {
 /** @throws {InputError} when the bytes do not begin a .wpk of a version that is known. */
 export function checkFileHeader(bytes: Uint8Array, file: string): void {
   const place = { file, start: 0, end: FILE_HEADER_BYTES };
+  refusePointer(bytes, file);
   if (!isWpk(bytes)) throw new InputError('not a .wpk file (bad magic bytes)', place);
   if (bytes[8] !== VERSION)
     throw new InputError(

@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js';
+import { InputError, isInputError } from '../errors.js';
 import { parsePythonJson } from '../formats/json.js';
 import type { Model, SideFile, TensorInfo, WeightFile } from '../formats/model.js';
 import type { ByteSource } from '../io/source.js';
@@ -18,6 +18,7 @@ export class WpkModel implements Model {
     readonly id: string,
     readonly container: Container,
     readonly config: Readonly<Record<string, unknown>> | undefined,
+    readonly configError: InputError | undefined,
   ) {
     const { directory } = container;
     const own = tensorsByFile(directory).filter(({ file }) => file.isModel);
@@ -45,8 +46,8 @@ export class WpkModel implements Model {
     try {
       const container = await Container.open(source, signal);
       const file = container.directory.sideFiles.find(({ name }) => name === 'config.json');
-      const config = file && parsePythonJson(await container.readFile(file), `${source.name}, config.json`);
-      return new WpkModel(source.name, container, config);
+      const config = file && tryConfig(await container.readFile(file), `${source.name}, config.json`);
+      return new WpkModel(source.name, container, config?.value, config?.error);
     } catch (error) {
       await source.close();
       throw error;
@@ -74,5 +75,15 @@ export class WpkModel implements Model {
 
   close(): Promise<void> {
     return this.container.close();
+  }
+}
+
+/** What cannot be read stops only what needs it. */
+function tryConfig(bytes: Uint8Array, file: string) {
+  try {
+    return { value: parsePythonJson(bytes, file) };
+  } catch (error) {
+    if (!isInputError(error)) throw error;
+    return { error };
   }
 }

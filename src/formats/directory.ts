@@ -1,7 +1,8 @@
-import { InputError, isInputError } from '../errors.js';
+import { isInputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { lastName } from './file-name.js';
 import { type Folder, type FolderFile, SingleFile } from './folder.js';
+import { refuseFolder } from './foreign-folders.js';
 import { openGguf } from './gguf/model.js';
 import { parseJsonObject, parsePythonJson } from './json.js';
 import type { OpenOptions, SideFile } from './model.js';
@@ -10,7 +11,7 @@ import { excluding } from './selection.js';
 import { checkShards, INDEX_NAME, parseShardIndex } from './shard-index.js';
 import { filesBeside, readWhole } from './side-files.js';
 import { type DirectoryModel, openWeightSource, StoredModel, type WeightSource } from './stored-model.js';
-import { type FoundWeights, findWeights, isWeightName } from './weight-names.js';
+import { type FoundWeights, findWeights } from './weight-names.js';
 
 /**
  * Opens a folder as the Hub lays it out: weights of safetensors, or as torch.save writes them, whole or in shards, or a GGUF file, and
@@ -20,7 +21,7 @@ import { type FoundWeights, findWeights, isWeightName } from './weight-names.js'
 export async function openFolder(whole: Folder, options: OpenOptions = {}): Promise<DirectoryModel> {
   const folder = excluding(whole, options.exclude);
   const files = await folder.list();
-  const found = findWeights(files) ?? (await noWeights(folder, files));
+  const found = findWeights(files) ?? refuseFolder(folder, files);
   if (found.kind === 'gguf') {
     const gguf = await openGguf(folder.place(found.names[0]!), await folder.open(found.names[0]!));
     return Object.assign(gguf, { files: folder });
@@ -83,18 +84,6 @@ export async function openTorchFile(
 /** The name that transformers expects once the weights are safetensors. */
 function asSafetensors(name: string): string {
   return `${name.replace(/^pytorch_model/, 'model').replace(/\.[^.]+$/, '')}.safetensors`;
-}
-
-/** What is wrong with a folder in which no weights were found. */
-async function noWeights(folder: Folder, files: readonly FolderFile[]): Promise<never> {
-  const others = files
-    .map(({ name }) => name)
-    .filter(isWeightName)
-    .sort();
-  const seen = others.length ? `found only ${others.slice(0, 3).join(', ')}` : 'found no weights';
-  throw new InputError(`expected model.safetensors or ${INDEX_NAME} in the folder, ${seen}`, {
-    file: folder.id,
-  });
 }
 
 interface Index {

@@ -1,4 +1,5 @@
 import { InputError, type Place } from '../errors.js';
+import { refusePointer } from './pointer.js';
 
 /** Deeper nesting than any header, index or directory has is refused. */
 export const JSON_DEPTH_LIMIT = 32;
@@ -27,6 +28,7 @@ export function parseJsonObject(bytes: Uint8Array, file: string, start = 0): Jso
     return { value, keys };
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
+    refusePointer(bytes, file);
     throw new InputError(`is not JSON (${error.message})`, place, { cause: error });
   }
 }
@@ -54,6 +56,7 @@ export function parsePythonJson(bytes: Uint8Array, file: string): Record<string,
   try {
     value = JSON.parse(text.replace(NOT_NUMBERS, (literal) => NUMBERS[literal] ?? literal));
   } catch (error) {
+    refusePointer(bytes, file);
     throw new InputError(`is not JSON (${(error as Error).message})`, { file }, { cause: error });
   }
   if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, { file });

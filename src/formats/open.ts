@@ -2,6 +2,7 @@ import { InputError } from '../errors.js';
 import type { ByteSource } from '../io/source.js';
 import { openSafetensorsFile } from './directory.js';
 import type { Model, OpenOptions } from './model.js';
+import { POINTER_PREFIX_BYTES, refusePointer } from './pointer.js';
 
 /** A kind of file that can be opened as a model. */
 export interface Opener {
@@ -14,7 +15,7 @@ export interface Opener {
 }
 
 /** How much of a file is looked at to tell its kind. */
-export const PREFIX_BYTES = 16;
+export const PREFIX_BYTES = POINTER_PREFIX_BYTES;
 
 const openers: Opener[] = [
   {
@@ -41,10 +42,17 @@ export async function openSource(id: string, source: ByteSource, options: OpenOp
   return opener.open(id, source, options);
 }
 
+/** Returns what kind of model a file is by its first bytes, as `a GGUF file`; undefined for none that is known. */
+export function kindOf(prefix: Uint8Array): string | undefined {
+  return openers.find((opener) => opener.matches(prefix, ''))?.accepts;
+}
+
 async function openerOf(id: string, source: ByteSource): Promise<Opener> {
   const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+  refusePointer(prefix, id);
   const opener = openers.find((candidate) => candidate.matches(prefix, id));
   if (opener) return opener;
+  if (!source.byteLength) throw new InputError('is empty, not a model', { file: id });
   const accepted = ['a folder with model.safetensors', ...openers.map(({ accepts }) => accepts)];
   throw new InputError(`not a model that can be read; accepted: ${accepted.join(', ')}`, { file: id });
 }

@@ -3,6 +3,7 @@ import type { ByteSource } from '../io/source.js';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype, PAIRS } from './dtype.js';
 import { isPlainObject, kindOf, parseJsonObject, quote } from './json.js';
 import type { TensorInfo } from './model.js';
+import { POINTER_PREFIX_BYTES, refusePointer } from './pointer.js';
 
 /** The longest JSON header accepted, as in the reference implementation. */
 export const HEADER_LIMIT_BYTES = 100_000_000;
@@ -52,11 +53,13 @@ export async function readSafetensors(
   const field = await source.read(0, LENGTH_FIELD_BYTES, signal);
   const jsonBytes = new DataView(field.buffer, field.byteOffset).getBigUint64(0, true);
   const place = { file, start: 0, end: LENGTH_FIELD_BYTES };
-  if (jsonBytes > BigInt(HEADER_LIMIT_BYTES))
+  if (jsonBytes > BigInt(HEADER_LIMIT_BYTES)) {
+    refusePointer(await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength), signal), file);
     throw new InputError(
       `header length ${jsonBytes} is over the limit of ${HEADER_LIMIT_BYTES} bytes (not a safetensors file?)`,
       place,
     );
+  }
   const headerEnd = LENGTH_FIELD_BYTES + Number(jsonBytes);
   if (headerEnd > source.byteLength)
     throw new InputError(

@@ -22,8 +22,15 @@ const FINDERS: readonly Find[] = [
   only('safetensors', /^model\.[\w-]+\.safetensors$/), // model.fp16.safetensors
   single('safetensors', 'consolidated.safetensors'), // Mistral's own
   only('safetensors', /^(adapter_model|diffusion_pytorch_model)(\.[\w-]+)?\.safetensors$/),
-  only('safetensors', /\.safetensors$/),
-  only('pytorch', /^(?!(training_args|optimizer|scheduler|scaler|rng_state))[^/]+\.(bin|pt|pth|ckpt)$/),
+  shards('safetensors', /^[\w.-]+-(\d{5})-of-(\d{5})\.safetensors$/),
+  only('safetensors', /^(?!.*-\d{5}-of-\d{5}\.).*\.safetensors$/),
+  notBeside(
+    /\.distcp$/, // what is common to the parts of a distributed checkpoint is not the model
+    only(
+      'pytorch',
+      /^(?!(training_args|optimizer|scheduler|scaler|rng_state)|.*-\d{5}-of-\d{5}\.)[^/]+\.(bin|pt|pth|ckpt)$/,
+    ),
+  ),
   only('gguf', /\.gguf$/),
 ];
 
@@ -61,6 +68,11 @@ function only(kind: Kind, pattern: RegExp): Find {
     const found = names.filter((name) => pattern.test(name));
     return found.length === 1 ? { kind, names: found } : undefined;
   };
+}
+
+/** Finds nothing where a file of another pattern is. */
+function notBeside(other: RegExp, find: Find): Find {
+  return (names) => (names.some((name) => other.test(name)) ? undefined : find(names));
 }
 
 /** A complete set of shards that no index lists. */

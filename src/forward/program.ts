@@ -2,13 +2,14 @@ import type { Dimensions } from '../architectures/dimensions.js';
 import { requireDimensions } from '../architectures/dimensions.js';
 import { refuseForeign } from '../architectures/graphs/config.js';
 import { findForwardFamily } from '../architectures/graphs/registry.js';
+import { quantizationOf } from '../architectures/packed.js';
 import { findFamily } from '../architectures/registry.js';
 import { InputError } from '../errors.js';
 import { quote } from '../formats/json.js';
 import type { Model, TensorInfo } from '../formats/model.js';
 import { attentionOf, BLOCK_PORTS } from './attention.js';
 import { type Copy, checkCopies, copiesOf } from './copies.js';
-import type { ForwardPlan } from './family.js';
+import type { Config, ForwardPlan } from './family.js';
 import { Graph, type WeightInput } from './onnx/graph.js';
 import { widenerOf } from './widen.js';
 
@@ -46,10 +47,9 @@ export interface Program {
  */
 export function buildProgram(model: Model): Program {
   const { config } = model;
-  if (!config)
-    throw (
-      model.configError ?? new InputError('has no config.json, which says how to run it', { file: model.id })
-    );
+  if (model.configError) throw model.configError;
+  if (!config) throw new InputError('has no config.json, which says how to run it', { file: model.id });
+  refusePacked(model, config);
   const family = findForwardFamily(config.model_type);
   refuseForeign(config);
   const size = requireDimensions(config);
@@ -68,6 +68,22 @@ export function buildProgram(model: Model): Program {
   };
   const bound = [stages.embedding.weights, ...stages.layers, stages.head.weights].flat();
   return { model, plan, size, ...stages, copies: copiesOf(model, plan, prefix, bound) };
+}
+
+/** Integers that weights are packed in, by the names that libraries give them. */
+const PACKED_INTEGERS = /\.(qweight|weight_packed|weight\.(absmax|SCB))$/;
+
+/** @throws {InputError} for weights that another program has quantized: they would be taken for what they are not. */
+function refusePacked({ id, tensors }: Model, config: Config): void {
+  const isPacked = tensors.some(({ name }) => PACKED_INTEGERS.test(name));
+  const given = quantizationOf(config);
+  if (!given && !isPacked) return;
+  const { method = 'another program', bits, groupSize } = given ?? {};
+  const parts = [bits && `${bits} bits`, groupSize && `groups of ${groupSize}`].filter(Boolean).join(', ');
+  throw new InputError(
+    `${given ? 'config.json, quantization_config: ' : ''}weights are quantized by ${method}${parts && ` (${parts})`}, which is not read as floats yet, so the model cannot be run; lossless compress keeps them bit for bit`,
+    { file: id },
+  );
 }
 
 /** Models whose copies were compared. */

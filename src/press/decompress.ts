@@ -1,7 +1,10 @@
-import type { FileHandle } from 'node:fs/promises';
+import { type FileHandle, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { isWpk } from '../container/frames.js';
 import { Container, type ContainerOptions } from '../container/reader.js';
+import { InputError } from '../errors.js';
 import type { HubOptions } from '../formats/hub/folder.js';
+import { kindOf, PREFIX_BYTES } from '../formats/open.js';
 import { Appender, disk, makeFolders } from '../io/disk.js';
 import { fileError } from '../io/file.js';
 import { openAnyFile } from '../models.js';
@@ -38,15 +41,32 @@ export async function decompress(
   }
 }
 
-/** Opens a .wpk by anything that {@link openAnyFile} takes. @throws {InputError} */
+/** Opens a .wpk by anything that {@link openAnyFile} takes. @throws {InputError} saying of another what it is, and what is meant for it. */
 export async function openContainer(name: string, options?: HubOptions): Promise<Container> {
+  if (await isFolder(name)) throw notWpk(name, 'a folder');
   const source = await openAnyFile(name, options);
   try {
+    const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+    const kind = isWpk(prefix) ? undefined : kindOf(prefix);
+    if (kind !== undefined) throw notWpk(source.name, kind);
     return await Container.open(source);
   } catch (error) {
     await source.close();
     throw error;
   }
+}
+
+const isFolder = (path: string) =>
+  stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+
+function notWpk(file: string, kind: string): InputError {
+  return new InputError(
+    `is ${kind}, not a .wpk file; weightpress analyze says what it holds, weightpress compress makes a .wpk of it`,
+    { file },
+  );
 }
 
 /** Writes files into a new folder, never over one that is there. */

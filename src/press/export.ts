@@ -8,7 +8,7 @@ import { INDEX_NAME, TORCH_INDEX_NAME } from '../formats/shard-index.js';
 import { isDirectoryModel } from '../formats/stored-model.js';
 import { canWiden, widenerOf } from '../forward/widen.js';
 import { makeFolder } from './folder.js';
-import { inputPaths } from './manifest.js';
+import { inputPaths, requireElements } from './manifest.js';
 import { Output, writeWhole } from './output.js';
 
 /** What floats can be written as, and torch's name for it. */
@@ -35,6 +35,7 @@ export async function exportSafetensors(
   folder: string,
   options: ExportOptions = {},
 ): Promise<void> {
+  requireElements(model);
   const { dtype, shardBytes = Infinity, force = false, onProgress } = options;
   const tensors = model.tensors.map((tensor) => asWritten(tensor, dtype));
   const total = sum(tensors);

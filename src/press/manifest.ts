@@ -1,8 +1,10 @@
 import { realpath } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
+import { InputError } from '../errors.js';
 import { elementCount } from '../formats/dtype.js';
 import type { LeftOut } from '../formats/folder.js';
+import type { Model } from '../formats/model.js';
 import type { StoredTensor } from '../formats/safetensors.js';
 import { FURTHER } from '../formats/stored/role.js';
 import type { WeightSource } from '../formats/stored-model.js';
@@ -86,6 +88,12 @@ export async function describe(from: Described, options: Readonly<Record<string,
 /** Of what was read in another form than it is restored in. */
 function sourceLength(storedBytes: number | undefined) {
   return storedBytes === undefined ? {} : { sourceLength: storedBytes };
+}
+
+/** @throws {InputError} for a model without a single element: there is nothing to quantize, convert or measure. */
+export function requireElements({ id, tensors }: Pick<Model, 'id' | 'tensors'>): void {
+  if (tensors.some(({ lengthBytes }) => lengthBytes > 0)) return;
+  throw new InputError('holds no weights; lossless compress keeps its files as they are', { file: id });
 }
 
 /** What an output must not replace. */

@@ -2,6 +2,7 @@ import { Tokenizer } from '@huggingface/tokenizers';
 import { InputError } from '../errors.js';
 import { parseJsonObject } from '../formats/json.js';
 import type { Model } from '../formats/model.js';
+import { refusePointer } from '../formats/pointer.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
 import { inTime } from './deadline.js';
 
@@ -82,7 +83,9 @@ export interface TokenizerFiles {
 const AS_WRITTEN = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
 
 async function readFile(model: Model, name: string): Promise<Uint8Array | undefined> {
-  return model.sideFiles.find((file) => file.name === name)?.read();
+  const bytes = await model.sideFiles.find((file) => file.name === name)?.read();
+  if (bytes) refusePointer(bytes, `${model.id}, ${name}`);
+  return bytes;
 }
 
 async function readJson(model: Model, name: string): Promise<Readonly<Record<string, unknown>> | undefined> {

@@ -28,7 +28,6 @@ export function refuse(config: Config, settings: Readonly<Record<string, readonl
  * family's name and sets one of them computes something else than the family does.
  */
 const FOREIGN: Readonly<Record<string, readonly unknown[]>> = {
-  quantization_config: [],
   logits_scaling: [1],
   logit_scale: [1],
   embedding_multiplier: [1],

@@ -1,6 +1,7 @@
 import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { elementCount } from '../dtype.js';
+import { POINTER_PREFIX_BYTES, refusePointer } from '../pointer.js';
 import { Cursor } from './cursor.js';
 import { GGUF_TYPES, type GgufType } from './types.js';
 
@@ -57,8 +58,18 @@ export async function readGgufHeader(
   options: GgufHeaderOptions = {},
 ): Promise<GgufHeader> {
   const cursor = new Cursor(source, MOST_HEADER_BYTES);
-  if ((await cursor.uint32()) !== 0x46554747) cursor.fail('is not a GGUF file');
+  if ((await cursor.uint32()) !== 0x46554747) {
+    refusePointer(await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength)), source.name);
+    cursor.fail('is not a GGUF file');
+  }
   const version = await cursor.uint32();
+  if (version > 0 && version % 2 ** 24 === 0)
+    throw new InputError(
+      'is big-endian, for other machines; not read (lossless compress keeps it as it is)',
+      {
+        file: source.name,
+      },
+    );
   if (version !== 2 && version !== 3) cursor.fail(`GGUF version ${version}; 2 and 3 are known`);
   const tensorCount = await cursor.uint64();
   const keyCount = await cursor.uint64();

@@ -23,14 +23,7 @@ import { elementsOf } from './weights.js';
 export async function openGguf(id: string, source: ByteSource): Promise<DirectoryModel> {
   try {
     const header = await readGgufHeader(source);
-    const parts = header.metadata.get('split.count') ?? 1;
-    if (parts !== 1)
-      throw new InputError(
-        `is one of ${Number(parts)} parts of a model; llama-gguf-split --merge makes one file of them`,
-        {
-          file: source.name,
-        },
-      );
+    refusePart(header, source.name);
     const family = familyOf(header);
     const mapped = family ? await mapModel(family, header, source) : unmapped(id, header, source);
     const { name, tensors, ...rest } = mapped;
@@ -45,6 +38,18 @@ export async function openGguf(id: string, source: ByteSource): Promise<Director
     await source.close();
     throw error;
   }
+}
+
+/** @throws {InputError} for one of the parts that llama-gguf-split makes. */
+function refusePart({ metadata }: GgufHeader, file: string): void {
+  const parts = Number(metadata.get('split.count') ?? 1);
+  const index = Number(metadata.get('split.no') ?? 0);
+  if (parts === 1) return;
+  const first = file.replace(/-\d{5}(?=-of-\d{5}\.gguf$)/, '-00001');
+  throw new InputError(
+    `is one of ${parts} parts of a model, number ${index + 1}: llama-gguf-split --merge ${first} model.gguf makes one file of them; lossless compress keeps each as it is`,
+    { file },
+  );
 }
 
 const fileNameOf = (id: string) => id.split(/[\\/]/).at(-1)!;

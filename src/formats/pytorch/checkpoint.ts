@@ -2,6 +2,7 @@ import { InputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { readPickle } from '../pickle/machine.js';
 import type { Allowed, PickleValue } from '../pickle/values.js';
+import { POINTER_PREFIX_BYTES, refusePointer } from '../pointer.js';
 import type { WeightSource } from '../stored-model.js';
 import { virtualSafetensors } from '../virtual.js';
 import { entryStart, isZip, readEntry, readZip } from '../zip.js';
@@ -56,7 +57,8 @@ export interface Checkpoint {
 
 /** Reads a checkpoint without its storages. @param allowed what its pickle may ask for. @throws {InputError} */
 export async function readCheckpoint(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
-  const prefix = await source.read(0, Math.min(LEGACY_PREFIX.length, source.byteLength));
+  const prefix = await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength));
+  refusePointer(prefix, source.name);
   return isZip(prefix) ? readZipped(source, allowed) : readLegacy(source, allowed);
 }
 

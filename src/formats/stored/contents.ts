@@ -4,6 +4,7 @@ import type { ByteSource } from '../../io/source.js';
 import { readConfig } from '../directory.js';
 import type { Folder, FolderFile, LeftOut } from '../folder.js';
 import { isPlainObject } from '../json.js';
+import { isPointer, MAX_POINTER_BYTES, POINTER, POINTER_PREFIX_BYTES } from '../pointer.js';
 import { type SelectOptions, selectFiles } from '../selection.js';
 import { readWhole } from '../side-files.js';
 import type { WeightSource } from '../stored-model.js';
@@ -101,11 +102,13 @@ async function asWeights(
   maxTensors: number,
 ): Promise<WeightSource | undefined> {
   const expected = isWeightName(file.name);
-  if (!expected && file.lengthBytes <= SMALL_BYTES) return undefined;
+  const isSmall = file.lengthBytes <= SMALL_BYTES;
+  if (!expected && isSmall && !(await standsForAnother(folder, file))) return undefined;
   const source = await folder.open(file.name);
   try {
     const weights = await readStored(file.name, source, expected, maxTensors);
-    if (weights.format !== 'bytes' && weights.tensors.length) return weights;
+    const isRead = weights.format !== 'bytes' && weights.tensors.length > 0;
+    if (isRead || weights.note === POINTER) return weights;
     if (weights.note === undefined ? !(await deflatesBetter(source)) : source.byteLength > SMALL_BYTES)
       return weights;
   } catch (error) {
@@ -114,6 +117,17 @@ async function asWeights(
   }
   await source.close();
   return undefined;
+}
+
+/** True for a pointer of git-lfs: its bytes are kept, and that they are not the file's is said. The Hub serves none. */
+async function standsForAnother(folder: Folder, { name, lengthBytes }: FolderFile): Promise<boolean> {
+  if (folder.kind === 'hub' || lengthBytes >= MAX_POINTER_BYTES) return false;
+  const source = await folder.open(name);
+  try {
+    return isPointer(await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength)));
+  } finally {
+    await source.close();
+  }
 }
 
 async function deflatesBetter(source: ByteSource): Promise<boolean> {

@@ -1,7 +1,8 @@
 import { MAX_TENSORS } from '../../container/directory.js';
-import { isInputError } from '../../errors.js';
+import { InputError, isInputError } from '../../errors.js';
 import type { ByteSource } from '../../io/source.js';
 import { isGguf } from '../gguf/header.js';
+import { isPointer, POINTER, POINTER_PREFIX_BYTES } from '../pointer.js';
 import { isCheckpoint } from '../pytorch/checkpoint.js';
 import type { WeightFormat, WeightSource } from '../stored-model.js';
 import { assemble, type Parsed } from './assemble.js';
@@ -37,11 +38,10 @@ const READERS: readonly Reader[] = [
   },
 ];
 
-const PREFIX_BYTES = 16;
-
 /**
  * Reads where the tensors of a file lie, whatever its format; of one that cannot be seen into all is bytes, and a note says why.
  * @param name its path in the folder. @param expected whether its name promises tensors, so that it is worth a note when there are none.
+ * A pointer of git-lfs has that note whatever its name is.
  * @param maxTensors that there is room for. @throws {InputError} when it cannot be read at all.
  */
 export async function readStored(
@@ -50,10 +50,11 @@ export async function readStored(
   expected: boolean,
   maxTensors = MAX_TENSORS,
 ): Promise<WeightSource> {
-  const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+  const prefix = await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength));
   const reader = READERS.find(({ matches }) => matches(prefix, name));
-  const asBytes = (note?: string) =>
-    assemble({ name, format: 'bytes', tensors: [], ...(expected && note !== undefined && { note }) }, source);
+  const asBytes = (note: string, said = expected) =>
+    assemble({ name, format: 'bytes', tensors: [], ...(said && { note }) }, source);
+  if (isPointer(prefix)) return asBytes(POINTER, true);
   if (!reader) return asBytes('of a format that is not known');
   try {
     const read = await reader.read(source);
@@ -62,6 +63,11 @@ export async function readStored(
     return await assemble({ name, format: reader.format, ...read }, source);
   } catch (error) {
     if (!isInputError(error)) throw error;
-    return asBytes(error.message);
+    return asBytes(reasonOf(error));
   }
+}
+
+/** What is wrong, without the path that the file had on this machine. */
+function reasonOf({ what, place: { tensor } }: InputError): string {
+  return new InputError(what, tensor === undefined ? {} : { tensor }).message;
 }

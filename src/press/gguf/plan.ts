@@ -28,6 +28,7 @@ const QUANTIZATION_VERSION = 2;
  */
 export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufPlan> {
   const { config, id: file } = model;
+  if (model.configError) throw model.configError;
   if (!config) throw new InputError('has no config.json, which says what the model is', { file });
   const family = GGUF_FAMILIES.find(({ modelType }) => modelType === config.model_type);
   if (!family)

@@ -1,7 +1,7 @@
 import { aligned, writeGgufHeader } from '../../formats/gguf/header-writer.js';
 import type { Model } from '../../formats/model.js';
 import { isDirectoryModel } from '../../formats/stored-model.js';
-import { inputPaths } from '../manifest.js';
+import { inputPaths, requireElements } from '../manifest.js';
 import { checkOutput, Output } from '../output.js';
 import { planGguf } from './plan.js';
 import type { GgufWriteType } from './write-types.js';
@@ -25,6 +25,7 @@ export async function writeGguf(model: Model, path: string, options: GgufOptions
   const { type = 'F16', force = false, onProgress, signal } = options;
   await checkOutput(path, isDirectoryModel(model) ? inputPaths(model) : [model.id], force);
   const { entries, tensors } = await planGguf(model, type);
+  requireElements(model);
   const header = writeGgufHeader(entries, tensors);
   const total = tensors.reduce((end, { lengthBytes }) => end + aligned(lengthBytes), header.length);
   const output = await Output.create(path, { force });

@@ -1,7 +1,7 @@
 import { InputError } from '../../errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../../formats/model.js';
 import { type DirectoryModel, isDirectoryModel, isReadAsOther } from '../../formats/stored-model.js';
-import { describe, inputPaths } from '../manifest.js';
+import { describe, inputPaths, requireElements } from '../manifest.js';
 import { checkOutput } from '../output.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './budget.js';
 import { type CalibrationSource, calibrate } from './calibrate.js';
@@ -61,6 +61,7 @@ export async function compressLossy(
   if (!isDirectoryModel(model))
     throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(options.budget);
+  requireElements(model);
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const exact = await findExact(model, model.tensors);
   const described = await describe(model, {

@@ -36,7 +36,7 @@ export function modelCard(
     ['original size', `${number(originalBytes)} bytes, every file of it counted`],
     ['compressed size', `${number(fileBytes)} bytes, config and tokenizer counted`],
     ['ratio', `${(originalBytes / fileBytes).toFixed(3)}:1`],
-    ['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)],
+    ...(weights ? [['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)]] : []),
     ['loss', lossOf(summary)],
     ['made by', `${code(generator)} with ${code(JSON.stringify(options))}`],
     ['licence', licence.id === 'unknown' ? 'not stated by the original' : code(licence.id)],
@@ -63,8 +63,11 @@ weightpress verify ${word(`${repository}/${file}`)}                # every block
 `;
 }
 
-function lossOf({ tensors, quality }: Summary): string {
-  if (isLossless(tensors)) return 'none: every byte of the original is restored';
+function lossOf({ tensors, quality, leftOut }: Summary): string {
+  if (isLossless(tensors))
+    return leftOut.length
+      ? `none: every byte of the files in it is restored; left out: ${leftOut.map(({ name }) => code(name)).join(', ')}`
+      : 'none: every byte of the original is restored';
   const loss = measuredLoss(quality);
   if (!loss) return 'lossy; the loss was not measured';
   const { kl, top1, perplexity, reference, text } = loss;

@@ -20,7 +20,7 @@ import { measureCandidate, qualityReport } from '../lossy/quality.js';
 import { searchStep } from '../lossy/search.js';
 import { codeVector } from '../lossy/vectors.js';
 import { mayFit, writeWhole } from '../lossy/whole.js';
-import { describe, inputPaths } from '../manifest.js';
+import { describe, inputPaths, requireElements } from '../manifest.js';
 import { checkOutput } from '../output.js';
 
 export interface TransformCompression {
@@ -51,6 +51,7 @@ export async function compressTransform(
   if (!isDirectoryModel(model))
     throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(budget);
+  requireElements(model);
   const { size } = transform;
   if (!isBlockSize(size))
     throw new InputError(

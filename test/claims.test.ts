@@ -1,0 +1,204 @@
+import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
+import { inspect } from '../dist/index.js';
+import { complaint, weightpress, weightpressWith } from './helpers/cli.js';
+import { HubServer } from './helpers/hub-server.js';
+import { PYTHON, python } from './helpers/python.js';
+import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
+
+// docs/claims.md names the test of every promise. What no other test holds is at the end.
+
+const TINY = 'examples/gpt-neo-tiny';
+const COMMANDS = [...weightpress('--help').stdout.matchAll(/^ {2}([a-z]+) (?:\[options\] )?[<[]/gm)]
+  .map(([, name]) => name!)
+  .filter((name) => name !== 'help');
+const weights = (name: string) =>
+  safetensors([f32(name, [8, 8], Float32Array.from({ length: 64 }, seededRandom(7)))]);
+
+/** The rows of a table of docs/claims.md, under its heading. */
+function rows(heading: string): [claim: string, file: string, name: string][] {
+  const text = readFileSync('docs/claims.md', 'utf8');
+  const section = text.split(`## ${heading}\n`)[1]!.split('\n## ')[0]!;
+  return section
+    .split('\n')
+    .filter((line) => line.startsWith('| ') && !line.startsWith('| claim') && !line.startsWith('| option'))
+    .map((line) => {
+      const [claim, link, name] = line.slice(2, -2).split(' | ');
+      return [claim!, /\]\(\.\.\/(test\/[\w-]+\.test\.ts)\)/.exec(link!)![1]!, name!];
+    });
+}
+
+describe('docs/claims.md', () => {
+  it.each(['The README', 'Options'])('%s: every test that is named is there', (heading) => {
+    const claims = rows(heading);
+    expect(claims.length).toBeGreaterThan(30);
+    for (const [claim, file, name] of claims) {
+      const titles = [...readFileSync(file, 'utf8').matchAll(TITLE)].map(([, , title]) =>
+        title!.replaceAll('\\', ''),
+      );
+      expect(titles, `${claim}: ${file}`).toContain(name);
+    }
+  });
+
+  it('has every option that --help shows', () => {
+    const held = new Set(rows('Options').flatMap(([options]) => optionsIn(options)));
+    for (const command of COMMANDS)
+      for (const option of new Set(
+        weightpress(command, '--help').stdout.match(/(?<=^ {2}(-\w, )?)--[a-z-]+/gm),
+      ))
+        expect(held.has(`${command} ${option}`) || held.has(option), `${command} ${option}`).toBe(true);
+  });
+});
+
+/** What is said of a test, in any of the ways to write one. */
+const TITLE = /(?:\b(?:it|test|describe)\b[\w.]*|\))\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1,/g;
+
+/** `compress --kl, --size` as `compress --kl` and `compress --size`. */
+function optionsIn(text: string): string[] {
+  let command = '';
+  return text
+    .replaceAll('`', '')
+    .split(', ')
+    .map((part) => {
+      const [first, option] = part.split(' ');
+      if (option !== undefined) command = `${first} `;
+      return command + (option ?? first);
+    });
+}
+
+test.each(COMMANDS)('%s --help has an example, and --json where it prints results', (command) => {
+  const { status, stdout } = weightpress(command, '--help');
+  expect(status).toBe(0);
+  expect(stdout).toMatch(new RegExp(`Examples?:\\n +(\\$ )?weightpress ${command}`));
+  expect(stdout).toContain('--json');
+});
+
+test('a file that restores over 1 GiB and 1000 times its length is asked for', () => {
+  const place = folder();
+  const header = (bytes: number) => `{"w":{"dtype":"U8","shape":[${bytes}],"data_offsets":[0,${bytes}]}}`;
+  const bytes = 2 ** 30 + 2 ** 20;
+  const field = Buffer.alloc(8);
+  field.writeBigUInt64LE(BigInt(header(bytes).length));
+  mkdirSync(join(place, 'zeros'));
+  const path = join(place, 'zeros/model.safetensors');
+  writeFileSync(path, Buffer.concat([field, Buffer.from(header(bytes))]));
+  truncateSync(path, 8 + header(bytes).length + bytes);
+  const wpk = join(place, 'zeros.wpk');
+  expect(weightpress('compress', join(place, 'zeros'), '-o', wpk).status).toBe(0);
+  for (const args of [
+    ['verify', wpk],
+    ['decompress', wpk, '-o', join(place, 'out')],
+  ]) {
+    const said = complaint(weightpress(...args));
+    expect(said).toMatchObject({ status: 2, lines: 1 });
+    expect(said.message).toMatch(
+      /would restore 1074790\d{3}, over 1000 times as many; --max-expansion \d+ allows it/,
+    );
+  }
+  const asked = /--max-expansion (\d+)/.exec(complaint(weightpress('verify', wpk)).message)![1]!;
+  expect(weightpress('verify', wpk, '--max-expansion', asked).status).toBe(0);
+});
+
+describe('the Hub', () => {
+  let hub: HubServer;
+  beforeAll(async () => {
+    hub = await HubServer.start();
+    hub.add('a/several', {
+      'config.json': '{}',
+      'model.safetensors': weights('w'),
+      'pytorch_model.bin': Buffer.alloc(300, 7),
+      'onnx/model.onnx': Buffer.alloc(300, 8),
+    });
+  });
+  afterAll(() => hub.stop());
+
+  it('further copies of the weights of a repository are named, and taken with --all', async () => {
+    const place = folder();
+    const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: join(place, 'home'), HF_TOKEN: '' };
+    const wpk = join(place, 'x.wpk');
+    const { stdout, stderr } = await weightpressWith(env, 'compress', 'a/several', '-o', wpk);
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(
+      /left out: onnx\/model\.onnx, 300 B: .*for ONNX, beside safetensors; --all takes it/,
+    );
+    expect(stdout).toMatch(/left out: pytorch_model\.bin, 300 B: .*for PyTorch/);
+    expect((await inspect(wpk)).leftOut).toHaveLength(2);
+    expect((await weightpressWith(env, 'compress', 'a/several', '-o', wpk, '-f', '--all')).status).toBe(0);
+    const { leftOut, sideFiles, weightFiles } = await inspect(wpk);
+    expect(leftOut).toEqual([]);
+    expect([...sideFiles, ...weightFiles]).toHaveLength(4);
+  });
+});
+
+test.skipIf(!PYTHON)(
+  '--state chooses what is exported of a checkpoint, and the output names what there is',
+  () => {
+    const place = folder();
+    python(place, "torch.save({'model': {'w': torch.ones(4, 4)}, 'ema': {'w': torch.zeros(4, 4)}}, 'x.pt')");
+    const run = (...args: string[]) =>
+      weightpress(
+        'decompress',
+        join(place, 'x.pt'),
+        '-o',
+        join(place, 'out'),
+        '--format',
+        'safetensors',
+        ...args,
+      );
+    expect(complaint(run()).message).toMatch(/holds several states: .*model.*ema.*--state chooses one/);
+    expect(run('--state', 'ema').status).toBe(0);
+    const written = readFileSync(join(place, 'out/model.safetensors'));
+    expect(written.subarray(-64).every((byte) => byte === 0)).toBe(true);
+  },
+);
+
+test('--calibrate reads the text that is named, and measures on what is held out of it', async () => {
+  const wpk = join(folder(), 'x.wpk');
+  const args = ['--bits', '3', '--calibrate', 'examples/held-out.txt', '--calibration-tokens', '4096'];
+  const { status, stdout } = weightpress('compress', TINY, '-o', wpk, ...args);
+  expect(status).toBe(0);
+  expect(stdout).toContain('quality (held out of held-out.txt): KL divergence');
+});
+
+test('catalog --sort orders by any column', () => {
+  const place = folder();
+  for (const [name, n] of [
+    ['b', 10],
+    ['a', 1000],
+  ] as const) {
+    mkdirSync(join(place, `model-${name}`));
+    const path = join(place, `model-${name}/model.safetensors`);
+    writeFileSync(path, safetensors([f32('w', [n], Float32Array.from({ length: n }, seededRandom(n)))]));
+    weightpress('compress', join(place, `model-${name}`), '-o', join(place, `${name}.wpk`));
+  }
+  const order = (...args: string[]) =>
+    JSON.parse(weightpress('catalog', place, '--json', ...args).stdout).map(({ file }: { file: string }) =>
+      file.split('/').at(-1),
+    );
+  expect(order()).toEqual(['a.wpk', 'b.wpk']);
+  for (const column of ['parameters', 'size', 'ratio'])
+    expect(order('--sort', column), column).toEqual(['b.wpk', 'a.wpk']);
+});
+
+test('audit takes a claim in options as in a file', () => {
+  const claim = {
+    parameters: 1_000_000,
+    values: 500_000,
+    'value-bits': 16,
+    ratio: 2,
+    original: 'f32',
+    'relative-error': 0.01,
+    kl: 0.01,
+  };
+  const flags = Object.entries({ ...claim, bytes: '1MB' }).flatMap(([name, value]) => [
+    `--${name}`,
+    String(value),
+  ]);
+  const { stdout, stderr } = weightpress('audit', ...flags);
+  expect(stderr).toBe('');
+  for (const said of [/500,000/, /ratio of 2:1/, /0\.01/]) expect(stdout).toMatch(said);
+  const lossless = weightpress('audit', '--parameters', '1000000', '--bits', '4', '--lossless');
+  expect(lossless.status).toBe(1);
+  expect(lossless.stdout).toMatch(/contradicted/);
+});
