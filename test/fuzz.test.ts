@@ -31,7 +31,7 @@ describe('mutated inputs', () => {
 describe('the fuzzer', () => {
   test('finds errors that are no refusals, hangs, memory and deaths, goes on behind them, and keeps the inputs', () => {
     const { status, stdout, saved } = fuzz(
-      ...['--only', 'faulty', '--inputs', '8', '--seconds', '1', '--processes', '1'],
+      ...['--only', 'faulty', '--inputs', '8', '--seconds', '3', '--processes', '1'],
     );
     expect(status).toBe(1);
     expect(stdout).toMatch(/input 0: TypeError: not an error of the input/);

@@ -301,6 +301,20 @@ describe('a server', () => {
     ],
     ['asks to wait an hour', (_, r) => !!r.writeHead(429, { 'retry-after': '3600' }).end(), /3600 seconds/],
     ['sends no JSON', (_, r) => !!r.writeHead(200).end('<html>'), /cannot be read/],
+    [
+      'lists a file without a name',
+      ({ url }, r) =>
+        url.includes('/tree/') &&
+        !!r
+          .writeHead(200, { 'content-type': 'application/json' })
+          .end(JSON.stringify([{ type: 'file', size: 1, oid: 'a'.repeat(40) }])),
+      /undefined is malformed/,
+    ],
+    [
+      'names a commit that is a list',
+      (_, r) => !!r.writeHead(200).end(JSON.stringify({ sha: ['a'.repeat(40)] })),
+      /no commit/,
+    ],
     ['names no commit', (_, r) => !!r.writeHead(200).end('{"sha":"../../../etc"}'), /no commit/],
   ])('that %s is refused in one line', async (_, fault, expected) => {
     hub.fault = fault;

@@ -115,4 +115,30 @@ describe('the tokens of GPT-2’s two files', () => {
   ])('%s is refused in one line', async (_, given, expected) => {
     expect(await refusalOf(() => load(withFiles(given as Record<string, string>)))).toMatch(expected);
   });
+
+  const definition = {
+    added_tokens: [],
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    model: { type: 'BPE', vocab: { a: 0, b: 1 }, merges: [] },
+  };
+  it.each([
+    [
+      'a step that does not work',
+      { pre_tokenizer: { type: 'Split', pattern: { Regex: 'a' }, behavior: 5 } },
+      /tokenizer cannot be used/,
+    ],
+    [
+      'tokens that are no numbers',
+      { model: { type: 'BPE', vocab: { a: 'x', b: 1.5 }, merges: [] } },
+      /no numbers of a vocabulary/,
+    ],
+  ])('%s is refused in one line once it is used', async (_, change, expected) => {
+    const tokenizer = await load(
+      withFiles({ 'tokenizer.json': JSON.stringify({ ...definition, ...change }) }),
+    );
+    expect(await refusalOf(async () => tokenizer.encode('ab'))).toMatch(expected);
+  });
 });

@@ -76,7 +76,7 @@ export async function checkWpk(bytes, place) {
   noLeftovers(place, refused === undefined ? ['x.wpk', 'out'] : ['x.wpk']);
   await attempt(() => inspect(path));
   await attempt(() => readFiles(path, restored, refused === undefined));
-  await look(path);
+  await look(path, { headersOnly: bytes.length % 4 > 0 }); // what is in it was decoded above
 }
 
 /** The same files by the way that reads parts of them. */

@@ -125,7 +125,6 @@ if (input) {
   await one(kind, files);
   counts[kind] = 1;
 } else {
-  base = Number.POSITIVE_INFINITY;
   if (from < count) await warmUp();
   await all();
 }

@@ -16,7 +16,7 @@ const FAULTS = {
   },
   waits: () => new Promise(() => {}),
   grows: () => {
-    held = new Uint8Array(400e6).fill(1);
+    held = new Uint8Array(350e6).fill(1);
     return held;
   },
   dies: () => process.abort(),

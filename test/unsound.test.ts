@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { openWpk } from '../dist/container/original.js';
+import { openFolder } from '../dist/formats/directory.js';
+import { writeGgufHeader } from '../dist/formats/gguf/header-writer.js';
+import { typeNamed } from '../dist/formats/gguf/types.js';
+import { compress, decompress, open } from '../dist/index.js';
+import { CountingSource, f32, folder, rawSafetensors, safetensors } from './helpers/safetensors.js';
+
+// What cannot be opened leaves nothing open.
+
+test('a .wpk of a GGUF file of a type that is not decoded', async () => {
+  const tensor = { name: 'a', type: typeNamed('MXFP4'), shape: [64], lengthBytes: 34 };
+  const header = writeGgufHeader([{ key: 'general.architecture', type: 'string', value: 'x' }], [tensor]);
+  const model = folder({ 'model.gguf': Buffer.concat([header, Buffer.alloc(64, 7)]) });
+  const path = join(folder(), 'x.wpk');
+  await compress(model, path);
+  const source = new CountingSource('x.wpk', readFileSync(path));
+  await expect(openWpk(source)).rejects.toThrow(/MXFP4/);
+  expect(source.closed).toBe(true);
+});
+
+test('weights beside a config that cannot be read', async () => {
+  const weights = new CountingSource('model.safetensors', safetensors([f32('a', [2], [1, 2])]));
+  const files = ['config.json', 'model.safetensors'];
+  const broken = {
+    id: 'model',
+    kind: 'hub' as const,
+    list: async () => files.map((name) => ({ name, lengthBytes: weights.byteLength })),
+    open: async (name: string) => {
+      if (name === 'config.json') throw new Error('the connection broke');
+      return weights;
+    },
+    place: (name: string) => name,
+  };
+  await expect(openFolder(broken)).rejects.toThrow('broke');
+  expect(weights.closed || weights.ranges.length === 0).toBe(true);
+});
+
+test('threads: 0 makes the same file', async () => {
+  const model = folder({
+    'model.safetensors': safetensors([f32('a', [300, 1000], Float32Array.from({ length: 3e5 }, Math.sin))]),
+  });
+  const place = folder();
+  const [here, there] = [join(place, 'here.wpk'), join(place, 'there.wpk')];
+  await compress(model, here, { threads: 0 });
+  await compress(model, there, { threads: 2 });
+  expect(readFileSync(here).equals(readFileSync(there))).toBe(true);
+  await decompress(here, join(place, 'out'), { threads: 0 });
+  const name = 'model.safetensors';
+  expect(readFileSync(join(place, 'out', name)).equals(readFileSync(join(model, name)))).toBe(true);
+});
+
+test('a shape beyond 2^53 of a type that nobody knows is no reason not to compress', async () => {
+  const header = JSON.stringify({
+    w: { dtype: 'F2_NEW', shape: [2 ** 40, 2 ** 40], data_offsets: [0, 8] },
+  });
+  const model = folder({ 'model.safetensors': rawSafetensors(header, new Uint8Array(8).fill(9)) });
+  await expect(open(model)).rejects.toThrow(/too large/);
+  const path = join(folder(), 'x.wpk');
+  await compress(model, path);
+  const out = join(folder(), 'out');
+  await decompress(path, out);
+  expect(
+    readFileSync(join(out, 'model.safetensors')).equals(readFileSync(join(model, 'model.safetensors'))),
+  ).toBe(true);
+});
