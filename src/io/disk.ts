@@ -86,12 +86,12 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: 
     done += await disk.write(handle, bytes.subarray(done), position + done);
 }
 
-/** Smaller pieces are gathered before they are written. */
-const GATHERED_BYTES = 2 ** 18;
+/** So many bytes of small pieces are gathered before they are written; tests that count operations gather fewer. */
+export const GATHERED = { bytes: 2 ** 18 };
 
 /** Writes a file from front to back: small pieces together, large ones as they come. One call at a time. */
 export class Appender {
-  private readonly gathered = new Uint8Array(GATHERED_BYTES);
+  private readonly gathered = new Uint8Array(GATHERED.bytes);
   private count = 0;
 
   /** @param written where in the file it begins. */
@@ -107,8 +107,8 @@ export class Appender {
 
   /** Appends; the bytes must stay unchanged until it resolves. */
   async write(bytes: Uint8Array): Promise<void> {
-    const isLarge = bytes.length >= GATHERED_BYTES / 2;
-    if (isLarge || this.count + bytes.length > GATHERED_BYTES) await this.flush();
+    const isLarge = bytes.length >= this.gathered.length / 2;
+    if (isLarge || this.count + bytes.length > this.gathered.length) await this.flush();
     if (!isLarge) {
       this.gathered.set(bytes, this.count);
       this.count += bytes.length;

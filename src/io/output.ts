@@ -170,8 +170,10 @@ export class Output {
   async discard(): Promise<void> {
     const isOurs = this.isOpen && (await this.isOurs().catch(() => false));
     await this.closeHandle().catch(() => {});
-    if (isOurs) await disk.unlink(this.partial).catch(() => {});
-    letGo(this.partial);
+    const remove = () => disk.unlink(this.partial);
+    // a disk that refuses is asked once more; then the file is tried again when the process ends
+    const isGone = !isOurs || (await remove().catch(remove).then(isTrue, isFalse));
+    if (isGone) letGo(this.partial);
   }
 
   /** Whether the name still leads to the file that was opened. */
@@ -189,6 +191,9 @@ export class Output {
     await this.handle.close();
   }
 }
+
+const isTrue = () => true;
+const isFalse = () => false;
 
 /** Errors of file systems that have no second names for files. */
 const CANNOT_LINK: ReadonlySet<unknown> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK']);
