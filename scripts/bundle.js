@@ -18,11 +18,11 @@ await build({
     chunkFileNames: '[name].js',
   },
 });
-/** A module and all that it imports, by name. */
+/** A module and all that it needs at once, by name: what is imported when it is needed, for GGUF, is not in it. */
 function withImports(name, seen = new Set()) {
   if (seen.has(name)) return seen;
   seen.add(name);
-  const source = readFileSync(`dist/web/${name}`, 'utf8');
+  const source = readFileSync(`dist/web/${name}`, 'utf8').replaceAll(/\bimport\(["'`][^)]*\)/g, '');
   for (const [, imported] of source.matchAll(/["'`]\.\/([\w.-]+\.js)["'`]/g)) withImports(imported, seen);
   return seen;
 }

@@ -386,6 +386,14 @@ test('reading a model of 56 tensors from front to back takes a handful of reques
   expect(hub.sentBytes).toBeLessThan(bytesOfModel + 2 ** 17);
 });
 
+test('compressing a model of 56 tensors takes tens of requests: a sample of each that may be stored twice, then one stream', async () => {
+  await compress(NAME, join(place, 'streamed.wpk'), { force: true });
+  const listing = hub.asked.filter(isApi).length;
+  const alike = tensors.filter(({ data }) => data.length >= 4096).length;
+  expect(hub.asked.length - listing).toBeLessThanOrEqual(alike + 10);
+  expect(hub.sentBytes).toBeLessThan(bytesOfModel * 1.02 + alike * 4096 + 2 ** 17);
+});
+
 describe('where the Hub cannot be reached', () => {
   const nowhere = 'http://127.0.0.1:9'; // nothing listens on the discard port
   const commit = 'c'.repeat(40);

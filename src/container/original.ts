@@ -1,4 +1,3 @@
-import { openGguf } from '../formats/gguf/model.js';
 import type { Model } from '../formats/model.js';
 import { type ByteSource, checkRange } from '../io/source.js';
 import { BLOCK_BYTES } from '../kernels/lossless.js';
@@ -21,6 +20,7 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
   const model = await WpkModel.open(source, signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
   if (file?.format !== 'gguf' || others.length) return model;
+  const { openGguf } = await import('../formats/gguf/model.js'); // which pages need not fetch for others
   try {
     return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
   } catch (error) {
