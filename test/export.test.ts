@@ -5,7 +5,7 @@ import { readFloats } from '../dist/forward/widen.js';
 import { generate, open } from '../dist/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { asModel, tinyModel, withTokenizer } from './helpers/gguf.js';
-import { folder, safetensors } from './helpers/safetensors.js';
+import { f32, folder, safetensors } from './helpers/safetensors.js';
 
 const place = folder();
 const at = (name: string) => join(place, name);
@@ -47,6 +47,23 @@ describe('decompress to safetensors', () => {
       await Promise.all([there.close(), here.close()]);
     },
   );
+
+  test('files in subfolders come along, and a config that only Python reads stays as it is but for the type', () => {
+    const config =
+      '{"torch_dtype": "float32", "eps": NaN, "max": Infinity, "text_config": {"dtype": "bfloat16"}}';
+    const from = folder({
+      'model.safetensors': safetensors([f32('w', [2], [1, 2])]),
+      'config.json': config,
+      '1_Pooling/config.json': '{"mean": true}',
+    });
+    expect(weightpress('decompress', from, '-o', at('nested'), '--dtype', 'F16')).toMatchObject({
+      status: 0,
+    });
+    expect(readFileSync(at('nested/1_Pooling/config.json'), 'utf8')).toBe('{"mean": true}');
+    expect(readFileSync(at('nested/config.json'), 'utf8')).toBe(
+      config.replace('float32', 'float16').replace('bfloat16', 'float16'),
+    );
+  });
 
   test('--shard-size: files and an index that say the same, read back as the same model', async () => {
     expect(write('shards', '--shard-size', '1MB')).toMatchObject({ status: 0, stderr: '' });

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ELEMENTS } from '../codec/elements.js';
 import { InputError } from '../errors.js';
 import { DTYPE_BYTES, type Dtype, elementCount } from '../formats/dtype.js';
@@ -7,6 +7,7 @@ import { writeHeader } from '../formats/safetensors-writer.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../formats/shard-index.js';
 import { isDirectoryModel } from '../formats/stored-model.js';
 import { canWiden, widenerOf } from '../forward/widen.js';
+import { makeFolders } from '../io/disk.js';
 import { makeFolder } from './folder.js';
 import { inputPaths, requireElements } from './manifest.js';
 import { Output, writeWhole } from './output.js';
@@ -97,16 +98,17 @@ async function copySideFile(file: SideFile, folder: string, dtype: ExportDtype |
   if (file.name === INDEX_NAME || file.name === TORCH_INDEX_NAME) return;
   const bytes = await file.read();
   const changed = file.name === 'config.json' && dtype !== undefined;
-  await writeWhole(join(folder, file.name), changed ? withDtype(bytes, dtype) : bytes, false);
+  const path = join(folder, file.name);
+  await makeFolders(dirname(path));
+  await writeWhole(path, changed ? withDtype(bytes, dtype) : bytes, false);
 }
 
-/** Of a config both names that transformers has had for it, where it says so. */
-function withDtype(config: Uint8Array, dtype: ExportDtype): string | Uint8Array {
-  const value: Record<string, unknown> = JSON.parse(new TextDecoder().decode(config));
-  const keys = ['torch_dtype', 'dtype'].filter((key) => key in value);
-  if (!keys.length) return config;
-  for (const key of keys) value[key] = EXPORT_DTYPES[dtype];
-  return `${JSON.stringify(value, null, 2)}\n`;
+/** A config in which floats are said to be of a type, by both names that transformers has had for it. All else stays as it is written. */
+function withDtype(config: Uint8Array, dtype: ExportDtype): Uint8Array {
+  const types = Object.values(EXPORT_DTYPES).join('|');
+  const said = new RegExp(`("(?:torch_)?dtype"\\s*:\\s*)"(?:${types})"`, 'g');
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(config);
+  return new TextEncoder().encode(text.replaceAll(said, `$1"${EXPORT_DTYPES[dtype]}"`));
 }
 
 /** Elements that are converted at a time. */
