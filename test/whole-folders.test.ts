@@ -287,6 +287,15 @@ describe.skipIf(!PYTHON)('the state of a checkpoint', () => {
     await all.close();
   });
 
+  test('a state that is stored twice as the same object is found by either name', async () => {
+    save('same.pt', "{'model': a, 'ema': a}");
+    for (const state of ['model', 'ema']) {
+      const model = await open(join(path, 'same.pt'), { state });
+      expect(model.tensors.map(({ name }) => name)).toEqual(['w.weight']);
+      await model.close();
+    }
+  });
+
   test('a lone scalar is no model', async () => {
     save('scalar.pt', "{'loss': torch.tensor(2.0)}");
     await expect(open(join(path, 'scalar.pt'))).rejects.toThrow(/no tensors of a model/);

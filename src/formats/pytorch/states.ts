@@ -40,15 +40,29 @@ export function allTensors(value: PickleValue): Map<string, TorchTensor> {
 }
 
 function stateAt(value: PickleValue, path: string, file: string): State {
-  const prefix = path && `${path}.`;
-  const tensors = new Map<string, TorchTensor>();
-  for (const [name, tensor] of allTensors(value))
-    if (name.startsWith(prefix)) tensors.set(name.slice(prefix.length), tensor);
+  const item = path ? itemAt(value, path) : value;
+  const tensors = item === undefined ? new Map() : allTensors(item);
   if (tensors.size) return { path, tensors };
   const states = statesIn(value);
-  throw new InputError(
-    `has no state ${JSON.stringify(path)}${states.length ? `; it holds ${listed(states)}` : ''}`,
-    { file },
+  const held = states.length ? `; it holds ${listed(states)}` : '';
+  throw new InputError(`has no state ${JSON.stringify(path)}${held}`, { file });
+}
+
+/** What lies at keys joined by dots; a key may have dots itself. */
+function itemAt(value: PickleValue, path: string): PickleValue | undefined {
+  for (const [key, item] of entriesOf(value)) {
+    if (path === key) return item;
+    const found = path.startsWith(`${key}.`) ? itemAt(item, path.slice(key.length + 1)) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** The items of a map or list by their keys as text. */
+function entriesOf(value: PickleValue): [key: string, item: PickleValue][] {
+  if (!(value instanceof Map || Array.isArray(value))) return [];
+  return [...value.entries()].flatMap(([key, item]): [string, PickleValue][] =>
+    typeof key === 'string' || typeof key === 'number' ? [[`${key}`, item]] : [],
   );
 }
 
@@ -74,9 +88,10 @@ function walk(value: PickleValue, path: string, visit: (path: string, item: Pick
     visit(at, item);
     if (!(item instanceof Map || Array.isArray(item)) || seen.has(item)) continue;
     seen.add(item);
-    const inner = [...item.entries()].flatMap(([key, part]): [string, PickleValue][] =>
-      typeof key === 'string' || typeof key === 'number' ? [[at ? `${at}.${key}` : `${key}`, part]] : [],
-    );
+    const inner = entriesOf(item).map(([key, part]): [string, PickleValue] => [
+      at ? `${at}.${key}` : key,
+      part,
+    ]);
     waiting.push(...inner.reverse());
   }
 }
