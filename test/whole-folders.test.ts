@@ -195,6 +195,10 @@ describe('formats', () => {
     const wpk = join(folder(), 'x.wpk');
     expect(weightpress('compress', path, '-o', wpk).stdout).toMatch(/kept as bytes: model\.safetensors: .*/);
     expect((await inspect(wpk)).weightFiles[0]!.note).toMatch(/\w/);
+    const small = join(folder(), 'x.wpk');
+    await compress(folder({ 'small.safetensors': '{"w"' }), small);
+    const note = expect.stringMatching(/expected at least 8 bytes/);
+    expect((await inspect(small)).weightFiles).toMatchObject([{ format: 'bytes', note }]);
   });
 });
 
@@ -215,6 +219,31 @@ describe('verify', () => {
     expect(await problems(fewer)).toMatch(/sub\/a\.txt: is not in the other/);
     expect(await verify(wpk, { against: wpk })).toMatchObject({ good: true, bitExact: true });
   });
+});
+
+describe('tensors of any length', () => {
+  const block = 2 ** 20;
+  it.each([1, 31, 4097, block - 1, block, block + 1, block + 24, 2 * block + 40_000, 3 * block + 4])(
+    '%i bytes, among others',
+    async (length) => {
+      const random = seededRandom(length);
+      const of = (name: string, n: number) => ({
+        ...{ name, dtype: 'U8', shape: [n] },
+        data: Uint8Array.from({ length: n }, () => Math.floor(random() * 256) & (random() < 0.5 ? 255 : 3)),
+      });
+      const tensors = [
+        of('first', 100),
+        of('a', length),
+        of('b', 7),
+        of('c', length + 9),
+        of('last', 70_000),
+      ];
+      const path = folder({ 'model.safetensors': safetensors(tensors) });
+      const { wpk, restored } = await roundTrip(path);
+      expect(difference(path, restored)).toBe('');
+      expect(await verify(wpk, { against: path, threads: 3 })).toMatchObject({ good: true, problems: [] });
+    },
+  );
 });
 
 describe('many small tensors', () => {

@@ -45,6 +45,8 @@ class HashHere implements Hashing {
 class HashThread implements Hashing {
   private readonly gathered = new Uint8Array(GATHERED_BYTES);
   private count = 0;
+  /** Settles when all that was handed on is digested. */
+  private last: Promise<unknown> = Promise.resolve();
   private readonly waiting: { resolve(answer: never): void; reject(error: Error): void }[] = [];
   private readonly thread = new Thread(
     new URL(import.meta.url),
@@ -66,6 +68,7 @@ class HashThread implements Hashing {
     }
     this.gathered.set(bytes, this.count);
     this.count += bytes.length;
+    await this.last; // who waits for one after another gets them one after another
     return bytes;
   }
 
@@ -90,7 +93,7 @@ class HashThread implements Hashing {
       this.waiting.push({ resolve, reject });
       this.thread.worker.postMessage(message, transfer);
     });
-    answer.catch(() => {}); // awaited later
+    this.last = answer.catch(() => {}); // awaited later
     return answer;
   }
 }

@@ -4,7 +4,7 @@ import type { ByteSource } from '../../io/source.js';
 import { readConfig } from '../directory.js';
 import type { Folder, FolderFile, LeftOut } from '../folder.js';
 import { isPlainObject } from '../json.js';
-import { isPointer, MAX_POINTER_BYTES, POINTER, POINTER_PREFIX_BYTES } from '../pointer.js';
+import { isPointer, MAX_POINTER_BYTES, POINTER_PREFIX_BYTES } from '../pointer.js';
 import { type SelectOptions, selectFiles } from '../selection.js';
 import { readWhole } from '../side-files.js';
 import type { WeightSource } from '../stored-model.js';
@@ -95,7 +95,7 @@ function modelTest(model: readonly string[] | undefined, all: readonly WeightSou
     format !== 'bytes' && (model ? model.includes(name) : isUnique);
 }
 
-/** A file that is coded by blocks; undefined for one to deflate. */
+/** A file that is coded by blocks, or of which something is to be said; undefined for one to deflate. */
 async function asWeights(
   folder: Folder,
   file: FolderFile,
@@ -108,9 +108,7 @@ async function asWeights(
   try {
     const weights = await readStored(file.name, source, expected, maxTensors);
     const isRead = weights.format !== 'bytes' && weights.tensors.length > 0;
-    if (isRead || weights.note === POINTER) return weights;
-    if (weights.note === undefined ? !(await deflatesBetter(source)) : source.byteLength > SMALL_BYTES)
-      return weights;
+    if (isRead || weights.note !== undefined || !(await deflatesBetter(source))) return weights;
   } catch (error) {
     await source.close();
     throw error;
