@@ -92,7 +92,9 @@ async function verifyLossy(
     const watch = comparison && elementsOf(comparison);
     const result = await restored(container, decoding, new NowhereTarget(), { ...options, watch });
     const problems = [...result.problems, ...found];
-    return { ...result, good: problems.length === 0, problems, error: comparison?.weightError() };
+    const good = problems.length === 0;
+    const error = comparison?.weightError();
+    return { ...result, good, problems, bitExact: error && good && error.differing === 0, error };
   } finally {
     await opened?.close();
   }
