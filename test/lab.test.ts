@@ -75,7 +75,7 @@ describe('lab', () => {
 
   test('the quantiser of this project diverges ten times less at the same size', () => {
     expect(of('weightpress').klNats).toBeLessThan(of('none').klNats / 10);
-    expect(of('weightpress').sentence).toMatch(/^It was a dark night, and/);
+    expect(of('weightpress').sentence).toMatch(/^Once upon/);
     expect(of('weightpress').byRole.map(({ role }) => role)).toContain('MLP');
   });
 

@@ -105,12 +105,15 @@ describe('what a file says', () => {
   });
 });
 
-test('a file that is no model is refused by a message that is plain', () => {
+test('a file that is no model is refused, or kept as bytes, by a message that is plain', () => {
   const place = folder({});
   writeFileSync(join(place, 'config.json'), `{"a": ${HOSTILE}`);
   writeFileSync(join(place, 'model.safetensors'), `${HOSTILE}`.padEnd(100));
-  const { stderr, status } = weightpress('compress', place, '-o', join(place, 'x.wpk'));
+  const { stderr, status } = weightpress('analyze', place);
   expect(status).toBe(2);
   expect(stderr.trim().split('\n')).toHaveLength(1);
   expect(stderr).not.toMatch(unsafe);
+  const kept = weightpress('compress', place, '-o', join(place, 'x.wpk'));
+  expect(kept.stdout).toMatch(/kept as bytes: model\.safetensors/);
+  expect(kept.stdout).not.toMatch(unsafe);
 });
