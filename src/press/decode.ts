@@ -70,6 +70,7 @@ export class Decoding {
     const hash = createHash('sha256');
     const side = await container.readSide(tensor);
     for (const planned of planTensor(tensor)) {
+      this.checkLength(planned, tensor);
       const frame = await this.source.read(planned.start, planned.end);
       const elements = decodeFrame(frame, planned, tensor, side, container.source.name).slice();
       hash.update(elements);
@@ -109,6 +110,17 @@ export class Decoding {
     await Promise.all([this.pool.close(), this.tensorHash.close(), this.fileHash.close()]);
   }
 
+  /** @throws {IntegrityError} for a frame that is longer than what it decodes to can need. */
+  private checkLength({ start, end, firstByte, endByte }: PlannedBlock, { name }: StoredTensorEntry): void {
+    if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
+      throw new IntegrityError('a frame longer than any block can need', {
+        file: this.container.source.name,
+        tensor: name,
+        start,
+        end,
+      });
+  }
+
   private async decode(tensor: StoredTensorEntry, take: Take): Promise<void> {
     const { container, pool, tensorHash, fileHash } = this;
     const file = container.source.name;
@@ -132,8 +144,7 @@ export class Decoding {
     const side = await container.readSide(tensor);
     for (const planned of blocks) {
       const { start, end, firstByte, endByte } = planned;
-      if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
-        throw new IntegrityError('a frame longer than any block can need', { file, tensor: name });
+      this.checkLength(planned, tensor);
       const bytes = pool.take(end - start, endByte - firstByte);
       await readInto(this.source, bytes, start);
       const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side, file });

@@ -85,12 +85,14 @@ export class Restoring {
     await this.into(file, async (write) => {
       const between = await this.container.header(file);
       let damaged = false;
-      const decode = (tensor: StoredTensorEntry) =>
-        this.step(async () => {
-          damaged = true;
+      const decode = async (tensor: StoredTensorEntry) => {
+        let sound = false;
+        await this.step(async () => {
           await this.tensor(tensor, write);
-          damaged = false;
+          sound = true;
         });
+        damaged ||= !sound;
+      };
       const digest = await this.decoding.weightFile(between, tensors, decode, write);
       return damaged ? undefined : digest;
     });
