@@ -10,16 +10,15 @@ export type Answer = { readonly audit: Audit } | { readonly message: string; rea
 
 /** Decodes all of a .wpk, as `weightpress verify` does; what is wrong with it is the first problem. */
 async function verify(file: Blob) {
-  let [blocks, tensors, decodedBytes] = [0, 0, 0];
+  let [blocks, tensors, files, decodedBytes] = [0, 0, 0, 0];
   const problems: string[] = [];
   const model = await open(file);
   try {
-    const stored = new Map(model.container.directory.tensors.map((tensor) => [tensor.name, tensor]));
-    for await (const { name, lengthBytes } of model.all()) {
-      blocks += planTensor(stored.get(name)!).length;
-      decodedBytes += lengthBytes;
-    }
-    tensors = stored.size;
+    for await (const { lengthBytes } of model.all()) decodedBytes += lengthBytes;
+    const { directory } = model.container;
+    blocks = directory.tensors.reduce((sum, tensor) => sum + planTensor(tensor).length, 0);
+    tensors = directory.tensors.length;
+    files = directory.sideFiles.length + directory.weightFiles.length;
   } catch (error) {
     if (!isInputError(error)) throw error;
     problems.push(error.message);
@@ -27,7 +26,7 @@ async function verify(file: Blob) {
     await model.close();
   }
   const good = problems.length === 0;
-  return { good, problems, blocks, tensors, decodedBytes, bitExact: undefined, error: undefined };
+  return { good, problems, blocks, tensors, files, decodedBytes, bitExact: undefined, error: undefined };
 }
 
 self.onmessage = async ({ data: file }: MessageEvent<File>) => {
