@@ -50,13 +50,16 @@ export class Restoring {
   /** Blocks of tensors that were decoded. */
   blocks = 0;
   doneBytes = 0;
+  private readonly totalBytes: number;
 
   constructor(
     private readonly container: Container,
     private readonly decoding: Decoding,
     private readonly target: Target,
     private readonly options: RestoreOptions,
-  ) {}
+  ) {
+    this.totalBytes = restoredBytes(container.directory);
+  }
 
   /** @throws {InputError} for what is wrong, unless `onProblem` is called with it. */
   async all(): Promise<void> {
@@ -121,7 +124,7 @@ export class Restoring {
       const digest = await work(async (bytes) => {
         await target.write(bytes);
         this.doneBytes += bytes.length;
-        this.options.onProgress?.(this.doneBytes, restoredBytes(this.container.directory));
+        this.options.onProgress?.(this.doneBytes, this.totalBytes);
       });
       if (digest === sha256) return await target.finish();
       await target.discard();
