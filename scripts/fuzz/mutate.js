@@ -1,5 +1,7 @@
 // Changes that know nothing of a format but that it is bytes, numbers, or JSON.
 
+import { concatenate } from '../../dist/bytes.js';
+
 const EDGES = [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256, 65535, 65536];
 const FAR_EDGES = [24, 28, 30, 31, 32, 40, 48, 52, 53, 60, 62, 63].flatMap((power) => [
   2n ** BigInt(power) - 1n,
@@ -78,15 +80,7 @@ function range(random, { length }) {
   return [start, Math.min(length, start + random.below(64))];
 }
 
-export function joined(...parts) {
-  const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let next = 0;
-  for (const part of parts) {
-    bytes.set(part, next);
-    next += part.length;
-  }
-  return bytes;
-}
+export const joined = (...parts) => concatenate(parts);
 
 const STRINGS = [
   '',

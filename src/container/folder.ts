@@ -1,6 +1,7 @@
 import { InputError } from '../errors.js';
 import type { Folder, FolderFile, Listing } from '../formats/folder.js';
-import { type ByteSource, checkRange } from '../io/source.js';
+import { BlobSource } from '../io/blob.js';
+import type { ByteSource } from '../io/source.js';
 import { originalFile } from './original.js';
 import type { Container } from './reader.js';
 
@@ -29,29 +30,11 @@ export class WpkFolder implements Folder {
     if (weights) return originalFile(this.container, weights);
     const side = sideFiles.find((file) => file.name === name);
     if (!side) throw new InputError('no such file', { file: this.place(name) });
-    return new MemorySource(this.place(name), await this.container.readFile(side));
+    const bytes = (await this.container.readFile(side)) as Uint8Array<ArrayBuffer>;
+    return new BlobSource(new Blob([bytes]), this.place(name));
   }
 
   place(name: string): string {
     return `${this.id}, ${name}`;
   }
-}
-
-/** Bytes at hand. */
-class MemorySource implements ByteSource {
-  constructor(
-    readonly name: string,
-    private readonly bytes: Uint8Array,
-  ) {}
-
-  get byteLength(): number {
-    return this.bytes.length;
-  }
-
-  async read(start: number, end: number): Promise<Uint8Array> {
-    checkRange(this, start, end);
-    return this.bytes.slice(start, end);
-  }
-
-  async close(): Promise<void> {}
 }
