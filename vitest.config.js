@@ -1,4 +1,21 @@
 import { defineConfig } from 'vitest/config';
 
-// Tests use what is built, as a user would: `npm test` builds first.
-export default defineConfig({ test: { include: ['test/**/*.test.ts'], testTimeout: 120_000, pool: 'forks', maxWorkers: 2 } });
+/**
+ * Tests import src/, as it is written; threads and child processes run dist/, which `npm test` builds first. A module of
+ * src/ that names a file beside it by `new URL('./x.js', import.meta.url)` means the built one.
+ */
+const builtFiles = {
+  name: 'built-files',
+  enforce: 'pre',
+  transform(code, id) {
+    const place = /^(.*)\/src\/(.*)\.ts$/.exec(id);
+    if (!place || !code.includes('import.meta.url')) return;
+    const [, root, name] = place;
+    return code.replaceAll('import.meta.url', JSON.stringify(new URL(`file://${root}/dist/${name}.js`).href));
+  },
+};
+
+export default defineConfig({
+  plugins: [builtFiles],
+  test: { include: ['test/**/*.test.ts'], testTimeout: 120_000, pool: 'forks', maxWorkers: 2 },
+});

@@ -3,12 +3,12 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { DTYPE_BYTES, elementCount } from '../dist/formats/dtype.js';
-import { Graph } from '../dist/forward/onnx/graph.js';
-import { buildProgram } from '../dist/forward/program.js';
-import { nodeRuntime } from '../dist/forward/runtime-node.js';
-import { evaluate, generate } from '../dist/measure/node.js';
-import { openModel } from '../dist/models.js';
+import { DTYPE_BYTES, elementCount } from '../dist/core/dtype.js';
+import { evaluate, generate } from '../dist/evaluation/node/run.js';
+import { buildProgram } from '../dist/inference/program.js';
+import { Graph } from '../dist/onnx/graph.js';
+import { nodeRuntime } from '../dist/onnx/node/runtime.js';
+import { openModel } from '../dist/open/open.js';
 import { median } from './measure.js';
 
 const USAGE = `usage: node bench/forward.js MODEL [--tokens N] [--window N] [--generate N] [--json]`;

@@ -1,11 +1,11 @@
 // The lossy codec's entropy coder alone, on one core, in memory: blocks of indices to bytes and back, and to values.
 import { pathToFileURL } from 'node:url';
 import { table } from '../dist/cli/terminal.js';
-import { decodeBlock, encodeBlock } from '../dist/codec/lossy/block.js';
-import { CONTEXTS, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK } from '../dist/codec/lossy/levels.js';
-import { readTables, writeTables } from '../dist/codec/lossy/tables.js';
-import { INDICES } from '../dist/codec/lossy/tokens.js';
-import { IndexCoder } from '../dist/kernels/indices.js';
+import { decodeBlock, encodeBlock } from '../dist/codecs/trellis/block.js';
+import { CONTEXTS, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK } from '../dist/codecs/trellis/levels.js';
+import { readTables, writeTables } from '../dist/codecs/trellis/tables.js';
+import { INDICES } from '../dist/codecs/trellis/tokens.js';
+import { IndexCoder } from '../dist/wasm/indices.js';
 import { machine, time } from './measure.js';
 
 const RUNS = 15;
@@ -23,7 +23,7 @@ function uniform(seed) {
   };
 }
 
-/** A block of Gaussian weights, rounded by whichever quantiser it is the turn of, and how often each index occurs. */
+/** A block of Gaussian weights, rounded by whichever quantizer it is the turn of, and how often each index occurs. */
 function drawBlock(sigma) {
   const random = uniform(SEED);
   const spread = () => Math.round((random() - 0.5) * 6);
@@ -47,10 +47,10 @@ function drawBlock(sigma) {
     );
     const gaussian = Math.sqrt(-2 * Math.log(random())) * Math.cos(2 * Math.PI * random());
     const steps = gaussian * 2 ** ((context - 24) / 4);
-    const quantiser = states[j] & 1;
-    const k = Math.round((steps + quantiser * Math.sign(steps)) / 2) || 0;
+    const quantizer = states[j] & 1;
+    const k = Math.round((steps + quantizer * Math.sign(steps)) / 2) || 0;
     indices[place] = k;
-    counts[(context * 2 + quantiser) * INDICES + k + MAX_INDEX]++;
+    counts[(context * 2 + quantizer) * INDICES + k + MAX_INDEX]++;
     states[j] = NEXT_STATE[states[j]][k & 1];
   }
   return { rows, columns, indices, counts };

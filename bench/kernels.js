@@ -1,11 +1,11 @@
 // The lossless kernels alone, on one core, in memory: whole blocks, and the entropy coder within them.
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { table } from '../dist/cli/terminal.js';
-import { blocksOf, decodeBlock, encodeBlock } from '../dist/codec/lossless/block.js';
-import { encodeSymbols, openSymbols } from '../dist/codec/lossless/stream.js';
-import { DTYPE_BYTES, elementCount } from '../dist/formats/dtype.js';
-import { loadLosslessKernels } from '../dist/kernels/lossless.js';
-import { openModel } from '../dist/models.js';
+import { blocksOf, decodeBlock, encodeBlock } from '../dist/codecs/lossless/block.js';
+import { encodeSymbols, openSymbols } from '../dist/codecs/lossless/stream.js';
+import { DTYPE_BYTES, elementCount } from '../dist/core/dtype.js';
+import { openModel } from '../dist/open/open.js';
+import { loadLosslessKernels } from '../dist/wasm/lossless.js';
 import { machine, time } from './measure.js';
 import { DTYPES } from './synthetic/floats.js';
 import { drawTensor } from './synthetic/tensor.js';
@@ -14,7 +14,7 @@ import { profilesOf } from './synthetic/trained.js';
 const RUNS = 15;
 const TENSOR = { name: 'transformer.h.0.attn.attention.q_proj.weight', shape: [2048, 2048] };
 
-/** Sign and bits below the ones modelled are stored raw: the head is exponent and top 3 mantissa bits (docs/codec.md). */
+/** Sign and bits below the ones modeled are stored raw: the head is exponent and top 3 mantissa bits (docs/codec.md). */
 const HEAD_SYMBOLS = 2 ** 11;
 const headOf = (bfloat16) => (bfloat16 >>> 4) & (HEAD_SYMBOLS - 1);
 

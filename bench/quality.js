@@ -1,16 +1,16 @@
-// Size against divergence: weightpress at a range of budgets, and other quantisers on the same model, tokens and windows.
+// Size against divergence: weightpress at a range of budgets, and other quantizers on the same model, tokens and windows.
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { count, percent, print, table } from '../dist/cli/terminal.js';
 import { evaluate, inspect, open } from '../dist/index.js';
-import { compressLossy } from '../dist/press/lossy/compress.js';
+import { compressLossy } from '../dist/quantization/compress.js';
 import { plot } from './plot.js';
 
 const USAGE = `usage: node bench/quality.js MODEL_DIR --calibrate TEXT --text TEXT [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]
   --text, --other  what divergence is measured on: text like the calibration's, and unlike it
-  --peers FILE     other quantisers' figures on this model and these texts, as ../shared/peers/ggml.json has them`;
+  --peers FILE     other quantizers' figures on this model and these texts, as ../shared/peers/ggml.json has them`;
 
 const WINDOW = 256;
 const BITS = '4.4,3.7,3.2,2.8,2.4,2.1,1.8,1.6,1.45';

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { analyze } from '../dist/analyze/analyze.js';
-import { analyzeCommand } from '../dist/cli/analyze.js';
-import { openModel } from '../dist/models.js';
+import { analyzeCommand } from '../src/cli/analyze.js';
+import { openModel } from '../src/open/open.js';
+import { analyze } from '../src/operations/analyze.js';
 import { f32, folder, SHARED, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
 
 const random = seededRandom(7);
@@ -108,7 +108,7 @@ it('reads every byte once, in blocks of at most 1 MiB, and reports progress', as
   const model = await openModel(join(path, 'm.safetensors'));
   const reads = vi.spyOn(model, 'readTensor');
   const progress: number[] = [];
-  const { kind, architecture, licence } = await analyze(model, { onProgress: (done) => progress.push(done) });
+  const { kind, architecture, license } = await analyze(model, { onProgress: (done) => progress.push(done) });
   const ranges = reads.mock.calls.map(([name, start, end]) => [name, start, end]);
   expect(ranges).toEqual([
     ['big', 0, 1048576],
@@ -119,7 +119,7 @@ it('reads every byte once, in blocks of at most 1 MiB, and reports progress', as
   expect(progress).toEqual([1048576, 2097152, 3_000_000, 3_000_512]);
   expect(kind).toBe('safetensors');
   expect(architecture.family).toBeUndefined();
-  expect(licence.id).toBe('unknown');
+  expect(license.id).toBe('unknown');
   await model.close();
 });
 
@@ -141,7 +141,7 @@ describe('the command', () => {
     const text = await output();
     expect(text).toMatch(/architecture +GPT-2/);
     expect(text).toMatch(/size +1 layers?, hidden size 8, 2 heads/);
-    expect(text).toMatch(/licence +mit \(README\.md\)/);
+    expect(text).toMatch(/license +mit \(README\.md\)/);
     expect(text).toMatch(/parameters +384 unique, 512 stored; buffers apart: 16 elements/);
     expect(text).toMatch(/counted once +lm_head\.weight has the bytes of transformer\.wte\.weight/);
     expect(text).toMatch(/output matrix +the token embedding, stored twice/);
@@ -170,7 +170,7 @@ describe.skipIf(!existsSync(shared('gpt-neo-small')))('real models', () => {
     const analysis = await analyze(model);
     expect(analysis.parameters).toEqual({ unique: parameters, stored: parameters, buffers: 0 });
     expect(analysis.architecture).toMatchObject({ family: 'GPT-Neo', layers, hiddenSize, context: 256 });
-    expect(analysis.licence).toEqual({ id: 'cc0-1.0', from: 'README.md' });
+    expect(analysis.license).toEqual({ id: 'cc0-1.0', from: 'README.md' });
     expect(analysis.losslessBytes).toBeLessThan(0.84 * analysis.lengthBytes);
     // Trained weights: a random sign, some 2.6 bits of exponent.
     const matrix = analysis.tensors.find(({ name }) => name === 'transformer.wte.weight');

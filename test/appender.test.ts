@@ -2,8 +2,8 @@ import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { Appender } from '../dist/io/disk.js';
-import { readAhead } from '../dist/io/read-ahead.js';
+import { Appender } from '../src/io/node/disk.js';
+import { readAhead } from '../src/io/read-ahead.js';
 import { CountingSource, folder } from './helpers/safetensors.js';
 
 const LENGTHS = fc.array(fc.oneof(fc.nat(40), fc.nat(5000), fc.integer({ min: 100_000, max: 300_000 })), {

@@ -1,12 +1,12 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Role } from '../dist/architectures/family.js';
-import { describeArchitecture, findFamily, tensorRole } from '../dist/architectures/registry.js';
-import { guessRole } from '../dist/architectures/roles/unknown.js';
-import { parameterShapes } from '../dist/architectures/shapes.js';
-import { elementCount } from '../dist/formats/dtype.js';
-import { openModel } from '../dist/models.js';
+import type { Role } from '../src/architectures/family.js';
+import { describeArchitecture, findFamily, tensorRole } from '../src/architectures/registry.js';
+import { guessRole } from '../src/architectures/roles/unknown.js';
+import { parameterShapes } from '../src/architectures/shapes.js';
+import { elementCount } from '../src/core/dtype.js';
+import { openModel } from '../src/open/open.js';
 import { SHARED } from './helpers/safetensors.js';
 
 type Config = Record<string, unknown>;

@@ -2,14 +2,14 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { checkMatrices, checkParameters, countParameters } from '../dist/audit/architecture.js';
-import { checkClaim } from '../dist/audit/bounds.js';
-import { findClosedForm } from '../dist/audit/closed-form.js';
-import { correlate } from '../dist/audit/correlation.js';
-import { findGenerator } from '../dist/audit/generators.js';
-import { waterFilling } from '../dist/audit/water-filling.js';
-import { whitened } from '../dist/audit/whitening.js';
-import { fromFloat16, toFloat16 } from '../dist/codec/float16.js';
+import { checkMatrices, checkParameters, countParameters } from '../src/audit/architecture.js';
+import { checkClaim } from '../src/audit/bounds.js';
+import { findClosedForm } from '../src/audit/closed-form.js';
+import { correlate } from '../src/audit/correlation.js';
+import { findGenerator } from '../src/audit/generators.js';
+import { waterFilling } from '../src/audit/water-filling.js';
+import { whitened } from '../src/audit/whitening.js';
+import { fromFloat16, toFloat16 } from '../src/core/float16.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { pickle, raw } from './helpers/pickle.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
@@ -531,7 +531,7 @@ describe('smooth lists and spectra', () => {
   });
 });
 
-describe.skipIf(!existsSync(SEED))('the artefact that this project began with', () => {
+describe.skipIf(!existsSync(SEED))('the artifact that this project began with', () => {
   test('has lists that no weight enters, whatever model they are held against', () => {
     expect(verdictOn(audit(SEED, '--against', MODEL).statements, /carries information/)).toMatchObject({
       verdict: 'contradicted',

@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { compress, decompress, inspect, verify } from '../dist/index.js';
+import { compress, decompress, inspect, verify } from '../src/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { frameOf, sealed, withDirectory } from './helpers/directory.js';
 import { folder, safetensors } from './helpers/safetensors.js';

@@ -2,10 +2,10 @@ import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parameterShapes } from '../dist/architectures/shapes.js';
-import { open as openWeb } from '../dist/browser/open.js';
-import { load } from '../dist/browser/run.js';
-import { compress, generate, open } from '../dist/index.js';
+import { parameterShapes } from '../src/architectures/shapes.js';
+import { open as openWeb } from '../src/browser/open.js';
+import { load } from '../src/browser/run.js';
+import { compress, generate, open } from '../src/index.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/logits.js';

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type * as Web from '../dist/browser/index.js';
-import * as web from '../dist/browser/index.js';
-import { planTensor } from '../dist/container/plan.js';
-import { open as openHere } from '../dist/index.js';
+import type * as Web from '../src/browser/index.js';
+import * as web from '../src/browser/index.js';
+import { open as openHere } from '../src/index.js';
+import { planTensor } from '../src/wpk/plan.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { withDirectory } from './helpers/directory.js';
@@ -19,7 +19,7 @@ const at = (name: string) => join(place, name);
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
 
 const files = moduleFiles();
-const behaviour = { ...USUAL };
+const behavior = { ...USUAL };
 let server: Awaited<ReturnType<typeof serve>>;
 /** Digests by name, as this machine decodes them. */
 const digests: Record<string, Record<string, string>> = {};
@@ -57,12 +57,12 @@ beforeAll(async () => {
       directory.tensors[5].sha256 = '0'.repeat(64);
     }),
   );
-  server = await serve(files, behaviour);
+  server = await serve(files, behavior);
 }, 120_000);
 afterAll(() => server.close());
 
 beforeEach(() => {
-  Object.assign(behaviour, USUAL);
+  Object.assign(behavior, USUAL);
   server.asked.length = 0;
 });
 
@@ -115,7 +115,7 @@ describe('weightpress/browser, without a browser', () => {
   });
 
   it('a server without ranges sends all of it once', async () => {
-    behaviour.ranges = 'ignored';
+    behavior.ranges = 'ignored';
     const progress: number[] = [];
     const onDownload = (done: number) => progress.push(done);
     const model = await web.open(`${server.address}/lossy.wpk`, { onDownload });
@@ -192,10 +192,10 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
   });
 
   it('without ranges too, and again when the connection breaks', async () => {
-    behaviour.ranges = 'ignored';
-    behaviour.cut = { afterBytes: 100_000, times: 2 };
+    behavior.ranges = 'ignored';
+    behavior.cut = { afterBytes: 100_000, times: 2 };
     expect((await digestsIn(page, '/lossy.wpk')).digests).toEqual(digests.lossy);
-    expect(behaviour.cut.times).toBe(0);
+    expect(behavior.cut.times).toBe(0);
   });
 
   it.each([
@@ -229,7 +229,7 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
   });
 
   it('a page that is not isolated', async () => {
-    behaviour.isolated = false;
+    behavior.isolated = false;
     const other = await openPage(await browser.newPage(), `${server.address}/index.html`, errors);
     expect(await other.evaluate(() => crossOriginIsolated)).toBe(false);
     expect((await digestsIn(other, '/lossless.wpk')).digests).toEqual(digests.lossless);
@@ -288,7 +288,7 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
     });
 
     it('goes on where a page was closed, and where connections broke', async () => {
-      behaviour.cut = { afterBytes: 300_000, times: 3 };
+      behavior.cut = { afterBytes: 300_000, times: 3 };
       const closing = await openPage(await page.context().newPage(), `${server.address}/index.html`);
       await closing.evaluate(async () => {
         const { weightpress } = globalThis as unknown as PageGlobals;
@@ -296,7 +296,7 @@ describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
         for await (const _ of model.all()) return;
       });
       await closing.close();
-      expect(behaviour.cut.times).toBe(0);
+      expect(behavior.cut.times).toBe(0);
       const [[, have]] = (await cache('list')) as [[string, number]];
       const whole = files.get('/large.wpk')!.length;
       expect(have).toBeGreaterThanOrEqual(2 ** 22);

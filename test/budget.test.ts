@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { roundMantissa } from '../dist/codec/round.js';
-import { checkBudget, goalOf, parseSize } from '../dist/press/lossy/budget.js';
-import { planStages, Remaining } from '../dist/press/lossy/remaining.js';
-import { searchStep } from '../dist/press/lossy/search.js';
+import { roundMantissa } from '../src/core/round.js';
+import { checkBudget, goalOf, parseSize } from '../src/quantization/rate-control/budget.js';
+import { searchStep } from '../src/quantization/rate-control/search.js';
+import { planStages, Remaining } from '../src/quantization/remaining.js';
 
 test.each([
   ['400MB', 400_000_000],
@@ -91,16 +91,16 @@ test('the time left is that of every stage still planned, at the speed so far', 
     passes: 2,
     measuresEach: false,
   });
-  expect(plan.map(({ name }) => name)).toEqual(['calibrating', 'quantising', 'quantising', 'measuring']);
+  expect(plan.map(({ name }) => name)).toEqual(['calibrating', 'quantizing', 'quantizing', 'measuring']);
   const seconds = (from: number) => plan.slice(from).reduce((sum, stage) => sum + stage.seconds, 0);
   const remaining = new Remaining(plan);
-  remaining.begin('quantising'); // statistics were there already
+  remaining.begin('quantizing'); // statistics were there already
   const calibrated = new Remaining(plan);
-  for (const stage of ['calibrating', 'quantising', 'quantising']) calibrated.begin(stage);
+  for (const stage of ['calibrating', 'quantizing', 'quantizing']) calibrated.begin(stage);
   expect(remaining.seconds(0.5)).toBeUndefined();
   await new Promise((resolve) => setTimeout(resolve, 1100));
   const half = remaining.seconds(0.5)!;
-  remaining.begin('quantising');
+  remaining.begin('quantizing');
   const whole = remaining.seconds(0)!;
   const share = (half * (plan[1]!.seconds / 2)) / (whole * plan[1]!.seconds);
   expect(share).toBeCloseTo((seconds(2) + plan[1]!.seconds / 2) / seconds(2), 1);

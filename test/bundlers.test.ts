@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { build as buildWithVite } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import webpack from 'webpack';
-import { compress, open } from '../dist/index.js';
+import { compress, open } from '../src/index.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
 import { folder } from './helpers/safetensors.js';
 import { serve } from './helpers/web-server.js';

@@ -10,7 +10,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { attachQuality, catalog, compress, inspect, open, verify } from '../dist/index.js';
+import { attachQuality, catalog, compress, inspect, open, verify } from '../src/index.js';
 
 const MODEL = 'examples/gpt-neo-tiny';
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-catalog-'));
@@ -87,7 +87,7 @@ describe('catalog', () => {
       compressedBytes: size,
       bitsPerWeight: (size * 8) / 1_348_864,
       lossless: true,
-      licence: 'cc0-1.0',
+      license: 'cc0-1.0',
       verified: undefined,
     });
   });

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { inspect } from '../dist/index.js';
+import { inspect } from '../src/index.js';
 import { complaint, weightpress, weightpressWith } from './helpers/cli.js';
 import { HubServer } from './helpers/hub-server.js';
 import { PYTHON, python } from './helpers/python.js';

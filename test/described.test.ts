@@ -1,9 +1,9 @@
 // What `analyze` says of models it does not run: shared experts, tied heads, packed weights, shared keys, experts, windows.
 import { describe, expect, it, vi } from 'vitest';
-import { analyze } from '../dist/analyze/analyze.js';
-import { describeArchitecture, tensorRole } from '../dist/architectures/registry.js';
-import { analyzeCommand } from '../dist/cli/analyze.js';
-import { openModel } from '../dist/models.js';
+import { describeArchitecture, tensorRole } from '../src/architectures/registry.js';
+import { analyzeCommand } from '../src/cli/analyze.js';
+import { openModel } from '../src/open/open.js';
+import { analyze } from '../src/operations/analyze.js';
 import { f32, folder, safetensors, type TestTensor } from './helpers/safetensors.js';
 
 const WIDTHS: Record<string, number> = { F32: 4, F16: 2, BF16: 2, I32: 4, U8: 1, F8_E4M3: 1 };

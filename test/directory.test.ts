@@ -1,11 +1,10 @@
 import { symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openFolder } from '../dist/formats/directory.js';
-import { findLicence, licenceOfCard, recogniseLicence } from '../dist/formats/licence.js';
-import { LocalFolder } from '../dist/formats/local.js';
-import { registerOpener } from '../dist/formats/open.js';
-import { openModel } from '../dist/models.js';
+import { openFolder } from '../src/models/folder/open.js';
+import { findLicense, licenseOfCard, recognizeLicense } from '../src/models/license.js';
+import { LocalFolder } from '../src/models/node/local.js';
+import { openModel } from '../src/open/open.js';
 import { f32, folder, safetensors } from './helpers/safetensors.js';
 
 const weights = safetensors([f32('w', [2], [1, 2])]);
@@ -248,48 +247,41 @@ describe('a file', () => {
     expect(model).toMatchObject({ kind: 'safetensors', config: undefined, sideFiles: [] });
     await model.close();
   });
-
-  it('of a kind registered later is opened by its opener', async () => {
-    const path = join(folder({ 'a.xyz': 'XYZ!' }), 'a.xyz');
-    const opened = { id: path } as never;
-    registerOpener({ accepts: 'an XYZ', matches: (prefix) => prefix[0] === 0x58, open: async () => opened });
-    expect(await openModel(path)).toBe(opened);
-  });
 });
 
-describe('the licence', () => {
+describe('the license', () => {
   const side = (name: string, text: string) => ({
     name,
     lengthBytes: text.length,
     read: async () => new TextEncoder().encode(text),
   });
   it('is what the card says', () => {
-    expect(licenceOfCard('---\nlanguage: en\nlicense: mit\n---\n# x')).toBe('mit');
-    expect(licenceOfCard('---\r\nlicense: "apache-2.0" # as upstream\r\n---\r\n')).toBe('apache-2.0');
-    expect(licenceOfCard('---\nlicense: [mit, cc0-1.0]\n---')).toBe('mit, cc0-1.0');
-    expect(licenceOfCard('---\nlicense:\n- mit\n- bsd\ntags:\n- x\n---')).toBe('mit, bsd');
-    expect(licenceOfCard('---\nlicense: other\nlicense_name: own\n---')).toBe('own');
-    expect(licenceOfCard('---\nlicense:\ntags: x\n---')).toBeUndefined();
-    expect(licenceOfCard('# card\nlicense: mit')).toBeUndefined();
+    expect(licenseOfCard('---\nlanguage: en\nlicense: mit\n---\n# x')).toBe('mit');
+    expect(licenseOfCard('---\r\nlicense: "apache-2.0" # as upstream\r\n---\r\n')).toBe('apache-2.0');
+    expect(licenseOfCard('---\nlicense: [mit, cc0-1.0]\n---')).toBe('mit, cc0-1.0');
+    expect(licenseOfCard('---\nlicense:\n- mit\n- bsd\ntags:\n- x\n---')).toBe('mit, bsd');
+    expect(licenseOfCard('---\nlicense: other\nlicense_name: own\n---')).toBe('own');
+    expect(licenseOfCard('---\nlicense:\ntags: x\n---')).toBeUndefined();
+    expect(licenseOfCard('# card\nlicense: mit')).toBeUndefined();
   });
-  it('is recognised from the text', () => {
-    expect(recogniseLicence('   Apache License\n   Version 2.0, January 2004')).toBe('apache-2.0');
-    expect(recogniseLicence('GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007 ...')).toBe('gpl-3.0');
+  it('is recognized from the text', () => {
+    expect(recognizeLicense('   Apache License\n   Version 2.0, January 2004')).toBe('apache-2.0');
+    expect(recognizeLicense('GNU GENERAL PUBLIC LICENSE\n Version 3, 29 June 2007 ...')).toBe('gpl-3.0');
     expect(
-      recogniseLicence(
+      recognizeLicense(
         'Copyright X\nPermission is hereby granted, free of charge, to any person\nobtaining a copy of',
       ),
     ).toBe('mit');
     const bsd = 'Redistribution and use in source and binary forms, with or';
-    expect(recogniseLicence(bsd)).toBe('bsd-2-clause');
-    expect(recogniseLicence(`${bsd}\n\n3. Neither the name of`)).toBe('bsd-3-clause');
-    expect(recogniseLicence('CC0 1.0 Universal')).toBe('cc0-1.0');
-    expect(recogniseLicence('do as you like')).toBeUndefined();
+    expect(recognizeLicense(bsd)).toBe('bsd-2-clause');
+    expect(recognizeLicense(`${bsd}\n\n3. Neither the name of`)).toBe('bsd-3-clause');
+    expect(recognizeLicense('CC0 1.0 Universal')).toBe('cc0-1.0');
+    expect(recognizeLicense('do as you like')).toBeUndefined();
   });
   it('is unknown where nothing says, and the file at fault is named', async () => {
-    expect(await findLicence([])).toEqual({ id: 'unknown', from: undefined });
-    expect(await findLicence([side('LICENSE', 'mine')])).toEqual({ id: 'unknown', from: 'LICENSE' });
+    expect(await findLicense([])).toEqual({ id: 'unknown', from: undefined });
+    expect(await findLicense([side('LICENSE', 'mine')])).toEqual({ id: 'unknown', from: 'LICENSE' });
     const files = [side('LICENSE', 'CC0 1.0 Universal'), side('README.md', '# none')];
-    expect(await findLicence(files)).toEqual({ id: 'cc0-1.0', from: 'LICENSE' });
+    expect(await findLicense(files)).toEqual({ id: 'cc0-1.0', from: 'LICENSE' });
   });
 });

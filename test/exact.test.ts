@@ -1,13 +1,13 @@
 // What a lossy file must not touch, and what its printed numbers are stated of.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { exactKind } from '../dist/architectures/exact.js';
-import { errorLine, exactLine, summaryTable } from '../dist/cli/summary-table.js';
-import { matrixOf } from '../dist/container/codecs.js';
-import { openModel } from '../dist/models.js';
-import { inspect } from '../dist/press/inspect.js';
-import { compressLossy } from '../dist/press/lossy/compress.js';
-import { compressTransform } from '../dist/press/transform/compress.js';
+import { exactKind } from '../src/architectures/exact.js';
+import { errorLine, exactLine, summaryTable } from '../src/cli/summary-table.js';
+import { matrixOf } from '../src/codecs/codec.js';
+import { openModel } from '../src/open/open.js';
+import { compressTransform } from '../src/operations/compress-transform.js';
+import { inspect } from '../src/operations/inspect.js';
+import { compressLossy } from '../src/quantization/compress.js';
 import { tinyModel } from './helpers/gguf.js';
 import { causalMask } from './helpers/models.js';
 import { f32, folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
@@ -239,7 +239,7 @@ describe('a GPT-2 with masks, a tied copy and integers', () => {
         power += square;
         held += size(shape);
       }
-      expect(summary.quantised!.weights).toBe(held);
+      expect(summary.quantized!.weights).toBe(held);
       const [, stated, rate, bound] =
         /quantized: relative squared error ([\d.e-]+) at ([\d.]+) bits per weight; the bound .* is ([\d.e-]+)$/.exec(
           errorLine(summary)!,

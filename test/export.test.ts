@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { readFloats } from '../dist/forward/widen.js';
-import { generate, open } from '../dist/index.js';
+import { readFloats } from '../src/core/floats.js';
+import { generate, open } from '../src/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { asModel, tinyModel, withTokenizer } from './helpers/gguf.js';
 import { f32, folder, safetensors } from './helpers/safetensors.js';

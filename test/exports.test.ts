@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import * as weightpress from '../dist/index.js';
+import * as weightpress from '../src/index.js';
 
 it('exports what is documented, and nothing else', () => {
   // After a deliberate change: npx vitest run test/exports.test.ts -u

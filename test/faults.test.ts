@@ -11,7 +11,7 @@ import {
   exportSafetensors,
   isInputError,
   open,
-} from '../dist/index.js';
+} from '../src/index.js';
 import { LOSSES, Recording, readTree, type Tree, withFault, writeTree } from './helpers/faulty-disk.js';
 import { HubServer } from './helpers/hub-server.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
@@ -222,7 +222,7 @@ test('lossy compress, on threads and with a scratch file: every kind of operatio
 }, 120_000);
 
 /** Puts what a power cut left somewhere, where the process that made it is gone. */
-function materialised(tree: Tree): string {
+function materialized(tree: Tree): string {
   const place = folder();
   writeTree(place, tree);
   return place;
@@ -234,7 +234,7 @@ test('compress --resume gives the whole file wherever the power was cut', async 
   let resumed = 0;
   for (let n = 1; n < recording.operations; n++)
     for (const loss of LOSSES.filter(({ names }) => names === 'survive')) {
-      const place = materialised(recording.cutAfter(n, loss));
+      const place = materialized(recording.cutAfter(n, loss));
       const output = join(place, 'new.wpk');
       const has = readTree(place).has('new.wpk');
       await compressed(join(place, 'model'), output, { resume: true, force: has });
@@ -252,7 +252,7 @@ test('whichever operation fails while it goes on from what was left', async () =
   const resume = (place: string) =>
     compressed(join(place, 'model'), join(place, 'new.wpk'), { resume: true });
   for (let n = 0, operations = 1; n < operations; n++) {
-    const place = materialised(tree);
+    const place = materialized(tree);
     const faulted = await withFault(n, 'EIO', () => resume(place));
     operations = Math.max(operations, faulted.operations);
     const now = readTree(place).get('new.wpk') as Buffer | undefined;
@@ -307,7 +307,7 @@ describe('download into the cache', () => {
         const tree = recording.cutAfter(n, loss);
         expectRight(tree, after);
         if (loss.bytes === 'lost') continue;
-        const other = materialised(tree);
+        const other = materialized(tree);
         expect((await download(other)).equals(right)).toBe(true);
         rmSync(other, { recursive: true });
       }

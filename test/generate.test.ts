@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
-import { generateCommand } from '../dist/cli/generate.js';
-import { randomNumbers } from '../dist/forward/random.js';
-import { sample } from '../dist/forward/sample.js';
-import { generate } from '../dist/measure/node.js';
-import { openModel } from '../dist/models.js';
+import { generateCommand } from '../src/cli/generate.js';
+import { randomNumbers } from '../src/core/random.js';
+import { generate } from '../src/evaluation/node/run.js';
+import { sample } from '../src/inference/sampling.js';
+import { openModel } from '../src/open/open.js';
 import { FIXTURES, logitsOf, MODELS, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 
@@ -80,7 +80,7 @@ describe.skipIf(!existsSync(FIXTURES))('generation with cached keys and values',
       onToken: (_, text) => parts.push(text),
     });
     const memory = await MemoryModel.of(TINY);
-    const { loadTokenizer } = await import('../dist/tokenizer/tokenizer.js');
+    const { loadTokenizer } = await import('../src/tokenizer/tokenizer.js');
     const tokenizer = await loadTokenizer(model);
     const prompt = tokenizer.encode('It was a dark and stormy night');
     expect(result.tokens).toEqual(await recomputed(memory, prompt, 200));

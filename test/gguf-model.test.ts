@@ -3,19 +3,19 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { inverse, LastSlice, swapAxes } from '../dist/formats/gguf/axes.js';
-import { readGgufHeader } from '../dist/formats/gguf/header.js';
-import { writeGgufHeader } from '../dist/formats/gguf/header-writer.js';
-import { openGguf } from '../dist/formats/gguf/model.js';
-import { quantiseQ8 } from '../dist/formats/gguf/quantise.js';
-import { typeNamed } from '../dist/formats/gguf/types.js';
-import type { Model } from '../dist/formats/model.js';
-import { readFloats } from '../dist/forward/widen.js';
-import { evaluate, generate, isInputError } from '../dist/index.js';
-import { openModel } from '../dist/models.js';
-import { planGguf } from '../dist/press/gguf/plan.js';
-import { writeGguf } from '../dist/press/gguf/write.js';
-import { loadTokenizer } from '../dist/tokenizer/tokenizer.js';
+import { readFloats } from '../src/core/floats.js';
+import type { Model } from '../src/core/model.js';
+import { evaluate, generate, isInputError } from '../src/index.js';
+import { inverse, LastSlice, swapAxes } from '../src/models/gguf/axes.js';
+import { readGgufHeader } from '../src/models/gguf/header.js';
+import { writeGgufHeader } from '../src/models/gguf/header-writer.js';
+import { openGguf } from '../src/models/gguf/model.js';
+import { quantizeQ8 } from '../src/models/gguf/quantize.js';
+import { typeNamed } from '../src/models/gguf/types.js';
+import { openModel } from '../src/open/open.js';
+import { writeGguf } from '../src/operations/export/gguf.js';
+import { planGguf } from '../src/operations/export/gguf-plan.js';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { asModel, TINY_CONFIGS, TINY_TOKENIZER, tinyModel, withTokenizer } from './helpers/gguf.js';
 import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
@@ -164,18 +164,18 @@ describe('Q8_0', () => {
   it('a block by hand: the largest becomes 127, halves go away from zero', () => {
     const values = new Float32Array(32);
     values.set([127, -127, 0.5, -0.5, 1.5, -1.5, 0.49, 64]);
-    const block = quantiseQ8(values);
+    const block = quantizeQ8(values);
     expect([...block.subarray(0, 2)]).toEqual([0, 0x3c]); // 1 in float16
     expect([...new Int8Array(block.buffer, 2, 9)]).toEqual([127, -127, 1, -1, 2, -2, 0, 64, 0]);
   });
 
-  it("the very bytes of ggml's own quantiser (gguf 0.19.0, quants.quantize)", () => {
+  it("the very bytes of ggml's own quantizer (gguf 0.19.0, quants.quantize)", () => {
     let x = 12345;
     const values = Float32Array.from({ length: 1024 }, () => {
       x = (Math.imul(1664525, x) + 1013904223) >>> 0;
       return ((x - 2 ** 31) / 2 ** 31) * 0.1;
     }).fill(0, 32, 64);
-    expect(createHash('sha256').update(quantiseQ8(values)).digest('hex')).toBe(
+    expect(createHash('sha256').update(quantizeQ8(values)).digest('hex')).toBe(
       '8f3f7b1a308700afee70b20b7d58e171b3341fb0951e0f2cefda67bb2ccb89f2',
     );
   });
@@ -413,7 +413,7 @@ describe('details of the formats', () => {
     await model.close();
   });
 
-  it('the licence travels', async () => {
+  it('the license travels', async () => {
     const model = tinyModel('gpt2');
     model.addFile('README.md', '---\nlicense: apache-2.0\n---\n');
     const opened = await thereAndBack(model);

@@ -2,12 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeBlock, encodeBlock } from '../dist/codec/lossless/block.js';
-import { writeGgufHeader } from '../dist/formats/gguf/header-writer.js';
-import { GGUF_TYPES, typeNamed } from '../dist/formats/gguf/types.js';
-import { compress, decompress, generate, inspect, open, verify } from '../dist/index.js';
-import { losslessKernels } from '../dist/kernels/lossless.js';
-import { writeGguf } from '../dist/press/gguf/write.js';
+import { decodeBlock, encodeBlock } from '../src/codecs/lossless/block.js';
+import { compress, decompress, generate, inspect, open, verify } from '../src/index.js';
+import { writeGgufHeader } from '../src/models/gguf/header-writer.js';
+import { GGUF_TYPES, typeNamed } from '../src/models/gguf/types.js';
+import { writeGguf } from '../src/operations/export/gguf.js';
+import { losslessKernels } from '../src/wasm/lossless.js';
 import { weightpress } from './helpers/cli.js';
 import { asModel, TINY_CONFIGS, tinyModel, withTokenizer } from './helpers/gguf.js';
 import { folder, seededRandom } from './helpers/safetensors.js';
@@ -75,7 +75,7 @@ describe('a GGUF file is compressed as it lies', () => {
 
   it('analyze says that its figures are of the floats, not of the blocks that are kept', async () => {
     const { stdout } = weightpress('analyze', await written('llama', 'Q8_0'));
-    expect(stdout).toMatch(/expected of .*, as floats; compress keeps the quantised blocks/);
+    expect(stdout).toMatch(/expected of .*, as floats; compress keeps the quantized blocks/);
     expect(weightpress('analyze', await written('llama', 'F16')).stdout).not.toMatch(/as floats/);
   });
 
@@ -120,7 +120,7 @@ describe('a GGUF file is compressed as it lies', () => {
   });
 });
 
-describe('lossy, from a quantised file', () => {
+describe('lossy, from a quantized file', () => {
   it('the ratio is of that file, not of the floats it is read as', async () => {
     const path = await written('llama', 'Q8_0');
     const [before, output] = [readFileSync(path).length, at('lossy.wpk')];
@@ -197,7 +197,7 @@ describe('fields', () => {
     );
   });
 
-  it('there is a layout for every quantised type that is decoded, as long as its blocks', () => {
+  it('there is a layout for every quantized type that is decoded, as long as its blocks', () => {
     const decoded = [
       'Q4_0',
       'Q4_1',

@@ -3,10 +3,10 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { DEQUANTISE } from '../dist/formats/gguf/dequantise.js';
-import { readGgufHeader } from '../dist/formats/gguf/header.js';
-import { GGUF_TYPES } from '../dist/formats/gguf/types.js';
-import { isInputError, open } from '../dist/index.js';
+import { isInputError, open } from '../src/index.js';
+import { DEQUANTIZE } from '../src/models/gguf/dequantize.js';
+import { readGgufHeader } from '../src/models/gguf/header.js';
+import { GGUF_TYPES } from '../src/models/gguf/types.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { folder } from './helpers/safetensors.js';
 
@@ -173,19 +173,19 @@ function blocksOf(name: string, blockBytes: number): Uint8Array {
   return bytes;
 }
 
-describe('quantised types decode to the very floats of the reference', () => {
+describe('quantized types decode to the very floats of the reference', () => {
   test.each(Object.entries(REFERENCE))('%s', (name, { sha256, first }) => {
     const { blockElements, blockBytes } = Object.values(GGUF_TYPES).find((type) => type.name === name)!;
     const bytes = blocksOf(name, blockBytes);
     const floats = new Float32Array(8 * blockElements);
     for (let block = 0; block < 8; block++)
-      DEQUANTISE[name]!(bytes, block * blockBytes, floats, block * blockElements);
+      DEQUANTIZE[name]!(bytes, block * blockBytes, floats, block * blockElements);
     expect([floats[0], floats[1], floats[17], floats[blockElements - 1]]).toEqual(first);
     expect(createHash('sha256').update(new Uint8Array(floats.buffer)).digest('hex')).toBe(sha256);
   });
 });
 
-test('a file of quantised weights is a model: read by ranges, compressed, restored as it was and as safetensors', async () => {
+test('a file of quantized weights is a model: read by ranges, compressed, restored as it was and as safetensors', async () => {
   const data = blocksOf('Q8_0', 34);
   const header = gguf({ tensors: [tensor('w', [64, 4], 8, 0)] });
   writeFileSync(at('q.gguf'), Buffer.concat([header, data]));

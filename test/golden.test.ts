@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { compress, open } from '../dist/index.js';
+import { compress, open } from '../src/index.js';
 import { folder } from './helpers/safetensors.js';
 
 const EXAMPLE = fileURLToPath(new URL('../examples/gpt-neo-tiny', import.meta.url));

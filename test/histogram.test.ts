@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { type Histogram, histogramOf } from '../dist/browser/histogram.js';
-import { type BrowserModel, open } from '../dist/browser/open.js';
-import { toFloats } from '../dist/forward/widen.js';
+import { type Histogram, histogramOf } from '../src/browser/histogram.js';
+import { type BrowserModel, open } from '../src/browser/open.js';
+import { toFloats } from '../src/core/floats.js';
 import { weightpress } from './helpers/cli.js';
 import { folder } from './helpers/safetensors.js';
 
@@ -44,7 +44,7 @@ describe('a histogram', () => {
     },
   );
 
-  it('of levels: both quantisers are there, the finer the step the farther', async () => {
+  it('of levels: both quantizers are there, the finer the step the farther', async () => {
     const { counts, first } = await histogramOf(lossy.container, 'transformer.h.1.mlp.c_fc.weight');
     const odd = counts.filter((_, i) => (first + i) % 2 !== 0).reduce((a, b) => a + b, 0);
     const even = counts.reduce((a, b) => a + b, 0) - odd;

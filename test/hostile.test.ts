@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { deflateRawSync } from 'node:zlib';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { compress, inspect, open, verify } from '../dist/index.js';
+import { compress, inspect, open, verify } from '../src/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import {
   withDirectory as changed,

@@ -14,9 +14,9 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { planTensor } from '../dist/container/plan.js';
-import { compress, inspect, open } from '../dist/index.js';
-import { PATIENCE } from '../dist/io/request.js';
+import { compress, inspect, open } from '../src/index.js';
+import { PATIENCE } from '../src/io/request.js';
+import { planTensor } from '../src/wpk/plan.js';
 import { complaint, weightpressWith } from './helpers/cli.js';
 import { type Content, type Fault, HubServer, sha256 } from './helpers/hub-server.js';
 import { abandon, leaveBehind, leftovers } from './helpers/leftovers.js';
@@ -426,9 +426,9 @@ describe('from afar', () => {
     expect(huge.length).toBeGreaterThan(5e9);
     const { status, stdout } = await run('analyze', 'someone/huge', '--json');
     expect(status).toBe(0);
-    const { parameters, licence, losslessBytes } = JSON.parse(stdout);
+    const { parameters, license, losslessBytes } = JSON.parse(stdout);
     expect(parameters.unique).toBe(300 * rows * 84);
-    expect(licence.id).toBe('mit');
+    expect(license.id).toBe('mit');
     expect(losslessBytes).toBeUndefined();
     expect(hub.sentBytes).toBeLessThan(2e6);
   });
@@ -530,7 +530,7 @@ describe('push', () => {
     await made();
     const said = await run('push', output, 'someone/new', '--private');
     expect(said).toMatchObject({ status: 0, stderr: '' });
-    expect(said.stdout).toMatch(/licence of the original: mit \(README.md\)/);
+    expect(said.stdout).toMatch(/license of the original: mit \(README.md\)/);
     const { files } = hub.repositories.get('someone/new')!;
     expect((files.get('model.wpk')!.bytes as Buffer).equals(readFileSync(output))).toBe(true);
     const card = String(files.get('README.md')!.bytes);
@@ -548,10 +548,10 @@ describe('push', () => {
   });
 
   test.each([
-    ['no licence', '# Small', /nothing in the file says/, undefined],
-    ['a licence that asks for more', '---\nlicense: llama3\n---', /llama3 is not among/, 'license: llama3'],
+    ['no license', '# Small', /nothing in the file says/, undefined],
+    ['a license that asks for more', '---\nlicense: llama3\n---', /llama3 is not among/, 'license: llama3'],
     [
-      'a licence of its own',
+      'a license of its own',
       '---\nlicense: other\nlicense_name: mine\nlicense_link: https://example.org\n---',
       /mine is not among/,
       'license: other\nlicense_name: mine\nlicense_link: https://example.org',

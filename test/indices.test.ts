@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { ArithmeticDecoder, ArithmeticEncoder, Bit, IntegerModel } from '../dist/codec/lossy/arithmetic.js';
-import { decodeBlock, encodeBlock, openBlock, stepsOf } from '../dist/codec/lossy/block.js';
-import { factorCodes, factorsOf } from '../dist/codec/lossy/codes.js';
-import { CONTEXTS, level, MAX_INDEX, stepSizes } from '../dist/codec/lossy/levels.js';
-import { readParameters, type TensorParameters, writeParameters } from '../dist/codec/lossy/parameters.js';
-import { initialPrices, tablePrices } from '../dist/codec/lossy/prices.js';
-import { readTables, storableShrinks, writeTables } from '../dist/codec/lossy/tables.js';
-import { INDICES, SCALE, TABLES, TOKENS } from '../dist/codec/lossy/tokens.js';
+import { ArithmeticDecoder, ArithmeticEncoder, Bit, IntegerModel } from '../src/codecs/trellis/arithmetic.js';
+import { decodeBlock, encodeBlock, openBlock, stepsOf } from '../src/codecs/trellis/block.js';
+import { factorCodes, factorsOf } from '../src/codecs/trellis/codes.js';
+import { CONTEXTS, level, MAX_INDEX, stepSizes } from '../src/codecs/trellis/levels.js';
+import { readParameters, type TensorParameters, writeParameters } from '../src/codecs/trellis/parameters.js';
+import { initialPrices, tablePrices } from '../src/codecs/trellis/prices.js';
+import { readTables, storableShrinks, writeTables } from '../src/codecs/trellis/tables.js';
+import { INDICES, SCALE, TABLES, TOKENS } from '../src/codecs/trellis/tokens.js';
 import {
   type BlockContexts,
   type CodedIndices,
   IndexCoder,
   type IndexTables,
   KINDS,
-} from '../dist/kernels/indices.js';
+} from '../src/wasm/indices.js';
 import { damage } from './helpers/damage.js';
 import { oracleDecode, oracleEncode, oracleRound, oracleValues, tablesOf } from './helpers/indices.js';
 import { seededRandom } from './helpers/safetensors.js';
@@ -130,7 +130,7 @@ describe('indices', () => {
     expect(Buffer.compare(coded.raw, expected.raw)).toBe(0);
   }, 60_000);
 
-  it('that leave a state exactly at the bound of renormalisation are coded as the oracle codes them', () => {
+  it('that leave a state exactly at the bound of renormalization are coded as the oracle codes them', () => {
     // found by search: before the first weight is encoded, the last of them, the state is 2^20 times its frequency less 1
     const indices = Int16Array.of(8, 15, 15, 3, 11, 9, 9, 9);
     const own = Array.from({ length: 15 }, (_, token) => 2 * token + 1);
@@ -607,7 +607,7 @@ describe('prices and levels', () => {
     expect(prices.every((bits) => bits >= 0 && Number.isFinite(bits))).toBe(true);
   });
 
-  it('of the two quantisers take turns', () => {
+  it('of the two quantizers take turns', () => {
     expect([-2, -1, 0, 1, 2].map((k) => level(0, k))).toEqual([-4, -2, 0, 2, 4]);
     expect([-2, -1, 0, 1, 2].map((k) => level(1, k))).toEqual([-3, -1, 0, 1, 3]);
     expect([...stepSizes(Int16Array.of(-4, 0, 1, 8), 3)]).toEqual([1.5, 3, Math.fround(3 * 2 ** 0.25), 12]);

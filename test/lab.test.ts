@@ -73,7 +73,7 @@ describe('lab', () => {
       expect(energy('rft', role)).toBeLessThan(energy('none', role) - 0.1); // twice as many numbers
   });
 
-  test('the quantiser of this project diverges ten times less at the same size', () => {
+  test('the quantizer of this project diverges ten times less at the same size', () => {
     expect(of('weightpress').klNats).toBeLessThan(of('none').klNats / 10);
     expect(of('weightpress').sentence).toMatch(/^Once upon/);
     expect(of('weightpress').byRole.map(({ role }) => role)).toContain('MLP');

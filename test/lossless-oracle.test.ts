@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { decodeBlock } from '../dist/codec/lossless/block.js';
-import { encodeSymbols } from '../dist/codec/lossless/stream.js';
-import { DTYPE_BYTES, type Dtype } from '../dist/formats/dtype.js';
-import { checksum } from '../dist/kernels/lossless.js';
+import { decodeBlock } from '../src/codecs/lossless/block.js';
+import { encodeSymbols } from '../src/codecs/lossless/stream.js';
+import { DTYPE_BYTES, type Dtype } from '../src/core/dtype.js';
+import { checksum } from '../src/wasm/lossless.js';
 import { CONTENTS, DTYPES } from './helpers/contents.js';
 import { damage } from './helpers/damage.js';
 import { encodeTensor, flat, kernels, same } from './helpers/lossless.js';
@@ -87,7 +87,7 @@ describe('the specification', () => {
     expectCodedAlike(symbols, bins);
   });
 
-  it('renormalises a state that is exactly at the bound', () => {
+  it('renormalizes a state that is exactly at the bound', () => {
     // Coding symbol 0 takes each state from 2^16 to 2^18, where symbol 1 must be the first to push a word out.
     expectCodedAlike([1, 1, 1, 1, 0, 0, 0, 0], Uint32Array.of(4096, 1, 12287));
   });
@@ -121,7 +121,7 @@ describe('the decoder', () => {
             const split = { low, zeros, signed, tailBits };
             const elements = splitElements(random, count, width, split);
             const payload = oracleFloats(elements, width, split);
-            if (payload.length > elements.length + 9) continue; // more bits modelled than gained
+            if (payload.length > elements.length + 9) continue; // more bits modeled than gained
             expect(same(decodeBlock(kernels, payload, flat(dtype, count)), elements)).toBe(true);
             checked++;
           }

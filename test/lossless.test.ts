@@ -6,9 +6,9 @@ import {
   encodeBlock,
   encodeBlockInto,
   payloadLimit,
-} from '../dist/codec/lossless/block.js';
-import { DTYPE_BYTES, type Dtype, elementCount } from '../dist/formats/dtype.js';
-import { BLOCK_BYTES } from '../dist/kernels/lossless.js';
+} from '../src/codecs/lossless/block.js';
+import { DTYPE_BYTES, type Dtype, elementCount } from '../src/core/dtype.js';
+import { BLOCK_BYTES } from '../src/wasm/lossless.js';
 import { CONTENTS, DTYPES } from './helpers/contents.js';
 import { damage } from './helpers/damage.js';
 import { encodeTensor, flat, kernels, roundTrip, same } from './helpers/lossless.js';

@@ -1,15 +1,15 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import type { DirectoryModel } from '../dist/formats/stored-model.js';
-import { nodeRuntime } from '../dist/forward/runtime-node.js';
-import { evaluate, type Model, open } from '../dist/index.js';
-import { Candidate } from '../dist/press/lossy/candidate.js';
-import { Passes } from '../dist/press/lossy/passes.js';
-import { Scratch } from '../dist/press/lossy/scratch.js';
-import { describe as describeModel } from '../dist/press/manifest.js';
-import { collectStatistics } from '../dist/statistics/collect.js';
-import { MemoryStatistics } from '../dist/statistics/memory.js';
+import { evaluate, type Model, open } from '../src/index.js';
+import type { StoredModel } from '../src/models/stored-model.js';
+import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { collectStatistics } from '../src/quantization/calibration/collect.js';
+import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
+import { Candidate } from '../src/quantization/candidate.js';
+import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
+import { Scratch } from '../src/quantization/scratch.js';
+import { describe as describeModel } from '../src/wpk/manifest.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { leftovers } from './helpers/leftovers.js';
 import { FIXTURES } from './helpers/logits.js';
@@ -189,14 +189,14 @@ describe.skipIf(!existsSync(FIXTURES))('every architecture', () => {
   );
 });
 
-/** A model quantised with one step, twice so that prices are learnt; no search. */
+/** A model quantized with one step, twice so that prices are learned; no search. */
 async function pressed(model: Model, name: string, step: number, statistics: MemoryStatistics | undefined) {
   const path = at(`${name}.wpk`);
-  const stored = model as DirectoryModel;
+  const stored = model as StoredModel;
   const manifest = await describeModel(stored, {});
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const scratch = await Scratch.create(at('scratch'));
-  const passes = new Passes(model, unique, statistics, scratch, { threads: 1 });
+  const passes = new ModelQuantizer(model, unique, statistics, scratch, { threads: 1 });
   const candidate = new Candidate(path, stored, manifest, true);
   await passes.run(step);
   const { tables, tensors } = await passes.run(step);

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { auditFile, inspect } from '../dist/index.js';
-import { page as reportPage } from '../dist/report/page.js';
+import { page as reportPage } from '../src/experiments/page.js';
+import { auditFile, inspect } from '../src/index.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/logits.js';
@@ -26,7 +26,7 @@ function pickleIn(path: string): string | undefined {
 }
 
 describe.skipIf(!CHROMIUM)('the page', () => {
-  const behaviour = { ...USUAL };
+  const behavior = { ...USUAL };
   let server: Awaited<ReturnType<typeof serve>>;
   let browser: Browser;
   let page: Page;
@@ -46,7 +46,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
       if (entry.isFile()) files.set(`/${path.slice(BUILT.length + 1)}`, readFileSync(path));
     }
     writeFileSync(join(place, 'other.wpk'), NO_MODEL);
-    server = await serve(files, behaviour);
+    server = await serve(files, behavior);
     browser = await launch();
     page = await opened(360);
   }, 120_000);
@@ -54,7 +54,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     await browser?.close();
     server?.close();
   });
-  beforeEach(() => void Object.assign(behaviour, USUAL));
+  beforeEach(() => void Object.assign(behavior, USUAL));
 
   const sound = (on = page) => on.getByText('every block is sound').waitFor({ timeout: 60_000 });
 
@@ -98,13 +98,13 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     });
   }
 
-  it('shows the bundled model: parts that sum to the file, where it is from, its licence, its loss', async () => {
+  it('shows the bundled model: parts that sum to the file, where it is from, its license, its loss', async () => {
     const { fileBytes, generator, tensors } = await inspect(LOSSY);
     const cells = await page.locator('#roles td:nth-child(2)').allTextContents();
     expect(cells.map((text) => Number(text.replaceAll(',', ''))).reduce((a, b) => a + b, 0)).toBe(fileBytes);
     const facts = await page.locator('#facts').textContent();
     expect(facts).toContain(generator);
-    expect(facts).toMatch(/licencecc0-1.0 \(README.md\)/);
+    expect(facts).toMatch(/licensecc0-1.0 \(README.md\)/);
     expect(await page.locator('#loss').textContent()).toMatch(/KL divergence[\d.]+|was not measured/);
     expect(await page.locator('#all tr').count()).toBe(tensors.length);
     expect(await page.locator('#tensors svg').count()).toBe(3);
@@ -112,9 +112,9 @@ describe.skipIf(!CHROMIUM)('the page', () => {
 
   it('draws how the weights of a tensor lie on its grid, and of another when asked', async () => {
     const caption = page.locator('#histogram figcaption');
-    expect(await caption.textContent()).toMatch(/\d+ levels, the even ones of one quantiser/);
+    expect(await caption.textContent()).toMatch(/\d+ levels, the even ones of one quantizer/);
     await page.getByLabel(/of one tensor/).selectOption('transformer.ln_f.weight');
-    await page.getByText(/not quantised to a grid/).waitFor();
+    await page.getByText(/not quantized to a grid/).waitFor();
     expect(await page.locator('#histogram svg').getAttribute('aria-label')).toContain(
       'transformer.ln_f.weight',
     );
@@ -268,7 +268,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     await page.locator('body').dispatchEvent('drop', { dataTransfer: file });
     await page.getByText('dropped.wpk: every block is sound').waitFor();
     expect(await page.locator('#loss').textContent()).toMatch(/Nothing: every byte of the original/);
-    behaviour.ranges = 'ignored';
+    behavior.ranges = 'ignored';
     await page.getByLabel('Address of a .wpk').fill('tiny.wpk');
     await page.getByRole('button', { name: 'Open', exact: true }).click();
     await page.getByText('tiny.wpk: every block is sound').waitFor();
@@ -372,7 +372,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
   );
 
   it.skipIf(!existsSync(FIXTURES))(
-    'opens a .wpk that holds a quantised GGUF, checks all of it and runs it',
+    'opens a .wpk that holds a quantized GGUF, checks all of it and runs it',
     async () => {
       const [gguf, path] = [join(place, 'llama.gguf'), join(place, 'llama-q8.wpk')];
       weightpress('decompress', join(FIXTURES, 'llama'), '-o', gguf, '--format', 'gguf', '--dtype', 'Q8_0');

@@ -1,9 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { inspect } from '../dist/index.js';
-import { plainJson, plainLine, plainMarkdown, plainText } from '../dist/plain-text.js';
-import { modelCard } from '../dist/press/push/card.js';
+import { plainJson, plainLine, plainMarkdown, plainText } from '../src/core/plain-text.js';
+import { inspect } from '../src/index.js';
+import { modelCard } from '../src/operations/push/card.js';
 import { weightpress } from './helpers/cli.js';
 import { folder, safetensors } from './helpers/safetensors.js';
 
@@ -89,8 +89,8 @@ describe('what a file says', () => {
     expect(table).not.toContain('<img');
     const summary = await inspect(output);
     const named = { ...summary, source: `${MARKUP}\n# ${HOSTILE}`, generator: MARKUP };
-    const licence = { id: MARKUP, from: 'README.md', fields: { license: MARKUP } };
-    const card = modelCard('user/name', `${MARKUP}\n.wpk`, named as never, licence as never);
+    const license = { id: MARKUP, from: 'README.md', fields: { license: MARKUP } };
+    const card = modelCard('user/name', `${MARKUP}\n.wpk`, named as never, license as never);
     const body = card.slice(card.indexOf('-->'));
     const [fenced = ''] = /```sh\n[^`]*```/.exec(body) ?? [];
     expect(fenced.split('\n')).toHaveLength(4);

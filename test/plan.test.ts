@@ -2,9 +2,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { WpkModel } from '../dist/container/model.js';
-import { compress, open } from '../dist/index.js';
-import type { ByteSource } from '../dist/io/source.js';
+import type { ByteSource } from '../src/core/byte-source.js';
+import { compress, open } from '../src/index.js';
+import { WpkModel } from '../src/wpk/model.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-plan-'));

@@ -28,7 +28,7 @@ import {
   inspect,
   open,
   verify,
-} from '../dist/index.js';
+} from '../src/index.js';
 import { complaint, weightpress, weightpressWith } from './helpers/cli.js';
 import { HubServer, sha256 } from './helpers/hub-server.js';
 import { deadName, leaveBehind, leftovers } from './helpers/leftovers.js';
@@ -474,7 +474,7 @@ describe('a source that changes while it is read', () => {
   test('a .wpk that is replaced while something is attached to it stays what it was replaced with', async () => {
     const wpk = at('x.wpk');
     writeFileSync(wpk, whole);
-    const { disk } = await import('../dist/io/disk.js');
+    const { disk } = await import('../src/io/node/disk.js');
     const { sync } = disk;
     disk.sync = async (handle) => {
       disk.sync = sync;

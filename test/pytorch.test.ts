@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { open } from '../dist/index.js';
+import { open } from '../src/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { PYTHON, python as runPython } from './helpers/python.js';
 import { folder } from './helpers/safetensors.js';

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compress, open } from '../dist/index.js';
+import { compress, open } from '../src/index.js';
 import { complaint, interruptedWhen, killedAfter, weightpress } from './helpers/cli.js';
 import { leaveBehind, leftovers } from './helpers/leftovers.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';

@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { frequencyDivisors, readRope } from '../dist/formats/rope.js';
-import { openModel } from '../dist/models.js';
-import { writeGguf } from '../dist/press/gguf/write.js';
+import { frequencyDivisors, readRope } from '../src/architectures/rope.js';
+import { openModel } from '../src/open/open.js';
+import { writeGguf } from '../src/operations/export/gguf.js';
 import { asModel, tinyModel } from './helpers/gguf.js';
 import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
@@ -214,7 +214,7 @@ describe.skipIf(!existsSync(FIXTURES))("qwen2's layer_types", () => {
 describe.skipIf(!existsSync(FIXTURES))('a Mistral config that does not name its window', () => {
   it('has that of the reference, 4096; null is none', async () => {
     const model = await MemoryModel.of(join(FIXTURES, 'llama'));
-    const { buildProgram } = await import('../dist/forward/program.js');
+    const { buildProgram } = await import('../src/inference/program.js');
     const windowOf = (settings: object) => {
       model.config = { ...model.config, model_type: 'mistral', ...settings };
       return buildProgram(asModel(model)).plan.window?.(0);

@@ -1,13 +1,13 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { openFolder } from '../dist/formats/directory.js';
-import { DTYPE_BYTES } from '../dist/formats/dtype.js';
-import { LocalFolder } from '../dist/formats/local.js';
-import { parseHeader, readSafetensors } from '../dist/formats/safetensors.js';
-import { writeHeader } from '../dist/formats/safetensors-writer.js';
-import { openWeightSource, StoredModel } from '../dist/formats/stored-model.js';
-import { openModel } from '../dist/models.js';
+import { DTYPE_BYTES } from '../src/core/dtype.js';
+import { openFolder } from '../src/models/folder/open.js';
+import { LocalFolder } from '../src/models/node/local.js';
+import { parseHeader, readSafetensors } from '../src/models/safetensors/header.js';
+import { writeHeader } from '../src/models/safetensors/writer.js';
+import { FileBackedModel, openWeightSource } from '../src/models/stored-model.js';
+import { openModel } from '../src/open/open.js';
 import {
   CountingSource,
   folder,
@@ -54,7 +54,7 @@ describe('what is read', () => {
     const headerBytes = file.length - 100_000;
     expect(source.bytesRead).toBe(8 + headerBytes);
     expect(weights.headerBytes).toEqual(new Uint8Array(file.slice(0, headerBytes)));
-    const model = new StoredModel({
+    const model = new FileBackedModel({
       id: 'm',
       kind: 'safetensors',
       config: undefined,

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { Scout } from '../dist/press/lossy/scout.js';
+import { SampledRateModel } from '../src/quantization/rate-control/sampled-rate-model.js';
 
 /** Passes over a model whose bits a weight fall with the step as given; counts that say nothing. */
 function passesOf(bitsAt: (step: number) => number, weights = 1000) {
@@ -18,7 +18,7 @@ const curve = (step: number) => 3 * step ** -0.4;
 
 it('comes near the target on the sample, and then stops', async () => {
   const passes = passesOf(curve);
-  const scout = new Scout(passes as never);
+  const scout = new SampledRateModel(passes as never);
   const step = await scout.find(2, 1);
   expect(Math.abs(curve(step) / 2 - 1)).toBeLessThan(0.01);
   expect(passes.tried.length).toBeLessThanOrEqual(4);
@@ -26,7 +26,7 @@ it('comes near the target on the sample, and then stops', async () => {
 
 it('tells what step scales the bits, as they fell between its trials', async () => {
   const passes = passesOf(curve);
-  const scout = new Scout(passes as never);
+  const scout = new SampledRateModel(passes as never);
   const step = await scout.find(2, 1);
   const scaled = scout.scaled(step, 0.97)!;
   expect(curve(scaled) / curve(step)).toBeCloseTo(0.97, 6);
@@ -35,7 +35,7 @@ it('tells what step scales the bits, as they fell between its trials', async () 
 
 it('tries once where the first step is right, and then knows no slope', async () => {
   const passes = passesOf(curve);
-  const scout = new Scout(passes as never);
+  const scout = new SampledRateModel(passes as never);
   expect(await scout.find(3, 1)).toBe(1);
   expect(passes.tried).toEqual([1]);
   expect(scout.scaled(1, 0.9)).toBeUndefined();

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { compress, decompress, inspect, open } from '../dist/index.js';
+import { compress, decompress, inspect, open } from '../src/index.js';
 import { causalMask, copyModelAs, narrow } from './helpers/models.js';
 import { f32, folder, SHARED, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
 

@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { synthesize } from '../bench/synthesize.js';
-import { parameterShapes } from '../dist/architectures/shapes.js';
-import type { Model } from '../dist/formats/model.js';
-import { openModel } from '../dist/models.js';
+import { parameterShapes } from '../src/architectures/shapes.js';
+import type { Model } from '../src/core/model.js';
+import { openModel } from '../src/open/open.js';
 
 const work = mkdtempSync(join(tmpdir(), 'weightpress-synthesize-'));
 const opened: Model[] = [];

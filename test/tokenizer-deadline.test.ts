@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import '../dist/tokenizer/deadline-node.js';
-import { DEADLINE } from '../dist/tokenizer/deadline.js';
-import { loadTokenizer } from '../dist/tokenizer/tokenizer.js';
+import '../src/tokenizer/node/deadline.js';
+import { DEADLINE } from '../src/tokenizer/deadline.js';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder, safetensors } from './helpers/safetensors.js';

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { TextStream } from '../dist/tokenizer/text-stream.js';
-import { loadTokenizer } from '../dist/tokenizer/tokenizer.js';
+import { TextStream } from '../src/tokenizer/text-stream.js';
+import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { MODELS, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { SHARED } from './helpers/safetensors.js';

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { FIXED, fixedBasis } from '../dist/codec/transform/bases.js';
-import { analyse, synthesise, TRANSFORMS } from '../dist/codec/transform/coefficients.js';
-import { compactionCurve, gaussianCompaction } from '../dist/codec/transform/compaction.js';
-import { symmetricEigen } from '../dist/codec/transform/karhunen.js';
-import { decodeTransform, encodeTransform } from '../dist/codec/transform/payload.js';
-import { losslessKernels } from '../dist/kernels/lossless.js';
+import { FIXED, fixedBasis } from '../src/codecs/transform/bases.js';
+import { analyze, synthesize, TRANSFORMS } from '../src/codecs/transform/coefficients.js';
+import { compactionCurve, gaussianCompaction } from '../src/codecs/transform/compaction.js';
+import { symmetricEigen } from '../src/codecs/transform/karhunen.js';
+import { decodeTransform, encodeTransform } from '../src/codecs/transform/payload.js';
+import { losslessKernels } from '../src/wasm/lossless.js';
 import { seededRandom } from './helpers/safetensors.js';
 
 const kernels = losslessKernels();
@@ -51,7 +51,7 @@ describe('against their definitions', () => {
   const size = 16;
   const block = gaussian(size, 5);
   const coefficients = (transform: 'dct' | 'dft' | 'rft' | 'hadamard' | 'haar') =>
-    analyse(block, { rows: 1, columns: size }, { transform, size, dimensions: 1 }).numbers;
+    analyze(block, { rows: 1, columns: size }, { transform, size, dimensions: 1 }).numbers;
 
   test('DCT-II', () => {
     const found = coefficients('dct');
@@ -79,7 +79,7 @@ describe('against their definitions', () => {
 
   test('Hadamard and Haar of four numbers', () => {
     const four = (transform: 'hadamard' | 'haar') => [
-      ...analyse(Float32Array.of(1, 2, 3, 5), { rows: 1, columns: 4 }, { transform, size: 4, dimensions: 1 })
+      ...analyze(Float32Array.of(1, 2, 3, 5), { rows: 1, columns: 4 }, { transform, size: 4, dimensions: 1 })
         .numbers,
     ];
     const close = (found: number[], expected: number[]) =>
@@ -140,7 +140,7 @@ describe.each(TRANSFORMS)('%s', (transform) => {
     for (const shape of shapes) {
       const values = gaussian(shape.rows * shape.columns);
       const options = { transform, size: 8, dimensions };
-      const back = synthesise(analyse(values, shape, options), shape, options);
+      const back = synthesize(analyze(values, shape, options), shape, options);
       expect(relativeError(back, values)).toBeLessThan(transform === 'klt' ? 1e-8 : 1e-12);
     }
   });
@@ -168,7 +168,7 @@ describe.each(TRANSFORMS)('%s', (transform) => {
   test('NaN is refused', () => {
     const options = { transform, size: 4, dimensions: 1 as const };
     const values = Float32Array.of(1, Number.NaN, 3, 4);
-    expect(() => analyse(values, { rows: 2, columns: 2 }, options)).toThrow(/NaN/);
+    expect(() => analyze(values, { rows: 2, columns: 2 }, options)).toThrow(/NaN/);
   });
 
   test('damaged or cut, is refused with a reason, and nothing else', () => {
@@ -206,7 +206,7 @@ describe('what is known of them', () => {
     const values = gaussian(4096);
     for (const transform of ['none', 'dct', 'dft', 'hadamard', 'haar'] as const) {
       const options = { transform, size: 16, dimensions: 2 as const };
-      const { numbers } = analyse(values, shape, options);
+      const { numbers } = analyze(values, shape, options);
       const kept = compactionCurve(numbers, 4096, [0.1])[0]!;
       const payload = encodeTransform(kernels, values, shape, options, { keep: 410 });
       expect(relativeError(decodeTransform(kernels, payload, shape), values)).toBeCloseTo(1 - kept, 4);
@@ -243,7 +243,7 @@ describe('what is known of them', () => {
     for (let i = 1; i < values.length; i++) values[i] = 0.95 * values[i - 1]! + noise[i]!;
     const curve = (transform: 'klt' | 'dct' | 'none') =>
       compactionCurve(
-        analyse(values, { rows: 128, columns: 128 }, { transform, size: 16, dimensions: 1 }).numbers,
+        analyze(values, { rows: 128, columns: 128 }, { transform, size: 16, dimensions: 1 }).numbers,
         16384,
         [0.1],
       )[0]!;

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { nodeRuntime } from '../dist/forward/runtime-node.js';
-import { evaluate, open } from '../dist/index.js';
-import { narrow } from '../dist/press/lossy/narrow.js';
-import { tune } from '../dist/press/lossy/tune.js';
+import { evaluate, open } from '../src/index.js';
+import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { narrow } from '../src/quantization/narrow.js';
+import { tune } from '../src/quantization/tuning/tune.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { seededRandom } from './helpers/safetensors.js';
 

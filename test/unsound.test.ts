@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { openWpk } from '../dist/container/original.js';
-import { openFolder } from '../dist/formats/directory.js';
-import { writeGgufHeader } from '../dist/formats/gguf/header-writer.js';
-import { typeNamed } from '../dist/formats/gguf/types.js';
-import { compress, decompress, open } from '../dist/index.js';
+import { compress, decompress, open } from '../src/index.js';
+import { openFolder } from '../src/models/folder/open.js';
+import { writeGgufHeader } from '../src/models/gguf/header-writer.js';
+import { typeNamed } from '../src/models/gguf/types.js';
+import { openWpk } from '../src/wpk/original.js';
 import { CountingSource, f32, folder, rawSafetensors, safetensors } from './helpers/safetensors.js';
 
 // What cannot be opened leaves nothing open.

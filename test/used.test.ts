@@ -2,11 +2,11 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { evaluate, generate } from '../dist/index.js';
-import { openModel } from '../dist/models.js';
-import { compress } from '../dist/press/compress.js';
-import { writeGguf } from '../dist/press/gguf/write.js';
-import { compressLossy } from '../dist/press/lossy/compress.js';
+import { evaluate, generate } from '../src/index.js';
+import { openModel } from '../src/open/open.js';
+import { compress } from '../src/operations/compress.js';
+import { writeGguf } from '../src/operations/export/gguf.js';
+import { compressLossy } from '../src/quantization/compress.js';
 import { asModel, TINY_CONFIGS, tinyModel } from './helpers/gguf.js';
 import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { compress, decompress, inspect, open, verify } from '../dist/index.js';
+import { compress, decompress, inspect, open, verify } from '../src/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { PYTHON, python } from './helpers/python.js';
 import { REAL_FOLDERS } from './helpers/real-folders.js';

@@ -1,10 +1,10 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
-import { summaryTable } from '../dist/cli/summary-table.js';
-import { buildProgram } from '../dist/forward/program.js';
-import { compress, decompress, exportSafetensors, inspect, open, verify } from '../dist/index.js';
-import { modelCard } from '../dist/press/push/card.js';
+import { summaryTable } from '../src/cli/summary-table.js';
+import { compress, decompress, exportSafetensors, inspect, open, verify } from '../src/index.js';
+import { buildProgram } from '../src/inference/program.js';
+import { modelCard } from '../src/operations/push/card.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { REAL_FOLDERS } from './helpers/real-folders.js';
 import { f32, folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';

@@ -2,9 +2,9 @@
 import type { Audit } from '../dist/audit/audit.js';
 import { auditSource } from '../dist/audit/source.js';
 import { open } from '../dist/browser/open.js';
-import { planTensor } from '../dist/container/plan.js';
-import { isInputError } from '../dist/errors.js';
+import { isInputError } from '../dist/core/errors.js';
 import { BlobSource } from '../dist/io/blob.js';
+import { planTensor } from '../dist/wpk/plan.js';
 
 export type Answer = { readonly audit: Audit } | { readonly message: string; readonly input: boolean };
 

@@ -1,6 +1,6 @@
 // The audit of a file, with the arithmetic of each verdict.
 import type { Statement } from '../dist/audit/verdict.js';
-import { InputError } from '../dist/errors.js';
+import { InputError } from '../dist/core/errors.js';
 import type { Answer } from './audit-worker.js';
 import { element, find } from './page.js';
 

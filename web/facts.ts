@@ -1,13 +1,13 @@
-// What a file says of itself: where it comes from, its size and licence, and its loss as it was measured.
+// What a file says of itself: where it comes from, its size and license, and its loss as it was measured.
 import type { BrowserModel } from '../dist/browser/open.js';
-import { findLicence } from '../dist/formats/licence.js';
-import type { WeightError } from '../dist/press/compare.js';
-import { isLossless, measuredLoss, type Summary } from '../dist/press/summary.js';
+import type { WeightError } from '../dist/evaluation/compare.js';
+import { findLicense } from '../dist/models/license.js';
+import { isLossless, measuredLoss, type Summary } from '../dist/wpk/summary.js';
 import { count, descriptions, element, share } from './page.js';
 
 export async function factsOf(model: BrowserModel, summary: Summary): Promise<HTMLElement[]> {
   const { source, generator, options, fileBytes, originalBytes, tensors } = summary;
-  const licence = await findLicence(model.sideFiles);
+  const license = await findLicense(model.sideFiles);
   const weights = tensors.reduce(
     (sum, { elements, sameAs }) => sum + (sameAs === undefined ? elements : 0),
     0,
@@ -20,7 +20,7 @@ export async function factsOf(model: BrowserModel, summary: Summary): Promise<HT
       'size',
       `${count(fileBytes)} of ${count(originalBytes)} bytes${originalBytes ? `: ${share(fileBytes / originalBytes)}` : ''}`,
     ],
-    ['licence', licence.from ? `${licence.id} (${licence.from})` : 'no file says'],
+    ['license', license.from ? `${license.id} (${license.from})` : 'no file says'],
   ]);
 }
 

@@ -1,11 +1,11 @@
 // The page: opens a model, shows what it is made of, lets it write; audits whatever else is dropped on it.
 import { type BrowserModel, open } from '../dist/browser/open.js';
-import { FILE_HEADER_BYTES, isWpk } from '../dist/container/frames.js';
-import { InputError, IntegrityError, isInputError } from '../dist/errors.js';
-import { lastName } from '../dist/formats/file-name.js';
+import { InputError, IntegrityError, isInputError } from '../dist/core/errors.js';
+import { lastName } from '../dist/core/file-name.js';
 import { chunksOf } from '../dist/io/body.js';
 import { request } from '../dist/io/request.js';
-import { type Summary, summarise } from '../dist/press/summary.js';
+import { FILE_HEADER_BYTES, isWpk } from '../dist/wpk/frames.js';
+import { type Summary, summarize } from '../dist/wpk/summary.js';
 import { showAudit } from './audit.js';
 import { factsOf, lossOf, type State } from './facts.js';
 import { showKept } from './kept.js';
@@ -31,7 +31,7 @@ class Opened {
       keep: input('keep').checked,
       onDownload: (done, total) => progress(`downloaded ${count(done)} bytes`, done, total ?? done),
     });
-    return new Opened(from, model, summarise(model.container));
+    return new Opened(from, model, summarize(model.container));
   }
 
   get name(): string {

@@ -2,7 +2,7 @@
 import * as Plot from '@observablehq/plot';
 import { type Histogram, histogramOf } from '../dist/browser/histogram.js';
 import type { BrowserModel } from '../dist/browser/open.js';
-import type { Summary, TensorSummary } from '../dist/press/summary.js';
+import type { Summary, TensorSummary } from '../dist/wpk/summary.js';
 import { bitsOf, count, element, find, row, share } from './page.js';
 
 const COLORS = [
@@ -17,7 +17,7 @@ const COLORS = [
   '#9498a0',
 ];
 
-/** Roles and files in the order of the table, always in the same colours. */
+/** Roles and files in the order of the table, always in the same colors. */
 function colorsOf({ rows }: Summary) {
   const domain = rows.map(({ part }) => part);
   return { domain, range: domain.map((_, i) => COLORS[i % COLORS.length]!) };
@@ -124,7 +124,7 @@ export function showTable({ tensors }: Summary): void {
   );
 }
 
-/** How the weights of one tensor are spread over the levels it was quantised to. */
+/** How the weights of one tensor are spread over the levels it was quantized to. */
 export async function showHistogram(
   { container }: BrowserModel,
   name: string,
@@ -168,6 +168,6 @@ export async function showHistogram(
 
 function captionOf({ unit, counts, beyond }: Histogram): string {
   const outside = beyond ? `; ${count(beyond)} weights lie farther out` : '';
-  if (unit === 'weights') return `not quantised to a grid: ${counts.length} ranges of equal width${outside}`;
-  return `${counts.filter((n) => n > 0).length} levels, the even ones of one quantiser, the odd ones of the other, zero of both${outside}`;
+  if (unit === 'weights') return `not quantized to a grid: ${counts.length} ranges of equal width${outside}`;
+  return `${counts.filter((n) => n > 0).length} levels, the even ones of one quantizer, the odd ones of the other, zero of both${outside}`;
 }

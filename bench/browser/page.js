@@ -2,8 +2,8 @@
 import * as ort from '/ort/ort.wasm.bundle.min.mjs';
 import { open } from '../../dist/browser/open.js';
 import { load } from '../../dist/browser/run.js';
-import { openFolder } from '../../dist/formats/directory.js';
 import { HttpSource, openAddress } from '../../dist/io/http.js';
+import { openFolder } from '../../dist/models/folder/open.js';
 
 /** A folder as the Hub lays it out, at an address: what a page without weightpress would load. */
 class WebFolder {

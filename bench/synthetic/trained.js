@@ -5,7 +5,7 @@ import { roleOf } from './roles.js';
 
 /**
  * A trained model as a source of distributions. Profiles are made when first asked for, and kept.
- * @param {import('../../dist/formats/model.js').Model} model stays open as long as profiles are asked for
+ * @param {import('../../dist/core/model.js').Model} model stays open as long as profiles are asked for
  * @returns {(source: string, depth: number) => Promise<Profile>} `depth`: 0 (first layer) to 1 (last)
  * @throws {Error} on tensors of no known role, and when no tensor has the role asked for
  */

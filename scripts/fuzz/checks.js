@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isInputError } from '../../dist/errors.js';
+import { isInputError } from '../../dist/core/errors.js';
 import { analyze, compress, decompress, inspect, open, verify } from '../../dist/index.js';
-import { openFiles } from '../../dist/models.js';
+import { openFiles } from '../../dist/open/open.js';
 
 // What has to be true whatever a file holds.
 

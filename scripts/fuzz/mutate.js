@@ -1,6 +1,6 @@
 // Changes that know nothing of a format but that it is bytes, numbers, or JSON.
 
-import { concatenate } from '../../dist/bytes.js';
+import { concatenate } from '../../dist/core/bytes.js';
 
 const EDGES = [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 127, 128, 255, 256, 65535, 65536];
 const FAR_EDGES = [24, 28, 30, 31, 32, 40, 48, 52, 53, 60, 62, 63].flatMap((power) => [

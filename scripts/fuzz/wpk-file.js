@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { tensorsByFile } from '../../dist/container/directory.js';
+import { checksum, losslessKernels } from '../../dist/wasm/lossless.js';
+import { tensorsByFile } from '../../dist/wpk/directory.js';
 import {
   deflate,
   FRAME,
@@ -8,10 +9,9 @@ import {
   frame,
   inflateJson,
   jsonPayload,
-} from '../../dist/container/frames.js';
-import { planTensor } from '../../dist/container/plan.js';
-import { Container, decodeFrame } from '../../dist/container/reader.js';
-import { checksum, losslessKernels } from '../../dist/kernels/lossless.js';
+} from '../../dist/wpk/frames.js';
+import { planTensor } from '../../dist/wpk/plan.js';
+import { Container, decodeFrame } from '../../dist/wpk/reader.js';
 import { joined, setUint } from './mutate.js';
 
 // A .wpk as its frames and its directory, and back with every checksum right.

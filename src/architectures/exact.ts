@@ -1,4 +1,4 @@
-import type { TensorInfo } from '../formats/model.js';
+import type { TensorInfo } from '../core/model.js';
 import { tensorRole } from './registry.js';
 
 /** The kind of what packed formats keep. */

@@ -1,8 +1,8 @@
-import { isPlainObject } from '../formats/json.js';
-import type { TensorInfo } from '../formats/model.js';
+import { isPlainObject } from '../core/json.js';
+import type { TensorInfo } from '../core/model.js';
 import { readDimensions } from './dimensions.js';
 import type { Family, Role } from './family.js';
-import { type Quantization, quantizationOf } from './packed.js';
+import { type Quantization, quantizationOf } from './quantization-config.js';
 import { gptNeo } from './roles/gpt_neo.js';
 import { gptNeox } from './roles/gpt_neox.js';
 import { gpt2 } from './roles/gpt2.js';

@@ -1,5 +1,5 @@
-import { InputError } from '../errors.js';
-import { quote } from '../formats/json.js';
+import { InputError } from '../core/errors.js';
+import { quote } from '../core/json.js';
 import { requireDimensions } from './dimensions.js';
 import type { ParameterShape } from './family.js';
 import { embeddingsAreTied, FAMILIES, findFamily } from './registry.js';

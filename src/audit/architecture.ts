@@ -1,8 +1,8 @@
 import { requireDimensions } from '../architectures/dimensions.js';
 import { embeddingsAreTied, findFamily } from '../architectures/registry.js';
-import { elementCount } from '../formats/dtype.js';
-import type { TensorInfo } from '../formats/model.js';
-import { canWiden } from '../forward/widen.js';
+import { elementCount } from '../core/dtype.js';
+import { canWiden } from '../core/floats.js';
+import type { TensorInfo } from '../core/model.js';
 import { contradicted, judge, type Statement, show, supported, unknown } from './verdict.js';
 
 type Config = Readonly<Record<string, unknown>>;
@@ -100,7 +100,7 @@ export function checkMatrices(tensors: readonly TensorInfo[], count: ParameterCo
   const because = `${show(stored)} weights in matrices; ${family} of this config has ${show(expected)}`;
   const also = [0, tiedHead, masks, tiedHead + masks];
   if (also.some((more) => stored === expected + more)) return supported(claim, because);
-  // quantisers pack several weights into an integer, and add scales
+  // quantizers pack several weights into an integer, and add scales
   const packed = matrices.some(({ dtype }) => !canWiden(dtype));
   if (packed) return unknown(claim, `${because}; some are integers, which may hold several weights each`);
   return stored > expected ? unknown(claim, because) : contradicted(claim, because);

@@ -1,4 +1,4 @@
-import type { Model } from '../formats/model.js';
+import type { Model } from '../core/model.js';
 import {
   checkMatrices,
   checkParameters,
@@ -6,11 +6,11 @@ import {
   countParameters,
   type ParameterCount,
 } from './architecture.js';
-import type { Artefact } from './artefact.js';
+import type { Artifact } from './artifact.js';
 import { checkClaim } from './bounds.js';
 import { contentStatements, examine } from './content.js';
 import { informationStatements } from './information.js';
-import { artefactOf } from './models.js';
+import { artifactOf } from './models.js';
 import type { Claim } from './rate.js';
 import { columnSums, tableStatements } from './tables.js';
 import { judge, type Statement, show } from './verdict.js';
@@ -23,25 +23,25 @@ export interface Audit {
 }
 
 /** Audits a file of numbers that is no model. @param against a model it is said to come from. */
-export async function auditArtefact(artefact: Artefact, against?: Model): Promise<Audit> {
-  const { says } = artefact;
+export async function auditArtifact(artifact: Artifact, against?: Model): Promise<Audit> {
+  const { says } = artifact;
   const count = countSaid(says) ?? (against?.config && countParameters(against.config));
-  const content = examine(artefact);
+  const content = examine(artifact);
   const statements = [
-    ...contentStatements(artefact, content),
-    ...tableStatements(artefact),
+    ...contentStatements(artifact, content),
+    ...tableStatements(artifact),
     ...(count ? architectureStatements(says, count) : []),
-    ...checkClaim(claimSaid(artefact, count)),
+    ...checkClaim(claimSaid(artifact, count)),
   ];
   const formulas = new Set(content.forms.flatMap(({ list, form }) => (form.degree === 0 ? [] : [list])));
-  if (against) statements.push(...(await informationStatements(artefact, against, formulas)));
-  return { subject: artefact.file, statements };
+  if (against) statements.push(...(await informationStatements(artifact, against, formulas)));
+  return { subject: artifact.file, statements };
 }
 
 /** Audits a model. @param against the model that it is said to be. @param fileBytes of the file that it is in, where it is one. */
 export async function auditModel(model: Model, against?: Model, fileBytes?: number): Promise<Audit> {
-  const artefact = await artefactOf(model, fileBytes);
-  const statements = contentStatements(artefact, examine(artefact));
+  const artifact = await artifactOf(model, fileBytes);
+  const statements = contentStatements(artifact, examine(artifact));
   const count = model.config && countParameters(model.config);
   if (count) statements.push(checkMatrices(model.tensors, count));
   if (against) statements.push(...(await weightStatements(model, against)));
@@ -49,7 +49,7 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
 }
 
 /** The architecture that metadata describes, wherever in it. */
-function countSaid(says: Artefact['says']): ParameterCount | undefined {
+function countSaid(says: Artifact['says']): ParameterCount | undefined {
   const parents = new Set([...says.keys()].map((path) => path.slice(0, Math.max(0, path.lastIndexOf('.')))));
   for (const parent of parents) {
     const config = configFrom(says, parent);
@@ -63,7 +63,7 @@ const TOTAL = /(^|\.)(num_|n_|total_|original_)?param(eter)?s(_count)?$/i;
 const MATRICES = /(layers|matrices|tensors)_compressed$|^num_matrices$/i;
 
 /** Totals that metadata states, against the architecture's. */
-function architectureStatements(says: Artefact['says'], count: ParameterCount): Statement[] {
+function architectureStatements(says: Artifact['says'], count: ParameterCount): Statement[] {
   const columns = columnSums(says);
   return [...says].flatMap(([path, value]) => {
     const name = path.slice(path.lastIndexOf('.') + 1);
@@ -85,7 +85,7 @@ function architectureStatements(says: Artefact['says'], count: ParameterCount): 
 }
 
 /** The claim that metadata makes about the file it is in. */
-function claimSaid({ says, fileBytes, numbers }: Artefact, count: ParameterCount | undefined): Claim {
+function claimSaid({ says, fileBytes, numbers }: Artifact, count: ParameterCount | undefined): Claim {
   const columns = columnSums(says);
   const total = (pattern: RegExp) => {
     for (const [path, value] of says) {

@@ -1,4 +1,4 @@
-import { gaussianDistortion } from '../codec/transform/compaction.js';
+import { gaussianDistortion } from '../codecs/transform/compaction.js';
 import { consistency } from './consistency.js';
 import { type Claim, type Rate, rateOf } from './rate.js';
 import { contradicted, type Statement, show, supported, unknown } from './verdict.js';
@@ -57,7 +57,7 @@ function boundOf(parts: Known['parts']): Bound {
 /** Bits a weight that trained weights took losslessly, as measured: sign and low mantissa bits are noise, exponents take some 2.5 bits. */
 const USUAL_LOSSLESS: Readonly<Record<string, number>> = { bf16: 10.5, f16: 13.5, f32: 26.5 };
 /** Below this no trained weights have been seen, in whatever type they were stored. */
-const LEAST_LOSSLESS = 9.5;
+const MIN_LOSSLESS = 9.5;
 /** How far below a measured or usual rate another lossless code may come. */
 const BETTER_CODE = 0.97;
 
@@ -68,8 +68,8 @@ function exactness({ original, originalBits = 32 }: Claim, rate: Rate, measured?
     const because = `${arithmetic}; these weights take ${show(measured)}, as measured`;
     return (bits >= measured * BETTER_CODE ? supported : contradicted)(claim, because);
   }
-  if (bits < LEAST_LOSSLESS && bits < originalBits)
-    return contradicted(claim, `${arithmetic}; trained weights take ${LEAST_LOSSLESS} at least`);
+  if (bits < MIN_LOSSLESS && bits < originalBits)
+    return contradicted(claim, `${arithmetic}; trained weights take ${MIN_LOSSLESS} at least`);
   const type = original ?? { 16: 'bf16', 32: 'f32' }[originalBits];
   const usual = type === undefined ? undefined : USUAL_LOSSLESS[type];
   if (usual === undefined)

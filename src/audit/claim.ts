@@ -1,6 +1,6 @@
 import { parse } from 'yaml';
-import { InputError } from '../errors.js';
-import { parseSize } from '../press/lossy/budget.js';
+import { InputError } from '../core/errors.js';
+import { parseSize } from '../quantization/rate-control/budget.js';
 import type { Claim } from './rate.js';
 
 /** A claim as people write it, from a file or from flags. */
@@ -9,7 +9,7 @@ export interface WrittenClaim extends Claim {
   readonly model?: string | undefined;
 }
 
-const MOST_BYTES = 2 ** 20;
+const MAX_BYTES = 2 ** 20;
 
 /** What each member means; others are refused, so that none is left out by a slip. */
 const MEMBERS: Readonly<Record<string, (value: unknown) => WrittenClaim>> = {
@@ -28,7 +28,7 @@ const MEMBERS: Readonly<Record<string, (value: unknown) => WrittenClaim>> = {
 
 /** Reads a claim in YAML. @throws {InputError} naming the member that is not understood. */
 export function parseClaim(text: string, file: string): WrittenClaim {
-  if (text.length > MOST_BYTES) throw new InputError(`a claim of ${text.length} characters`, { file });
+  if (text.length > MAX_BYTES) throw new InputError(`a claim of ${text.length} characters`, { file });
   let value: unknown;
   try {
     value = parse(text, { maxAliasCount: 10 });

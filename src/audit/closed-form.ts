@@ -11,9 +11,9 @@ export interface ClosedForm {
 }
 
 /** Fewer numbers than this fit anything. */
-export const LEAST_NUMBERS = 12;
+export const MIN_NUMBERS = 12;
 /** Of numbers that rounding moves by a good part of their spread, as these many. */
-const LEAST_HALVES = 64;
+const MIN_HALVES = 64;
 
 /** How precisely numbers are stored: as doubles, as float32, or as bf16 and float16. */
 export type Precision = 'double' | 'single' | 'half';
@@ -21,7 +21,7 @@ export type Precision = 'double' | 'single' | 'half';
 /** The largest difference that rounding can make, through the numbers that a formula is fitted to as well. */
 const TOLERANCES: Readonly<Record<Precision, number>> = { double: 1e-9, single: 1e-5, half: 2 ** -7 };
 /** Numbers that differ from each other by less than so many times the tolerance are constant but for noise, and any smooth formula fits. */
-const LEAST_SPREAD = 32;
+const MIN_SPREAD = 32;
 
 /**
  * Tries to write numbers as a function of their index: constants, polynomials to degree 3, and geometric or exponential forms, damped
@@ -34,14 +34,14 @@ export function findClosedForm(
   precision: Precision,
 ): ClosedForm | undefined {
   const count = complex ? values.length / 2 : values.length;
-  const least = precision === 'half' ? LEAST_HALVES : LEAST_NUMBERS;
+  const least = precision === 'half' ? MIN_HALVES : MIN_NUMBERS;
   if (count < least || !values.every(Number.isFinite)) return undefined;
   const tolerance = TOLERANCES[precision];
   const precise = (form: ClosedForm | undefined) =>
     form && form.largestError <= tolerance ? form : undefined;
   if (complex) return precise(exponential(values));
   const same = constant(values);
-  if (same.largestError <= LEAST_SPREAD * tolerance) return precise(same);
+  if (same.largestError <= MIN_SPREAD * tolerance) return precise(same);
   for (const candidate of CANDIDATES) {
     const form = precise(candidate(values));
     if (form) return form;
@@ -120,7 +120,7 @@ const oscillation: Fit = (values) => {
   return { formula, decay, largestError: largest ? error / largest : error };
 };
 
-/** z[0] exp(k (-decay + i angle)): the quotient of neighbours, made more precise by ever more distant ones. */
+/** z[0] exp(k (-decay + i angle)): the quotient of neighbors, made more precise by ever more distant ones. */
 const exponential: Fit = (values) => {
   const count = values.length / 2;
   const [re, im] = [values[0]!, values[1]!];

@@ -1,6 +1,6 @@
-import { elementCount } from '../formats/dtype.js';
-import { readGgufHeader } from '../formats/gguf/header.js';
-import type { ByteSource } from '../io/source.js';
+import type { ByteSource } from '../core/byte-source.js';
+import { elementCount } from '../core/dtype.js';
+import { readGgufHeader } from '../models/gguf/header.js';
 import type { Audit } from './audit.js';
 import { judge, type Statement, show, supported } from './verdict.js';
 

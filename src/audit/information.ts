@@ -1,8 +1,8 @@
-import { elementCount } from '../formats/dtype.js';
-import type { Model, TensorInfo } from '../formats/model.js';
-import { randomNumbers } from '../forward/random.js';
-import { canWiden } from '../forward/widen.js';
-import type { Artefact, Numbers } from './artefact.js';
+import { elementCount } from '../core/dtype.js';
+import { canWiden } from '../core/floats.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { randomNumbers } from '../core/random.js';
+import type { Artifact, Numbers } from './artifact.js';
 import { boundOn, correlate, shuffled, significance } from './correlation.js';
 import { runOf } from './sampling.js';
 import { contradicted, type Statement, show, supported, unknown } from './verdict.js';
@@ -12,14 +12,14 @@ const PERMUTATIONS = 200;
 const CONFIDENCE = 0.99;
 /** The 99 % quantile of the standard normal distribution. */
 const QUANTILE = 2.326;
-const LEAST_VALUES = 16;
+const MIN_VALUES = 16;
 /** Weights that are read of a tensor, and of all together; of more, only the first. */
 const MOST_OF_TENSOR = 2 ** 22;
 const MOST_OF_ALL = 2 ** 25;
 const FIRST = 2 ** 12;
 /** Lists that are compared, and those beside each that may be its indices. */
-const MOST_LISTS = 1024;
-const MOST_NEIGHBOURS = 8;
+const MAX_LISTS = 1024;
+const MAX_NEIGHBORS = 8;
 
 /** A list, and what it is compared with. */
 interface Pair {
@@ -33,26 +33,26 @@ interface Pair {
  * @param formulas lists that are known to follow from a formula.
  */
 export async function informationStatements(
-  artefact: Artefact,
+  artifact: Artifact,
   model: Model,
   formulas: ReadonlySet<Numbers>,
 ): Promise<Statement[]> {
   const claim = 'the file carries information about the weights';
-  const candidates = artefact.numbers.filter(({ count }) => count >= LEAST_VALUES);
+  const candidates = artifact.numbers.filter(({ count }) => count >= MIN_VALUES);
   if (candidates.length && candidates.every((list) => formulas.has(list)))
     return [
       contradicted(
         claim,
-        `all ${candidates.length} lists of ${LEAST_VALUES} numbers or more are formulas of their index or of a seed, which no weight enters`,
+        `all ${candidates.length} lists of ${MIN_VALUES} numbers or more are formulas of their index or of a seed, which no weight enters`,
       ),
     ];
   const others = candidates.filter((list) => !formulas.has(list));
-  const pairs = await pairsOf(others.slice(0, MOST_LISTS), artefact.numbers, model);
+  const pairs = await pairsOf(others.slice(0, MAX_LISTS), artifact.numbers, model);
   if (!pairs.length)
     return [
       unknown(
         claim,
-        `no list of ${LEAST_VALUES} numbers or more belongs to a tensor by its name, size or place`,
+        `no list of ${MIN_VALUES} numbers or more belongs to a tensor by its name, size or place`,
       ),
     ];
   const { chance, because } = weigh(pairs);
@@ -98,7 +98,7 @@ function mostInformation({ list, views }: Pair): number {
 
 /** Of fewer numbers, as whitening leaves them, no correlation is more than chance. */
 function isTelling({ list }: View): boolean {
-  return list.length >= LEAST_VALUES / 2;
+  return list.length >= MIN_VALUES / 2;
 }
 
 async function pairsOf(
@@ -115,9 +115,9 @@ async function pairsOf(
     if (!tensor) continue;
     const weights = await weightsOf(model, tensor, read < MOST_OF_ALL);
     read += weights.values.length;
-    if (weights.values.length < LEAST_VALUES) continue;
-    const neighbours = beside.get(parentOf(list))!.slice(0, MOST_NEIGHBOURS);
-    pairs.push({ list, views: viewsOf(list, neighbours, weights).filter(isTelling) });
+    if (weights.values.length < MIN_VALUES) continue;
+    const neighbors = beside.get(parentOf(list))!.slice(0, MAX_NEIGHBORS);
+    pairs.push({ list, views: viewsOf(list, neighbors, weights).filter(isTelling) });
   }
   return pairs;
 }

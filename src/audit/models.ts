@@ -1,18 +1,18 @@
-import { elementCount } from '../formats/dtype.js';
-import type { Model } from '../formats/model.js';
-import { randomNumbers } from '../forward/random.js';
-import { canWiden } from '../forward/widen.js';
-import type { Artefact, Numbers } from './artefact.js';
+import { elementCount } from '../core/dtype.js';
+import { canWiden } from '../core/floats.js';
+import type { Model } from '../core/model.js';
+import { randomNumbers } from '../core/random.js';
+import type { Artifact, Numbers } from './artifact.js';
 import { sampleOf } from './sampling.js';
 
 /**
- * A model's tensors as an artefact: numbers are samples of those of floats. @param fileBytes of the file, where it is one.
+ * A model's tensors as an artifact: numbers are samples of those of floats. @param fileBytes of the file, where it is one.
  * @throws {InputError} as the model's reads do.
  */
-export async function artefactOf(
+export async function artifactOf(
   model: Model,
   fileBytes = model.weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
-): Promise<Artefact> {
+): Promise<Artifact> {
   const random = randomNumbers(0);
   const numbers: Numbers[] = [];
   let sampled = false;

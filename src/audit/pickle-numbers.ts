@@ -1,6 +1,6 @@
-import { fromFloat16 } from '../codec/float16.js';
-import { NumpyArray } from '../formats/pickle/numpy.js';
-import { Complex, type PickleValue } from '../formats/pickle/values.js';
+import { fromFloat16 } from '../core/float16.js';
+import { NumpyArray } from '../models/pickle/numpy.js';
+import { Complex, type PickleValue } from '../models/pickle/values.js';
 
 /** Numbers of one kind, as the auditor counts them. */
 export interface NumberList {

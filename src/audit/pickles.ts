@@ -1,16 +1,16 @@
-import { InputError } from '../errors.js';
-import { gunzip, isGzip } from '../formats/inflate.js';
-import { PLAIN } from '../formats/pickle/allowed.js';
-import { readPickle } from '../formats/pickle/machine.js';
-import { NumpyArray } from '../formats/pickle/numpy.js';
-import type { PickleValue } from '../formats/pickle/values.js';
-import type { ByteSource } from '../io/source.js';
-import type { Artefact, Numbers } from './artefact.js';
-import { LEAST_NUMBERS } from './closed-form.js';
+import type { ByteSource } from '../core/byte-source.js';
+import { InputError } from '../core/errors.js';
+import { gunzip, isGzip } from '../models/gzip.js';
+import { PLAIN } from '../models/pickle/allowed.js';
+import { readPickle } from '../models/pickle/machine.js';
+import { NumpyArray } from '../models/pickle/numpy.js';
+import type { PickleValue } from '../models/pickle/values.js';
+import type { Artifact, Numbers } from './artifact.js';
+import { MIN_NUMBERS } from './closed-form.js';
 import { arrayOf, type NumberList, numbersOf, scalarOf } from './pickle-numbers.js';
 
 /** Pickles are held in memory whole. */
-const MOST_BYTES = 2 ** 25;
+const MAX_BYTES = 2 ** 25;
 
 /** True for the first bytes of a pickle (of protocol 2 or later, or an old one that begins with a collection), or of a gzip file. */
 export function isPickle(prefix: Uint8Array): boolean {
@@ -21,13 +21,13 @@ export function isPickle(prefix: Uint8Array): boolean {
 const OLD_BEGINNINGS = [0x28, 0x5d, 0x7d, 0x63];
 
 /** Reads a pickle, gzipped or not. @throws {InputError} when it asks for more than data, naming it, or is too large or damaged. */
-export async function openPickle(source: ByteSource): Promise<Artefact> {
+export async function openPickle(source: ByteSource): Promise<Artifact> {
   const { name: file, byteLength } = source;
-  if (byteLength > MOST_BYTES)
-    throw new InputError(`a pickle of ${byteLength} bytes is over the limit of ${MOST_BYTES}`, { file });
+  if (byteLength > MAX_BYTES)
+    throw new InputError(`a pickle of ${byteLength} bytes is over the limit of ${MAX_BYTES}`, { file });
   const stored = await source.read(0, byteLength);
   const zipped = isGzip(stored);
-  const bytes = zipped ? gunzip(stored, MOST_BYTES, file) : stored;
+  const bytes = zipped ? gunzip(stored, MAX_BYTES, file) : stored;
   const { value, end } = readPickle(bytes, { allowed: PLAIN, file });
   if (end !== bytes.length)
     throw new InputError(`${bytes.length - end} bytes follow the pickle`, { file, start: end });
@@ -52,8 +52,8 @@ class Walk {
       if (this.seen.has(value)) return;
       this.seen.add(value);
     }
-    if (++this.depth > MOST_DEPTH)
-      throw new InputError(`a pickle nested more than ${MOST_DEPTH} deep`, { file: this.file });
+    if (++this.depth > MAX_DEPTH)
+      throw new InputError(`a pickle nested more than ${MAX_DEPTH} deep`, { file: this.file });
     this.collect(path, value);
     this.depth--;
   }
@@ -71,7 +71,7 @@ class Walk {
 
   /** Numbers by number are a sparse list; all else is an object with members. */
   private dictionary(path: string, value: Map<PickleValue, PickleValue>): void {
-    const keys = value.size >= LEAST_NUMBERS ? numbersOf([...value.keys()]) : undefined;
+    const keys = value.size >= MIN_NUMBERS ? numbersOf([...value.keys()]) : undefined;
     const items = keys && numbersOf([...value.values()]);
     if (!items) for (const [key, item] of value) this.visit(member(path, key), item);
     else {
@@ -98,7 +98,7 @@ class Walk {
 }
 
 const LONGEST_PATH = 1000;
-const MOST_DEPTH = 1000;
+const MAX_DEPTH = 1000;
 
 /** Keys that are no text or number are called by what they are: written out, a nested one may have no end. */
 function member(path: string, key: PickleValue): string {

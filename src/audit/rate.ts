@@ -3,7 +3,7 @@ import { show } from './verdict.js';
 /** What a claim says in numbers; what it leaves out is undefined. */
 export interface Claim {
   readonly parameters?: number | undefined;
-  /** Of the compressed artefact. */
+  /** Of the compressed artifact. */
   readonly bytes?: number | undefined;
   /** Instead of bytes. */
   readonly bitsPerWeight?: number | undefined;

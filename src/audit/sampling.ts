@@ -1,7 +1,7 @@
-import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
-import type { Model, TensorInfo } from '../formats/model.js';
-import { randomNumbers } from '../forward/random.js';
-import { canWiden, widenerOf } from '../forward/widen.js';
+import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
+import { canWiden, widenerOf } from '../core/floats.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { randomNumbers } from '../core/random.js';
 import { correlate, significance } from './correlation.js';
 
 /** Elements of a tensor that are looked at: a run from a place drawn with a fixed seed. */
@@ -43,7 +43,7 @@ export interface Comparison {
 }
 
 /** Weights that tell whether two tensors are related, and how far from chance they are then. */
-const LEAST_TOLD = 64;
+const MIN_TOLD = 64;
 const DEVIATIONS = 5;
 
 /** Compares samples of all tensors of floats that two models share. */
@@ -68,8 +68,8 @@ export async function compareSamples(model: Model, against: Model): Promise<Comp
     const correlation = correlate(ours, values);
     if (e === 0) exact++;
     else if (p > 0 && e / p > worst.error) worst = { tensor: tensor.name, error: e / p };
-    if (e === 0 || taken >= LEAST_TOLD) told += count;
-    if (e === 0 || (taken >= LEAST_TOLD && correlation > 0 && significance(correlation, taken) > DEVIATIONS))
+    if (e === 0 || taken >= MIN_TOLD) told += count;
+    if (e === 0 || (taken >= MIN_TOLD && correlation > 0 && significance(correlation, taken) > DEVIATIONS))
       related += count;
     // a sample stands for all of its tensor
     error += (e * count) / taken;

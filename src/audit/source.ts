@@ -1,18 +1,17 @@
-import { isWpk } from '../container/frames.js';
-import { openWpk } from '../container/original.js';
-import { isGguf } from '../formats/gguf/header.js';
-import type { Model } from '../formats/model.js';
-import { openSource, PREFIX_BYTES } from '../formats/open.js';
-import { isCheckpoint } from '../formats/pytorch/checkpoint.js';
-import type { ByteSource } from '../io/source.js';
-import '../openers.js';
-import { summarise } from '../press/summary.js';
-import type { Verification } from '../press/verify.js';
-import { type Audit, auditArtefact, auditModel } from './audit.js';
-import { containerStatements } from './container.js';
+import type { ByteSource } from '../core/byte-source.js';
+import type { Model } from '../core/model.js';
+import { isGguf } from '../models/gguf/header.js';
+import { isCheckpoint } from '../models/pytorch/checkpoint.js';
+import { openSource, PREFIX_BYTES } from '../open/formats.js';
+import type { Verification } from '../operations/verify.js';
+import { isWpk } from '../wpk/frames.js';
+import { openWpk } from '../wpk/original.js';
+import { summarize } from '../wpk/summary.js';
+import { type Audit, auditArtifact, auditModel } from './audit.js';
 import { auditGguf } from './gguf.js';
 import { isPickle, openPickle } from './pickles.js';
 import { weightStatements } from './weights.js';
+import { containerStatements } from './wpk.js';
 
 /**
  * Audits a file, wherever it lies and whatever it holds, told by its first bytes. The source is closed then.
@@ -28,7 +27,7 @@ export async function auditSource(
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
     if (isGguf(prefix)) return await auditGgufFile(source, against);
     if (!isCheckpoint(prefix) && isPickle(prefix))
-      return await auditArtefact(await openPickle(source), against);
+      return await auditArtifact(await openPickle(source), against);
     if (isWpk(prefix)) return await auditWpk(source, verify, against);
     return await auditModel(await openSource(source.name, source), against, source.byteLength);
   } finally {
@@ -43,7 +42,7 @@ async function auditWpk(
 ): Promise<Audit> {
   const model = await openWpk(source);
   const { subject, statements } = await auditModel(model, against, source.byteLength);
-  const stored = containerStatements(await verify(), summarise(model.container));
+  const stored = containerStatements(await verify(), summarize(model.container));
   return { subject, statements: [...statements, ...stored] };
 }
 

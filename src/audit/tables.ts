@@ -1,12 +1,12 @@
-import type { Artefact } from './artefact.js';
+import type { Artifact } from './artifact.js';
 import { judge, type Statement, show } from './verdict.js';
 
-/** Statements of an artefact's metadata about itself, checked against each other and against what it holds. */
-export function tableStatements({ says, numbers }: Artefact): Statement[] {
+/** Statements of an artifact's metadata about itself, checked against each other and against what it holds. */
+export function tableStatements({ says, numbers }: Artifact): Statement[] {
   return [...sums(says), ...ratios(says), ...retained(says, numbers)];
 }
 
-type Says = Artefact['says'];
+type Says = Artifact['says'];
 
 /** Objects of the metadata: their scalars, by the path of the object. */
 function objects(says: Says): Map<string, Map<string, number | string | boolean>> {
@@ -21,7 +21,7 @@ function objects(says: Says): Map<string, Map<string, number | string | boolean>
 }
 
 /** Fewer objects with the same member are no table. */
-const LEAST_ROWS = 3;
+const MIN_ROWS = 3;
 
 /** Sums over objects that have the same numeric member: the columns of a table. */
 export function columnSums(says: Says): Map<string, { readonly sum: number; readonly rows: number }> {
@@ -34,7 +34,7 @@ export function columnSums(says: Says): Map<string, { readonly sum: number; read
       column.rows++;
       columns.set(name, column);
     }
-  return new Map([...columns].filter(([, { rows }]) => rows >= LEAST_ROWS));
+  return new Map([...columns].filter(([, { rows }]) => rows >= MIN_ROWS));
 }
 
 /** A total that a column of a similar name adds up to, or not. */
@@ -60,7 +60,7 @@ function sums(says: Says): Statement[] {
 const stem = (name: string) => name.toLowerCase().replace('parameters', 'params');
 
 /** Numbers of one object whose quotients are looked at. */
-const MOST_MEMBERS = 64;
+const MAX_MEMBERS = 64;
 
 /** A ratio such as `853.1:1` beside two numbers whose quotient it is, or not. Those of tables are summed up. */
 function ratios(says: Says): Statement[] {
@@ -73,7 +73,7 @@ function ratios(says: Says): Statement[] {
     });
     const whole = [...members.values()].filter((value) => typeof value === 'number' && value > 0);
     if (!stated.length || whole.length < 2) continue;
-    const few = whole.slice(0, MOST_MEMBERS).map(Number);
+    const few = whole.slice(0, MAX_MEMBERS).map(Number);
     const quotients = few.flatMap((a) => few.map((b) => a / b));
     // small counts are whole: one value more or less is the same ratio
     const tolerance = 0.001 + 1 / Math.min(...few);
@@ -97,7 +97,7 @@ function ratios(says: Says): Statement[] {
 const KEPT = /compressed_param|retained|kept|stored|n_values|num_values|coefficients_count/i;
 
 /** How many values are said to be kept of each list, and how many are there. */
-function retained(says: Says, numbers: Artefact['numbers']): Statement[] {
+function retained(says: Says, numbers: Artifact['numbers']): Statement[] {
   const all = objects(says);
   let [claimed, held, lists] = [0, 0, 0];
   let column = '';

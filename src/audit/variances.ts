@@ -1,12 +1,12 @@
-import { elementCount } from '../formats/dtype.js';
-import type { Model } from '../formats/model.js';
-import { randomNumbers } from '../forward/random.js';
-import { canWiden } from '../forward/widen.js';
+import { elementCount } from '../core/dtype.js';
+import { canWiden } from '../core/floats.js';
+import type { Model } from '../core/model.js';
+import { randomNumbers } from '../core/random.js';
 import { sampleOf } from './sampling.js';
 import type { Part } from './water-filling.js';
 
 /** Fewer weights of a row say little of its variance. */
-const LEAST_WEIGHTS = 64;
+const MIN_WEIGHTS = 64;
 
 /** A model's weights in parts of one variance: rows of its matrices where they are sampled whole, else what is sampled of a tensor. */
 export async function varianceParts(model: Model): Promise<Part[]> {
@@ -16,7 +16,7 @@ export async function varianceParts(model: Model): Promise<Part[]> {
     if (!canWiden(tensor.dtype) || elementCount(tensor.shape) === 0) continue;
     const { first, taken, count, values } = await sampleOf(model, tensor, random);
     const width = tensor.shape.at(-1)!;
-    const step = width >= LEAST_WEIGHTS && taken >= width ? width : taken;
+    const step = width >= MIN_WEIGHTS && taken >= width ? width : taken;
     const begin = step === width ? (width - (first % width)) % width : 0;
     const rows = Math.max(1, Math.floor((taken - begin) / step));
     for (let row = 0; row < rows; row++) {

@@ -1,6 +1,6 @@
-import { fixedBasis } from '../codec/transform/bases.js';
-import { multiply, transpose } from '../codec/transform/products.js';
-import type { Numbers } from './artefact.js';
+import { fixedBasis } from '../codecs/transform/bases.js';
+import { multiply, transpose } from '../codecs/transform/products.js';
+import type { Numbers } from './artifact.js';
 import { whitened } from './whitening.js';
 
 /** Weights as they are compared with a list: numbers of it, and as many that the weights give, both whitened. */
@@ -21,25 +21,25 @@ export interface TensorWeights {
 }
 
 /** Numbers that are compared of a list. */
-const MOST_COMPARED = 1024;
+const MAX_COMPARED = 1024;
 /** Weights at the front of a tensor that block transforms are made of. */
 const BLOCK = 128;
 const BLOCK_TRANSFORMS = ['dct', 'dft', 'hadamard', 'haar', 'rft'] as const;
 /** Weights that low frequencies are computed of: a direct sum for each, of so many frequencies at most. */
-const MOST_SUMMED = 2 ** 18;
-const MOST_FREQUENCIES = 256;
+const MAX_SUMMED = 2 ** 18;
+const MAX_FREQUENCIES = 256;
 
-/** Everything that a list is compared with. @param neighbours lists beside it, which may be its indices. */
-export function viewsOf(list: Numbers, neighbours: readonly Numbers[], weights: TensorWeights): View[] {
+/** Everything that a list is compared with. @param neighbors lists beside it, which may be its indices. */
+export function viewsOf(list: Numbers, neighbors: readonly Numbers[], weights: TensorWeights): View[] {
   const { values, width, whole } = weights;
-  const numbers = realParts(list).subarray(0, MOST_COMPARED);
+  const numbers = realParts(list).subarray(0, MAX_COMPARED);
   const row = values.subarray(0, width);
   return [
-    against('the first weights', numbers, Float64Array.from(values.subarray(0, MOST_COMPARED))),
+    against('the first weights', numbers, Float64Array.from(values.subarray(0, MAX_COMPARED))),
     ...(values.length >= BLOCK ? BLOCK_TRANSFORMS.map((name) => blockView(name, numbers, values)) : []),
     ...frequencyViews('the first row', numbers, row),
     ...(whole && values.length > row.length ? frequencyViews('all weights', numbers, values) : []),
-    ...(whole ? neighbours.flatMap((indices) => indexedView(list, indices, values)) : []),
+    ...(whole ? neighbors.flatMap((indices) => indexedView(list, indices, values)) : []),
     ...(whole ? largestFirst(numbers, values) : []),
   ];
 }
@@ -66,8 +66,8 @@ function blockView(name: string, list: Float64Array, values: Float32Array): View
 
 /** The lowest frequencies of all of `values`: real parts of their Fourier transform, and their DCT-II, each but for its scale. */
 function frequencyViews(of: string, list: Float64Array, values: Float32Array): View[] {
-  if (values.length > MOST_SUMMED || values.length < 2) return [];
-  const count = Math.min(list.length, MOST_FREQUENCIES, values.length);
+  if (values.length > MAX_SUMMED || values.length < 2) return [];
+  const count = Math.min(list.length, MAX_FREQUENCIES, values.length);
   const sums = (turn: number, phase: number) =>
     Float64Array.from({ length: count }, (_, k) => cosineSum(values, turn * k, turn * k * phase));
   return [
@@ -90,10 +90,10 @@ function cosineSum(values: Float32Array, angle: number, phase: number): number {
 /** The weights that a list of whole numbers beside this one points at. */
 function indexedView(list: Numbers, indices: Numbers, values: Float32Array): View[] {
   if (indices === list || indices.complex || indices.count !== list.count) return [];
-  const places = indices.values.subarray(0, MOST_COMPARED);
+  const places = indices.values.subarray(0, MAX_COMPARED);
   if (!places.every((place) => Number.isInteger(place) && place >= 0 && place < values.length)) return [];
   const pointed = Float64Array.from(places, (place) => values[place]!);
-  return [against(`the weights at ${indices.name}`, realParts(list).subarray(0, MOST_COMPARED), pointed)];
+  return [against(`the weights at ${indices.name}`, realParts(list).subarray(0, MAX_COMPARED), pointed)];
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { Model } from '../formats/model.js';
+import type { Model } from '../core/model.js';
 import { type Comparison, compareSamples } from './sampling.js';
 import { contradicted, type Statement, show, supported, unknown } from './verdict.js';
 

@@ -1,6 +1,6 @@
+import type { ByteSource } from '../core/byte-source.js';
 import type { HttpFile } from '../io/http.js';
-import type { ByteSource } from '../io/source.js';
-import { KeptFile, TRAILER_BYTES } from './kept.js';
+import { CachedBytes, TRAILER_BYTES } from './cached.js';
 import { sha256 } from './sha256.js';
 
 /** A file in the cache: what a page may show of it. */
@@ -87,7 +87,7 @@ export class DownloadCache {
     const folder = await this.folder.getDirectoryHandle(name, { create: true });
     const entry: Entry = { address, lengthBytes, version, usedAt: Date.now() };
     const written = await write(folder, ENTRY, JSON.stringify(entry), () => this.makeRoom(address));
-    return new KeptFile(file, folder, `weightpress ${name}`, async (piece, bytes) =>
+    return new CachedBytes(file, folder, `weightpress ${name}`, async (piece, bytes) =>
       written ? write(folder, piece, bytes, () => this.makeRoom(address)) : false,
     );
   }

@@ -1,6 +1,6 @@
-import type { PlannedBlock } from '../container/plan.js';
-import { type DecoderSide, decodeFrame } from '../container/reader.js';
-import { isInputError } from '../errors.js';
+import { isInputError } from '../core/errors.js';
+import type { PlannedBlock } from '../wpk/plan.js';
+import { type DecoderSide, decodeFrame } from '../wpk/reader.js';
 
 /** A block to decode. Both buffers are handed over and come back. */
 export interface DecodeRequest {

@@ -5,7 +5,7 @@ import {
   type Runtime,
   type Session,
   type Tensor,
-} from '../forward/runtime.js';
+} from '../onnx/runtime.js';
 
 export type Device = 'wasm' | 'webgpu';
 
@@ -17,7 +17,7 @@ export interface OnnxRuntimeWeb {
 }
 
 /** Further threads wait for each other more than they help. */
-const MOST_THREADS = 4;
+const MAX_THREADS = 4;
 
 /** What a page can compute on, of what was asked for. */
 export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
@@ -30,7 +30,7 @@ export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
 /** A runtime on what the page has. It holds weights: what is given with a run is copied every time. */
 export async function webRuntime(ort: OnnxRuntimeWeb, asked?: Device) {
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated
-    ? Math.min(MOST_THREADS, navigator.hardwareConcurrency)
+    ? Math.min(MAX_THREADS, navigator.hardwareConcurrency)
     : 1;
   const device = await deviceOf(asked);
   const { InferenceSession } = ort as unknown as OnnxRuntime;

@@ -1,5 +1,5 @@
-import type { FrameRange } from '../container/plan.js';
-import { type ByteSource, readInto } from '../io/source.js';
+import { type ByteSource, readInto } from '../core/byte-source.js';
+import type { FrameRange } from '../wpk/plan.js';
 
 /** Frames that follow each other are asked for together, up to so many bytes; one such piece is fetched ahead. */
 const PIECE_BYTES = 2 ** 22;

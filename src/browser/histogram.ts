@@ -1,15 +1,15 @@
-import { level, NEXT_STATE } from '../codec/lossy/levels.js';
-import { TRELLIS } from '../container/codecs.js';
-import type { StoredTensorEntry } from '../container/directory.js';
-import { planTensor } from '../container/plan.js';
-import { type Container, decodeFrame } from '../container/reader.js';
-import { InputError } from '../errors.js';
-import type { Dtype } from '../formats/dtype.js';
-import { canWiden, toFloats } from '../forward/widen.js';
+import { TRELLIS } from '../codecs/codec.js';
+import { level, NEXT_STATE } from '../codecs/trellis/levels.js';
+import type { Dtype } from '../core/dtype.js';
+import { InputError } from '../core/errors.js';
+import { canWiden, toFloats } from '../core/floats.js';
+import type { StoredTensorEntry } from '../wpk/directory.js';
+import { planTensor } from '../wpk/plan.js';
+import { type Container, decodeFrame } from '../wpk/reader.js';
 
 /** How often a tensor's values occur. */
 export interface Histogram {
-  /** `steps`: a bin is a level of the quantiser's grid, in steps of row and column. `weights`: a range of values. */
+  /** `steps`: a bin is a level of the quantizer's grid, in steps of row and column. `weights`: a range of values. */
   readonly unit: 'steps' | 'weights';
   /** The middle of the first bin, and from one to the next. */
   readonly first: number;
@@ -25,7 +25,7 @@ const SIDE_BINS = 40;
 const SIDE_DEVIATIONS = 4;
 
 /**
- * Counts a stored tensor's values, block by block: of one that was quantised its levels, of others its weights.
+ * Counts a stored tensor's values, block by block: of one that was quantized its levels, of others its weights.
  * @returns undefined for elements that are no floats. @throws {InputError} for an unknown name, bytes that are not sound.
  */
 export async function histogramOf(
@@ -79,7 +79,7 @@ function deviationOf(weights: Float32Array): number {
   return Math.sqrt(square || 1);
 }
 
-/** A tensor's blocks one by one, as elements of a type; of a quantised one `I16` gives its indices. Each is valid until the next. */
+/** A tensor's blocks one by one, as elements of a type; of a quantized one `I16` gives its indices. Each is valid until the next. */
 async function* decodedBlocks(
   container: Container,
   tensor: StoredTensorEntry,

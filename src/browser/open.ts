@@ -1,11 +1,11 @@
-import { FILE_HEADER_BYTES, isWpk } from '../container/frames.js';
-import { type OpenedWpk, openWpk } from '../container/original.js';
-import { ConnectionError, InputError, isInputError } from '../errors.js';
+import type { ByteSource } from '../core/byte-source.js';
+import { ConnectionError, InputError, isInputError } from '../core/errors.js';
 import { BlobSource } from '../io/blob.js';
 import { chunksOf } from '../io/body.js';
 import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
 import { PATIENCE, request, sleep, waitAfter } from '../io/request.js';
-import type { ByteSource } from '../io/source.js';
+import { FILE_HEADER_BYTES, isWpk } from '../wpk/frames.js';
+import { type OpenedWpk, openWpk } from '../wpk/original.js';
 import { DownloadCache } from './cache.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
 import { Workers } from './workers.js';
@@ -90,7 +90,7 @@ async function fetchOnce(address: string, name: string, { signal, onDownload }: 
     if (!done && chunk.length >= FILE_HEADER_BYTES && !isWpk(chunk))
       throw new InputError('not a .wpk file: its first bytes are others', { file: name });
     done += chunk.length;
-    if (done > (total ?? MOST_UNDECLARED_BYTES))
+    if (done > (total ?? MAX_UNDECLARED_BYTES))
       throw new InputError('the server sends more bytes than were asked for', { file: name });
     onDownload?.(done, total);
     parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
@@ -99,4 +99,4 @@ async function fetchOnce(address: string, name: string, { signal, onDownload }: 
 }
 
 /** What is taken of a body whose length nobody tells. */
-const MOST_UNDECLARED_BYTES = 2 ** 33;
+const MAX_UNDECLARED_BYTES = 2 ** 33;

@@ -1,15 +1,16 @@
 // weightpress/browser/run: models run in a web page, on the onnxruntime-web that the page brings. docs/browser.md.
-import { InputError } from '../errors.js';
-import { elementCount } from '../formats/dtype.js';
-import type { Model } from '../formats/model.js';
-import { Decoder } from '../forward/decoder.js';
-import { continueWith, type GenerateOptions, type Generation } from '../forward/generate.js';
-import type { Program } from '../forward/program.js';
+
+import { elementCount } from '../core/dtype.js';
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { Decoder } from '../inference/decoder.js';
+import { continueWith, type GenerateOptions, type Generation } from '../inference/generate.js';
+import type { Program } from '../inference/program.js';
 import { type Device, type OnnxRuntimeWeb, webRuntime } from './device.js';
 import type { BrowserModel } from './open.js';
 import { type OnDecoded, streamWeights } from './weights.js';
 
-export type { GenerateOptions, Generation } from '../forward/generate.js';
+export type { GenerateOptions, Generation } from '../inference/generate.js';
 export { type Device, deviceOf, type OnnxRuntimeWeb } from './device.js';
 
 export interface LoadOptions {
@@ -62,15 +63,15 @@ export async function load(
 }
 
 /** What WebAssembly can address, less what a run needs beside the weights. */
-const MOST_WEIGHT_BYTES = 2 ** 32 - 2 ** 28;
+const MAX_WEIGHT_BYTES = 2 ** 32 - 2 ** 28;
 
 /** @throws {InputError} when weights as float32 are more than WebAssembly can hold. */
 function checkFits({ model, embedding, layers, head }: Program): void {
   const bindings = [embedding.weights, ...layers, head.weights].flat();
   const bytes = 4 * bindings.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
-  if (bytes > MOST_WEIGHT_BYTES)
+  if (bytes > MAX_WEIGHT_BYTES)
     throw new InputError(
-      `takes ${(bytes / 1e9).toFixed(1)} GB as float32, more than the ${(MOST_WEIGHT_BYTES / 1e9).toFixed(1)} GB that WebAssembly can hold`,
+      `takes ${(bytes / 1e9).toFixed(1)} GB as float32, more than the ${(MAX_WEIGHT_BYTES / 1e9).toFixed(1)} GB that WebAssembly can hold`,
       { file: model.id },
     );
 }

@@ -1,9 +1,9 @@
-import type { StoredTensorEntry } from '../container/directory.js';
-import { type PlannedBlock, planTensor } from '../container/plan.js';
-import type { Container, DecoderSide } from '../container/reader.js';
-import { IntegrityError } from '../errors.js';
-import { DTYPE_BYTES, elementCount } from '../formats/dtype.js';
-import type { TensorInfo } from '../formats/model.js';
+import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
+import { IntegrityError } from '../core/errors.js';
+import type { TensorInfo } from '../core/model.js';
+import type { StoredTensorEntry } from '../wpk/directory.js';
+import { type PlannedBlock, planTensor } from '../wpk/plan.js';
+import type { Container, DecoderSide } from '../wpk/reader.js';
 import { readFrames } from './frames.js';
 import { sha256 as digestOf } from './sha256.js';
 import type { Workers } from './workers.js';

@@ -1,7 +1,7 @@
-import type { IncomingWeights } from '../forward/decoder.js';
-import type { Program } from '../forward/program.js';
-import type { Runtime, Tensor } from '../forward/runtime.js';
-import { toFloats } from '../forward/widen.js';
+import { toFloats } from '../core/floats.js';
+import type { IncomingWeights } from '../inference/decoder.js';
+import type { Program } from '../inference/program.js';
+import type { Runtime, Tensor } from '../onnx/runtime.js';
 import type { BrowserModel } from './open.js';
 
 /** Hears of bytes decoded, and of how many there are. */

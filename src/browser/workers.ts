@@ -1,5 +1,5 @@
-import { decodeFrame } from '../container/reader.js';
-import { IntegrityError } from '../errors.js';
+import { IntegrityError } from '../core/errors.js';
+import { decodeFrame } from '../wpk/reader.js';
 import type { DecodeAnswer, DecodeRequest, Ready } from './decode-worker.js';
 
 /** A block to decode, and its frame, which is not used after the call. */
@@ -15,7 +15,7 @@ interface Waiting {
 }
 
 /** Most workers that are started: decoding is faster than any download with fewer. */
-const MOST_WORKERS = 4;
+const MAX_WORKERS = 4;
 /** Enough for most frames, and for most blocks. */
 const BUFFER_BYTES = 2 ** 20;
 
@@ -31,7 +31,7 @@ export class Workers {
   private readonly buffers: ArrayBuffer[] = [];
   private nextId = 0;
 
-  constructor(count = Math.min(MOST_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1)) {
+  constructor(count = Math.min(MAX_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1)) {
     try {
       for (let i = 0; i < count; i++) this.start();
     } catch {

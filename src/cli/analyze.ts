@@ -1,9 +1,9 @@
 import { Command } from 'commander';
-import { type Analysis, analyze, type TensorAnalysis } from '../analyze/analyze.js';
 import type { Architecture } from '../architectures/registry.js';
-import { addressOf, openModel } from '../models.js';
-import { plainLine } from '../plain-text.js';
-import { licenceLine } from './licence-line.js';
+import { plainLine } from '../core/plain-text.js';
+import { addressOf, openModel } from '../open/open.js';
+import { type Analysis, analyze, type TensorAnalysis } from '../operations/analyze.js';
+import { licenseLine } from './license-line.js';
 import { stateOption } from './options.js';
 import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
 
@@ -49,7 +49,7 @@ async function analyzeWithProgress(path: string, { weights, state }: Options): P
 }
 
 function facts(analysis: Analysis): string {
-  const { architecture, licence, parameters } = analysis;
+  const { architecture, license, parameters } = analysis;
   const { layers, hiddenSize, heads, keyValueHeads, context, vocabulary } = architecture;
   const shared =
     keyValueHeads !== heads && keyValueHeads !== undefined ? `, ${keyValueHeads} for keys and values` : '';
@@ -73,7 +73,7 @@ function facts(analysis: Analysis): string {
     ...expertsLine(architecture),
     ...quantizationLine(architecture),
     ['output matrix', outputMatrix(analysis)],
-    ['licence', licenceLine(licence)],
+    ['license', licenseLine(license)],
     ['parameters', `${count(parameters.unique)}${unique}${buffers}`],
     ...activeLine(parameters),
     ...tiedLines(analysis.tensors),
@@ -106,14 +106,14 @@ function activeLine({ active }: Analysis['parameters']): [string, string][] {
   return active === undefined ? [] : [['active', `${count(active)} parameters for each token`]];
 }
 
-/** How small a lossless file can get; of quantised blocks, which are read as floats, what these figures are of. */
+/** How small a lossless file can get; of quantized blocks, which are read as floats, what these figures are of. */
 function losslessLine({ lengthBytes, losslessBytes, tensors }: Analysis): string {
   if (losslessBytes === undefined)
     return `not known: only headers were read of ${bytes(lengthBytes)}; --weights reads all`;
   if (!lengthBytes) return 'nothing stored';
   const expected = `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`;
-  const isQuantised = tensors.some(({ storedBytes }) => storedBytes !== undefined);
-  return isQuantised ? `${expected}, as floats; compress keeps the quantised blocks instead` : expected;
+  const isQuantized = tensors.some(({ storedBytes }) => storedBytes !== undefined);
+  return isQuantized ? `${expected}, as floats; compress keeps the quantized blocks instead` : expected;
 }
 
 /** Empty for what was not measured. */

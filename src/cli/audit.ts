@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import type { Audit } from '../audit/audit.js';
 import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
-import { auditFile } from '../audit/file.js';
-import { auditClaim } from '../audit/stated.js';
-import { InputError } from '../errors.js';
-import { parsePythonJson } from '../formats/json.js';
-import { readBytes, readText } from '../io/file.js';
-import { plainLine } from '../plain-text.js';
+import { auditFile } from '../audit/node/file.js';
+import { auditClaim } from '../audit/node/stated.js';
+import { InputError } from '../core/errors.js';
+import { parsePythonJson } from '../core/json.js';
+import { plainLine } from '../core/plain-text.js';
+import { readBytes, readText } from '../io/node/file.js';
 import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
 import { print, printJson, printLine } from './terminal.js';
@@ -35,9 +35,9 @@ interface Options {
 /** `weightpress audit`: exit code 1 when something is contradicted. */
 export function auditCommand(): Command {
   const command = new Command('audit')
-    .description('examine a compression claim: is it possible, and what does the artefact hold')
+    .description('examine a compression claim: is it possible, and what does the artifact hold')
     .argument('[subject]', 'a claim in YAML, a pickle (gzipped or not), a GGUF file, or any model')
-    .option('--against <model>', 'the model that the artefact is said to come from');
+    .option('--against <model>', 'the model that the artifact is said to come from');
   for (const [flag, description] of Object.values(FLAGS)) command.option(flag, description);
   return command
     .addOption(jsonOption())

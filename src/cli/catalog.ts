@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import { type CatalogEntry, catalog } from '../catalog/catalog.js';
-import { plainMarkdown } from '../plain-text.js';
+import { plainMarkdown } from '../core/plain-text.js';
+import { type CatalogEntry, catalog } from '../operations/catalog.js';
 import { jsonOption } from './options.js';
 import { bytes, count, print, printJson, table } from './terminal.js';
 
@@ -14,7 +14,7 @@ const COLUMNS: readonly (readonly [title: string, cell: (entry: CatalogEntry) =>
   ['bits per weight', ({ bitsPerWeight }) => bitsPerWeight?.toFixed(3) ?? ''],
   ['perplexity', ({ perplexity }) => perplexity?.toFixed(3) ?? ''],
   ['KL, nats', quality],
-  ['licence', ({ licence }) => licence ?? ''],
+  ['license', ({ license }) => license ?? ''],
   [
     'verified',
     ({ verified, problem }) => (verified === undefined ? 'not asked' : verified ? 'yes' : `no: ${problem}`),

@@ -1,11 +1,11 @@
 import { Command, Option } from 'commander';
-import { TRANSFORMS } from '../codec/transform/coefficients.js';
-import { InputError } from '../errors.js';
-import type { HubFolder } from '../formats/hub/folder.js';
-import type { OpenOptions } from '../formats/model.js';
-import { compress } from '../press/compress.js';
-import { inspect } from '../press/inspect.js';
-import { isLossless } from '../press/summary.js';
+import { TRANSFORMS } from '../codecs/transform/coefficients.js';
+import { InputError } from '../core/errors.js';
+import type { OpenOptions } from '../core/model.js';
+import type { HubFolder } from '../hub/folder.js';
+import { compress } from '../operations/compress.js';
+import { inspect } from '../operations/inspect.js';
+import { isLossless } from '../wpk/summary.js';
 import { isLossy, type LossyOptions, runLossy } from './lossy.js';
 import { openWhole } from './open.js';
 import {

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
-import type { Generation } from '../forward/generate.js';
-import { generate } from '../measure/node.js';
+import { generate } from '../evaluation/node/run.js';
+import type { Generation } from '../inference/generate.js';
 import { openWhole } from './open.js';
 import { jsonOption, stateOption, wholeNumber } from './options.js';
 import { count, print, printJson, printText, progress } from './terminal.js';

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { inspect } from '../press/inspect.js';
-import type { Summary } from '../press/summary.js';
+import { inspect } from '../operations/inspect.js';
+import type { Summary } from '../wpk/summary.js';
 import { jsonOption } from './options.js';
 import { keptLines, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, count, print, printJson, printLine, table } from './terminal.js';

@@ -1,8 +1,8 @@
 import { Command, Option } from 'commander';
-import { InputError } from '../errors.js';
-import { readText } from '../io/file.js';
-import { type LabReport, runLab } from '../lab/lab.js';
-import { checkOutput, writeWhole } from '../press/output.js';
+import { InputError } from '../core/errors.js';
+import { type LabReport, runLab } from '../experiments/lab.js';
+import { checkOutput, writeWhole } from '../io/node/checked-output.js';
+import { readText } from '../io/node/file.js';
 import { calibrationOf, Stages } from './lossy.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
@@ -24,11 +24,11 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `weightpress lab`: transforms and the quantiser side by side. */
+/** `weightpress lab`: transforms and the quantizer side by side. */
 export function labCommand(): Command {
   return new Command('lab')
     .description(
-      'transforms and quantisers side by side at a ladder of ratios: energy, error, perplexity, a sentence',
+      'transforms and quantizers side by side at a ladder of ratios: energy, error, perplexity, a sentence',
     )
     .argument('<model...>', 'one model, or several of different sizes')
     .option('--ratio <n>', 'the last of the ladder, of the matrices alone', '853')
@@ -44,7 +44,7 @@ export function labCommand(): Command {
     .option('--prompt <words>', 'where the generated sentence begins', 'It was a dark night, and')
     .option(
       '--calibrate <file>',
-      'text that the quantiser is calibrated on (default: one that comes with weightpress)',
+      'text that the quantizer is calibrated on (default: one that comes with weightpress)',
     )
     .option('--calibration-tokens <n>', 'tokens of it that are used', wholeNumber(1))
     .option(
@@ -62,7 +62,7 @@ export function labCommand(): Command {
       const reports: LabReport[] = [];
       for (const path of paths) reports.push(await report(path, options));
       if (options.html !== undefined) {
-        const { labPage } = await import('../report/lab-page.js'); // a third of a second that others need not wait
+        const { labPage } = await import('../experiments/lab-page.js'); // a third of a second that others need not wait
         await writeWhole(options.html, labPage(reports), options.force ?? false);
       }
       if (options.json) return printJson(reports);

@@ -1,6 +1,6 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
-import { leftoversOf } from '../io/temporary.js';
+import { leftoversOf } from '../io/node/temporary.js';
 import { printError } from './terminal.js';
 
 /** Options that name what a command writes. */

@@ -1,9 +1,9 @@
 import { basename } from 'node:path';
-import { InputError } from '../errors.js';
-import type { Model } from '../formats/model.js';
-import { readText } from '../io/file.js';
-import { type Budget, parseSize } from '../press/lossy/budget.js';
-import { compressLossy, type LossyResult, type Stage } from '../press/lossy/compress.js';
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { readText } from '../io/node/file.js';
+import { compressLossy, type LossyResult, type Stage } from '../quantization/compress.js';
+import { type Budget, parseSize } from '../quantization/rate-control/budget.js';
 import { type Progress, progress } from './terminal.js';
 
 /** The options of a lossy `compress`, as commander gives them. */

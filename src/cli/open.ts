@@ -1,7 +1,7 @@
-import type { HubOptions } from '../formats/hub/folder.js';
-import type { Model, OpenOptions } from '../formats/model.js';
-import { openModel } from '../models.js';
-import { NOTICES } from '../notices.js';
+import type { Model, OpenOptions } from '../core/model.js';
+import { NOTICES } from '../core/notices.js';
+import type { HubOptions } from '../hub/folder.js';
+import { openModel } from '../open/open.js';
 import { type Progress, progress } from './terminal.js';
 
 /**

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { InputError } from '../errors.js';
-import { planPush, push } from '../press/push/push.js';
-import { licenceLine } from './licence-line.js';
+import { InputError } from '../core/errors.js';
+import { planPush, push } from '../operations/push/push.js';
+import { licenseLine } from './license-line.js';
 import { jsonOption } from './options.js';
 import { bytes, type Progress, print, printJson, printLine, progress } from './terminal.js';
 
@@ -19,7 +19,7 @@ export function pushCommand(): Command {
     .argument('<file>', 'a .wpk file')
     .argument('<repository>', 'user/name; it is made when there is none')
     .option('--private', 'make a repository that others do not see')
-    .option('--yes', 'upload though the licence is unknown or not known to allow it: you have read it')
+    .option('--yes', 'upload though the license is unknown or not known to allow it: you have read it')
     .option('--dry-run', 'print the card, send nothing')
     .addOption(jsonOption())
     .addHelpText(
@@ -28,17 +28,17 @@ export function pushCommand(): Command {
     )
     .action(async (path: string, repository: string, options: Options) => {
       const plan = await planPush(path, repository);
-      const { file, licence, permissive, card, summary } = plan;
+      const { file, license, permissive, card, summary } = plan;
       if (options.dryRun) return options.json ? printJson(plan) : print(card);
       if (!options.json) {
-        printLine(`licence of the original: ${licenceLine(licence)}`);
+        printLine(`license of the original: ${licenseLine(license)}`);
         printLine(`${file}, ${bytes(summary.fileBytes)}, to ${repository}`);
       }
       if (!permissive && !options.yes)
         throw new InputError(
-          licence.id === 'unknown'
+          license.id === 'unknown'
             ? 'nothing in the file says that others may have this model; --yes uploads it all the same'
-            : `${licence.id} is not among the licences known to let anyone share a model; read it, then --yes uploads`,
+            : `${license.id} is not among the licenses known to let anyone share a model; read it, then --yes uploads`,
           { file: path },
         );
       const bars = new Map<string, Progress>();
@@ -52,7 +52,7 @@ export function pushCommand(): Command {
           if (share === 1) bar.stop();
         },
       });
-      if (options.json) return printJson({ repository, file, licence, ...result });
+      if (options.json) return printJson({ repository, file, license, ...result });
       if (!result.wroteCard) print('the card that is there was written by somebody: it was left');
       printLine(`uploaded: ${result.url}`);
     });

@@ -1,6 +1,6 @@
-import type { OpenOptions } from '../formats/model.js';
-import { generate } from '../measure/node.js';
-import type { Summary } from '../press/summary.js';
+import type { OpenOptions } from '../core/model.js';
+import { generate } from '../evaluation/node/run.js';
+import type { Summary } from '../wpk/summary.js';
 import { openWhole } from './open.js';
 import { print } from './terminal.js';
 

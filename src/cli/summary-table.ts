@@ -1,7 +1,7 @@
-import { plainLine } from '../plain-text.js';
-import type { WeightError } from '../press/compare.js';
-import type { ExactGroup } from '../press/lossy/exact.js';
-import { measuredLoss, type Summary } from '../press/summary.js';
+import { plainLine } from '../core/plain-text.js';
+import type { WeightError } from '../evaluation/compare.js';
+import type { ExactGroup } from '../quantization/exact.js';
+import { measuredLoss, type Summary } from '../wpk/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
 /** The closing table: by role and part, with a sum that is the file's length. */
@@ -47,12 +47,12 @@ export function summaryLine({
  * How far the weights that were quantized are from the original's, beside what no code of as many bits as they took can do:
  * 2^(-2R) for R bits per weight, the rate-distortion bound of a Gaussian source. Undefined where nothing was quantized.
  */
-export function errorLine({ weightError, quantised }: Summary): string | undefined {
-  if (!quantised || !weightError) return undefined;
-  const bits = (quantised.bytes * 8) / quantised.weights;
+export function errorLine({ weightError, quantized }: Summary): string | undefined {
+  if (!quantized || !weightError) return undefined;
+  const bits = (quantized.bytes * 8) / quantized.weights;
   const { relativeSquaredError } = weightError as unknown as WeightError;
   return [
-    `${count(quantised.weights)} weights quantized: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits per weight`,
+    `${count(quantized.weights)} weights quantized: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits per weight`,
     `the bound for Gaussian weights of one variance is ${(2 ** (-2 * bits)).toPrecision(4)}`,
   ].join('; ');
 }
@@ -62,14 +62,14 @@ export function exactLine({ options }: Summary): string | undefined {
   const { exact } = options as { readonly exact?: readonly ExactGroup[] };
   if (!Array.isArray(exact) || !exact.length) return undefined;
   const groups = exact.map(({ kind, tensors, names }: ExactGroup) => {
-    const more = names.length > MOST_NAMES ? ', ...' : '';
-    return `${count(tensors)} ${tensors === 1 ? 'tensor' : 'tensors'} (${kind}: ${names.slice(0, MOST_NAMES).join(', ')}${more})`;
+    const more = names.length > MAX_NAMES ? ', ...' : '';
+    return `${count(tensors)} ${tensors === 1 ? 'tensor' : 'tensors'} (${kind}: ${names.slice(0, MAX_NAMES).join(', ')}${more})`;
   });
   return `kept exact: ${groups.join('; ')}`;
 }
 
 /** Names of a kind that are printed. */
-const MOST_NAMES = 3;
+const MAX_NAMES = 3;
 
 /** What a lossy file was measured to lose, or that it was not measured. */
 export function qualityLine(quality: Summary['quality']): string {

@@ -1,12 +1,12 @@
 import { SingleBar } from 'cli-progress';
 import CliTable from 'cli-table3';
 import { type Command, CommanderError } from 'commander';
-import { isInputError } from '../errors.js';
-import { fileError } from '../io/file.js';
-import { removeTemporaries } from '../io/temporary.js';
-import { NOTICES } from '../notices.js';
-import { plainJson, plainLine, plainText } from '../plain-text.js';
-import { withoutSecrets } from '../secrets.js';
+import { isInputError } from '../core/errors.js';
+import { NOTICES } from '../core/notices.js';
+import { plainJson, plainLine, plainText } from '../core/plain-text.js';
+import { withoutSecrets } from '../core/secrets.js';
+import { fileError } from '../io/node/file.js';
+import { removeTemporaries } from '../io/node/temporary.js';
 
 /** Decimal units, as file managers and shops count: `23.4 MB`. Exact below 10 kB. */
 export function bytes(n: number): string {

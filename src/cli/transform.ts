@@ -1,8 +1,8 @@
-import { TRANSFORMS, type TransformName } from '../codec/transform/coefficients.js';
-import { InputError } from '../errors.js';
-import type { Model } from '../formats/model.js';
-import type { LossyResult } from '../press/lossy/compress.js';
-import { compressTransform } from '../press/transform/compress.js';
+import { TRANSFORMS, type TransformName } from '../codecs/transform/coefficients.js';
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { compressTransform } from '../operations/compress-transform.js';
+import type { LossyResult } from '../quantization/compress.js';
 import { budgetOf, calibrationOf, type LossyOptions, Stages } from './lossy.js';
 
 /** The options of `compress` that choose a codec, as commander gives them. */

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import type { WeightError } from '../press/compare.js';
-import { type Verification, verify } from '../press/verify.js';
+import type { WeightError } from '../evaluation/compare.js';
+import { type Verification, verify } from '../operations/verify.js';
 import { expansionOption, jsonOption, threadsOption } from './options.js';
 import { bytes, count, print, printError, printJson, printLine, progress } from './terminal.js';
 

@@ -1,5 +1,5 @@
-import { InputError } from '../errors.js';
-import { type ByteSource, checkRange } from './source.js';
+import { type ByteSource, checkRange } from '../core/byte-source.js';
+import { InputError } from '../core/errors.js';
 
 /** A Blob or File, read by ranges. */
 export class BlobSource implements ByteSource {

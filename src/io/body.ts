@@ -1,4 +1,4 @@
-import { InputError } from '../errors.js';
+import { InputError } from '../core/errors.js';
 
 /** How long a server may be silent or slow: what takes longer ends like a broken connection. Bytes are those of one window. */
 export const DEADLINES = { headersMs: 60_000, windowMs: 60_000, leastBytes: 1000 };

@@ -1,7 +1,7 @@
-import { ConnectionError, InputError, isInputError } from '../errors.js';
+import { type ByteSource, checkRange } from '../core/byte-source.js';
+import { ConnectionError, InputError, isInputError } from '../core/errors.js';
 import { chunksOf, DEADLINES, wholeBody } from './body.js';
 import { type Answer, PATIENCE, request, sleep, waitAfter } from './request.js';
-import { type ByteSource, checkRange } from './source.js';
 
 /** A file on a server, of known length, that can be asked for by ranges. */
 export interface HttpFile {

@@ -1,4 +1,4 @@
-import type { ByteSource } from './source.js';
+import type { ByteSource } from '../core/byte-source.js';
 
 /** Longer reads go to the source as they are. */
 const SMALL_BYTES = 2 ** 15;

@@ -1,4 +1,4 @@
-import { ConnectionError, InputError } from '../errors.js';
+import { ConnectionError, InputError } from '../core/errors.js';
 import { DEADLINES } from './body.js';
 
 export interface RequestOptions {
@@ -22,7 +22,7 @@ export const TRANSPORT = { fetch: (url: URL, init: RequestInit): Promise<Respons
 /** How often an exchange is tried, and how long the first wait is; each further one is twice as long. */
 export const PATIENCE = { tries: 6, firstWaitMs: 250 };
 const LONGEST_WAIT_MS = 120_000;
-const MOST_REDIRECTS = 10;
+const MAX_REDIRECTS = 10;
 /** What asking again does not change. */
 const NO_SUCH_HOST = 'ENOTFOUND';
 
@@ -86,7 +86,7 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
   const { method = 'GET', headers = {}, body, token, signal } = options;
   let url = new URL(first);
   const { origin } = url;
-  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+  for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
     const secret = token !== undefined && url.origin === origin && { authorization: `Bearer ${token}` };
     const init = {
       method,
@@ -110,7 +110,7 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
       });
     url = next;
   }
-  throw new InputError(`the server redirects more than ${MOST_REDIRECTS} times`, { file: name });
+  throw new InputError(`the server redirects more than ${MAX_REDIRECTS} times`, { file: name });
 }
 
 /** Sends a request. An answer to one without a body has to begin in time; `signal` ends its body too. */

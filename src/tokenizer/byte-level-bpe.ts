@@ -1,5 +1,5 @@
-import { InputError } from '../errors.js';
-import { decodeUtf8, quote } from '../formats/json.js';
+import { InputError } from '../core/errors.js';
+import { decodeUtf8, quote } from '../core/json.js';
 
 /** What GPT-2 and RoBERTa reserve; those in the vocabulary are never cut into pieces. */
 const SPECIAL_TOKENS = ['<|endoftext|>', '<s>', '</s>', '<pad>', '<unk>', '<mask>'];

@@ -1,8 +1,8 @@
 import { Tokenizer } from '@huggingface/tokenizers';
-import { InputError } from '../errors.js';
-import { parseJsonObject } from '../formats/json.js';
-import type { Model } from '../formats/model.js';
-import { refusePointer } from '../formats/pointer.js';
+import { InputError } from '../core/errors.js';
+import { parseJsonObject } from '../core/json.js';
+import { refusePointer } from '../core/lfs-pointer.js';
+import type { Model } from '../core/model.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
 import { inTime } from './deadline.js';
 

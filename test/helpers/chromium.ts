@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
-import type * as Web from '../../dist/browser/index.js';
-import type * as Run from '../../dist/browser/run.js';
+import type * as Web from '../../src/browser/index.js';
+import type * as Run from '../../src/browser/run.js';
 
 /** The system's Chromium, if there is one. */
 export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(

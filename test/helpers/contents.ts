@@ -1,4 +1,4 @@
-import type { Dtype } from '../../dist/formats/dtype.js';
+import type { Dtype } from '../../src/core/dtype.js';
 
 // Contents that a codec of weights may get wrong, as bytes of little-endian elements.
 

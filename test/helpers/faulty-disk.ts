@@ -1,7 +1,7 @@
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { disk, GATHERED } from '../../dist/io/disk.js';
+import { disk, GATHERED } from '../../src/io/node/disk.js';
 
 // Small models are written by many operations, as large ones are.
 GATHERED.bytes = 64;

@@ -1,6 +1,6 @@
-import { requireDimensions } from '../../dist/architectures/dimensions.js';
-import { FAMILIES } from '../../dist/architectures/registry.js';
-import type { Model } from '../../dist/formats/model.js';
+import { requireDimensions } from '../../src/architectures/dimensions.js';
+import { FAMILIES } from '../../src/architectures/registry.js';
+import type { Model } from '../../src/core/model.js';
 import { MemoryModel } from './memory-model.js';
 import { seededRandom } from './safetensors.js';
 

@@ -1,7 +1,7 @@
-import { backward } from '../../dist/forward/onnx/gradient.js';
-import { Graph, type Value } from '../../dist/forward/onnx/graph.js';
-import type { Feeds } from '../../dist/forward/runtime.js';
-import { nodeRuntime } from '../../dist/forward/runtime-node.js';
+import { backward } from '../../src/onnx/gradient.js';
+import { Graph, type Value } from '../../src/onnx/graph.js';
+import { nodeRuntime } from '../../src/onnx/node/runtime.js';
+import type { Feeds } from '../../src/onnx/runtime.js';
 import { seededRandom } from './safetensors.js';
 
 /** Numbers from -1 to 1. */

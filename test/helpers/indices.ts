@@ -1,6 +1,6 @@
 // The slow, obvious coder of lossy blocks, written from docs/format.md: one weight at a time, plain numbers, no lookup.
-import { CONTEXTS, level, NEXT_STATE } from '../../dist/codec/lossy/levels.js';
-import type { BlockContexts, BlockSteps, CodedIndices, IndexTables } from '../../dist/kernels/indices.js';
+import { CONTEXTS, level, NEXT_STATE } from '../../src/codecs/trellis/levels.js';
+import type { BlockContexts, BlockSteps, CodedIndices, IndexTables } from '../../src/wasm/indices.js';
 
 const ESCAPE = -64;
 const SCALE = 4096;

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { temporaryName } from '../../dist/io/temporary.js';
+import { temporaryName } from '../../src/io/node/temporary.js';
 
 /** What is beside `path` under a name of a file in the making. */
 export function leftovers(path: string): string[] {

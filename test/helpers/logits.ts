@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Model } from '../../dist/formats/model.js';
-import { openProgram } from '../../dist/forward/program.js';
-import { nodeRuntime } from '../../dist/forward/runtime-node.js';
-import { Head, streamHidden } from '../../dist/forward/stream.js';
+import type { Model } from '../../src/core/model.js';
+import { openProgram } from '../../src/inference/program.js';
+import { Head, streamHidden } from '../../src/inference/stream.js';
+import { nodeRuntime } from '../../src/onnx/node/runtime.js';
 import { SHARED } from './safetensors.js';
 
 export const FIXTURES = join(SHARED, 'fixtures/architectures');

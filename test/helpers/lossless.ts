@@ -1,6 +1,6 @@
-import { blocksOf, decodeBlock, encodeBlock } from '../../dist/codec/lossless/block.js';
-import { DTYPE_BYTES, type Dtype, elementCount } from '../../dist/formats/dtype.js';
-import { losslessKernels } from '../../dist/kernels/lossless.js';
+import { blocksOf, decodeBlock, encodeBlock } from '../../src/codecs/lossless/block.js';
+import { DTYPE_BYTES, type Dtype, elementCount } from '../../src/core/dtype.js';
+import { losslessKernels } from '../../src/wasm/lossless.js';
 
 export const kernels = losslessKernels();
 

@@ -1,5 +1,5 @@
-import type { Model, TensorInfo } from '../../dist/formats/model.js';
-import { openModel } from '../../dist/models.js';
+import type { Model, TensorInfo } from '../../src/core/model.js';
+import { openModel } from '../../src/open/open.js';
 
 interface MemoryTensor {
   readonly dtype: string;

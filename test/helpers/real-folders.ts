@@ -1,7 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { writeGgufHeader } from '../../dist/formats/gguf/header-writer.js';
-import { typeNamed } from '../../dist/formats/gguf/types.js';
+import { writeGgufHeader } from '../../src/models/gguf/header-writer.js';
+import { typeNamed } from '../../src/models/gguf/types.js';
 import { python } from './python.js';
 import { f32, safetensors, seededRandom, type TestTensor } from './safetensors.js';
 

@@ -1,7 +1,7 @@
-// The slow, obvious quantiser, written from docs/codec.md: plain numbers, one weight at a time, each survivor a list of
+// The slow, obvious quantizer, written from docs/codec.md: plain numbers, one weight at a time, each survivor a list of
 // all that it did.
-import { CONTEXTS, level, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK } from '../../dist/codec/lossy/levels.js';
-import type { MatrixInput } from '../../dist/quantise/matrix.js';
+import { CONTEXTS, level, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK } from '../../src/codecs/trellis/levels.js';
+import type { MatrixInput } from '../../src/quantization/quantizer/matrix.js';
 
 /** What choosing an index costs. */
 export interface Choices {
@@ -17,14 +17,14 @@ interface Survivor {
   readonly terms: readonly number[];
 }
 
-/** What index `k` stands for under a quantiser, in steps. */
-export function reconstruct({ shrinks }: Choices, context: number, quantiser: number, k: number): number {
-  const shrink = shrinks[(context * 2 + quantiser) * 4 + Math.min(3, Math.abs(k))]!;
-  return Math.sign(k) * (Math.abs(level(quantiser, k)) - shrink);
+/** What index `k` stands for under a quantizer, in steps. */
+export function reconstruct({ shrinks }: Choices, context: number, quantizer: number, k: number): number {
+  const shrink = shrinks[(context * 2 + quantizer) * 4 + Math.min(3, Math.abs(k))]!;
+  return Math.sign(k) * (Math.abs(level(quantizer, k)) - shrink);
 }
 
-function priceOf({ prices }: Choices, context: number, quantiser: number, k: number): number {
-  return prices[(context * 2 + quantiser) * (2 * MAX_INDEX + 1) + k + MAX_INDEX]!;
+function priceOf({ prices }: Choices, context: number, quantizer: number, k: number): number {
+  return prices[(context * 2 + quantizer) * (2 * MAX_INDEX + 1) + k + MAX_INDEX]!;
 }
 
 export function contextOf(matrix: MatrixInput, row: number, column: number): number {
@@ -47,7 +47,7 @@ export interface Deciding {
 }
 
 /** Indices of a matrix, [rows, columns]. Without `deciding`, a column is decided at the end of its block. */
-export function quantiseSlowly(matrix: MatrixInput, choices: Choices, deciding?: Deciding): Int16Array {
+export function quantizeSlowly(matrix: MatrixInput, choices: Choices, deciding?: Deciding): Int16Array {
   const { rows, columns, weights, columnFactor, rowFactor } = matrix;
   const indices = new Int16Array(rows * columns);
   const errors = new Float64Array(rows * columns);
@@ -68,7 +68,7 @@ export function quantiseSlowly(matrix: MatrixInput, choices: Choices, deciding?:
           for (let k = 0; k < top; k++) sum += terms[k * columns + column]! * rowFactor[k * rows + row]!;
         pushed.push(sum);
       }
-      const chosen = quantiseColumn(matrix, choices, top, column, targets, pushed, deciding);
+      const chosen = quantizeColumn(matrix, choices, top, column, targets, pushed, deciding);
       chosen.indices.forEach((k, i) => {
         const at = (top + i) * columns + column;
         indices[at] = k;
@@ -79,7 +79,7 @@ export function quantiseSlowly(matrix: MatrixInput, choices: Choices, deciding?:
   return indices;
 }
 
-function quantiseColumn(
+function quantizeColumn(
   matrix: MatrixInput,
   choices: Choices,
   top: number,
@@ -130,22 +130,22 @@ function decided(survivors: Map<number, Survivor>, rows: number): Map<number, Su
 
 /** Zero, and every index that might be worth its price: those of levels around `wanted`, and some nearer to zero. */
 function candidates(wanted: number): number[] {
-  const centre = Math.round(wanted / 2);
-  const around = Array.from({ length: 9 }, (_, i) => centre + i - 4);
+  const center = Math.round(wanted / 2);
+  const around = Array.from({ length: 9 }, (_, i) => center + i - 4);
   return [...new Set([...around, 0].map((k) => Math.min(MAX_INDEX, Math.max(-MAX_INDEX, k))))];
 }
 
 /** Decoded weights, float64, as any decoder finds them from indices alone. */
 export function decodeSlowly(matrix: MatrixInput, choices: Choices, indices: Int16Array): Float64Array {
-  return visit(matrix, indices, (row, column, context, quantiser, k) =>
+  return visit(matrix, indices, (row, column, context, quantizer, k) =>
     Math.fround(
-      Math.fround(Math.fround(reconstruct(choices, context, quantiser, k)) * matrix.rowSteps[row]!) *
+      Math.fround(Math.fround(reconstruct(choices, context, quantizer, k)) * matrix.rowSteps[row]!) *
         matrix.columnSteps[column]!,
     ),
   );
 }
 
-/** What the quantiser makes small: error, in squared steps, and lambda times bits. */
+/** What the quantizer makes small: error, in squared steps, and lambda times bits. */
 export function objective(
   matrix: MatrixInput,
   choices: Choices,
@@ -153,8 +153,8 @@ export function objective(
 ): { error: number; bits: number; cost: number } {
   const { rows, columns, weights, columnFactor, rowFactor } = matrix;
   const decoded = decodeSlowly(matrix, choices, indices);
-  const bits = visit(matrix, indices, (_row, _column, context, quantiser, k) =>
-    priceOf(choices, context, quantiser, k),
+  const bits = visit(matrix, indices, (_row, _column, context, quantizer, k) =>
+    priceOf(choices, context, quantizer, k),
   ).reduce((sum, price) => sum + price, 0);
   const errors = decoded.map((value, i) => value - weights[i]!);
   const terms = errors.map((_, at) => {
@@ -177,7 +177,7 @@ export function objective(
 function visit(
   matrix: MatrixInput,
   indices: Int16Array,
-  see: (row: number, column: number, context: number, quantiser: number, k: number) => number,
+  see: (row: number, column: number, context: number, quantizer: number, k: number) => number,
 ): Float64Array {
   const { rows, columns } = matrix;
   const result = new Float64Array(rows * columns);

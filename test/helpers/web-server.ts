@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
 /** How a server behaves; a test may change it at any time. */
-export interface Behaviour {
+export interface Behavior {
   /** What it does with ranges. */
   ranges: 'sent' | 'ignored';
   /** Whether its pages may share memory between threads. */
@@ -12,8 +12,8 @@ export interface Behaviour {
   cut: { readonly afterBytes: number; times: number };
 }
 
-/** A server's usual behaviour. */
-export const USUAL: Readonly<Behaviour> = {
+/** A server's usual behavior. */
+export const USUAL: Readonly<Behavior> = {
   ranges: 'sent',
   isolated: true,
   cut: { afterBytes: 0, times: 0 },
@@ -37,7 +37,7 @@ function etagOf(bytes: Uint8Array): string {
 }
 
 /** A server of a few files, as a page meets it; under `/elsewhere/` it redirects to them. @returns its address, what was asked of it, and how to end it. */
-export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: Readonly<Behaviour> = USUAL) {
+export async function serve(files: ReadonlyMap<string, Uint8Array>, behavior: Readonly<Behavior> = USUAL) {
   const asked: { url: string; range: string | undefined; bytes: number }[] = [];
   const server = createServer((request, response) => {
     const url = (request.url ?? '/').split('?')[0]!;
@@ -48,13 +48,13 @@ export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: R
     const bytes = files.get(url);
     if (!bytes) return response.writeHead(404).end();
     const { range } = request.headers;
-    const [, from, to] = (behaviour.ranges === 'sent' && /^bytes=(\d+)-(\d+)$/.exec(range ?? '')) || [];
+    const [, from, to] = (behavior.ranges === 'sent' && /^bytes=(\d+)-(\d+)$/.exec(range ?? '')) || [];
     const [start, end] =
       from === undefined ? [0, bytes.length] : [Number(from), Math.min(bytes.length, Number(to) + 1)];
     asked.push({ url, range, bytes: end - start });
     response.writeHead(from === undefined ? 200 : 206, {
       'content-type': TYPES[url.slice(url.lastIndexOf('.') + 1)] ?? 'application/octet-stream',
-      ...(behaviour.isolated && {
+      ...(behavior.isolated && {
         'cross-origin-opener-policy': 'same-origin',
         'cross-origin-embedder-policy': 'require-corp',
       }),
@@ -65,7 +65,7 @@ export async function serve(files: ReadonlyMap<string, Uint8Array>, behaviour: R
       'content-length': end - start,
       ...(from !== undefined && { 'content-range': `bytes ${start}-${end - 1}/${bytes.length}` }),
     });
-    const { cut } = behaviour;
+    const { cut } = behavior;
     if (cut.times === 0 || end - start <= cut.afterBytes) return response.end(bytes.subarray(start, end));
     cut.times--;
     return response.write(bytes.subarray(start, start + cut.afterBytes), () => response.destroy());

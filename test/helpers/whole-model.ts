@@ -1,7 +1,6 @@
-import type { Model } from '../../dist/formats/model.js';
-import { backward } from '../../dist/forward/onnx/gradient.js';
-import type { Graph } from '../../dist/forward/onnx/graph.js';
-import { loadWeights, positionFeeds, tokenFeeds } from '../../dist/forward/ports.js';
+import { readFloats } from '../../src/core/floats.js';
+import type { Model } from '../../src/core/model.js';
+import { loadWeights, positionFeeds, tokenFeeds } from '../../src/inference/block-inputs.js';
 import {
   type Binding,
   blockGraph,
@@ -9,11 +8,12 @@ import {
   embeddingGraph,
   headGraph,
   type Program,
-} from '../../dist/forward/program.js';
-import type { Feeds } from '../../dist/forward/runtime.js';
-import { nodeRuntime } from '../../dist/forward/runtime-node.js';
-import { readFloats } from '../../dist/forward/widen.js';
-import { tapsOf } from '../../dist/statistics/taps.js';
+} from '../../src/inference/program.js';
+import { backward } from '../../src/onnx/gradient.js';
+import type { Graph } from '../../src/onnx/graph.js';
+import { nodeRuntime } from '../../src/onnx/node/runtime.js';
+import type { Feeds } from '../../src/onnx/runtime.js';
+import { matmulSitesOf } from '../../src/quantization/calibration/matmul-sites.js';
 import { logProbabilities } from './gpt-neo-reference.js';
 import { dot, runOnce, spread } from './gradients.js';
 import { MemoryModel } from './memory-model.js';
@@ -108,9 +108,9 @@ export class WholeModel {
   /** For every linear layer's matrix, how far the sum of g x^T over its tokens is from its gradient, relative. */
   async products(): Promise<{ place: Place; difference: number }[]> {
     const results = [];
-    for (const { place, gradient, tap } of await this.back()) {
-      if (!tap) continue;
-      const { inputs, outputs, transposed } = tap;
+    for (const { place, gradient, site } of await this.back()) {
+      if (!site) continue;
+      const { inputs, outputs, transposed } = site;
       const [columns, rows] = [inputs.length / (BATCH * LENGTH), outputs.length / (BATCH * LENGTH)];
       const product = new Float64Array(gradient.length);
       for (let token = 0; token < BATCH * LENGTH; token++)
@@ -130,7 +130,7 @@ export class WholeModel {
 
   /** Every stage's gradients, from the head to the embedding; of the layers only the middle one's are given. */
   private async back() {
-    const found: { place: Place; gradient: Float32Array; tap: Linear | undefined }[] = [];
+    const found: { place: Place; gradient: Float32Array; site: Linear | undefined }[] = [];
     const states = await this.forward();
     let cotangent = this.lossOf(states.at(-1)!).gradient;
     for (let index = this.stages.length - 1; index >= 0; index--) {
@@ -140,18 +140,18 @@ export class WholeModel {
       const results = await runOnce(g, { ...feeds, cotangent: this.tensor(cotangent) });
       const isGiven = index === 0 || index === this.layer + 1 || index === this.stages.length - 1;
       if (isGiven)
-        for (const { tensor, input, tap } of names)
+        for (const { tensor, input, site } of names)
           found.push({
             place: tensor,
             gradient: results[`d ${input}`]!,
-            tap: tap && {
+            site: site && {
               inputs: results[`x ${input}`]!,
               outputs: results[`g ${input}`]!,
-              transposed: tap.transposed,
+              transposed: site.transposed,
             },
           });
       if (index === this.layer + 1)
-        found.push({ place: 'hidden', gradient: results.before!, tap: undefined });
+        found.push({ place: 'hidden', gradient: results.before!, site: undefined });
       cotangent = results.before ?? cotangent;
     }
     return found;
@@ -159,7 +159,7 @@ export class WholeModel {
 
   private async differentiate(g: Graph, stage: Stage, index: number, before: Float32Array | undefined) {
     const hidden = index ? [{ name: 'hidden' }] : [];
-    const linear = tapsOf(g).filter(({ kind }) => kind === 'linear');
+    const linear = matmulSitesOf(g).filter(({ kind }) => kind === 'linear');
     const used = stage.weights;
     const wanted = [
       ...used.map(({ input }) => ({ name: input })),
@@ -170,9 +170,9 @@ export class WholeModel {
     const found = backward(g, new Map([[stage.output, cotangent]]), wanted);
     for (const [i, { input, tensor }] of used.entries()) g.output(`d ${input}`, found[i]!, tensor.shape);
     const shape = ['batch', 'sequence', 'features'];
-    for (const [i, tap] of linear.entries()) {
-      g.output(`x ${tap.weight}`, tap.input, shape);
-      g.output(`g ${tap.weight}`, found[used.length + i]!, shape);
+    for (const [i, site] of linear.entries()) {
+      g.output(`x ${site.weight}`, site.input, shape);
+      g.output(`g ${site.weight}`, found[used.length + i]!, shape);
     }
     if (index) g.output('before', found.at(-1)!, shape);
     const weights = await loadWeights(nodeRuntime, this.program, stage.weights);
@@ -180,7 +180,7 @@ export class WholeModel {
     const names = used.map(({ input, tensor }) => ({
       input,
       tensor: tensor.name,
-      tap: linear.find(({ weight }) => weight === input),
+      site: linear.find(({ weight }) => weight === input),
     }));
     return { names, feeds };
   }

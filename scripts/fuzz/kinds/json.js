@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { buildProgram } from '../../../dist/forward/program.js';
 import { writeGguf } from '../../../dist/index.js';
+import { buildProgram } from '../../../dist/inference/program.js';
 import { loadTokenizer } from '../../../dist/tokenizer/tokenizer.js';
 import { attempt, checkFolder } from '../checks.js';
 import { safetensors, text } from '../formats.js';

@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { deflate } from '../../../dist/container/frames.js';
-import { inflateWithin } from '../../../dist/inflate.js';
+import { inflateWithin } from '../../../dist/core/inflate.js';
+import { deflate } from '../../../dist/wpk/frames.js';
 import { attempt, checkWpk } from '../checks.js';
 import { edgeNumber, joined, jsonBytes, mutateBytes, mutateJson } from '../mutate.js';
 import { cloneWpk, layOut, repairDigests, sha256, writeWpk } from '../wpk-file.js';

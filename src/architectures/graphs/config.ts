@@ -1,6 +1,6 @@
-import { InputError } from '../../errors.js';
-import { quote } from '../../formats/json.js';
-import type { Config } from '../../forward/family.js';
+import { InputError } from '../../core/errors.js';
+import { quote } from '../../core/json.js';
+import type { Config } from '../forward.js';
 
 /** A positive number of the config. @throws {InputError} when it is there and is something else. */
 export function number(config: Config, key: string, fallback: number): number {

@@ -1,6 +1,6 @@
-import type { ForwardFamily } from '../../forward/family.js';
-import { findActivation } from '../../forward/onnx/activations.js';
-import type { Graph, Value } from '../../forward/onnx/graph.js';
+import { findActivation } from '../../onnx/activations.js';
+import type { Graph, Value } from '../../onnx/graph.js';
+import type { ForwardFamily } from '../forward.js';
 import { number, refuse } from './config.js';
 import { outputMatrix } from './head.js';
 

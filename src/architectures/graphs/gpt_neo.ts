@@ -1,7 +1,7 @@
-import { InputError } from '../../errors.js';
-import { quote } from '../../formats/json.js';
-import type { Config, ForwardFamily } from '../../forward/family.js';
-import { findActivation } from '../../forward/onnx/activations.js';
+import { InputError } from '../../core/errors.js';
+import { quote } from '../../core/json.js';
+import { findActivation } from '../../onnx/activations.js';
+import type { Config, ForwardFamily } from '../forward.js';
 import { integer, number } from './config.js';
 import { outputMatrix } from './head.js';
 

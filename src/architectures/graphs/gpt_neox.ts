@@ -1,9 +1,9 @@
-import { InputError } from '../../errors.js';
-import { readRope } from '../../formats/rope.js';
-import type { ForwardFamily } from '../../forward/family.js';
-import { findActivation } from '../../forward/onnx/activations.js';
-import type { Value } from '../../forward/onnx/graph.js';
-import { rotaryOf } from '../../forward/rotary.js';
+import { InputError } from '../../core/errors.js';
+import { findActivation } from '../../onnx/activations.js';
+import type { Value } from '../../onnx/graph.js';
+import type { ForwardFamily } from '../forward.js';
+import { readRope } from '../rope.js';
+import { rotaryOf } from '../rotary.js';
 import { number } from './config.js';
 import { outputMatrix } from './head.js';
 

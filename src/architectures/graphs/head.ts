@@ -1,6 +1,6 @@
-import type { Config } from '../../forward/family.js';
-import type { Graph, Value } from '../../forward/onnx/graph.js';
+import type { Graph, Value } from '../../onnx/graph.js';
 import type { Dimensions } from '../dimensions.js';
+import type { Config } from '../forward.js';
 import { embeddingsAreTied } from '../registry.js';
 
 /** The matrix [vocabulary, hidden] that gives logits: the token embedding, unless the config unties it. */

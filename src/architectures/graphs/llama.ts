@@ -1,10 +1,10 @@
-import { InputError } from '../../errors.js';
-import { quote } from '../../formats/json.js';
-import { type Rope, readRope } from '../../formats/rope.js';
-import type { Config, ForwardFamily, ForwardPlan } from '../../forward/family.js';
-import { findActivation } from '../../forward/onnx/activations.js';
-import { rotaryOf } from '../../forward/rotary.js';
+import { InputError } from '../../core/errors.js';
+import { quote } from '../../core/json.js';
+import { findActivation } from '../../onnx/activations.js';
 import type { Dimensions } from '../dimensions.js';
+import type { Config, ForwardFamily, ForwardPlan } from '../forward.js';
+import { type Rope, readRope } from '../rope.js';
+import { rotaryOf } from '../rotary.js';
 import { integer, number } from './config.js';
 import { outputMatrix } from './head.js';
 

@@ -1,6 +1,6 @@
-import { InputError } from '../../errors.js';
-import { quote } from '../../formats/json.js';
-import type { ForwardFamily } from '../../forward/family.js';
+import { InputError } from '../../core/errors.js';
+import { quote } from '../../core/json.js';
+import type { ForwardFamily } from '../forward.js';
 import { gptNeo } from './gpt_neo.js';
 import { gptNeox } from './gpt_neox.js';
 import { gpt2 } from './gpt2.js';

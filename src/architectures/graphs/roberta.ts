@@ -1,5 +1,5 @@
-import type { ForwardFamily } from '../../forward/family.js';
-import { findActivation } from '../../forward/onnx/activations.js';
+import { findActivation } from '../../onnx/activations.js';
+import type { ForwardFamily } from '../forward.js';
 import { roberta as names } from '../roles/roberta.js';
 import { integer, number, refuse } from './config.js';
 import { outputMatrix } from './head.js';

@@ -1,4 +1,4 @@
-import type { TensorInfo } from '../../formats/model.js';
+import type { TensorInfo } from '../../core/model.js';
 import type { Role, RoleRule } from '../family.js';
 
 /** What tensors are called across families; the order settles names such as `attention.output.LayerNorm`. */

@@ -1,0 +1,43 @@
+import { isPlainObject } from '../core/json.js';
+
+type Config = Readonly<Record<string, unknown>>;
+
+/** What `quantization_config` says of how weights are packed. */
+export interface Quantization {
+  /** `gptq`, `awq`, `fp8` ... */
+  readonly method: string;
+  readonly bits: number | undefined;
+  /** Weights that share a scale. */
+  readonly groupSize: number | undefined;
+}
+
+/** Reads `quantization_config`; undefined where there is none. */
+export function quantizationOf(config: Config | undefined): Quantization | undefined {
+  const given = config?.quantization_config ?? config?.compression_config;
+  if (!isPlainObject(given) || Object.keys(given).length === 0) return undefined;
+  const weights = groupOf(given);
+  const method = given.quant_method ?? given.quant_algo ?? 'method not said';
+  const bits = number(given.bits) ?? number(weights?.num_bits) ?? bitsOf(given);
+  return {
+    method: String(method),
+    bits,
+    groupSize: number(given.group_size) ?? number(weights?.group_size),
+  };
+}
+
+/** Of compressed-tensors: the first of the groups of layers, which models have one of. */
+function groupOf({ config_groups: groups }: Config): Record<string, unknown> | undefined {
+  const first = isPlainObject(groups) ? Object.values(groups).find(isPlainObject) : undefined;
+  return isPlainObject(first?.weights) ? first.weights : undefined;
+}
+
+function bitsOf({
+  load_in_4bit: four,
+  load_in_8bit: eight,
+  quant_method: method,
+}: Config): number | undefined {
+  if (four === true || method === 'mxfp4') return 4;
+  return eight === true || method === 'fp8' ? 8 : undefined;
+}
+
+const number = (value: unknown) => (typeof value === 'number' && value > 0 ? value : undefined);

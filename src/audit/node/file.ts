@@ -1,0 +1,25 @@
+import { InputError } from '../../core/errors.js';
+import type { Model } from '../../core/model.js';
+import { openFile } from '../../io/node/file.js';
+import { openModel } from '../../open/open.js';
+import { verify } from '../../operations/verify.js';
+import { type Audit, auditModel } from '../audit.js';
+import { auditSource } from '../source.js';
+
+/**
+ * Audits a file or folder, whatever it holds, told by its first bytes. @param against the model that it is said to come from.
+ * @throws {InputError} when it cannot be read, or asks to run something.
+ */
+export async function auditFile(path: string, against?: Model): Promise<Audit> {
+  const source = await openFile(path).catch((error) => {
+    if (error instanceof InputError && /not a regular file/.test(error.message)) return undefined;
+    throw error;
+  });
+  if (source) return auditSource(source, () => verify(path, against ? { against } : {}), against);
+  const model = await openModel(path);
+  try {
+    return await auditModel(model, against);
+  } finally {
+    await model.close();
+  }
+}

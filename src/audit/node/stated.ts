@@ -1,0 +1,36 @@
+import { elementCount } from '../../core/dtype.js';
+import type { Model } from '../../core/model.js';
+import { analyze } from '../../operations/analyze.js';
+import { checkParameters, countParameters } from '../architecture.js';
+import type { Audit } from '../audit.js';
+import { checkClaim, type Known } from '../bounds.js';
+import type { Claim } from '../rate.js';
+import { varianceParts } from '../variances.js';
+import type { Statement } from '../verdict.js';
+
+/** Audits a claim in numbers. @param model what it is about, if it is there to be measured. @param config or what describes it. */
+export async function auditClaim(claim: Claim, model?: Model, config = model?.config): Promise<Audit> {
+  const count = config && countParameters(config);
+  const statements: Statement[] = [];
+  if (count && claim.parameters !== undefined) statements.push(checkParameters(claim.parameters, count));
+  const known = model ? await measure(model, claim.lossless ?? false) : {};
+  const originalBits = claim.originalBits ?? (model && storedBits(model));
+  statements.push(
+    ...checkClaim({ ...claim, parameters: claim.parameters ?? count?.unique, originalBits }, known),
+  );
+  return { subject: 'the claim', statements };
+}
+
+/** Variances of a model's weights, and what they take losslessly. */
+async function measure(model: Model, lossless: boolean): Promise<Known> {
+  const parts = await varianceParts(model);
+  if (!lossless) return { parts };
+  const { losslessBytes, parameters } = await analyze(model);
+  return { parts, losslessBits: (8 * losslessBytes!) / parameters.unique };
+}
+
+/** Bits a weight as the model is stored. */
+function storedBits({ tensors }: Model): number {
+  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  return (8 * tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)) / weights;
+}

@@ -1,0 +1,59 @@
+import type { Verification } from '../operations/verify.js';
+import type { Summary } from '../wpk/summary.js';
+import { checkClaim } from './bounds.js';
+import type { Claim } from './rate.js';
+import { judge, type Statement, show } from './verdict.js';
+
+/** What a .wpk states of itself: its digests, its size, its measured quality. */
+export function containerStatements(
+  { good, problems, blocks, tensors, bitExact, error }: Verification,
+  summary: Summary,
+): Statement[] {
+  const statements = [
+    judge(
+      good,
+      'the file is sound',
+      good
+        ? `${show(tensors)} tensors in ${show(blocks)} blocks have their checksums and digests`
+        : problems[0]!,
+    ),
+  ];
+  if (bitExact)
+    statements.push(judge(true, 'nothing was lost', "every element equals the other model's, bit for bit"));
+  const {
+    quality,
+    weightError,
+    fileBytesWithoutSideFiles: bytes,
+    fileBytes,
+    originalBytes,
+    tensorBytes,
+    rows,
+  } = summary;
+  const parameters = rows.reduce((sum, row) => sum + row.elements, 0);
+  statements.push(
+    judge(
+      true,
+      `a ratio of ${show(originalBytes / fileBytes)}:1`,
+      `${show(originalBytes)} / ${show(fileBytes)} bytes, every byte counted`,
+    ),
+  );
+  const kl = (quality as { readonly kl?: { readonly mean?: number } } | undefined)?.kl?.mean;
+  const stated = (weightError as { readonly relativeSquaredError?: number } | undefined)
+    ?.relativeSquaredError;
+  if (error && stated !== undefined)
+    statements.push(
+      judge(
+        Math.abs(error.relativeSquaredError - stated) <= 1e-6 * stated,
+        `a relative squared error of ${show(stated)}, as the file states`,
+        `measured against the other model: ${show(error.relativeSquaredError)}`,
+      ),
+    );
+  const claim: Claim = {
+    parameters,
+    bytes,
+    originalBits: (8 * tensorBytes) / parameters,
+    kl,
+  };
+  if (kl !== undefined) statements.push(...checkClaim(claim));
+  return statements;
+}

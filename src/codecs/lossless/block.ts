@@ -1,0 +1,170 @@
+import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
+import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
+import { decodeFields, encodeFields, hasFields } from './fields.js';
+import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
+import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
+import { decodePlanes, encodePlanes } from './planes.js';
+
+export { BLOCK_BYTES };
+
+/** A block of at most BLOCK_BYTES whole elements and where it lies in its tensor. */
+export interface Block extends BlockPlace {
+  readonly dtype: Dtype;
+  /** Elements in it, at least 1. */
+  readonly count: number;
+}
+
+/** The modes of docs/format.md, "Lossless block". */
+const STORED = 0;
+const RAMP = 1;
+const BAND = 2;
+const PLANES = 3;
+const FLOATS = 4;
+const FIELDS = 5;
+
+/** Digest of the decoded bytes, then the mode. */
+const HEADER_BYTES = 9;
+
+/**
+ * Codes a block: the shortest of the modes that fit it, at most 9 bytes longer than its elements.
+ * Little-endian elements in; the payload is written to `target`, which needs room for `payloadLimit(elements)` bytes and may
+ * be the memory of the elements themselves. @returns the length of the payload.
+ */
+export function encodeBlockInto(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  block: Block,
+  target: Uint8Array,
+): number {
+  const { at, bytes, call } = kernels;
+  const width = DTYPE_BYTES[block.dtype];
+  if (elements.length !== block.count * width || elements.length > BLOCK_BYTES || block.count < 1)
+    throw new RangeError(`a block of ${elements.length} bytes for ${block.count} elements of ${block.dtype}`);
+  bytes.set(elements, at.elements);
+  const stored = bytes.subarray(at.elements, at.elements + elements.length);
+  const digest = call.checksum(at.elements, stored.length, 0n);
+  const [mode, pieces] = choosePayload(kernels, stored, block);
+  const view = new DataView(target.buffer, target.byteOffset, HEADER_BYTES);
+  view.setBigUint64(0, BigInt.asUintN(64, digest), true);
+  view.setUint8(8, mode);
+  let next = HEADER_BYTES;
+  for (const piece of pieces) {
+    target.set(piece, next);
+    next += piece.length;
+  }
+  return next;
+}
+
+/** The longest payload that `elements` can become. */
+export const payloadLimit = (elements: Uint8Array) => elements.length + HEADER_BYTES;
+
+/** As {@link encodeBlockInto}, into memory of its own. */
+export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, block: Block): Uint8Array {
+  const target = new Uint8Array(payloadLimit(elements));
+  return target.slice(0, encodeBlockInto(kernels, elements, block, target));
+}
+
+function choosePayload(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  block: Block,
+): [mode: number, pieces: Uint8Array[]] {
+  const width = DTYPE_BYTES[block.dtype];
+  const ramp = encodeRamp(elements, width);
+  if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
+  const band = encodeBand(elements, width, block);
+  if (band && band.length <= elements.length) return [BAND, [band]];
+  const [mode, coded] = choosePlanes(kernels, elements, block, width);
+  return lengthOf(coded) < elements.length ? [mode, coded] : [STORED, [elements]];
+}
+
+/** So few floats have no more bits than a stream's states and a table take. */
+const FEW_FLOATS = 8;
+
+/** Fields are tried beside planes where rows are of a structure that is known: the length of a row alone may mislead. */
+function choosePlanes(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  { dtype, count, first, columns }: Block,
+  width: number,
+): [mode: number, pieces: Uint8Array[]] {
+  if (dtype in EXPONENT_BITS)
+    return count <= FEW_FLOATS ? [STORED, [elements]] : [FLOATS, encodeFloats(kernels, count, dtype)];
+  const planes = encodePlanes(kernels, count, width);
+  if (dtype !== 'U8' || !hasFields(columns)) return [PLANES, planes];
+  const fields = encodeFields(kernels, count, first, columns);
+  return lengthOf(fields) < lengthOf(planes) ? [FIELDS, fields] : [PLANES, planes];
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** XXH64 of the elements that a payload decodes to, as its first bytes declare it. */
+export function declaredDigest(payload: Uint8Array): bigint {
+  return new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES).getBigUint64(0, true);
+}
+
+/**
+ * Decodes a block's payload.
+ * @returns a view of the kernels' memory, valid until their next use: copy it or consume it.
+ * @throws {RangeError} when the payload is malformed or decodes to something else than was encoded.
+ */
+export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: Block): Uint8Array {
+  const { at, bytes, call } = kernels;
+  const width = DTYPE_BYTES[block.dtype];
+  const length = block.count * width;
+  if (
+    length > BLOCK_BYTES ||
+    block.count < 1 ||
+    coded.length < HEADER_BYTES ||
+    coded.length > length + HEADER_BYTES
+  )
+    throw new RangeError(
+      `a payload of ${coded.length} bytes cannot be ${block.count} elements of ${block.dtype}`,
+    );
+  const out = bytes.subarray(at.elements, at.elements + length);
+  const body = coded.subarray(HEADER_BYTES);
+  const start = at.payload;
+  const end = start + body.length;
+  switch (coded[8]) {
+    case STORED:
+      if (body.length !== length) throw new RangeError('a stored block of the wrong length');
+      out.set(body);
+      break;
+    case RAMP:
+      decodeRamp(body, width, out);
+      break;
+    case BAND:
+      decodeBand(body, width, block, out);
+      break;
+    case PLANES:
+      bytes.set(body, start);
+      decodePlanes(kernels, start, end, block.count, width);
+      break;
+    case FLOATS:
+      bytes.set(body, start);
+      decodeFloats(kernels, start, end, block.count, block.dtype);
+      break;
+    case FIELDS:
+      if (width !== 1) throw new RangeError('fields of elements that are no bytes');
+      bytes.set(body, start);
+      decodeFields(kernels, start, end, block.count, block.first);
+      break;
+    default:
+      throw new RangeError(`unknown mode ${coded[8]}`);
+  }
+  if (BigInt.asUintN(64, call.checksum(at.elements, length, 0n)) !== declaredDigest(coded))
+    throw new RangeError('the decoded elements differ from those that were encoded');
+  return out;
+}
+
+/** The blocks of a tensor of this dtype and shape, in order. None for an empty tensor. */
+export function* blocksOf(dtype: Dtype, shape: readonly number[]): Generator<Block> {
+  const total = shape.reduce((product, dimension) => product * dimension, 1);
+  const most = BLOCK_BYTES / DTYPE_BYTES[dtype];
+  const rows = shape.at(-2) ?? 1;
+  const columns = shape.at(-1) ?? 1;
+  for (let first = 0; first < total; first += most)
+    yield { dtype, first, rows, columns, count: Math.min(most, total - first) };
+}

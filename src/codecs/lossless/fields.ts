@@ -1,0 +1,151 @@
+import type { LosslessKernels } from '../../wasm/lossless.js';
+import { encodeSymbols, openSymbols } from './stream.js';
+
+// Rows of bytes that repeat a structure, as quantized blocks do: scales, minima, packed integers. Bytes of the same meaning share a
+// table, wherever in a row they stand. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together
+// they are a row); then field by field as a byte plane: length u32, the bytes themselves or table and stream. docs/format.md, "Fields".
+
+/** Consecutive bytes of a row that are of one field. */
+type Run = readonly [field: number, length: number];
+
+const run = (...lengths: number[]): Run[] => lengths.map((length, field) => [field, length]);
+
+/**
+ * The structure of ggml's quantized blocks, by their length in bytes (ggml-common.h). A 16-bit scale is two fields, its low and its
+ * high byte.
+ */
+const LAYOUTS: Readonly<Record<number, readonly Run[]>> = {
+  18: run(1, 1, 16), // Q4_0, IQ4_NL: scale, nibbles
+  20: run(1, 1, 1, 1, 16), // Q4_1: scale, minimum, nibbles
+  22: run(1, 1, 4, 16), // Q5_0: scale, fifth bits, nibbles
+  24: run(1, 1, 1, 1, 4, 16), // Q5_1
+  34: run(1, 1, 32), // Q8_0: scale, integers
+  84: run(16, 64, 1, 1, 1, 1), // Q2_K: scales and minima, two bits each, their scales
+  110: run(32, 64, 8, 4, 1, 1), // Q3_K: third bits, two bits each, scales low and high, their scale
+  136: run(1, 1, 2, 4, 128), // IQ4_XS: scale, scales high and low, nibbles
+  144: run(1, 1, 1, 1, 4, 4, 4, 128), // Q4_K: scale, minimum, scales, minima, their high bits, nibbles
+  176: run(1, 1, 1, 1, 4, 4, 4, 32, 128), // Q5_K: fifth bits before the nibbles
+  210: run(128, 64, 16, 1, 1), // Q6_K: four bits each, two bits each, scales, their scale
+};
+
+/** True for rows of a structure that is known. */
+export function hasFields(columns: number): boolean {
+  return Object.hasOwn(LAYOUTS, columns);
+}
+
+/** Codes the `count` bytes at `at.elements`, of which the first is byte `first` of the tensor. @returns the payload in pieces. */
+export function encodeFields(
+  kernels: LosslessKernels,
+  count: number,
+  first: number,
+  columns: number,
+): Uint8Array[] {
+  const { at, bytes } = kernels;
+  const runs = LAYOUTS[columns]!;
+  const pieces = [writeRuns(columns, runs)];
+  for (const positions of fieldPositions(columns, runs, first)) {
+    const bins = new Uint32Array(bytes.buffer, at.bins, 256).fill(0);
+    const symbols = new Uint16Array(bytes.buffer, at.symbols, count);
+    let n = 0;
+    eachPosition(positions, columns, count, (place) => {
+      const byte = bytes[at.elements + place]!;
+      symbols[n++] = byte;
+      bins[byte]!++;
+    });
+    if (!n) {
+      pieces.push(new Uint8Array(4));
+      continue;
+    }
+    const { table, stream } = encodeSymbols(kernels, n, bins);
+    const coded = table.length + stream.length;
+    pieces.push(new Uint8Array(Uint32Array.of(Math.min(coded, n)).buffer));
+    if (coded < n) pieces.push(table, stream.slice());
+    else pieces.push(Uint8Array.from(symbols.subarray(0, n)));
+  }
+  return pieces;
+}
+
+/** Decodes the payload at `start` to `end` to `at.elements`. @throws {RangeError} when malformed. */
+export function decodeFields(
+  kernels: LosslessKernels,
+  start: number,
+  end: number,
+  count: number,
+  first: number,
+): void {
+  const { at, bytes } = kernels;
+  const { columns, runs, next: tables } = readRuns(bytes, start, end);
+  let next = tables;
+  for (const positions of fieldPositions(columns, runs, first)) {
+    const places: number[] = [];
+    eachPosition(positions, columns, count, (place) => places.push(place));
+    if (next + 4 > end) throw new RangeError('a field is missing');
+    const length = new DataView(bytes.buffer, next, 4).getUint32(0, true);
+    next += 4;
+    if (length > places.length || next + length > end)
+      throw new RangeError('a field longer than the payload');
+    if (length === places.length)
+      for (const [i, place] of places.entries()) bytes[at.elements + place] = bytes[next + i]!;
+    else {
+      const decoder = openSymbols(kernels, next, next + length, 256);
+      const symbols = new Uint16Array(bytes.buffer, at.symbols);
+      decoder.decode(places.length, 0, decoder.tableEnd, next + length, (from, chunk) => {
+        for (let i = 0; i < chunk; i++) bytes[at.elements + places[from + i]!] = symbols[i]!;
+      });
+    }
+    next += length;
+  }
+  if (next !== end) throw new RangeError('bytes left over after the last field');
+}
+
+function writeRuns(columns: number, runs: readonly Run[]): Uint8Array {
+  const head = new DataView(new ArrayBuffer(3 + 3 * runs.length));
+  head.setUint16(0, columns, true);
+  head.setUint8(2, runs.length);
+  for (const [i, [field, length]] of runs.entries()) {
+    head.setUint8(3 + 3 * i, field);
+    head.setUint16(4 + 3 * i, length, true);
+  }
+  return new Uint8Array(head.buffer);
+}
+
+function readRuns(bytes: Uint8Array, start: number, end: number) {
+  if (start + 3 > end) throw new RangeError('fields are not described');
+  const view = new DataView(bytes.buffer, start, end - start);
+  const columns = view.getUint16(0, true);
+  const count = view.getUint8(2);
+  if (3 + 3 * count > view.byteLength) throw new RangeError('fields are not described');
+  const runs = Array.from(
+    { length: count },
+    (_, i): Run => [view.getUint8(3 + 3 * i), view.getUint16(4 + 3 * i, true)],
+  );
+  if (!columns || runs.reduce((sum, [, length]) => sum + length, 0) !== columns)
+    throw new RangeError(`fields do not make a row of ${columns} bytes`);
+  return { columns, runs, next: start + 3 + 3 * count };
+}
+
+/** For every field the places of its bytes in a row, counted from the block's first byte; negative ones are before it. */
+function fieldPositions(columns: number, runs: readonly Run[], first: number): number[][] {
+  const phase = first % columns;
+  const fields: number[][] = [];
+  let place = -phase;
+  for (const [field, length] of runs) {
+    while (fields.length <= field) fields.push([]);
+    for (let i = 0; i < length; i++) fields[field]!.push(place++);
+  }
+  return fields;
+}
+
+/** Calls `visit` with every place below `count` that is one of `positions` and a multiple of `columns`, ascending. */
+function eachPosition(
+  positions: readonly number[],
+  columns: number,
+  count: number,
+  visit: (place: number) => void,
+): void {
+  for (let row = 0; row < count + columns; row += columns)
+    for (let i = 0; i < positions.length; i++) {
+      const place = row + positions[i]!;
+      if (place >= 0 && place < count) visit(place);
+    }
+}

@@ -1,0 +1,42 @@
+import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
+import type { Basis } from './basis.js';
+import { multiply, transpose } from './products.js';
+
+/** Entries of a stored basis in these units: what rounding them loses is far below what coefficients lose. */
+const UNIT = 1 / 32767;
+
+/**
+ * The Karhunen-Loeve transform: the eigenvectors of the blocks' second moment, largest eigenvalue first. It depends on the data, so it
+ * is stored with it, in 16 bits an entry.
+ * @param blocks [count, size]. @returns entries of the analysis matrix [size, size] in units of 1/32767.
+ */
+export function karhunenTable(blocks: Float64Array, size: number): Int16Array {
+  const moment = multiply(
+    transpose(blocks, blocks.length / size, size),
+    blocks,
+    size,
+    blocks.length / size,
+    size,
+  );
+  const { vectors } = symmetricEigen(moment, size);
+  return Int16Array.from(vectors, (value) => Math.round(value / UNIT));
+}
+
+/** The basis as a decoder has it. */
+export function karhunenBasis(table: Int16Array, size: number): Basis {
+  return { size, real: Float64Array.from(table, (entry) => entry * UNIT) };
+}
+
+/** Eigenvalues of a symmetric matrix, largest first, and the eigenvectors as rows in that order. */
+export function symmetricEigen(matrix: Float64Array, size: number) {
+  const given = Matrix.from1DArray(size, size, matrix);
+  const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(given, {
+    assumeSymmetric: true,
+  });
+  const order = Array.from({ length: size }, (_, i) => i).sort(
+    (a, b) => realEigenvalues[b]! - realEigenvalues[a]!,
+  );
+  const values = order.map((i) => realEigenvalues[i]!);
+  const vectors = Float64Array.from(order.flatMap((i) => eigenvectorMatrix.getColumn(i)));
+  return { values, vectors };
+}

@@ -1,0 +1,92 @@
+import type { Dtype } from './dtype.js';
+import { InputError } from './errors.js';
+import { fromFloat16 } from './float16.js';
+import type { Model, TensorInfo } from './model.js';
+
+/** Turns little-endian elements into float32. The result may share the memory of `bytes`. */
+type Widen = (bytes: Uint8Array) => Float32Array;
+
+const WIDEN: Partial<Readonly<Record<Dtype, Widen>>> = {
+  F32: (bytes) => new Float32Array(...aligned(bytes, 4)),
+  F64: (bytes) => new Float32Array(new Float64Array(...aligned(bytes, 8))),
+  BF16: widenBf16,
+  F16: widenF16,
+};
+
+/** True for elements that can be computed with. */
+export function canWiden(dtype: Dtype): boolean {
+  return dtype in WIDEN;
+}
+
+/**
+ * A tensor's elements as float32, all of them finite.
+ * @throws {InputError} on an element type that is no float, and on NaN and infinity.
+ */
+export async function readFloats(
+  model: Model,
+  { name, dtype }: TensorInfo,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  widenerOf(model, name, dtype);
+  return toFloats(model, { name, dtype }, await model.readTensor(name, undefined, undefined, signal));
+}
+
+/** The same of elements that were read. @throws {InputError} */
+export function toFloats(
+  model: Pick<Model, 'id'>,
+  { name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>,
+  bytes: Uint8Array,
+): Float32Array {
+  const floats = widenerOf(model, name, dtype)(bytes);
+  checkFinite(floats, model.id, name);
+  return floats;
+}
+
+/** @throws {InputError} when elements of this type cannot be computed with. */
+export function widenerOf(model: Pick<Model, 'id'>, tensor: string, dtype: Dtype): Widen {
+  const widen = WIDEN[dtype];
+  if (widen) return widen;
+  throw new InputError(`expected elements of ${Object.keys(WIDEN).join(', ')}, found ${dtype}`, {
+    file: model.id,
+    tensor,
+  });
+}
+
+/** Where views of `bytes` with elements of `elementBytes` can begin: there, or in a copy. */
+function aligned(bytes: Uint8Array, elementBytes: number): [ArrayBuffer, number, number] {
+  const whole = bytes.byteOffset % elementBytes ? bytes.slice() : bytes;
+  return [whole.buffer as ArrayBuffer, whole.byteOffset, whole.byteLength / elementBytes];
+}
+
+function widenBf16(bytes: Uint8Array): Float32Array {
+  const halves = new Uint16Array(...aligned(bytes, 2));
+  const bits = new Uint32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) bits[i] = halves[i]! << 16;
+  return new Float32Array(bits.buffer);
+}
+
+let float16Table: Float32Array | undefined;
+
+function widenF16(bytes: Uint8Array): Float32Array {
+  const halves = new Uint16Array(...aligned(bytes, 2));
+  float16Table ??= Float32Array.from({ length: 65536 }, (_, bits) => fromFloat16(bits));
+  const floats = new Float32Array(halves.length);
+  for (let i = 0; i < halves.length; i++) floats[i] = float16Table[halves[i]!]!;
+  return floats;
+}
+
+function checkFinite(floats: Float32Array, file: string, tensor: string): void {
+  // Four sums, so that additions do not wait for each other; x * 0 is 0 unless x is NaN or infinite.
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const whole = floats.length & ~3;
+  for (let i = 0; i < whole; i += 4) {
+    a += floats[i]! * 0;
+    b += floats[i + 1]! * 0;
+    c += floats[i + 2]! * 0;
+    d += floats[i + 3]! * 0;
+  }
+  for (let i = whole; i < floats.length; i++) a += floats[i]! * 0;
+  if (a + b + c + d === 0) return;
+  const index = floats.findIndex((value) => !Number.isFinite(value));
+  throw new InputError(`element ${index} is ${floats[index]}; weights must be finite`, { file, tensor });
+}

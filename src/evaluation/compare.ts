@@ -1,0 +1,81 @@
+import { equal } from '../codecs/lossless/patterns.js';
+import { InputError } from '../core/errors.js';
+import { widenerOf } from '../core/floats.js';
+import type { Model, TensorInfo } from '../core/model.js';
+
+/** How a lossy file's weights differ from the original's. */
+export interface WeightError {
+  /** Tensors of which some element differs. */
+  readonly differing: number;
+  /** Sum of squared differences over the sum of squares, of all weights that a lossy codec holds: not of what is rounded or kept beside them. */
+  readonly relativeSquaredError: number;
+  /** The tensor with the largest such share, and that share. */
+  readonly worst: { readonly tensor: string; readonly relativeSquaredError: number } | undefined;
+}
+
+/** Compares a file's elements, as they are decoded, with those of another model. */
+export class Comparison {
+  private readonly errors: { readonly tensor: string; readonly error: number; readonly power: number }[] = [];
+
+  constructor(private readonly against: Model) {}
+
+  /** One line for each tensor that only one side has, or that differs in dtype or shape. */
+  listProblems(tensors: readonly Pick<TensorInfo, 'name' | 'dtype' | 'shape'>[]): string[] {
+    const others = new Map(this.against.tensors.map((tensor) => [tensor.name, tensor]));
+    const problems: string[] = [];
+    const report = (tensor: string, what: string) => problems.push(new InputError(what, { tensor }).message);
+    for (const { name, dtype, shape } of tensors) {
+      const other = others.get(name);
+      others.delete(name);
+      if (!other) report(name, 'is not in the other model');
+      else if (other.dtype !== dtype || other.shape.join() !== shape.join())
+        report(name, `is ${dtype} [${shape}] here and ${other.dtype} [${other.shape}] in the other model`);
+    }
+    for (const name of others.keys()) report(name, 'is only in the other model');
+    return problems;
+  }
+
+  /** What compares a tensor block by block, and at the end says whether all of it was the same. */
+  tensor({ name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>) {
+    const known = this.against.tensors.some((tensor) => tensor.name === name);
+    let same = true;
+    let [error, power] = [0, 0];
+    const add = async (elements: Uint8Array, firstByte: number, lossy: boolean) => {
+      if (!known || (!same && !lossy)) return;
+      const others = await this.against.readTensor(name, firstByte, firstByte + elements.length);
+      if (equal(elements, others) && !lossy) return;
+      same = same && equal(elements, others);
+      if (!lossy) return;
+      const widen = widenerOf(this.against, name, dtype);
+      const [ours, theirs] = [widen(elements), widen(others)];
+      for (let i = 0; i < ours.length; i++) {
+        error += (ours[i]! - theirs[i]!) ** 2;
+        power += theirs[i]! ** 2;
+      }
+    };
+    /** The relative squared error of what was added. */
+    const relativeError = () => relative(error, power);
+    const finish = () => {
+      if (!same) this.errors.push({ tensor: name, error, power });
+      return same;
+    };
+    return { add, finish, error: relativeError };
+  }
+
+  weightError(): WeightError {
+    const sum = (key: 'error' | 'power') => this.errors.reduce((total, entry) => total + entry[key], 0);
+    const shares = this.errors.map(({ tensor, error, power }) => ({
+      tensor,
+      relativeSquaredError: relative(error, power),
+    }));
+    return {
+      differing: this.errors.length,
+      relativeSquaredError: relative(sum('error'), sum('power')),
+      worst: shares.sort((a, b) => b.relativeSquaredError - a.relativeSquaredError)[0],
+    };
+  }
+}
+
+function relative(error: number, power: number): number {
+  return error === 0 ? 0 : error / power;
+}

@@ -1,0 +1,179 @@
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { openProgram, type Program } from '../inference/program.js';
+import { streamHidden } from '../inference/stream.js';
+import type { Runtime } from '../onnx/runtime.js';
+import { loadTokenizer } from '../tokenizer/tokenizer.js';
+import { type Scores, scoreWindows } from './score.js';
+import { type Estimate, estimate, quantile } from './statistics.js';
+import { cutWindows, type Window } from './windows.js';
+
+export interface EvaluateOptions {
+  /** The text, tokenized whole with the model's tokenizer; or `tokens` instead. */
+  readonly text?: string;
+  readonly tokens?: ArrayLike<number>;
+  /** The model that this one should behave like. */
+  readonly against?: Model;
+  /** Tokens a window; by default the context, at most {@link LONGEST_DEFAULT_WINDOW}. */
+  readonly window?: number;
+  /** Use no more than the first so many tokens. */
+  readonly maxTokens?: number;
+  /** For a masked model given `tokens`: the id that hides another. */
+  readonly maskToken?: number;
+  /** Called with work done and all work, in tokens moved through a layer. */
+  readonly onProgress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface Perplexity {
+  /** exp(mean negative log-likelihood). */
+  readonly perplexity: number;
+  readonly standardError: number | null;
+  /** Negative log-likelihood a token, in nats. */
+  readonly nll: Estimate;
+}
+
+/** How a model predicts a text, and how its predictions differ from a reference model's. */
+export interface Evaluation extends Perplexity {
+  readonly model: string;
+  readonly kind: 'causal' | 'masked';
+  readonly windows: number;
+  /** Tokens a window. */
+  readonly window: number;
+  /** Tokens predicted in all windows together. */
+  readonly tokens: number;
+  readonly against?: string;
+  readonly reference?: Perplexity;
+  /** The model's minus the reference's negative log-likelihood, token by token. */
+  readonly nllDifference?: Estimate;
+  /** KL(reference || model) a token, in nats. */
+  readonly kl?: Estimate & { readonly median: number; readonly p99: number; readonly max: number };
+  /** The share of tokens where both models find the same token most probable. */
+  readonly top1?: { readonly agreement: number; readonly standardError: number | null };
+}
+
+/** Longer contexts are evaluated in windows of this many tokens unless asked otherwise. */
+export const LONGEST_DEFAULT_WINDOW = 2048;
+
+/**
+ * Perplexity of a model on a text, and against a reference model their divergence. Both are run layer by layer;
+ * logits are never kept.
+ * @throws {InputError} on models that cannot be run or do not go together, and unusable text.
+ */
+export async function evaluateWith(
+  runtime: Runtime,
+  model: Model,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const program = await openProgram(model, options.signal);
+  const reference = options.against && (await openProgram(options.against, options.signal));
+  if (reference) checkComparable(program, reference);
+  const windows = await windowsOf(program, reference, options);
+  const scores = await run(runtime, program, reference, windows, options);
+  return {
+    model: model.id,
+    kind: program.plan.kind,
+    windows: windows.length,
+    window: windows[0]!.input.length,
+    tokens: scores.nll.length,
+    ...perplexityOf(scores.nll, windows.length),
+    ...(options.against && { against: options.against.id, ...comparison(scores, windows.length) }),
+  };
+}
+
+function checkComparable(program: Program, reference: Program): void {
+  const [own, other] = [program.size.vocabulary, reference.size.vocabulary];
+  if (own !== other)
+    throw new InputError(
+      `a vocabulary of ${own} cannot be compared with ${reference.model.id}'s of ${other}`,
+      {
+        file: program.model.id,
+      },
+    );
+  if (program.plan.kind !== reference.plan.kind)
+    throw new InputError(
+      `a ${program.plan.kind} model cannot be compared with a ${reference.plan.kind} one`,
+      {
+        file: program.model.id,
+      },
+    );
+}
+
+async function windowsOf(
+  { model, plan, size }: Program,
+  reference: Program | undefined,
+  { text, tokens, window, maxTokens = Number.POSITIVE_INFINITY, maskToken }: EvaluateOptions,
+): Promise<Window[]> {
+  const context = Math.min(plan.context, reference?.plan.context ?? plan.context);
+  const length = window ?? Math.min(context, LONGEST_DEFAULT_WINDOW);
+  const least = plan.kind === 'causal' ? 2 : 1;
+  if (!(Number.isInteger(length) && length >= least && length <= context))
+    throw new InputError(`expected a window of ${least} to ${context} tokens, found ${length}`);
+  const tokenizer = text === undefined ? undefined : await loadTokenizer(model);
+  const all = tokenizer?.encode(text!) ?? tokens ?? [];
+  return cutWindows(Array.prototype.slice.call(all, 0, Math.min(all.length, maxTokens)), {
+    kind: plan.kind,
+    length,
+    vocabulary: size.vocabulary,
+    maskToken: maskToken ?? tokenizer?.maskToken,
+  });
+}
+
+async function run(
+  runtime: Runtime,
+  program: Program,
+  reference: Program | undefined,
+  windows: readonly Window[],
+  { onProgress, signal }: EvaluateOptions,
+): Promise<Scores> {
+  const inputs = windows.map(({ input }) => input);
+  const tokens = inputs.length * inputs[0]!.length;
+  const programs = reference ? [program, reference] : [program];
+  // Every layer, the embedding and the head count as a step of each token.
+  const steps = programs.map(({ size }) => size.layers + 2);
+  const total = tokens * steps.reduce((sum, count) => sum + count, 0);
+  let before = 0;
+  const streamed = [];
+  for (const each of programs) {
+    const progress = (done: number) => onProgress?.(before + done, total);
+    const hidden = await streamHidden(runtime, each, inputs, {
+      onProgress: progress,
+      ...(signal && { signal }),
+    });
+    streamed.push({ program: each, hidden });
+    before += tokens * (each.size.layers + 1);
+  }
+  const perWindow = (total - before) / windows.length;
+  return scoreWindows(runtime, streamed[0]!, streamed[1], windows, {
+    onWindow: (done) => onProgress?.(before + done * perWindow, total),
+    ...(signal && { signal }),
+  });
+}
+
+function perplexityOf(values: Float64Array, windows: number): Perplexity {
+  const nll = estimate(values, windows);
+  const perplexity = Math.exp(nll.mean);
+  // To first order, an error of the mean is a relative error of its exponential.
+  const standardError = nll.standardError === null ? null : perplexity * nll.standardError;
+  return { perplexity, standardError, nll };
+}
+
+function comparison({ nll, comparison }: Scores, windows: number) {
+  const { referenceNll, kl, agrees } = comparison!;
+  const sorted = kl.slice().sort();
+  const top1 = estimate(agrees, windows);
+  return {
+    reference: perplexityOf(referenceNll, windows),
+    nllDifference: estimate(
+      nll.map((value, i) => value - referenceNll[i]!),
+      windows,
+    ),
+    kl: {
+      ...estimate(kl, windows),
+      median: quantile(sorted, 0.5),
+      p99: quantile(sorted, 0.99),
+      max: sorted[sorted.length - 1]!,
+    },
+    top1: { agreement: top1.mean, standardError: top1.standardError },
+  };
+}

@@ -1,0 +1,30 @@
+/** A mean, and how far it may be off for the choice of text. */
+export interface Estimate {
+  readonly mean: number;
+  /** Over windows; null for a single one, which says nothing of the spread. */
+  readonly standardError: number | null;
+}
+
+/** The mean of values that come in windows of equal length, with the standard error over windows. */
+export function estimate(values: Float64Array, windows: number): Estimate {
+  const length = values.length / windows;
+  const means = Float64Array.from({ length: windows }, (_, i) =>
+    average(values.subarray(i * length, (i + 1) * length)),
+  );
+  const mean = average(means);
+  if (windows < 2) return { mean, standardError: null };
+  const squares = means.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, standardError: Math.sqrt(squares / (windows - 1) / windows) };
+}
+
+/** The value below which a share of the sorted values lies, interpolated between neighbors. */
+export function quantile(sorted: Float64Array, share: number): number {
+  const position = share * (sorted.length - 1);
+  const below = Math.floor(position);
+  const [low, high] = [sorted[below]!, sorted[Math.ceil(position)]!];
+  return low + (high - low) * (position - below);
+}
+
+function average(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}

@@ -1,0 +1,71 @@
+import type { ForwardPlan } from '../architectures/forward.js';
+import { InputError } from '../core/errors.js';
+import { randomNumbers } from '../core/random.js';
+
+/** A window of tokens as the model sees it, and what it is asked. */
+export interface Window {
+  readonly input: Int32Array;
+  /** Positions whose logits are scored, in order. */
+  readonly rows: readonly number[];
+  /** The token each of these predicts. */
+  readonly targets: Int32Array;
+}
+
+export interface WindowOptions {
+  readonly kind: ForwardPlan['kind'];
+  /** Tokens a window. */
+  readonly length: number;
+  readonly vocabulary: number;
+  /** For masked models: the token that hides another. */
+  readonly maskToken?: number | undefined;
+}
+
+/** The share of tokens hidden from masked models, that of their training. */
+const MASKED_SHARE = 0.15;
+const MASK_SEED = 1;
+
+/**
+ * Contiguous windows of `length` tokens that do not overlap; an incomplete last one is dropped. Causal models
+ * predict all tokens of a window but its first; masked ones 15 % of them, drawn with a fixed seed, under masks.
+ * @throws {InputError} on fewer tokens than a window, and on ids out of range.
+ */
+export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): Window[] {
+  const { kind, length, vocabulary, maskToken } = options;
+  checkTokens(tokens, vocabulary);
+  const count = Math.floor(tokens.length / length);
+  if (!count)
+    throw new InputError(`the text has ${tokens.length} tokens, fewer than one window of ${length}`);
+  const pieces = Array.from({ length: count }, (_, i) =>
+    Int32Array.from({ length }, (_, j) => tokens[i * length + j]!),
+  );
+  if (kind === 'causal') return pieces.map(nextTokens);
+  if (maskToken === undefined)
+    throw new InputError('a masked language model needs a mask token, and its tokenizer has none');
+  checkTokens([maskToken], vocabulary);
+  const random = randomNumbers(MASK_SEED);
+  return pieces.map((tokens) => hiddenTokens(tokens, maskToken, random));
+}
+
+function nextTokens(tokens: Int32Array): Window {
+  const rows = Array.from({ length: tokens.length - 1 }, (_, i) => i);
+  return { input: tokens, rows, targets: tokens.subarray(1) };
+}
+
+/** The same number of masks in every window, so that windows weigh the same. */
+function hiddenTokens(tokens: Int32Array, maskToken: number, random: () => number): Window {
+  const count = Math.max(1, Math.round(MASKED_SHARE * tokens.length));
+  const order = Array.from(tokens, (_, position) => ({ position, key: random() }));
+  const chosen = order.sort((a, b) => a.key - b.key).slice(0, count);
+  const rows = chosen.map(({ position }) => position).sort((a, b) => a - b);
+  const input = tokens.slice();
+  for (const row of rows) input[row] = maskToken;
+  return { input, rows, targets: Int32Array.from(rows, (row) => tokens[row]!) };
+}
+
+function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
+  for (let i = 0; i < tokens.length; i++) {
+    const token = tokens[i]!;
+    if (!(Number.isInteger(token) && token >= 0 && token < vocabulary))
+      throw new InputError(`token ${i} is ${token}, expected an id below the vocabulary's ${vocabulary}`);
+  }
+}

@@ -1,0 +1,55 @@
+import { compactionCurve, gaussianCompaction } from '../codecs/transform/compaction.js';
+import type { LabMatrix } from './matrices.js';
+import type { TransformMethod } from './transforms.js';
+
+/** Of one transform and one role: the share of energy in so many of the largest numbers. */
+export interface LabCurve {
+  readonly method: string;
+  readonly role: string;
+  /** Numbers kept for each weight. */
+  readonly shares: readonly number[];
+  readonly energy: readonly number[];
+  /** What independent Gaussian numbers, as many, would have. */
+  readonly gaussian: readonly number[];
+  /** Standard error over matrices of the share of energy less its Gaussian limit, at each share; null for one matrix. */
+  readonly standardError: readonly (number | null)[];
+}
+
+const SHARES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5];
+
+/** Curves of a transform, role by role. Matrices count by their weights. */
+export async function curvesOf(method: TransformMethod, matrices: readonly LabMatrix[]): Promise<LabCurve[]> {
+  const roles = [...new Set(matrices.map(({ role }) => role))];
+  const curves: LabCurve[] = [];
+  for (const role of roles) {
+    const own: { readonly weight: number; readonly energy: number[]; readonly gaussian: number[] }[] = [];
+    for (const matrix of matrices.filter((entry) => entry.role === role)) {
+      const numbers = (await method.coefficients(matrix)).map(({ coefficients }) => coefficients.numbers);
+      const all = new Float64Array(numbers.reduce((sum, { length }) => sum + length, 0));
+      let next = 0;
+      for (const part of numbers) {
+        all.set(part, next);
+        next += part.length;
+      }
+      const gaussian = SHARES.map((share) => gaussianCompaction((share * matrix.elements) / all.length));
+      own.push({ weight: matrix.elements, energy: compactionCurve(all, matrix.elements, SHARES), gaussian });
+    }
+    const weight = own.reduce((sum, entry) => sum + entry.weight, 0);
+    const mean = (of: (entry: (typeof own)[number]) => number) =>
+      own.reduce((sum, entry) => sum + (entry.weight / weight) * of(entry), 0);
+    curves.push({
+      method: method.name,
+      role,
+      shares: SHARES,
+      energy: SHARES.map((_, i) => mean(({ energy }) => energy[i]!)),
+      gaussian: SHARES.map((_, i) => mean(({ gaussian }) => gaussian[i]!)),
+      standardError: SHARES.map((_, i) => {
+        if (own.length < 2) return null;
+        const excess = mean(({ energy, gaussian }) => energy[i]! - gaussian[i]!);
+        const variance = mean(({ energy, gaussian }) => (energy[i]! - gaussian[i]! - excess) ** 2);
+        return Math.sqrt(variance / (own.length - 1));
+      }),
+    });
+  }
+  return curves;
+}

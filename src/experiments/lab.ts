@@ -1,0 +1,154 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { TRANSFORMS, type TransformOptions } from '../codecs/transform/coefficients.js';
+import { gaussianDistortion } from '../codecs/transform/compaction.js';
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { hold, letGo } from '../io/node/temporary.js';
+import { type CalibrationSource, calibrate } from '../quantization/calibration/calibrate.js';
+import type { StatisticsFile } from '../quantization/calibration/file.js';
+import type { Method } from './attempt.js';
+import { curvesOf, type LabCurve } from './curves.js';
+import { type Extent, extentOf, matricesOf } from './matrices.js';
+import { Measure } from './measure.js';
+import { QuantizerMethod } from './quantizer.js';
+import { TransformMethod } from './transforms.js';
+
+export interface LabOptions {
+  /** The largest ratio, of the matrices' bytes as stored in the model to what is needed to decode them. */
+  readonly ratio: number;
+  readonly block: TransformOptions['size'];
+  readonly dimensions: TransformOptions['dimensions'];
+  /** Whether the largest coefficients are kept instead of quantizing all. */
+  readonly keep: boolean;
+  /** What the quantizer is calibrated on. */
+  readonly calibration: CalibrationSource;
+  /** What is measured on; without it, the part of the calibration text that is held out. */
+  readonly text?: string | undefined;
+  /** Tokens of it. */
+  readonly tokens: number;
+  readonly prompt: string;
+  readonly onProgress?: ((what: string, done: number, total: number) => void) | undefined;
+}
+
+/** One method at one ratio. What could not be reached has no measures. */
+export interface LabPoint {
+  readonly method: string;
+  readonly ratio: number;
+  readonly bitsPerWeight: number;
+  /** 2^(-2R): no code has less for Gaussian weights of one variance. */
+  readonly bound: number;
+  readonly bytes?: number;
+  readonly relativeSquaredError?: number;
+  readonly klNats?: number;
+  readonly perplexity?: number;
+  readonly sentence?: string | undefined;
+  readonly byRole?: readonly {
+    readonly role: string;
+    readonly bytes: number;
+    readonly relativeSquaredError: number;
+  }[];
+}
+
+export interface LabReport {
+  readonly model: string;
+  readonly matrices: number;
+  readonly weights: number;
+  readonly matrixBytes: number;
+  readonly block: number;
+  readonly dimensions: number;
+  readonly coding: 'kept' | 'quantized';
+  readonly perplexity: number;
+  readonly sentence: string | undefined;
+  readonly points: readonly LabPoint[];
+  readonly curves: readonly LabCurve[];
+}
+
+/** Each takes some 20 bytes: its coefficients, twice as many for a complex transform, and what they decode to. */
+const MAX_WEIGHTS = 2e8;
+const RUNGS = [8, 16, 32, 64, 256];
+
+/**
+ * Runs all transforms and the quantizer on a model's matrices at a ladder of ratios, and measures each on the decoded model.
+ * Norms and biases stay as they are and do not count; only bytes that were really coded do.
+ * @throws {InputError} on a model that cannot be run.
+ */
+export async function runLab(model: Model, options: LabOptions): Promise<LabReport> {
+  if (!(options.ratio > 1)) throw new InputError(`expected a ratio above 1, found ${options.ratio}`);
+  const { block, dimensions, keep, calibration, onProgress } = options;
+  const matrices = await matricesOf(model);
+  const extent = extentOf(matrices);
+  if (extent.weights > MAX_WEIGHTS)
+    throw new InputError(
+      `${extent.weights} weights in matrices are over the ${MAX_WEIGHTS} that lab holds in memory with all their coefficients; take a smaller model of the family`,
+      { file: model.id },
+    );
+  const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
+  hold(folder);
+  let statistics: StatisticsFile | undefined;
+  try {
+    const calibrated = await calibrate(model, join(folder, 'model'), calibration, (done, total) =>
+      onProgress?.('calibrating', done, total),
+    );
+    statistics = calibrated.statistics;
+    const measure = new Measure(model, { ...options, heldOut: calibrated.heldOut });
+    const ladder = new Ladder(extent, measure, options);
+    const curves: LabCurve[] = [];
+    for (const transform of TRANSFORMS) {
+      const settings = { transform, size: block, dimensions };
+      const method = new TransformMethod(model, matrices, settings, keep);
+      if (transform !== 'svd') curves.push(...(await curvesOf(method, matrices)));
+      await ladder.climb(method);
+    }
+    const quantizer = await QuantizerMethod.create(model, matrices, statistics, join(folder, 'scratch'));
+    await ladder.climb(quantizer).finally(() => quantizer.close());
+    return {
+      model: model.id,
+      matrices: matrices.length,
+      weights: extent.weights,
+      matrixBytes: extent.bytes,
+      block,
+      dimensions,
+      coding: keep ? 'kept' : 'quantized',
+      ...(await measure.original()),
+      points: ladder.points,
+      curves,
+    };
+  } finally {
+    await statistics?.close();
+    await rm(folder, { recursive: true, force: true });
+    letGo(folder);
+  }
+}
+
+/** The ratios, and what methods made of them. */
+class Ladder {
+  readonly points: LabPoint[] = [];
+  private readonly ratios: readonly number[];
+
+  constructor(
+    private readonly extent: Extent,
+    private readonly measure: Measure,
+    private readonly options: LabOptions,
+  ) {
+    // a rung next to the last tells nothing more
+    this.ratios = [...RUNGS.filter((ratio) => ratio < options.ratio * 0.8), options.ratio];
+  }
+
+  async climb(method: Method): Promise<void> {
+    for (const ratio of this.ratios) {
+      const { weights, bytes } = this.extent;
+      const bitsPerWeight = (bytes * 8) / ratio / weights;
+      const attempt = await method.fit(Math.floor(bytes / ratio));
+      const measured = attempt && (await this.measure.attempt(attempt));
+      const bound = gaussianDistortion(bitsPerWeight);
+      this.points.push({ method: method.name, ratio, bitsPerWeight, bound, ...measured });
+      this.options.onProgress?.(
+        'measuring',
+        this.points.length,
+        (TRANSFORMS.length + 1) * this.ratios.length,
+      );
+    }
+  }
+}

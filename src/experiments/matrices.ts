@@ -1,0 +1,45 @@
+import { tensorRole } from '../architectures/registry.js';
+import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { isTransformed } from '../operations/compress-transform.js';
+import { findDuplicates } from '../wpk/duplicates.js';
+
+/** A matrix that methods compete on. */
+export interface LabMatrix {
+  readonly tensor: TensorInfo;
+  /** All tensors that are this matrix: a tied head has two names in some files. */
+  readonly names: readonly string[];
+  readonly role: string;
+  readonly elements: number;
+}
+
+/** The matrices of a model, tied ones once; norms and biases are left as they are by all methods. */
+export async function matricesOf(model: Model): Promise<LabMatrix[]> {
+  const duplicates = await findDuplicates(
+    model.tensors.map(({ name, dtype, lengthBytes }) => ({
+      dtype,
+      lengthBytes,
+      read: (start, end) => model.readTensor(name, start, end),
+    })),
+  );
+  return model.tensors.flatMap((tensor, i) => {
+    if (duplicates[i] !== undefined || !isTransformed(model, tensor)) return [];
+    const names = model.tensors.filter((_, j) => j === i || duplicates[j] === i).map(({ name }) => name);
+    return [{ tensor, names, role: tensorRole(tensor, model.config), elements: elementCount(tensor.shape) }];
+  });
+}
+
+/** Weights of all matrices, and bytes as the model stores them. */
+export interface Extent {
+  readonly weights: number;
+  readonly bytes: number;
+}
+
+export function extentOf(matrices: readonly LabMatrix[]): Extent {
+  const sum = (of: (matrix: LabMatrix) => number) =>
+    matrices.reduce((total, matrix) => total + of(matrix), 0);
+  return {
+    weights: sum(({ elements }) => elements),
+    bytes: sum(({ elements, tensor }) => elements * DTYPE_BYTES[tensor.dtype]),
+  };
+}

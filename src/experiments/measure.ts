@@ -1,0 +1,73 @@
+import type { Model } from '../core/model.js';
+import { evaluate, generate } from '../evaluation/node/run.js';
+import { buildProgram } from '../inference/program.js';
+import type { HeldOut } from '../quantization/calibration/calibrate.js';
+import { type Attempt, relativeError } from './attempt.js';
+import { Overlay } from './overlay.js';
+
+export interface MeasureOptions {
+  /** What is measured on; without it, what is held out. */
+  readonly text?: string | undefined;
+  readonly heldOut: HeldOut;
+  /** Tokens of either. */
+  readonly tokens: number;
+  readonly prompt: string;
+}
+
+const SENTENCE_TOKENS = 20;
+
+/** Measures models by what they predict and write. */
+export class Measure {
+  private reference: number | undefined;
+
+  constructor(
+    private readonly model: Model,
+    private readonly options: MeasureOptions,
+  ) {}
+
+  async attempt({ bytes, matrices }: Attempt) {
+    const decoded = new Overlay(
+      this.model,
+      new Map(
+        matrices.flatMap(({ matrix, decoded }) => matrix.names.map((name) => [name, decoded] as const)),
+      ),
+    );
+    const { kl, perplexity, reference } = await evaluate(decoded, { ...this.source(), against: this.model });
+    this.reference = reference!.perplexity;
+    const roles = [...new Set(matrices.map(({ matrix }) => matrix.role))];
+    return {
+      bytes,
+      relativeSquaredError: relativeError(matrices),
+      klNats: kl!.mean,
+      perplexity,
+      sentence: await this.sentence(decoded),
+      byRole: roles.map((role) => {
+        const own = matrices.filter(({ matrix }) => matrix.role === role);
+        return {
+          role,
+          bytes: own.reduce((sum, matrix) => sum + matrix.bytes, 0),
+          relativeSquaredError: relativeError(own),
+        };
+      }),
+    };
+  }
+
+  async original() {
+    this.reference ??= (await evaluate(this.model, this.source())).perplexity;
+    return { perplexity: this.reference, sentence: await this.sentence(this.model) };
+  }
+
+  private source() {
+    const { text, tokens } = this.options;
+    if (text !== undefined) return { text, maxTokens: tokens };
+    const { tokens: held, window, maskToken } = this.options.heldOut;
+    return { tokens: held, window, maxTokens: tokens, ...(maskToken !== undefined && { maskToken }) };
+  }
+
+  /** What a causal model writes; masked ones write nothing. */
+  private async sentence(model: Model): Promise<string | undefined> {
+    if (buildProgram(this.model).plan.kind === 'masked') return undefined;
+    const { text } = await generate(model, this.options.prompt, { maxTokens: SENTENCE_TOKENS });
+    return `${this.options.prompt}${text?.replaceAll(/\s+/g, ' ')}`;
+  }
+}

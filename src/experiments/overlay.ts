@@ -1,0 +1,43 @@
+import { DTYPE_BYTES } from '../core/dtype.js';
+import type { Model, TensorInfo } from '../core/model.js';
+
+/** A model with the weights of some of its tensors replaced, in memory. Those that are replaced are float32, whatever they were. */
+export class Overlay implements Model {
+  readonly tensors: readonly TensorInfo[];
+
+  constructor(
+    private readonly base: Model,
+    private readonly replaced: ReadonlyMap<string, Float32Array>,
+  ) {
+    this.tensors = base.tensors.map((tensor) =>
+      replaced.has(tensor.name)
+        ? { ...tensor, dtype: 'F32', lengthBytes: replaced.get(tensor.name)!.length * DTYPE_BYTES.F32 }
+        : tensor,
+    );
+  }
+
+  get id() {
+    return this.base.id;
+  }
+  get kind() {
+    return this.base.kind;
+  }
+  get config() {
+    return this.base.config;
+  }
+  get sideFiles() {
+    return this.base.sideFiles;
+  }
+  get weightFiles() {
+    return this.base.weightFiles;
+  }
+
+  async readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const values = this.replaced.get(name);
+    if (!values) return this.base.readTensor(name, start, end, signal);
+    return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice(start, end);
+  }
+
+  /** The base stays open: it is not this one's. */
+  async close(): Promise<void> {}
+}

@@ -1,0 +1,141 @@
+import { stat } from 'node:fs/promises';
+import type { ByteSource } from '../core/byte-source.js';
+import { ConnectionError, InputError } from '../core/errors.js';
+import { problemOfPath } from '../core/file-name.js';
+import type { Folder, FolderFile } from '../core/folder.js';
+import { NOTICES } from '../core/notices.js';
+import { HttpSource } from '../io/http.js';
+import { SequentialSource } from '../io/node/sequential.js';
+import { LocalFolder } from '../models/node/local.js';
+import { type Account, readAccount } from './account.js';
+import type { HubAddress } from './address.js';
+import { HubCache, type Made } from './cache.js';
+import { contentByName, openContent } from './content.js';
+import { download, type OnDownload } from './download.js';
+import { hubFile } from './file.js';
+import { digestOf, type HubFile, type Repository, readRepository } from './repository.js';
+
+/**
+ * How files of the Hub are read: by ranges as asked for, nothing kept; from front to back, checked against their digests; or
+ * fetched into the cache, checked, and read there.
+ */
+export type Reading = 'ranges' | 'sequential' | 'download';
+
+export interface HubOptions {
+  readonly reading?: Reading;
+  readonly onDownload?: OnDownload;
+  /** Told the repository once it is found. */
+  readonly onFolder?: (folder: HubFolder) => void;
+}
+
+/** A model's repository as a folder. What is in the cache is read there; the rest as the options say. */
+export class HubFolder implements Folder {
+  readonly kind = 'hub';
+  readonly id: string;
+  private readonly fetched: Made[] = [];
+
+  private constructor(
+    private readonly account: Account,
+    private readonly cache: HubCache,
+    private readonly repository: Repository,
+    private readonly options: HubOptions,
+  ) {
+    this.id = `${repository.name}@${repository.commit}`;
+  }
+
+  /**
+   * Asks the Hub what the revision is; offline, or where the Hub cannot be reached, the cache, if all of the weights are in it.
+   * @throws {InputError}
+   */
+  static async open({ repository, revision }: HubAddress, options: HubOptions = {}): Promise<Folder> {
+    const account = await readAccount();
+    const cache = new HubCache(account, repository);
+    if (account.offline) {
+      const folder = await cachedFolder(cache, repository, revision);
+      if (folder) return folder;
+      throw new InputError('is not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
+    }
+    let found: Repository;
+    try {
+      found = await readRepository(account, repository, revision);
+    } catch (error) {
+      const folder = error instanceof ConnectionError && (await cachedFolder(cache, repository, revision));
+      if (!folder) throw error;
+      NOTICES.say(`the Hub cannot be reached: ${folder.id} is read from the cache, as far as it is there`);
+      return folder;
+    }
+    if (options.reading === 'download') await cache.remember(revision, found.commit);
+    const folder = new HubFolder(account, cache, found, options);
+    options.onFolder?.(folder);
+    return folder;
+  }
+
+  async list(): Promise<readonly FolderFile[]> {
+    return this.repository.files;
+  }
+
+  place(name: string): string {
+    return `${this.repository.name}/${name}`;
+  }
+
+  async open(name: string): Promise<ByteSource> {
+    const problem = problemOfPath(name);
+    if (problem) throw new InputError(`its name ${problem}`, { file: this.place(name) });
+    const file = this.repository.files.find((candidate) => candidate.name === name);
+    if (!file) throw new InputError('is not in the repository', { file: this.place(name) });
+    const cached = await this.cache.find(this.repository, file);
+    if (cached !== undefined) return openContent(cached, file);
+    const remote = hubFile(this.account, this.repository, file);
+    if (this.options.reading === 'download') return this.fetch(file);
+    return this.options.reading === 'sequential'
+      ? new SequentialSource(remote, digestOf(file), file.etag)
+      : new HttpSource(remote);
+  }
+
+  /** Removes from the cache what this folder has brought there. */
+  async forget(): Promise<void> {
+    for (const made of this.fetched.splice(0).reverse()) await made.remove();
+  }
+
+  private async fetch(file: HubFile): Promise<ByteSource> {
+    const remote = hubFile(this.account, this.repository, file);
+    const blob = this.cache.blob(file);
+    const isThere = await stat(blob).catch(() => undefined);
+    const fetched = isThere ? undefined : await download(remote, file, blob, this.options.onDownload);
+    if (fetched) this.fetched.push(fetched);
+    const source = await openContent(blob, file);
+    try {
+      const made = await this.cache.link(this.repository, file);
+      if (made) this.fetched.push(made);
+      return source;
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  }
+}
+
+/** What was downloaded, without asking the Hub: files have to be what the names of their blobs say. */
+class CachedFolder extends LocalFolder {
+  override async open(name: string): Promise<ByteSource> {
+    const path = this.place(name);
+    const content = await contentByName(path);
+    return content ? openContent(path, content) : super.open(name);
+  }
+}
+
+/** Without any of these a cache holds what was looked at, not a model. */
+const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|gguf|onnx|wpk)$/;
+
+/** What a branch, tag or commit was when it was last fetched, from the cache alone; undefined when it never was. */
+async function cachedFolder(
+  cache: HubCache,
+  repository: string,
+  revision: string,
+): Promise<CachedFolder | undefined> {
+  const commit = await cache.commitOf(revision);
+  if (commit === undefined) return;
+  const folder = new CachedFolder(cache.snapshot(commit), `${repository}@${commit}`);
+  const files = await folder.list().catch(() => []);
+  return files.some(({ name }) => WEIGHTS.test(name)) ? folder : undefined;
+}

@@ -1,0 +1,182 @@
+import { BLOCK_INPUTS } from '../architectures/attention.js';
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { BoundSessions } from '../onnx/bound-sessions.js';
+import { type Feeds, floatsOf, type Runtime, type Tensor } from '../onnx/runtime.js';
+import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
+import { blockGraph, openProgram, type Program, type Stage } from './program.js';
+
+/** Tokens of a prompt that pass at once, so that attention over a long one takes little memory. */
+const PREFILL_TOKENS = 512;
+
+/**
+ * A causal model that reads tokens and says what may come next. All weights stay in memory, as float32, and so
+ * do keys and values of the tokens read, so that a token costs one pass over the weights.
+ */
+export class Decoder {
+  /** How many tokens have been read. */
+  length = 0;
+  private caches: Feeds[];
+
+  private constructor(
+    private readonly runtime: Runtime,
+    readonly program: Program,
+    private readonly graphs: BoundSessions,
+    private readonly run: {
+      readonly embedding: Run;
+      readonly layers: readonly Run[];
+      readonly head: Run;
+    },
+  ) {
+    this.caches = this.emptyCaches();
+  }
+
+  /**
+   * Reads all weights of a model.
+   * @throws {InputError} when it cannot be run, or is not causal.
+   */
+  static async load(
+    runtime: Runtime,
+    model: Model,
+    { onProgress, signal, read }: LoadOptions = {},
+  ): Promise<Decoder> {
+    const program = await openProgram(model, signal);
+    checkCausal(program);
+    const graphs = new BoundSessions(runtime);
+    const graph = blockGraph(program, { cached: true });
+    const stages = [
+      program.embedding,
+      ...program.layers.map((weights) => ({ graph, weights })),
+      program.head,
+    ];
+    const incoming = read?.(program);
+    const known = new Map<string, Tensor | Promise<Tensor>>(incoming?.weights);
+    const uses = usesOf(stages);
+    let done = 0;
+    const add = async (stage: Stage): Promise<Run> => {
+      const weights = await loadWeights(runtime, program, stage.weights, signal, known);
+      const run = await graphs.add(stage.graph, weights);
+      for (const { tensor } of stage.weights)
+        if (uses.countDown(tensor.name) === 0) known.delete(tensor.name);
+      onProgress?.(++done, stages.length);
+      return run;
+    };
+    const adding: Promise<Run>[] = [];
+    try {
+      for (const stage of stages) {
+        adding.push(add(stage));
+        if (!incoming) await adding.at(-1);
+      }
+      const runs = await Promise.all(adding);
+      await incoming?.finished;
+      const [embedding, head] = [runs.shift()!, runs.pop()!];
+      return new Decoder(runtime, program, graphs, { embedding, layers: runs, head });
+    } catch (error) {
+      await Promise.allSettled(adding);
+      await graphs.release();
+      throw error;
+    }
+  }
+
+  /** Forgets the tokens that were read. */
+  reset(): void {
+    this.length = 0;
+    this.caches = this.emptyCaches();
+  }
+
+  /**
+   * Reads tokens that follow those read before.
+   * @returns the logits [vocabulary] of the token after the last; valid until the next call.
+   * @throws {InputError} when they no longer fit into the context.
+   */
+  async read(tokens: readonly number[]): Promise<Float32Array> {
+    const { context } = this.program.plan;
+    if (this.length + tokens.length > context)
+      throw new InputError(
+        `${this.length + tokens.length} tokens do not fit into the context of ${context}`,
+        {
+          file: this.program.model.id,
+        },
+      );
+    let hidden: Tensor | undefined;
+    for (let start = 0; start < tokens.length; start += PREFILL_TOKENS)
+      hidden = await this.pass(tokens.slice(start, start + PREFILL_TOKENS));
+    return this.logitsOfLast(hidden!);
+  }
+
+  release(): Promise<void> {
+    return this.graphs.release();
+  }
+
+  private emptyCaches(): Feeds[] {
+    const { keyValueHeads, headSize } = this.program.size;
+    const none = () => this.runtime.floats(new Float32Array(0), [1, keyValueHeads, 1, 0, headSize]);
+    return this.run.layers.map(() => ({
+      [BLOCK_INPUTS.pastKeys]: none(),
+      [BLOCK_INPUTS.pastValues]: none(),
+    }));
+  }
+
+  private async pass(tokens: readonly number[]): Promise<Tensor> {
+    const { runtime, program, run, length: start } = this;
+    const end = start + tokens.length;
+    const embedded = await run.embedding(tokenFeeds(runtime, program, [tokens], start));
+    let hidden = embedded[BLOCK_INPUTS.hiddenOut]!;
+    const positions = positionFeeds(runtime, program, start, end);
+    for (const [layer, block] of run.layers.entries()) {
+      const results = await block({
+        ...positions(layer),
+        ...this.caches[layer],
+        [BLOCK_INPUTS.hidden]: hidden,
+      });
+      hidden = results[BLOCK_INPUTS.hiddenOut]!;
+      this.caches[layer] = {
+        [BLOCK_INPUTS.pastKeys]: results[BLOCK_INPUTS.keysOut]!,
+        [BLOCK_INPUTS.pastValues]: results[BLOCK_INPUTS.valuesOut]!,
+      };
+    }
+    this.length = end;
+    return hidden;
+  }
+
+  private async logitsOfLast(hidden: Tensor): Promise<Float32Array> {
+    const { hiddenSize } = this.program.size;
+    const last = this.runtime.floats(floatsOf(hidden).slice(-hiddenSize), [1, 1, hiddenSize]);
+    const { logits } = await this.run.head({ [BLOCK_INPUTS.hidden]: last });
+    return floatsOf(logits);
+  }
+}
+
+type Run = (feeds: Feeds) => Promise<Feeds>;
+
+/** How many stages are still to take a tensor. */
+function usesOf(stages: readonly Stage[]) {
+  const left = new Map<string, number>();
+  for (const { weights } of stages)
+    for (const { tensor } of weights) left.set(tensor.name, (left.get(tensor.name) ?? 0) + 1);
+  return {
+    countDown(name: string): number {
+      left.set(name, left.get(name)! - 1);
+      return left.get(name)!;
+    },
+  };
+}
+
+function checkCausal({ plan, model }: Program): void {
+  if (plan.kind !== 'causal')
+    throw new InputError('a masked language model fills gaps and does not continue text', { file: model.id });
+}
+
+/** Weights that come in an order of their own, by name, and the end of that. */
+export interface IncomingWeights {
+  readonly weights: ReadonlyMap<string, Promise<Tensor>>;
+  readonly finished: Promise<void>;
+}
+
+export interface LoadOptions {
+  /** Hears of stages read (the embedding, every layer, the head) and of all. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Begins to read the weights; without it they are read stage by stage. */
+  readonly read?: ((program: Program) => IncomingWeights | undefined) | undefined;
+}

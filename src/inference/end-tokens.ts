@@ -1,0 +1,29 @@
+import { InputError } from '../core/errors.js';
+import { parseJsonObject, quote } from '../core/json.js';
+import type { Model } from '../core/model.js';
+
+/** Where a model's makers say how it generates; it may name more end tokens than the config, as chat models' do. */
+const GENERATION_CONFIG = 'generation_config.json';
+
+/**
+ * The tokens after which a model's text ends: `eos_token_id` of generation_config.json and of config.json, a number or a list.
+ * @throws {InputError} when it is something else, or the file is no JSON.
+ */
+export async function endTokensOf({ id, config, sideFiles }: Model): Promise<readonly number[]> {
+  const file = sideFiles.find(({ name }) => name === GENERATION_CONFIG);
+  const generation = file && parseJsonObject(await file.read(), `${id}, ${GENERATION_CONFIG}`).value;
+  const found = [
+    ...idsOf(generation?.eos_token_id, `${id}, ${GENERATION_CONFIG}`),
+    ...idsOf(config?.eos_token_id, `${id}, config.json`),
+  ];
+  return [...new Set(found)];
+}
+
+function idsOf(value: unknown, file: string): number[] {
+  if (value === undefined || value === null) return [];
+  const ids: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (ids.every((token): token is number => Number.isSafeInteger(token))) return [...ids] as number[];
+  throw new InputError(`expected eos_token_id to be a token or a list of them, found ${quote(value)}`, {
+    file,
+  });
+}

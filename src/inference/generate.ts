@@ -1,0 +1,152 @@
+import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import { randomNumbers } from '../core/random.js';
+import type { Runtime } from '../onnx/runtime.js';
+import { TextStream } from '../tokenizer/text-stream.js';
+import { loadTokenizer } from '../tokenizer/tokenizer.js';
+import { Decoder, type LoadOptions } from './decoder.js';
+import { endTokensOf } from './end-tokens.js';
+import { checkSampling, type Sampling, sample } from './sampling.js';
+
+export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
+  /** By default 0, the most probable token; with `topK` or `topP`, 1. */
+  readonly temperature?: number | undefined;
+  /** By default 100. Less is generated when the context is full or the model ends its text. */
+  readonly maxTokens?: number | undefined;
+  /** The same seed gives the same text; by default 0. */
+  readonly seed?: number | undefined;
+  /** Tokens after which nothing follows; by default the `eos_token_id` of generation_config.json and config.json. */
+  readonly endTokens?: readonly number[] | undefined;
+  /** Hears of every token, with the text it completes (empty within a character, and for prompts of ids). */
+  readonly onToken?: ((token: number, text: string) => void) | undefined;
+  /** Hears of stages read (the embedding, every layer, the head) and of all, before the first token. */
+  readonly onLoad?: LoadOptions['onProgress'];
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Generation {
+  readonly model: string;
+  readonly promptTokens: number;
+  /** The generated tokens, the ending one not among them. */
+  readonly tokens: readonly number[];
+  /** Their text; undefined for a prompt of ids. */
+  readonly text: string | undefined;
+  /** Why it ended: enough tokens, an ending token, or a full context. */
+  readonly stopped: 'length' | 'end' | 'context';
+  /** Seconds to read the prompt, and from then to the last token. */
+  readonly promptSeconds: number;
+  readonly tokenSeconds: number;
+}
+
+/**
+ * Continues a prompt, text or token ids.
+ * @throws {InputError} on a model that cannot be run, settings out of range, and a prompt that is empty or too long.
+ */
+export async function generateWith(
+  runtime: Runtime,
+  model: Model,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Promise<Generation> {
+  const prepared = await prepare(model, prompt, options);
+  const decoder = await Decoder.load(runtime, model, { onProgress: options.onLoad, signal: options.signal });
+  try {
+    return await continuePrepared(decoder, prepared);
+  } finally {
+    await decoder.release();
+  }
+}
+
+/** As {@link generateWith}, on a model that was loaded; what it read before is forgotten. @throws {InputError} */
+export async function continueWith(
+  decoder: Decoder,
+  prompt: string | readonly number[],
+  options: GenerateOptions = {},
+): Promise<Generation> {
+  const prepared = await prepare(decoder.program.model, prompt, options);
+  decoder.reset();
+  return continuePrepared(decoder, prepared);
+}
+
+/** Everything that can be wrong with a prompt and its settings, before weights are read. */
+async function prepare(model: Model, prompt: string | readonly number[], options: GenerateOptions) {
+  const { maxTokens = 100, topK, topP, seed = 0 } = options;
+  const temperature = options.temperature ?? (topK === undefined && topP === undefined ? 0 : 1);
+  const sampling: Sampling = { temperature, topK, topP };
+  checkSampling(sampling);
+  if (!(Number.isInteger(maxTokens) && maxTokens >= 1))
+    throw new InputError(`expected a positive number of tokens, found ${maxTokens}`);
+  const tokenizer = typeof prompt === 'string' ? await loadTokenizer(model) : undefined;
+  const tokens = typeof prompt === 'string' ? tokenizer!.encode(prompt, true) : prompt;
+  if (!tokens.length) throw new InputError('the prompt is empty');
+  const stream = tokenizer && new TextStream(tokenizer, tokens);
+  const random = randomNumbers(seed);
+  const choose = (logits: Float32Array) => sample(logits, sampling, random);
+  const endTokens = options.endTokens ?? (await endTokensOf(model));
+  return { tokens, choose, continuing: { ...options, maxTokens, endTokens, stream } };
+}
+
+async function continuePrepared(
+  decoder: Decoder,
+  { tokens, choose, continuing }: Awaited<ReturnType<typeof prepare>>,
+): Promise<Generation> {
+  checkPrompt(tokens, decoder);
+  const continued = await continueTokens(decoder, tokens, choose, continuing);
+  return { model: decoder.program.model.id, promptTokens: tokens.length, ...continued };
+}
+
+interface Continuing {
+  readonly maxTokens: number;
+  readonly endTokens: readonly number[];
+  readonly stream: TextStream | undefined;
+  readonly onToken?: GenerateOptions['onToken'];
+  readonly signal?: AbortSignal | undefined;
+}
+
+async function continueTokens(
+  decoder: Decoder,
+  prompt: readonly number[],
+  choose: (logits: Float32Array) => number,
+  { maxTokens, endTokens, stream, onToken, signal }: Continuing,
+) {
+  const { plan } = decoder.program;
+  const tokens: number[] = [];
+  let text = '';
+  let stopped: Generation['stopped'] = 'length';
+  const started = performance.now();
+  let logits = await decoder.read(prompt);
+  const promptRead = performance.now();
+  for (;;) {
+    signal?.throwIfAborted();
+    const token = choose(logits);
+    if (endTokens.includes(token)) {
+      stopped = 'end';
+      break;
+    }
+    tokens.push(token);
+    const added = stream?.push(token) ?? '';
+    text += added;
+    onToken?.(token, added);
+    if (tokens.length === maxTokens) break;
+    if (decoder.length === plan.context) {
+      stopped = 'context';
+      break;
+    }
+    logits = await decoder.read([token]);
+  }
+  text += stream?.finish() ?? '';
+  return {
+    tokens,
+    text: stream && text,
+    stopped,
+    promptSeconds: (promptRead - started) / 1000,
+    tokenSeconds: (performance.now() - promptRead) / 1000,
+  };
+}
+
+function checkPrompt(tokens: readonly number[], { program }: Decoder): void {
+  const { vocabulary } = program.size;
+  const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabulary));
+  if (wrong !== undefined)
+    throw new InputError(`the prompt has token ${wrong}, expected ids below the vocabulary's ${vocabulary}`);
+}

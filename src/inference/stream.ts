@@ -1,0 +1,166 @@
+import { BLOCK_INPUTS } from '../architectures/attention.js';
+import type { Graph } from '../onnx/graph.js';
+import type { Feeds, Runtime, Session, Tensor } from '../onnx/runtime.js';
+import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
+import { type Binding, blockGraph, type Program } from './program.js';
+
+/** Hidden states before the head, window after window: [windows, length, hidden]. */
+export interface HiddenStates {
+  readonly length: number;
+  /** The states of one window, [length, hidden]. */
+  window(index: number): Float32Array;
+}
+
+export interface StreamOptions {
+  /** Called after each batch of each layer, with the tokens moved through one layer since the start. */
+  readonly onProgress?: (tokenLayers: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Rows of a matrix product from which it no longer gets faster, with room for attention over long windows. */
+const BATCH_TOKENS = 1024;
+
+/**
+ * Runs windows of tokens, all of one length, through a model up to its head, layer by layer: a layer's weights
+ * are read, all windows pass, the weights are let go. So memory holds one layer (and the next, being read) and
+ * the hidden states.
+ * @throws {InputError} on weights that do not decode or are not finite.
+ */
+export async function streamHidden(
+  runtime: Runtime,
+  program: Program,
+  windows: readonly ArrayLike<number>[],
+  options: StreamOptions = {},
+): Promise<HiddenStates> {
+  const length = windows[0]!.length;
+  const { hiddenSize } = program.size;
+  const batches = batchesOf(windows.length, Math.max(1, Math.floor(BATCH_TOKENS / length)));
+  const flow = new Flow(runtime, batches, length, hiddenSize, options);
+  const { graph, weights } = program.embedding;
+  await flow.through(graph, [weights], program, (_, { start, end }) =>
+    tokenFeeds(runtime, program, windows.slice(start, end)),
+  );
+  const positions = positionFeeds(runtime, program, 0, length);
+  await flow.through(blockGraph(program, { length }), program.layers, program, (layer, _, hidden) => ({
+    ...positions(layer),
+    [BLOCK_INPUTS.hidden]: hidden,
+  }));
+  return { length, window: (index) => flow.window(index) };
+}
+
+interface Batch {
+  readonly start: number;
+  readonly end: number;
+}
+
+function batchesOf(windows: number, size: number): Batch[] {
+  return Array.from({ length: Math.ceil(windows / size) }, (_, i) => ({
+    start: i * size,
+    end: Math.min(windows, (i + 1) * size),
+  }));
+}
+
+/** The hidden states of every batch, and a spare buffer that results go into before they take their place. */
+class Flow {
+  private readonly states: Float32Array[];
+  private spare: Float32Array;
+  private tokenLayers = 0;
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly batches: readonly Batch[],
+    private readonly length: number,
+    private readonly hiddenSize: number,
+    private readonly options: StreamOptions,
+  ) {
+    const capacity = batches[0]!.end * length * hiddenSize;
+    this.states = batches.map(() => new Float32Array(capacity));
+    this.spare = new Float32Array(capacity);
+  }
+
+  /** Every batch through a graph, once with each of these sets of weights. */
+  async through(
+    graph: Graph,
+    layers: readonly (readonly Binding[])[],
+    program: Program,
+    feeds: (layer: number, batch: Batch, hidden: Tensor) => Feeds,
+  ): Promise<void> {
+    const { runtime, options } = this;
+    const session = await runtime.session(graph.encode());
+    const load = (index: number) => {
+      const loading = layers[index] && loadWeights(runtime, program, layers[index], options.signal);
+      // Awaited a layer later, so that an error must not count as unhandled meanwhile.
+      loading?.catch(() => undefined);
+      return loading;
+    };
+    try {
+      let next = load(0);
+      for (let layer = 0; layer < layers.length; layer++) {
+        const weights = (await next)!;
+        next = load(layer + 1);
+        for (let i = 0; i < this.batches.length; i++)
+          await this.step(i, session, (hidden) => ({
+            ...weights,
+            ...feeds(layer, this.batches[i]!, hidden),
+          }));
+      }
+    } finally {
+      await session.release();
+    }
+  }
+
+  window(index: number): Float32Array {
+    const batch = this.batches.findIndex(({ end }) => index < end);
+    const values = this.length * this.hiddenSize;
+    const offset = (index - this.batches[batch]!.start) * values;
+    return this.states[batch]!.subarray(offset, offset + values);
+  }
+
+  private async step(index: number, session: Session, feeds: (hidden: Tensor) => Feeds): Promise<void> {
+    this.options.signal?.throwIfAborted();
+    const hidden = this.tensor(index, this.states[index]!);
+    await session.run(feeds(hidden), { [BLOCK_INPUTS.hiddenOut]: this.tensor(index, this.spare) });
+    [this.states[index], this.spare] = [this.spare, this.states[index]!];
+    const { start, end } = this.batches[index]!;
+    this.tokenLayers += (end - start) * this.length;
+    this.options.onProgress?.(this.tokenLayers);
+  }
+
+  private tensor(index: number, data: Float32Array): Tensor {
+    const { start, end } = this.batches[index]!;
+    const shape = [end - start, this.length, this.hiddenSize];
+    return this.runtime.floats(data.subarray(0, (end - start) * this.length * this.hiddenSize), shape);
+  }
+}
+
+/** A model's head with its weights, ready for any number of rows of hidden states. */
+export class Head {
+  private constructor(
+    private readonly runtime: Runtime,
+    private readonly session: Session,
+    private readonly weights: Feeds,
+    private readonly hiddenSize: number,
+    readonly vocabulary: number,
+  ) {}
+
+  static async load(runtime: Runtime, program: Program, signal?: AbortSignal): Promise<Head> {
+    const weights = await loadWeights(runtime, program, program.head.weights, signal);
+    const session = await runtime.session(program.head.graph.encode());
+    return new Head(runtime, session, weights, program.size.hiddenSize, program.size.vocabulary);
+  }
+
+  /** Logits [rows, vocabulary] of hidden states [rows, hidden], in `into`'s memory. */
+  async logits(hidden: Float32Array, into: Float32Array): Promise<Float32Array> {
+    const rows = hidden.length / this.hiddenSize;
+    const logits = into.subarray(0, rows * this.vocabulary);
+    await this.session.run(
+      { ...this.weights, [BLOCK_INPUTS.hidden]: this.runtime.floats(hidden, [1, rows, this.hiddenSize]) },
+      { logits: this.runtime.floats(logits, [1, rows, this.vocabulary]) },
+    );
+    return logits;
+  }
+
+  release(): Promise<void> {
+    return this.session.release();
+  }
+}

@@ -1,0 +1,158 @@
+import type { ByteSource } from '../../core/byte-source.js';
+import { isInputError } from '../../core/errors.js';
+import { lastName } from '../../core/file-name.js';
+import { type Folder, type FolderFile, SingleFile } from '../../core/folder.js';
+import { parseJsonObject, parsePythonJson } from '../../core/json.js';
+import type { OpenOptions, SideFile } from '../../core/model.js';
+import { openGguf } from '../gguf/model.js';
+import { openCheckpoint } from '../pytorch/checkpoint.js';
+import { FileBackedModel, openWeightSource, type StoredModel, type WeightSource } from '../stored-model.js';
+import { refuseFolder } from './foreign.js';
+import { excluding } from './selection.js';
+import { checkShards, INDEX_NAME, parseShardIndex } from './shard-index.js';
+import { filesBeside, readWhole } from './side-files.js';
+import { type FoundWeights, findWeights } from './weight-names.js';
+
+/**
+ * Opens a folder as the Hub lays it out: weights of safetensors, or as torch.save writes them, whole or in shards, or a GGUF file, and
+ * the files beside them. Where there are several, the first of {@link findWeights} is taken, as transformers does.
+ * @throws {InputError} on anything that the model needs and that is missing, malformed or leaves the folder.
+ */
+export async function openFolder(whole: Folder, options: OpenOptions = {}): Promise<StoredModel> {
+  const folder = excluding(whole, options.exclude);
+  const files = await folder.list();
+  const found = findWeights(files) ?? refuseFolder(folder, files);
+  if (found.kind === 'gguf') {
+    const gguf = await openGguf(folder.place(found.names[0]!), await folder.open(found.names[0]!));
+    return Object.assign(gguf, { files: folder });
+  }
+  const index = found.index === undefined ? undefined : await readIndex(folder, found);
+  const names = index?.shards ?? found.names;
+  const { sideFiles, leftOut } = await filesBeside(folder, files, names);
+  const config = await readConfig(folder, files); // before anything is open
+  const weightSources = await openAll(folder, names, options);
+  const state = weightSources[0]?.state;
+  try {
+    if (index)
+      checkShards(
+        index.map,
+        weightSources.map((shard, i) => ({ ...shard, name: names[i]! })),
+        index.place,
+      );
+  } catch (error) {
+    await closeAll(weightSources.map(({ source }) => source));
+    throw error;
+  }
+  const others = sideFiles.filter(
+    ({ name }) => index === undefined || found.kind !== 'pytorch' || name !== found.index,
+  );
+  const side = index && found.kind === 'pytorch' ? [...others, asIndex(index)] : [...others];
+  return assemble({
+    id: folder.id,
+    kind: folder.kind === 'hub' ? 'hub' : 'directory',
+    ...config,
+    ...(state && { state }),
+    sideFiles: side.sort((a, b) => (a.name < b.name ? -1 : 1)),
+    leftOut,
+    weightSources,
+    files: folder,
+  });
+}
+
+/**
+ * One `.safetensors` file alone, without what may lie beside it. The source belongs to the result.
+ * @throws {InputError}
+ */
+export async function openSafetensorsFile(id: string, source: ByteSource): Promise<StoredModel> {
+  const weightSources = [await openWeightSource(lastName(id), source)];
+  const files = new SingleFile(id, source);
+  return assemble({ id, kind: 'safetensors', config: undefined, sideFiles: [], weightSources, files });
+}
+
+/** One file that torch.save wrote, alone. The source belongs to the result. @throws {InputError} */
+export async function openTorchFile(
+  id: string,
+  source: ByteSource,
+  { state: asked }: OpenOptions = {},
+): Promise<StoredModel> {
+  const opened = await openCheckpoint(asSafetensors(lastName(id)), source, asked);
+  const parts = { id, kind: 'pytorch', config: undefined, sideFiles: [], weightSources: [opened] } as const;
+  const { state } = opened;
+  return assemble({ ...parts, ...(state && { state }), files: new SingleFile(id, source) });
+}
+
+/** The name that transformers expects once the weights are safetensors. */
+function asSafetensors(name: string): string {
+  return `${name.replace(/^pytorch_model/, 'model').replace(/\.[^.]+$/, '')}.safetensors`;
+}
+
+interface Index {
+  readonly map: ReadonlyMap<string, string>;
+  readonly shards: readonly string[];
+  readonly bytes: Uint8Array;
+  /** As messages call it. */
+  readonly place: string;
+}
+
+async function readIndex(folder: Folder, { kind, index }: FoundWeights): Promise<Index> {
+  const place = folder.place(index!);
+  const bytes = await readWhole(folder, index!);
+  const map = parseShardIndex(bytes, place, kind === 'pytorch' ? '.bin' : '.safetensors');
+  return { map, shards: [...new Set(map.values())].sort(), bytes, place };
+}
+
+/** An index of .bin shards as one of the safetensors that they are taken for. */
+function asIndex({ bytes, map, place }: Index): SideFile {
+  const { value } = parseJsonObject(bytes, place);
+  const weight_map = Object.fromEntries([...map].map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
+  const written = new TextEncoder().encode(JSON.stringify({ ...value, weight_map }, null, 2));
+  return { name: INDEX_NAME, lengthBytes: written.length, read: async () => written };
+}
+
+async function openAll(
+  folder: Folder,
+  names: readonly string[],
+  { state }: OpenOptions,
+): Promise<(WeightSource & { readonly state?: string })[]> {
+  const opened: (WeightSource & { readonly state?: string })[] = [];
+  try {
+    for (const name of names) {
+      const source = await folder.open(name);
+      const isSafetensors = name.endsWith('.safetensors');
+      opened.push(
+        await (isSafetensors
+          ? openWeightSource(name, source)
+          : openCheckpoint(asSafetensors(name), source, state)),
+      );
+    }
+    return opened;
+  } catch (error) {
+    await closeAll(opened.map(({ source }) => source));
+    throw error;
+  }
+}
+
+async function assemble(parts: ConstructorParameters<typeof FileBackedModel>[0]): Promise<StoredModel> {
+  try {
+    return new FileBackedModel(parts);
+  } catch (error) {
+    await closeAll(parts.weightSources.map(({ source }) => source));
+    throw error;
+  }
+}
+
+async function closeAll(sources: readonly ByteSource[]): Promise<void> {
+  await Promise.all(sources.map((source) => source.close()));
+}
+
+/** Reads config.json, if there is one. What cannot be read stops only what needs it. */
+export async function readConfig(folder: Folder, files: readonly FolderFile[]) {
+  if (!files.some(({ name }) => name === 'config.json')) return { config: undefined };
+  const bytes = await readWhole(folder, 'config.json');
+  try {
+    return { config: parsePythonJson(bytes, folder.place('config.json')) };
+  } catch (error) {
+    if (!isInputError(error)) throw error;
+    return { config: undefined, configError: error };
+  }
+}

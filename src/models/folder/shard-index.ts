@@ -1,0 +1,53 @@
+import { InputError } from '../../core/errors.js';
+import { isPlainPath } from '../../core/file-name.js';
+import { isPlainObject, kindOf, parseJsonObject, quote } from '../../core/json.js';
+
+/** The name of the file that says which shard holds which tensor. */
+export const INDEX_NAME = 'model.safetensors.index.json';
+/** The same for shards as torch.save writes them. */
+export const TORCH_INDEX_NAME = 'pytorch_model.bin.index.json';
+
+/**
+ * Parses an index: the shard of every tensor, by tensor name.
+ * @throws {InputError} unless every shard is a path that stays in the folder.
+ */
+export function parseShardIndex(
+  bytes: Uint8Array,
+  file: string,
+  extension = '.safetensors',
+): Map<string, string> {
+  const map = parseJsonObject(bytes, file).value.weight_map;
+  if (!isPlainObject(map))
+    throw new InputError(`weight_map: expected an object, found ${kindOf(map)}`, { file });
+  const shards = new Map<string, string>();
+  for (const [tensor, shard] of Object.entries(map)) {
+    if (!isPlainPath(shard) || !shard.endsWith(extension))
+      throw new InputError(
+        `weight_map: expected the path of a ${extension} file in this folder, found ${quote(shard)}`,
+        { file, tensor },
+      );
+    shards.set(tensor, shard);
+  }
+  if (shards.size === 0) throw new InputError('weight_map names no tensor', { file });
+  return shards;
+}
+
+/**
+ * Holds the index against what the shards contain.
+ * @throws {InputError} for a tensor that is absent, or in another shard than the index says.
+ */
+export function checkShards(
+  index: ReadonlyMap<string, string>,
+  shards: readonly { readonly name: string; readonly tensors: readonly { readonly name: string }[] }[],
+  file: string,
+): void {
+  const found = new Map(shards.flatMap(({ name, tensors }) => tensors.map((tensor) => [tensor.name, name])));
+  for (const [tensor, shard] of index) {
+    const where = found.get(tensor);
+    if (where !== shard)
+      throw new InputError(`expected in ${shard}, found ${where ? `in ${where}` : 'in no shard'}`, {
+        file,
+        tensor,
+      });
+  }
+}

@@ -1,0 +1,154 @@
+import { fromFloat16 } from '../../core/float16.js';
+
+/** Decodes one block, at byte `at` of `bytes`, to the elements from `to` of `out`. Arithmetic is in float32, as ggml's reference has it. */
+type Decode = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
+
+const half = (bytes: Uint8Array, at: number) => fromFloat16(bytes[at]! | (bytes[at + 1]! << 8));
+const { fround } = Math;
+/** a x - b, rounded after each step. */
+const affine = (a: number, x: number, b: number) => fround(a * x) - b;
+
+/** The levels of IQ4_NL and IQ4_XS. */
+const NONLINEAR = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+/** Blocks of 32: the low halves of bytes are the first 16 elements, the high halves the last. */
+function nibbles(bytes: Uint8Array, at: number, each: (element: number, nibble: number) => void): void {
+  for (let i = 0; i < 16; i++) {
+    each(i, bytes[at + i]! & 15);
+    each(i + 16, bytes[at + i]! >> 4);
+  }
+}
+
+/** Six-bit scales and minima of Q4_K and Q5_K: eight of each in twelve bytes. */
+function scaleAndMin(bytes: Uint8Array, at: number, index: number): [scale: number, min: number] {
+  if (index < 4) return [bytes[at + index]! & 63, bytes[at + index + 4]! & 63];
+  const shared = bytes[at + index + 4]!;
+  return [
+    (shared & 15) | ((bytes[at + index - 4]! >> 6) << 4),
+    (shared >> 4) | ((bytes[at + index]! >> 6) << 4),
+  ];
+}
+
+/** Q4_K and Q5_K: groups of 32, two to 32 bytes of nibbles; `high` gives a fifth bit. */
+function superBlock(
+  bytes: Uint8Array,
+  at: number,
+  nibblesAt: number,
+  high: (group: number, i: number) => number,
+  out: Float32Array,
+  to: number,
+): void {
+  const [d, dMin] = [half(bytes, at), half(bytes, at + 2)];
+  for (let group = 0; group < 8; group++) {
+    const [scale, min] = scaleAndMin(bytes, at + 4, group);
+    const [step, offset] = [fround(d * scale), fround(dMin * min)];
+    for (let i = 0; i < 32; i++) {
+      const byte = bytes[nibblesAt + (group >> 1) * 32 + i]!;
+      out[to + group * 32 + i] = affine(
+        step,
+        (group & 1 ? byte >> 4 : byte & 15) | (high(group, i) << 4),
+        offset,
+      );
+    }
+  }
+}
+
+/** By the type's name. Layouts: ggml-common.h. */
+export const DEQUANTIZE: Readonly<Record<string, Decode>> = {
+  Q4_0(bytes, at, out, to) {
+    const d = half(bytes, at);
+    nibbles(bytes, at + 2, (i, q) => {
+      out[to + i] = (q - 8) * d;
+    });
+  },
+  Q4_1(bytes, at, out, to) {
+    const [d, min] = [half(bytes, at), half(bytes, at + 2)];
+    nibbles(bytes, at + 4, (i, q) => {
+      out[to + i] = affine(d, q, -min);
+    });
+  },
+  Q5_0(bytes, at, out, to) {
+    const d = half(bytes, at);
+    nibbles(bytes, at + 6, (i, q) => {
+      out[to + i] = ((q | (fifthBit(bytes, at + 2, i) << 4)) - 16) * d;
+    });
+  },
+  Q5_1(bytes, at, out, to) {
+    const [d, min] = [half(bytes, at), half(bytes, at + 2)];
+    nibbles(bytes, at + 8, (i, q) => {
+      out[to + i] = affine(d, q | (fifthBit(bytes, at + 4, i) << 4), -min);
+    });
+  },
+  Q8_0(bytes, at, out, to) {
+    const d = half(bytes, at);
+    for (let i = 0; i < 32; i++) out[to + i] = signed(bytes[at + 2 + i]!) * d;
+  },
+  Q2_K(bytes, at, out, to) {
+    const [d, dMin] = [half(bytes, at + 80), half(bytes, at + 82)];
+    for (let i = 0; i < 256; i++) {
+      const [part, rest] = [i >> 7, i & 127];
+      const scale = bytes[at + (i >> 4)]!;
+      const q = (bytes[at + 16 + part * 32 + (rest & 31)]! >> (2 * (rest >> 5))) & 3;
+      out[to + i] = affine(fround(d * (scale & 15)), q, fround(dMin * (scale >> 4)));
+    }
+  },
+  Q3_K(bytes, at, out, to) {
+    const d = half(bytes, at + 108);
+    for (let i = 0; i < 256; i++) {
+      const [part, rest] = [i >> 7, i & 127];
+      const low = (bytes[at + 32 + part * 32 + (rest & 31)]! >> (2 * (rest >> 5))) & 3;
+      const high = (bytes[at + (rest & 31)]! >> (part * 4 + (rest >> 5))) & 1;
+      out[to + i] = fround(d * (sixBitScale(bytes, at + 96, i >> 4) - 32)) * (low - (high ? 0 : 4));
+    }
+  },
+  Q4_K(bytes, at, out, to) {
+    superBlock(bytes, at, at + 16, () => 0, out, to);
+  },
+  Q5_K(bytes, at, out, to) {
+    superBlock(bytes, at, at + 48, (group, i) => (bytes[at + 16 + i]! >> group) & 1, out, to);
+  },
+  Q6_K(bytes, at, out, to) {
+    const d = half(bytes, at + 208);
+    for (let i = 0; i < 256; i++) {
+      const [part, quarter, place] = [i >> 7, (i >> 5) & 3, i & 31];
+      const lowByte = bytes[at + part * 64 + (quarter & 1) * 32 + place]!;
+      const low = quarter & 2 ? lowByte >> 4 : lowByte & 15;
+      const high = (bytes[at + 128 + part * 32 + place]! >> (2 * quarter)) & 3;
+      const scale = signed(bytes[at + 192 + (i >> 4)]!);
+      out[to + i] = fround(d * scale) * ((low | (high << 4)) - 32);
+    }
+  },
+  IQ4_NL(bytes, at, out, to) {
+    const d = half(bytes, at);
+    nibbles(bytes, at + 2, (i, q) => {
+      out[to + i] = d * NONLINEAR[q]!;
+    });
+  },
+  IQ4_XS(bytes, at, out, to) {
+    const d = half(bytes, at);
+    const highs = bytes[at + 2]! | (bytes[at + 3]! << 8);
+    for (let group = 0; group < 8; group++) {
+      const low = (bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1))) & 15;
+      const step = fround(d * ((low | (((highs >> (2 * group)) & 3) << 4)) - 32));
+      nibbles(bytes, at + 8 + group * 16, (i, q) => {
+        out[to + group * 32 + i] = step * NONLINEAR[q]!;
+      });
+    }
+  },
+};
+
+function signed(byte: number): number {
+  return (byte << 24) >> 24;
+}
+
+/** Of 32 bits in four bytes, one an element. */
+function fifthBit(bytes: Uint8Array, at: number, element: number): number {
+  return (bytes[at + (element >> 3)]! >> (element & 7)) & 1;
+}
+
+/** Q3_K: sixteen scales in twelve bytes, four low bits in the first eight, two high bits in the last four. */
+function sixBitScale(bytes: Uint8Array, at: number, index: number): number {
+  const low = (bytes[at + (index & 7)]! >> (index < 8 ? 0 : 4)) & 15;
+  const high = (bytes[at + 8 + (index & 3)]! >> (2 * (index >> 2))) & 3;
+  return low | (high << 4);
+}

@@ -1,0 +1,165 @@
+import type { ByteSource } from '../../core/byte-source.js';
+import { DTYPE_BYTES, elementCount } from '../../core/dtype.js';
+import { InputError } from '../../core/errors.js';
+import { SingleFile } from '../../core/folder.js';
+import type { SideFile } from '../../core/model.js';
+import { FileBackedModel, type StoredModel } from '../stored-model.js';
+import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
+import { inverse, LastSlice, swapAxes } from './axes.js';
+import { readConfig } from './config.js';
+import { type Config, type GgufFamily, swapOf } from './family.js';
+import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
+import { GGUF_FAMILIES, type MappedName, toHub } from './names.js';
+import { FREQUENCY_FACTORS, scalingOfFactors } from './rope.js';
+import { readTokenizer } from './tokenizer.js';
+import { elementsOf } from './weights.js';
+
+/**
+ * A GGUF file as the model it was made of: tensors decoded to float32 as they are read and named and laid out as on the Hub, with
+ * config.json and tokenizer files. Of an architecture whose tables are not known here, tensors are as in the file and there is no
+ * config. The source belongs to the result.
+ * @throws {InputError} for a file that is not sound; the source is closed then.
+ */
+export async function openGguf(id: string, source: ByteSource): Promise<StoredModel> {
+  try {
+    const header = await readGgufHeader(source);
+    refusePart(header, source.name);
+    const family = familyOf(header);
+    const mapped = family ? await mapModel(family, header, source) : unmapped(id, header, source);
+    const { name, tensors, ...rest } = mapped;
+    return new FileBackedModel({
+      id,
+      kind: 'gguf',
+      ...rest,
+      weightSources: [virtualSafetensors(name, source, tensors)],
+      files: new SingleFile(id, source),
+    });
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+/** @throws {InputError} for one of the parts that llama-gguf-split makes. */
+function refusePart({ metadata }: GgufHeader, file: string): void {
+  const parts = Number(metadata.get('split.count') ?? 1);
+  const index = Number(metadata.get('split.no') ?? 0);
+  if (parts === 1) return;
+  const first = file.replace(/-\d{5}(?=-of-\d{5}\.gguf$)/, '-00001');
+  throw new InputError(
+    `is one of ${parts} parts of a model, number ${index + 1}: llama-gguf-split --merge ${first} model.gguf makes one file of them; lossless compress keeps each as it is`,
+    { file },
+  );
+}
+
+const fileNameOf = (id: string) => id.split(/[\\/]/).at(-1)!;
+
+interface Mapped {
+  /** Of the safetensors file that the weights would be. */
+  readonly name: string;
+  readonly tensors: readonly VirtualTensor[];
+  readonly config: Config | undefined;
+  readonly sideFiles: readonly SideFile[];
+}
+
+/** The family of a file; adapters and mixtures of experts have tensors of their own and are not mapped. */
+export function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
+  const architecture = metadata.get('general.architecture');
+  if ((metadata.get('general.type') ?? 'model') !== 'model') return undefined;
+  if ((metadata.get(`${architecture}.expert_count`) ?? 0) !== 0) return undefined;
+  return GGUF_FAMILIES.find((family) => family.architecture === architecture);
+}
+
+function unmapped(id: string, { tensors }: GgufHeader, source: ByteSource): Mapped {
+  return {
+    name: `${fileNameOf(id).replace(/\.[^.]+$/, '')}.safetensors`,
+    tensors: tensors.map((tensor) => elementsOf(tensor, source)),
+    config: undefined,
+    sideFiles: [],
+  };
+}
+
+async function mapModel(family: GgufFamily, header: GgufHeader, source: ByteSource): Promise<Mapped> {
+  const config = readConfig(family, header, source.name);
+  const factors = header.tensors.find(({ name }) => name === FREQUENCY_FACTORS);
+  if (factors) {
+    const floats = await readFactors(factors, source);
+    config.rope_scaling = scalingOfFactors(floats, config.rope_theta as number, source.name);
+  }
+  const rename = toHub(family);
+  const last = new LastSlice();
+  const tensors = header.tensors
+    .filter((tensor) => tensor !== factors)
+    .map((tensor) => asOnHub(elementsOf(tensor, source), rename(tensor.name), config, last));
+  return { name: 'model.safetensors', tensors, config, sideFiles: sideFilesOf(config, header, source.name) };
+}
+
+/** Llama 3 has one factor for each pair of a head's features; these are read when the file is opened. */
+const MAX_FACTORS = 4096;
+
+async function readFactors(
+  { name, type, shape, start, end }: GgufTensor,
+  source: ByteSource,
+): Promise<Float32Array> {
+  if (type.name !== 'F32' || shape.length !== 1 || shape[0]! > MAX_FACTORS)
+    throw new InputError(
+      `expected at most ${MAX_FACTORS} factors in F32, found ${type.name} of shape [${shape}]`,
+      {
+        file: source.name,
+        tensor: name,
+      },
+    );
+  return new Float32Array((await source.read(start, end)).slice().buffer);
+}
+
+/** A tensor under its name on the Hub, its elements in the order they have there. */
+function asOnHub(
+  tensor: VirtualTensor,
+  mapped: MappedName | undefined,
+  config: Config,
+  last: LastSlice,
+): VirtualTensor {
+  if (!mapped) return tensor;
+  const { name, layout } = mapped;
+  const shape = layout?.transposes ? [...tensor.shape].reverse() : tensor.shape;
+  const lengthBytes = elementCount(shape) * DTYPE_BYTES[tensor.dtype];
+  const swap = layout && swapOf(layout, shape, config, name);
+  return {
+    ...tensor,
+    name,
+    shape,
+    read: swap ? swapAxes(tensor.read, lengthBytes, inverse(swap), last) : tensor.read,
+  };
+}
+
+/** What ends a text or a turn, where the file names more than one such token. */
+function generationConfig(metadata: GgufHeader['metadata']): object | undefined {
+  const ids = ['eos', 'eot', 'eom'].map((which) => metadata.get(`tokenizer.ggml.${which}_token_id`));
+  const known = [...new Set(ids.filter((id) => typeof id === 'number'))];
+  return known.length > 1 ? { eos_token_id: known } : undefined;
+}
+
+const FILE_ENDING = '\n';
+
+function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): SideFile[] {
+  const tokenizer = readTokenizer(metadata, file);
+  const license = metadata.get('general.license');
+  const ends = generationConfig(metadata);
+  const texts = {
+    // front matter is where a model's license is looked for; names of licenses need no quotes
+    'README.md':
+      typeof license === 'string' && /^[\w.-]+$/.test(license)
+        ? `---\nlicense: ${license}\n---\n`
+        : undefined,
+    'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
+    'generation_config.json': ends && JSON.stringify(ends, null, 2) + FILE_ENDING,
+    'tokenizer.json': tokenizer && JSON.stringify(tokenizer.definition) + FILE_ENDING,
+    'tokenizer_config.json': tokenizer && JSON.stringify(tokenizer.config, null, 2) + FILE_ENDING,
+  };
+  return Object.entries(texts).flatMap(([name, text]) => {
+    if (text === undefined) return [];
+    const bytes = new TextEncoder().encode(text);
+    // made of the header, which is counted with the weights
+    return [{ name, lengthBytes: bytes.length, storedBytes: 0, read: async () => bytes.slice() }];
+  });
+}

@@ -1,0 +1,30 @@
+import { toFloat16 } from '../../core/float16.js';
+
+const BLOCK = 32;
+const BLOCK_BYTES = 34;
+const { fround } = Math;
+
+/**
+ * Q8_0 as ggml's reference makes it: 32 weights as a float16 step and signed bytes, the largest of which is 127.
+ * @param values whole blocks, finite.
+ */
+export function quantizeQ8(values: Float32Array): Uint8Array {
+  const blocks = values.length / BLOCK;
+  const out = new Uint8Array(blocks * BLOCK_BYTES);
+  const view = new DataView(out.buffer);
+  for (let block = 0; block < blocks; block++) {
+    const [from, to] = [block * BLOCK, block * BLOCK_BYTES];
+    let largest = 0;
+    for (let i = 0; i < BLOCK; i++) largest = Math.max(largest, Math.abs(values[from + i]!));
+    const step = fround(largest / 127);
+    const perStep = step ? fround(1 / step) : 0;
+    view.setUint16(to, toFloat16(step), true);
+    for (let i = 0; i < BLOCK; i++) out[to + 2 + i] = halfAway(fround(values[from + i]! * perStep));
+  }
+  return out;
+}
+
+/** C's roundf: halves go away from zero. */
+function halfAway(value: number): number {
+  return value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
+}

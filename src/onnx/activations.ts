@@ -1,0 +1,34 @@
+import { InputError } from '../core/errors.js';
+import { quote } from '../core/json.js';
+import type { Graph, Value } from './graph.js';
+import { MICROSOFT } from './proto.js';
+
+type Activation = (g: Graph, x: Value) => Value;
+
+const exactGelu: Activation = (g, x) => g.operation('Gelu', [x]);
+/** ONNX Runtime's own operator: 4 times as fast as Gelu with approximate="tanh". */
+const tanhGelu: Activation = (g, x) => g.operation('FastGelu', [x], {}, MICROSOFT);
+const silu: Activation = (g, x) => g.multiply(x, g.operation('Sigmoid', [x]));
+
+/** By the names that config.json uses. */
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  gelu: exactGelu,
+  gelu_new: tanhGelu,
+  gelu_fast: tanhGelu,
+  gelu_pytorch_tanh: tanhGelu,
+  silu,
+  swish: silu,
+  relu: (g, x) => g.operation('Relu', [x]),
+  tanh: (g, x) => g.operation('Tanh', [x]),
+};
+
+/**
+ * The activation that a config names.
+ * @throws {InputError} when it is none known.
+ */
+export function findActivation(name: unknown): Activation {
+  const found = typeof name === 'string' && Object.hasOwn(ACTIVATIONS, name) && ACTIVATIONS[name];
+  if (found) return found;
+  const known = Object.keys(ACTIVATIONS).join(', ');
+  throw new InputError(`config.json: expected the activation to be one of ${known}, found ${quote(name)}`);
+}

@@ -1,0 +1,81 @@
+import type { ByteSource } from '../core/byte-source.js';
+import { InputError } from '../core/errors.js';
+import { POINTER_PREFIX_BYTES, refusePointer } from '../core/lfs-pointer.js';
+import type { Model, OpenOptions } from '../core/model.js';
+import { openFolder, openSafetensorsFile, openTorchFile } from '../models/folder/open.js';
+import { isGguf } from '../models/gguf/header.js';
+import { openGguf } from '../models/gguf/model.js';
+import { isCheckpoint } from '../models/pytorch/checkpoint.js';
+import { WpkFolder } from '../wpk/folder.js';
+import { isWpk } from '../wpk/frames.js';
+import { WpkModel } from '../wpk/model.js';
+import { openWpk, withContainer } from '../wpk/original.js';
+
+/** A kind of file that can be opened as a model. */
+export interface FileFormat {
+  /** For the message that lists what is accepted: `a .wpk file`. */
+  readonly accepts: string;
+  /** Returns whether a file that begins with `prefix` (at most {@link PREFIX_BYTES}) is of this kind. */
+  matches(prefix: Uint8Array, path: string): boolean;
+  /** Opens it. The source belongs to the result, and is closed when this fails. @throws {InputError} */
+  open(id: string, source: ByteSource, options: OpenOptions): Promise<Model>;
+}
+
+/** Bytes at the front of a file that tell its kind. */
+export const PREFIX_BYTES = POINTER_PREFIX_BYTES;
+
+/** In the order in which they are asked. */
+const FORMATS: readonly FileFormat[] = [
+  { accepts: 'a GGUF file', matches: (prefix) => isGguf(prefix), open: openGguf },
+  { accepts: 'a PyTorch checkpoint', matches: (prefix) => isCheckpoint(prefix), open: openTorchFile },
+  {
+    accepts: 'a .wpk file',
+    matches: (prefix, id) => isWpk(prefix) || id.endsWith('.wpk'),
+    open: (_, source, options) => openStoredModel(source, options),
+  },
+  {
+    accepts: 'a .safetensors file',
+    // A length field (its upper half 0, as headers are short), then the brace that opens the JSON.
+    matches: (prefix, path) =>
+      path.endsWith('.safetensors') ||
+      (prefix[8] === 0x7b && prefix.subarray(4, 8).every((byte) => byte === 0)),
+    open: openSafetensorsFile,
+  },
+];
+
+/** Opens one file, wherever it lies, by its first bytes. The source belongs to the result. @throws {InputError} */
+export async function openSource(id: string, source: ByteSource, options: OpenOptions = {}): Promise<Model> {
+  const format = await formatOf(id, source).catch(async (error) => {
+    await source.close();
+    throw error;
+  });
+  return format.open(id, source, options);
+}
+
+/** Returns what kind of model a file is by its first bytes, as `a GGUF file`; undefined for none that is known. */
+export function kindOf(prefix: Uint8Array): string | undefined {
+  return FORMATS.find((opener) => opener.matches(prefix, ''))?.accepts;
+}
+
+async function formatOf(id: string, source: ByteSource): Promise<FileFormat> {
+  const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
+  refusePointer(prefix, id);
+  const format = FORMATS.find((candidate) => candidate.matches(prefix, id));
+  if (format) return format;
+  if (!source.byteLength) throw new InputError('is empty, not a model', { file: id });
+  const accepted = ['a folder with model.safetensors', ...FORMATS.map(({ accepts }) => accepts)];
+  throw new InputError(`not a model that can be read; accepted: ${accepted.join(', ')}`, { file: id });
+}
+
+/** A .wpk as what its files are opened as: of a PyTorch checkpoint the tensors of its state, not its storages. */
+async function openStoredModel(source: ByteSource, options: OpenOptions): Promise<Model> {
+  const opened = await openWpk(source);
+  const model = opened.container.directory.weightFiles.filter(({ isModel }) => isModel);
+  if (!(opened instanceof WpkModel) || !model.some(({ format }) => format === 'pytorch')) return opened;
+  try {
+    return withContainer(opened, await openFolder(new WpkFolder(opened.container), options));
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}

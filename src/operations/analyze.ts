@@ -1,0 +1,220 @@
+import { ROLES, type Role } from '../architectures/family.js';
+import { weightCounter } from '../architectures/packed.js';
+import { type Architecture, describeArchitecture, tensorRole } from '../architectures/registry.js';
+import { type Dtype, elementCount } from '../core/dtype.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { findLicense, type License } from '../models/license.js';
+import { scanTensor, type TensorScan } from './scan.js';
+
+export interface AnalyzeOptions {
+  /** Told the bytes of tensors read so far. */
+  readonly onProgress?: (doneBytes: number) => void;
+  /** Read no weights: what the headers tell, and nothing of the bits. Tied parameters are then told by the config alone. */
+  readonly headersOnly?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** Without what a scan tells where no weights were read. */
+export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
+  readonly role: Role;
+  readonly elements: number;
+  /** Weights in it: packed integers hold several, scales and buffers none. */
+  readonly parameters: number;
+  /** Another tensor of the same type, shape and bytes; this one then costs a lossless file nothing. */
+  readonly sameAs: string | undefined;
+  /** A parameter that is another one stored again (a tied head), so it is not counted. */
+  readonly tied: boolean;
+}
+
+export interface RoleAnalysis {
+  readonly role: Role;
+  readonly tensors: number;
+  /** Unique parameters; 0 for buffers. */
+  readonly parameters: number;
+  readonly lengthBytes: number;
+  /** Of the bytes of all tensors. */
+  readonly share: number;
+  /** Entropy of sign, exponent and mantissa per element, each tensor by itself; undefined without floats. */
+  readonly entropyBits: number | undefined;
+  /** Lossless bits per element, expected; undefined where no weights were read. */
+  readonly bitsPerElement: number | undefined;
+  /** Expected after lossless compression; a tensor stored twice once. */
+  readonly losslessBytes: number | undefined;
+}
+
+/** What the model's files say about it and what its weights hold. */
+export interface Analysis {
+  readonly model: string;
+  readonly kind: Model['kind'];
+  /** Of a checkpoint: which of its states the model is; undefined at its outermost level. */
+  readonly state: string | undefined;
+  /** Why a config.json that is there cannot be read. */
+  readonly configError: string | undefined;
+  readonly architecture: Architecture;
+  readonly license: License;
+  readonly dtypes: readonly {
+    readonly dtype: Dtype;
+    readonly tensors: number;
+    readonly lengthBytes: number;
+  }[];
+  readonly parameters: {
+    /** Tied parameters once, buffers not. */
+    readonly unique: number;
+    /** As stored: tied parameters as often as they are in the files. */
+    readonly stored: number;
+    /** Elements of buffers. */
+    readonly buffers: number;
+    /** Unique parameters that a token passes; undefined unless a router chooses, and the config says how many. */
+    readonly active: number | undefined;
+  };
+  readonly roles: readonly RoleAnalysis[];
+  readonly tensors: readonly TensorAnalysis[];
+  /** Bytes of all tensors, now and as expected after lossless compression; the latter undefined where no weights were read. */
+  readonly lengthBytes: number;
+  readonly losslessBytes: number | undefined;
+}
+
+/**
+ * Reads every tensor once, in blocks, and tells what the model is, what its bits hold, and how small a lossless
+ * file can get. Nothing is printed that was not counted on these weights, the config's own statements apart.
+ * @throws {InputError} as the model's reads do.
+ */
+export async function analyze(model: Model, options: AnalyzeOptions = {}): Promise<Analysis> {
+  const tensors = await analyzeTensors(model, options);
+  const parameters = tensors.filter(({ role }) => role !== 'buffer');
+  const lengthBytes = sum(tensors, (tensor) => tensor.lengthBytes);
+  const architecture = describeArchitecture(model.config);
+  return {
+    model: model.id,
+    kind: model.kind,
+    state: model.state,
+    configError: model.configError?.message,
+    architecture,
+    license: await findLicense(model.sideFiles),
+    dtypes: byDtype(tensors),
+    parameters: {
+      unique: countUnique(parameters),
+      stored: sum(parameters, (tensor) => tensor.parameters),
+      buffers: sum(tensors, ({ role, elements }) => (role === 'buffer' ? elements : 0)),
+      active: countActive(parameters, architecture),
+    },
+    roles: byRole(tensors, lengthBytes),
+    tensors,
+    lengthBytes,
+    losslessBytes: options.headersOnly ? undefined : sum(tensors, losslessBytes),
+  };
+}
+
+async function analyzeTensors(
+  model: Model,
+  { onProgress, headersOnly, signal }: AnalyzeOptions,
+): Promise<TensorAnalysis[]> {
+  const scanned: Scanned[] = [];
+  const weightsIn = weightCounter(model.tensors, model.config);
+  let doneBytes = 0;
+  const onBytes = (lengthBytes: number) => {
+    doneBytes += lengthBytes;
+    onProgress?.(doneBytes);
+  };
+  for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
+    const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
+    const scan = headersOnly ? undefined : await scanTensor(model, tensor, onBytes, signal);
+    const role = tensorRole(tensor, model.config);
+    scanned.push({
+      ...tensor,
+      ...scan,
+      role,
+      elements: elementCount(shape),
+      parameters: role === 'buffer' ? 0 : weightsIn(tensor),
+    });
+  }
+  return headersOnly
+    ? scanned.map((tensor) => ({ ...tensor, sameAs: undefined, tied: false }))
+    : findCopies(scanned);
+}
+
+type Scanned = Omit<TensorAnalysis, 'sameAs' | 'tied'>;
+
+/** Of tensors with equal content one is the original: the token embedding if it is among them, else the first. */
+function findCopies(scanned: readonly Scanned[]): TensorAnalysis[] {
+  const content = ({ dtype, shape, digest }: Scanned) => `${dtype} ${shape} ${digest}`;
+  const originals = new Map<string, Scanned>();
+  for (const tensor of scanned) {
+    const original = originals.get(content(tensor));
+    if (!original || (tensor.role === 'token embedding' && original.role !== 'token embedding'))
+      originals.set(content(tensor), tensor);
+  }
+  return scanned.map((tensor) => {
+    const original = originals.get(content(tensor));
+    const sameAs = original === tensor ? undefined : original?.name;
+    // Equal vectors and constants are chance: norms of ones and biases of zeros are parameters each.
+    const couldBeTied = tensor.role !== 'buffer' && tensor.shape.length >= 2 && !tensor.constant;
+    return { ...tensor, sameAs, tied: sameAs !== undefined && couldBeTied };
+  });
+}
+
+function byRole(tensors: readonly TensorAnalysis[], allBytes: number): RoleAnalysis[] {
+  return ROLES.map((role) => ({ role, members: tensors.filter((tensor) => tensor.role === role) }))
+    .filter(({ members }) => members.length > 0)
+    .map(({ role, members }) => {
+      const lengthBytes = sum(members, (tensor) => tensor.lengthBytes);
+      const elements = sum(members, (tensor) => tensor.elements);
+      const isScanned = members[0]?.digest !== undefined;
+      return {
+        role,
+        tensors: members.length,
+        parameters: role === 'buffer' ? 0 : countUnique(members),
+        lengthBytes,
+        share: allBytes && lengthBytes / allBytes,
+        entropyBits: meanEntropy(members),
+        bitsPerElement: isScanned
+          ? elements && sum(members, (tensor) => tensor.bitsPerElement! * tensor.elements) / elements
+          : undefined,
+        losslessBytes: isScanned ? sum(members, losslessBytes) : undefined,
+      };
+    });
+}
+
+function meanEntropy(tensors: readonly TensorAnalysis[]): number | undefined {
+  const floats = tensors.filter(({ signBits }) => signBits !== undefined);
+  const elements = sum(floats, (tensor) => tensor.elements);
+  const bits = ({ signBits = 0, exponentBits = 0, mantissaBits = 0 }: TensorAnalysis) =>
+    signBits + exponentBits + mantissaBits;
+  return elements ? sum(floats, (tensor) => bits(tensor) * tensor.elements) / elements : undefined;
+}
+
+function byDtype(tensors: readonly TensorAnalysis[]): Analysis['dtypes'] {
+  return [...new Set(tensors.map(({ dtype }) => dtype))]
+    .map((dtype) => {
+      const members = tensors.filter((tensor) => tensor.dtype === dtype);
+      return { dtype, tensors: members.length, lengthBytes: sum(members, (tensor) => tensor.lengthBytes) };
+    })
+    .sort((a, b) => b.lengthBytes - a.lengthBytes);
+}
+
+function countUnique(parameters: readonly TensorAnalysis[]): number {
+  return sum(parameters, (tensor) => (tensor.tied ? 0 : tensor.parameters));
+}
+
+/** Experts that a router chooses from, apart or stacked; those that all tokens share are none. */
+const ROUTED = /(^|[._])(experts?|ffn_(gate|up|down|gate_up)_exps)([._]|$)/;
+const SHARED = /(^|[._])shared_experts?([._]|$)/;
+
+function countActive(
+  parameters: readonly TensorAnalysis[],
+  { experts, activeExperts }: Architecture,
+): number | undefined {
+  if (experts === undefined || activeExperts === undefined || activeExperts > experts) return undefined;
+  const routed = parameters.filter(({ name }) => ROUTED.test(name) && !SHARED.test(name));
+  if (!routed.length) return undefined;
+  const inExperts = countUnique(routed);
+  return countUnique(parameters) - inExperts + Math.round((inExperts / experts) * activeExperts);
+}
+
+function losslessBytes({ sameAs, expectedBytes = 0 }: TensorAnalysis): number {
+  return sameAs === undefined ? expectedBytes : 0;
+}
+
+function sum<Item>(items: readonly Item[], value: (item: Item) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}

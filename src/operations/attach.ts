@@ -1,0 +1,48 @@
+import { realpath } from 'node:fs/promises';
+import { parseJsonObject } from '../core/json.js';
+import { fileError } from '../io/node/file.js';
+import { Output } from '../io/node/output.js';
+import { FRAME, frame, inflateJson, jsonPayload, openFrame, TRAILER_BYTES, trailer } from '../wpk/frames.js';
+import type { Container } from '../wpk/reader.js';
+import { openContainer } from './decompress.js';
+
+/**
+ * Stores what was measured in a .wpk file, as the directory's `quality`, in place of what was there. Everything else stays as it is,
+ * members of the directory that this version does not know included. A copy is made and takes the file's place when it is safe on the
+ * disk: until then the file is as it was.
+ * @throws {InputError} when the file is not sound, cannot be replaced, or was replaced by somebody else meanwhile.
+ */
+export async function attachQuality(
+  given: string,
+  quality: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const path = await realpath(given).catch((error) => {
+    throw fileError(error, given);
+  });
+  const container = await openContainer(path);
+  try {
+    const directory = await readDirectory(container, path);
+    const { directoryStart, source } = container;
+    const output = await Output.copy(path, directoryStart);
+    try {
+      const whole = frame(FRAME.directory, jsonPayload({ ...directory, quality }));
+      await output.write(whole);
+      await output.write(trailer(directoryStart, whole.length));
+      await output.finish(() => source.verify?.());
+    } catch (error) {
+      await output.discard();
+      throw error;
+    }
+  } finally {
+    await container.close();
+  }
+}
+
+async function readDirectory(
+  { directoryStart, source }: Container,
+  path: string,
+): Promise<Readonly<Record<string, unknown>>> {
+  const bytes = await source.read(directoryStart, source.byteLength - TRAILER_BYTES);
+  const json = inflateJson(openFrame(bytes, FRAME.directory, path, directoryStart), path);
+  return parseJsonObject(json, path).value;
+}

@@ -1,0 +1,108 @@
+import { readdir } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { isInputError } from '../core/errors.js';
+import { fileError, openFile } from '../io/node/file.js';
+import { findLicense } from '../models/license.js';
+import { openWpk } from '../wpk/original.js';
+import { FURTHER } from '../wpk/stored/role.js';
+import { isLossless, type Summary, summarize } from '../wpk/summary.js';
+import { verify } from './verify.js';
+
+/** One .wpk file of a folder. */
+export interface CatalogEntry {
+  /** Relative to the folder. */
+  readonly file: string;
+  /** What was compressed; undefined, as everything below, for a file that cannot be read. */
+  readonly model: string | undefined;
+  /** Elements that are not buffers, tensors stored twice counted once. */
+  readonly parameters: number | undefined;
+  readonly originalBytes: number | undefined;
+  readonly compressedBytes: number | undefined;
+  readonly ratio: number | undefined;
+  readonly bitsPerWeight: number | undefined;
+  readonly lossless: boolean | undefined;
+  /** What `evaluate --attach` stored. */
+  readonly perplexity: number | undefined;
+  readonly klNats: number | undefined;
+  readonly license: string | undefined;
+  /** Whether every block was decoded and found right; undefined when that was not asked for. */
+  readonly verified: boolean | undefined;
+  /** Why the file cannot be read, or the first thing that verification found. */
+  readonly problem: string | undefined;
+}
+
+export interface CatalogOptions {
+  /** Decode and check every file, not only its directory. */
+  readonly verify?: boolean;
+}
+
+/**
+ * Every .wpk file below a folder, in the order of their paths. A file that cannot be read is an entry with its problem.
+ * @throws {InputError} when the folder cannot be read.
+ */
+export async function catalog(folder: string, options: CatalogOptions = {}): Promise<CatalogEntry[]> {
+  const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error) => {
+    throw fileError(error, folder);
+  });
+  const paths = found
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.wpk'))
+    .map((entry) => join(entry.parentPath, entry.name));
+  const entries: CatalogEntry[] = [];
+  for (const path of paths.sort()) entries.push(await describe(path, relative(folder, path), options));
+  return entries;
+}
+
+const UNKNOWN = {
+  model: undefined,
+  parameters: undefined,
+  originalBytes: undefined,
+  compressedBytes: undefined,
+  ratio: undefined,
+  bitsPerWeight: undefined,
+  lossless: undefined,
+  perplexity: undefined,
+  klNats: undefined,
+  license: undefined,
+  verified: undefined,
+  problem: undefined,
+} as const satisfies Omit<CatalogEntry, 'file'>;
+
+async function describe(path: string, file: string, options: CatalogOptions): Promise<CatalogEntry> {
+  try {
+    const model = await openWpk(await openFile(path));
+    try {
+      const license = (await findLicense(model.sideFiles)).id;
+      const entry = { ...UNKNOWN, ...figures(summarize(model.container)), file, license };
+      if (!options.verify) return entry;
+      const { good, problems } = await verify(path);
+      return { ...entry, verified: good, problem: problems[0] };
+    } finally {
+      await model.close();
+    }
+  } catch (error) {
+    if (!isInputError(error)) throw error;
+    return { ...UNKNOWN, file, problem: error.message };
+  }
+}
+
+function figures({ source, tensors, originalBytes, fileBytes, quality }: Summary) {
+  const parameters = tensors
+    .filter(({ role, sameAs }) => role !== 'buffer' && role !== FURTHER && sameAs === undefined)
+    .reduce((sum, { elements }) => sum + elements, 0);
+  const kl = quality?.kl as { readonly mean?: unknown } | undefined;
+  return {
+    model: source,
+    parameters,
+    originalBytes,
+    compressedBytes: fileBytes,
+    ratio: originalBytes / fileBytes,
+    bitsPerWeight: parameters ? (fileBytes * 8) / parameters : undefined,
+    lossless: isLossless(tensors),
+    perplexity: numberOr(quality?.perplexity),
+    klNats: numberOr(kl?.mean),
+  };
+}
+
+function numberOr(value: unknown): number | undefined {
+  return typeof value === 'number' ? value : undefined;
+}

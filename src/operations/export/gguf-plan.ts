@@ -1,0 +1,80 @@
+import { basename } from 'node:path';
+import { InputError } from '../../core/errors.js';
+import type { Model } from '../../core/model.js';
+import { openProgram } from '../../inference/program.js';
+import { writeConfig } from '../../models/gguf/config.js';
+import type { GgufFamily } from '../../models/gguf/family.js';
+import type { GgufEntry } from '../../models/gguf/header-writer.js';
+import { GGUF_FAMILIES } from '../../models/gguf/names.js';
+import { factorsOf } from '../../models/gguf/rope.js';
+import { tokenizerEntries } from '../../models/gguf/tokenizer-entries.js';
+import { findLicense } from '../../models/license.js';
+import { readTokenizerFiles } from '../../tokenizer/tokenizer.js';
+import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';
+import { ENCODINGS, type GgufWriteType } from './gguf-types.js';
+
+/** All of a GGUF file but its tensors' bytes. */
+export interface GgufPlan {
+  readonly entries: readonly GgufEntry[];
+  readonly tensors: readonly PlannedTensor[];
+}
+
+/** `general.quantization_version`: that of the blocks as they are made today. */
+const QUANTIZATION_VERSION = 2;
+
+/**
+ * What a model is as GGUF, from its headers and side files.
+ * @throws {InputError} for what llama.cpp does not compute, or this writer does not write.
+ */
+export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufPlan> {
+  const { config, id: file } = model;
+  if (model.configError) throw model.configError;
+  if (!config) throw new InputError('has no config.json, which says what the model is', { file });
+  const family = GGUF_FAMILIES.find(({ modelType }) => modelType === config.model_type);
+  if (!family)
+    throw new InputError(
+      `config.json: models of model_type ${String(config.model_type)} cannot be written as GGUF; those that can: ${GGUF_FAMILIES.map(({ modelType }) => modelType).join(', ')}`,
+      { file },
+    );
+  const metadata = writeConfig(family, config, file);
+  // llama.cpp computes with every tensor of the file: one that the model does not compute with would change it.
+  await openProgram(model);
+  const tensors = planTensors(model, config, family, type);
+  const factors = rotaryFactors(model, family, metadata);
+  const vocabulary = tensors.find(({ name }) => name === 'token_embd.weight')!.shape[0]!;
+  return {
+    entries: [
+      ...(await generalEntries(model, family, type)),
+      ...metadata,
+      { key: `${family.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
+      ...tokenizerEntries(await readTokenizerFiles(model), config, vocabulary, file),
+    ],
+    tensors: factors ? [planFactors(factors), ...tensors] : tensors,
+  };
+}
+
+async function generalEntries(
+  model: Model,
+  { architecture }: GgufFamily,
+  type: GgufWriteType,
+): Promise<GgufEntry[]> {
+  const { id: license } = await findLicense(model.sideFiles);
+  const entries: GgufEntry[] = [
+    { key: 'general.architecture', type: 'string', value: architecture },
+    { key: 'general.type', type: 'string', value: 'model' },
+    { key: 'general.name', type: 'string', value: basename(model.id) },
+    { key: 'general.file_type', type: 'uint32', value: ENCODINGS[type].fileType },
+    { key: 'general.quantization_version', type: 'uint32', value: QUANTIZATION_VERSION },
+  ];
+  if (license !== 'unknown') entries.push({ key: 'general.license', type: 'string', value: license });
+  return entries;
+}
+
+function rotaryFactors(
+  { config }: Model,
+  { architecture }: GgufFamily,
+  metadata: readonly GgufEntry[],
+): Float32Array | undefined {
+  const size = metadata.find(({ key }) => key === `${architecture}.rope.dimension_count`)?.value;
+  return typeof size === 'number' ? factorsOf(config!, size) : undefined;
+}

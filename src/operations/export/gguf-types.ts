@@ -1,0 +1,22 @@
+import { ELEMENTS } from '../../core/elements.js';
+import { quantizeQ8 } from '../../models/gguf/quantize.js';
+
+/** How matrices are written, by ggml's names. */
+export const WRITE_TYPES = ['F32', 'F16', 'BF16', 'Q8_0'] as const;
+export type GgufWriteType = (typeof WRITE_TYPES)[number];
+
+/** `general.file_type`, and how elements are made of finite numbers, which are used up. */
+export const ENCODINGS: Readonly<
+  Record<GgufWriteType, { readonly fileType: number; encode(values: Float32Array): Uint8Array }>
+> = {
+  F32: { fileType: 0, encode: ELEMENTS.F32 },
+  F16: { fileType: 1, encode: ELEMENTS.F16 },
+  BF16: { fileType: 32, encode: ELEMENTS.BF16 },
+  Q8_0: { fileType: 7, encode: quantizeQ8 },
+};
+
+/** llama.cpp expects vectors and position embeddings in F32; rows that no blocks fill stay F16. */
+export function typeFor(asked: GgufWriteType, name: string, shape: readonly number[]): GgufWriteType {
+  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  return asked === 'Q8_0' && shape.at(-1)! % 32 ? 'F16' : asked;
+}

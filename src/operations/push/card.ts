@@ -1,0 +1,89 @@
+import { stringify } from 'yaml';
+import { plainLine } from '../../core/plain-text.js';
+import type { License } from '../../models/license.js';
+import { isLossless, measuredLoss, type Summary } from '../../wpk/summary.js';
+
+/** What a generated card begins with, below its front matter: such a card may be replaced. */
+export const CARD_MARK = '<!-- made by weightpress push -->';
+
+/** A model of the Hub as a file's `source` names it. */
+const HUB_SOURCE = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/;
+
+/**
+ * The model card of a .wpk file: what it is of, its size against the original's, what is lost, how to use it, what it was made with.
+ * Every figure is from the file. The license is the original's; where that is not known the card says so.
+ */
+export function modelCard(
+  repository: string,
+  file: string,
+  summary: Summary,
+  license: License & { readonly fields: Readonly<Record<string, unknown>> },
+): string {
+  const { source, fileBytes, originalBytes, generator, options, tensors } = summary;
+  const [, base, commit] = HUB_SOURCE.exec(source) ?? [];
+  const weights = tensors.reduce((sum, { elements }) => sum + elements, 0);
+  const frontMatter = {
+    ...license.fields,
+    ...(base !== undefined && { base_model: base, base_model_relation: 'quantized' }),
+    library_name: 'weightpress',
+    tags: ['weightpress', 'compressed'],
+  };
+  const facts = [
+    [
+      'original',
+      base === undefined ? code(source) : `[${base}](https://huggingface.co/${base}) at \`${commit}\``,
+    ],
+    ['original size', `${number(originalBytes)} bytes, every file of it counted`],
+    ['compressed size', `${number(fileBytes)} bytes, config and tokenizer counted`],
+    ['ratio', `${(originalBytes / fileBytes).toFixed(3)}:1`],
+    ...(weights ? [['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)]] : []),
+    ['loss', lossOf(summary)],
+    ['made by', `${code(generator)} with ${code(JSON.stringify(options))}`],
+    ['license', license.id === 'unknown' ? 'not stated by the original' : code(license.id)],
+  ];
+  return `---
+${stringify(frontMatter).trim()}
+---
+${CARD_MARK}
+
+# ${repository.split('/')[1]}
+
+${code(file)} holds ${base === undefined ? code(source) : base} in the compressed form of weightpress: weights, config and tokenizer in one file.
+
+| | |
+|---|---|
+${facts.map(([name, value]) => `| ${name} | ${value} |`).join('\n')}
+
+## Use
+
+\`\`\`sh
+weightpress decompress ${word(`${repository}/${file}`)} -o model   # a folder that transformers loads
+weightpress verify ${word(`${repository}/${file}`)}                # every block against its checksum
+\`\`\`
+`;
+}
+
+function lossOf({ tensors, quality, leftOut }: Summary): string {
+  if (isLossless(tensors))
+    return leftOut.length
+      ? `none: every byte of the files in it is restored; left out: ${leftOut.map(({ name }) => code(name)).join(', ')}`
+      : 'none: every byte of the original is restored';
+  const loss = measuredLoss(quality);
+  if (!loss) return 'lossy; the loss was not measured';
+  const { kl, top1, perplexity, reference, text } = loss;
+  return [
+    `KL divergence ${kl.mean.toPrecision(3)} nats a token`,
+    `same most probable token ${(100 * top1.agreement).toFixed(2)} %`,
+    `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)} (${code(text?.name ?? '')})`,
+  ].join(', ');
+}
+
+const number = (n: number) => n.toLocaleString('en-US');
+
+/** As code within a table: what stands in files may be anything. */
+const code = (text: string) => `\`${withoutTicks(text).replaceAll('|', ' ') || '?'}\``;
+/** As one word of a shell, which runs nothing that is in it. */
+const word = (text: string) =>
+  /^[\w./@+-]+$/.test(text) ? text : `'${withoutTicks(text).replaceAll("'", String.raw`'\''`)}'`;
+/** One line that ends no code. */
+const withoutTicks = (text: string) => plainLine(text).replaceAll('`', ' ');

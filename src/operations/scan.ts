@@ -1,0 +1,47 @@
+import { createHash } from 'node:crypto';
+import { blocksOf } from '../codecs/lossless/block.js';
+import { TensorEstimate, type TensorStatistics } from '../codecs/lossless/estimate.js';
+import { DTYPE_BYTES } from '../core/dtype.js';
+import type { Model, TensorInfo } from '../core/model.js';
+
+/** What reading a tensor once tells. */
+export interface TensorScan extends TensorStatistics {
+  /** SHA-256 of the elements, hexadecimal. */
+  readonly digest: string;
+  /** Whether all elements are the same bytes, as in norms and biases that were never trained. */
+  readonly constant: boolean;
+}
+
+/**
+ * Reads a tensor once, in blocks; `onBytes` is told the length of each.
+ * @throws {InputError} as the model's reads do.
+ */
+export async function scanTensor(
+  model: Model,
+  { name, dtype, shape }: TensorInfo,
+  onBytes: (lengthBytes: number) => void,
+  signal?: AbortSignal,
+): Promise<TensorScan> {
+  const estimate = new TensorEstimate(dtype, shape);
+  const hash = createHash('sha256');
+  const width = DTYPE_BYTES[dtype];
+  let element: Uint8Array | undefined;
+  let constant = true;
+  for (const { first, count } of blocksOf(dtype, shape)) {
+    const start = first * width;
+    const block = await model.readTensor(name, start, start + count * width, signal);
+    estimate.add(block);
+    hash.update(block);
+    element ??= block.slice(0, width);
+    constant &&= repeats(block, element);
+    onBytes(block.length);
+  }
+  return { ...estimate.finish(), digest: hash.digest('hex'), constant };
+}
+
+/** Whether `bytes` is `element` over and over. Stops at the first difference, so it costs nothing on real weights. */
+function repeats(bytes: Uint8Array, element: Uint8Array): boolean {
+  const width = element.length;
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== element[at % width]) return false;
+  return true;
+}

@@ -1,0 +1,29 @@
+import { createHash } from 'node:crypto';
+import type { Model } from '../../core/model.js';
+
+/** What statistics were collected from: equal for equal statistics. */
+export interface Identity {
+  /** See {@link modelDigest}. */
+  readonly model: string;
+  /** SHA-256 of the calibration text, hexadecimal. */
+  readonly text: string;
+  /** Tokens that were seen. */
+  readonly tokens: number;
+  /** Tokens a window. */
+  readonly window: number;
+  /** Of the labels that were drawn. */
+  readonly seed: number;
+}
+
+/** So much of each tensor goes into a model's digest: two trainings differ everywhere. */
+const SAMPLE_BYTES = 1 << 16;
+
+/** SHA-256, hexadecimal, of a model's config, its tensors' names, types and shapes, and the first 64 KiB of each tensor. */
+export async function modelDigest(model: Model): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify(model.config ?? null));
+  for (const { name, dtype, shape, lengthBytes } of model.tensors) {
+    hash.update(JSON.stringify([name, dtype, shape]));
+    hash.update(await model.readTensor(name, 0, Math.min(lengthBytes, SAMPLE_BYTES)));
+  }
+  return hash.digest('hex');
+}

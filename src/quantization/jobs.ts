@@ -1,0 +1,178 @@
+import { encodeBlock } from '../codecs/trellis/block.js';
+import type { Codes } from '../codecs/trellis/codes.js';
+import { CONTEXTS, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK, stepSizes } from '../codecs/trellis/levels.js';
+import { type TensorParameters, writeParameters } from '../codecs/trellis/parameters.js';
+import { readTables } from '../codecs/trellis/tables.js';
+import { INDICES } from '../codecs/trellis/tokens.js';
+import type { Runtime } from '../onnx/runtime.js';
+import { type IndexTables, indexCoder } from '../wasm/indices.js';
+import { QuantizerKernel } from '../wasm/quantize.js';
+import { factorize, MIN_MEAN } from './quantizer/factor.js';
+import { quantizeMatrix } from './quantizer/matrix.js';
+import { Products } from './quantizer/products.js';
+import { stepCodes } from './quantizer/steps.js';
+
+/** What errors along one side of a matrix cost. */
+export interface Moments {
+  /** [n, n], symmetric; or [n], when errors do not interact. */
+  readonly values: Float32Array;
+  /** Added to the diagonal, as a share of its mean. */
+  readonly damping: number;
+}
+
+/** A matrix to quantize, with everything that the result depends on. */
+export interface QuantizeJob {
+  readonly kind: 'quantize';
+  readonly name: string;
+  readonly rows: number;
+  readonly columns: number;
+  /** [rows, columns] */
+  readonly weights: Float32Array;
+  readonly rowMoments: Moments;
+  readonly columnMoments: Moments;
+  /** The step where errors cost 1: the same for all matrices of a model. */
+  readonly step: number;
+  /** Bits of each choice; see codec/lossy/prices.ts. */
+  readonly prices: Float32Array;
+  readonly shrinks: Float32Array;
+  /** Squared steps that a bit is worth. */
+  readonly lambda: number;
+}
+
+/** A matrix as integers. */
+export interface Quantized {
+  readonly parameters: TensorParameters;
+  readonly rows: Codes;
+  /** [rows, columns] */
+  readonly indices: Int16Array;
+}
+
+/** How often each index was chosen, laid out like prices. */
+export interface Counted extends Quantized {
+  readonly counts: Uint32Array;
+}
+
+/** A quantized matrix to code with the tables of the file. */
+export interface EncodeJob {
+  readonly kind: 'encode';
+  readonly quantized: Quantized;
+  readonly tables: Uint8Array;
+}
+
+export type Job = QuantizeJob | EncodeJob;
+/** `Counted` for a matrix to quantize, the payloads of its parameters and blocks for one to code. */
+export type Result = Counted | Uint8Array[];
+
+/** Does the work of one thread. */
+export class Work {
+  private readonly products: Products;
+  private readonly kernel = new QuantizerKernel();
+  private tables: { readonly bytes: Uint8Array; readonly read: IndexTables } | undefined;
+
+  constructor(runtime: Runtime) {
+    this.products = new Products(runtime);
+  }
+
+  async run(job: Job): Promise<Result> {
+    return job.kind === 'encode' ? this.encode(job) : this.quantize(job);
+  }
+
+  /** @throws {InputError} when the statistics cannot be factored. */
+  private async quantize(job: QuantizeJob): Promise<Counted> {
+    const { name, rows, columns, weights, step, prices, shrinks, lambda } = job;
+    const prior = priorDamping(job);
+    const columnSide = await this.side(job.columnMoments, columns, prior, name);
+    const rowSide = await this.side(job.rowMoments, rows, prior, name);
+    const codes = stepCodes(weights, rowSide.scales, columnSide.scales, step);
+    this.kernel.setChoices(prices, shrinks, lambda);
+    const indices = await quantizeMatrix(this.kernel, this.products, {
+      rows,
+      columns,
+      weights,
+      columnFactor: columnSide.factor,
+      rowFactor: rowSide.factor,
+      rowSteps: stepSizes(codes.rows.steps as Int16Array, 1),
+      columnSteps: stepSizes(codes.columns.steps as Int16Array, codes.scale),
+      rowContexts: codes.rows.contexts,
+      columnContexts: codes.columns.contexts,
+    });
+    const { scale, columns: columnCodes } = codes;
+    const parameters = { scale, rowFactorRange: 0, columnFactorRange: 0, columns: columnCodes };
+    const quantized = { parameters, rows: codes.rows, indices };
+    return { ...quantized, counts: countIndices(quantized) };
+  }
+
+  /** The factor of one side, and what an error of 1 costs in each of its rows or columns. */
+  private async side(moments: Moments, n: number, prior: number, name: string) {
+    const { values } = moments;
+    const damping = moments.damping + prior;
+    if (values.length === n) {
+      const added = damping * diagonalMean(moments, n);
+      const scales = values.map((value) => Math.sqrt(value + added));
+      return { scales, factor: undefined };
+    }
+    const { upper, diagonal } = await factorize(this.products, values, n, damping, name);
+    return { scales: diagonal, factor: upper };
+  }
+
+  private encode({ quantized, tables }: EncodeJob): Uint8Array[] {
+    if (this.tables?.bytes.join() !== tables.join())
+      this.tables = { bytes: tables, read: readTables(tables) };
+    const { parameters, rows, indices } = quantized;
+    const columns = parameters.columns.steps.length;
+    const payloads = [writeParameters(parameters)];
+    for (let start = 0; start < rows.steps.length; start += ROWS_PER_BLOCK) {
+      const end = Math.min(rows.steps.length, start + ROWS_PER_BLOCK);
+      const block = {
+        rows: {
+          steps: rows.steps.subarray(start, end),
+          contexts: rows.contexts.subarray(start, end),
+          factors: rows.factors?.subarray(start, end),
+        },
+        indices: indices.subarray(start * columns, end * columns),
+      };
+      payloads.push(encodeBlock(indexCoder(), this.tables!.read, parameters, block));
+    }
+    return payloads;
+  }
+}
+
+/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/codec.md. */
+const PRIOR = 0.3;
+/** Sides that no error costs anything must not become dear by it. */
+const MAX_PRIOR = 1;
+
+/**
+ * Weights are worth only their own variance: fed errors that cost more than leaving a weight out would are no gain. The least squares
+ * estimate with that prior adds (step^2 / 12) / variance to G x H, here as a share of the means of both sides; it matters at low rates.
+ */
+function priorDamping({ weights, step, rows, columns, rowMoments, columnMoments }: QuantizeJob): number {
+  const variance = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
+  const cost = diagonalMean(rowMoments, rows) * diagonalMean(columnMoments, columns);
+  return variance > 0 ? Math.min(MAX_PRIOR, (PRIOR * step ** 2) / 12 / variance / cost) : 0;
+}
+
+/** Of moments [n] or [n, n]; never 0, for steps must be finite. */
+function diagonalMean({ values }: Moments, n: number): number {
+  const stride = values.length === n ? 1 : n + 1;
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += values[i * stride]!;
+  return Math.max(sum / n, MIN_MEAN);
+}
+
+function countIndices({ parameters, rows, indices }: Quantized): Uint32Array {
+  const counts = new Uint32Array(CONTEXTS * 2 * INDICES);
+  const { contexts } = parameters.columns;
+  const states = new Uint8Array(contexts.length);
+  for (let row = 0, i = 0; row < rows.contexts.length; row++) {
+    if (row % ROWS_PER_BLOCK === 0) states.fill(0);
+    for (let column = 0; column < contexts.length; column++, i++) {
+      const context = Math.min(CONTEXTS - 1, Math.max(0, rows.contexts[row]! + contexts[column]!));
+      const state = states[column]!;
+      const index = indices[i]!;
+      counts[(context * 2 + (state & 1)) * INDICES + index + MAX_INDEX]!++;
+      states[column] = NEXT_STATE[state]![index & 1]!;
+    }
+  }
+  return counts;
+}

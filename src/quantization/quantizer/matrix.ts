@@ -1,0 +1,117 @@
+import { ROWS_PER_BLOCK } from '../../codecs/trellis/levels.js';
+import { PANEL_COLUMNS, type QuantizerKernel } from '../../wasm/quantize.js';
+import { cut } from './factor.js';
+import type { Products } from './products.js';
+
+/** A matrix and the steps its weights are rounded to. */
+export interface MatrixInput {
+  readonly rows: number;
+  readonly columns: number;
+  /** [rows, columns] */
+  readonly weights: Float32Array;
+  /** The unit upper factor of H, [columns, columns]; without it columns do not interact. */
+  readonly columnFactor?: Float32Array | undefined;
+  /** Of G, [rows, rows]; without it rows do not interact. */
+  readonly rowFactor?: Float32Array | undefined;
+  readonly rowSteps: Float32Array;
+  readonly columnSteps: Float32Array;
+  readonly rowContexts: Int16Array;
+  readonly columnContexts: Int16Array;
+}
+
+/**
+ * Quantizes a matrix with the choices that the kernel was given, block of rows by block of rows, panel of columns by panel.
+ * With E the errors, V = E M_H and T = transposed(M_G) V: each weight is chosen so that its entry of T becomes small, which is the
+ * square root of what it adds to the loss. What earlier blocks and panels add comes from large products.
+ * @returns indices [rows, columns].
+ */
+export async function quantizeMatrix(
+  kernel: QuantizerKernel,
+  products: Products,
+  matrix: MatrixInput,
+): Promise<Int16Array> {
+  const { rows, columns, columnFactor, columnSteps, columnContexts } = matrix;
+  const panels = Array.from({ length: Math.ceil(columns / PANEL_COLUMNS) }, (_, i) => {
+    const start = i * PANEL_COLUMNS;
+    const end = Math.min(columns, start + PANEL_COLUMNS);
+    return {
+      start,
+      end,
+      above: start && columnFactor ? cut(columnFactor, columns, 0, start, start, end) : undefined,
+      corner: columnFactor
+        ? cut(columnFactor, columns, start, end, start, end)
+        : new Float32Array((end - start) ** 2),
+      steps: columnSteps.subarray(start, end),
+      contexts: columnContexts.subarray(start, end),
+    };
+  });
+  const indices = new Int16Array(rows * columns);
+  const terms: Float32Array[] = []; // V of each block above, [columns, rows of the block]
+  for (let top = 0; top < rows; top += ROWS_PER_BLOCK) {
+    const bottom = Math.min(rows, top + ROWS_PER_BLOCK);
+    const height = bottom - top;
+    const { rowFactor } = matrix;
+    kernel.setRows(
+      matrix.rowSteps.subarray(top, bottom),
+      matrix.rowContexts.subarray(top, bottom),
+      rowFactor && cut(rowFactor, rows, top, bottom, top, bottom),
+    );
+    const weights = transposed(matrix.weights.subarray(top * columns, bottom * columns), height, columns);
+    const pushed = rowFactor && (await pushedDown(products, rowFactor, terms, matrix, top, bottom));
+    const errors = new Float32Array(columns * height);
+    const blockTerms = new Float32Array(rowFactor ? columns * height : 0);
+    for (const { start, end, above, corner, steps, contexts } of panels) {
+      const width = end - start;
+      const fed =
+        above &&
+        (await products.transposedTimes(above, errors.subarray(0, start * height), start, width, height));
+      kernel.setColumns(steps, contexts, corner);
+      const range = [start * height, end * height] as const;
+      const panel = kernel.quantize(
+        height,
+        width,
+        weights.subarray(...range),
+        fed,
+        pushed?.subarray(...range),
+      );
+      for (let column = start; column < end; column++) {
+        const from = (column - start) * ROWS_PER_BLOCK;
+        errors.set(panel.errors.subarray(from, from + height), column * height);
+        if (rowFactor) blockTerms.set(panel.terms.subarray(from, from + height), column * height);
+        for (let row = 0; row < height; row++)
+          indices[(top + row) * columns + column] = panel.indices[from + row]!;
+      }
+    }
+    terms.push(blockTerms);
+  }
+  return indices;
+}
+
+/** What V of the blocks above adds to the terms of rows `top` to `bottom`: [columns, bottom - top]. */
+async function pushedDown(
+  products: Products,
+  rowFactor: Float32Array,
+  terms: readonly Float32Array[],
+  { rows, columns }: MatrixInput,
+  top: number,
+  bottom: number,
+): Promise<Float32Array | undefined> {
+  let sum: Float32Array | undefined;
+  for (const [block, above] of terms.entries()) {
+    const start = block * ROWS_PER_BLOCK;
+    const height = ROWS_PER_BLOCK; // only the last block has fewer rows
+    const share = cut(rowFactor, rows, start, start + height, top, bottom);
+    const added = await products.times(above, share, columns, height, bottom - top);
+    if (sum) for (let i = 0; i < sum.length; i++) sum[i]! += added[i]!;
+    else sum = added;
+  }
+  return sum;
+}
+
+function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(matrix.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = matrix[row * columns + column]!;
+  return result;
+}

@@ -1,0 +1,63 @@
+import { CONTEXTS } from '../../codecs/trellis/levels.js';
+import { INDICES } from '../../codecs/trellis/tokens.js';
+
+/** Contexts are quarter octaves of expected magnitude in steps: a step twice as large moves weights four contexts down. */
+const CONTEXTS_PER_OCTAVE = 4;
+
+/**
+ * How many bits indices will take at another step, from the counts at one: each weight then has the entropy that now is that
+ * of the context it moves to. Right to about a percent for steps within a few octaves.
+ * @param counts laid out like prices. @param octaves log2 of the new step over the one of the counts.
+ */
+export function predictBits(counts: Float64Array, octaves: number): number {
+  const { weights, entropies } = contextEntropies(counts);
+  let bits = 0;
+  weights.forEach((weight, context) => {
+    if (weight) bits += weight * entropyAt(entropies, context - octaves * CONTEXTS_PER_OCTAVE);
+  });
+  return bits;
+}
+
+/** The step at which indices will take `bits`, from the counts at `step`. */
+export function predictStep(counts: Float64Array, step: number, bits: number): number {
+  let [low, high] = [-40, 40];
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (predictBits(counts, middle) > bits) low = middle;
+    else high = middle;
+  }
+  return step * 2 ** high;
+}
+
+/** Weights in each context, and their entropy in bits; undefined where there are too few to tell. */
+function contextEntropies(counts: Float64Array) {
+  const weights = new Float64Array(CONTEXTS);
+  const entropies: (number | undefined)[] = [];
+  for (let context = 0; context < CONTEXTS; context++) {
+    let bits = 0;
+    for (const quantizer of [0, 1]) {
+      const table = counts.subarray(
+        (context * 2 + quantizer) * INDICES,
+        (context * 2 + quantizer + 1) * INDICES,
+      );
+      const total = table.reduce((sum, count) => sum + count, 0);
+      weights[context]! += total;
+      for (const count of table) if (count) bits += count * Math.log2(total / count);
+    }
+    entropies.push(weights[context]! >= 256 ? bits / weights[context]! : undefined);
+  }
+  return { weights, entropies };
+}
+
+/** Between contexts that are known; beyond them half an entropy an octave down, and a bit an octave up. */
+function entropyAt(entropies: readonly (number | undefined)[], context: number): number {
+  const known = entropies.flatMap((entropy, i) => (entropy === undefined ? [] : [{ context: i, entropy }]));
+  const first = known[0];
+  const last = known.at(-1);
+  if (!first || !last) return 0;
+  if (context <= first.context) return first.entropy * 2 ** ((context - first.context) / CONTEXTS_PER_OCTAVE);
+  if (context >= last.context) return last.entropy + (context - last.context) / CONTEXTS_PER_OCTAVE;
+  const above = known.findIndex((entry) => entry.context >= context);
+  const [a, b] = [known[above - 1]!, known[above]!];
+  return a.entropy + ((b.entropy - a.entropy) * (context - a.context)) / (b.context - a.context);
+}

@@ -1,0 +1,40 @@
+import type { ByteSource } from '../core/byte-source.js';
+import { InputError } from '../core/errors.js';
+import type { Folder, FolderFile, Listing } from '../core/folder.js';
+import { BlobSource } from '../io/blob.js';
+import { originalFile } from './original.js';
+import type { Container } from './reader.js';
+
+/** The files that a .wpk restores, as a folder: decoded as they are read. */
+export class WpkFolder implements Folder {
+  readonly kind = 'wpk';
+  readonly id: string;
+
+  constructor(private readonly container: Container) {
+    this.id = container.source.name;
+  }
+
+  async list(): Promise<readonly FolderFile[]> {
+    const { sideFiles, weightFiles } = this.container.directory;
+    return [...sideFiles, ...weightFiles].map(({ name, length }) => ({ name, lengthBytes: length }));
+  }
+
+  async survey(): Promise<Listing> {
+    const { emptyFolders } = this.container.directory;
+    return { files: await this.list(), emptyFolders, leftOut: [], refused: [] };
+  }
+
+  async open(name: string): Promise<ByteSource> {
+    const { sideFiles, weightFiles } = this.container.directory;
+    const weights = weightFiles.find((file) => file.name === name);
+    if (weights) return originalFile(this.container, weights);
+    const side = sideFiles.find((file) => file.name === name);
+    if (!side) throw new InputError('no such file', { file: this.place(name) });
+    const bytes = (await this.container.readFile(side)) as Uint8Array<ArrayBuffer>;
+    return new BlobSource(new Blob([bytes]), this.place(name));
+  }
+
+  place(name: string): string {
+    return `${this.id}, ${name}`;
+  }
+}

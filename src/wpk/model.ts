@@ -1,0 +1,89 @@
+import type { ByteSource } from '../core/byte-source.js';
+import { InputError, isInputError } from '../core/errors.js';
+import { parsePythonJson } from '../core/json.js';
+import type { Model, SideFile, TensorInfo, WeightFile } from '../core/model.js';
+import { bytesOf, type StoredTensorEntry, tensorsByFile } from './directory.js';
+import { readElements } from './elements.js';
+import { Container } from './reader.js';
+
+/** A model in a .wpk file, decoded block by block as it is read: the tensors of the weight files that are the model's. */
+export class WpkModel implements Model {
+  readonly kind = 'wpk';
+  readonly tensors: readonly TensorInfo[];
+  readonly sideFiles: readonly SideFile[];
+  readonly weightFiles: readonly WeightFile[];
+  private readonly entries: ReadonlyMap<string, StoredTensorEntry>;
+
+  private constructor(
+    readonly id: string,
+    readonly container: Container,
+    readonly config: Readonly<Record<string, unknown>> | undefined,
+    readonly configError: InputError | undefined,
+  ) {
+    const { directory } = container;
+    const own = tensorsByFile(directory).filter(({ file }) => file.isModel);
+    const tensors = own.flatMap((file) => file.tensors);
+    this.entries = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+    if (this.entries.size !== tensors.length)
+      throw new InputError('two weight files of the model hold a tensor of the same name', { file: id });
+    this.tensors = tensors.map((tensor) => ({
+      name: tensor.name,
+      dtype: tensor.dtype,
+      shape: tensor.shape,
+      sha256: tensor.sha256,
+      lengthBytes: bytesOf(tensor),
+    }));
+    this.sideFiles = directory.sideFiles.map((file) => ({
+      name: file.name,
+      lengthBytes: file.length,
+      read: () => container.readFile(file),
+    }));
+    this.weightFiles = own.map(({ file: { name, length } }) => ({ name, lengthBytes: length }));
+  }
+
+  /** @throws {InputError} as {@link Container.open}; the source is closed then. */
+  static async open(source: ByteSource, signal?: AbortSignal): Promise<WpkModel> {
+    try {
+      const container = await Container.open(source, signal);
+      const file = container.directory.sideFiles.find(({ name }) => name === 'config.json');
+      const config = file && tryConfig(await container.readFile(file), `${source.name}, config.json`);
+      return new WpkModel(source.name, container, config?.value, config?.error);
+    } catch (error) {
+      await source.close();
+      throw error;
+    }
+  }
+
+  async readTensor(name: string, start = 0, end?: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const tensor = this.entries.get(name);
+    if (!tensor) throw new InputError('no such tensor', { file: this.id, tensor: name });
+    const lengthBytes = bytesOf(tensor);
+    const stop = end ?? lengthBytes;
+    if (!(start >= 0 && start <= stop && stop <= lengthBytes))
+      throw new InputError(`range lies outside the tensor of ${lengthBytes} bytes`, {
+        file: this.id,
+        tensor: name,
+        start,
+        end: stop,
+      });
+    return readElements(this.container, tensor, start, stop, signal);
+  }
+
+  async verify(): Promise<void> {
+    await this.container.source.verify?.();
+  }
+
+  close(): Promise<void> {
+    return this.container.close();
+  }
+}
+
+/** What cannot be read stops only what needs it. */
+function tryConfig(bytes: Uint8Array, file: string) {
+  try {
+    return { value: parsePythonJson(bytes, file) };
+  } catch (error) {
+    if (!isInputError(error)) throw error;
+    return { error };
+  }
+}

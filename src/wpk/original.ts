@@ -1,0 +1,143 @@
+import { type ByteSource, checkRange } from '../core/byte-source.js';
+import type { Model } from '../core/model.js';
+import { BLOCK_BYTES } from '../wasm/lossless.js';
+import { bytesOf, type StoredTensorEntry, type StoredWeightFile, tensorsByFile } from './directory.js';
+import { readElements } from './elements.js';
+import { WpkModel } from './model.js';
+import type { Container } from './reader.js';
+
+/** A model in a .wpk file, whatever form its files had. */
+export interface OpenedWpk extends Model {
+  readonly kind: 'wpk';
+  readonly container: Container;
+}
+
+/**
+ * Opens a .wpk as the model that is in it: of one that holds a GGUF file as it was, what that file is read as.
+ * @throws {InputError} as {@link Container.open}; the source is closed then.
+ */
+export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
+  const model = await WpkModel.open(source, signal);
+  const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
+  if (file?.format !== 'gguf' || others.length) return model;
+  const { openGguf } = await import('../models/gguf/model.js'); // which pages need not fetch for others
+  try {
+    return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
+  } catch (error) {
+    await model.close();
+    throw error;
+  }
+}
+
+/** What the files of a .wpk are read as, as a model in that .wpk. */
+export function withContainer({ id, container, weightFiles }: WpkModel, inner: Model): OpenedWpk {
+  return {
+    id,
+    kind: 'wpk',
+    container,
+    weightFiles,
+    config: inner.config,
+    configError: inner.configError,
+    state: inner.state,
+    tensors: inner.tensors,
+    sideFiles: inner.sideFiles,
+    readTensor: inner.readTensor.bind(inner),
+    verify: async () => container.source.verify?.(),
+    close: async () => {
+      await inner.close();
+      await container.close();
+    },
+  };
+}
+
+/** A stretch of the original file: bytes at hand, or a tensor. */
+interface Part {
+  readonly start: number;
+  readonly end: number;
+  readonly bytes?: Uint8Array;
+  readonly tensor?: StoredTensorEntry;
+}
+
+/**
+ * A weight file of a .wpk as the bytes it was, decoded by the block as they are asked for. Closing it does not close the container.
+ * @throws {IntegrityError}
+ */
+export async function originalFile(
+  container: Container,
+  file: StoredWeightFile,
+  signal?: AbortSignal,
+): Promise<ByteSource> {
+  const between = await container.header(file, signal);
+  const { tensors } = tensorsByFile(container.directory).find((entry) => entry.file === file)!;
+  const parts: Part[] = [];
+  let next = 0;
+  const add = (length: number, part: Pick<Part, 'bytes' | 'tensor'>) => {
+    if (length) parts.push({ start: next, end: next + length, ...part });
+    next += length;
+  };
+  for (const [i, bytes] of between.entries()) {
+    add(bytes.length, { bytes });
+    const tensor = tensors[i];
+    if (tensor) add(bytesOf(tensor), { tensor });
+  }
+  return new OriginalFile(container, file.name, parts, next);
+}
+
+class OriginalFile implements ByteSource {
+  readonly name: string;
+  /** The block that was decoded last: reads are often of parts of one, in order. */
+  private last: { readonly part: Part; readonly first: number; readonly bytes: Uint8Array } | undefined;
+
+  constructor(
+    private readonly container: Container,
+    name: string,
+    private readonly parts: readonly Part[],
+    readonly byteLength: number,
+  ) {
+    this.name = `${container.source.name}, ${name}`;
+  }
+
+  async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
+    checkRange(this, start, end);
+    const bytes = new Uint8Array(end - start);
+    for (let i = this.indexOf(start); i < this.parts.length && this.parts[i]!.start < end; i++) {
+      const part = this.parts[i]!;
+      const [from, to] = [Math.max(start, part.start), Math.min(end, part.end)];
+      await this.readPart(part, from - part.start, bytes.subarray(from - start, to - start), signal);
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {}
+
+  /** Of the part that byte `at` is in. */
+  private indexOf(at: number): number {
+    let [low, high] = [0, this.parts.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.parts[middle]!.end <= at) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  private async readPart(part: Part, from: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
+    if (part.bytes) return target.set(part.bytes.subarray(from, from + target.length));
+    for (let at = from; at < from + target.length; ) {
+      const first = at - (at % BLOCK_BYTES);
+      const block = await this.block(part, first, signal);
+      const piece = block.subarray(at - first, from + target.length - first);
+      target.set(piece, at - from);
+      at += piece.length;
+    }
+  }
+
+  private async block(part: Part, first: number, signal?: AbortSignal): Promise<Uint8Array> {
+    if (this.last?.part !== part || this.last.first !== first) {
+      const end = Math.min(part.end - part.start, first + BLOCK_BYTES);
+      const bytes = await readElements(this.container, part.tensor!, first, end, signal);
+      this.last = { part, first, bytes };
+    }
+    return this.last.bytes;
+  }
+}

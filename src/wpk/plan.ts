@@ -1,0 +1,82 @@
+import { layoutOf } from '../codecs/codec.js';
+import type { Block } from '../codecs/lossless/block.js';
+import { DTYPE_BYTES } from '../core/dtype.js';
+import {
+  type Directory,
+  MANIFEST_START,
+  type StoredFile,
+  type StoredTensorEntry,
+  total,
+} from './directory.js';
+
+/** A range of the file that is one whole frame. */
+export interface FrameRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A block's frame, what it decodes to, and which of the tensor's bytes those are. */
+export interface PlannedBlock extends FrameRange {
+  readonly block: Block;
+  readonly firstByte: number;
+  readonly endByte: number;
+}
+
+/**
+ * Which frames bytes `start` to `end` of a tensor need, in order: those whose blocks overlap the range, no others.
+ * Computed from the directory alone.
+ */
+export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity): PlannedBlock[] {
+  const planned: PlannedBlock[] = [];
+  const width = DTYPE_BYTES[tensor.dtype];
+  const { hasParameters, blocks } = layoutOf(tensor, '');
+  let index = hasParameters ? 1 : 0;
+  let offset = tensor.offset + total(tensor.frames.slice(0, index));
+  for (const block of blocks(tensor)) {
+    const length = tensor.frames[index++]!;
+    const firstByte = block.first * width;
+    const endByte = firstByte + block.count * width;
+    if (start < end && endByte > start && firstByte < end)
+      planned.push({ start: offset, end: offset + length, block, firstByte, endByte });
+    offset += length;
+  }
+  return planned;
+}
+
+/** The frame of parameters that all blocks of a tensor need; none for codecs without. */
+export function planParameters(tensor: StoredTensorEntry): FrameRange | undefined {
+  const { offset, frames } = tensor;
+  return layoutOf(tensor, '').hasParameters ? { start: offset, end: offset + frames[0]! } : undefined;
+}
+
+/** The frame of the tables that lossy tensors share. */
+export function planTables(directory: Directory, manifestEnd: number): FrameRange | undefined {
+  const { sideFiles, weightFiles, tables } = directory;
+  if (!tables) return;
+  const start = manifestEnd + total([...sideFiles, ...weightFiles].flatMap(({ frames }) => frames));
+  return { start, end: start + tables };
+}
+
+/** The frames of every side file and weight header. `manifestEnd`: where the first of them begins. */
+export function planFiles(directory: Directory, manifestEnd: number): Map<StoredFile, FrameRange[]> {
+  let next = manifestEnd;
+  return new Map(
+    [...directory.sideFiles, ...directory.weightFiles].map((file) => [
+      file,
+      file.frames.map((length) => {
+        const start = next;
+        next += length;
+        return { start, end: next };
+      }),
+    ]),
+  );
+}
+
+/** Bytes of the file by what they hold; the sum is the file's length. */
+export function accountBytes(directory: Directory, fileBytes: number) {
+  const sideFiles = directory.sideFiles.reduce((sum, { frames }) => sum + total(frames), 0);
+  const tensors = directory.tensors.map(({ frames, sameAs }) => (sameAs === undefined ? total(frames) : 0));
+  return { tensors, sideFiles, container: fileBytes - sideFiles - total(tensors) };
+}
+
+export { MANIFEST_START };

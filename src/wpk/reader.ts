@@ -1,0 +1,274 @@
+import { LOSSLESS, TRANSFORM, TRELLIS } from '../codecs/codec.js';
+import { type Block, decodeBlock } from '../codecs/lossless/block.js';
+import { decodeTransform } from '../codecs/transform/payload.js';
+import { decodeRows } from '../codecs/trellis/tensor.js';
+import type { ByteSource } from '../core/byte-source.js';
+import { concatenate } from '../core/bytes.js';
+import { ELEMENTS } from '../core/elements.js';
+import { InputError, IntegrityError } from '../core/errors.js';
+import { isPlainObject, parseJsonObject } from '../core/json.js';
+import { losslessKernels } from '../wasm/lossless.js';
+import {
+  bytesOf,
+  type Directory,
+  MANIFEST_START,
+  parseDirectory,
+  restoredBytes,
+  type StoredFile,
+  type StoredTensorEntry,
+  type StoredWeightFile,
+  splitHeader,
+  tensorsByFile,
+  total,
+} from './directory.js';
+import {
+  checkFileHeader,
+  FILE_HEADER_BYTES,
+  FRAME,
+  FRAME_HEADER_BYTES,
+  type FrameType,
+  frameHeader,
+  inflate,
+  inflateJson,
+  openFrame,
+  PIECE_BYTES,
+  readTrailer,
+  TRAILER_BYTES,
+} from './frames.js';
+import { type FrameRange, type PlannedBlock, planFiles, planParameters, planTables } from './plan.js';
+
+/** One read of this many bytes from the end brings trailer and directory of most files. */
+const SUFFIX_BYTES = 1 << 16;
+
+/** Tables of a file, and parameters of a tensor. */
+const SIDE_LIMIT_BYTES = 2 ** 24;
+
+/** A file that is read whole into memory: config, tokenizer, index. */
+const WHOLE_LIMIT_BYTES = 2 ** 26;
+
+/** What a file may restore without being asked: so many times its length, and always so many bytes. */
+export const DEFAULT_EXPANSION = 1000;
+const ALWAYS_RESTORED_BYTES = 2 ** 30;
+
+export interface ContainerOptions {
+  /** Times its length that a file may restore, if that is over 1 GiB; default 1000. */
+  readonly maxExpansion?: number | undefined;
+}
+
+/** An open .wpk file: its directory, and its frames by range. Nothing is decoded before it is asked for. */
+export class Container {
+  readonly files: ReadonlyMap<StoredFile, readonly FrameRange[]>;
+  /** Bytes of each weight file that no tensor holds. */
+  private readonly headerBytes: ReadonlyMap<StoredFile, number>;
+  private tables: Promise<Uint8Array> | undefined;
+
+  private constructor(
+    readonly source: ByteSource,
+    readonly directory: Directory,
+    readonly manifestEnd: number,
+    readonly directoryStart: number,
+    /** The directory as it is written, members that are not known included. */
+    private readonly stated: Readonly<Record<string, unknown>>,
+  ) {
+    this.files = planFiles(directory, manifestEnd);
+    this.headerBytes = new Map(
+      tensorsByFile(directory).map(({ file, tensors }) => [file, file.length - total(tensors.map(bytesOf))]),
+    );
+  }
+
+  /**
+   * Reads the front (32 bytes) and the end of a file. The source then belongs to the container.
+   * @throws {InputError} when the file is not a whole .wpk of a known version with a sound directory.
+   */
+  static async open(source: ByteSource, signal?: AbortSignal): Promise<Container> {
+    const { name, byteLength } = source;
+    const front = await source.read(0, Math.min(byteLength, FILE_HEADER_BYTES + FRAME_HEADER_BYTES), signal);
+    checkFileHeader(front, name);
+    if (byteLength < FILE_HEADER_BYTES + FRAME_HEADER_BYTES + TRAILER_BYTES)
+      throw new IntegrityError(`truncated: ${byteLength} bytes are too few`, { file: name });
+    const manifest = frameHeader(front.subarray(MANIFEST_START), name, MANIFEST_START);
+    const manifestEnd = MANIFEST_START + FRAME_HEADER_BYTES + manifest.payloadBytes;
+    const suffixStart = Math.max(0, byteLength - SUFFIX_BYTES);
+    const suffix = await source.read(suffixStart, byteLength, signal);
+    const { directoryStart, directoryEnd } = readTrailer(suffix.subarray(-TRAILER_BYTES), name, byteLength);
+    const bytes =
+      directoryStart >= suffixStart
+        ? suffix.subarray(directoryStart - suffixStart, directoryEnd - suffixStart)
+        : await source.read(directoryStart, directoryEnd, signal);
+    const json = inflateJson(openFrame(bytes, FRAME.directory, name, directoryStart), name);
+    const { value } = parseJsonObject(json, `${name} (directory)`);
+    const directory = parseDirectory(value, name, manifestEnd, directoryStart);
+    return new Container(source, directory, manifestEnd, directoryStart, value);
+  }
+
+  /** Refuses a small file that would fill a disk. @throws {InputError} naming both sizes. */
+  checkExpansion({ maxExpansion = DEFAULT_EXPANSION }: ContainerOptions = {}): void {
+    const { name, byteLength } = this.source;
+    const bytes = restoredBytes(this.directory);
+    if (bytes <= Math.max(ALWAYS_RESTORED_BYTES, maxExpansion * byteLength)) return;
+    throw new InputError(
+      `a file of ${byteLength} bytes would restore ${bytes}, over ${maxExpansion} times as many; --max-expansion ${Math.ceil(bytes / byteLength)} allows it`,
+      { file: name },
+    );
+  }
+
+  /** A whole frame, not yet verified. */
+  readFrame({ start, end }: FrameRange, signal?: AbortSignal): Promise<Uint8Array> {
+    return this.source.read(start, end, signal);
+  }
+
+  /** The pieces of a side file, or of a weight file's header, in order. @throws {IntegrityError} also for other than `lengthBytes`. */
+  async *readPieces(
+    file: StoredFile,
+    type: FrameType,
+    lengthBytes: number,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    let left = lengthBytes;
+    for (const range of this.files.get(file)!) {
+      const payload = openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
+      const piece = inflate(payload, Math.min(PIECE_BYTES, left), `${this.source.name}, ${file.name}`);
+      left -= piece.length;
+      yield piece;
+    }
+    if (left)
+      throw new IntegrityError(`${file.name} lacks ${left} of its ${lengthBytes} bytes`, {
+        file: this.source.name,
+      });
+  }
+
+  /** All of a side file. @throws {IntegrityError} @throws {InputError} for one that is too large to be held in memory. */
+  async readFile(file: StoredFile, signal?: AbortSignal): Promise<Uint8Array> {
+    if (file.length > WHOLE_LIMIT_BYTES)
+      throw new InputError(`${file.name} has ${file.length} bytes, over the limit of ${WHOLE_LIMIT_BYTES}`, {
+        file: this.source.name,
+      });
+    return concatenate(await collect(this.readPieces(file, FRAME.sideFile, file.length, signal)));
+  }
+
+  /** The bytes of a weight file that no tensor holds: those before each tensor, and those behind the last. @throws {IntegrityError} */
+  async header(file: StoredWeightFile, signal?: AbortSignal): Promise<Uint8Array[]> {
+    const length = this.headerBytes.get(file)!;
+    const bytes = concatenate(await collect(this.readPieces(file, FRAME.weightHeader, length, signal)));
+    return splitHeader(bytes, file.between, file.tensors);
+  }
+
+  /**
+   * What the blocks of a tensor need to be decoded, beside themselves: nothing for a lossless one.
+   * @throws {IntegrityError}
+   */
+  async readSide(tensor: StoredTensorEntry, signal?: AbortSignal): Promise<DecoderSide> {
+    const range = this.parametersOf(tensor);
+    return range ? this.sideIn(await this.readFrame(range, signal), range, signal) : {};
+  }
+
+  /** Where that lies, but for the tables of the whole file. @throws {IntegrityError} when it is too large. */
+  parametersOf(tensor: StoredTensorEntry): FrameRange | undefined {
+    const range = planParameters(tensor);
+    if (range) this.checkSide(range);
+    return range;
+  }
+
+  /** The same of a frame that was read. @throws {IntegrityError} */
+  async sideIn(frame: Uint8Array, { start }: FrameRange, signal?: AbortSignal): Promise<DecoderSide> {
+    const parameters = openFrame(frame, FRAME.parameters, this.source.name, start);
+    this.tables ??= this.readTables(signal);
+    return { tables: await this.tables, parameters };
+  }
+
+  private async readTables(signal?: AbortSignal): Promise<Uint8Array> {
+    const range = planTables(this.directory, this.manifestEnd)!;
+    this.checkSide(range);
+    return openFrame(await this.readFrame(range, signal), FRAME.tables, this.source.name, range.start);
+  }
+
+  private checkSide({ start, end }: FrameRange): void {
+    if (end - start > SIDE_LIMIT_BYTES)
+      throw new IntegrityError(`a frame of ${end - start} bytes is over the limit of its kind`, {
+        file: this.source.name,
+        start,
+        end,
+      });
+  }
+
+  /** Checks that the manifest, which a reader from front to back has to trust, says what the directory says. @throws {IntegrityError} */
+  async checkManifest(): Promise<void> {
+    const { name } = this.source;
+    const bytes = await this.source.read(MANIFEST_START, this.manifestEnd);
+    const payload = openFrame(bytes, FRAME.manifest, name, MANIFEST_START);
+    const { value } = parseJsonObject(inflateJson(payload, name), `${name} (manifest)`);
+    const differing = Object.keys(value).find((key) => !isWithin(value[key], this.stated[key]));
+    if (differing !== undefined)
+      throw new IntegrityError(`the manifest and the directory differ in ${JSON.stringify(differing)}`, {
+        file: name,
+        start: MANIFEST_START,
+        end: this.manifestEnd,
+      });
+  }
+
+  close(): Promise<void> {
+    return this.source.close();
+  }
+}
+
+/** True when all that one JSON value says another says too: members may be added, nothing else may differ. */
+function isWithin(part: unknown, whole: unknown): boolean {
+  if (Array.isArray(part))
+    return (
+      Array.isArray(whole) &&
+      part.length === whole.length &&
+      part.every((item, i) => isWithin(item, whole[i]))
+    );
+  if (isPlainObject(part))
+    return isPlainObject(whole) && Object.keys(part).every((key) => isWithin(part[key], whole[key]));
+  return part === whole;
+}
+
+async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const all: Uint8Array[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return all;
+}
+
+/** Payloads that a codec's blocks need beside their own. */
+export interface DecoderSide {
+  /** Of the whole file. */
+  readonly tables?: Uint8Array;
+  /** Of the tensor. */
+  readonly parameters?: Uint8Array;
+}
+
+/** What turns a block's payload into elements, by the codec's name in the directory. */
+type Decoder = (payload: Uint8Array, block: Block, side: DecoderSide) => Uint8Array;
+const DECODERS: Readonly<Record<string, Decoder>> = {
+  [LOSSLESS]: (payload, block) => decodeBlock(losslessKernels(), payload, block),
+  [TRELLIS]: decodeRows,
+  [TRANSFORM]: (payload, { dtype, count, columns }) => {
+    const values = decodeTransform(losslessKernels(), payload, { rows: count / columns, columns });
+    return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
+  },
+};
+
+/**
+ * Verifies and decodes a block's frame with the calling thread's kernels.
+ * @returns a view, valid until the next call.
+ * @throws {InputError} naming codec, tensor and byte range.
+ */
+export function decodeFrame(
+  frame: Uint8Array,
+  { start, end, block }: PlannedBlock,
+  tensor: Pick<StoredTensorEntry, 'name' | 'codec'>,
+  side: DecoderSide,
+  file: string,
+): Uint8Array {
+  const payload = openFrame(frame, FRAME.block, file, start);
+  try {
+    return DECODERS[tensor.codec]!(payload, block, side);
+  } catch (error) {
+    const place = { file, tensor: tensor.name, start, end };
+    if (!(error instanceof RangeError)) throw error;
+    throw new IntegrityError(`codec ${tensor.codec}: ${error.message}`, place, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,136 @@
+import type { ByteSource } from '../../core/byte-source.js';
+import type { Folder, FolderFile, LeftOut } from '../../core/folder.js';
+import { isPlainObject } from '../../core/json.js';
+import { isPointer, MAX_POINTER_BYTES, POINTER_PREFIX_BYTES } from '../../core/lfs-pointer.js';
+import { readConfig } from '../../models/folder/open.js';
+import { type SelectOptions, selectFiles } from '../../models/folder/selection.js';
+import { readWhole } from '../../models/folder/side-files.js';
+import { findWeights, isWeightName } from '../../models/folder/weight-names.js';
+import type { WeightSource } from '../../models/stored-model.js';
+import { MAX_TENSORS } from '../directory.js';
+import { deflate } from '../frames.js';
+import { measureElements } from './guess.js';
+import { readStored } from './read.js';
+
+/** Smaller files without tensors are deflated whole; larger ones by whatever is shorter. */
+const SMALL_BYTES = 2 ** 20;
+/** Deflating is an order slower than coding blocks. */
+const MAX_DEFLATED_BYTES = 2 ** 28;
+
+/** A file that is seen into, or coded by blocks. */
+export interface StoredWeights extends WeightSource {
+  /** Whether it is of the model that the folder is opened as. */
+  readonly isModel: boolean;
+}
+
+/** Everything that a lossless file of a folder holds. */
+export interface Contents {
+  readonly id: string;
+  readonly config: Readonly<Record<string, unknown>> | undefined;
+  /** Deflated, sorted by name. */
+  readonly sideFiles: readonly FolderFile[];
+  readonly weightSources: readonly StoredWeights[];
+  readonly emptyFolders: readonly string[];
+  readonly leftOut: readonly LeftOut[];
+}
+
+/**
+ * Looks into all files of a folder: headers and samples are read. Nothing has to be understood to be kept.
+ * Weights are left open; {@link closeContents} closes them.
+ * @throws {InputError} naming what cannot be read or taken along.
+ */
+export async function readContents(folder: Folder, options: SelectOptions = {}): Promise<Contents> {
+  const { files, emptyFolders, leftOut } = await selectFiles(folder, options);
+  const { config } = await readConfig(folder, files).catch(() => ({ config: undefined }));
+  const model = await modelNames(folder, files);
+  const sideFiles: FolderFile[] = [];
+  const opened: WeightSource[] = [];
+  let room = MAX_TENSORS;
+  try {
+    for (const file of files) {
+      const weights = await asWeights(folder, file, room);
+      if (weights) opened.push(weights);
+      else sideFiles.push(file);
+      room -= weights?.tensors.length ?? 0;
+    }
+  } catch (error) {
+    await closeContents({ weightSources: opened });
+    throw error;
+  }
+  const isModel = modelTest(model, opened);
+  const weightSources = opened.map((weights) => ({ ...weights, isModel: isModel(weights) }));
+  return { id: folder.id, config, sideFiles, weightSources, emptyFolders, leftOut };
+}
+
+/** Closes what {@link readContents} has opened. */
+export async function closeContents({
+  weightSources,
+}: {
+  readonly weightSources: readonly WeightSource[];
+}): Promise<void> {
+  await Promise.all(weightSources.map(({ source }) => source.close()));
+}
+
+/** The names of the files that are the folder's model; undefined where it has none that is known. */
+async function modelNames(
+  folder: Folder,
+  files: readonly FolderFile[],
+): Promise<readonly string[] | undefined> {
+  const found = findWeights(files);
+  if (found?.index === undefined) return found?.names;
+  try {
+    const index: unknown = JSON.parse(new TextDecoder().decode(await readWhole(folder, found.index)));
+    const map = isPlainObject(index) && index.weight_map;
+    return isPlainObject(map) ? Object.values(map).filter((name) => typeof name === 'string') : undefined;
+  } catch {
+    return undefined; // an index that cannot be read names nothing
+  }
+}
+
+/** Of a folder without a known model all weights are, unless they share names: then which of them are is not known. */
+function modelTest(model: readonly string[] | undefined, all: readonly WeightSource[]) {
+  const tensors = all.flatMap((file) => file.tensors.map(({ name }) => name));
+  const isUnique = new Set(tensors).size === tensors.length;
+  return ({ name, format }: WeightSource): boolean =>
+    format !== 'bytes' && (model ? model.includes(name) : isUnique);
+}
+
+/** A file that is coded by blocks, or of which something is to be said; undefined for one to deflate. */
+async function asWeights(
+  folder: Folder,
+  file: FolderFile,
+  maxTensors: number,
+): Promise<WeightSource | undefined> {
+  const expected = isWeightName(file.name);
+  const isSmall = file.lengthBytes <= SMALL_BYTES;
+  if (!expected && isSmall && !(await standsForAnother(folder, file))) return undefined;
+  const source = await folder.open(file.name);
+  try {
+    const weights = await readStored(file.name, source, expected, maxTensors);
+    const isRead = weights.format !== 'bytes' && weights.tensors.length > 0;
+    if (isRead || weights.note !== undefined || !(await deflatesBetter(source))) return weights;
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+  await source.close();
+  return undefined;
+}
+
+/** True for a pointer of git-lfs: its bytes are kept, and that they are not the file's is said. The Hub serves none. */
+async function standsForAnother(folder: Folder, { name, lengthBytes }: FolderFile): Promise<boolean> {
+  if (folder.kind === 'hub' || lengthBytes >= MAX_POINTER_BYTES) return false;
+  const source = await folder.open(name);
+  try {
+    return isPointer(await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength)));
+  } finally {
+    await source.close();
+  }
+}
+
+async function deflatesBetter(source: ByteSource): Promise<boolean> {
+  if (source.byteLength <= SMALL_BYTES) return true;
+  if (source.byteLength > MAX_DEFLATED_BYTES) return false;
+  const { samples, codedBytes } = await measureElements(source, 0, source.byteLength);
+  return samples.reduce((sum, sample) => sum + deflate(sample).length, 0) < codedBytes;
+}

@@ -1,0 +1,42 @@
+import { tensorRole } from '../../architectures/registry.js';
+import type { ByteSource } from '../../core/byte-source.js';
+import { isDtype } from '../../core/dtype.js';
+import { type GgufTensor, readGgufHeader } from '../../models/gguf/header.js';
+import { familyOf } from '../../models/gguf/model.js';
+import { toHub } from '../../models/gguf/names.js';
+import type { StoredTensor } from '../../models/safetensors/header.js';
+
+/**
+ * The tensors of a GGUF file as they lie, quantized ones as rows of bytes that are a block each. Those of types that are not known
+ * here are left to be bytes between the others.
+ * @throws {InputError} for a header that cannot be read.
+ */
+export async function ggufTensors(source: ByteSource): Promise<StoredTensor[]> {
+  const header = await readGgufHeader(source, { unknownTypes: true });
+  const family = familyOf(header);
+  const rename = family ? toHub(family) : undefined;
+  const config = family && { model_type: family.modelType };
+  return header.tensors.map((tensor) => {
+    const stored = asBytes(tensor, rename?.(tensor.name)?.name);
+    return {
+      ...stored,
+      role: tensorRole(
+        stored.holds ?? { ...stored, name: rename?.(tensor.name)?.name ?? stored.name },
+        config,
+      ),
+    };
+  });
+}
+
+function asBytes({ name, type, shape, start, end }: GgufTensor, onHub = name): StoredTensor {
+  const place = { name, start, end, lengthBytes: end - start };
+  if (isDtype(type.name)) return { ...place, dtype: type.name, shape };
+  const rows = (end - start) / type.blockBytes;
+  const lengthBytes = shape.reduce((product, dimension) => product * dimension, 4);
+  return {
+    ...place,
+    dtype: 'U8',
+    shape: [rows, type.blockBytes],
+    holds: { name: onHub, dtype: 'F32', shape, lengthBytes, encoding: type.name },
+  };
+}
