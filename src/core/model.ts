@@ -4,35 +4,69 @@ import type { Folder, LeftOut } from './folder.js';
 
 /** A tensor as a file declares it. Elements are little-endian, row-major. */
 export interface TensorInfo {
+  /** Unique in its model. */
   readonly name: string;
+  /** The type of its elements. */
   readonly dtype: Dtype;
+  /** Elements along each axis; empty for a scalar. */
   readonly shape: readonly number[];
+  /** Bytes of all elements, decoded. */
   readonly lengthBytes: number;
-  /** Of its elements, hexadecimal, where its file says. */
+  /** SHA-256 of its elements, hexadecimal; undefined where its file does not say. */
   readonly sha256?: string;
-  /** What it takes in the file that it is read from, where that is another number: quantized tensors of GGUF. */
+  /** Bytes in the file that it is read from; undefined where they are as many as `lengthBytes`. Quantized tensors of GGUF take fewer. */
   readonly storedBytes?: number;
   /** Where elements are bytes of another encoding: the tensor that these bytes are, and the encoding's name. */
   readonly holds?: TensorInfo & { readonly encoding: string };
+}
+
+/** A part of a tensor. */
+export interface TensorRange {
+  /** The first one that is read; by default 0. */
+  readonly start?: number | undefined;
+  /** The one behind the last that is read; by default the end. */
+  readonly end?: number | undefined;
+  /** Ends the reading. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A tensor of an opened model. */
+export interface Tensor extends TensorInfo {
+  /**
+   * Reads elements as they are: little-endian, row-major.
+   * @param range in bytes.
+   * @throws {InputError} when the range lies outside, or the bytes do not decode.
+   */
+  bytes(range?: TensorRange): Promise<Uint8Array>;
+  /**
+   * Reads elements as float32: of F32, F16 and BF16 exactly, of F64 rounded. NaN and infinity are returned as they are.
+   * @param range in elements.
+   * @throws {InputError} as `bytes`, and for elements that are no floats.
+   */
+  floats(range?: TensorRange): Promise<Float32Array>;
 }
 
 /** A file that travels with the weights: config, tokenizer, model card, license. */
 export interface SideFile {
   /** Relative to the model's folder, its parts separated by `/`. */
   readonly name: string;
+  /** Bytes in it. */
   readonly lengthBytes: number;
-  /** What it takes beside the weights: 0 for one that was made of what stands in theirs. */
+  /** Bytes that it takes beside the weights: 0 for one that was made of the weight file's header. */
   readonly storedBytes?: number;
+  /** Reads all of it. @throws {InputError} */
   read(): Promise<Uint8Array>;
 }
 
 /** A file that holds weights, as it lies on disk. */
 export interface WeightFile {
+  /** Relative to the model's folder, its parts separated by `/`. */
   readonly name: string;
+  /** Bytes in it. */
   readonly lengthBytes: number;
 }
 
-/** Bytes of all of a model's files as they lie on disk: what ratios are of. */
+/** Returns the bytes of all of a model's files as they lie on disk: what ratios are of. */
 export function originalBytes({ weightFiles, sideFiles }: Model): number {
   const weights = weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
   return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
@@ -40,18 +74,26 @@ export function originalBytes({ weightFiles, sideFiles }: Model): number {
 
 /** How a model is opened. */
 export interface OpenOptions {
-  /** Of a checkpoint that holds several states: the one that is the model, by its keys joined by dots; `.` for everything. */
+  /** The state of a checkpoint that is the model, by its keys joined by dots; `.` for all tensors in it. By default the only one. */
   readonly state?: string | undefined;
-  /** Patterns of files that are not taken along. */
+  /** Patterns of files that are left out, such as `*.onnx` or `onnx/**`. */
   readonly exclude?: readonly string[] | undefined;
+}
+
+/** What is opened, and closed by `close` or at the end of `await using`. */
+export interface Closable {
+  /** Frees files, memory and threads. Calling it again does nothing. */
+  close(): Promise<void>;
+  /** Closes it: what `await using` calls. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /**
  * A model that can be read by ranges, whatever it is stored in.
  * Opening reads headers only; weights are read when asked for.
  */
-export interface Model {
-  /** The path or id the user gave. */
+export interface Model extends Closable {
+  /** The path, address or name that it was opened by. */
   readonly id: string;
   /** A folder, a repository on the Hub, `wpk`, or one file alone of another kind. */
   readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
@@ -62,11 +104,13 @@ export interface Model {
   /** Of a checkpoint: where in it the tensors were found, its keys joined by dots; undefined at the outermost level. */
   readonly state?: string | undefined;
   /** In the order of their bytes, file by file. Names are unique. */
-  readonly tensors: readonly TensorInfo[];
+  readonly tensors: readonly Tensor[];
+  /** Config, tokenizer, model card, license. */
   readonly sideFiles: readonly SideFile[];
+  /** The files that hold the tensors. */
   readonly weightFiles: readonly WeightFile[];
   /**
-   * Bytes `start` to `end` (exclusive; default: all) of a tensor's decoded little-endian elements.
+   * Reads bytes `start` to `end` (exclusive; default: all) of a tensor's decoded little-endian elements.
    * @throws {InputError} on an unknown tensor or bytes that do not decode.
    */
   readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
@@ -76,5 +120,4 @@ export interface Model {
   readonly leftOut?: readonly LeftOut[] | undefined;
   /** Checks that its files are still those that were opened, for who has read all of them. @throws {InputError} naming one that is not. */
   readonly verify?: (() => Promise<void>) | undefined;
-  close(): Promise<void>;
 }
