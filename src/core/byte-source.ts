@@ -23,6 +23,20 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
+/** Returns a source whose reads end with `signal`, for one that a single run reads. */
+export function withSignal(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
+  if (!signal) return source;
+  return {
+    name: source.name,
+    byteLength: source.byteLength,
+    ...(source.isLocal && { isLocal: true }),
+    read: (start, end) => source.read(start, end, signal),
+    ...(source.readInto && { readInto: (target, start) => source.readInto!(target, start, signal) }),
+    ...(source.verify && { verify: () => source.verify!(signal) }),
+    close: () => source.close(),
+  };
+}
+
 /** @throws {InputError} unless `start` to `end` (exclusive) are bytes of the source. */
 export function checkRange(
   { name, byteLength }: Pick<ByteSource, 'name' | 'byteLength'>,

@@ -5,9 +5,9 @@ import type { Model, TensorInfo } from '../core/model.js';
 
 /** How a lossy file's weights differ from the original's. */
 export interface WeightError {
-  /** Tensors of which some element differs. */
+  /** How many tensors differ in some element. */
   readonly differing: number;
-  /** Sum of squared differences over the sum of squares, of all weights that a lossy codec holds: not of what is rounded or kept beside them. */
+  /** Sum of squared differences over the sum of squares, over all weights that a lossy codec holds, but not over what is rounded or stored exactly beside them. */
   readonly relativeSquaredError: number;
   /** The tensor with the largest such share, and that share. */
   readonly worst: { readonly tensor: string; readonly relativeSquaredError: number } | undefined;

@@ -1,7 +1,8 @@
 /** A mean, and how far it may be off for the choice of text. */
 export interface Estimate {
+  /** Over all tokens. */
   readonly mean: number;
-  /** Over windows; null for a single one, which says nothing of the spread. */
+  /** Of the mean, over windows; null for a single window, which says nothing of the spread. */
   readonly standardError: number | null;
 }
 

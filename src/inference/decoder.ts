@@ -1,6 +1,7 @@
 import { BLOCK_INPUTS } from '../architectures/attention.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { BoundSessions } from '../onnx/bound-sessions.js';
 import { type Feeds, floatsOf, type Runtime, type Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
@@ -38,8 +39,9 @@ export class Decoder {
   static async load(
     runtime: Runtime,
     model: Model,
-    { onProgress, signal, read }: LoadOptions = {},
+    options: LoadOptions = {},
   ): Promise<Decoder> {
+    const { signal, read } = options;
     const program = await openProgram(model, signal);
     checkCausal(program);
     const graphs = new BoundSessions(runtime);
@@ -52,13 +54,14 @@ export class Decoder {
     const incoming = read?.(program);
     const known = new Map<string, Tensor | Promise<Tensor>>(incoming?.weights);
     const uses = usesOf(stages);
-    let done = 0;
+    const tensors = stages.reduce((sum, { weights }) => sum + weights.length, 0);
+    const meter = new Meter(options, 'loading', tensors, 'tensors');
     const add = async (stage: Stage): Promise<Run> => {
       const weights = await loadWeights(runtime, program, stage.weights, signal, known);
       const run = await graphs.add(stage.graph, weights);
       for (const { tensor } of stage.weights)
         if (uses.countDown(tensor.name) === 0) known.delete(tensor.name);
-      onProgress?.(++done, stages.length);
+      meter.add(stage.weights.length);
       return run;
     };
     const adding: Promise<Run>[] = [];
@@ -173,10 +176,7 @@ export interface IncomingWeights {
   readonly finished: Promise<void>;
 }
 
-export interface LoadOptions {
-  /** Hears of stages read (the embedding, every layer, the head) and of all. */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
+export interface LoadOptions extends RunOptions {
   /** Begins to read the weights; without it they are read stage by stage. */
   readonly read?: ((program: Program) => IncomingWeights | undefined) | undefined;
 }

@@ -1,40 +1,43 @@
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { randomNumbers } from '../core/random.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { TextStream } from '../tokenizer/text-stream.js';
 import { loadTokenizer } from '../tokenizer/tokenizer.js';
-import { Decoder, type LoadOptions } from './decoder.js';
+import { Decoder } from './decoder.js';
 import { endTokensOf } from './end-tokens.js';
 import { checkSampling, type Sampling, sample } from './sampling.js';
 
-export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
-  /** By default 0, the most probable token; with `topK` or `topP`, 1. */
+/** How a prompt is continued. */
+export interface GenerateOptions extends Omit<Sampling, 'temperature'>, RunOptions {
+  /** 0 chooses the most probable token, 1 draws by the model's probabilities, more draws less probable ones. By default 0; with `topK` or `topP` 1. */
   readonly temperature?: number | undefined;
-  /** By default 100. Less is generated when the context is full or the model ends its text. */
+  /** Tokens to generate, by default 100; fewer when the context is full or the model ends its text. */
   readonly maxTokens?: number | undefined;
   /** The same seed gives the same text; by default 0. */
   readonly seed?: number | undefined;
   /** Tokens after which nothing follows; by default the `eos_token_id` of generation_config.json and config.json. */
   readonly endTokens?: readonly number[] | undefined;
-  /** Hears of every token, with the text it completes (empty within a character, and for prompts of ids). */
+  /** Is called with every token and the text that it completes: empty within a character, and for prompts of ids. */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
-  /** Hears of stages read (the embedding, every layer, the head) and of all, before the first token. */
-  readonly onLoad?: LoadOptions['onProgress'];
-  readonly signal?: AbortSignal | undefined;
 }
 
+/** How a prompt was continued. */
 export interface Generation {
+  /** The path, address or name that the model was opened by. */
   readonly model: string;
+  /** Tokens of the prompt. */
   readonly promptTokens: number;
-  /** The generated tokens, the ending one not among them. */
+  /** The generated token ids, without the one that ended the text. */
   readonly tokens: readonly number[];
   /** Their text; undefined for a prompt of ids. */
   readonly text: string | undefined;
   /** Why it ended: enough tokens, an ending token, or a full context. */
   readonly stopped: 'length' | 'end' | 'context';
-  /** Seconds to read the prompt, and from then to the last token. */
+  /** Seconds to read the prompt. */
   readonly promptSeconds: number;
+  /** Seconds from then to the last token. */
   readonly tokenSeconds: number;
 }
 
@@ -49,7 +52,7 @@ export async function generateWith(
   options: GenerateOptions = {},
 ): Promise<Generation> {
   const prepared = await prepare(model, prompt, options);
-  const decoder = await Decoder.load(runtime, model, { onProgress: options.onLoad, signal: options.signal });
+  const decoder = await Decoder.load(runtime, model, options);
   try {
     return await continuePrepared(decoder, prepared);
   } finally {
@@ -95,20 +98,21 @@ async function continuePrepared(
   return { model: decoder.program.model.id, promptTokens: tokens.length, ...continued };
 }
 
-interface Continuing {
+interface Continuing extends RunOptions {
   readonly maxTokens: number;
   readonly endTokens: readonly number[];
   readonly stream: TextStream | undefined;
   readonly onToken?: GenerateOptions['onToken'];
-  readonly signal?: AbortSignal | undefined;
 }
 
 async function continueTokens(
   decoder: Decoder,
   prompt: readonly number[],
   choose: (logits: Float32Array) => number,
-  { maxTokens, endTokens, stream, onToken, signal }: Continuing,
+  options: Continuing,
 ) {
+  const { maxTokens, endTokens, stream, onToken } = options;
+  const meter = new Meter(options, 'generating', maxTokens, 'tokens');
   const { plan } = decoder.program;
   const tokens: number[] = [];
   let text = '';
@@ -117,7 +121,7 @@ async function continueTokens(
   let logits = await decoder.read(prompt);
   const promptRead = performance.now();
   for (;;) {
-    signal?.throwIfAborted();
+    meter.reach(tokens.length);
     const token = choose(logits);
     if (endTokens.includes(token)) {
       stopped = 'end';

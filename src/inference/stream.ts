@@ -14,7 +14,7 @@ export interface HiddenStates {
 export interface StreamOptions {
   /** Called after each batch of each layer, with the tokens moved through one layer since the start. */
   readonly onProgress?: (tokenLayers: number) => void;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Rows of a matrix product from which it no longer gets faster, with room for attention over long windows. */

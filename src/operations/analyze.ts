@@ -3,20 +3,21 @@ import { weightCounter } from '../architectures/packed.js';
 import { type Architecture, describeArchitecture, tensorRole } from '../architectures/registry.js';
 import { type Dtype, elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { findLicense, type License } from '../models/license.js';
 import { scanTensor, type TensorScan } from './scan.js';
 
-export interface AnalyzeOptions {
-  /** Told the bytes of tensors read so far. */
-  readonly onProgress?: (doneBytes: number) => void;
-  /** Read no weights: what the headers tell, and nothing of the bits. Tied parameters are then told by the config alone. */
-  readonly headersOnly?: boolean;
-  readonly signal?: AbortSignal;
+/** How {@link analyze} runs. */
+export interface AnalyzeOptions extends RunOptions {
+  /** Reads no weights: only what the headers say is returned, and nothing of the bits. Tied parameters are then known by the config alone. */
+  readonly headersOnly?: boolean | undefined;
 }
 
-/** Without what a scan tells where no weights were read. */
+/** One tensor of a model. What a scan finds is undefined where no weights were read. */
 export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
+  /** What it is in the model. */
   readonly role: Role;
+  /** Elements in it. */
   readonly elements: number;
   /** Weights in it: packed integers hold several, scales and buffers none. */
   readonly parameters: number;
@@ -26,37 +27,47 @@ export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
   readonly tied: boolean;
 }
 
+/** All tensors of one role. */
 export interface RoleAnalysis {
+  /** What they are in the model. */
   readonly role: Role;
+  /** How many. */
   readonly tensors: number;
   /** Unique parameters; 0 for buffers. */
   readonly parameters: number;
+  /** Bytes of their elements. */
   readonly lengthBytes: number;
-  /** Of the bytes of all tensors. */
+  /** The share of the bytes of all tensors, 0 to 1. */
   readonly share: number;
   /** Entropy of sign, exponent and mantissa per element, each tensor by itself; undefined without floats. */
   readonly entropyBits: number | undefined;
   /** Lossless bits per element, expected; undefined where no weights were read. */
   readonly bitsPerElement: number | undefined;
-  /** Expected after lossless compression; a tensor stored twice once. */
+  /** Bytes expected after lossless compression, a tensor stored twice counted once; undefined where no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
 /** What the model's files say about it and what its weights hold. */
 export interface Analysis {
+  /** The path, address or name that it was opened by. */
   readonly model: string;
+  /** As {@link Model.kind}. */
   readonly kind: Model['kind'];
   /** Of a checkpoint: which of its states the model is; undefined at its outermost level. */
   readonly state: string | undefined;
   /** Why a config.json that is there cannot be read. */
   readonly configError: string | undefined;
+  /** What the config says. */
   readonly architecture: Architecture;
+  /** The license, and where it was found. */
   readonly license: License;
+  /** Tensors and bytes of each element type, the most bytes first. */
   readonly dtypes: readonly {
     readonly dtype: Dtype;
     readonly tensors: number;
     readonly lengthBytes: number;
   }[];
+  /** Elements that are no buffers. */
   readonly parameters: {
     /** Tied parameters once, buffers not. */
     readonly unique: number;
@@ -67,17 +78,20 @@ export interface Analysis {
     /** Unique parameters that a token passes; undefined unless a router chooses, and the config says how many. */
     readonly active: number | undefined;
   };
+  /** Roles that the model has, from the embedding on. */
   readonly roles: readonly RoleAnalysis[];
+  /** All tensors, in the order of the model. */
   readonly tensors: readonly TensorAnalysis[];
-  /** Bytes of all tensors, now and as expected after lossless compression; the latter undefined where no weights were read. */
+  /** Bytes of all tensors. */
   readonly lengthBytes: number;
+  /** Bytes of tensors expected after lossless compression; undefined where no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
 /**
- * Reads every tensor once, in blocks, and tells what the model is, what its bits hold, and how small a lossless
- * file can get. Nothing is printed that was not counted on these weights, the config's own statements apart.
- * @throws {InputError} as the model's reads do.
+ * Reads every tensor once, in blocks, and returns what the model is, what its bits hold, and how small a lossless
+ * file can get. Every figure was counted on these weights, but for what the config says.
+ * @throws {InputError} as the model's reads do. @throws the signal's reason once it is aborted.
  */
 export async function analyze(model: Model, options: AnalyzeOptions = {}): Promise<Analysis> {
   const tensors = await analyzeTensors(model, options);
@@ -107,18 +121,16 @@ export async function analyze(model: Model, options: AnalyzeOptions = {}): Promi
 
 async function analyzeTensors(
   model: Model,
-  { onProgress, headersOnly, signal }: AnalyzeOptions,
+  options: AnalyzeOptions,
 ): Promise<TensorAnalysis[]> {
+  const { headersOnly, signal } = options;
   const scanned: Scanned[] = [];
   const weightsIn = weightCounter(model.tensors, model.config);
-  let doneBytes = 0;
-  const onBytes = (lengthBytes: number) => {
-    doneBytes += lengthBytes;
-    onProgress?.(doneBytes);
-  };
+  const total = sum(model.tensors, ({ lengthBytes }) => lengthBytes);
+  const meter = new Meter(options, 'reading', total);
   for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
     const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
-    const scan = headersOnly ? undefined : await scanTensor(model, tensor, onBytes, signal);
+    const scan = headersOnly ? undefined : await scanTensor(model, tensor, (bytes) => meter.add(bytes), signal);
     const role = tensorRole(tensor, model.config);
     scanned.push({
       ...tensor,

@@ -4,7 +4,7 @@ import { TensorEstimate, type TensorStatistics } from '../codecs/lossless/estima
 import { DTYPE_BYTES } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** What reading a tensor once tells. */
+/** What reading all of a tensor finds. */
 export interface TensorScan extends TensorStatistics {
   /** SHA-256 of the elements, hexadecimal. */
   readonly digest: string;
@@ -13,7 +13,7 @@ export interface TensorScan extends TensorStatistics {
 }
 
 /**
- * Reads a tensor once, in blocks; `onBytes` is told the length of each.
+ * Reads a tensor once, in blocks; `onBytes` is called with the length of each.
  * @throws {InputError} as the model's reads do.
  */
 export async function scanTensor(

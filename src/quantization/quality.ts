@@ -42,7 +42,7 @@ export async function measureCandidate(
       window: heldOut.window,
       ...(heldOut.maskToken === undefined ? {} : { maskToken: heldOut.maskToken }),
       against: model,
-      onProgress,
+      onProgress: ({ done, total }) => onProgress(done, total),
     });
   } finally {
     await compressed.close();

@@ -4,6 +4,7 @@ import { ELEMENTS } from '../../core/elements.js';
 import { InputError } from '../../core/errors.js';
 import { canWiden, widenerOf } from '../../core/floats.js';
 import type { Model, SideFile, TensorInfo } from '../../core/model.js';
+import { Meter, type RunOptions } from '../../core/progress.js';
 import { Output, writeWhole } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../../models/folder/shard-index.js';
@@ -12,24 +13,26 @@ import { isStoredModel } from '../../models/stored-model.js';
 import { inputPaths, requireElements } from '../../wpk/manifest.js';
 import { makeFolder } from '../folder.js';
 
-/** What floats can be written as, and torch's name for it. */
+/** What floats can be written as, and the names that torch has for it. */
 export const EXPORT_DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
+/** What floats can be written as. */
 export type ExportDtype = keyof typeof EXPORT_DTYPES;
 
-export interface ExportOptions {
+/** How {@link exportSafetensors} runs. */
+export interface ExportOptions extends RunOptions {
   /** What floats are rounded to; by default each stays what it is. */
   readonly dtype?: ExportDtype | undefined;
   /** Bytes of tensors in a file, unless one alone has more. By default all are in one. */
   readonly shardBytes?: number | undefined;
-  /** Replace an existing folder. */
+  /** Replaces an existing folder. */
   readonly force?: boolean | undefined;
-  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 /**
  * Writes a model as a folder of safetensors as transformers expects it: `model.safetensors`, or shards and their index, and the files
  * that go with it. The folder appears under its name only when it is whole.
  * @throws {InputError} on weights that the type cannot hold, and a place that cannot be written to.
+ * @throws the signal's reason once it is aborted.
  */
 export async function exportSafetensors(
   model: Model,
@@ -37,22 +40,21 @@ export async function exportSafetensors(
   options: ExportOptions = {},
 ): Promise<void> {
   requireElements(model);
-  const { dtype, shardBytes = Infinity, force = false, onProgress } = options;
+  const { dtype, shardBytes = Infinity, force = false, signal } = options;
+  signal?.throwIfAborted();
   const tensors = model.tensors.map((tensor) => asWritten(tensor, dtype));
   const total = sum(tensors);
   const shards = cut(tensors, shardBytes);
-  let done = 0;
+  const meter = new Meter(options, 'writing safetensors', total);
   const inputs = isStoredModel(model) ? inputPaths(model) : [model.id];
   await makeFolder(folder, inputs, force, async (making) => {
     for (const file of model.sideFiles) await copySideFile(file, making, dtype);
     const names = shards.map((_, i) => shardName(i, shards.length));
     for (const [i, shard] of shards.entries())
-      await writeShard(model, shard, join(making, names[i]!), (bytes) => {
-        done += bytes;
-        onProgress?.(done, total);
-      });
+      await writeShard(model, shard, join(making, names[i]!), (bytes) => meter.add(bytes), signal);
     if (shards.length > 1) await writeWhole(join(making, INDEX_NAME), indexOf(shards, names, total), false);
     await model.verify?.();
+    signal?.throwIfAborted();
   });
 }
 
@@ -119,12 +121,13 @@ async function writeShard(
   tensors: readonly Written[],
   path: string,
   onBytes: (bytes: number) => void,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const output = await Output.create(path);
   try {
     await output.write(writeHeader(tensors, { format: 'pt' }).headerBytes);
     for (const tensor of tensors)
-      for await (const bytes of convert(model, tensor)) {
+      for await (const bytes of convert(model, tensor, signal)) {
         await output.write(bytes);
         onBytes(bytes.length);
       }
@@ -135,12 +138,12 @@ async function writeShard(
   }
 }
 
-async function* convert(model: Model, { name, dtype, source }: Written) {
+async function* convert(model: Model, { name, dtype, source }: Written, signal: AbortSignal | undefined) {
   const width = DTYPE_BYTES[source.dtype];
   const widen = dtype === source.dtype ? undefined : widenerOf(model, name, source.dtype);
   for (let start = 0; start < source.lengthBytes; start += PIECE_ELEMENTS * width) {
     const end = Math.min(source.lengthBytes, start + PIECE_ELEMENTS * width);
-    const bytes = await model.readTensor(name, start, end);
+    const bytes = await model.readTensor(name, start, end, signal);
     if (widen) yield narrow(widen(bytes), dtype as ExportDtype, { file: model.id, tensor: name, start, end });
     else yield bytes;
   }
