@@ -32,7 +32,7 @@ describe.skipIf(!existsSync(MODELS))('perplexity of trained models', () => {
     const result = await evaluate(model, {
       text,
       window: 256,
-      onProgress: (...state) => progress.push(state),
+      onProgress: ({ done, total }) => progress.push([done, total]),
     });
     await model.close();
     expect(result).toMatchObject({ kind: 'causal', windows: 226, window: 256, tokens: 226 * 255 });

@@ -1,5 +1,6 @@
 import type { ByteSource } from '../core/byte-source.js';
 import { ConnectionError, InputError, isInputError } from '../core/errors.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { BlobSource } from '../io/blob.js';
 import { chunksOf } from '../io/body.js';
 import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
@@ -10,34 +11,39 @@ import { DownloadCache } from './cache.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
 import { Workers } from './workers.js';
 
-export interface OpenOptions {
-  readonly signal?: AbortSignal;
-  /** Web Workers that decode; default: one a processor, at most four. */
-  readonly workers?: number;
+/** How {@link open} reads. Progress is reported where all of a file has to be fetched first: from servers that do not send parts. */
+export interface OpenOptions extends RunOptions {
+  /** Web Workers that decode; default: one per processor, at most four. */
+  readonly workers?: number | undefined;
   /**
-   * Keep what is read for the next time, and read what was kept. Where the browser keeps nothing for this page (private windows, no
-   * more room), it is read as without this.
+   * Caches what is read, and reads what is cached. Where the browser stores nothing for this page (private windows, no more room), it is
+   * read as without this.
    */
-  readonly keep?: boolean;
-  /** Told bytes of the file that came, where all of it has to be fetched first: from servers that do not send parts. */
-  readonly onDownload?: (doneBytes: number, totalBytes: number | undefined) => void;
+  readonly keep?: boolean | undefined;
 }
 
-/** A model in a .wpk file, and all of it at once. */
+/** A model in a .wpk file. */
 export interface BrowserModel extends OpenedWpk {
-  /** Every stored tensor in file order, decoded in workers while the rest is fetched. */
+  /**
+   * Decodes every stored tensor in file order, in workers, while the rest is fetched. Tensors that are stored once for several come once.
+   * @throws {IntegrityError} for one that is damaged. @throws the signal's reason once it is aborted.
+   */
   all(signal?: AbortSignal): AsyncGenerator<DecodedTensor>;
 }
 
 /**
  * Opens a .wpk from an address, a Blob or a File. Of an address only the directory is fetched, and later what is asked for; where the
  * server does not send parts of files, all of it is fetched now.
- * @throws {InputError} in one line when it is no sound .wpk or cannot be had.
+ * @throws {InputError} when it is no sound .wpk or cannot be fetched. @throws the signal's reason once it is aborted.
  */
 export async function open(from: string | URL | Blob, options: OpenOptions = {}): Promise<BrowserModel> {
   const source = await sourceOf(from, options);
   const model = await openWpk(source, options.signal);
   let workers: Workers | undefined;
+  const close = async () => {
+    workers?.close();
+    await model.close();
+  };
   return {
     ...model,
     readTensor: model.readTensor.bind(model),
@@ -45,10 +51,8 @@ export async function open(from: string | URL | Blob, options: OpenOptions = {})
       workers ??= new Workers(options.workers);
       return decodeAll(model.container, workers, signal);
     },
-    close: async () => {
-      workers?.close();
-      await model.close();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
@@ -57,7 +61,7 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   const address = String(new URL(from, globalThis.location?.href));
   try {
     const cache = options.keep ? await DownloadCache.open() : undefined;
-    const file = await openAddress(address, options.signal, cache && 1); // its front may be kept
+    const file = await openAddress(address, options.signal, cache && 1); // its front may be cached
     return cache ? await cache.keep(address, file) : new HttpSource(file);
   } catch (error) {
     if (!(error instanceof RangesRefused)) throw error;
@@ -78,21 +82,23 @@ async function fetchWhole(address: string, name: string, options: OpenOptions): 
     }
 }
 
-async function fetchOnce(address: string, name: string, { signal, onDownload }: OpenOptions): Promise<Blob> {
+async function fetchOnce(address: string, name: string, options: OpenOptions): Promise<Blob> {
+  const { signal } = options;
   const { response } = await request(name, address, { signal });
   if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: name });
   const { headers } = response;
   const declared = headers.get('content-encoding') ? null : headers.get('content-length');
   const total = declared === null ? undefined : Number(declared);
+  const meter = new Meter(options, 'downloading', total ?? 0);
   const parts: Blob[] = []; // a browser keeps large ones on disk
   let done = 0;
   for await (const chunk of chunksOf(response)) {
     if (!done && chunk.length >= FILE_HEADER_BYTES && !isWpk(chunk))
-      throw new InputError('not a .wpk file: its first bytes are others', { file: name });
+      throw new InputError('not a .wpk file (bad magic bytes)', { file: name });
     done += chunk.length;
     if (done > (total ?? MAX_UNDECLARED_BYTES))
       throw new InputError('the server sends more bytes than were asked for', { file: name });
-    onDownload?.(done, total);
+    meter.reach(done, total ?? done);
     parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
   }
   return new Blob(parts);

@@ -6,7 +6,7 @@ export interface Progress {
   readonly done: number;
   /** All units of this stage; equal to `done` where nobody tells how many there will be. */
   readonly total: number;
-  /** What is counted. */
+  /** What is counted. Where a text passes a model during calibration, a token counts once per layer. */
   readonly unit: 'bytes' | 'weights' | 'tokens' | 'files' | 'tensors';
   /** Seconds that the whole call will still take, as far as can be told; undefined before that. */
   readonly secondsLeft: number | undefined;

@@ -1,14 +1,15 @@
+import { stat } from 'node:fs/promises';
 import type { CommitOperation } from '@huggingface/hub';
 import { InputError, isInputError } from '../core/errors.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { type Account, readAccount } from './account.js';
 import { hubFetch } from './exchange.js';
 import { readRepository } from './repository.js';
 
-export interface UploadOptions {
-  /** Of a repository that is made: not to be seen by others. */
-  readonly private?: boolean;
-  /** Of the files by name: how much of one is read or sent, from 0 to 1. */
-  readonly onProgress?: (name: string, stage: string, share: number) => void;
+/** How files are uploaded. */
+export interface UploadOptions extends RunOptions {
+  /** Makes a new repository private; one that exists stays as it is. */
+  readonly private?: boolean | undefined;
 }
 
 /** Files by the names they get: text, or where one lies on disk. */
@@ -71,6 +72,8 @@ export async function upload(
       content: typeof content === 'string' ? new Blob([content]) : content,
     }),
   );
+  const meters = new Meters(options, await lengthsOf(files));
+  const { signal } = options;
   const { commitIter } = await import('@huggingface/hub');
   return told(repository, async () => {
     const steps = commitIter({
@@ -79,20 +82,54 @@ export async function upload(
       operations,
       hubUrl: account.endpoint,
       fetch: hubFetch(account, repository),
+      ...(signal && { abortSignal: signal }),
     });
     for (;;) {
+      signal?.throwIfAborted();
       const { done, value } = await steps.next();
       if (done) return value?.commit.url ?? `${account.endpoint}/${repository}`;
-      if (value.event === 'fileProgress') options.onProgress?.(value.path, value.state, value.progress);
+      if (value.event === 'fileProgress') meters.reach(value.path, value.state, value.progress);
     }
-  });
+  }, signal);
 }
 
-/** The library's errors as one line; ours pass. */
-async function told<Value>(repository: string, work: () => Promise<Value>): Promise<Value> {
+async function lengthsOf(files: Upload): Promise<ReadonlyMap<string, number>> {
+  const lengths = Object.entries(files).map(async ([name, content]) => {
+    const length = typeof content === 'string' ? Buffer.byteLength(content) : (await stat(content)).size;
+    return [name, length] as const;
+  });
+  return new Map(await Promise.all(lengths));
+}
+
+/** One stage for each file and what is done with it: `hashing model.wpk`, `uploading model.wpk`. */
+class Meters {
+  private readonly stages = new Map<string, Meter>();
+
+  constructor(
+    private readonly options: RunOptions,
+    private readonly lengths: ReadonlyMap<string, number>,
+  ) {}
+
+  /** @param share of the file, from 0 to 1. */
+  reach(name: string, state: string, share: number): void {
+    const stage = `${state} ${name}`;
+    const length = this.lengths.get(name) ?? 0;
+    const meter = this.stages.get(stage) ?? new Meter(this.options, stage, length);
+    this.stages.set(stage, meter);
+    meter.reach(Math.round(share * length));
+  }
+}
+
+/** The library's errors as one line; ours pass, and so does the reason of an abort. */
+async function told<Value>(
+  repository: string,
+  work: () => Promise<Value>,
+  signal?: AbortSignal,
+): Promise<Value> {
   try {
     return await work();
   } catch (error) {
+    signal?.throwIfAborted();
     if (isInputError(error)) throw error;
     throw new InputError(
       `the upload failed (${(error as Error).message})`,

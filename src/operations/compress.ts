@@ -159,9 +159,9 @@ async function writeContents(
     }
     await out.close();
     throw new ConnectionError(
-      `${error.message}; the same command with --resume goes on`,
-      {},
-      { cause: error },
+      error.what,
+      error.place,
+      { cause: error, code: 'resumable' },
     );
   } finally {
     await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
@@ -365,7 +365,11 @@ class Run {
 
   private changed(): InputError {
     const { id } = this.on.contents;
-    return new InputError('has changed since the interrupted run; start over without --resume', { file: id });
+    return new InputError(
+      'has changed since the interrupted run',
+      { file: id },
+      { code: 'resume-differs' },
+    );
   }
 
   private progress(bytes: number): void {

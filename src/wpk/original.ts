@@ -9,6 +9,7 @@ import type { Container } from './reader.js';
 /** A model in a .wpk file, whatever form its files had. */
 export interface OpenedWpk extends Model {
   readonly kind: 'wpk';
+  /** The file itself. @internal */
   readonly container: Container;
 }
 

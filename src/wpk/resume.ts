@@ -84,9 +84,11 @@ export async function scanPartial(source: ByteSource, manifest: Uint8Array): Pro
   const front = await source.read(0, end);
   if (!equal(front.subarray(FILE_HEADER_BYTES), manifest)) {
     if (!(await readWhole(source, FILE_HEADER_BYTES))) return { frames, end: 0 }; // torn by a power cut
-    throw new InputError('was begun from another model or with other options; start over without --resume', {
-      file: source.name,
-    });
+    throw new InputError(
+      'was begun from another model or with other options',
+      { file: source.name },
+      { code: 'resume-differs' },
+    );
   }
   if (!equal(front.subarray(0, FILE_HEADER_BYTES), fileHeader())) return { frames, end: 0 };
   for (;;) {

@@ -17,7 +17,7 @@ export async function checkOutput(path: string, inputs: readonly string[], force
   }
   if (there?.isDirectory())
     throw new InputError('the output is a folder, expected the name of a file', { file: path });
-  if (!force) throw new InputError('already exists; --force replaces it', { file: path });
+  if (!force) throw new InputError('already exists', { file: path }, { code: 'exists' });
 }
 
 /** Writes a small file that appears only when whole. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */

@@ -17,7 +17,7 @@ export interface OutputOptions {
 /** Another program has made a file of an output's name while that was in the making. */
 export class NameTaken extends InputError {
   constructor(file: string) {
-    super('was made by another program meanwhile; --force replaces it', { file });
+    super('was made by another program meanwhile', { file }, { code: 'exists' });
   }
 }
 

@@ -26,7 +26,7 @@ export async function selectFiles(folder: Folder, options: SelectOptions = {}): 
   const { files, emptyFolders, leftOut, refused } = await surveyOf(folder);
   const [first] = [...refused, ...files.flatMap(badName)];
   if (first)
-    throw new InputError(`${first.reason}; --exclude leaves it out`, { file: folder.place(first.name) });
+    throw new InputError(first.reason, { file: folder.place(first.name) }, { code: 'unsupported-file' });
   const copies = folder.kind === 'hub' && !options.all ? furtherCopies(files) : new Map<string, string>();
   const taken: FolderFile[] = [];
   const left = [...leftOut];

@@ -26,7 +26,11 @@ export function chooseState(value: PickleValue, asked: string | undefined, file:
   const [only, ...others] = likely.length ? likely : states;
   if (!only) throw new InputError('no tensors of a model are in the checkpoint', { file });
   if (others.length)
-    throw new InputError(`holds several states: ${listed([only, ...others])}; --state chooses one`, { file });
+    throw new InputError(
+      `holds several states: ${listed([only, ...others])}`,
+      { file },
+      { code: 'several-states' },
+    );
   return only;
 }
 

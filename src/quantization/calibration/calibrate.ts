@@ -75,11 +75,10 @@ interface Split {
 async function split(
   model: Model,
   { text, name, tokens }: CalibrationSource,
-  otherwise?: string,
 ): Promise<Split> {
   const { program, tokenizer } = await understand(model).catch((error) => {
-    if (!isInputError(error) || otherwise === undefined) throw error;
-    throw new InputError(`${error.message}; ${otherwise}`, {}, { cause: error });
+    if (!isInputError(error)) throw error;
+    throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });
   });
   const { plan, size } = program;
   const ids = tokenizer.encode(text);
@@ -110,9 +109,6 @@ async function understand(model: Model) {
   return { program: await openProgram(model), tokenizer: await loadTokenizer(model) };
 }
 
-/** What a model that cannot be run can still be compressed by. */
-const UNCALIBRATED = '--no-calibration with --bits, --size or --ratio needs neither, and measures no loss';
-
 /** The part of a calibration text that statistics would not see, to measure on. @throws {InputError} */
 export async function heldOutOf(model: Model, source: CalibrationSource): Promise<HeldOut> {
   return (await split(model, source)).heldOut;
@@ -128,7 +124,7 @@ export async function calibrate(
   source: CalibrationSource,
   onProgress: (done: number, total: number) => void,
 ): Promise<Calibrated> {
-  const { windows, kind, vocabulary, heldOut } = await split(model, source, UNCALIBRATED);
+  const { windows, kind, vocabulary, heldOut } = await split(model, source);
   const { window: length, maskToken } = heldOut;
   const options = { kind, length, vocabulary, maskToken };
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
