@@ -219,7 +219,10 @@ describe('a lossy compression is refused in one line', () => {
     [['--no-calibration'], /--no-calibration needs a budget/],
     [['--bits', '3', '--resume'], /--resume is for lossless files/],
     [['--bits', '3', '--no-calibration', '--calibrate', short], /--no-calibration contradicts --calibrate/],
-    [['--kl', '0.1', '--no-calibration'], /kl needs a text to measure the divergence on; --calibrate names one/],
+    [
+      ['--kl', '0.1', '--no-calibration'],
+      /kl needs a text to measure the divergence on; --calibrate names one/,
+    ],
     [['--bits', '3', '--calibrate', short], /has \d+ tokens, at least 4096 are needed/],
     [['--bits', '3', '--calibrate', at('none.txt')], /no such file/],
     [['--size', '20kB', '--no-calibration'], /cannot be met; the nearest that can is \d/],

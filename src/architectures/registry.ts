@@ -27,24 +27,40 @@ export function findFamily(config: Config | undefined): Family | undefined {
 
 /** What a config says about the model; what it does not say is undefined. */
 export interface Architecture {
-  /** As people write it (`GPT-Neo`), for the families known here. */
+  /** The family's name as people write it (`GPT-Neo`), for those that are known. */
   readonly family: string | undefined;
+  /** `model_type` of the config. */
   readonly modelType: string | undefined;
+  /** The first of `architectures` in the config. */
   readonly className: string | undefined;
+  /** Transformer blocks. */
   readonly layers: number | undefined;
+  /** Features of a hidden state. */
   readonly hiddenSize: number | undefined;
+  /** Attention heads per layer. */
   readonly heads: number | undefined;
+  /** Heads of keys and values per layer; as many as `heads` unless they are shared. */
   readonly keyValueHeads: number | undefined;
   /** The longest input, in tokens. */
   readonly context: number | undefined;
+  /** Tokens that the embedding has rows for. */
   readonly vocabulary: number | undefined;
   /** Whether the output matrix is the token embedding. */
   readonly tiedEmbeddings: boolean | undefined;
-  /** Experts of a layer that a router chooses from, and how many of them a token passes. */
+  /** Experts of a layer that a router chooses from. */
   readonly experts: number | undefined;
+  /** Experts that a token passes. */
   readonly activeExperts: number | undefined;
-  /** How many tokens back attention sees, and in how many layers where the config lists them; undefined when all see all. */
-  readonly slidingWindow: { readonly tokens: number; readonly layers: number | undefined } | undefined;
+  /** How many tokens back attention sees, and in how many layers where the config lists them; undefined when all tokens are seen. */
+  readonly slidingWindow:
+    | {
+        /** Tokens that are seen. */
+        readonly tokens: number;
+        /** Layers in which it is so; undefined for all. */
+        readonly layers: number | undefined;
+      }
+    | undefined;
+  /** How weights are packed; undefined for weights that are not. */
   readonly quantization: Quantization | undefined;
 }
 

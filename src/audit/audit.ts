@@ -18,7 +18,9 @@ import { weightStatements } from './weights.js';
 
 /** What was audited, and what came of it. */
 export interface Audit {
+  /** The file, or `the claim`. */
   readonly subject: string;
+  /** What was found, claim by claim. */
   readonly statements: readonly Statement[];
 }
 

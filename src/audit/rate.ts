@@ -2,22 +2,27 @@ import { show } from './verdict.js';
 
 /** What a claim says in numbers; what it leaves out is undefined. */
 export interface Claim {
+  /** Parameters of the model. */
   readonly parameters?: number | undefined;
-  /** Of the compressed artifact. */
+  /** Bytes of the compressed artifact. */
   readonly bytes?: number | undefined;
-  /** Instead of bytes. */
+  /** Bits per weight, instead of bytes. */
   readonly bitsPerWeight?: number | undefined;
-  /** Numbers that are kept, of {@link valueBits} each where that is said. */
+  /** Numbers that are stored. */
   readonly values?: number | undefined;
+  /** Bits of each stored number. */
   readonly valueBits?: number | undefined;
-  /** Original over compressed. */
+  /** Original over compressed bytes. */
   readonly ratio?: number | undefined;
-  /** Bits a weight of the original, 32 where nothing is said. */
+  /** The type of the original's weights: `f32`, `f16` or `bf16`. */
   readonly originalBits?: number | undefined;
   /** What the original's weights are: `f32`, `f16` or `bf16`. */
   readonly original?: string | undefined;
+  /** True for a claim that nothing is lost. */
   readonly lossless?: boolean | undefined;
+  /** Squared error over the sum of the weights' squares. */
   readonly relativeError?: number | undefined;
+  /** KL divergence from the original, in nats per token. */
   readonly kl?: number | undefined;
 }
 

@@ -1,6 +1,8 @@
 /** What an audit says of one claim, and how it comes to that. */
 export interface Statement {
+  /** What is claimed, in a line. */
   readonly claim: string;
+  /** What the arithmetic says of it. */
   readonly verdict: 'supported' | 'contradicted' | 'cannot be checked';
   /** The arithmetic, in a line. */
   readonly because: string;

@@ -5,9 +5,11 @@ import { sha256 } from './sha256.js';
 
 /** A file in the cache: what a page may show of it. */
 export interface CachedFile {
+  /** Where it was fetched from. */
   readonly address: string;
+  /** Bytes in it. */
   readonly lengthBytes: number;
-  /** All of it when equal to the length. */
+  /** Bytes of it that are here: all when equal to the length. */
   readonly haveBytes: number;
   /** When it was last opened. */
   readonly usedAt: Date;
@@ -33,7 +35,7 @@ const ENTRY = 'entry.json';
 export class DownloadCache {
   private constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
-  /** @returns undefined where the browser keeps nothing for this page: private windows, pages that are not served over https. */
+  /** Opens the cache. @returns undefined where the browser stores nothing for this page: private windows, pages that are not served over https. */
   static async open(): Promise<DownloadCache | undefined> {
     try {
       if (!crypto.subtle) return;
@@ -44,7 +46,7 @@ export class DownloadCache {
     }
   }
 
-  /** What it holds, last used first. */
+  /** Lists the files in it, last used first. */
   async list(): Promise<CachedFile[]> {
     const files: CachedFile[] = [];
     for await (const handle of this.folder.values()) {
@@ -58,11 +60,12 @@ export class DownloadCache {
     return files.sort((a, b) => Number(b.usedAt) - Number(a.usedAt));
   }
 
+  /** Removes a file; where there is none, nothing happens. */
   async remove(address: string): Promise<void> {
     await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // none is there
   }
 
-  /** Removes what was last used before `usedBefore`, then what was used longest ago until no more than `mostBytes` are kept. */
+  /** Removes what was last used before `usedBefore`, then what was used longest ago until no more than `mostBytes` are left. */
   async evict({
     mostBytes = Number.POSITIVE_INFINITY,
     usedBefore = new Date(0),
@@ -75,8 +78,9 @@ export class DownloadCache {
   }
 
   /**
-   * A file on a server, of which nothing is fetched twice. When the browser has no more room, other files make place, those used
-   * longest ago first; when that is not enough, the rest is read without being kept.
+   * Opens a file on a server, of which nothing is fetched twice. When the browser has no more room, the least recently used files are
+   * evicted; when that is not enough, the rest is read without being cached.
+   * @internal
    */
   async keep(address: string, file: HttpFile): Promise<ByteSource> {
     const name = await nameOf(address);
@@ -100,8 +104,11 @@ export class DownloadCache {
   }
 }
 
+/** Which files are removed. */
 export interface EvictOptions {
+  /** Bytes that may stay; by default all. */
   readonly mostBytes?: number;
+  /** Files that were last used before this go; by default none. */
   readonly usedBefore?: Date;
 }
 

@@ -7,19 +7,35 @@ import {
   type Tensor,
 } from '../onnx/runtime.js';
 
+/** What a model computes on. */
 export type Device = 'wasm' | 'webgpu';
+
+/** The settings of onnxruntime-web that are used. */
+export interface OnnxRuntimeEnv {
+  /** Those of its WebAssembly. */
+  readonly wasm: OnnxRuntimeWasm;
+}
+
+/** The settings of onnxruntime-web's WebAssembly that are used. */
+export interface OnnxRuntimeWasm {
+  /** Threads that it computes on. */
+  numThreads?: number | undefined;
+}
 
 /** The part of onnxruntime-web that is used: the module itself, as imported. */
 export interface OnnxRuntimeWeb {
+  /** The class of its tensors. */
   readonly Tensor: unknown;
+  /** The class of its sessions. */
   readonly InferenceSession: unknown;
-  readonly env: { readonly wasm: { numThreads?: number | undefined } };
+  /** Its settings: the number of threads is set by the first call. */
+  readonly env: OnnxRuntimeEnv;
 }
 
 /** Further threads wait for each other more than they help. */
 const MAX_THREADS = 4;
 
-/** What a page can compute on, of what was asked for. */
+/** Returns what the page can compute on: `wasm` where `webgpu` was asked for and the browser has no adapter. */
 export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
   if (asked === 'wasm') return asked;
   const { gpu } = globalThis.navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };

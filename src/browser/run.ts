@@ -1,18 +1,29 @@
-// weightpress/browser/run: models run in a web page, on the onnxruntime-web that the page brings. docs/browser.md.
+/**
+ * Runs models in a web page, on the onnxruntime-web that the page brings: docs/browser.md.
+ * @module
+ */
 
 import { elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
 import type { Closable, Model } from '../core/model.js';
-import { Decoder, type IncomingWeights } from '../inference/decoder.js';
 import type { RunOptions } from '../core/progress.js';
+import { Decoder, type IncomingWeights } from '../inference/decoder.js';
 import { continueWith, type GenerateOptions, type Generation } from '../inference/generate.js';
 import type { Program } from '../inference/program.js';
 import { type Device, type OnnxRuntimeWeb, webRuntime } from './device.js';
 import type { BrowserModel } from './open.js';
 import { streamWeights } from './weights.js';
 
+export type { Progress, RunOptions } from '../core/progress.js';
 export type { GenerateOptions, Generation } from '../inference/generate.js';
-export { type Device, deviceOf, type OnnxRuntimeWeb } from './device.js';
+export type { Sampling } from '../inference/sampling.js';
+export {
+  type Device,
+  deviceOf,
+  type OnnxRuntimeEnv,
+  type OnnxRuntimeWasm,
+  type OnnxRuntimeWeb,
+} from './device.js';
 
 /** How a model is loaded. */
 export interface LoadOptions extends RunOptions {

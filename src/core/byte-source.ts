@@ -5,14 +5,15 @@ import { InputError } from './errors.js';
  * `read` returns exactly `end - start` bytes, in memory that nobody else writes to.
  */
 export interface ByteSource {
-  /** Shown in error messages: a path or an address. */
+  /** What messages call it: a path or an address. */
   readonly name: string;
+  /** Bytes in it. */
   readonly byteLength: number;
-  /** Whether reading a byte twice costs next to nothing: it is on this machine's disk. */
+  /** True where reading a byte twice costs next to nothing: it is on this machine's disk. */
   readonly isLocal?: boolean;
-  /** @throws {InputError} when the range is not in the source or the source has become shorter. */
+  /** Reads bytes `start` to `end` (exclusive). @throws {InputError} when the range lies outside, or the source has become shorter. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
-  /** As `read`, into `target`, all of it, from `start`: for loops that use their memory again. */
+  /** Reads as many bytes as `target` has, from `start`, into it: for loops that use their memory again. */
   readInto?(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void>;
   /**
    * Checks that all that was read is of one file: on disk, that it was not changed or replaced since it was opened; from afar, that it
@@ -20,6 +21,7 @@ export interface ByteSource {
    * @throws {InputError} when it is another.
    */
   verify?(signal?: AbortSignal): Promise<void>;
+  /** Frees it. */
   close(): Promise<void>;
 }
 

@@ -1,5 +1,23 @@
-/** The element types of safetensors, and the bytes an element takes. */
-export const DTYPE_BYTES = {
+/** The type of elements, as safetensors names it. */
+export type Dtype =
+  | 'F64'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'F8_E4M3'
+  | 'F8_E5M2'
+  | 'I64'
+  | 'I32'
+  | 'I16'
+  | 'I8'
+  | 'U64'
+  | 'U32'
+  | 'U16'
+  | 'U8'
+  | 'BOOL';
+
+/** Bytes per element of each type. */
+export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -15,12 +33,10 @@ export const DTYPE_BYTES = {
   U16: 2,
   U8: 1,
   BOOL: 1,
-} as const;
+};
 
 /** Element types that are pairs of known ones; the bytes of others are bytes. */
 export const PAIRS: Readonly<Record<string, Dtype>> = { C64: 'F32', C128: 'F64' };
-
-export type Dtype = keyof typeof DTYPE_BYTES;
 
 /** True for a name of a known element type. */
 export function isDtype(name: unknown): name is Dtype {

@@ -10,6 +10,14 @@ export interface Place {
   readonly end?: number;
 }
 
+/** Bytes of a file. */
+export interface ByteRange {
+  /** The first byte. */
+  readonly start: number;
+  /** The byte behind the last; undefined where a single byte is meant. */
+  readonly end: number | undefined;
+}
+
 /**
  * What a caller can do about an error, by its name:
  * - `exists`: the output exists already; `force` replaces it.
@@ -44,6 +52,7 @@ export interface InputErrorOptions {
  * The message is one line: where, what, expected, found. The command line exits with 2.
  */
 export class InputError extends Error {
+  /** The class, for who has only the name. */
   override readonly name: string = 'InputError';
   /** Where it was found. */
   readonly place: Place;
@@ -73,7 +82,7 @@ export class InputError extends Error {
   }
 
   /** Bytes `start` to `end` (exclusive) of the file, or of the tensor's elements where they were asked for; undefined where no bytes are at fault. */
-  get range(): { readonly start: number; readonly end: number | undefined } | undefined {
+  get range(): ByteRange | undefined {
     const { start, end } = this.place;
     return start === undefined ? undefined : { start, end };
   }
@@ -81,11 +90,13 @@ export class InputError extends Error {
 
 /** Stored bytes that differ from what their checksum or digest says. Of the commands, `verify` exits with 1 on it, the rest with 2. */
 export class IntegrityError extends InputError {
+  /** The class, for who has only the name. */
   override readonly name = 'IntegrityError';
 }
 
 /** A server that cannot be reached, or no longer: what was done so far is good, and a later call can go on with it. */
 export class ConnectionError extends InputError {
+  /** The class, for who has only the name. */
   override readonly name = 'ConnectionError';
 }
 

@@ -1,26 +1,31 @@
 import type { ByteSource } from './byte-source.js';
 import { lastName } from './file-name.js';
 
+/** A file of a folder. */
 export interface FolderFile {
   /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
+  /** Bytes in it. */
   readonly lengthBytes: number;
 }
 
-/** A file or folder that is not taken along, and why. */
+/** A file or folder that is not stored, and why. */
 export interface LeftOut {
+  /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
   /** Undefined for folders and what is no regular file. */
   readonly lengthBytes?: number | undefined;
+  /** Why, in words. */
   readonly reason: string;
 }
 
 /** Everything that is in a folder, its subfolders included. */
 export interface Listing {
+  /** Regular files, subfolders included. */
   readonly files: readonly FolderFile[];
   /** Folders without anything in them. */
   readonly emptyFolders: readonly string[];
-  /** What is never taken along: folders of version control. */
+  /** What is never stored: folders of version control. */
   readonly leftOut: readonly LeftOut[];
   /** What is in the folder and cannot be read as a file of it: links that lead out, pipes, names that other systems cannot have. */
   readonly refused: readonly LeftOut[];
@@ -28,14 +33,15 @@ export interface Listing {
 
 /** The files of a model by their names, wherever they lie: a folder on disk, a repository on the Hub, one file, or a .wpk. */
 export interface Folder {
-  /** What the user called it. */
+  /** The path, address or name that it was opened by. */
   readonly id: string;
+  /** Where it is: a folder on disk, a repository on the Hub, one file, or a .wpk. */
   readonly kind: 'directory' | 'hub' | 'file' | 'wpk';
-  /** Returns the regular files in it, subfolders included, in no order. @throws {InputError} */
+  /** Lists the regular files in it, subfolders included, in no order. @throws {InputError} */
   list(): Promise<readonly FolderFile[]>;
-  /** Returns the same with what is no file; without it there are only files. @throws {InputError} */
+  /** Lists everything in it; without this there are only files. @throws {InputError} */
   survey?(): Promise<Listing>;
-  /** @throws {InputError} */
+  /** Opens a file. @throws {InputError} */
   open(name: string): Promise<ByteSource>;
   /** Returns a file's name as messages call it. */
   place(name: string): string;

@@ -16,8 +16,14 @@ export interface TensorInfo {
   readonly sha256?: string;
   /** Bytes in the file that it is read from; undefined where they are as many as `lengthBytes`. Quantized tensors of GGUF take fewer. */
   readonly storedBytes?: number;
-  /** Where elements are bytes of another encoding: the tensor that these bytes are, and the encoding's name. */
-  readonly holds?: TensorInfo & { readonly encoding: string };
+  /** The tensor that these elements are the bytes of; undefined for elements that are themselves. */
+  readonly holds?: EncodedTensor;
+}
+
+/** A tensor whose bytes are the elements of another. */
+export interface EncodedTensor extends TensorInfo {
+  /** The encoding's name. */
+  readonly encoding: string;
 }
 
 /** A part of a tensor. */

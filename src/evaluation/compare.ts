@@ -3,14 +3,22 @@ import { InputError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
+/** The error of one tensor. */
+export interface TensorError {
+  /** The tensor's name. */
+  readonly tensor: string;
+  /** Sum of squared differences over the sum of squares. */
+  readonly relativeSquaredError: number;
+}
+
 /** How a lossy file's weights differ from the original's. */
 export interface WeightError {
   /** How many tensors differ in some element. */
   readonly differing: number;
   /** Sum of squared differences over the sum of squares, over all weights that a lossy codec holds, but not over what is rounded or stored exactly beside them. */
   readonly relativeSquaredError: number;
-  /** The tensor with the largest such share, and that share. */
-  readonly worst: { readonly tensor: string; readonly relativeSquaredError: number } | undefined;
+  /** The tensor with the largest error; undefined where none differs. */
+  readonly worst: TensorError | undefined;
 }
 
 /** Compares a file's elements, as they are decoded, with those of another model. */

@@ -35,6 +35,24 @@ export interface Perplexity {
   readonly nll: Estimate;
 }
 
+/** How far predictions are from those of a reference: a mean and the spread over tokens. */
+export interface Divergence extends Estimate {
+  /** Half of the tokens have less. */
+  readonly median: number;
+  /** 99 % of the tokens have less. */
+  readonly p99: number;
+  /** The largest of a token. */
+  readonly max: number;
+}
+
+/** How often two models find the same token most probable. */
+export interface Agreement {
+  /** The share of tokens, 0 to 1. */
+  readonly agreement: number;
+  /** Of the share, over windows; null for a single window. */
+  readonly standardError: number | null;
+}
+
 /** How a model predicts a text, and how its predictions differ from a reference model's. */
 export interface Evaluation extends Perplexity {
   /** The path, address or name that the model was opened by. */
@@ -54,9 +72,9 @@ export interface Evaluation extends Perplexity {
   /** The model's minus the reference's negative log-likelihood, token by token. */
   readonly nllDifference?: Estimate;
   /** KL(reference || model) per token, in nats. */
-  readonly kl?: Estimate & { readonly median: number; readonly p99: number; readonly max: number };
-  /** The share of tokens where both models find the same token most probable. */
-  readonly top1?: { readonly agreement: number; readonly standardError: number | null };
+  readonly kl?: Divergence;
+  /** How often both models find the same token most probable. */
+  readonly top1?: Agreement;
 }
 
 /** Longer contexts are evaluated in windows of this many tokens unless asked otherwise. */

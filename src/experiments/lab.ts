@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { TRANSFORMS, type TransformOptions } from '../codecs/transform/coefficients.js';
+import { TRANSFORMS } from '../codecs/transform/coefficients.js';
 import { gaussianDistortion } from '../codecs/transform/compaction.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
@@ -21,9 +21,9 @@ export interface LabOptions extends RunOptions {
   /** The largest ratio, of the matrices' bytes as stored in the model to what is needed to decode them. */
   readonly ratio: number;
   /** Weights per block of a transform, a power of two from 4 to 256. */
-  readonly block: TransformOptions['size'];
+  readonly block: number;
   /** 1 for blocks of a row, 2 for square tiles. */
-  readonly dimensions: TransformOptions['dimensions'];
+  readonly dimensions: 1 | 2;
   /** True to store the largest coefficients alone, false to quantize all. */
   readonly keep: boolean;
   /** What the quantizer is calibrated on. */
@@ -38,34 +38,61 @@ export interface LabOptions extends RunOptions {
 
 /** One method at one ratio. What could not be reached has no measures. */
 export interface LabPoint {
+  /** The transform, or `quantizer`. */
   readonly method: string;
+  /** The matrices' bytes as stored in the model over those that the method may use. */
   readonly ratio: number;
+  /** The same in bits per weight. */
   readonly bitsPerWeight: number;
   /** 2^(-2R): no code has less for Gaussian weights of one variance. */
   readonly bound: number;
+  /** Bytes that the matrices are decoded from. */
   readonly bytes?: number;
+  /** Sum of squared differences over the sum of squares. */
   readonly relativeSquaredError?: number;
+  /** KL divergence from the original, in nats per token. */
   readonly klNats?: number;
+  /** Perplexity of the decoded model. */
   readonly perplexity?: number;
+  /** What the decoded model writes; undefined for masked models. */
   readonly sentence?: string | undefined;
-  readonly byRole?: readonly {
-    readonly role: string;
-    readonly bytes: number;
-    readonly relativeSquaredError: number;
-  }[];
+  /** The same, role by role. */
+  readonly byRole?: readonly LabRole[];
 }
 
+/** The matrices of one role at one point. */
+export interface LabRole {
+  /** What they are in the model. */
+  readonly role: string;
+  /** Bytes that they are decoded from. */
+  readonly bytes: number;
+  /** Sum of squared differences over the sum of squares. */
+  readonly relativeSquaredError: number;
+}
+
+/** What all methods made of one model. */
 export interface LabReport {
+  /** The path, address or name that it was opened by. */
   readonly model: string;
+  /** Matrices that were coded. */
   readonly matrices: number;
+  /** Weights in them. */
   readonly weights: number;
+  /** Bytes of these as they are stored in the model. */
   readonly matrixBytes: number;
+  /** Weights per block of a transform. */
   readonly block: number;
+  /** 1 for blocks of a row, 2 for square tiles. */
   readonly dimensions: number;
+  /** Whether the largest coefficients alone were stored, or all quantized. */
   readonly coding: 'kept' | 'quantized';
+  /** Perplexity of the original. */
   readonly perplexity: number;
+  /** What the original writes; undefined for masked models. */
   readonly sentence: string | undefined;
+  /** Every method at every ratio. */
   readonly points: readonly LabPoint[];
+  /** How transforms gather energy, role by role. */
   readonly curves: readonly LabCurve[];
 }
 

@@ -1,7 +1,7 @@
 import type { Model } from '../core/model.js';
+import type { RunOptions } from '../core/progress.js';
 import { evaluate, generate } from '../evaluation/node/run.js';
 import { buildProgram } from '../inference/program.js';
-import type { RunOptions } from '../core/progress.js';
 import type { HeldOut } from '../quantization/calibration/calibrate.js';
 import { type Attempt, relativeError } from './attempt.js';
 import { Overlay } from './overlay.js';

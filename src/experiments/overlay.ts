@@ -12,7 +12,11 @@ export class Overlay implements Model {
   ) {
     const tensors = base.tensors.map((tensor) =>
       replaced.has(tensor.name)
-        ? { ...tensor, dtype: 'F32' as const, lengthBytes: replaced.get(tensor.name)!.length * DTYPE_BYTES.F32 }
+        ? {
+            ...tensor,
+            dtype: 'F32' as const,
+            lengthBytes: replaced.get(tensor.name)!.length * DTYPE_BYTES.F32,
+          }
         : tensor,
     );
     this.tensors = readable(this, tensors);

@@ -75,22 +75,26 @@ export async function upload(
   const meters = new Meters(options, await lengthsOf(files));
   const { signal } = options;
   const { commitIter } = await import('@huggingface/hub');
-  return told(repository, async () => {
-    const steps = commitIter({
-      repo: repository,
-      title,
-      operations,
-      hubUrl: account.endpoint,
-      fetch: hubFetch(account, repository),
-      ...(signal && { abortSignal: signal }),
-    });
-    for (;;) {
-      signal?.throwIfAborted();
-      const { done, value } = await steps.next();
-      if (done) return value?.commit.url ?? `${account.endpoint}/${repository}`;
-      if (value.event === 'fileProgress') meters.reach(value.path, value.state, value.progress);
-    }
-  }, signal);
+  return told(
+    repository,
+    async () => {
+      const steps = commitIter({
+        repo: repository,
+        title,
+        operations,
+        hubUrl: account.endpoint,
+        fetch: hubFetch(account, repository),
+        ...(signal && { abortSignal: signal }),
+      });
+      for (;;) {
+        signal?.throwIfAborted();
+        const { done, value } = await steps.next();
+        if (done) return value?.commit.url ?? `${account.endpoint}/${repository}`;
+        if (value.event === 'fileProgress') meters.reach(value.path, value.state, value.progress);
+      }
+    },
+    signal,
+  );
 }
 
 async function lengthsOf(files: Upload): Promise<ReadonlyMap<string, number>> {

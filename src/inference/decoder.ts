@@ -36,11 +36,7 @@ export class Decoder {
    * Reads all weights of a model.
    * @throws {InputError} when it cannot be run, or is not causal.
    */
-  static async load(
-    runtime: Runtime,
-    model: Model,
-    options: LoadOptions = {},
-  ): Promise<Decoder> {
+  static async load(runtime: Runtime, model: Model, options: LoadOptions = {}): Promise<Decoder> {
     const { signal, read } = options;
     const program = await openProgram(model, signal);
     checkCausal(program);

@@ -47,6 +47,16 @@ export interface RoleAnalysis {
   readonly losslessBytes: number | undefined;
 }
 
+/** All tensors of one element type. */
+export interface DtypeAnalysis {
+  /** The type. */
+  readonly dtype: Dtype;
+  /** How many. */
+  readonly tensors: number;
+  /** Bytes of their elements. */
+  readonly lengthBytes: number;
+}
+
 /** What the model's files say about it and what its weights hold. */
 export interface Analysis {
   /** The path, address or name that it was opened by. */
@@ -62,11 +72,7 @@ export interface Analysis {
   /** The license, and where it was found. */
   readonly license: License;
   /** Tensors and bytes of each element type, the most bytes first. */
-  readonly dtypes: readonly {
-    readonly dtype: Dtype;
-    readonly tensors: number;
-    readonly lengthBytes: number;
-  }[];
+  readonly dtypes: readonly DtypeAnalysis[];
   /** Elements that are no buffers. */
   readonly parameters: {
     /** Tied parameters once, buffers not. */
@@ -119,10 +125,7 @@ export async function analyze(model: Model, options: AnalyzeOptions = {}): Promi
   };
 }
 
-async function analyzeTensors(
-  model: Model,
-  options: AnalyzeOptions,
-): Promise<TensorAnalysis[]> {
+async function analyzeTensors(model: Model, options: AnalyzeOptions): Promise<TensorAnalysis[]> {
   const { headersOnly, signal } = options;
   const scanned: Scanned[] = [];
   const weightsIn = weightCounter(model.tensors, model.config);
@@ -130,7 +133,9 @@ async function analyzeTensors(
   const meter = new Meter(options, 'reading', total);
   for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
     const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
-    const scan = headersOnly ? undefined : await scanTensor(model, tensor, (bytes) => meter.add(bytes), signal);
+    const scan = headersOnly
+      ? undefined
+      : await scanTensor(model, tensor, (bytes) => meter.add(bytes), signal);
     const role = tensorRole(tensor, model.config);
     scanned.push({
       ...tensor,

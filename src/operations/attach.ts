@@ -13,10 +13,7 @@ import { openContainer } from './decompress.js';
  * @param file on disk. @param quality anything that JSON can hold; an {@link Evaluation} is what other commands show.
  * @throws {InputError} when the file is not sound, cannot be replaced, or was replaced by somebody else meanwhile.
  */
-export async function attachQuality(
-  file: string,
-  quality: Readonly<Record<string, unknown>>,
-): Promise<void> {
+export async function attachQuality(file: string, quality: Readonly<Record<string, unknown>>): Promise<void> {
   const path = await realpath(file).catch((error) => {
     throw fileError(error, file);
   });

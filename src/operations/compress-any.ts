@@ -103,10 +103,18 @@ function checkOptions(codec: Codec, options: CompressOptions): void {
   if (typeof codec === 'object')
     throw new InputError('a transform takes a budget of bits, size or ratio, found kl');
   if (options.calibration === false)
-    throw new InputError('a budget of kl needs a text to measure the divergence on', {}, { code: 'needs-text' });
+    throw new InputError(
+      'a budget of kl needs a text to measure the divergence on',
+      {},
+      { code: 'needs-text' },
+    );
 }
 
-async function losslessly(source: string | Model, output: string, options: CompressOptions): Promise<undefined> {
+async function losslessly(
+  source: string | Model,
+  output: string,
+  options: CompressOptions,
+): Promise<undefined> {
   const { threads, force, resume, exclude, all, keep } = options;
   const meter = new Meter(options, 'compressing', 0);
   const fetched = new Fetched();
@@ -127,7 +135,14 @@ async function toBudget(
 ): Promise<string | undefined> {
   const { threads, force, tune, state, exclude, signal, onProgress, keep } = options;
   const fetched = new Fetched();
-  const reading = { reading: 'download', onFolder: fetched.note, state, exclude, signal, onProgress } as const;
+  const reading = {
+    reading: 'download',
+    onFolder: fetched.note,
+    state,
+    exclude,
+    signal,
+    onProgress,
+  } as const;
   const model = typeof source === 'string' ? await openModel(source, reading) : source;
   let note: string | undefined;
   try {

@@ -55,7 +55,8 @@ export async function compressTransform(
   const { size } = transform;
   if (!isBlockSize(size))
     throw new InputError(`expected blocks of a power of two from ${MIN_SIZE} to ${MAX_SIZE}, found ${size}`);
-  if (budget.kl !== undefined) throw new InputError('a transform takes a budget of bits, size or ratio, found kl');
+  if (budget.kl !== undefined)
+    throw new InputError('a transform takes a budget of bits, size or ratio, found kl');
   await checkOutput(output, inputPaths(model), force ?? false);
   const exact = await findExact(model, model.tensors);
   const described = await describe(model, {

@@ -158,11 +158,7 @@ async function writeContents(
       throw error;
     }
     await out.close();
-    throw new ConnectionError(
-      error.what,
-      error.place,
-      { cause: error, code: 'resumable' },
-    );
+    throw new ConnectionError(error.what, error.place, { cause: error, code: 'resumable' });
   } finally {
     await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
   }
@@ -365,11 +361,7 @@ class Run {
 
   private changed(): InputError {
     const { id } = this.on.contents;
-    return new InputError(
-      'has changed since the interrupted run',
-      { file: id },
-      { code: 'resume-differs' },
-    );
+    return new InputError('has changed since the interrupted run', { file: id }, { code: 'resume-differs' });
   }
 
   private progress(bytes: number): void {

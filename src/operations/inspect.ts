@@ -6,7 +6,10 @@ import { openContainer } from './decompress.js';
  * @param path a .wpk file: on disk, at an address, or on the Hub.
  * @throws {InputError} when it cannot be read, or is no .wpk.
  */
-export async function inspect(path: string, options: { readonly signal?: AbortSignal } = {}): Promise<Summary> {
+export async function inspect(
+  path: string,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Summary> {
   const container = await openContainer(path, options);
   try {
     return summarize(container);

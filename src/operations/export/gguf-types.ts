@@ -1,8 +1,9 @@
 import { ELEMENTS } from '../../core/elements.js';
 import { quantizeQ8 } from '../../models/gguf/quantize.js';
 
-/** How matrices are written, by ggml's names. */
+/** The types that matrices can be written as in GGUF, by ggml's names. */
 export const WRITE_TYPES = ['F32', 'F16', 'BF16', 'Q8_0'] as const;
+/** A type that matrices can be written as in GGUF. */
 export type GgufWriteType = (typeof WRITE_TYPES)[number];
 
 /** `general.file_type`, and how elements are made of finite numbers, which are used up. */

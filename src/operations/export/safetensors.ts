@@ -13,10 +13,15 @@ import { isStoredModel } from '../../models/stored-model.js';
 import { inputPaths, requireElements } from '../../wpk/manifest.js';
 import { makeFolder } from '../folder.js';
 
-/** What floats can be written as, and the names that torch has for it. */
-export const EXPORT_DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 /** What floats can be written as. */
-export type ExportDtype = keyof typeof EXPORT_DTYPES;
+export type ExportDtype = 'F32' | 'F16' | 'BF16';
+
+/** The names that torch has for it. */
+export const EXPORT_DTYPES: Readonly<Record<ExportDtype, string>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+};
 
 /** How {@link exportSafetensors} runs. */
 export interface ExportOptions extends RunOptions {

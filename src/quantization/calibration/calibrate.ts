@@ -12,13 +12,15 @@ import { statisticsIn } from './reuse.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
+/** A text that tells which errors matter, and that the loss is measured on a part of. */
 export interface CalibrationSource {
+  /** At least some 4096 tokens; a message says how many are needed. */
   readonly text: string;
-  /** How the text is called in the file's quality report. */
+  /** The text's name in the file's quality report. */
   readonly name: string;
-  /** Tokens that the statistics see; by default what a few minutes allow, see {@link defaultTokens}. */
+  /** Tokens that the statistics see; by default what a few minutes allow, from 8192 to 262144. */
   readonly tokens?: number | undefined;
-  /** Where statistics are kept, and used again from; by default beside the output while it is made. */
+  /** A file that statistics are stored in, and read again from; by default one beside the output, removed at the end. */
   readonly statisticsPath?: string | undefined;
 }
 
@@ -72,10 +74,7 @@ interface Split {
 }
 
 /** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
-async function split(
-  model: Model,
-  { text, name, tokens }: CalibrationSource,
-): Promise<Split> {
+async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
   const { program, tokenizer } = await understand(model).catch((error) => {
     if (!isInputError(error)) throw error;
     throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });

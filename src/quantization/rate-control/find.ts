@@ -73,7 +73,8 @@ async function searchDivergence(
   let quality: Evaluation | undefined;
   const divergence = async () => {
     quality = await measure();
-    if (!quality?.kl) throw new InputError('a budget of kl needs a text to measure it on', {}, { code: 'needs-text' });
+    if (!quality?.kl)
+      throw new InputError('a budget of kl needs a text to measure it on', {}, { code: 'needs-text' });
     return quality.kl.mean;
   };
   const value = async (step: number) => {
