@@ -85,6 +85,9 @@ export function qualityLine(quality: Summary['quality']): string {
   ].join(', ');
 }
 
+/** The reason of files that hold the same weights again, in another format. */
+const FURTHER_COPY = /^a copy of the weights for /;
+
 /** What is in the file without being understood, and what is not in it, a line each. */
 export function keptLines({ weightFiles, leftOut }: Summary): string[] {
   return [
@@ -93,7 +96,8 @@ export function keptLines({ weightFiles, leftOut }: Summary): string[] {
     ),
     ...leftOut.map(({ name, lengthBytes, reason }) => {
       const size = lengthBytes === undefined ? '' : `, ${bytes(lengthBytes)}`;
-      return `left out: ${name}${size}: ${reason}`;
+      const hint = FURTHER_COPY.test(reason) ? '; --all takes it' : '';
+      return `left out: ${name}${size}: ${reason}${hint}`;
     }),
   ];
 }

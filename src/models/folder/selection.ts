@@ -100,7 +100,7 @@ function furtherCopies(files: readonly FolderFile[]): Map<string, string> {
   return new Map(
     further.map(({ name }) => [
       name,
-      `a copy of the weights for ${FORMATS[formatOf(name)]![0]}, beside ${FORMATS[first]![0]}; --all takes it`,
+      `a copy of the weights for ${FORMATS[formatOf(name)]![0]}, beside ${FORMATS[first]![0]}`,
     ]),
   );
 }
