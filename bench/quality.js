@@ -4,8 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { count, percent, print, table } from '../dist/cli/terminal.js';
-import { evaluate, inspect, open } from '../dist/index.js';
-import { compressLossy } from '../dist/quantization/compress.js';
+import { compress, evaluate, inspect, open } from '../dist/index.js';
 import { plot } from './plot.js';
 
 const USAGE = `usage: node bench/quality.js MODEL_DIR --calibrate TEXT --text TEXT [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]
@@ -40,7 +39,7 @@ async function point(model, request, bits, folder) {
     name: 'held out',
     statisticsPath: join(folder, 'statistics'),
   };
-  await compressLossy(model, output, { budget: { bits }, calibration, force: true });
+  await compress(model, output, { budget: { bits }, calibration, force: true });
   const { fileBytesWithoutSideFiles: bytes } = await inspect(output);
   const compressed = await open(output);
   const measures = [];

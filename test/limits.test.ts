@@ -3,9 +3,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { open, verify } from '../src/index.js';
-import { compressTransform } from '../src/operations/compress-transform.js';
+import { compress } from '../src/operations/compress-any.js';
 import { inspect } from '../src/operations/inspect.js';
-import { compressLossy } from '../src/quantization/compress.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
 import { searchStep } from '../src/quantization/rate-control/search.js';
 import { isLossless } from '../src/wpk/summary.js';
@@ -31,17 +30,15 @@ async function compressed(budget: Budget, from = MODEL, calibrated = true) {
   const stages = new Set<string>();
   const model = await open(from);
   try {
-    const { note } = await compressLossy(model, output, {
+    const { note } = await compress(model, output, {
       budget,
-      ...(calibrated && {
-        calibration: {
-          text: TEXT,
-          name: 'text',
-          tokens: 4096,
-          statisticsPath: join(place, 'statistics'),
-        },
-      }),
-      onStage: ({ name }) => stages.add(name),
+      calibration: calibrated && {
+        text: TEXT,
+        name: 'text',
+        tokens: 4096,
+        statisticsPath: join(place, 'statistics'),
+      },
+      onProgress: ({ stage }) => stages.add(stage),
     });
     const bytes = statSync(output).size;
     return { output, note, bytes, summary: await inspect(output), stages };
@@ -107,10 +104,10 @@ describe('an impossible budget', () => {
       const model = await open(MODEL);
       const stages: string[] = [];
       const refusal = await refusalOf(() =>
-        compressLossy(model, join(place, 'no.wpk'), {
+        compress(model, join(place, 'no.wpk'), {
           budget,
           calibration: { text: TEXT, name: 'text', tokens: 4096 },
-          onStage: ({ name }) => stages.push(name),
+          onProgress: ({ stage }) => stages.push(stage),
         }),
       );
       expect(refusal).toMatch(/^the budget of \d+ bytes cannot be met; the nearest that can is \d+ bytes/);
@@ -131,10 +128,10 @@ describe('a transform', () => {
     async (budget, codec, said) => {
       const model = await open(randomModel());
       const output = join(place, `${files++}.wpk`);
-      const { note } = await compressTransform(model, output, {
-        transform: { transform: 'hadamard', size: 64, dimensions: 1 },
-        keep: false,
+      const { note } = await compress(model, output, {
+        codec: { transform: 'hadamard' },
         budget,
+        calibration: false,
       });
       await model.close();
       const summary = await inspect(output);

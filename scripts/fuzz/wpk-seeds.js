@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compress, compressLossy, compressTransform, open } from '../../dist/index.js';
+import { compress, open } from '../../dist/index.js';
 import { folderOf } from './checks.js';
 import { gguf, safetensors, text, zip, zipEntry } from './formats.js';
 import { stateOps } from './kinds/pickle.js';
@@ -106,8 +106,8 @@ const matrices = (r) => ({
   ]),
 });
 
-const transformed = (transform, keep, bits) => async (model, output) =>
-  compressTransform(model, output, { transform, keep, budget: { bits }, force: true });
+const toBudget = (codec, bits) => (model, output) =>
+  compress(model, output, { codec, budget: { bits }, calibration: false, force: true, threads: 1 });
 
 /** By name: files, and what writes them. */
 const SEEDS = {
@@ -115,13 +115,10 @@ const SEEDS = {
   folder: [manyFiles],
   gguf: [(r) => ({ 'model.gguf': ggufFile(r) })],
   torch: [(r) => ({ 'pytorch_model.bin': torchFile(r) })],
-  trellis: [
-    matrices,
-    (model, output) => compressLossy(model, output, { budget: { bits: 3 }, force: true, threads: 1 }),
-  ],
-  rft: [matrices, transformed({ transform: 'rft', size: 32, dimensions: 1 }, false, 4)],
-  klt: [matrices, transformed({ transform: 'klt', size: 16, dimensions: 2 }, true, 6)],
-  svd: [matrices, transformed({ transform: 'svd', size: 32, dimensions: 1 }, true, 8)],
+  trellis: [matrices, toBudget('trellis', 3)],
+  rft: [matrices, toBudget({ transform: 'rft', size: 32 }, 4)],
+  klt: [matrices, toBudget({ transform: 'klt', size: 16, dimensions: 2, keepLargest: true }, 6)],
+  svd: [matrices, toBudget({ transform: 'svd', size: 32, keepLargest: true }, 8)],
 };
 
 /** @returns parsed files, in the order of their names. Made in `place`. */

@@ -23,7 +23,8 @@ class ReadableTensor implements Tensor {
     this.#model = model;
   }
 
-  bytes({ start, end, signal }: TensorRange = {}): Promise<Uint8Array> {
+  async bytes({ start, end, signal }: TensorRange = {}): Promise<Uint8Array> {
+    signal?.throwIfAborted();
     return this.#model.readTensor(this.name, start, end, signal);
   }
 

@@ -57,6 +57,7 @@ export async function catalog(folder: string, options: CatalogOptions = {}): Pro
     .filter((entry) => entry.isFile() && entry.name.endsWith('.wpk'))
     .map((entry) => join(entry.parentPath, entry.name));
   const meter = new Meter(options, 'reading', paths.length, 'files');
+  meter.reach(0);
   const entries: CatalogEntry[] = [];
   for (const path of paths.sort()) {
     entries.push(await describe(path, relative(folder, path), options));
