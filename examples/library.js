@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import {
+  analyze,
   attachQuality,
+  auditClaim,
   catalog,
   compress,
   decompress,
@@ -15,6 +17,8 @@ import {
   InputError,
   inspect,
   open,
+  planPush,
+  ROLES,
   verify,
 } from 'weightpress';
 
@@ -30,6 +34,12 @@ try {
   const row = await tensor.floats({ start: 0, end: tensor.shape[1] });
   console.log(
     `${tensor.name} ${tensor.dtype} [${tensor.shape}], first row: ${row.slice(0, 3).join(' ')} ...`,
+  );
+
+  // What it is, and what its bits hold.
+  const { parameters, roles, license } = await analyze(model);
+  console.log(
+    `${parameters.unique} parameters, ${roles.length} of ${ROLES.length} roles, license ${license.id}`,
   );
 
   // Losslessly: every file of the folder, byte for byte.
@@ -78,6 +88,14 @@ try {
     );
   const { tensors } = await inspect(at('small.wpk'));
   console.log(`${tensors.filter(({ codec }) => codec === 'trellis').length} matrices are quantized`);
+
+  // A claim is held against what is possible.
+  const { statements } = await auditClaim({ lossless: true, ratio: 100 }, model);
+  for (const { claim, verdict } of statements) console.log(`${verdict}: ${claim}`);
+
+  // What \`push\` would upload, with the license that lets it or does not: nothing is sent.
+  const plan = await planPush(at('small.wpk'), 'user/gpt-neo-tiny-wpk');
+  console.log(`${plan.file} to ${plan.repository}, ${plan.license.id}, may be shared: ${plan.permissive}`);
 
   // Errors that are the input's fault say where, and what helps.
   for (const attempt of [

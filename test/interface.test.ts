@@ -144,6 +144,29 @@ describe('every long function', () => {
 });
 
 describe('compress', () => {
+  it.each(weightpress.TRANSFORMS)('takes the transform %s as a codec', async (transform) => {
+    const path = folder({
+      'model.safetensors': safetensors([
+        f32('w', [64, 64], Float32Array.from({ length: 4096 }, seededRandom(1))),
+      ]),
+    });
+    const budget = { bits: 8 };
+    const { options, tensors } = await compress(path, at(`${transform}.wpk`), {
+      codec: { transform, size: 16 },
+      budget,
+      calibration: false,
+    });
+    expect(options).toMatchObject({
+      codec: 'transform',
+      transform,
+      size: 16,
+      dimensions: 1,
+      keep: false,
+      budget,
+    });
+    expect(tensors.map(({ codec }) => codec)).toEqual(['transform']);
+  });
+
   it('returns what the file holds, and why a budget is not used up', async () => {
     const path = folder({
       'model.safetensors': safetensors([
@@ -224,6 +247,19 @@ function upperHalves(values: Float32Array): Uint8Array {
   const bits = new Uint32Array(values.buffer);
   return new Uint8Array(Uint16Array.from(bits, (word) => word >>> 16).buffer);
 }
+
+test.each(weightpress.GGUF_TYPES)('a model is written as GGUF of %s, and read again', async (type) => {
+  const llama = await open('test/fixtures/architectures/llama');
+  await weightpress.exportGguf(llama, at(`${type}.gguf`), { type });
+  const written = await open(at(`${type}.gguf`));
+  const floats = async (model: Model) =>
+    model.tensors.find(({ name }) => name === 'model.layers.0.mlp.up_proj.weight')!.floats();
+  const [before, after] = [await floats(llama), await floats(written)];
+  const largest = Math.max(...before.map((value, i) => Math.abs(value - after[i]!)));
+  const scale = Math.max(...before.map(Math.abs));
+  expect(largest / scale).toBeLessThanOrEqual({ F32: 0, F16: 2 ** -11, BF16: 2 ** -8, Q8_0: 1 / 200 }[type]);
+  await Promise.all([llama.close(), written.close()]);
+});
 
 describe('tensors', () => {
   const values = Float32Array.of(1, -2.5, 0, Number.NaN, Number.POSITIVE_INFINITY, 3.140625);
