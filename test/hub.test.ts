@@ -548,12 +548,12 @@ describe('push', () => {
   });
 
   test.each([
-    ['no license', '# Small', /nothing in the file says/, undefined],
-    ['a license that asks for more', '---\nlicense: llama3\n---', /llama3 is not among/, 'license: llama3'],
+    ['no license', '# Small', /license unknown/, undefined],
+    ['a license that asks for more', '---\nlicense: llama3\n---', /llama3 is not known to permit/, 'license: llama3'],
     [
       'a license of its own',
       '---\nlicense: other\nlicense_name: mine\nlicense_link: https://example.org\n---',
-      /mine is not among/,
+      /mine is not known to permit/,
       'license: other\nlicense_name: mine\nlicense_link: https://example.org',
     ],
   ])('with %s needs --yes, and the card says what the original says', async (_, card, expected, said) => {

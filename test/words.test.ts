@@ -72,7 +72,7 @@ describe('a pointer of git-lfs', () => {
     const { stdout, status } = weightpress('compress', path, '-o', join(place, 'x.wpk'));
     expect(status).toBe(0);
     for (const name of ['model.safetensors', 'tokenizer.json'])
-      expect(stdout).toContain(`kept as bytes: ${name}: is a pointer of git-lfs`);
+      expect(stdout).toContain(`stored as bytes: ${name}: is a pointer of git-lfs`);
     expect((await inspect(join(place, 'x.wpk'))).weightFiles).toMatchObject([
       { name: 'model.safetensors', note: expect.stringMatching(/git lfs pull/), isModel: false },
       { name: 'tokenizer.json', note: expect.stringMatching(/git lfs pull/), isModel: false },
