@@ -62,11 +62,7 @@ describe('the output matrix', () => {
   const writes = { model_type: 'gemma', architectures: ['GemmaForCausalLM'] };
 
   it.each([
-    [
-      [embedding],
-      writes,
-      /^the token embedding \(tied by default: no output matrix is stored\)$/,
-    ],
+    [[embedding], writes, /^the token embedding \(tied by default: no output matrix is stored\)$/],
     [[embedding], { ...writes, tie_word_embeddings: true }, /^the token embedding \(tied\)$/],
     [
       [embedding],
@@ -207,9 +203,7 @@ describe('experts', () => {
     expect(parameters.active).toBe(outside + inExperts / 2);
     const line = await printed([...experts, ...rest], config);
     expect(line('experts')).toBe('4 per layer, 2 active per token');
-    expect(line('active')).toBe(
-      `${(outside + inExperts / 2).toLocaleString('en-US')} parameters per token`,
-    );
+    expect(line('active')).toBe(`${(outside + inExperts / 2).toLocaleString('en-US')} parameters per token`);
   });
 
   it('that are not said leave nothing to count', async () => {

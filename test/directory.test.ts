@@ -223,7 +223,7 @@ describe('shards', () => {
         [s]: shard('a'),
         [t]: shard('a'),
       },
-      /"a" appears twice/,
+      /duplicate JSON key "a"/,
     ],
   };
   it.each(Object.entries(malformed))('refused: %s', async (_, [files, problem]) => {

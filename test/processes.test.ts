@@ -77,7 +77,7 @@ describe('two processes', () => {
       expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
       const { stderr } = ended.find(({ status }) => status === 2)!;
       expect(stderr).toMatch(
-        /^weightpress: .*\.wpk: (was made by another program meanwhile|already exists); --force replaces it\n$/,
+        /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
       );
       expect(readFileSync(output).equals(whole)).toBe(true);
       expect(leftovers(output)).toEqual([]);
@@ -250,7 +250,9 @@ describe('a run that is stopped', () => {
       const { status, stderr } = await run.endWhen(() => big(output), signal);
       expect(status).toBe(code);
       const [left] = leftovers(output);
-      expect(stderr).toBe(`weightpress: ${said}; to continue, run the same command with --resume; partial output: ${left}\n`);
+      expect(stderr).toBe(
+        `weightpress: ${said}; to continue, run the same command with --resume; partial output: ${left}\n`,
+      );
       expect(weightpress('compress', model, '-o', output, '--resume')).toMatchObject({
         status: 0,
         stderr: '',
@@ -389,7 +391,9 @@ Worker.prototype.on = function (...args) {
     expect(status).toBe(3);
     const said = 'unexpected: stopped before the work was done';
     const [left] = leftovers(at('x.wpk'));
-    expect(stderr).toBe(`weightpress: ${said}; to continue, run the same command with --resume; partial output: ${left}\n`);
+    expect(stderr).toBe(
+      `weightpress: ${said}; to continue, run the same command with --resume; partial output: ${left}\n`,
+    );
   }, 30_000);
 
   test('an error that nobody waits for', async () => {
@@ -426,7 +430,7 @@ describe('a source that changes while it is read', () => {
     [
       'shrinks',
       () => truncateSync(path(), 1_000_000),
-      /model\.safetensors.*(changed while being read|ended while being read)/,
+      /model\.safetensors.*(changed while being read|end of file while reading)/,
     ],
     [
       'is replaced',

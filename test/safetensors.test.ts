@@ -116,14 +116,14 @@ describe('what is refused, in one line that names the file and the problem', () 
     'a byte order mark': [rawSafetensors('\ufeff{}'), /not JSON/],
     'an array': [rawSafetensors('[]'), /expected a JSON object, found an array/],
     'a number': [rawSafetensors('7'), /expected a JSON object, found a number/],
-    'the same tensor twice': [rawSafetensors(`{"w":${w},"w":${w}}`, data(8)), /"w" appears twice/],
+    'the same tensor twice': [rawSafetensors(`{"w":${w},"w":${w}}`, data(8)), /duplicate JSON key "w"/],
     'the same tensor twice, spelt differently': [
       rawSafetensors(`{"w":${w},"\\u0077" :${w}}`, data(8)),
-      /appears twice/,
+      /duplicate JSON key/,
     ],
     'the same field twice': [
       rawSafetensors(`{"w":{"dtype":"F32","dtype":"I32","shape":[2],"data_offsets":[0,8]}}`, data(8)),
-      /"dtype" appears twice/,
+      /duplicate JSON key "dtype"/,
     ],
     'JSON nested too deep': [
       rawSafetensors(`{"w":${'['.repeat(5000)}${']'.repeat(5000)}}`),

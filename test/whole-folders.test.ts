@@ -193,7 +193,9 @@ describe('formats', () => {
       'model.safetensors': Buffer.concat([Buffer.from('{"w"'), data(1_500_000)]),
     });
     const wpk = join(folder(), 'x.wpk');
-    expect(weightpress('compress', path, '-o', wpk).stdout).toMatch(/stored as bytes: model\.safetensors: .*/);
+    expect(weightpress('compress', path, '-o', wpk).stdout).toMatch(
+      /stored as bytes: model\.safetensors: .*/,
+    );
     expect((await inspect(wpk)).weightFiles[0]!.note).toMatch(/\w/);
     const small = join(folder(), 'x.wpk');
     await compress(folder({ 'small.safetensors': '{"w"' }), small);

@@ -16,7 +16,7 @@ const POINTER = `version https://git-lfs.github.com/spec/v1
 oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
 size 12345
 `;
-const IS_POINTER = /: is a pointer of git-lfs, not the file: git lfs pull fetches it$/;
+const IS_POINTER = /: is a git-lfs pointer, not the file: run git lfs pull$/;
 const weights = (name = 'w') =>
   safetensors([f32(name, [8, 8], Float32Array.from({ length: 64 }, seededRandom(3)))]);
 
@@ -28,7 +28,7 @@ const refusal = (promise: Promise<unknown>) =>
   );
 const opening = (path: string) => refusal(open(path).then((model) => model.close()));
 
-describe('a pointer of git-lfs', () => {
+describe('a git-lfs pointer', () => {
   it.each(['safetensors', 'bin', 'pt', 'ckpt', 'gguf', 'wpk'])('as the only file: .%s', async (extension) => {
     const path = join(folder({ [`model.${extension}`]: POINTER }), `model.${extension}`);
     expect(await opening(path)).toMatch(IS_POINTER);
@@ -72,7 +72,7 @@ describe('a pointer of git-lfs', () => {
     const { stdout, status } = weightpress('compress', path, '-o', join(place, 'x.wpk'));
     expect(status).toBe(0);
     for (const name of ['model.safetensors', 'tokenizer.json'])
-      expect(stdout).toContain(`stored as bytes: ${name}: is a pointer of git-lfs`);
+      expect(stdout).toContain(`stored as bytes: ${name}: is a git-lfs pointer`);
     expect((await inspect(join(place, 'x.wpk'))).weightFiles).toMatchObject([
       { name: 'model.safetensors', note: expect.stringMatching(/git lfs pull/), isModel: false },
       { name: 'tokenizer.json', note: expect.stringMatching(/git lfs pull/), isModel: false },

@@ -24,7 +24,7 @@ export async function openWhole(
         if (done === total) bar.stop();
       },
     });
-    if (model.state !== undefined) NOTICES.say(`${name}: using the state ${model.state} of the checkpoint`);
+    if (model.state !== undefined) NOTICES.show(`${name}: using the state ${model.state} of the checkpoint`);
     return model;
   } finally {
     for (const bar of bars.values()) bar.stop();

@@ -4,7 +4,7 @@ import { type Command, CommanderError } from 'commander';
 import { isInputError } from '../core/errors.js';
 import { NOTICES } from '../core/notices.js';
 import { plainJson, plainLine, plainText } from '../core/plain-text.js';
-import { withoutSecrets } from '../core/secrets.js';
+import { redactSecrets } from '../core/secrets.js';
 import { fileError } from '../io/node/file.js';
 import { removeTemporaries } from '../io/node/temporary.js';
 
@@ -113,7 +113,7 @@ export function progress(label: string, total: number, unit: (n: number) => stri
 
 /** Prints a result as JSON on standard output. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${plainJson(withoutSecrets(JSON.stringify(value, null, 2)))}\n`);
+  process.stdout.write(`${plainJson(redactSecrets(JSON.stringify(value, null, 2)))}\n`);
 }
 
 /** Prints text and a line break on standard output. Control characters from files are made harmless. */
@@ -128,15 +128,15 @@ export function printLine(line: string): void {
 
 /** Prints text like {@link print}, without a line break. */
 export function printText(text: string): void {
-  process.stdout.write(plainText(withoutSecrets(text)));
+  process.stdout.write(plainText(redactSecrets(text)));
 }
 
 /** Prints one line on standard error. */
 export function printError(line: string): void {
-  process.stderr.write(`${plainLine(withoutSecrets(line))}\n`);
+  process.stderr.write(`${plainLine(redactSecrets(line))}\n`);
 }
 
-NOTICES.say = (text) => printError(`weightpress: ${text}`);
+NOTICES.show = (text) => printError(`weightpress: ${text}`);
 
 /** Signals that end a run, their messages, and the exit codes of shells: 128 plus the signal's number. */
 const SIGNALS = {
@@ -214,6 +214,6 @@ function report(error: unknown, more = ''): number {
   const isInput = isInputError(known);
   const { message, stack } = known instanceof Error ? known : new Error(String(known));
   printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${more}`);
-  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(withoutSecrets(`${stack}\n`));
+  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(redactSecrets(`${stack}\n`));
   return isInput ? 2 : UNEXPECTED;
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { InputError } from '../core/errors.js';
-import { keepSecret } from '../core/secrets.js';
+import { registerSecret } from '../core/secrets.js';
 
 /** Where the Hub is, who asks, and where downloads are kept: by the same variables and files as Python's huggingface_hub. */
 export interface Account {
@@ -27,7 +27,7 @@ export async function readAccount(environment: Environment = process.env): Promi
   const endpoint = (given('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, '');
   if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : ''))
     throw new InputError('HF_ENDPOINT is not an http address');
-  keepSecret(new URL(endpoint).password);
+  registerSecret(new URL(endpoint).password);
   const stored = () =>
     readFile(given('HF_TOKEN_PATH') ?? join(home, 'token'), 'utf8').then(
       (text) => text.trim() || undefined,
@@ -36,7 +36,7 @@ export async function readAccount(environment: Environment = process.env): Promi
   const token = given('HF_TOKEN') ?? given('HUGGING_FACE_HUB_TOKEN') ?? (await stored());
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
     throw new InputError('the token for the Hub has characters that no token has');
-  if (token !== undefined) keepSecret(token);
+  if (token !== undefined) registerSecret(token);
   return {
     endpoint,
     token,

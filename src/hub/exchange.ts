@@ -1,7 +1,7 @@
 import { ConnectionError, InputError, isInputError } from '../core/errors.js';
 import { wholeBody } from '../io/body.js';
 import { statusLine } from '../io/http.js';
-import { type Answer, PATIENCE, type RequestOptions, request, sleep, waitAfter } from '../io/request.js';
+import { type Answer, RETRIES, type RequestOptions, request, sleep, waitAfter } from '../io/request.js';
 import type { Account } from './account.js';
 
 /** Answers of the Hub's interface, all but files: one of them, and all those to one question together. */
@@ -51,7 +51,7 @@ async function askWhole(
       return { response, bytes: await wholeBody(response, mostBytes, name) };
     } catch (error) {
       if (isInputError(error) || options.signal?.aborted) throw error;
-      if (failures >= PATIENCE.tries || options.body !== undefined)
+      if (failures >= RETRIES.attempts || options.body !== undefined)
         throw new ConnectionError(`the connection broke ${failures} times in a row`, { file: name });
       await sleep(waitAfter(failures), options.signal);
     }

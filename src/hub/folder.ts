@@ -61,7 +61,7 @@ export class HubFolder implements Folder {
     } catch (error) {
       const folder = error instanceof ConnectionError && (await cachedFolder(cache, repository, revision));
       if (!folder) throw error;
-      NOTICES.say(`the Hub cannot be reached: ${folder.id} is read from the cache, as far as it is there`);
+      NOTICES.show(`the Hub cannot be reached: reading the cached files of ${folder.id}`);
       return folder;
     }
     if (options.reading === 'download') await cache.remember(revision, found.commit);

@@ -93,7 +93,7 @@ function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
     id,
     kind,
     list: () => folder.list(),
-    ...(folder.survey && { survey: folder.survey.bind(folder) }),
+    ...(folder.listAll && { listAll: folder.listAll.bind(folder) }),
     open: (name) => folder.open(name),
     place: (name) => folder.place(name),
     close,

@@ -1,7 +1,7 @@
 import picomatch from 'picomatch';
 import { InputError } from '../../core/errors.js';
 import { lastName, problemOfPath } from '../../core/file-name.js';
-import { type Folder, type FolderFile, type LeftOut, type Listing, surveyOf } from '../../core/folder.js';
+import { type Folder, type FolderFile, type LeftOut, type Listing, listAll } from '../../core/folder.js';
 
 /** What is taken of a folder, and what is not, by name. */
 export interface Selection {
@@ -23,7 +23,7 @@ export interface SelectOptions {
  * @throws {InputError} naming what is in the folder and cannot be taken along, unless it is excluded.
  */
 export async function selectFiles(folder: Folder, options: SelectOptions = {}): Promise<Selection> {
-  const { files, emptyFolders, leftOut, refused } = await surveyOf(folder);
+  const { files, emptyFolders, leftOut, refused } = await listAll(folder);
   const [first] = [...refused, ...files.flatMap(badName)];
   if (first)
     throw new InputError(`${first.reason}; --exclude leaves it out`, { file: folder.place(first.name) });
@@ -58,24 +58,24 @@ export function excluding(folder: Folder, patterns: readonly string[] = []): Fol
     );
     return found && `excluded by ${found.pattern}`;
   };
-  const survey = async (): Promise<Listing> => {
-    const listing = await surveyOf(folder);
+  const listing = async (): Promise<Listing> => {
+    const everything = await listAll(folder);
     const isTaken = ({ name }: { readonly name: string }) => reasonFor(name) === undefined;
-    const excluded = [...listing.files, ...listing.refused]
+    const excluded = [...everything.files, ...everything.refused]
       .filter((file) => !isTaken(file))
       .map(({ name, lengthBytes }) => ({ name, lengthBytes, reason: reasonFor(name)! }));
     return {
-      files: listing.files.filter(isTaken),
-      emptyFolders: listing.emptyFolders.filter((name) => isTaken({ name })),
-      leftOut: [...listing.leftOut, ...excluded],
-      refused: listing.refused.filter(isTaken),
+      files: everything.files.filter(isTaken),
+      emptyFolders: everything.emptyFolders.filter((name) => isTaken({ name })),
+      leftOut: [...everything.leftOut, ...excluded],
+      refused: everything.refused.filter(isTaken),
     };
   };
   return {
     id: folder.id,
     kind: folder.kind,
-    list: async () => (await survey()).files,
-    survey,
+    list: async () => (await listing()).files,
+    listAll: listing,
     open: (name) => folder.open(name),
     place: (name) => folder.place(name),
   };

@@ -20,10 +20,10 @@ export class LocalFolder implements Folder {
   ) {}
 
   async list(): Promise<readonly FolderFile[]> {
-    return (await this.survey()).files;
+    return (await this.listAll()).files;
   }
 
-  async survey(): Promise<Listing> {
+  async listAll(): Promise<Listing> {
     const root = await realpath(this.path).catch((error) => {
       throw fileError(error, this.path);
     });
