@@ -299,7 +299,7 @@ describe('a server', () => {
       (_, r) => !!r.writeHead(302, { location: 'file:///etc/passwd' }).end(),
       /file:.*refused/,
     ],
-    ['asks to wait an hour', (_, r) => !!r.writeHead(429, { 'retry-after': '3600' }).end(), /3600 seconds/],
+    ['asks to wait an hour', (_, r) => !!r.writeHead(429, { 'retry-after': '3600' }).end(), /retry after 3600 s/],
     ['sends no JSON', (_, r) => !!r.writeHead(200).end('<html>'), /cannot be read/],
     [
       'lists a file without a name',
