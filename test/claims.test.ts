@@ -120,7 +120,7 @@ describe('the Hub', () => {
     const { stdout, stderr } = await weightpressWith(env, 'compress', 'a/several', '-o', wpk);
     expect(stderr).toBe('');
     expect(stdout).toMatch(
-      /left out: onnx\/model\.onnx, 300 B: .*for ONNX, beside safetensors; --all takes it/,
+      /left out: onnx\/model\.onnx, 300 B: .*for ONNX, beside safetensors; --all includes it/,
     );
     expect(stdout).toMatch(/left out: pytorch_model\.bin, 300 B: .*for PyTorch/);
     expect((await inspect(wpk)).leftOut).toHaveLength(2);

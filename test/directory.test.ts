@@ -215,7 +215,7 @@ describe('shards', () => {
     ],
     'a tensor in two shards': [
       { 'model.safetensors.index.json': index({ a: s, b: t }), [s]: shard('a', 'b'), [t]: shard('b') },
-      /t\.safetensors, tensor "b": is also in .*s\.safetensors/,
+      /t\.safetensors, tensor "b": duplicate name, also in .*s\.safetensors/,
     ],
     'a tensor listed twice': [
       {

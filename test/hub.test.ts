@@ -299,8 +299,12 @@ describe('a server', () => {
       (_, r) => !!r.writeHead(302, { location: 'file:///etc/passwd' }).end(),
       /file:.*refused/,
     ],
-    ['asks to wait an hour', (_, r) => !!r.writeHead(429, { 'retry-after': '3600' }).end(), /retry after 3600 s/],
-    ['sends no JSON', (_, r) => !!r.writeHead(200).end('<html>'), /cannot be read/],
+    [
+      'asks to wait an hour',
+      (_, r) => !!r.writeHead(429, { 'retry-after': '3600' }).end(),
+      /retry after 3600 s/,
+    ],
+    ['sends no JSON', (_, r) => !!r.writeHead(200).end('<html>'), /unexpected response/],
     [
       'lists a file without a name',
       ({ url }, r) =>
@@ -328,7 +332,7 @@ describe('a server', () => {
     const nowhere = { HF_ENDPOINT: 'http://no-such-host.invalid' };
     const said = complaint(await weightpressWith(nowhere, 'analyze', 'models/mistyped'));
     expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
-    expect(said.message).toMatch(/models\/mistyped: no such file here; the Hub: cannot be reached/);
+    expect(said.message).toMatch(/models\/mistyped: no such local file; the Hub: cannot be reached/);
   });
 
   test('that ignores ranges is refused, not read whole', async () => {
@@ -347,8 +351,8 @@ describe('a server', () => {
 describe('who may read', () => {
   const withToken = (token: string) => weightpressWith({ HF_TOKEN: token }, 'analyze', 'someone/closed');
   test.each([
-    ['a private model', {}, '', /HF_TOKEN lets in/],
-    ['a private model with another token', {}, 'hf_other', /the account of this token/],
+    ['a private model', {}, '', /set HF_TOKEN for a private one/],
+    ['a private model with another token', {}, 'hf_other', /the account of your token/],
     ['a gated model', { gated: true }, '', /gated repository: request access at http.*someone\/closed/],
     [
       'a gated model with another token',
@@ -389,9 +393,9 @@ describe('who may read', () => {
 });
 
 test.each([
-  ['someone/none', /no such file here, and no model/],
+  ['someone/none', /no such local file, and no model/],
   [`${NAME}@v9`, /no such revision/],
-  [`${NAME}/other.gguf`, /not in the repository/],
+  [`${NAME}/other.gguf`, /no such file in the repository/],
   ['not/a/model/here', /no such file/],
   ['../small-model', /no such file/],
 ])('%s is not there: one line', async (name, expected) => {

@@ -208,7 +208,7 @@ test.each([
     response.end(page);
     return true;
   };
-  expect(await refusal(open(NAME))).toMatch(/list does not end: more than 1000 pages/);
+  expect(await refusal(open(NAME))).toMatch(/list has over 1000 pages/);
   expect(pages).toBeLessThan(1001);
 });
 
@@ -343,7 +343,9 @@ test.each([
   ['t5-small', 'google-t5/t5-small'],
 ])('%s is a name without an owner: it is said whose it is now', async (name, meant) => {
   expect(nameOnHub(name)).toBe(meant);
-  expect(await refusal(open(name))).toBe(`${name}: no such file or folder; do you mean ${meant} on the Hub?`);
+  expect(await refusal(open(name))).toBe(
+    `${name}: no such file or folder; did you mean ${meant} on the Hub?`,
+  );
   expect(hub.asked).toEqual([]);
 });
 
@@ -371,7 +373,7 @@ test.each(['../up.txt', 'a/../../up.txt', '/etc/passwd', 'a//b', 'a\\b', 'a/\u00
     const folder = await HubFolder.open(parseAddress(NAME) as never);
     await expect(folder.open(path)).rejects.toThrow(/: its name /);
     await expect(compress(NAME, join(place, 'out.wpk'))).rejects.toThrow(
-      /its name .*; --exclude leaves it out/,
+      /its name .*; use --exclude to leave it out/,
     );
     const opened = await open(NAME);
     expect(opened.tensors).toHaveLength(tensors.length);
@@ -427,7 +429,7 @@ describe('where the Hub cannot be reached', () => {
   test('what the Hub refuses is not taken from the cache instead', async () => {
     fill(model);
     hub.repositories.clear();
-    expect(await refusal(open(NAME))).toMatch(/no such file here, and no model/);
+    expect(await refusal(open(NAME))).toMatch(/no such local file, and no model/);
   });
 });
 

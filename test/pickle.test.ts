@@ -174,11 +174,7 @@ describe('pickles that want to exhaust something', () => {
   test('a gzip bomb', () => {
     // members of a gzip file follow each other
     const member = gzipSync(Buffer.alloc(2 ** 26));
-    refused(
-      'bomb.gz',
-      raw(...Array.from({ length: 160 }, () => member)),
-      /holds more than \d+ bytes, which is the limit/,
-    );
+    refused('bomb.gz', raw(...Array.from({ length: 160 }, () => member)), /is over the limit of \d+ bytes/);
   }, 30_000);
 
   test('announced lengths of what is not there', () => {

@@ -197,7 +197,7 @@ describe('one cache', () => {
         const all = { HF_ENDPOINT: hub.endpoint, HF_HOME: place, ...env };
         const said = complaint(await weightpressWith(all, 'compress', NAME, '-o', at('b.wpk')));
         expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
-        expect(said.message).toMatch(/damaged; delete it, and it is fetched again/);
+        expect(said.message).toMatch(/damaged cache file; delete it to download it again/);
         expect(existsSync(at('b.wpk'))).toBe(false);
       }
       expect(readFileSync(blob).equals(damage(Buffer.from(WEIGHTS)))).toBe(true);

@@ -99,7 +99,7 @@ describe('GGUF that is not read', () => {
 
   it('in parts, as a folder: how to merge them', async () => {
     expect(await opening(made)).toBe(
-      `${made}: holds a GGUF in 2 parts: llama-gguf-split --merge ${made}/model-00001-of-00002.gguf model.gguf makes one file of them; lossless compress keeps all parts`,
+      `${made}: unsupported split GGUF in 2 parts: merge it with llama-gguf-split --merge ${made}/model-00001-of-00002.gguf model.gguf; lossless compress accepts all parts`,
     );
   });
 
@@ -132,7 +132,7 @@ describe('a folder without a model that is read', () => {
     'of nothing': [{}, () => /: has no files; expected model\.safetensors or/],
     'of DCP': [
       { '.metadata': 'x', '__0_0.distcp': 'x', 'common.pt': 'x' },
-      (path) => `dcp_to_torch ${path} model.pt makes one file of it`,
+      (path) => `dcp_to_torch ${path} model.pt; lossless compress`,
     ],
     'of DCP in a subfolder, as accelerate saves FSDP': [
       {
@@ -150,8 +150,7 @@ describe('a folder without a model that is read', () => {
         'global_step5/mp_rank_00_model_states.pt': 'x',
         'global_step5/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt': 'x',
       },
-      (path) =>
-        `holds a checkpoint of DeepSpeed, its weights in parts, which is not read: python zero_to_fp32.py ${path} OUT`,
+      (path) => `unsupported DeepSpeed checkpoint: convert it with python zero_to_fp32.py ${path} OUT`,
     ],
     'of DeepSpeed, a folder above': [
       { 'checkpoint-5/global_step5/zero_pp_rank_0_mp_rank_00_model_states.pt': 'x' },
@@ -159,16 +158,16 @@ describe('a folder without a model that is read', () => {
     ],
     'of half of the shards': [
       { 'model-00001-of-00003.safetensors': weights(), 'model-00003-of-00003.safetensors': weights('v') },
-      () => /: lacks model-00002-of-00003\.safetensors of a model in 3 shards$/,
+      () => /: missing model-00002-of-00003\.safetensors of a model in 3 shards$/,
     ],
     'of one shard': [
       { 'pytorch_model-00001-of-00002.bin': 'x' },
-      () => /: lacks pytorch_model-00002-of-00002\.bin of a model in 2 shards$/,
+      () => /: missing pytorch_model-00002-of-00002\.bin of a model in 2 shards$/,
     ],
     'of several files that may be the model': [
       { 'm.Q4_K_M.gguf': 'GGUF', 'm.Q8_0.gguf': 'GGUF' },
       (path) =>
-        `holds several files of weights, m.Q4_K_M.gguf, m.Q8_0.gguf: name one, such as ${path}/m.Q4_K_M.gguf`,
+        `several files of weights, m.Q4_K_M.gguf, m.Q8_0.gguf: specify one, such as ${path}/m.Q4_K_M.gguf`,
     ],
     'of a pipeline': [
       {
@@ -176,13 +175,13 @@ describe('a folder without a model that is read', () => {
         'unet/diffusion_pytorch_model.safetensors': weights(),
         'vae/model.safetensors': weights(),
       },
-      (path) => `holds several models, unet, vae: name one, such as ${path}/unet`,
+      (path) => `several models, unet, vae: specify one, such as ${path}/unet`,
     ],
     'with a model in its folder': [
       { 'README.md': 'x', 'inner/model.safetensors': weights() },
-      (path) => `has no weights of its own, its folder inner has: name ${path}/inner`,
+      (path) => `no weights here, but in the folder inner: use ${path}/inner`,
     ],
-    'of a .wpk': [{ 'x.wpk': 'x' }, (path) => `holds a .wpk: name it, ${path}/x.wpk`],
+    'of a .wpk': [{ 'x.wpk': 'x' }, (path) => `expected a model, found a .wpk file: use ${path}/x.wpk`],
     'of formats of others': [
       { 'tf_model.h5': 'x' },
       () => /expected model\.safetensors.*found only tf_model\.h5/,
