@@ -146,7 +146,7 @@ test.skipIf(!PYTHON)(
         'safetensors',
         ...args,
       );
-    expect(complaint(run()).message).toMatch(/holds several states: .*model.*ema.*--state chooses one/);
+    expect(complaint(run()).message).toMatch(/several states: .*model.*ema.*choose one with --state/);
     expect(run('--state', 'ema').status).toBe(0);
     const written = readFileSync(join(place, 'out/model.safetensors'));
     expect(written.subarray(-64).every((byte) => byte === 0)).toBe(true);
