@@ -9,7 +9,7 @@ import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
 import { Candidate } from '../src/quantization/candidate.js';
 import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { Scratch } from '../src/quantization/scratch.js';
-import { describe as describeModel } from '../src/wpk/manifest.js';
+import { describeFiles } from '../src/wpk/node/manifest.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { leftovers } from './helpers/leftovers.js';
 import { FIXTURES } from './helpers/logits.js';
@@ -193,7 +193,7 @@ describe.skipIf(!existsSync(FIXTURES))('every architecture', () => {
 async function pressed(model: Model, name: string, step: number, statistics: MemoryStatistics | undefined) {
   const path = at(`${name}.wpk`);
   const stored = model as StoredModel;
-  const manifest = await describeModel(stored, {});
+  const manifest = await describeFiles(stored, {});
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const scratch = await Scratch.create(at('scratch'));
   const passes = new ModelQuantizer(model, unique, statistics, scratch, { threads: 1 });
