@@ -27,7 +27,7 @@ export interface Described {
 
 export type Manifest = Awaited<ReturnType<typeof describe>>;
 
-/** Returns what docs/format.md calls the manifest. `options`: what the file is made with. */
+/** Returns what spec/wpk-v1.md calls the manifest. `options`: what the file is made with. */
 export async function describe(from: Described, options: Readonly<Record<string, unknown>>) {
   const { config, weightSources, emptyFolders = [], leftOut = [] } = from;
   const duplicates = await findDuplicates(

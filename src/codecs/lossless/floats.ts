@@ -4,7 +4,7 @@ import { SCALE_BITS } from './frequencies.js';
 import { encodeSymbols, openSymbols } from './stream.js';
 
 /**
- * Which bits of a float are modeled (docs/codec.md, "Floats"). The top 16 bits of an element are its head:
+ * Which bits of a float are modeled (docs/lossless.md, "Floats"). The top 16 bits of an element are its head:
  * sign, symbol bits, and `low` bits below them of which the last `zeros` are zero in the whole block. The rest is
  * the tail, of which only the top `tailBits` are not zero in the whole block.
  */

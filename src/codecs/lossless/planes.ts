@@ -3,7 +3,7 @@ import { encodeSymbols, openSymbols } from './stream.js';
 
 // Integers, booleans and 8-bit floats: byte b of every element makes plane b, coded by a table of its own.
 // Layout, plane by plane: length u32 little-endian, then either the bytes themselves (length = count) or table and
-// stream (shorter). docs/format.md, "Byte planes".
+// stream (shorter). spec/wpk-v1.md, "Lossless block".
 
 /** Codes the block at `at.elements`. @returns the payload in pieces. */
 export function encodePlanes(kernels: LosslessKernels, count: number, width: number): Uint8Array[] {

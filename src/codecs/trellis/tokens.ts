@@ -12,7 +12,7 @@ export const SCALE = 1 << 12;
 /** Index k stands at k + MAX_INDEX where a number for every index is kept. */
 export const INDICES = 2 * MAX_INDEX + 1;
 
-/** The token of a magnitude: itself below 16, then 8 an octave. docs/format.md, "Lossy blocks". */
+/** The token of a magnitude: itself below 16, then 8 an octave. spec/wpk-v1.md, "Trellis blocks". */
 export function magnitudeToken(magnitude: number): number {
   if (magnitude < 16) return magnitude;
   const rawBits = 28 - Math.clz32(magnitude);

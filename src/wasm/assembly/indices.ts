@@ -1,5 +1,5 @@
 // The inner loops of the lossy codec's entropy coder: indices of dependent quantization to bytes and back, and to values.
-// docs/format.md, "Lossy blocks", has the layouts. Pointers are byte offsets; the caller lays memory out
+// spec/wpk-v1.md, "Trellis blocks", has the layouts. Pointers are byte offsets; the caller lays memory out
 // (src/wasm/indices.ts), with room for whole vectors, and for one row of a damaged stream, past every end.
 //
 // A row is decoded in passes over all its columns: which table each weight has, its index, the state it leaves behind,

@@ -1,4 +1,4 @@
-// The inner loops of the lossless codec. docs/codec.md has the mathematics, docs/format.md the layouts.
+// The inner loops of the lossless codec. docs/lossless.md has the mathematics, spec/wpk-v1.md the layouts.
 // Pointers are byte offsets into the module's memory, which the caller lays out (src/wasm/lossless.ts).
 
 // ---- rANS: 4 interleaved 32-bit states, 16-bit renormalization, frequencies of 14 bits ---------------------------
@@ -11,7 +11,7 @@ const RECIPROCAL_BITS: u64 = 46;
 /**
  * A symbol's encoder entry, 16 bytes: reciprocal u64, least state to renormalize u32, start u16, SCALE - frequency u16.
  * The reciprocal is ceil(2^46 / frequency). States are below 2^18 * frequency when they are divided, which makes the
- * product less than 2^64 and floor(x / frequency) exact (docs/codec.md, "Entropy coder").
+ * product less than 2^64 and floor(x / frequency) exact (docs/lossless.md, "Entropy coder").
  */
 export function buildEncoder(frequencies: usize, symbols: u32, table: usize): void {
   let start: u32 = 0;
