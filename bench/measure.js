@@ -92,7 +92,10 @@ export function machine() {
 /** The commit that is checked out, with "and changes" if files differ from it; "unknown" outside of a repository. */
 function commit() {
   const git = (...args) =>
-    execFileSync('git', ['-C', ROOT, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+    execFileSync('git', ['-C', ROOT, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
   try {
     const changed = git('status', '--porcelain', '--untracked-files=no') !== '';
     return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' and changes' : ''}`;

@@ -62,7 +62,14 @@ try {
   const rows = [];
   for (const dtype of ['BF16', 'F16', 'F32']) rows.push(await row(dtype, model, folder));
   print(`${machine()}\n`);
-  const head = ['', 'bytes of tensors', 'bytes', 'share', 'entropy of exponent and top mantissa', 'of exponent'];
+  const head = [
+    '',
+    'bytes of tensors',
+    'bytes',
+    'share',
+    'entropy of exponent and top mantissa',
+    'of exponent',
+  ];
   print(table(head, rows));
 } finally {
   await model.close();
