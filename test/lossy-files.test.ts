@@ -11,8 +11,8 @@ import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { Scratch } from '../src/quantization/scratch.js';
 import { describe as describeModel } from '../src/wpk/manifest.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { leftovers } from './helpers/leftovers.js';
-import { FIXTURES } from './helpers/logits.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
 const MODEL = 'examples/gpt-neo-tiny';
@@ -149,7 +149,7 @@ describe('a lossy file', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('every architecture', () => {
+describe('every architecture', () => {
   test.each(['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'])(
     '%s: half the step is a quarter of the divergence, and calibration pays',
     async (name) => {
