@@ -1,3 +1,4 @@
+// @module-tag slow
 import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
@@ -9,6 +10,7 @@ import { compress, generate, open } from '../src/index.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 import { serve } from './helpers/web-server.js';
 
@@ -89,7 +91,7 @@ it('NaN among the weights is told, and nothing is waited for', async () => {
   await model.close();
 });
 
-describe.skipIf(!CHROMIUM)('running in Chromium', () => {
+describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
   const files = moduleFiles();
   const errors: string[] = [];
   let server: Awaited<ReturnType<typeof serve>>;

@@ -70,7 +70,7 @@ describe('generation with cached keys and values', () => {
     expect({ stopped, text }).toEqual({ stopped: 'length', text: undefined });
   });
 
-  it('a trained model, 200 tokens of text', async () => {
+  it('a trained model, 200 tokens of text', { tags: 'slow' }, async () => {
     const model = await openModel(TINY);
     const parts: string[] = [];
     const result = await generate(model, 'It was a dark and stormy night', {

@@ -10,6 +10,7 @@ import { EVALUATION_TEXT, FIXTURES, TINY } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, tinyModel, withTokenizer } from './helpers/gguf.js';
 import { largestDifference, logitsOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 
 /** llama.cpp itself, where it has a build for this system. */
@@ -64,7 +65,7 @@ const PROMPT = [46, 57, 37, 43, 55, 16, 91, 63, 80, 24];
 /** In shares of the largest logit: llama.cpp keeps keys and values in F16, rounds activations to the weights' type, reads GELU from a table. */
 const TOLERANCE = { F32: 4e-3, F16: 4e-3, BF16: 2e-2, Q8_0: 4e-2 };
 
-describe.skipIf(!llama)('llama.cpp runs what is written', () => {
+describe('llama.cpp runs what is written', needs(llama, 'a build of llama.cpp for this system'), () => {
   const place = folder();
 
   describe.each(Object.keys(TINY_CONFIGS))('%s', (name) => {

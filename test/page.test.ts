@@ -8,6 +8,7 @@ import { auditFile, inspect } from '../src/index.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
@@ -16,7 +17,7 @@ const LOSSY = 'web/public/tiny.wpk';
 const NO_MODEL = Buffer.from('this is no model, but long enough to be looked at');
 const place = folder();
 
-describe.skipIf(!CHROMIUM)('the page', () => {
+describe('the page', needs(CHROMIUM, 'Chromium'), () => {
   const behavior = { ...USUAL };
   let server: Awaited<ReturnType<typeof serve>>;
   let browser: Browser;
@@ -324,6 +325,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     [390, 'dark'],
   ] as const)(
     'has nothing that axe objects to, and nothing moves: %s pixels, %s',
+    { tags: 'slow' },
     async (width, scheme) => {
       const other = await opened(width, scheme);
       const found: Record<string, string[]> = { opened: await violations(other) };
@@ -367,16 +369,21 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     await page.locator('#continue:enabled').waitFor();
   }, 60_000);
 
-  it('computes on a GPU where there is one', async () => {
-    const other = await launch({ gpu: true });
-    const gpuPage = await other.newPage();
-    await gpuPage.goto(`${server.address}/index.html`);
-    await sound(gpuPage);
-    await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
-    await gpuPage.getByRole('button', { name: 'Continue' }).click();
-    await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
-    await other.close();
-  }, 90_000);
+  it(
+    'computes on a GPU where there is one',
+    { tags: 'slow' },
+    async () => {
+      const other = await launch({ gpu: true });
+      const gpuPage = await other.newPage();
+      await gpuPage.goto(`${server.address}/index.html`);
+      await sound(gpuPage);
+      await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
+      await gpuPage.getByRole('button', { name: 'Continue' }).click();
+      await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
+      await other.close();
+    },
+    90_000,
+  );
 
   it('asks nobody but its own server, and nothing went wrong unsaid', async () => {
     const origins = await page.evaluate(() => [

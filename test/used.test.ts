@@ -104,7 +104,7 @@ describe('a head beside a tied embedding', () => {
     );
   });
 
-  it('of a .wpk, its digest tells, and a lossy one is the same again', async () => {
+  it('of a .wpk, its digest tells, and a lossy one is the same again', { tags: 'slow' }, async () => {
     const { inputs, logits } = expectedOf('gpt2');
     const model = await tied('gpt2', 'transformer.wte.weight', 'lm_head.weight');
     const files = folder({
