@@ -48,7 +48,7 @@ interface Group {
 }
 
 /**
- * Codes blocks of indices. One instance a thread, used by one block at a time; its memory is 5 MiB, or what a row
+ * Codes blocks of indices. One instance per thread, used by one block at a time; its memory is 5 MiB, or what a row
  * takes (24 bytes per column) when that is more.
  */
 export class IndexCoder {
@@ -154,8 +154,8 @@ export class IndexCoder {
 
   /** After tokenizeAll: finds tables and tokens of the groups before the last again, rather than store them all. */
   private encodeBackwards(groups: readonly Group[], columns: number, indices: Int16Array): Uint8Array {
-    const { stream } = this.memory.buffers;
-    const { call } = this.memory;
+    const { call, buffers } = this.memory;
+    const { stream } = buffers;
     const pieces: Uint8Array[] = [];
     call.startEncoding();
     groups.toReversed().forEach((group, later) => {

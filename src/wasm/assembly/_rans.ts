@@ -35,7 +35,6 @@ export function writeEntry(entry: usize, frequency: u32, start: u32, scaleBits: 
   store<u16>(entry, <u16>(((<u32>1) << scaleBits) - frequency), 14);
 }
 
-// @ts-ignore: decorator
 @inline
 export function entryAt(table: usize, symbol: usize): usize {
   return table + symbol * ENCODER_ENTRY_BYTES;
@@ -51,7 +50,6 @@ export function setOutput(end: usize): void {
 }
 
 /** Puts the symbol of `entry` into a state. */
-// @ts-ignore: decorator
 @inline
 export function put(state: u32, entry: usize, scaleBits: u32): u32 {
   // Without a branch, which would be mispredicted every few symbols: the store is kept or overwritten.
@@ -85,7 +83,6 @@ export function setInput(at: usize): void {
 }
 
 /** Takes a word into a state that is too low. */
-// @ts-ignore: decorator
 @inline
 export function refill(state: u32): u32 {
   const low = <u32>(state < LOWEST_STATE);

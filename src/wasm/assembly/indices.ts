@@ -27,7 +27,6 @@ export let rowTables: usize = 0, rowIndices: usize = 0, elements: usize = 0, tab
 const ESCAPE: i32 = -(TOKENS / 2);
 
 /** Magnitudes below 16 are tokens; from there on each octave has 8 tokens, and bits below their top 4 follow raw. */
-// @ts-ignore: decorator
 @inline
 function magnitudeToken(magnitude: u32): u32 {
   if (magnitude < 16) return magnitude;
@@ -35,7 +34,6 @@ function magnitudeToken(magnitude: u32): u32 {
   return (raw << 3) + (magnitude >> raw);
 }
 
-// @ts-ignore: decorator
 @inline
 function rawBitsOf(token: u32): u32 {
   return token < 16 ? 0 : (token >> 3) - 1;
@@ -78,7 +76,6 @@ export function buildEncoder(): void {
 // ---- passes over a row -----------------------------------------------------------------------------------------------
 
 /** The table of every column, u8: context * 2 + quantizer. Contexts are i16, states u8. */
-// @ts-ignore: decorator
 @inline
 function chooseTables(row: u32, columns: u32, out: usize): void {
   const contexts = columnContexts, quantized = states;
@@ -94,7 +91,6 @@ function chooseTables(row: u32, columns: u32, out: usize): void {
 }
 
 /** Moves every column's state by the parity of its index. */
-// @ts-ignore: decorator
 @inline
 function moveStates(columns: u32, indices: usize): void {
   const next = i8x16(0, 7, 1, 6, 2, 5, 3, 4, 2, 5, 3, 4, 0, 7, 1, 6); // by state, after even indices, then odd ones
@@ -135,7 +131,6 @@ export function endedAt(end: usize, rawEnd: usize): bool {
   return usable && !padding && streamEndedAt(end) && rawBase + ((rawBit + 7) >> 3) == rawEnd;
 }
 
-// @ts-ignore: decorator
 @inline
 function readRaw(bits: u32): u32 {
   const value = <u32>(load<u32>(rawBase + (rawBit >> 3)) >> (rawBit & 7)) & ((1 << bits) - 1);
@@ -155,20 +150,17 @@ function finish(slot: u32): i32 {
   return token < 0 ? -<i32>whole : <i32>whole;
 }
 
-// @ts-ignore: decorator
 @inline
 function slotOf(all: usize, table: u32, state: u32): u32 {
   return load<u32>(all + (<usize>table << SLOT_TABLE_BITS) + ((state & (SCALE - 1)) << 2));
 }
 
-// @ts-ignore: decorator
 @inline
 function next(state: u32, slot: u32): u32 {
   return refill((slot & (SCALE - 1)) * (state >> TOKEN_SCALE_BITS) + ((slot >> TOKEN_SCALE_BITS) & (SCALE - 1)));
 }
 
 /** Decodes a row by `rowTables` to `rowIndices`. */
-// @ts-ignore: decorator
 @inline
 function decodeRow(columns: u32): void {
   const from = rowTables, all = slots, indices = rowIndices;
@@ -256,7 +248,6 @@ function writeValues(columns: u32, rowStep: f32, shrunk: bool, kind: u32, out: u
 }
 
 /** Four f32 at byte offsets (u16) from `base`. */
-// @ts-ignore: decorator
 @inline
 function gather(base: usize, offsets: usize): v128 {
   let four = v128.load32_zero(base + <usize>load<u16>(offsets));
@@ -266,7 +257,6 @@ function gather(base: usize, offsets: usize): v128 {
 }
 
 /** float32 to float16 in the low halves, to nearest, ties to even; what overflows becomes the largest finite number. */
-// @ts-ignore: decorator
 @inline
 function toHalf(x: v128): v128 {
   const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
@@ -279,7 +269,6 @@ function toHalf(x: v128): v128 {
 }
 
 /** float32 to bfloat16, likewise. */
-// @ts-ignore: decorator
 @inline
 function toBrain(x: v128): v128 {
   const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
@@ -299,7 +288,6 @@ export function startRaw(raw: usize, bits: u32): void {
 /** Raw bits since `startRaw`, those already there included. */
 export function rawLengthBits(): u32 { return rawBit; }
 
-// @ts-ignore: decorator
 @inline
 function writeRaw(value: u32, bits: u32): void {
   const at = rawBase + (rawBit >> 3), filled = rawBit & 7;
@@ -340,13 +328,11 @@ export function tokenize(first: u32, rows: u32, columns: u32): bool {
   return !missing;
 }
 
-// @ts-ignore: decorator
 @inline
 function entryOf(table: u32, token: u32): usize {
   return entryAt(encoder, (table << TOKEN_BITS) | token);
 }
 
-// @ts-ignore: decorator
 @inline
 function putToken(state: u32, table: u32, token: u32): u32 {
   return put(state, entryOf(table, token), TOKEN_SCALE_BITS);

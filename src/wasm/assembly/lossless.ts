@@ -29,7 +29,6 @@ export function buildEncoder(count: u32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function putSymbol(state: u32, table: usize, symbol: usize): u32 {
   return put(state, entryAt(table, symbol), SYMBOL_SCALE_BITS);
@@ -72,13 +71,11 @@ export function buildDecoder(count: u32): void {
   }
 }
 
-// @ts-ignore: decorator
 @inline
 function entryOf(owners: usize, table: usize, state: u32): u64 {
   return load<u64>(table + <usize>load<u16>(owners + ((state & (SCALE - 1)) << 1)) * DECODER_ENTRY_BYTES);
 }
 
-// @ts-ignore: decorator
 @inline
 function next(state: u32, entry: u64): u32 {
   return refill((<u32>entry & 0xffff) * (state >> SYMBOL_SCALE_BITS) + (state & (SCALE - 1)) - (<u32>entry >> 16));
@@ -139,21 +136,18 @@ export function mergePlane(first: u32, count: u32, width: u32, plane: u32): void
   for (let i: u32 = 0; i < count; i++) store<u8>(to + i * width, load<u8>(from + (i << 1)));
 }
 
-// @ts-ignore: decorator
 @inline
 function bump(bins: usize, bin: u32): void {
   const at = bins + (bin << 2);
   store<u32>(at, load<u32>(at) + 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function lowMask(bits: u32): u64 {
   return ((<u64>1) << bits) - 1;
 }
 
 /** Puts `bits` (at most 48) of `value` at bit `at` of zeroed memory. */
-// @ts-ignore: decorator
 @inline
 function pack(base: usize, at: u32, value: u64): void {
   const address = base + (at >> 3);
@@ -266,13 +260,11 @@ const scratch: usize = memory.data(32, 16);
 const P1: u64 = 0x9e3779b185ebca87, P2: u64 = 0xc2b2ae3d27d4eb4f, P3: u64 = 0x165667b19e3779f9;
 const P4: u64 = 0x85ebca77c2b2ae63, P5: u64 = 0x27d4eb2f165667c5;
 
-// @ts-ignore: decorator
 @inline
 function round(accumulator: u64, lane: u64): u64 {
   return rotl<u64>(accumulator + lane * P2, 31) * P1;
 }
 
-// @ts-ignore: decorator
 @inline
 function mergeRound(hash: u64, accumulator: u64): u64 {
   return (hash ^ round(0, accumulator)) * P1 + P4;

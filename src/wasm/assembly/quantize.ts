@@ -35,14 +35,12 @@ const DEPTH: u32 = 64;
 
 const NEVER: f32 = 1e30;
 
-// @ts-ignore: decorator
 @inline
 function pairs01(entries: v128): v128 {
   const pair = v128.load64_zero(i32x4.extract_lane(entries, 0));
   return v128.load64_lane(i32x4.extract_lane(entries, 1), pair, 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function pairs23(entries: v128): v128 {
   const pair = v128.load64_zero(i32x4.extract_lane(entries, 2));
@@ -50,7 +48,6 @@ function pairs23(entries: v128): v128 {
 }
 
 /** What choosing these entries costs: (x - level)^2 + lambda * bits, in squared steps. */
-// @ts-ignore: decorator
 @inline
 function costs(entries: v128, x: v128): v128 {
   const low = pairs01(entries), high = pairs23(entries);
@@ -58,34 +55,29 @@ function costs(entries: v128, x: v128): v128 {
   return f32x4.add(f32x4.mul(error, error), v128.shuffle<f32>(low, high, 0, 2, 4, 6));
 }
 
-// @ts-ignore: decorator
 @inline
 function levels(entries: v128): v128 {
   return v128.shuffle<f32>(pairs01(entries), pairs23(entries), 1, 3, 5, 7);
 }
 
-// @ts-ignore: decorator
 @inline
 function entriesOf(table: v128, index: v128): v128 {
   return i32x4.add(table, i32x4.shl(i32x4.trunc_sat_f32x4_s(index), 3));
 }
 
 /** The index of the same parity next nearer to zero; 1 and -1 change places, 0 stays. */
-// @ts-ignore: decorator
 @inline
 function nearerZero(index: v128): v128 {
   const two = v128.or(v128.and(index, f32x4.splat(-0.0)), f32x4.splat(2));
   return v128.andnot(f32x4.sub(index, two), f32x4.eq(index, f32x4.splat(0)));
 }
 
-// @ts-ignore: decorator
 @inline
 function clamp(index: v128, most: f32): v128 {
   return f32x4.max(f32x4.splat(-most), f32x4.min(f32x4.splat(most), index));
 }
 
 /** Quantizers of the four lanes: 0, 1, 0, 1. Odd ones reach level 2k - sign(k): half a step more to the index. */
-// @ts-ignore: decorator
 @inline
 function center(x: v128): v128 {
   const sign = v128.and(x, f32x4.splat(-0.0));
@@ -93,13 +85,29 @@ function center(x: v128): v128 {
   return f32x4.add(f32x4.mul(x, f32x4.splat(0.5)), half);
 }
 
-// @ts-ignore: decorator
 @inline
 function better(first: v128, second: v128, firstCost: v128, secondCost: v128): v128 {
   return v128.bitselect(second, first, f32x4.lt(secondCost, firstCost));
 }
 
-// @ts-ignore: decorator
+// The best even and the best odd index of four states, and what they cost.
+let evenIndex = f32x4.splat(0), evenCost = f32x4.splat(0), oddIndex = f32x4.splat(0), oddCost = f32x4.splat(0);
+
+/** Of each parity: the index nearest to `x`, the next nearer to zero, and zero itself. */
+function chooseIndices(lanes: v128, x: v128): void {
+  const one = f32x4.splat(1), two = f32x4.splat(2), half = f32x4.splat(0.5), z = center(x);
+  const even = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(z, half)), two), <f32>MAX_INDEX);
+  const odd = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(z, one), half)), two), one), <f32>(MAX_INDEX - 1));
+  const nextEven = nearerZero(even), nextOdd = nearerZero(odd);
+  const cost = costs(entriesOf(lanes, even), x), nextCost = costs(entriesOf(lanes, nextEven), x), zeroCost = costs(lanes, x);
+  const lower = f32x4.min(cost, nextCost);
+  evenIndex = better(better(even, nextEven, cost, nextCost), f32x4.splat(0), lower, zeroCost);
+  evenCost = f32x4.min(lower, zeroCost);
+  const costOfOdd = costs(entriesOf(lanes, odd), x), nextCostOfOdd = costs(entriesOf(lanes, nextOdd), x);
+  oddIndex = better(odd, nextOdd, costOfOdd, nextCostOfOdd);
+  oddCost = f32x4.min(costOfOdd, nextCostOfOdd);
+}
+
 @inline
 function contextOf(row: u32, columnContext: i32): usize {
   return <usize>min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + (<usize>row << 2)) + columnContext));
@@ -107,7 +115,8 @@ function contextOf(row: u32, columnContext: i32): usize {
 
 /** Column `j` of `rows` rows, of which `target` is what its weights should be. Writes indices, values (as errors), and terms. */
 function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool): void {
-  const above = pushed + j * STRIDE;
+  const above = pushed + j * STRIDE, wants = target, steps = rowSteps, allChoices = choices;
+  const rowIndices = pathIndices, rowErrors = pathErrors, rowOrigins = pathOrigins;
   const columnStep = load<f32>(columnSteps + (j << 2)), columnContext = load<i32>(columnContexts + (j << 2));
   let costA = f32x4(0, NEVER, NEVER, NEVER), costB = f32x4.splat(NEVER);
   if (hasRowFactor) memory.fill(common, 0, STRIDE);
@@ -122,11 +131,11 @@ function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool
       }
       clearOwn(i, rows);
     }
-    const table = choices + (contextOf(i, columnContext) * 2 * INDICES + MAX_INDEX) * CHOICE_BYTES;
+    const table = allChoices + (contextOf(i, columnContext) * 2 * INDICES + MAX_INDEX) * CHOICE_BYTES;
     const odd = table + <usize>INDICES * CHOICE_BYTES;
     const lanes = i32x4(<i32>table, <i32>odd, <i32>table, <i32>odd);
-    const rowStep = load<f32>(rowSteps + here);
-    const wanted = load<f32>(target + here);
+    const rowStep = load<f32>(steps + here);
+    const wanted = load<f32>(wants + here);
     const inverse: f32 = 1 / (rowStep * columnStep);
     let xA: v128, xB: v128;
     if (hasRowFactor) {
@@ -139,36 +148,10 @@ function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool
     } else {
       xA = xB = f32x4.splat(wanted * inverse);
     }
-    const zeroEntries = lanes;
-    // states 0 to 3
-    const zA = center(xA);
-    const e1A = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zA, f32x4.splat(0.5))), f32x4.splat(2)), <f32>MAX_INDEX);
-    const o1A = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zA, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), <f32>(MAX_INDEX - 1));
-    const e2A = nearerZero(e1A), o2A = nearerZero(o1A);
-    const ce1A = costs(entriesOf(lanes, e1A), xA), ce2A = costs(entriesOf(lanes, e2A), xA);
-    const co1A = costs(entriesOf(lanes, o1A), xA), co2A = costs(entriesOf(lanes, o2A), xA);
-    let evenIndexA = better(e1A, e2A, ce1A, ce2A), evenCostA = f32x4.min(ce1A, ce2A);
-    const oddIndexA = better(o1A, o2A, co1A, co2A), oddCostA = f32x4.min(co1A, co2A);
-    const zeroA = costs(zeroEntries, xA);
-    evenIndexA = better(evenIndexA, f32x4.splat(0), evenCostA, zeroA);
-    evenCostA = f32x4.min(evenCostA, zeroA);
-    // states 4 to 7
-    let evenIndexB = evenIndexA, evenCostB = evenCostA, oddIndexB = oddIndexA, oddCostB = oddCostA;
-    if (hasRowFactor) {
-      const zB = center(xB);
-      const e1B = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zB, f32x4.splat(0.5))), f32x4.splat(2)), <f32>MAX_INDEX);
-      const o1B = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zB, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), <f32>(MAX_INDEX - 1));
-      const e2B = nearerZero(e1B), o2B = nearerZero(o1B);
-      const ce1B = costs(entriesOf(lanes, e1B), xB), ce2B = costs(entriesOf(lanes, e2B), xB);
-      const co1B = costs(entriesOf(lanes, o1B), xB), co2B = costs(entriesOf(lanes, o2B), xB);
-      evenIndexB = better(e1B, e2B, ce1B, ce2B);
-      evenCostB = f32x4.min(ce1B, ce2B);
-      oddIndexB = better(o1B, o2B, co1B, co2B);
-      oddCostB = f32x4.min(co1B, co2B);
-      const zeroB = costs(zeroEntries, xB);
-      evenIndexB = better(evenIndexB, f32x4.splat(0), evenCostB, zeroB);
-      evenCostB = f32x4.min(evenCostB, zeroB);
-    }
+    chooseIndices(lanes, xA); // of states 0 to 3
+    const evenIndexA = evenIndex, evenCostA = evenCost, oddIndexA = oddIndex, oddCostA = oddCost;
+    if (hasRowFactor) chooseIndices(lanes, xB); // of states 4 to 7, which want the same otherwise
+    const evenIndexB = evenIndex, evenCostB = evenCost, oddIndexB = oddIndex, oddCostB = oddCost;
     // State s goes where s + 4 goes with the other parity: [0, 7, 1, 6] with an even index, [2, 5, 3, 4] with an odd one.
     const evens = f32x4.add(costA, evenCostA), evensB = f32x4.add(costB, oddCostB);
     const odds = f32x4.add(costA, oddCostA), oddsB = f32x4.add(costB, evenCostB);
@@ -184,12 +167,12 @@ function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool
     costA = v128.shuffle<f32>(evenCosts, oddCosts, 0, 2, 4, 6);
     costB = v128.shuffle<f32>(evenCosts, oddCosts, 7, 5, 3, 1);
     const row = <usize>i << 5;
-    v128.store(pathIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 0, 2, 4, 6));
-    v128.store(pathIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 7, 5, 3, 1), 16);
-    v128.store(pathErrors + row, v128.shuffle<f32>(evenError, oddError, 0, 2, 4, 6));
-    v128.store(pathErrors + row, v128.shuffle<f32>(evenError, oddError, 7, 5, 3, 1), 16);
-    v128.store(pathOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 0, 2, 4, 6));
-    v128.store(pathOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 7, 5, 3, 1), 16);
+    v128.store(rowIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 0, 2, 4, 6));
+    v128.store(rowIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 7, 5, 3, 1), 16);
+    v128.store(rowErrors + row, v128.shuffle<f32>(evenError, oddError, 0, 2, 4, 6));
+    v128.store(rowErrors + row, v128.shuffle<f32>(evenError, oddError, 7, 5, 3, 1), 16);
+    v128.store(rowOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 0, 2, 4, 6));
+    v128.store(rowOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 7, 5, 3, 1), 16);
     if (hasRowFactor) feedOwn(i, rows);
   }
   storeCosts(costA, costB);
@@ -215,7 +198,6 @@ function writeColumn(rows: u32, j: usize, columnStep: f32, columnContext: i32): 
 // The eight states' costs, outside of the loop.
 const kept: usize = memory.data(32, 16);
 
-// @ts-ignore: decorator
 @inline
 function storeCosts(a: v128, b: v128): void {
   v128.store(kept, a);
@@ -252,7 +234,6 @@ function decide(i: u32, rows: u32): void {
 }
 
 /** Where the feedback of a row's run ends survivor by survivor. */
-// @ts-ignore: decorator
 @inline
 function reach(i: u32, rows: u32): usize {
   return <usize>min<u32>(rows, i - (i % RUN) + RUN + DEPTH) << 2;
