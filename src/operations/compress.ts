@@ -19,8 +19,9 @@ import type { StoredTensor } from '../models/safetensors/header.js';
 import type { WeightSource } from '../models/stored-model.js';
 import { openFiles } from '../open/open.js';
 import { checksum } from '../wasm/lossless.js';
-import { type Hashing, startHashing } from '../workers/hashing.js';
-import { Ordered, Pool } from '../workers/pool.js';
+import { Hashing } from '../workers/node/hashing.js';
+import { Ordered } from '../workers/ordered.js';
+import type { BlockPool } from '../wpk/block-pool.js';
 import { parseDirectory, splitHeader, total } from '../wpk/directory.js';
 import {
   deflate,
@@ -36,6 +37,7 @@ import {
   trailer,
 } from '../wpk/frames.js';
 import { describe, inputPaths, type Manifest } from '../wpk/manifest.js';
+import { startBlockPool } from '../wpk/node/block-threads.js';
 import { type FinishedFrame, takeOver } from '../wpk/resume.js';
 import { type Contents, closeContents, readContents } from '../wpk/stored/contents.js';
 
@@ -129,8 +131,8 @@ async function writeContents(
     out: await Output.create(output, { force, resumable: true }),
     kept: { frames: [], end: 0 },
   };
-  const pool = new Pool(options.threads);
-  const [fileHash, tensorHash] = [startHashing(options.threads), startHashing(options.threads)];
+  const pool = startBlockPool(options.threads);
+  const [fileHash, tensorHash] = [new Hashing(options.threads), new Hashing(options.threads)];
   try {
     if (kept.end === 0) {
       await out.write(fileHeader());
@@ -174,7 +176,7 @@ interface RunParts {
   readonly manifest: Manifest;
   readonly manifestEnd: number;
   readonly out: Output;
-  readonly pool: Pool;
+  readonly pool: BlockPool;
   /** One digests whole files, the other tensors: the main thread only hands buffers on. */
   readonly fileHash: Hashing;
   readonly tensorHash: Hashing;

@@ -5,7 +5,6 @@ import { Comparison } from '../evaluation/compare.js';
 import { openFile } from '../io/node/file.js';
 import { Output } from '../io/node/output.js';
 import type { StoredModel } from '../models/stored-model.js';
-import { Decoding } from '../wpk/decode.js';
 import { isLossyTensor, total } from '../wpk/directory.js';
 import {
   deflate,
@@ -18,6 +17,7 @@ import {
   trailer,
 } from '../wpk/frames.js';
 import type { Manifest } from '../wpk/manifest.js';
+import { Decoding } from '../wpk/node/decode.js';
 import { Container } from '../wpk/reader.js';
 
 /** The payloads of a tensor's frames: parameters and blocks of a lossy one, blocks of a lossless one. */
