@@ -123,12 +123,12 @@ describe('an error of a thread', () => {
 const DECODING_PAGE = `<!doctype html><title>test</title>
 <script type="module">
 import { IntegrityError, isInputError } from '/dist/core/errors.js';
-import { whenReady } from '/dist/workers/browser/web-worker.js';
+import { loadWorker } from '/dist/workers/browser/web-worker.js';
 import { Pool } from '/dist/workers/pool.js';
 globalThis.decode = async ({ frame, ...rest }) => {
   const pool = new Pool();
   const worker = new Worker('/web/decode-worker.js', { type: 'module' });
-  pool.add(await new Promise((resolve) => whenReady(worker, resolve)));
+  pool.add(await loadWorker(worker));
   const bytes = new Uint8Array(2 ** 17).subarray(0, frame.length);
   bytes.set(frame);
   const error = await pool.run('decode', { ...rest, bytes }, [bytes.buffer]).catch((thrown) => thrown);

@@ -1,4 +1,4 @@
-import { whenReady } from '../workers/browser/web-worker.js';
+import { loadWorker } from '../workers/browser/web-worker.js';
 import { BlockPool } from '../wpk/block-pool.js';
 import { decode } from '../wpk/jobs.js';
 
@@ -18,7 +18,10 @@ export function startDecodePool(
   try {
     for (let i = 0; i < count; i++) {
       const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { type: 'module' });
-      whenReady(worker, (ready) => pool.add(ready));
+      loadWorker(worker).then(
+        (ready) => pool.add(ready),
+        () => {}, // it cannot be loaded
+      );
     }
   } catch {
     // there are none, or not for a module of another origin

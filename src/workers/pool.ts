@@ -66,9 +66,9 @@ export class Pool<Jobs extends JobTable<Jobs>> {
     });
   }
 
-  /** Ends all workers. Jobs that wait are rejected. */
-  async close(): Promise<void> {
-    this.end(new Error('the worker pool was closed'));
+  /** Ends all workers. Jobs that wait are rejected with `reason`. */
+  async close(reason = new Error('the worker pool was closed')): Promise<void> {
+    this.end(reason);
     await this.ended;
   }
 

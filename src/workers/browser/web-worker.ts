@@ -4,19 +4,23 @@ import { serve } from '../serve.js';
 /** What {@link servePage} posts first: the module has been loaded. */
 const READY = 'ready';
 
-/** Calls `use` with a started worker, whose module calls {@link servePage}, when it has been loaded; never if it cannot be. */
-export function whenReady(worker: Worker, use: (worker: PoolWorker) => void): void {
-  worker.onmessage = () =>
-    use({
-      post: (message, transfer) => worker.postMessage(message, transfer),
-      onMessage: (receive) => {
-        worker.onmessage = ({ data }) => receive(data);
-      },
-      onEnd: (report) => {
-        worker.onerror = ({ message }) => report(new Error(`a worker has ended: ${message}`));
-      },
-      terminate: () => worker.terminate(),
-    });
+/** Returns a worker, whose module calls {@link servePage}, once it has been loaded. @throws {Error} when it cannot be. */
+export function loadWorker(worker: Worker): Promise<PoolWorker> {
+  const onEnd: PoolWorker['onEnd'] = (report) => {
+    worker.onerror = ({ message }) => report(new Error(`a worker has ended: ${message}`));
+  };
+  return new Promise((resolve, reject) => {
+    onEnd(reject);
+    worker.onmessage = () =>
+      resolve({
+        post: (message, transfer) => worker.postMessage(message, transfer),
+        onMessage: (receive) => {
+          worker.onmessage = ({ data }) => receive(data);
+        },
+        onEnd,
+        terminate: () => worker.terminate(),
+      });
+  });
 }
 
 /** Runs the jobs that the page which started this worker asks for. */
