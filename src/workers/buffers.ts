@@ -9,9 +9,9 @@ export class Buffers {
   take(length: number, room = length): Uint8Array {
     const needed = Math.max(length, room, this.minBytes);
     const index = this.free.findLastIndex(({ byteLength }) => byteLength >= needed);
-    if (index < 0) this.free.shift(); // too small: it would only lie there
-    const [buffer = new ArrayBuffer(needed)] = index < 0 ? [] : this.free.splice(index, 1);
-    return new Uint8Array(buffer, 0, length);
+    const found = index < 0 ? undefined : this.free.splice(index, 1)[0];
+    if (!found) this.free.shift(); // it is too small, and would only lie there
+    return new Uint8Array(found ?? new ArrayBuffer(needed), 0, length);
   }
 
   /** Takes back the buffer of these bytes, if it is one that others can use. */
