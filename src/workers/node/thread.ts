@@ -1,5 +1,4 @@
 import { parentPort, Worker } from 'node:worker_threads';
-import { fileError } from '../../io/node/file.js';
 import type { JobTable, PoolWorker } from '../protocol.js';
 import { serve } from '../serve.js';
 
@@ -18,10 +17,9 @@ export function startThread(module: URL): PoolWorker {
   };
 }
 
-/** What the system refused is the input's fault, or the machine's, and not the program's. */
+/** Its fields tell what the system refused: that is the fault of the input, or of the machine. */
 function endedBy(cause: Error): Error {
-  const isSystem = fileError(cause, 'a worker thread') !== cause;
-  return isSystem ? cause : new Error(`a worker thread ended (${cause.message})`, { cause });
+  return Object.assign(new Error(`a worker thread ended (${cause.message})`, { cause }), { ...cause });
 }
 
 /** Runs the jobs that the thread which started this one asks for. */
