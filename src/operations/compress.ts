@@ -6,8 +6,8 @@ import type { HubOptions } from '../hub/folder.js';
 import { checkOutput, Output } from '../io/node/checked-output.js';
 import { excluding } from '../models/folder/selection.js';
 import { openFiles } from '../open/open.js';
-import { startHashing } from '../workers/hashing.js';
-import { Pool } from '../workers/pool.js';
+import { Hashing } from '../workers/node/hashing.js';
+import { startBlockPool } from '../wpk/node/block-threads.js';
 import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
 import { takeOver } from '../wpk/node/take-over.js';
 import { type Contents, closeContents, readContents } from '../wpk/stored/contents.js';
@@ -110,8 +110,8 @@ async function encode(
   input: Omit<EncodeInput, 'pool' | 'fileHash' | 'tensorHash'>,
   threads: number | undefined,
 ): Promise<void> {
-  const pool = new Pool(threads);
-  const [fileHash, tensorHash] = [startHashing(threads), startHashing(threads)];
+  const pool = startBlockPool(threads);
+  const [fileHash, tensorHash] = [new Hashing(threads), new Hashing(threads)];
   try {
     await new LosslessEncoder({ ...input, pool, fileHash, tensorHash }).run();
   } finally {

@@ -3,8 +3,8 @@ import type { ByteSource } from '../core/byte-source.js';
 import { Comparison } from '../evaluation/compare.js';
 import { openFile } from '../io/node/file.js';
 import type { StoredModel } from '../models/stored-model.js';
-import { Decoding } from '../wpk/decode.js';
 import { isLossyTensor, tensorsByFile } from '../wpk/directory.js';
+import { Decoding } from '../wpk/node/decode.js';
 import { Container } from '../wpk/reader.js';
 import type { DirectoryFacts, TensorFacts } from '../wpk/writer.js';
 

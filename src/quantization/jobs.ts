@@ -23,7 +23,6 @@ export interface Moments {
 
 /** A matrix to quantize, with everything that the result depends on. */
 export interface QuantizeJob {
-  readonly kind: 'quantize';
   readonly name: string;
   readonly rows: number;
   readonly columns: number;
@@ -55,17 +54,12 @@ export interface Counted extends Quantized {
 
 /** A quantized matrix to code with the tables of the file. */
 export interface EncodeJob {
-  readonly kind: 'encode';
   readonly quantized: Quantized;
   readonly tables: Uint8Array;
 }
 
-export type Job = QuantizeJob | EncodeJob;
-/** `Counted` for a matrix to quantize, the payloads of its parameters and blocks for one to code. */
-export type Result = Counted | Uint8Array[];
-
-/** Does the work of one thread. */
-export class Work {
+/** What a thread does, by the kind of job. */
+export class QuantizationJobs {
   private readonly products: Products;
   private readonly kernel = new QuantizerKernel();
   private tables: { readonly bytes: Uint8Array; readonly read: IndexTables } | undefined;
@@ -74,12 +68,8 @@ export class Work {
     this.products = new Products(runtime);
   }
 
-  async run(job: Job): Promise<Result> {
-    return job.kind === 'encode' ? this.encode(job) : this.quantize(job);
-  }
-
   /** @throws {InputError} when the statistics cannot be factored. */
-  private async quantize(job: QuantizeJob): Promise<Counted> {
+  async quantize(job: QuantizeJob): Promise<Counted> {
     const { name, rows, columns, weights, step, prices, shrinks, lambda } = job;
     const prior = priorDamping(job);
     const columnSide = await this.side(job.columnMoments, columns, prior, name);
@@ -116,7 +106,8 @@ export class Work {
     return { scales: diagonal, factor: upper };
   }
 
-  private encode({ quantized, tables }: EncodeJob): Uint8Array[] {
+  /** Returns the payloads of the matrix's parameters and of its blocks. */
+  encode({ quantized, tables }: EncodeJob): Uint8Array[] {
     if (this.tables?.bytes.join() !== tables.join())
       this.tables = { bytes: tables, read: readTables(tables) };
     const { parameters, rows, indices } = quantized;

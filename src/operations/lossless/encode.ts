@@ -7,8 +7,8 @@ import { SMALL_TENSOR_BYTES, sha256 } from '../../io/node/sha256.js';
 import { readAhead } from '../../io/read-ahead.js';
 import type { StoredTensor } from '../../models/safetensors/header.js';
 import type { WeightSource } from '../../models/stored-model.js';
-import type { Hashing } from '../../workers/hashing.js';
-import type { Pool } from '../../workers/pool.js';
+import type { Hashing } from '../../workers/node/hashing.js';
+import type { BlockPool } from '../../wpk/block-pool.js';
 import { splitHeader, total } from '../../wpk/directory.js';
 import { PIECE_BYTES, pieces } from '../../wpk/frames.js';
 import type { Manifest } from '../../wpk/manifest.js';
@@ -24,7 +24,7 @@ export interface EncodeInput {
   readonly contents: Contents;
   readonly manifest: Manifest;
   readonly writer: WpkWriter;
-  readonly pool: Pool;
+  readonly pool: BlockPool;
   /** One digests whole files, the other tensors: the main thread only hands buffers on. */
   readonly fileHash: Hashing;
   readonly tensorHash: Hashing;

@@ -1,4 +1,5 @@
-import { Ordered, type Pool } from '../../workers/pool.js';
+import { Ordered } from '../../workers/ordered.js';
+import type { BlockPool } from '../../wpk/block-pool.js';
 import type { FinishedFrame } from '../../wpk/resume.js';
 import type { Part, WpkWriter } from '../../wpk/writer.js';
 
@@ -19,7 +20,7 @@ export class FrameQueue {
   private readonly making: Ordered<Queued>;
   private writing = Promise.resolve();
 
-  constructor(writer: WpkWriter, pool: Pool) {
+  constructor(writer: WpkWriter, pool: BlockPool) {
     this.making = new Ordered(pool.depth + HASHING, async ({ part, index, frame }) => {
       await this.writing; // one write is under way while the next frame is made
       this.writing = writer.append(part, index, frame).then(() => {

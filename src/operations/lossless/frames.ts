@@ -2,7 +2,7 @@ import type { Block } from '../../codecs/lossless/block.js';
 import { equal } from '../../codecs/lossless/patterns.js';
 import { InputError } from '../../core/errors.js';
 import { checksum } from '../../wasm/lossless.js';
-import type { Pool } from '../../workers/pool.js';
+import type { BlockPool } from '../../wpk/block-pool.js';
 import { deflate, FRAME, FRAME_HEADER_BYTES, frame } from '../../wpk/frames.js';
 import type { FinishedFrame } from '../../wpk/resume.js';
 import type { Frame } from './frame-queue.js';
@@ -16,7 +16,7 @@ export class FrameMaker {
 
   /** @param finished what an interrupted run has left. @param id of the input, for errors. */
   constructor(
-    private readonly pool: Pool,
+    private readonly pool: BlockPool,
     private readonly finished: readonly FinishedFrame[],
     private readonly id: string,
   ) {}

@@ -2,7 +2,7 @@ import { type Block, blocksOf } from '../../codecs/lossless/block.js';
 import { type ByteSource, readInto } from '../../core/byte-source.js';
 import { DTYPE_BYTES } from '../../core/dtype.js';
 import type { StoredTensor } from '../../models/safetensors/header.js';
-import type { Pool } from '../../workers/pool.js';
+import type { BlockPool } from '../../wpk/block-pool.js';
 
 export interface ReadBlock {
   /** In a buffer of the pool, with room for the block's frame. */
@@ -14,7 +14,7 @@ export interface ReadBlock {
 export async function* readBlocks(
   source: ByteSource,
   tensor: StoredTensor,
-  pool: Pool,
+  pool: BlockPool,
 ): AsyncGenerator<ReadBlock> {
   let { start } = tensor;
   const begin = (block: Block): Promise<ReadBlock> => {

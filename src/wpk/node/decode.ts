@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto';
-import { type ByteSource, readInto } from '../core/byte-source.js';
-import { IntegrityError } from '../core/errors.js';
-import { SMALL_TENSOR_BYTES } from '../io/node/sha256.js';
-import { readAhead } from '../io/read-ahead.js';
-import { type Hashing, startHashing } from '../workers/hashing.js';
-import { Ordered, Pool } from '../workers/pool.js';
-import { bytesOf, type StoredTensorEntry } from './directory.js';
-import { FRAME_HEADER_BYTES } from './frames.js';
-import { type PlannedBlock, planTensor } from './plan.js';
-import { type Container, decodeFrame } from './reader.js';
+import { type ByteSource, readInto } from '../../core/byte-source.js';
+import { IntegrityError } from '../../core/errors.js';
+import { SMALL_TENSOR_BYTES } from '../../io/node/sha256.js';
+import { readAhead } from '../../io/read-ahead.js';
+import { Hashing } from '../../workers/node/hashing.js';
+import { Ordered } from '../../workers/ordered.js';
+import type { BlockPool } from '../block-pool.js';
+import { bytesOf, type StoredTensorEntry } from '../directory.js';
+import { FRAME_HEADER_BYTES } from '../frames.js';
+import { type PlannedBlock, planTensor } from '../plan.js';
+import { type Container, decodeFrame } from '../reader.js';
+import { startBlockPool } from './block-threads.js';
 
 /** What a block's frame may be longer than its elements. */
 const FRAME_OVERHEAD_BYTES = FRAME_HEADER_BYTES + 48;
@@ -33,7 +35,7 @@ export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | 
  * faster for what is small.
  */
 export class Decoding {
-  private readonly pool: Pool;
+  private readonly pool: BlockPool;
   private readonly tensorHash: Hashing;
   private readonly fileHash: Hashing;
 
@@ -44,9 +46,9 @@ export class Decoding {
     private readonly container: Container,
     threads?: number,
   ) {
-    this.pool = new Pool(threads);
+    this.pool = startBlockPool(threads);
     this.source = readAhead(container.source);
-    [this.tensorHash, this.fileHash] = [startHashing(threads), startHashing(threads)];
+    [this.tensorHash, this.fileHash] = [new Hashing(threads), new Hashing(threads)];
   }
 
   /**
