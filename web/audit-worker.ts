@@ -1,4 +1,4 @@
-// Audits a file away from the page, which goes on meanwhile.
+// Audits a file in a worker.
 import type { Audit } from '../dist/audit/audit.js';
 import { auditSource } from '../dist/audit/source.js';
 import { open } from '../dist/browser/open.js';
@@ -8,7 +8,7 @@ import { planTensor } from '../dist/wpk/plan.js';
 
 export type Answer = { readonly audit: Audit } | { readonly message: string; readonly input: boolean };
 
-/** Decodes all of a .wpk, as `weightpress verify` does; what is wrong with it is the first problem. */
+/** Decodes and checks a .wpk like `weightpress verify`, up to the first problem. */
 async function verify(file: Blob) {
   let [blocks, tensors, files, decodedBytes] = [0, 0, 0, 0];
   const problems: string[] = [];

@@ -1,10 +1,10 @@
-// The audit of a file, with the arithmetic of each verdict.
+// Shows the audit of a file, with the arithmetic of each verdict.
 import type { Statement } from '../dist/audit/verdict.js';
 import { InputError } from '../dist/core/errors.js';
 import type { Answer } from './audit-worker.js';
 import { element, find } from './page.js';
 
-/** Audits a file in a worker. @throws {InputError} when it is nothing that can be read. */
+/** Audits a file in a worker. @throws {InputError} when it cannot be read. */
 async function audit(file: Blob, signal: AbortSignal) {
   const worker = new Worker(new URL('./audit-worker.ts', import.meta.url), { type: 'module' });
   try {
@@ -21,7 +21,7 @@ async function audit(file: Blob, signal: AbortSignal) {
   }
 }
 
-/** Shows what comes of it. */
+/** Audits a file and shows the statements. */
 export async function showAudit(file: Blob, signal: AbortSignal): Promise<void> {
   find('audit').hidden = false;
   find('statements').replaceChildren();

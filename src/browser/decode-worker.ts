@@ -2,13 +2,13 @@ import { isInputError } from '../core/errors.js';
 import type { PlannedBlock } from '../wpk/plan.js';
 import { type DecoderSide, decodeFrame } from '../wpk/reader.js';
 
-/** A block to decode. Both buffers are handed over and come back. */
+/** A block to decode. Both buffers are transferred, and returned with the answer. */
 export interface DecodeRequest {
   readonly id: number;
-  /** The frame is at its front. */
+  /** Buffer that starts with the frame. */
   readonly frame: ArrayBuffer;
   readonly frameBytes: number;
-  /** Takes the elements. */
+  /** Buffer for the elements. */
   readonly into: ArrayBuffer;
   readonly planned: PlannedBlock;
   readonly tensor: { readonly name: string; readonly codec: string };
@@ -17,14 +17,14 @@ export interface DecodeRequest {
 }
 
 export type DecodeAnswer = Pick<DecodeRequest, 'id' | 'frame' | 'into'> & {
-  /** What is wrong with the frame, and whether that is the file's fault. */
+  /** Error message, and whether it is an InputError. */
   readonly problem?: { readonly message: string; readonly input: boolean };
 };
 
-/** The first message: the module is there. */
+/** The first message, sent when the module is loaded. */
 export type Ready = 'ready';
 
-/** The part of a worker's global scope that is used. */
+/** The part of a worker's global scope that is used here. */
 interface Scope {
   onmessage: ((event: { readonly data: DecodeRequest }) => void) | null;
   postMessage(answer: DecodeAnswer | Ready, transfer?: ArrayBuffer[]): void;
@@ -39,7 +39,7 @@ scope.onmessage = ({ data: { id, frame, frameBytes, into, planned, tensor, side,
     new Uint8Array(into).set(elements);
     scope.postMessage(answer, [frame, into]);
   } catch (error) {
-    // classes do not survive the way between threads; the message says everything
+    // error classes are lost between threads
     const message = error instanceof Error ? error.message : String(error);
     scope.postMessage({ ...answer, problem: { message, input: isInputError(error) } }, [frame, into]);
   }

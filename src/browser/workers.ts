@@ -2,30 +2,30 @@ import { IntegrityError } from '../core/errors.js';
 import { decodeFrame } from '../wpk/reader.js';
 import type { DecodeAnswer, DecodeRequest, Ready } from './decode-worker.js';
 
-/** A block to decode, and its frame, which is not used after the call. */
+/** A block to decode and its frame, which is not used after the call. */
 export interface Decoding extends Pick<DecodeRequest, 'planned' | 'tensor' | 'side' | 'file'> {
   readonly frame: Uint8Array;
 }
 
 interface Waiting {
-  /** How many bytes of elements are expected. */
+  /** Expected number of bytes of elements. */
   readonly length: number;
   resolve(elements: Uint8Array): void;
   reject(error: Error): void;
 }
 
-/** Most workers that are started: decoding is faster than any download with fewer. */
+/** Maximum number of workers; with fewer, decoding is already faster than any download. */
 const MAX_WORKERS = 4;
-/** Enough for most frames, and for most blocks. */
+/** Buffer size, enough for most frames and most blocks. */
 const BUFFER_BYTES = 2 ** 20;
 
 /**
- * Decodes blocks in Web Workers; on the calling thread until they are ready, and where there are none or they cannot be loaded. Buffers
- * go to the workers and come back: browsers collect those that arrive in messages late.
+ * Decodes blocks in Web Workers, or on the calling thread until they are ready and if they cannot be loaded. Buffers are transferred to
+ * the workers and back for reuse, because browsers are slow to collect transferred buffers.
  */
 export class Workers {
   private readonly started: Worker[] = [];
-  /** Those that are ready. */
+  /** Workers that are ready. */
   private readonly workers: Worker[] = [];
   private readonly waiting = new Map<number, Waiting>();
   private readonly buffers: ArrayBuffer[] = [];
@@ -35,16 +35,16 @@ export class Workers {
     try {
       for (let i = 0; i < count; i++) this.start();
     } catch {
-      // there are none, or not for a module of another origin
+      // unsupported, or the module has another origin
     }
   }
 
-  /** Blocks to keep under way: one running and one waiting a worker. */
+  /** Number of blocks to have in progress: one running and one queued per worker. */
   get depth(): number {
     return Math.max(1, this.workers.length) * 2;
   }
 
-  /** @returns the elements, to be given to `reuse`. @throws {IntegrityError} on a block that is not what it was. */
+  /** Decodes a block. @returns its elements, to be passed to `reuse`. @throws {IntegrityError} when its checksum does not match. */
   async decode({ frame, planned, ...rest }: Decoding): Promise<Uint8Array> {
     if (!this.workers.length) return decodeFrame(frame, planned, rest.tensor, rest.side, rest.file).slice();
     const id = this.nextId++;
@@ -58,13 +58,13 @@ export class Workers {
     });
   }
 
-  /** Takes back elements that have been used. */
+  /** Takes back the memory of elements. */
   reuse({ buffer }: Uint8Array): void {
     if (this.workers.length) this.buffers.push(buffer as ArrayBuffer);
   }
 
   close(): void {
-    this.end('decoding was ended');
+    this.end('decoding was stopped');
   }
 
   private start(): void {
@@ -77,24 +77,24 @@ export class Workers {
     this.started.push(worker);
   }
 
-  /** One that came back, if it is large enough. */
+  /** Returns a buffer, reused if one is large enough. */
   private buffer(length: number): ArrayBuffer {
     const found = this.buffers.findIndex(({ byteLength }) => byteLength >= length);
     if (found >= 0) return this.buffers.splice(found, 1)[0]!;
-    this.buffers.shift(); // so that there are no more of them for being too small
+    this.buffers.shift(); // drops one that is too small, so that their number does not grow
     return new ArrayBuffer(Math.max(length, BUFFER_BYTES));
   }
 
   private answered({ id, frame, into, problem }: DecodeAnswer): void {
     const waiting = this.waiting.get(id);
-    if (!waiting) return; // it was ended
+    if (!waiting) return; // already stopped
     this.waiting.delete(id);
     this.buffers.push(frame);
     if (!problem) waiting.resolve(new Uint8Array(into, 0, waiting.length));
     else waiting.reject(problem.input ? new IntegrityError(problem.message) : new Error(problem.message));
   }
 
-  /** What is asked for after this is decoded on the calling thread. */
+  /** Stops the workers and rejects waiting blocks; later blocks are decoded on the calling thread. */
   private end(message: string): void {
     for (const worker of this.started.splice(0)) worker.terminate();
     this.workers.length = 0;

@@ -1,11 +1,10 @@
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { encodeSymbols, openSymbols } from './stream.js';
 
-// Integers, booleans and 8-bit floats: byte b of every element makes plane b, coded by a table of its own.
-// Layout, plane by plane: length u32 little-endian, then either the bytes themselves (length = count) or table and
-// stream (shorter). docs/format.md, "Byte planes".
+// Integers, booleans and 8-bit floats: byte b of every element forms plane b, which has its own table. Each plane is its length, u32
+// little-endian, then either the bytes themselves (length = count) or table and stream (shorter). docs/format.md, "Byte planes".
 
-/** Codes the block at `at.elements`. @returns the payload in pieces. */
+/** Encodes the block at `at.elements`. @returns the payload in pieces. */
 export function encodePlanes(kernels: LosslessKernels, count: number, width: number): Uint8Array[] {
   const { at, bytes, call } = kernels;
   const pieces: Uint8Array[] = [];
@@ -31,10 +30,10 @@ export function decodePlanes(
   const { at, bytes, call } = kernels;
   let next = start;
   for (let plane = 0; plane < width; plane++) {
-    if (next + 4 > end) throw new RangeError('a plane is missing');
+    if (next + 4 > end) throw new RangeError('missing plane');
     const length = new DataView(bytes.buffer, next, 4).getUint32(0, true);
     next += 4;
-    if (length > count || next + length > end) throw new RangeError('a plane longer than the payload');
+    if (length > count || next + length > end) throw new RangeError('plane longer than the payload');
     if (length === count)
       for (let i = 0; i < count; i++) bytes[at.elements + i * width + plane] = bytes[next + i]!;
     else {
@@ -45,5 +44,5 @@ export function decodePlanes(
     }
     next += length;
   }
-  if (next !== end) throw new RangeError('bytes left over after the last plane');
+  if (next !== end) throw new RangeError('extra bytes after the last plane');
 }

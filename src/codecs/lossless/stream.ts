@@ -1,14 +1,14 @@
 import { DECODE_CHUNK, type LosslessKernels } from '../../wasm/lossless.js';
 import { type FrequencyTable, normalize, readTable, writeTable } from './frequencies.js';
 
-/** A table and the stream coded by it. A table of one symbol needs no stream. */
+/** A table and the stream coded with it, which is empty for a table of one symbol. */
 export interface CodedSymbols {
   readonly table: Uint8Array;
   /** A view of the kernels' memory, valid until their next use. */
   readonly stream: Uint8Array;
 }
 
-/** Codes the `count` u16 symbols at `at.symbols`, counted in `bins` (index: symbol). */
+/** Encodes the `count` u16 symbols at `at.symbols`. @param bins counts by symbol. */
 export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uint32Array): CodedSymbols {
   const { at, bytes, call } = kernels;
   const model = normalize(bins);
@@ -24,8 +24,8 @@ export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uin
 }
 
 /**
- * Reads a table at offset `start` of the kernels' memory and prepares to decode.
- * @throws {RangeError} on a malformed table.
+ * Reads a table at offset `start` of the kernels' memory and returns a decoder.
+ * @throws {RangeError} for a malformed table.
  */
 export function openSymbols(
   kernels: LosslessKernels,
@@ -37,19 +37,18 @@ export function openSymbols(
   return new SymbolDecoder(kernels, table, start + table.lengthBytes);
 }
 
-/** Decodes symbols chunk by chunk to u16 values at `at.symbols`. */
+/** Decodes symbols in chunks to u16 values at `at.symbols`. */
 export class SymbolDecoder {
   constructor(
     private readonly kernels: LosslessKernels,
     private readonly table: FrequencyTable,
-    /** Where what follows the table begins. */
+    /** Offset after the table. */
     readonly tableEnd: number,
   ) {}
 
   /**
-   * Decodes `count` symbols, shifted left by `shift`, from the stream `start` to `end`, handing over each chunk as
-   * soon as it is at `at.symbols`.
-   * @throws {RangeError} when the stream is not exactly as long as its symbols.
+   * Decodes `count` symbols, shifted left by `shift`, from the stream at `start` to `end`. Calls `take` for each chunk at `at.symbols`.
+   * @throws {RangeError} when the stream is shorter or longer than its symbols.
    */
   decode(
     count: number,
@@ -63,7 +62,7 @@ export class SymbolDecoder {
     const single = symbols.length === 1;
     if (single) new Uint16Array(bytes.buffer, at.symbols, DECODE_CHUNK).fill(symbols[0]! << shift);
     else {
-      if (end - start < 16) throw new RangeError('a stream is too short');
+      if (end - start < 16) throw new RangeError('stream too short');
       new Uint32Array(bytes.buffer, at.frequencies, symbols.length).set(frequencies);
       new Uint16Array(bytes.buffer, at.values, symbols.length).set(symbols.map((symbol) => symbol << shift));
       call.buildDecoder(at.frequencies, at.values, symbols.length, at.slots, at.entries);
@@ -72,10 +71,10 @@ export class SymbolDecoder {
     for (let first = 0; first < count; first += DECODE_CHUNK) {
       const chunk = Math.min(DECODE_CHUNK, count - first);
       if (!single && !call.decode(chunk, at.slots, at.entries, at.symbols, end))
-        throw new RangeError('a stream ends before its last symbol');
+        throw new RangeError('stream ends before its last symbol');
       take(first, chunk);
     }
     if (single ? start !== end : !call.endedAt(end))
-      throw new RangeError('a stream does not end with its last symbol');
+      throw new RangeError('stream does not end with its last symbol');
   }
 }
