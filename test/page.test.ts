@@ -214,7 +214,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
       writeFileSync(join(place, name), damaged);
       await choose(join(place, name));
       await page.locator('#loss .damaged').waitFor({ timeout: 20_000 });
-      expect(await page.locator('#loss').textContent()).toMatch(/It is damaged/);
+      expect(await page.locator('#loss').textContent()).toMatch(/The file is damaged/);
       expect(await page.locator('main').textContent()).not.toMatch(
         /lossless:|every byte of the original|KL div/i,
       );
