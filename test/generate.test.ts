@@ -125,7 +125,7 @@ describe('generation with cached keys and values', () => {
     const model = await MemoryModel.of(join(FIXTURES, 'gpt2'));
     model.addFile('generation_config.json', '{"eos_token_id": "</s>"}');
     expect(await refusalOf(() => run(model, [1], { maxTokens: 2 }))).toBe(
-      'model, generation_config.json: expected eos_token_id to be a token or a list of them, found "</s>"',
+      'model, generation_config.json: expected eos_token_id to be a token id or a list of them, found "</s>"',
     );
   });
 
@@ -139,8 +139,8 @@ describe('generation with cached keys and values', () => {
 
   it.each([
     ['gpt2', [], {}, /the prompt is empty/],
-    ['gpt2', [1, 97], {}, /prompt has token 97/],
-    ['gpt2', Array(33).fill(1), {}, /33 tokens do not fit into the context of 32/],
+    ['gpt2', [1, 97], {}, /found 97 in the prompt/],
+    ['gpt2', Array(33).fill(1), {}, /33 tokens exceed the context of 32/],
     ['gpt2', 'text', {}, /has no tokenizer/],
     ['roberta', [1, 2], {}, /masked language model/],
     ['gpt2', [1], { temperature: -1 }, /temperature of 0 or more, found -1/],

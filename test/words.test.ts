@@ -118,7 +118,7 @@ describe('GGUF that is not read', () => {
     const wpk = join(folder(), 'x.wpk');
     await compress(path, wpk);
     expect((await inspect(wpk)).weightFiles).toMatchObject([
-      { name: 'big.gguf', format: 'bytes', note: expect.stringMatching(/^is big-endian/) },
+      { name: 'big.gguf', format: 'bytes', note: expect.stringMatching(/^unsupported byte order/) },
     ]);
     expect(await verify(wpk, { against: path })).toMatchObject({ bitExact: true });
   });
@@ -236,27 +236,27 @@ describe('weights that another program has quantized', () => {
     GPTQ: [
       config(',"quantization_config":{"quant_method":"gptq","bits":4,"group_size":128}'),
       ['model.layers.0.self_attn.q_proj.qweight'],
-      /are quantized by gptq \(4 bits, groups of 128\), which is not read as floats yet.*lossless compress keeps them bit for bit$/,
+      /unsupported quantization by gptq \(4 bits, groups of 128\), the model cannot be run.*lossless compress stores it bit for bit$/,
     ],
     AWQ: [
       config(',"quantization_config":{"quant_method":"awq","bits":4}'),
       ['model.layers.0.self_attn.q_proj.qweight'],
-      /are quantized by awq \(4 bits\)/,
+      /unsupported quantization by awq \(4 bits\)/,
     ],
     bitsandbytes: [
       config(',"quantization_config":{"quant_method":"bitsandbytes","load_in_4bit":true}'),
       ['model.layers.0.self_attn.q_proj.weight.absmax'],
-      /are quantized by bitsandbytes \(4 bits\)/,
+      /unsupported quantization by bitsandbytes \(4 bits\)/,
     ],
     'a method that only the tensors tell': [
       config(''),
       ['model.layers.0.self_attn.q_proj.qweight'],
-      /are quantized by another program, which is not read as floats yet/,
+      /unsupported quantization by another program, the model cannot be run/,
     ],
     'a family that is not known': [
       '{"model_type":"nobody-knows","quantization_config":{"quant_method":"fp8"}}',
       ['w'],
-      /are quantized by fp8 \(8 bits\)/,
+      /unsupported quantization by fp8 \(8 bits\)/,
     ],
   };
 
