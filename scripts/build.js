@@ -19,6 +19,7 @@ mkdirSync('dist/wasm', { recursive: true });
 const modules = readdirSync(ASSEMBLY).filter((name) => name.endsWith('.ts'));
 const changedAt = Math.max(
   ...modules.map((name) => statSync(`${ASSEMBLY}/${name}`).mtimeMs),
+  statSync('src/wasm/constants.ts').mtimeMs,
   statSync('scripts/build.js').mtimeMs,
 );
 let source = '// Made by scripts/build.js from the modules in assembly/.\n';

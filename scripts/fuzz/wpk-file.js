@@ -148,8 +148,8 @@ function decodeBlock(one, planned, tensor, side) {
     return decode();
   } catch (error) {
     if (!/differ from those/.test(error.message)) throw error;
-    const { at, bytes } = losslessKernels(); // what was decoded is still there
-    const elements = bytes.slice(at.elements, at.elements + planned.endByte - planned.firstByte);
+    const { elements: decoded } = losslessKernels().buffers; // what was decoded is still there
+    const elements = decoded.slice(0, planned.endByte - planned.firstByte);
     setUint(one.payload, 0, 8, checksum(elements));
     return decode();
   }

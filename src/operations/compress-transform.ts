@@ -9,7 +9,7 @@ import { readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { originalBytes } from '../core/model.js';
 import { checkOutput } from '../io/node/checked-output.js';
-import { isReadAsOther, isStoredModel } from '../models/stored-model.js';
+import { isConvertedView, isStoredModel } from '../models/stored-model.js';
 import { type CalibrationSource, heldOutOf } from '../quantization/calibration/calibrate.js';
 import { Candidate, type CodedTensor } from '../quantization/candidate.js';
 import type { LossyResult, Stage } from '../quantization/compress.js';
@@ -93,7 +93,7 @@ export async function compressTransform(
     const compressing = (done: number, total: number) =>
       onStage?.({ name: 'compressing', done, total, secondsLeft: undefined });
     if (
-      !isReadAsOther(model) &&
+      !isConvertedView(model) &&
       mayFit(unique, goal.most) &&
       (await writeWhole(candidate, model, unique, compressing, goal.most))
     ) {

@@ -1,7 +1,7 @@
 import { InputError } from '../core/errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../core/model.js';
 import { checkOutput } from '../io/node/checked-output.js';
-import { isReadAsOther, isStoredModel, type StoredModel } from '../models/stored-model.js';
+import { isConvertedView, isStoredModel, type StoredModel } from '../models/stored-model.js';
 import { requireElements } from '../wpk/manifest.js';
 import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
 import { type CalibrationSource, calibrate } from './calibration/calibrate.js';
@@ -165,6 +165,6 @@ async function fitsWhole({ candidate, model, unique, exact, goal, begin }: Begin
   const least = await writeLeast(candidate, model, unique, exact);
   if (least > goal.most) throw cannotMeet(goal, { step: Number.POSITIVE_INFINITY, value: least });
   // A file that is read in another form than it lies, GGUF, would lose its blocks.
-  if (isReadAsOther(model) || !mayFit(unique, goal.most)) return false;
+  if (isConvertedView(model) || !mayFit(unique, goal.most)) return false;
   return (await writeWhole(candidate, model, unique, begin('compressing'), goal.most)) !== undefined;
 }

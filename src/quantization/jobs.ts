@@ -7,6 +7,7 @@ import { INDICES } from '../codecs/trellis/tokens.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
+import { setChoices } from './quantizer/choices.js';
 import { factorize, MIN_MEAN } from './quantizer/factor.js';
 import { quantizeMatrix } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
@@ -84,7 +85,7 @@ export class Work {
     const columnSide = await this.side(job.columnMoments, columns, prior, name);
     const rowSide = await this.side(job.rowMoments, rows, prior, name);
     const codes = stepCodes(weights, rowSide.scales, columnSide.scales, step);
-    this.kernel.setChoices(prices, shrinks, lambda);
+    setChoices(this.kernel, prices, shrinks, lambda);
     const indices = await quantizeMatrix(this.kernel, this.products, {
       rows,
       columns,
