@@ -14,7 +14,7 @@ import { profilesOf } from './synthetic/trained.js';
 const RUNS = 15;
 const TENSOR = { name: 'transformer.h.0.attn.attention.q_proj.weight', shape: [2048, 2048] };
 
-/** Sign and bits below the ones modeled are stored raw: the head is exponent and top 3 mantissa bits (docs/codec.md). */
+/** Sign and bits below the ones modeled are stored raw: the head is exponent and top 3 mantissa bits (docs/lossless.md). */
 const HEAD_SYMBOLS = 2 ** 11;
 const headOf = (bfloat16) => (bfloat16 >>> 4) & (HEAD_SYMBOLS - 1);
 

@@ -128,7 +128,7 @@ describe('the decoder', () => {
     expect(checked).toBeGreaterThan(200 * tails.length);
   });
 
-  it('agrees with the specification on damaged payloads, be they valid or not', () => {
+  it('agrees with the specification on damaged payloads, be they valid or not', { tags: 'slow' }, () => {
     const random = seededRandom(6);
     let valid = 0;
     for (const dtype of DTYPES)

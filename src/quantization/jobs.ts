@@ -138,7 +138,7 @@ export class Work {
   }
 }
 
-/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/codec.md. */
+/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/trellis.md. */
 const PRIOR = 0.3;
 /** Sides that no error costs anything must not become dear by it. */
 const MAX_PRIOR = 1;

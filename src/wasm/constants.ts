@@ -4,7 +4,7 @@
 /** The four rANS states of 32 bits at the head of a stream. */
 export const STATES_BYTES = 16;
 
-/** An entry of a table that rANS encodes by: docs/codec.md, "Entropy coder". */
+/** An entry of a table that rANS encodes by: docs/lossless.md, "Entropy coder". */
 export const ENCODER_ENTRY_BYTES = 16;
 
 // ---- lossless --------------------------------------------------------------------------------------------------------
@@ -15,7 +15,7 @@ export const SYMBOL_SCALE_BITS = 14;
 /** A decoder's entry of a symbol: frequency, start and value, 16 bits each. */
 export const DECODER_ENTRY_BYTES = 8;
 
-// ---- trellis: docs/format.md, "Lossy blocks" ---------------------------------------------------------------------------
+// ---- trellis: spec/wpk-v1.md, "Trellis blocks" ---------------------------------------------------------------------------
 
 /** Rows of a block: every column's state is 0 at the first row of each block, so that blocks decode alone. */
 export const ROWS_PER_BLOCK = 256;

@@ -19,7 +19,7 @@ export const MAX_SYMBOLS = 1 << 13;
 export const DECODE_CHUNK = 1 << 13;
 
 /**
- * Which bits of a float are modeled (docs/codec.md, "Floats"). The top 16 bits of an element are its head:
+ * Which bits of a float are modeled (docs/lossless.md, "Floats"). The top 16 bits of an element are its head:
  * sign, symbol bits, and `low` bits below them of which the last `zeros` are zero in the whole block. The rest is
  * the tail, of which only the top `tailBits` are not zero in the whole block.
  */

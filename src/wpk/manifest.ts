@@ -34,7 +34,7 @@ export interface Naming {
   readonly duplicates: readonly (number | undefined)[];
 }
 
-/** Returns what docs/format.md calls the manifest. */
+/** Returns what spec/wpk-v1.md calls the manifest. */
 export function describe(from: Described, { source, options, duplicates }: Naming) {
   const { config, weightSources, emptyFolders = [], leftOut = [] } = from;
   const hasModel = weightSources.some(({ isModel = true }) => isModel);

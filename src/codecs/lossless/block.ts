@@ -14,7 +14,7 @@ export interface Block extends BlockPlace {
   readonly count: number;
 }
 
-/** The modes of docs/format.md, "Lossless block". */
+/** The modes of spec/wpk-v1.md, "Lossless block". */
 const STORED = 0;
 const RAMP = 1;
 const BAND = 2;

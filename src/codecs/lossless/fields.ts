@@ -3,7 +3,7 @@ import { decodePart, encodePart } from './stream.js';
 
 // Rows of bytes that repeat a structure, as quantized blocks do: scales, minima, packed integers. Bytes of the same meaning share a
 // table, wherever in a row they stand. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together
-// they are a row); then field by field as a byte plane: length u32, the bytes themselves or table and stream. docs/format.md, "Fields".
+// they are a row); then field by field as a byte plane: length u32, the bytes themselves or table and stream. spec/wpk-v1.md, "Fields".
 
 /** Consecutive bytes of a row that are of one field. */
 type Run = readonly [field: number, length: number];

@@ -44,7 +44,7 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
   return { symbols, frequencies };
 }
 
-/** docs/format.md, "Frequency table": number of symbols, then for each its distance from the last and its frequency. */
+/** spec/wpk-v1.md, "Frequency table": number of symbols, then for each its distance from the last and its frequency. */
 export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array {
   const bits = new BitWriter();
   bits.writeGamma(symbols.length);

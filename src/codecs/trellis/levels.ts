@@ -1,4 +1,4 @@
-// Dependent quantization (docs/codec.md): two quantizers, of which quantizer 0 reaches the even multiples of the step
+// Dependent quantization (docs/trellis.md): two quantizers, of which quantizer 0 reaches the even multiples of the step
 // and quantizer 1 the odd ones and zero. Eight states run down every column; a state's lowest bit names the quantizer
 // of the next weight, the parity of its index leads to the next state.
 

@@ -5,7 +5,7 @@ export { INDICES, TABLES, TOKENS } from '../../wasm/constants.js';
 /** Frequencies of a table sum to this. */
 export const SCALE = 1 << TOKEN_SCALE_BITS;
 
-/** The token of a magnitude: itself below 16, then 8 an octave. docs/format.md, "Lossy blocks". */
+/** The token of a magnitude: itself below 16, then 8 an octave. spec/wpk-v1.md, "Trellis blocks". */
 export function magnitudeToken(magnitude: number): number {
   if (magnitude < 16) return magnitude;
   const rawBits = 28 - Math.clz32(magnitude);

@@ -1,5 +1,5 @@
 // rANS: four interleaved states of 32 bits, renormalized by words of 16 bits; symbol i belongs to state i % 4.
-// docs/codec.md, "Entropy coder". Modules differ in the bits of their frequencies and in what they look up by a slot.
+// docs/lossless.md, "Entropy coder". Modules differ in the bits of their frequencies and in what they look up by a slot.
 import { ENCODER_ENTRY_BYTES, STATES_BYTES } from '../constants';
 
 const LOWEST_STATE: u32 = 1 << 16;

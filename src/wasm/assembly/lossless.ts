@@ -1,4 +1,4 @@
-// The inner loops of the lossless codec. docs/codec.md has the mathematics, docs/format.md the layouts. Pointers are byte
+// The inner loops of the lossless codec. docs/lossless.md has the mathematics, spec/wpk-v1.md the layouts. Pointers are byte
 // offsets into the module's memory; src/wasm/lossless.ts lays buffers out, with room for whole vectors past every end.
 import { DECODER_ENTRY_BYTES, SYMBOL_SCALE_BITS } from '../constants';
 import {

@@ -1,5 +1,5 @@
 // The quantizer's inner loop: columns by an eight-state trellis down their rows, every survivor with the feedback of its
-// own errors. docs/codec.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
+// own errors. docs/trellis.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
 // src/wasm/quantize.ts lays out. A column's values lie one after another: row i of column j at j * STRIDE + 4 * i.
 import { CONTEXTS, INDICES, MAX_INDEX, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
 
