@@ -6,7 +6,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -32,6 +31,5 @@ for (const file of modules.filter((name) => !name.startsWith('_'))) {
   source += `export const ${name} =\n  '${readFileSync(wasm).toString('base64')}';\n`;
 }
 writeFileSync('src/wasm/compiled.ts', source);
-rmSync('dist/.tsbuildinfo', { force: true });
-run('tsc', '-p', 'tsconfig.json');
+run('tsc', '--build', '--force');
 chmodSync('dist/cli/main.js', 0o755);
