@@ -245,7 +245,8 @@ describe('a malicious .wpk', () => {
     refuses(complaint(weightpress('decompress', bad, '-o', join(place, 'out'))), message);
   });
 
-  test.each([
+  // biome-ignore lint/suspicious/noExplicitAny: a directory that a test makes wrong
+  test.each<[string, (d: any) => void, RegExp]>([
     [
       'an unknown codec',
       (d) => {

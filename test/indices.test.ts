@@ -53,7 +53,7 @@ function count(sources: readonly Source[]): Float64Array {
   return counts;
 }
 
-const tablesFor = (sources: readonly Source[], shrinks = NO_SHRINKS) =>
+const tablesFor = (sources: readonly Source[], shrinks: Float32Array = NO_SHRINKS) =>
   readTables(writeTables(count(sources), shrinks));
 
 function decodeIndices(
@@ -221,7 +221,7 @@ describe('values', () => {
         else {
           const shape = kind === 'F16' ? ([5, 10] as const) : ([8, 7] as const);
           expect(new Uint16Array(out.buffer)).toEqual(
-            Uint16Array.from(values, (value) => oracleRound(value, ...shape)),
+            Uint16Array.from(values, (value) => oracleRound(value, shape[0], shape[1])),
           );
         }
       }
@@ -257,7 +257,7 @@ describe('values', () => {
         coder.decode(tables, contexts, { rowSteps: Float32Array.of(1), columnSteps }, coded, kind, out),
       ).toBe(true);
       expect([...new Uint16Array(out.buffer)]).toEqual(
-        [...columnSteps].map((step) => oracleRound(Math.fround(2 * step), ...shape)),
+        [...columnSteps].map((step) => oracleRound(Math.fround(2 * step), shape[0], shape[1])),
       );
     }
     expect([

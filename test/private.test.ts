@@ -29,7 +29,7 @@ function watched(name: string, args: readonly string[]) {
     env,
     encoding: 'utf8',
   });
-  const left = fresh.flatMap((folder) => readdirSync(folder, { recursive: true }));
+  const left = fresh.flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' }));
   const asked = readFileSync(log, 'utf8')
     .split('\n')
     .filter((line) => ASKING.test(line));

@@ -196,7 +196,7 @@ describe('one cache', () => {
       expect(await keep('a.wpk').ended).toMatchObject({ status: 0 });
       const blob = join(blobs(), sha256(WEIGHTS));
       writeFileSync(blob, damage(Buffer.from(WEIGHTS)));
-      for (const env of [{}, { HF_HUB_OFFLINE: '1' }]) {
+      for (const env of [{}, { HF_HUB_OFFLINE: '1' }] as Record<string, string>[]) {
         const all = { HF_ENDPOINT: hub.endpoint, HF_HOME: place, ...env };
         const said = complaint(await weightpressWith(all, 'compress', NAME, '-o', at('b.wpk')));
         expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
