@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { count, percent, print, table } from '../dist/cli/terminal.js';
 import { evaluate, inspect, open } from '../dist/index.js';
 import { compressLossy } from '../dist/quantization/compress.js';
+import { machine } from './measure.js';
 import { plot } from './plot.js';
 
 const USAGE = `usage: node bench/quality.js [MODEL_DIR] [--calibrate TEXT] [--text TEXT] [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]
@@ -127,6 +128,7 @@ async function main() {
       process.stderr.write(`${JSON.stringify(points.at(-1))}\n`);
     }
     points.sort((a, b) => a.kl - b.kl);
+    print(`${machine()}\n`);
     print(pointTable(points));
     const peers =
       request.peers && existsSync(request.peers) ? JSON.parse(readFileSync(request.peers, 'utf8')).types : [];

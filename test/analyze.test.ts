@@ -142,8 +142,8 @@ describe('the command', () => {
     expect(text).toMatch(/architecture +GPT-2/);
     expect(text).toMatch(/size +1 layers?, hidden size 8, 2 heads/);
     expect(text).toMatch(/license +mit \(README\.md\)/);
-    expect(text).toMatch(/parameters +384 unique, 512 stored; buffers apart: 16 elements/);
-    expect(text).toMatch(/counted once +lm_head\.weight has the bytes of transformer\.wte\.weight/);
+    expect(text).toMatch(/parameters +384 unique, 512 stored; not counted: buffers, 16 elements/);
+    expect(text).toMatch(/counted once +lm_head\.weight is identical to transformer\.wte\.weight/);
     expect(text).toMatch(/output matrix +the token embedding, stored twice/);
     expect(text).toMatch(/MLP +1 +256 +1024 B/);
     expect(text).not.toContain('c_fc');

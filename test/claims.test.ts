@@ -121,7 +121,7 @@ describe('the Hub', () => {
     const { stdout, stderr } = await weightpressWith(env, 'compress', 'a/several', '-o', wpk);
     expect(stderr).toBe('');
     expect(stdout).toMatch(
-      /left out: onnx\/model\.onnx, 300 B: .*for ONNX, beside safetensors; --all takes it/,
+      /left out: onnx\/model\.onnx, 300 B: .*for ONNX, beside safetensors; --all includes it/,
     );
     expect(stdout).toMatch(/left out: pytorch_model\.bin, 300 B: .*for PyTorch/);
     expect((await inspect(wpk)).leftOut).toHaveLength(2);
@@ -148,7 +148,7 @@ test(
         'safetensors',
         ...args,
       );
-    expect(complaint(run()).message).toMatch(/holds several states: .*model.*ema.*--state chooses one/);
+    expect(complaint(run()).message).toMatch(/several states: .*model.*ema.*choose one with --state/);
     expect(run('--state', 'ema').status).toBe(0);
     const written = readFileSync(join(place, 'out/model.safetensors'));
     expect(written.subarray(-64).every((byte) => byte === 0)).toBe(true);

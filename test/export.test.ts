@@ -140,7 +140,7 @@ describe('decompress to GGUF', () => {
 });
 
 test.each([
-  [['--dtype', 'Q8_0'], /type of GGUF/],
+  [['--dtype', 'Q8_0'], /needs --format gguf/],
   [['--format', 'gguf', '--shard-size', '1GB'], /one file/],
   [['--shard-size', 'big'], /expected a size/],
   [['--dtype', 'F8'], /F8/],

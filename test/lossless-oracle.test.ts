@@ -95,7 +95,7 @@ describe('the specification', () => {
 
 /** Codes symbols counted in `bins`, and expects the very bytes that the specification gives. */
 function expectCodedAlike(symbols: readonly number[], bins: Uint32Array): void {
-  new Uint16Array(kernels.bytes.buffer, kernels.at.symbols, symbols.length).set(symbols);
+  kernels.buffers.symbols.set(symbols);
   const { table, stream } = encodeSymbols(kernels, symbols.length, bins);
   const read = oracleTable(table);
   expect(read.end).toBe(table.length);

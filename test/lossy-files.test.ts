@@ -9,7 +9,7 @@ import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
 import { Candidate } from '../src/quantization/candidate.js';
 import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { Scratch } from '../src/quantization/scratch.js';
-import { describe as describeModel } from '../src/wpk/manifest.js';
+import { describeFiles } from '../src/wpk/node/manifest.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { leftovers } from './helpers/leftovers.js';
@@ -197,7 +197,7 @@ describe('every architecture', () => {
 async function pressed(model: Model, name: string, step: number, statistics: MemoryStatistics | undefined) {
   const path = at(`${name}.wpk`);
   const stored = model as StoredModel;
-  const manifest = await describeModel(stored, {});
+  const manifest = await describeFiles(stored, {});
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const scratch = await Scratch.create(at('scratch'));
   const passes = new ModelQuantizer(model, unique, statistics, scratch, { threads: 1 });
@@ -221,7 +221,7 @@ describe('a lossy compression is refused in one line', () => {
     [['--size', '3 apples'], /expected a size such as 400MB/],
     [['--calibrate', short], /--calibrate needs a budget/],
     [['--no-calibration'], /--no-calibration needs a budget/],
-    [['--bits', '3', '--resume'], /--resume is for lossless files/],
+    [['--bits', '3', '--resume'], /--resume needs a lossless file/],
     [['--bits', '3', '--no-calibration', '--calibrate', short], /--no-calibration contradicts --calibrate/],
     [['--kl', '0.1', '--no-calibration'], /--kl needs a text/],
     [['--bits', '3', '--calibrate', short], /has \d+ tokens, at least 4096 are needed/],

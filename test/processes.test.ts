@@ -80,7 +80,7 @@ describe('two processes', () => {
       expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
       const { stderr } = ended.find(({ status }) => status === 2)!;
       expect(stderr).toMatch(
-        /^weightpress: .*\.wpk: (was made by another program meanwhile|already exists); --force replaces it\n$/,
+          /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
       );
       expect(readFileSync(output).equals(whole)).toBe(true);
       expect(leftovers(output)).toEqual([]);
@@ -200,7 +200,7 @@ describe('one cache', () => {
         const all = { HF_ENDPOINT: hub.endpoint, HF_HOME: place, ...env };
         const said = complaint(await weightpressWith(all, 'compress', NAME, '-o', at('b.wpk')));
         expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
-        expect(said.message).toMatch(/damaged; delete it, and it is fetched again/);
+        expect(said.message).toMatch(/damaged cache file; delete it to download it again/);
         expect(existsSync(at('b.wpk'))).toBe(false);
       }
       expect(readFileSync(blob).equals(damage(Buffer.from(WEIGHTS)))).toBe(true);
@@ -245,8 +245,8 @@ describe('a run that is stopped', () => {
 
   test.each([
     ['SIGINT', 130, 'interrupted'],
-    ['SIGTERM', 143, 'ended by SIGTERM'],
-    ['SIGHUP', 129, 'ended by SIGHUP'],
+    ['SIGTERM', 143, 'stopped by SIGTERM'],
+    ['SIGHUP', 129, 'stopped by SIGHUP'],
   ] as const)(
     'by %s names what --resume goes on from, and it does',
     async (signal, code, said) => {
@@ -255,7 +255,9 @@ describe('a run that is stopped', () => {
       const { status, stderr } = await run.endWhen(() => big(output), signal);
       expect(status).toBe(code);
       const [left] = leftovers(output);
-      expect(stderr).toBe(`weightpress: ${said}; the same command with --resume goes on from ${left}\n`);
+      expect(stderr).toBe(
+        `weightpress: ${said}; to continue, run the same command with --resume; partial output: ${left}\n`,
+      );
       expect(weightpress('compress', model, '-o', output, '--resume')).toMatchObject({
         status: 0,
         stderr: '',
@@ -291,7 +293,7 @@ describe('a run that is stopped', () => {
     const next = weightpress('compress', model, '-o', output);
     expect(next.status).toBe(0);
     expect(next.stderr).toBe(
-      `weightpress: ${left}: was left by a run that ended early; --resume goes on from it if it was lossless, otherwise it may be deleted\n`,
+        `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
     );
     expect(readFileSync(left!).equals(before)).toBe(true);
     const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');
@@ -316,7 +318,7 @@ describe('a run that is stopped', () => {
     [
       'another machine',
       (output: string) => `${output}.elsewhere-1-0123456789ab.partial`,
-      'another machine makes this, or has left it',
+      'being written by another machine, or left by it',
     ],
   ])('what %s has in the making is not taken by --resume', (_, nameOf, said) => {
     const output = at('x.wpk');
@@ -394,9 +396,11 @@ Worker.prototype.on = function (...args) {
     const { status, stderr } = await new Running(['compress', TINY, '-o', at('x.wpk')], { preload: silent })
       .ended;
     expect(status).toBe(3);
-    const said = 'unexpected: nothing more will happen, and the work is not done';
+    const said = 'unexpected: stopped before the work was done';
     const [left] = leftovers(at('x.wpk'));
-    expect(stderr).toBe(`weightpress: ${said}; the same command with --resume goes on from ${left}\n`);
+    expect(stderr).toBe(
+      `weightpress: ${said}; to continue, run the same command with --resume; partial output: ${left}\n`,
+    );
   }, 30_000);
 
   test('an error that nobody waits for', async () => {
@@ -437,7 +441,7 @@ describe('a source that changes while it is read', () => {
     [
       'shrinks',
       () => truncateSync(path(), 1_000_000),
-      /model\.safetensors.*(changed while being read|ended while being read)/,
+      /model\.safetensors.*(changed while being read|end of file while reading)/,
     ],
     [
       'is replaced',

@@ -67,7 +67,7 @@ describe('compress --resume', () => {
     const begun = () => leftovers(output).some((path) => statSync(path).size > 2 ** 21);
     const { status, stderr } = await interruptedWhen(begun, 'compress', model, '-o', output);
     expect(status).toBe(130);
-    expect(stderr.trim()).toMatch(/^weightpress: interrupted; .*--resume goes on from .*\.partial$/);
+    expect(stderr.trim()).toMatch(/^weightpress: interrupted; .*--resume; partial output: .*\.partial$/);
     expect(existsSync(output)).toBe(false);
     expect(resume().status).toBe(0);
     expectWhole();

@@ -55,7 +55,7 @@ describe('refused in one line', () => {
     [['--codec', 'rft', '--kl', '0.1'], /transforms take --bits, --size or --ratio/],
     [['--codec', 'dct', '--bits', '3', '--block', '48'], /a power of two from 4 to 256, found 48/],
     [['--codec', 'dct', '--bits', '3', '--tune'], /not calibrated/],
-    [['--bits', '3', '--block', '64'], /need a transform/],
+    [['--bits', '3', '--block', '64'], /need --codec with a transform/],
     [['--codec', 'lossless', '--bits', '3'], /contradicts a budget/],
     [['--codec', 'rft', '--ratio', '853'], /cannot be met; the nearest that can is \d+ bytes/],
   ])(

@@ -9,7 +9,7 @@ import { readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { originalBytes } from '../core/model.js';
 import { checkOutput } from '../io/node/checked-output.js';
-import { isReadAsOther, isStoredModel } from '../models/stored-model.js';
+import { isConvertedView, isStoredModel } from '../models/stored-model.js';
 import { type CalibrationSource, heldOutOf } from '../quantization/calibration/calibrate.js';
 import { Candidate, type CodedTensor } from '../quantization/candidate.js';
 import type { LossyResult, Stage } from '../quantization/compress.js';
@@ -21,7 +21,8 @@ import { searchStep } from '../quantization/rate-control/search.js';
 import { codeVector } from '../quantization/vectors.js';
 import { mayFit, writeWhole } from '../quantization/whole.js';
 import { losslessKernels } from '../wasm/lossless.js';
-import { describe, inputPaths, requireElements } from '../wpk/manifest.js';
+import { requireElements } from '../wpk/manifest.js';
+import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
 
 export interface TransformCompression {
   readonly transform: TransformOptions;
@@ -58,7 +59,7 @@ export async function compressTransform(
   if (budget.kl !== undefined) throw new InputError('transforms take --bits, --size or --ratio, not --kl');
   await checkOutput(output, inputPaths(model), force ?? false);
   const exact = await findExact(model, model.tensors);
-  const described = await describe(model, {
+  const described = await describeFiles(model, {
     codec: TRANSFORM,
     ...transform,
     keep,
@@ -92,11 +93,11 @@ export async function compressTransform(
     const compressing = (done: number, total: number) =>
       onStage?.({ name: 'compressing', done, total, secondsLeft: undefined });
     if (
-      !isReadAsOther(model) &&
+      !isConvertedView(model) &&
       mayFit(unique, goal.most) &&
       (await writeWhole(candidate, model, unique, compressing, goal.most))
     ) {
-      await candidate.finish(undefined, undefined);
+      await candidate.finish(undefined, undefined, goal.most);
       return { note: `the budget of ${goal.most} bytes is enough to lose nothing: ${LOST_NOTHING}` };
     }
     const bounds = BOUNDS[keep ? 'keep' : 'quantize'];
@@ -105,7 +106,7 @@ export async function compressTransform(
     const measuring = (done: number, total: number) =>
       onStage?.({ name: 'measuring', done, total, secondsLeft: undefined });
     const quality = await measureCandidate(candidate.partialPath, model, heldOut, measuring);
-    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined);
+    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined, goal.most);
     return { note: met ? undefined : withinNote(goal, nearest!) };
   } catch (error) {
     await candidate.discard();
