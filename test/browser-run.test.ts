@@ -7,6 +7,7 @@ import { parameterShapes } from '../src/architectures/shapes.js';
 import { open as openWeb } from '../src/browser/open.js';
 import { load } from '../src/browser/run.js';
 import { compress, generate, open } from '../src/index.js';
+import type { WpkModel } from '../src/wpk/model.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
@@ -123,7 +124,7 @@ describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
   it.each(models.map(([name]) => name))(
     '%s: the same bytes and the same tokens as here',
     async (name) => {
-      const here = await open(join(place, `${name}.wpk`));
+      const here = (await open(join(place, `${name}.wpk`))) as WpkModel;
       const expected = new Map<string, string>(
         here.container!.directory.tensors.map(({ name, sha256 }) => [name, sha256]),
       );

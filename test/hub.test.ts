@@ -144,34 +144,32 @@ describe('compress, straight from the Hub', () => {
   });
 });
 
-test(
-  'a checkpoint of PyTorch is streamed too, and held against its digest',
-  { tags: 'slow' },
-  needs(PYTHON, 'Python with PyTorch'),
-  async () => {
-    python(
-      place,
-      `
+test('a checkpoint of PyTorch is streamed too, and held against its digest', {
+  tags: 'slow',
+  ...needs(PYTHON, 'Python with PyTorch'),
+}, async () => {
+  python(
+    place,
+    `
 w = {f'h.{i}.weight': torch.randn(300, 400 + i) for i in range(8)}
 w['view'] = w['h.3.weight'].t()[5:300]
 torch.save(w, 'pytorch_model.bin')`,
-    );
-    const bin = readFileSync(join(place, 'pytorch_model.bin'));
-    hub.add('someone/older', { 'pytorch_model.bin': bin, 'config.json': '{}' });
-    expect(await run('compress', 'someone/older', '-o', output)).toMatchObject({ status: 0, stderr: '' });
-    expect(hub.sentBytes).toBeLessThan(bin.length * 1.2); // the view is read twice: 13 %
-    expect(filesBelow(home)).toEqual([]);
-    expect(await run('verify', output, '--against', 'someone/older')).toMatchObject({ status: 0 });
-    const changed = Buffer.from(bin);
-    changed[1_000_000]! ^= 1;
-    hub.add('someone/older', { 'pytorch_model.bin': changed, 'config.json': '{}' });
-    hub.repositories.get('someone/older')!.files.get('pytorch_model.bin')!.oid = sha256(bin);
-    rmSync(home, { recursive: true });
-    const said = complaint(await run('compress', 'someone/older', '-o', output, '--force'));
-    expect(said).toMatchObject({ status: 2, lines: 1 });
-    expect(said.message).toMatch(/changed or damaged/);
-  },
-);
+  );
+  const bin = readFileSync(join(place, 'pytorch_model.bin'));
+  hub.add('someone/older', { 'pytorch_model.bin': bin, 'config.json': '{}' });
+  expect(await run('compress', 'someone/older', '-o', output)).toMatchObject({ status: 0, stderr: '' });
+  expect(hub.sentBytes).toBeLessThan(bin.length * 1.2); // the view is read twice: 13 %
+  expect(filesBelow(home)).toEqual([]);
+  expect(await run('verify', output, '--against', 'someone/older')).toMatchObject({ status: 0 });
+  const changed = Buffer.from(bin);
+  changed[1_000_000]! ^= 1;
+  hub.add('someone/older', { 'pytorch_model.bin': changed, 'config.json': '{}' });
+  hub.repositories.get('someone/older')!.files.get('pytorch_model.bin')!.oid = sha256(bin);
+  rmSync(home, { recursive: true });
+  const said = complaint(await run('compress', 'someone/older', '-o', output, '--force'));
+  expect(said).toMatchObject({ status: 2, lines: 1 });
+  expect(said.message).toMatch(/changed or damaged/);
+});
 
 /** Cuts the first `times` answers with more than a handful of bytes at random places. */
 function cutting(times: number, seed: number): Fault {
@@ -225,30 +223,27 @@ describe('a connection that breaks', () => {
     expect(readFileSync(output).equals(whole)).toBe(true);
   });
 
-  test(
-    'for good leaves what came of a download, and the next run goes on there',
-    { tags: 'slow' },
-    async () => {
-      let sent = 0;
-      hub.fault = ({ url, range }, response) => {
-        if (!url.includes('signature') || range === undefined) return false;
-        if (sent++ === 0) return { cutAfter: 5_000_000 };
-        response.destroy();
-        return true;
-      };
-      const broken = complaint(await run('compress', NAME, '-o', output, '--keep'));
-      expect(broken).toMatchObject({ status: 2, lines: 1, stack: false });
-      expect(existsSync(output)).toBe(false);
-      const [incomplete] = filesBelow(home).filter((path) => path.endsWith('.incomplete'));
-      const have = statSync(incomplete!).size;
-      expect(have).toBeGreaterThan(1_000_000);
-      hub.reset();
-      expect(await run('compress', NAME, '-o', output, '--keep')).toMatchObject({ status: 0 });
-      expect(hub.sentBytes).toBeLessThan(bytesOfModel - have + 10_000);
-      await expectRestored(output);
-    },
-    60_000,
-  );
+  test('for good leaves what came of a download, and the next run goes on there', {
+    tags: 'slow',
+  }, async () => {
+    let sent = 0;
+    hub.fault = ({ url, range }, response) => {
+      if (!url.includes('signature') || range === undefined) return false;
+      if (sent++ === 0) return { cutAfter: 5_000_000 };
+      response.destroy();
+      return true;
+    };
+    const broken = complaint(await run('compress', NAME, '-o', output, '--keep'));
+    expect(broken).toMatchObject({ status: 2, lines: 1, stack: false });
+    expect(existsSync(output)).toBe(false);
+    const [incomplete] = filesBelow(home).filter((path) => path.endsWith('.incomplete'));
+    const have = statSync(incomplete!).size;
+    expect(have).toBeGreaterThan(1_000_000);
+    hub.reset();
+    expect(await run('compress', NAME, '-o', output, '--keep')).toMatchObject({ status: 0 });
+    expect(hub.sentBytes).toBeLessThan(bytesOfModel - have + 10_000);
+    await expectRestored(output);
+  });
 });
 
 describe('what is not what the Hub lists', () => {

@@ -175,7 +175,7 @@ describe('statistics of GPT-Neo, against the slow way in float64', async () => {
       drawn[sampleGradients(logits.slice(), 3, random, new Float64Array(3)).findIndex((g) => g < 0)]! += 1;
     for (const [i, share] of [1, 2, 5].entries()) expect(drawn[i]! / 1000 / share).toBeCloseTo(1, 0.8);
     const name = layer('mlp.c_fc');
-    const [[one], [same], [other]] = await Promise.all(
+    const [[one] = [], [same] = [], [other] = []] = await Promise.all(
       [1, 1, 2].map(async (seed) => (await collect(model, windows, { seed })).tensor(name)),
     );
     expect(same).toEqual(one);
