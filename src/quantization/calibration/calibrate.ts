@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { elementCount } from '../../core/dtype.js';
 import { InputError, isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
+import { sumOf } from '../../core/sum.js';
 import { cutWindows } from '../../evaluation/windows.js';
 import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
@@ -57,7 +58,7 @@ function defaultTokens(parameters: number): number {
 /** How many tokens statistics will be collected on, and quality measured on, as far as a text's length tells. */
 export function expectedTokens(model: Model, { text, tokens }: CalibrationSource) {
   const inText = text.length / CHARACTERS_A_TOKEN;
-  const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
   const calibrationTokens = Math.min(tokens ?? defaultTokens(parameters), inText);
   const measuredTokens = Math.min(MAX_HELD_OUT_TOKENS, calibrationTokens / 4, inText / HELD_OUT_ONE_IN);
   return { calibrationTokens, measuredTokens };
@@ -93,7 +94,7 @@ async function split(
     ids.slice(i * length, (i + 1) * length),
   );
   const isHeldOut = (_: unknown, i: number) => i % HELD_OUT_ONE_IN === HELD_OUT_ONE_IN - 1;
-  const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
   const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parameters)) / length));
   const heldTokens = Math.min(MAX_HELD_OUT_TOKENS, (count * length) / 4);
   const held = all.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
@@ -127,6 +128,7 @@ export async function calibrate(
   output: string,
   source: CalibrationSource,
   onProgress: (done: number, total: number) => void,
+  signal?: AbortSignal,
 ): Promise<Calibrated> {
   const { windows, kind, vocabulary, heldOut } = await split(model, source, UNCALIBRATED);
   const { window: length, maskToken } = heldOut;
@@ -134,7 +136,7 @@ export async function calibrate(
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = (path: string) =>
-    statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress });
+    statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress, signal });
   const { statistics, close } = source.statisticsPath
     ? await keptAt(source.statisticsPath, collect)
     : await besideOutput(output, collect);

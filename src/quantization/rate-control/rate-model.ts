@@ -1,13 +1,17 @@
 import { CONTEXTS } from '../../codecs/trellis/levels.js';
 import { INDICES } from '../../codecs/trellis/tokens.js';
+import { sumOf } from '../../core/sum.js';
 
 /** Contexts are quarter octaves of expected magnitude in steps: a step twice as large moves weights four contexts down. */
 const CONTEXTS_PER_OCTAVE = 4;
 
+/** Contexts with fewer weights do not tell their entropy. */
+const MIN_CONTEXT_WEIGHTS = 256;
+
 /**
- * How many bits indices will take at another step, from the counts at one: each weight then has the entropy that now is that
+ * Returns how many bits indices will take at another step, from the counts at one: each weight then has the entropy that now is that
  * of the context it moves to. Right to about a percent for steps within a few octaves.
- * @param counts laid out like prices. @param octaves log2 of the new step over the one of the counts.
+ * @param counts how often each index was chosen, laid out like prices. @param octaves log2 of the new step over the one of the counts.
  */
 export function predictBits(counts: Float64Array, octaves: number): number {
   const { weights, entropies } = contextEntropies(counts);
@@ -18,7 +22,7 @@ export function predictBits(counts: Float64Array, octaves: number): number {
   return bits;
 }
 
-/** The step at which indices will take `bits`, from the counts at `step`. */
+/** Returns the step at which indices will take `bits`, from the counts at `step`. */
 export function predictStep(counts: Float64Array, step: number, bits: number): number {
   let [low, high] = [-40, 40];
   for (let i = 0; i < 60; i++) {
@@ -29,22 +33,21 @@ export function predictStep(counts: Float64Array, step: number, bits: number): n
   return step * 2 ** high;
 }
 
-/** Weights in each context, and their entropy in bits; undefined where there are too few to tell. */
+/** Returns the weights in each context, and their entropy in bits; undefined where there are too few to tell. */
 function contextEntropies(counts: Float64Array) {
   const weights = new Float64Array(CONTEXTS);
   const entropies: (number | undefined)[] = [];
   for (let context = 0; context < CONTEXTS; context++) {
     let bits = 0;
     for (const quantizer of [0, 1]) {
-      const table = counts.subarray(
-        (context * 2 + quantizer) * INDICES,
-        (context * 2 + quantizer + 1) * INDICES,
-      );
-      const total = table.reduce((sum, count) => sum + count, 0);
+      const start = (context * 2 + quantizer) * INDICES;
+      const table = counts.subarray(start, start + INDICES);
+      const total = sumOf(table, (count) => count);
       weights[context]! += total;
       for (const count of table) if (count) bits += count * Math.log2(total / count);
     }
-    entropies.push(weights[context]! >= 256 ? bits / weights[context]! : undefined);
+    const weight = weights[context]!;
+    entropies.push(weight >= MIN_CONTEXT_WEIGHTS ? bits / weight : undefined);
   }
   return { weights, entropies };
 }

@@ -4,8 +4,8 @@ import { disk, writeAll } from '../io/node/disk.js';
 import { fileError } from '../io/node/file.js';
 import { hold, letGo, temporaryName } from '../io/node/temporary.js';
 
-/** A file for what does not fit into memory, removed at the end. */
-export class Scratch {
+/** Holds the indices of quantized matrices in a temporary file: those of a large model do not fit into memory. */
+export class IndexStore {
   private end = 0;
 
   private constructor(
@@ -13,24 +13,24 @@ export class Scratch {
     private readonly handle: FileHandle,
   ) {}
 
-  /** Makes one beside an output, under a name of this run's. @throws {InputError} when the place cannot be written to. */
-  static async create(output: string): Promise<Scratch> {
+  /** Creates the file beside an output, under a name of this run's. @throws {InputError} when the place cannot be written to. */
+  static async create(output: string): Promise<IndexStore> {
     const path = temporaryName(output, 'scratch');
     hold(path);
     try {
-      return new Scratch(path, await disk.create(path));
+      return new IndexStore(path, await disk.create(path));
     } catch (error) {
       letGo(path);
       throw fileError(error, path);
     }
   }
 
-  /** Forgets what was written. */
+  /** Forgets all indices, so that the next ones take their place. */
   clear(): void {
     this.end = 0;
   }
 
-  /** Appends numbers. @returns what reads them again. */
+  /** Appends indices. @returns what reads them again. */
   async add(values: Int16Array): Promise<() => Promise<Int16Array>> {
     const start = this.end;
     const { byteLength } = values; // what is returned must not keep the values alive
