@@ -7,7 +7,6 @@ import { compressTransform } from '../src/operations/compress-transform.js';
 import { inspect } from '../src/operations/inspect.js';
 import { compressLossy } from '../src/quantization/compress.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
-import { searchStep } from '../src/quantization/rate-control/search.js';
 import { isLossless } from '../src/wpk/summary.js';
 import { weightpress } from './helpers/cli.js';
 import { refusalOf } from './helpers/logits.js';
@@ -41,7 +40,7 @@ async function compressed(budget: Budget, from = MODEL, calibrated = true) {
           statisticsPath: join(place, 'statistics'),
         },
       }),
-      onStage: ({ name }) => stages.add(name),
+      onProgress: ({ stage }) => stages.add(stage),
     });
     const bytes = statSync(output).size;
     return { output, note, bytes, summary: await inspect(output), stages };
@@ -110,7 +109,7 @@ describe('an impossible budget', () => {
         compressLossy(model, join(place, 'no.wpk'), {
           budget,
           calibration: { text: TEXT, name: 'text', tokens: 4096 },
-          onStage: ({ name }) => stages.push(name),
+          onProgress: ({ stage }) => stages.push(stage),
         }),
       );
       expect(refusal).toMatch(/^the budget of \d+ bytes cannot be met; the nearest that can is \d+ bytes/);
@@ -145,21 +144,4 @@ describe('a transform', () => {
     },
     60_000,
   );
-});
-
-it('a search ends where nothing changes any more, with what is within the aim', async () => {
-  const calls: number[] = [];
-  const divergence = async (step: number) => {
-    calls.push(step);
-    return Math.min(7, step * 1000);
-  };
-  const { met, nearest } = await searchStep(
-    divergence,
-    { least: 98, most: 100, grows: true },
-    1,
-    [1e-9, 1e3],
-  );
-  expect({ met, value: nearest!.value }).toEqual({ met: false, value: 7 });
-  expect(calls.length).toBeLessThan(4);
-  expect(calls.at(-1)).toBe(nearest!.step);
 });

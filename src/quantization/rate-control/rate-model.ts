@@ -14,7 +14,28 @@ const MIN_CONTEXT_WEIGHTS = 256;
  * @param counts how often each index was chosen, laid out like prices. @param octaves log2 of the new step over the one of the counts.
  */
 export function predictBits(counts: Float64Array, octaves: number): number {
-  const { weights, entropies } = contextEntropies(counts);
+  return bitsAt(contextEntropies(counts), octaves);
+}
+
+/** Returns the step at which indices will take `bits`, from the counts at `step`. */
+export function predictStep(counts: Float64Array, step: number, bits: number): number {
+  const contexts = contextEntropies(counts);
+  let [low, high] = [-40, 40];
+  for (let i = 0; i < 60; i++) {
+    const middle = (low + high) / 2;
+    if (bitsAt(contexts, middle) > bits) low = middle;
+    else high = middle;
+  }
+  return step * 2 ** high;
+}
+
+/** Weights in each context, and their entropy in bits; undefined where there are too few to tell. */
+interface ContextEntropies {
+  readonly weights: Float64Array;
+  readonly entropies: readonly (number | undefined)[];
+}
+
+function bitsAt({ weights, entropies }: ContextEntropies, octaves: number): number {
   let bits = 0;
   weights.forEach((weight, context) => {
     if (weight) bits += weight * entropyAt(entropies, context - octaves * CONTEXTS_PER_OCTAVE);
@@ -22,19 +43,7 @@ export function predictBits(counts: Float64Array, octaves: number): number {
   return bits;
 }
 
-/** Returns the step at which indices will take `bits`, from the counts at `step`. */
-export function predictStep(counts: Float64Array, step: number, bits: number): number {
-  let [low, high] = [-40, 40];
-  for (let i = 0; i < 60; i++) {
-    const middle = (low + high) / 2;
-    if (predictBits(counts, middle) > bits) low = middle;
-    else high = middle;
-  }
-  return step * 2 ** high;
-}
-
-/** Returns the weights in each context, and their entropy in bits; undefined where there are too few to tell. */
-function contextEntropies(counts: Float64Array) {
+function contextEntropies(counts: Float64Array): ContextEntropies {
   const weights = new Float64Array(CONTEXTS);
   const entropies: (number | undefined)[] = [];
   for (let context = 0; context < CONTEXTS; context++) {
