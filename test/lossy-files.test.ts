@@ -5,7 +5,7 @@ import { evaluate, type Model, open } from '../src/index.js';
 import type { StoredModel } from '../src/models/stored-model.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
 import { collectStatistics } from '../src/quantization/calibration/collect.js';
-import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
+import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
 import { Candidate } from '../src/quantization/candidate.js';
 import { encodeModel } from '../src/quantization/encoder.js';
 import { findExactTensors } from '../src/quantization/exact-tensors.js';

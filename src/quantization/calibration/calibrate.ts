@@ -8,8 +8,8 @@ import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/node/temporary.js';
 import { nodeRuntime } from '../../onnx/node/runtime.js';
-import type { StatisticsFile } from './file.js';
-import { statisticsIn } from './reuse.js';
+import { loadStatistics } from './load-statistics.js';
+import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
@@ -136,7 +136,7 @@ export async function calibrate(
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = (path: string) =>
-    statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress, signal });
+    loadStatistics(path, nodeRuntime, model, { sha256, windows: given }, { onProgress, signal });
   const { statistics, close } = source.statisticsPath
     ? await keptAt(source.statisticsPath, collect)
     : await besideOutput(output, collect);

@@ -29,23 +29,23 @@ export function predictStep(counts: Float64Array, step: number, bits: number): n
   return step * 2 ** high;
 }
 
-/** Weights in each context, and their entropy in bits; undefined where there are too few to tell. */
+/** Weights in each context, and the entropy in bits of those that have enough to tell, in order. */
 interface ContextEntropies {
   readonly weights: Float64Array;
-  readonly entropies: readonly (number | undefined)[];
+  readonly known: readonly { readonly context: number; readonly entropy: number }[];
 }
 
-function bitsAt({ weights, entropies }: ContextEntropies, octaves: number): number {
+function bitsAt({ weights, known }: ContextEntropies, octaves: number): number {
   let bits = 0;
   weights.forEach((weight, context) => {
-    if (weight) bits += weight * entropyAt(entropies, context - octaves * CONTEXTS_PER_OCTAVE);
+    if (weight) bits += weight * entropyAt(known, context - octaves * CONTEXTS_PER_OCTAVE);
   });
   return bits;
 }
 
 function contextEntropies(counts: Float64Array): ContextEntropies {
   const weights = new Float64Array(CONTEXTS);
-  const entropies: (number | undefined)[] = [];
+  const known: { context: number; entropy: number }[] = [];
   for (let context = 0; context < CONTEXTS; context++) {
     let bits = 0;
     for (const quantizer of [0, 1]) {
@@ -56,14 +56,13 @@ function contextEntropies(counts: Float64Array): ContextEntropies {
       for (const count of table) if (count) bits += count * Math.log2(total / count);
     }
     const weight = weights[context]!;
-    entropies.push(weight >= MIN_CONTEXT_WEIGHTS ? bits / weight : undefined);
+    if (weight >= MIN_CONTEXT_WEIGHTS) known.push({ context, entropy: bits / weight });
   }
-  return { weights, entropies };
+  return { weights, known };
 }
 
 /** Between contexts that are known; beyond them half an entropy an octave down, and a bit an octave up. */
-function entropyAt(entropies: readonly (number | undefined)[], context: number): number {
-  const known = entropies.flatMap((entropy, i) => (entropy === undefined ? [] : [{ context: i, entropy }]));
+function entropyAt(known: ContextEntropies['known'], context: number): number {
   const first = known[0];
   const last = known.at(-1);
   if (!first || !last) return 0;

@@ -5,7 +5,7 @@ import { fileError } from '../../io/node/file.js';
 import { hold, letGo, temporaryName } from '../../io/node/temporary.js';
 
 /** An array that waits to be read. */
-export interface Kept {
+export interface StoredArray {
   read(): Promise<Float32Array>;
   /** Gives its place to arrays that come later. */
   release(): void;
@@ -14,7 +14,7 @@ export interface Kept {
 /** Keeps arrays, in memory or outside of it. */
 export interface ArrayStore {
   /** The array must stay unchanged. */
-  add(values: Float32Array): Promise<Kept>;
+  add(values: Float32Array): Promise<StoredArray>;
 }
 
 /** In memory alone. */
@@ -45,7 +45,7 @@ export class SpillStore implements ArrayStore {
     this.path = temporaryName(beside, 'states');
   }
 
-  async add(values: Float32Array): Promise<Kept> {
+  async add(values: Float32Array): Promise<StoredArray> {
     const { byteLength } = values;
     if (byteLength > this.memoryBytes) return this.spill(values);
     this.memoryBytes -= byteLength;
@@ -67,7 +67,7 @@ export class SpillStore implements ArrayStore {
     letGo(this.path);
   }
 
-  private async spill(values: Float32Array): Promise<Kept> {
+  private async spill(values: Float32Array): Promise<StoredArray> {
     const { byteLength } = values;
     const bytes = new Uint8Array(values.buffer, values.byteOffset, byteLength);
     const start = this.free.get(byteLength)?.pop() ?? this.end;

@@ -16,7 +16,7 @@ export interface Batch {
 const BATCH_TOKENS = 1024;
 
 /** The windows of a calibration, in batches. */
-export class Calibration {
+export class CalibrationBatches {
   /** Tokens a window. */
   readonly length: number;
   readonly batches: readonly Batch[];
