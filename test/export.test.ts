@@ -65,7 +65,9 @@ describe('decompress to safetensors', () => {
     );
   });
 
-  test('--shard-size: files and an index that say the same, read back as the same model', async () => {
+  test('--shard-size: files and an index that say the same, read back as the same model', {
+    tags: 'slow',
+  }, async () => {
     expect(write('shards', '--shard-size', '1MB')).toMatchObject({ status: 0, stderr: '' });
     const shards = readdirSync(at('shards')).filter((name) => name.endsWith('.safetensors'));
     const count = String(shards.length).padStart(5, '0');
@@ -138,7 +140,7 @@ describe('decompress to GGUF', () => {
 });
 
 test.each([
-  [['--dtype', 'Q8_0'], /type of GGUF/],
+  [['--dtype', 'Q8_0'], /needs --format gguf/],
   [['--format', 'gguf', '--shard-size', '1GB'], /one file/],
   [['--shard-size', 'big'], /expected a size/],
   [['--dtype', 'F8'], /F8/],

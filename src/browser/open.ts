@@ -3,7 +3,7 @@ import { ConnectionError, InputError, isInputError } from '../core/errors.js';
 import { BlobSource } from '../io/blob.js';
 import { chunksOf } from '../io/body.js';
 import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
-import { PATIENCE, request, sleep, waitAfter } from '../io/request.js';
+import { RETRIES, request, sleep, waitAfter } from '../io/request.js';
 import { FILE_HEADER_BYTES, isWpk } from '../wpk/frames.js';
 import { type OpenedWpk, openWpk } from '../wpk/original.js';
 import { DownloadCache } from './cache.js';
@@ -72,7 +72,7 @@ async function fetchWhole(address: string, name: string, options: OpenOptions): 
       return await fetchOnce(address, name, options);
     } catch (error) {
       if (isInputError(error) || options.signal?.aborted) throw error;
-      if (failures === PATIENCE.tries)
+      if (failures === RETRIES.attempts)
         throw new ConnectionError(`the connection broke ${failures} times in a row`, { file: name });
       await sleep(waitAfter(failures), options.signal);
     }

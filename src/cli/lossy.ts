@@ -21,7 +21,7 @@ export interface LossyOptions {
   readonly tune?: boolean;
 }
 
-/** The budget that was asked for. @throws {InputError} for what is not a number. */
+/** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
 export function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
   return {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
@@ -33,7 +33,7 @@ export function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
 
 const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
 
-/** True when a budget or anything else that only lossy compression has was given. */
+/** Returns whether a budget was given. @throws {InputError} for options that need one. */
 export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boolean {
   const budget = [kl, bits, size, ratio].some((value) => value !== undefined);
   const { calibrate, calibrationTokens, statistics, calibration } = others;
@@ -51,7 +51,7 @@ export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boo
   return budget;
 }
 
-/** Runs a lossy compression with a bar for each of its stages. */
+/** Runs a lossy compression with a progress bar per stage. */
 export async function runLossy(
   model: Model,
   output: string,
@@ -63,9 +63,7 @@ export async function runLossy(
   )
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
   if (options.resume)
-    throw new InputError(
-      '--resume is for lossless files; statistics of a lossy run are used again without it',
-    );
+    throw new InputError('--resume needs a lossless file; a lossy run reuses saved statistics without it');
   const { threads, force, tune } = options;
   const budget = budgetOf(options);
   const stages = new Stages();
@@ -84,7 +82,7 @@ export async function runLossy(
   }
 }
 
-/** The text that calibration, or what is measured, is taken from. @throws {InputError} when it cannot be read. */
+/** Reads the text for calibration and held-out measurement. @throws {InputError} when it cannot be read. */
 export async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
   const path = calibrate ?? DEFAULT_TEXT;
   const text = await readText(path);
@@ -101,7 +99,7 @@ function positive(text: string, option: string): number {
   throw new InputError(`expected ${option} to be a positive number, found ${JSON.stringify(text)}`);
 }
 
-/** One bar at a time: a new one when the stage changes; the time left is that of the whole run. */
+/** Shows one progress bar at a time, a new one when the stage changes. The time left is that of the whole run. */
 export class Stages {
   private name: string | undefined;
   private bar: Progress | undefined;

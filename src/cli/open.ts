@@ -5,8 +5,8 @@ import { openModel } from '../open/open.js';
 import { type Progress, progress } from './terminal.js';
 
 /**
- * Opens a model whose weights are read more than once: one that is on the Hub is fetched into the cache first, where Python looks for
- * it too, with a bar for each file. @throws {InputError}
+ * Opens a model whose weights are read more than once. One on the Hub is first downloaded into the Hugging Face cache, with a progress
+ * bar per file. @throws {InputError}
  */
 export async function openWhole(
   name: string,
@@ -24,8 +24,7 @@ export async function openWhole(
         if (done === total) bar.stop();
       },
     });
-    if (model.state !== undefined)
-      NOTICES.say(`${name}: the model is the state ${model.state} of the checkpoint`);
+    if (model.state !== undefined) NOTICES.show(`${name}: using the state ${model.state} of the checkpoint`);
     return model;
   } finally {
     for (const bar of bars.values()) bar.stop();

@@ -15,7 +15,7 @@ export interface TransformFlags {
 
 const DEFAULT_BLOCK = 64;
 
-/** True when a transform was asked for. @throws {InputError} for options that contradict each other. */
+/** Returns whether a transform was requested. @throws {InputError} for options that contradict each other. */
 export function isTransform({
   codec,
   block,
@@ -27,19 +27,19 @@ export function isTransform({
   const chosen = (TRANSFORMS as readonly string[]).includes(codec ?? '');
   if (!chosen && (block ?? dimensions ?? keepLargest) !== undefined)
     throw new InputError(
-      `--block, --dimensions and --keep-largest need a transform: --codec ${TRANSFORMS.join(', ')}`,
+      `--block, --dimensions and --keep-largest need --codec with a transform: ${TRANSFORMS.join(', ')}`,
     );
-  if (codec === 'lossless' && budget) throw new InputError('--codec lossless contradicts a budget');
+  if (codec === 'lossless' && budget) throw new InputError('--codec lossless excludes a budget');
   if (codec !== undefined && codec !== 'lossless' && !budget)
     throw new InputError(`--codec ${codec} needs a budget: --bits, --size or --ratio`);
   if (chosen && (options.statistics ?? options.tune ?? options.calibrationTokens) !== undefined)
     throw new InputError(
-      'transforms are not calibrated: --statistics, --tune and --calibration-tokens are not for them',
+      'transforms use no calibration: remove --statistics, --tune and --calibration-tokens',
     );
   return chosen;
 }
 
-/** Runs a compression by a transform; the calibration text, unless `--no-calibration`, is only measured on. */
+/** Compresses with a transform. The calibration text only serves to measure the loss, unless `--no-calibration` is given. */
 export async function runTransform(
   model: Model,
   output: string,

@@ -1,4 +1,4 @@
-/** The element types of safetensors, and the bytes an element takes. */
+/** The element types of safetensors and their sizes in bytes. */
 export const DTYPE_BYTES = {
   F64: 8,
   F32: 4,
@@ -17,22 +17,22 @@ export const DTYPE_BYTES = {
   BOOL: 1,
 } as const;
 
-/** Element types that are pairs of known ones; the bytes of others are bytes. */
+/** Element types that are pairs of known ones: complex numbers. Elements of other unknown types are treated as bytes. */
 export const PAIRS: Readonly<Record<string, Dtype>> = { C64: 'F32', C128: 'F64' };
 
 export type Dtype = keyof typeof DTYPE_BYTES;
 
-/** True for a name of a known element type. */
+/** Returns whether a value is the name of a known element type. */
 export function isDtype(name: unknown): name is Dtype {
   return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
 }
 
-/** True for floating-point element types. */
+/** Returns whether an element type is floating-point. */
 export function isFloat(dtype: Dtype): boolean {
   return dtype.startsWith('F') || dtype === 'BF16';
 }
 
-/** Product of the dimensions; 1 for a scalar (`[]`), 0 when any dimension is 0. */
+/** Returns the product of the dimensions: 1 for a scalar (`[]`), 0 when any dimension is 0. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);
 }

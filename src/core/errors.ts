@@ -1,4 +1,4 @@
-/** Where in a file something was found: the file, the tensor, the bytes `start` to `end` (exclusive). */
+/** A place in a file: the file, the tensor, the bytes `start` to `end` (exclusive). */
 export interface Place {
   readonly file?: string;
   readonly tensor?: string;
@@ -7,8 +7,8 @@ export interface Place {
 }
 
 /**
- * Input that is not what it should be: a malformed, truncated or hostile file, or a request that cannot be met.
- * The message is one line: what, where, expected, found. The command line exits with 2.
+ * Bad input: a malformed, truncated or hostile file, or a request that cannot be met. The message is one line: where, what is wrong,
+ * expected and found. The command line exits with code 2.
  */
 export class InputError extends Error {
   override readonly name: string = 'InputError';
@@ -24,33 +24,33 @@ export class InputError extends Error {
   }
 }
 
-/** Stored bytes that differ from what their checksum or digest says. `verify` exits with 1 on it, the rest with 2. */
+/** Data that does not match its checksum or digest. `verify` exits with code 1 on it, other commands with 2. */
 export class IntegrityError extends InputError {
   override readonly name = 'IntegrityError';
 }
 
-/** A server that cannot be reached, or no longer: what was done so far is good, and can be gone on with. */
+/** A failed connection to a server. Work done so far is valid, and the command can be continued. */
 export class ConnectionError extends InputError {
   override readonly name = 'ConnectionError';
 }
 
-/** True for errors that are the input's fault, to be shown as one line without a stack. */
+/** Returns whether an error is the input's fault and is shown as one line without a stack trace. */
 export function isInputError(error: unknown): error is InputError {
   return error instanceof InputError;
 }
 
 /**
- * What every message goes through: names come from files, words from servers. Neither moves a terminal's cursor; outside of pages
- * `secrets.ts` lets nothing else through either that does more than be read, nor the token.
+ * The filter of every error message, since names come from files and words from servers. This default removes control characters;
+ * outside of pages, `secrets.ts` installs one that also removes invisible characters and the token.
  */
 export const MESSAGES = { clean: (message: string): string => message.replaceAll(/\p{Cc}+/gu, ' ') };
 
 function withPlace(what: string, { file, tensor, start, end }: Place): string {
   const parts = [];
   if (file !== undefined) parts.push(file);
-  if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, LONGEST_NAME))}`);
+  if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, MAX_NAME_LENGTH))}`);
   if (start !== undefined) parts.push(end === undefined ? `byte ${start}` : `bytes ${start}-${end}`);
   return MESSAGES.clean(parts.length ? `${parts.join(', ')}: ${what}` : what);
 }
 
-const LONGEST_NAME = 200;
+const MAX_NAME_LENGTH = 200;

@@ -7,53 +7,53 @@ export interface FolderFile {
   readonly lengthBytes: number;
 }
 
-/** A file or folder that is not taken along, and why. */
+/** A file or folder that is left out, and why. */
 export interface LeftOut {
   readonly name: string;
-  /** Undefined for folders and what is no regular file. */
+  /** Undefined for folders and for everything that is not a regular file. */
   readonly lengthBytes?: number | undefined;
   readonly reason: string;
 }
 
-/** Everything that is in a folder, its subfolders included. */
+/** Everything in a folder and its subfolders. */
 export interface Listing {
   readonly files: readonly FolderFile[];
-  /** Folders without anything in them. */
+  /** Empty subfolders. */
   readonly emptyFolders: readonly string[];
-  /** What is never taken along: folders of version control. */
+  /** What is always left out: version control folders. */
   readonly leftOut: readonly LeftOut[];
-  /** What is in the folder and cannot be read as a file of it: links that lead out, pipes, names that other systems cannot have. */
+  /** What cannot be read as a file of the folder: links that lead out, pipes, names that are not valid on every system. */
   readonly refused: readonly LeftOut[];
 }
 
-/** The files of a model by their names, wherever they lie: a folder on disk, a repository on the Hub, one file, or a .wpk. */
+/** Access to the files of a model by name: in a folder on disk, a repository on the Hub, one file, or a .wpk. */
 export interface Folder {
-  /** What the user called it. */
+  /** The name that the user gave. */
   readonly id: string;
   readonly kind: 'directory' | 'hub' | 'file' | 'wpk';
-  /** Returns the regular files in it, subfolders included, in no order. @throws {InputError} */
+  /** Returns the regular files, subfolders included, in no particular order. @throws {InputError} */
   list(): Promise<readonly FolderFile[]>;
-  /** Returns the same with what is no file; without it there are only files. @throws {InputError} */
-  survey?(): Promise<Listing>;
-  /** @throws {InputError} */
+  /** Returns the files and everything else in the folder. Absent where there are only files. @throws {InputError} */
+  listAll?(): Promise<Listing>;
+  /** Opens a file. @throws {InputError} */
   open(name: string): Promise<ByteSource>;
-  /** Returns a file's name as messages call it. */
+  /** Returns a file's path or address for messages. */
   place(name: string): string;
 }
 
-/** Returns the first of `names` that is in the folder. */
+/** Returns the first of `names` that is among the files. */
 export function firstOf(files: readonly FolderFile[], names: readonly string[]): string | undefined {
   return names.find((name) => files.some((file) => file.name === name));
 }
 
-/** Returns everything that is in a folder. @throws {InputError} */
-export async function surveyOf(folder: Folder): Promise<Listing> {
+/** Returns everything in a folder. @throws {InputError} */
+export async function listAll(folder: Folder): Promise<Listing> {
   return (
-    (await folder.survey?.()) ?? { files: await folder.list(), emptyFolders: [], leftOut: [], refused: [] }
+    (await folder.listAll?.()) ?? { files: await folder.list(), emptyFolders: [], leftOut: [], refused: [] }
   );
 }
 
-/** One file as a folder of one. The source stays open: it belongs to whoever opened it. */
+/** A folder of a single file. The source stays open: it belongs to the caller. */
 export class SingleFile implements Folder {
   readonly kind = 'file';
 

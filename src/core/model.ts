@@ -8,73 +8,73 @@ export interface TensorInfo {
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly lengthBytes: number;
-  /** Of its elements, hexadecimal, where its file says. */
+  /** SHA-256 of its elements in hexadecimal, if its file states it. */
   readonly sha256?: string;
-  /** What it takes in the file that it is read from, where that is another number: quantized tensors of GGUF. */
+  /** Bytes that it takes in its file, if different: quantized tensors of GGUF. */
   readonly storedBytes?: number;
-  /** Where elements are bytes of another encoding: the tensor that these bytes are, and the encoding's name. */
+  /** If its elements are bytes of another encoding: the tensor that they encode, and the encoding's name. */
   readonly holds?: TensorInfo & { readonly encoding: string };
 }
 
-/** A file that travels with the weights: config, tokenizer, model card, license. */
+/** A file stored along with the weights: config, tokenizer, model card, license. */
 export interface SideFile {
   /** Relative to the model's folder, its parts separated by `/`. */
   readonly name: string;
   readonly lengthBytes: number;
-  /** What it takes beside the weights: 0 for one that was made of what stands in theirs. */
+  /** Bytes that it takes in addition to the weights: 0 for one that is derived from the weight files. */
   readonly storedBytes?: number;
   read(): Promise<Uint8Array>;
 }
 
-/** A file that holds weights, as it lies on disk. */
+/** A file of weights as stored on disk. */
 export interface WeightFile {
   readonly name: string;
   readonly lengthBytes: number;
 }
 
-/** Bytes of all of a model's files as they lie on disk: what ratios are of. */
+/** Returns the bytes of all of a model's files, the original size in compression ratios. */
 export function originalBytes({ weightFiles, sideFiles }: Model): number {
   const weights = weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
   return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
 }
 
-/** How a model is opened. */
+/** Options for opening a model. */
 export interface OpenOptions {
-  /** Of a checkpoint that holds several states: the one that is the model, by its keys joined by dots; `.` for everything. */
+  /** For a checkpoint with several states: the one to use, as its keys joined by dots; `.` for everything. */
   readonly state?: string | undefined;
-  /** Patterns of files that are not taken along. */
+  /** Patterns of files to leave out. */
   readonly exclude?: readonly string[] | undefined;
 }
 
 /**
- * A model that can be read by ranges, whatever it is stored in.
- * Opening reads headers only; weights are read when asked for.
+ * A model whose tensors can be read by ranges, in any file format.
+ * Opening reads only headers; weights are read on demand.
  */
 export interface Model {
   /** The path or id the user gave. */
   readonly id: string;
-  /** A folder, a repository on the Hub, `wpk`, or one file alone of another kind. */
+  /** A folder, a repository on the Hub, a .wpk file, or a single file of another format. */
   readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
-  /** Parsed config.json, if there is one that can be read. */
+  /** Parsed config.json; undefined if it is missing or unreadable. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
-  /** Why a config.json that is there cannot be read. */
+  /** Why an existing config.json cannot be read. */
   readonly configError?: InputError | undefined;
-  /** Of a checkpoint: where in it the tensors were found, its keys joined by dots; undefined at the outermost level. */
+  /** For a checkpoint: the state that holds the tensors, as its keys joined by dots; undefined at the top level. */
   readonly state?: string | undefined;
-  /** In the order of their bytes, file by file. Names are unique. */
+  /** All tensors in file order. Names are unique. */
   readonly tensors: readonly TensorInfo[];
   readonly sideFiles: readonly SideFile[];
   readonly weightFiles: readonly WeightFile[];
   /**
-   * Bytes `start` to `end` (exclusive; default: all) of a tensor's decoded little-endian elements.
-   * @throws {InputError} on an unknown tensor or bytes that do not decode.
+   * Returns bytes `start` to `end` (exclusive; default: all) of a tensor's decoded little-endian elements.
+   * @throws {InputError} for an unknown tensor or bytes that do not decode.
    */
   readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
-  /** The files that it was opened from, all of them, also those that are no part of the model. */
+  /** All files of the folder that it was opened from, including those that are not part of the model. */
   readonly files?: Folder | undefined;
-  /** Files that a lossy file made of it does not hold, and why. */
+  /** Files that a lossy .wpk of the model does not contain, and why. */
   readonly leftOut?: readonly LeftOut[] | undefined;
-  /** Checks that its files are still those that were opened, for who has read all of them. @throws {InputError} naming one that is not. */
+  /** Checks, after reading, that its files are still those that were opened. @throws {InputError} naming one that changed. */
   readonly verify?: (() => Promise<void>) | undefined;
   close(): Promise<void>;
 }

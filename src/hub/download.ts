@@ -6,7 +6,7 @@ import { fileError, openFile } from '../io/node/file.js';
 import { NameTaken, Output } from '../io/node/output.js';
 import { claim, leftoversOf } from '../io/node/temporary.js';
 import { Made } from './cache.js';
-import { feed } from './content.js';
+import { updateHash } from './content.js';
 import { digestOf, type HubFile } from './repository.js';
 
 export type OnDownload = (name: string, doneBytes: number, totalBytes: number) => void;
@@ -14,10 +14,11 @@ export type OnDownload = (name: string, doneBytes: number, totalBytes: number) =
 const ENDING = 'incomplete';
 
 /**
- * Fetches a file to `path`, going on from what a run that was stopped has left in `NAME.….incomplete`; it has its name only when all of
- * it is there and its digest is that which the Hub lists.
- * @returns the file that was made; undefined when another run was faster: what has the name then is that run's.
- * @throws {InputError} when it cannot be had or written. @throws {IntegrityError} when it is another file; what came is removed then.
+ * Downloads a file to `path`, continuing an interrupted download in `NAME.….incomplete`. The file gets its name once it is complete and
+ * its digest matches the Hub's.
+ * @returns the created file; undefined if another run created it first.
+ * @throws {InputError} when it cannot be downloaded or written. @throws {IntegrityError} when its digest does not match; the download is
+ * then removed.
  */
 export async function download(
   remote: HttpFile,
@@ -33,12 +34,12 @@ export async function download(
   try {
     let found = await fetchRest(remote, file, output, onDownload);
     if (found !== file.etag && resumed) {
-      await output.truncate(0); // what was left may have been torn
+      await output.truncate(0); // the interrupted download may have been damaged
       found = await fetchRest(remote, file, output, onDownload);
     }
     if (found !== file.etag)
       throw new IntegrityError(
-        `expected the content ${file.etag}, found ${found}: it was changed or damaged`,
+        `expected digest ${file.etag}, found ${found}: the file was changed or damaged`,
         { file: remote.name },
       );
     const made = new Made(path, await output.inode());
@@ -52,7 +53,7 @@ export async function download(
   }
 }
 
-/** An output that goes on from the longest that was left, or a new one. */
+/** Returns an output that continues the longest interrupted download, or a new one. */
 async function begin(path: string, { lengthBytes }: HubFile): Promise<Output> {
   const options = { resumable: true, ending: ENDING };
   for (const { path: left, isDead } of await leftoversOf(path, ENDING)) {
@@ -65,7 +66,7 @@ async function begin(path: string, { lengthBytes }: HubFile): Promise<Output> {
   return Output.create(path, options);
 }
 
-/** Fetches what is missing. @returns the digest, by which the Hub names it, of all that is there then. */
+/** Downloads the missing bytes. @returns the digest of the whole file, as the Hub names it. */
 async function fetchRest(
   remote: HttpFile,
   file: HubFile,
@@ -75,7 +76,7 @@ async function fetchRest(
   const hash = digestOf(file);
   const source = await openFile(output.partial);
   try {
-    await feed(hash, source, output.length);
+    await updateHash(hash, source, output.length);
   } finally {
     await source.close();
   }

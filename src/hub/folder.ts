@@ -16,19 +16,19 @@ import { hubFile } from './file.js';
 import { digestOf, type HubFile, type Repository, readRepository } from './repository.js';
 
 /**
- * How files of the Hub are read: by ranges as asked for, nothing kept; from front to back, checked against their digests; or
- * fetched into the cache, checked, and read there.
+ * How files of the Hub are read: by ranges on demand; from front to back with a digest check; or downloaded into the cache, checked, and
+ * read from there.
  */
 export type Reading = 'ranges' | 'sequential' | 'download';
 
 export interface HubOptions {
   readonly reading?: Reading;
   readonly onDownload?: OnDownload;
-  /** Told the repository once it is found. */
+  /** Called with the repository once it is found. */
   readonly onFolder?: (folder: HubFolder) => void;
 }
 
-/** A model's repository as a folder. What is in the cache is read there; the rest as the options say. */
+/** A repository as a folder. Cached files are read from the cache, others as the options say. */
 export class HubFolder implements Folder {
   readonly kind = 'hub';
   readonly id: string;
@@ -44,8 +44,8 @@ export class HubFolder implements Folder {
   }
 
   /**
-   * Asks the Hub what the revision is; offline, or where the Hub cannot be reached, the cache, if all of the weights are in it.
-   * @throws {InputError}
+   * Opens a revision of a repository. Offline, or when the Hub cannot be reached, a cached revision with weights is used.
+   * @throws {InputError} when the Hub refuses, or the repository is neither reachable nor cached.
    */
   static async open({ repository, revision }: HubAddress, options: HubOptions = {}): Promise<Folder> {
     const account = await readAccount();
@@ -53,7 +53,7 @@ export class HubFolder implements Folder {
     if (account.offline) {
       const folder = await cachedFolder(cache, repository, revision);
       if (folder) return folder;
-      throw new InputError('is not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
+      throw new InputError('not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
     }
     let found: Repository;
     try {
@@ -61,7 +61,7 @@ export class HubFolder implements Folder {
     } catch (error) {
       const folder = error instanceof ConnectionError && (await cachedFolder(cache, repository, revision));
       if (!folder) throw error;
-      NOTICES.say(`the Hub cannot be reached: ${folder.id} is read from the cache, as far as it is there`);
+      NOTICES.show(`the Hub cannot be reached: reading the cached files of ${folder.id}`);
       return folder;
     }
     if (options.reading === 'download') await cache.remember(revision, found.commit);
@@ -82,7 +82,7 @@ export class HubFolder implements Folder {
     const problem = problemOfPath(name);
     if (problem) throw new InputError(`its name ${problem}`, { file: this.place(name) });
     const file = this.repository.files.find((candidate) => candidate.name === name);
-    if (!file) throw new InputError('is not in the repository', { file: this.place(name) });
+    if (!file) throw new InputError('no such file in the repository', { file: this.place(name) });
     const cached = await this.cache.find(this.repository, file);
     if (cached !== undefined) return openContent(cached, file);
     const remote = hubFile(this.account, this.repository, file);
@@ -92,7 +92,7 @@ export class HubFolder implements Folder {
       : new HttpSource(remote);
   }
 
-  /** Removes from the cache what this folder has brought there. */
+  /** Removes the files that this folder has downloaded from the cache. */
   async forget(): Promise<void> {
     for (const made of this.fetched.splice(0).reverse()) await made.remove();
   }
@@ -115,7 +115,7 @@ export class HubFolder implements Folder {
   }
 }
 
-/** What was downloaded, without asking the Hub: files have to be what the names of their blobs say. */
+/** A cached revision, read without the Hub. Files are checked against the digests in their blobs' names. */
 class CachedFolder extends LocalFolder {
   override async open(name: string): Promise<ByteSource> {
     const path = this.place(name);
@@ -124,10 +124,10 @@ class CachedFolder extends LocalFolder {
   }
 }
 
-/** Without any of these a cache holds what was looked at, not a model. */
+/** A cached revision without any such file is not a downloaded model. */
 const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|gguf|onnx|wpk)$/;
 
-/** What a branch, tag or commit was when it was last fetched, from the cache alone; undefined when it never was. */
+/** Returns the cached files of a branch, tag or commit; undefined if no weights are cached. */
 async function cachedFolder(
   cache: HubCache,
   repository: string,

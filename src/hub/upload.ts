@@ -5,27 +5,27 @@ import { hubFetch } from './exchange.js';
 import { readRepository } from './repository.js';
 
 export interface UploadOptions {
-  /** Of a repository that is made: not to be seen by others. */
+  /** Whether a new repository is private. */
   readonly private?: boolean;
-  /** Of the files by name: how much of one is read or sent, from 0 to 1. */
+  /** Called with the share of a file that was read or sent, from 0 to 1. */
   readonly onProgress?: (name: string, stage: string, share: number) => void;
 }
 
-/** Files by the names they get: text, or where one lies on disk. */
+/** Files by their names in the repository: text, or the location of a file on disk. */
 export type Upload = Readonly<Record<string, string | URL>>;
 
 /**
- * The account to upload with.
- * @throws {InputError} without a token.
+ * Returns the account to upload with.
+ * @throws {InputError} when there is no token.
  */
 export async function uploader(): Promise<Account> {
   const account = await readAccount();
   if (account.token !== undefined) return account;
-  throw new InputError('uploading needs a token of the Hub that may write: set HF_TOKEN');
+  throw new InputError('uploading needs a Hugging Face token with write permission: set HF_TOKEN');
 }
 
 /**
- * The names that are in a repository, which is made when there is none.
+ * Returns the names of a repository's files; creates the repository if it does not exist.
  * @throws {InputError} when the Hub refuses.
  */
 export async function prepareRepository(
@@ -34,7 +34,7 @@ export async function prepareRepository(
   options: UploadOptions,
 ): Promise<readonly string[]> {
   const { createRepo, HubApiError } = await import('@huggingface/hub');
-  const made = await told(repository, async () => {
+  const isNew = await withInputErrors(repository, async () => {
     try {
       await createRepo({
         repo: repository,
@@ -49,12 +49,12 @@ export async function prepareRepository(
       throw error;
     }
   });
-  if (made) return [];
+  if (isNew) return [];
   return (await readRepository(account, repository, 'main')).files.map(({ name }) => name);
 }
 
 /**
- * Commits files to a repository. @returns the address of the commit.
+ * Commits files to a repository. @returns the URL of the commit.
  * @throws {InputError} when the Hub refuses.
  */
 export async function upload(
@@ -72,7 +72,7 @@ export async function upload(
     }),
   );
   const { commitIter } = await import('@huggingface/hub');
-  return told(repository, async () => {
+  return withInputErrors(repository, async () => {
     const steps = commitIter({
       repo: repository,
       title,
@@ -88,14 +88,14 @@ export async function upload(
   });
 }
 
-/** The library's errors as one line; ours pass. */
-async function told<Value>(repository: string, work: () => Promise<Value>): Promise<Value> {
+/** Calls `action` and converts errors of the library to InputErrors. */
+async function withInputErrors<Value>(repository: string, action: () => Promise<Value>): Promise<Value> {
   try {
-    return await work();
+    return await action();
   } catch (error) {
     if (isInputError(error)) throw error;
     throw new InputError(
-      `the upload failed (${(error as Error).message})`,
+      `upload failed (${(error as Error).message})`,
       { file: repository },
       { cause: error },
     );

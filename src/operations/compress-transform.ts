@@ -6,13 +6,13 @@ import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
 import { type CalibrationSource, heldOutOf } from '../quantization/calibration/calibrate.js';
 import type { LossyResult } from '../quantization/compress.js';
+import { finishLossless } from '../quantization/lossless-candidate.js';
 import { prepare } from '../quantization/prepare.js';
 import { Stages } from '../quantization/progress.js';
 import { measureCandidate, qualityReport } from '../quantization/quality.js';
 import type { Budget } from '../quantization/rate-control/budget.js';
 import { cannotMeet, withinNote } from '../quantization/rate-control/messages.js';
 import { searchStep } from '../quantization/rate-control/step-search.js';
-import { finishLossless } from '../quantization/whole.js';
 import { encodeTensors, STRENGTH_SEARCH, TooFine } from './transform-encoder.js';
 
 export interface TransformCompression {
@@ -44,7 +44,7 @@ export async function compressTransform(
   const prepared = await prepare(model, output, { codec: TRANSFORM, ...transform, keep }, options);
   const { candidate, goal } = prepared;
   const stages = new Stages([], options.onProgress);
-  const lossless = await finishLossless(prepared, stages.begin('compressing', 'bytes'));
+  const lossless = await finishLossless(prepared, stages.begin('compressing', 'bytes'), { signal });
   if (lossless) return { note: lossless };
 
   const heldOut = calibration && (await heldOutOf(model, calibration));
@@ -65,7 +65,7 @@ export async function compressTransform(
     const onProgress = stages.begin('measuring', 'tokens');
     const quality =
       heldOut && (await measureCandidate(candidate.partialPath, model, heldOut, onProgress, signal));
-    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined);
+    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined, goal.max);
     return { note: met ? undefined : withinNote(goal, nearest.value) };
   } finally {
     await candidate.discard();

@@ -2,16 +2,15 @@ import { TRELLIS } from '../codecs/codec.js';
 import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
 import { type CalibrationSource, calibrate, expectedTokens } from './calibration/calibrate.js';
+import { finishLossless } from './lossless-candidate.js';
 import { Pipeline } from './pipeline.js';
 import { type CompressionPlan, planCompression } from './plan.js';
 import { type Prepared, prepare } from './prepare.js';
 import { Stages } from './progress.js';
-import { qualityReport } from './quality.js';
 import type { Budget } from './rate-control/budget.js';
 import { cannotMeet } from './rate-control/messages.js';
 import { writeMinimum } from './rate-control/minimum.js';
 import { searchCandidate } from './rate-control/search.js';
-import { finishLossless } from './whole.js';
 
 export interface LossyOptions {
   readonly budget: Budget;
@@ -49,18 +48,17 @@ export async function compressLossy(
   const stages = new Stages(plan.stages, options.onProgress);
   if (plan.goal.kind === 'bytes') {
     await checkMinimum(prepared, plan);
-    const note = await finishLossless(prepared, stages.begin('compressing', 'bytes'), threads);
+    const note = await finishLossless(prepared, stages.begin('compressing', 'bytes'), options);
     if (note) return { note };
   }
 
   const onProgress = stages.begin('calibrating', 'tokens');
   const calibrated = calibration && (await calibrate(model, output, calibration, onProgress, signal));
   try {
-    const pipeline = await Pipeline.open({ ...prepared, plan, calibrated, stages }, threads, signal);
+    const pipeline = await Pipeline.open({ ...prepared, plan, calibrated, stages, threads, signal });
     try {
       const { quality, note } = await searchCandidate(plan, pipeline);
-      signal?.throwIfAborted();
-      await prepared.candidate.finish(quality && qualityReport(quality, calibrated!.heldOut), threads);
+      await pipeline.finish(quality);
       return { note };
     } finally {
       await pipeline.close();

@@ -7,6 +7,7 @@ import { INDICES } from '../codecs/trellis/tokens.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
+import { setChoices } from './quantizer/choices.js';
 import { factorize, MIN_MEAN } from './quantizer/factor.js';
 import { quantizeMatrix } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
@@ -84,7 +85,7 @@ export class Work {
     const columnSide = await this.side(job.columnMoments, columns, prior, name);
     const rowSide = await this.side(job.rowMoments, rows, prior, name);
     const codes = stepCodes(weights, rowSide.scales, columnSide.scales, step);
-    this.kernel.setChoices(prices, shrinks, lambda);
+    setChoices(this.kernel, prices, shrinks, lambda);
     const indices = await quantizeMatrix(this.kernel, this.products, {
       rows,
       columns,
@@ -137,7 +138,7 @@ export class Work {
   }
 }
 
-/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/codec.md. */
+/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/trellis.md. */
 const PRIOR = 0.3;
 /** Sides that no error costs anything must not become dear by it. */
 const MAX_PRIOR = 1;

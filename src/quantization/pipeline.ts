@@ -1,15 +1,16 @@
+import type { Evaluation } from '../evaluation/evaluate.js';
 import type { StoredModel } from '../models/stored-model.js';
 import type { Calibrated } from './calibration/calibrate.js';
 import type { Candidate } from './candidate.js';
 import { encodeModel } from './encoder.js';
 import { IndexStore } from './index-store.js';
+import { writeLossless } from './lossless-candidate.js';
 import { type CompressionPlan, quantizedTensors } from './plan.js';
 import type { Stages } from './progress.js';
-import { measureCandidate, tuneCandidate } from './quality.js';
+import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
 import { ModelQuantizer, type QuantizedModel } from './quantizer/model-quantizer.js';
 import type { RateSample, SizeTrial } from './rate-control/rate-samples.js';
 import { type QuantizationThreads, startQuantization } from './threads.js';
-import { writeWhole } from './whole.js';
 
 /** Fewer windows would overfit. */
 const MIN_TUNING_WINDOWS = 16;
@@ -21,6 +22,8 @@ export interface PipelineParts {
   /** Undefined where weights alone decide, and nothing is measured. */
   readonly calibrated: Calibrated | undefined;
   readonly stages: Stages;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** From a step to a candidate: quantizes, encodes, writes, measures and tunes. Every method works on the candidate last written. */
@@ -33,9 +36,8 @@ export class Pipeline {
     private readonly parts: PipelineParts,
     private readonly indexStore: IndexStore,
     private readonly threads: QuantizationThreads,
-    private readonly signal: AbortSignal | undefined,
   ) {
-    const { model, plan, calibrated, stages } = parts;
+    const { model, plan, calibrated, stages, signal } = parts;
     const onPass = (kind: 'quantizing' | 'sampling') =>
       stages.begin(kind, 'weights', kind === 'quantizing' ? `pass ${++this.passes}` : undefined);
     const { learnsPrices } = plan;
@@ -50,9 +52,9 @@ export class Pipeline {
   }
 
   /** Starts the threads, and a temporary file beside the output. @throws {InputError} when the place cannot be written to. */
-  static async open(parts: PipelineParts, threads?: number, signal?: AbortSignal): Promise<Pipeline> {
+  static async open(parts: PipelineParts): Promise<Pipeline> {
     const indexStore = await IndexStore.create(parts.candidate.path);
-    return new Pipeline(parts, indexStore, startQuantization(threads), signal);
+    return new Pipeline(parts, indexStore, startQuantization(parts.threads));
   }
 
   async close(): Promise<void> {
@@ -77,12 +79,12 @@ export class Pipeline {
   }
 
   /** Measures the candidate against the original; undefined without calibration. */
-  async measure() {
+  async measure(): Promise<Evaluation | undefined> {
     const { candidate, model, calibrated, stages } = this.parts;
     const onProgress = stages.begin('measuring', 'tokens');
     return (
       calibrated &&
-      measureCandidate(candidate.partialPath, model, calibrated.heldOut, onProgress, this.signal)
+      measureCandidate(candidate.partialPath, model, calibrated.heldOut, onProgress, this.parts.signal)
     );
   }
 
@@ -90,7 +92,7 @@ export class Pipeline {
   async tune(): Promise<number> {
     const { candidate, model, calibrated, stages } = this.parts;
     const onProgress = stages.begin('tuning', 'tokens');
-    const options = { onProgress, signal: this.signal };
+    const options = { onProgress, signal: this.parts.signal };
     const tuned = await tuneCandidate(candidate.partialPath, model, calibrated!.seen, options);
     return this.encode(this.quantized!, tuned);
   }
@@ -104,12 +106,21 @@ export class Pipeline {
   async writeLossless(): Promise<void> {
     const { candidate, model, plan, stages } = this.parts;
     const tensors = plan.tensors.map(({ tensor }) => tensor);
-    await writeWhole(candidate, model, tensors, stages.begin('compressing', 'bytes'));
+    const onProgress = stages.begin('compressing', 'bytes');
+    await writeLossless(candidate, model, tensors, onProgress, { signal: this.parts.signal });
+  }
+
+  /** Gives the file its name. @param quality of the candidate, stored in it. @throws {Error} when it is over a budget of bytes. */
+  async finish(quality: Evaluation | undefined): Promise<void> {
+    const { candidate, plan, calibrated, threads, signal } = this.parts;
+    signal?.throwIfAborted();
+    const report = quality && qualityReport(quality, calibrated!.heldOut);
+    await candidate.finish(report, threads, plan.goal.kind === 'bytes' ? plan.goal.max : undefined);
   }
 
   private encode(quantized: QuantizedModel, tuned?: ReadonlyMap<string, Float32Array>): Promise<number> {
     const { candidate, model, plan } = this.parts;
-    const options = { tuned, signal: this.signal };
+    const options = { tuned, signal: this.parts.signal };
     return candidate.write(
       quantized.tables,
       encodeModel(model, plan.tensors, quantized, this.threads, options),

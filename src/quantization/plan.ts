@@ -104,7 +104,7 @@ export function quantizedTensors(planned: readonly PlannedTensor[]): TensorInfo[
   return planned.filter(({ treatment }) => treatment === 'quantized').map(({ tensor }) => tensor);
 }
 
-/** The step where the divergence is about weights * step^2 / 24: errors of one step cost as much (docs/codec.md). */
+/** The step where the divergence is about weights * step^2 / 24: errors of one step cost as much (docs/trellis.md). */
 function firstStep(kl: number, weights: number): number {
   return Math.sqrt((24 * kl) / Math.max(1, weights));
 }

@@ -2,7 +2,8 @@ import { InputError } from '../core/errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../core/model.js';
 import { checkOutput } from '../io/node/checked-output.js';
 import { isStoredModel, type StoredModel } from '../models/stored-model.js';
-import { describe, inputPaths, requireElements } from '../wpk/manifest.js';
+import { requireElements } from '../wpk/manifest.js';
+import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
 import { Candidate } from './candidate.js';
 import { type ExactTensors, exactGroups, findExactTensors, weightsIn, withBuffers } from './exact-tensors.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './rate-control/budget.js';
@@ -41,7 +42,7 @@ export async function prepare(
   requireElements(model);
   await checkOutput(output, inputPaths(model), force);
   const exact = await findExactTensors(model, signal);
-  const described = await describe(model, { ...settings, budget, exact: exactGroups(exact) });
+  const described = await describeFiles(model, { ...settings, budget, exact: exactGroups(exact) });
   const manifest = withBuffers(described, exact);
   const candidate = new Candidate(output, model, manifest, force);
   const tensors = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);

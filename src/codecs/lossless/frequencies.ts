@@ -1,9 +1,8 @@
+import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import { MAX_SYMBOLS } from '../../wasm/lossless.js';
 import { BitReader, BitWriter } from './bits.js';
 
-/** Frequencies of a table sum to 2^14. With 12 bits the rare symbols of an 11-bit alphabet cost 0.7 % of the stream. */
-export const SCALE_BITS = 14;
-const SCALE = 1 << SCALE_BITS;
+const SCALE = 1 << SYMBOL_SCALE_BITS;
 
 /** A static model: which symbols occur (ascending) and their frequencies, positive, summing to 2^14. */
 export interface FrequencyTable {
@@ -45,7 +44,7 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
   return { symbols, frequencies };
 }
 
-/** docs/format.md, "Frequency table": number of symbols, then for each its distance from the last and its frequency. */
+/** spec/wpk-v1.md, "Frequency table": number of symbols, then for each its distance from the last and its frequency. */
 export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array {
   const bits = new BitWriter();
   bits.writeGamma(symbols.length);
@@ -82,7 +81,7 @@ export function readTable(
   for (let i = 0; i < count; i++) {
     symbol += bits.readGamma();
     length += unzigzag(bits.readGamma() - 1);
-    if (symbol >= limit || length < 0 || length > SCALE_BITS)
+    if (symbol >= limit || length < 0 || length > SYMBOL_SCALE_BITS)
       throw new RangeError('a table leaves its alphabet');
     const frequency = (1 << length) | bits.read(length);
     symbols.push(symbol);

@@ -18,7 +18,7 @@ const MODES = ['keep', 'quantize'] as const;
 const MAX_NUMBERS = 2 ** 27;
 
 /**
- * A transformed and coded matrix as bytes, docs/format.md, "Transform blocks".
+ * A transformed and coded matrix as bytes, spec/wpk-v1.md, "Transform blocks".
  * @throws {RangeError} as {@link analyze} and {@link encodeNumbers} do.
  */
 export function encodeTransform(

@@ -1,13 +1,29 @@
 // The quantizer's inner loop: columns by an eight-state trellis down their rows, every survivor with the feedback of its
-// own errors. docs/codec.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
+// own errors. docs/trellis.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
 // src/wasm/quantize.ts lays out. A column's values lie one after another: row i of column j at j * STRIDE + 4 * i.
+import { CONTEXTS, INDICES, MAX_INDEX, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
 
-const STRIDE: usize = 256 * 4;
+export * from '../constants';
+export { heapBase } from './_memory';
 
-/** Entries of a table of choices, indices -1000 to 1000: two floats each, the price times lambda and the level. */
-const CHOICES: usize = 2001;
-const MAX_INDEX: i32 = 1000;
-const CONTEXTS: i32 = 64;
+const STRIDE: usize = ROWS_PER_BLOCK * 4;
+
+// Buffers, set once by loader.ts. [CONTEXTS][2][INDICES] choices, two floats each: the price times lambda and the level.
+export let choices: usize = 0;
+const CHOICE_BYTES: usize = 8;
+// Of the block: steps f32, contexts i32, the block's rows of the factor of G, [rows][ROWS_PER_BLOCK].
+export let rowSteps: usize = 0, rowContexts: usize = 0, rowFactor: usize = 0;
+// Of the panel: the same, with the panel's rows of the factor of H, [columns][PANEL_COLUMNS].
+export let columnSteps: usize = 0, columnContexts: usize = 0, columnFactor: usize = 0;
+// Of the panel's weights: the matrix's; what errors left of the panel add to each; what errors of rows above the block
+// add to each row's term. Then what is found: indices (i16), errors (value - weight), terms (value - target).
+export let weights: usize = 0, fed: usize = 0, pushed: usize = 0, indices: usize = 0, errors: usize = 0, terms: usize = 0;
+// Of a column: what the weights should be, errors of earlier columns fed in.
+export let target: usize = 0;
+// Of each row and state after it: index (i32), error (f32), state before (i32): 8 each, 32 bytes.
+export let pathIndices: usize = 0, pathErrors: usize = 0, pathOrigins: usize = 0;
+// Feedback to later rows: of decided rows; of each survivor's undecided rows, and room for the next row's survivors.
+export let common: usize = 0, own: usize = 0, ownNext: usize = 0;
 
 /**
  * Rows are decided for good in runs, once DEPTH more have been seen: by then the survivors nearly always have one
@@ -18,22 +34,6 @@ const RUN: u32 = 16;
 const DEPTH: u32 = 64;
 
 const NEVER: f32 = 1e30;
-
-// Of each row and state after it: index (i32), error (f32), state before (i32): 8 each, 32 bytes.
-let indices: usize = 0, errors: usize = 0, origins: usize = 0;
-// Feedback to later rows: of decided rows; of each survivor's undecided rows, and room for the next row's survivors.
-let common: usize = 0, own: usize = 0, ownNext: usize = 0;
-
-export const SCRATCH_BYTES: u32 = 3 * 256 * 32 + 256 * 4 + 2 * 8 * 256 * 4;
-
-export function setScratch(scratch: usize): void {
-  indices = scratch;
-  errors = indices + 256 * 32;
-  origins = errors + 256 * 32;
-  common = origins + 256 * 32;
-  own = common + STRIDE;
-  ownNext = own + 8 * STRIDE;
-}
 
 // @ts-ignore: decorator
 @inline
@@ -99,37 +99,38 @@ function better(first: v128, second: v128, firstCost: v128, secondCost: v128): v
   return v128.bitselect(second, first, f32x4.lt(secondCost, firstCost));
 }
 
-/**
- * One column of `rows` rows. `target` is what the weights should be, errors of earlier columns fed in; `pushed` (0: none) what
- * errors of rows above the block add to each row's term; `factor` (0: none) [rows][256] the block's rows of the factor of G.
- * Steps are rowSteps[i] * columnStep. Writes indices (i16), values, and terms (value - target).
- */
-function quantizeColumn(
-  rows: u32, target: usize, pushed: usize, rowSteps: usize, columnStep: f32, rowContexts: usize, columnContext: i32,
-  tables: usize, factor: usize, outIndices: usize, outValues: usize, outTerms: usize,
-): void {
+// @ts-ignore: decorator
+@inline
+function contextOf(row: u32, columnContext: i32): usize {
+  return <usize>min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + (<usize>row << 2)) + columnContext));
+}
+
+/** Column `j` of `rows` rows, of which `target` is what its weights should be. Writes indices, values (as errors), and terms. */
+function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool): void {
+  const above = pushed + j * STRIDE;
+  const columnStep = load<f32>(columnSteps + (j << 2)), columnContext = load<i32>(columnContexts + (j << 2));
   let costA = f32x4(0, NEVER, NEVER, NEVER), costB = f32x4.splat(NEVER);
-  if (factor) memory.fill(common, 0, STRIDE);
+  if (hasRowFactor) memory.fill(common, 0, STRIDE);
   for (let i: u32 = 0; i < rows; i++) {
     const here = <usize>i << 2;
-    if (factor && i % RUN == 0) {
+    if (hasRowFactor && i % RUN == 0) {
       if (i >= RUN + DEPTH) {
         storeCosts(costA, costB);
-        decide(i, rows, factor);
+        decide(i, rows);
         costA = v128.load(kept);
         costB = v128.load(kept, 16);
       }
       clearOwn(i, rows);
     }
-    const context = min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + here) + columnContext));
-    const table = tables + <usize>context * 2 * CHOICES * 8 + MAX_INDEX * 8;
-    const lanes = i32x4(<i32>table, <i32>(table + CHOICES * 8), <i32>table, <i32>(table + CHOICES * 8));
+    const table = choices + (contextOf(i, columnContext) * 2 * INDICES + MAX_INDEX) * CHOICE_BYTES;
+    const odd = table + <usize>INDICES * CHOICE_BYTES;
+    const lanes = i32x4(<i32>table, <i32>odd, <i32>table, <i32>odd);
     const rowStep = load<f32>(rowSteps + here);
     const wanted = load<f32>(target + here);
     const inverse: f32 = 1 / (rowStep * columnStep);
     let xA: v128, xB: v128;
-    if (factor) {
-      const all = wanted - (pushed ? load<f32>(pushed + here) : 0) - load<f32>(common + here);
+    if (hasRowFactor) {
+      const all = wanted - (hasPushed ? load<f32>(above + here) : 0) - load<f32>(common + here);
       const at = own + here;
       const fedA = f32x4(load<f32>(at), load<f32>(at + STRIDE), load<f32>(at + 2 * STRIDE), load<f32>(at + 3 * STRIDE));
       const fedB = f32x4(load<f32>(at + 4 * STRIDE), load<f32>(at + 5 * STRIDE), load<f32>(at + 6 * STRIDE), load<f32>(at + 7 * STRIDE));
@@ -141,8 +142,8 @@ function quantizeColumn(
     const zeroEntries = lanes;
     // states 0 to 3
     const zA = center(xA);
-    const e1A = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zA, f32x4.splat(0.5))), f32x4.splat(2)), 1000);
-    const o1A = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zA, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), 999);
+    const e1A = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zA, f32x4.splat(0.5))), f32x4.splat(2)), <f32>MAX_INDEX);
+    const o1A = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zA, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), <f32>(MAX_INDEX - 1));
     const e2A = nearerZero(e1A), o2A = nearerZero(o1A);
     const ce1A = costs(entriesOf(lanes, e1A), xA), ce2A = costs(entriesOf(lanes, e2A), xA);
     const co1A = costs(entriesOf(lanes, o1A), xA), co2A = costs(entriesOf(lanes, o2A), xA);
@@ -153,10 +154,10 @@ function quantizeColumn(
     evenCostA = f32x4.min(evenCostA, zeroA);
     // states 4 to 7
     let evenIndexB = evenIndexA, evenCostB = evenCostA, oddIndexB = oddIndexA, oddCostB = oddCostA;
-    if (factor) {
+    if (hasRowFactor) {
       const zB = center(xB);
-      const e1B = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zB, f32x4.splat(0.5))), f32x4.splat(2)), 1000);
-      const o1B = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zB, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), 999);
+      const e1B = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zB, f32x4.splat(0.5))), f32x4.splat(2)), <f32>MAX_INDEX);
+      const o1B = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zB, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), <f32>(MAX_INDEX - 1));
       const e2B = nearerZero(e1B), o2B = nearerZero(o1B);
       const ce1B = costs(entriesOf(lanes, e1B), xB), ce2B = costs(entriesOf(lanes, e2B), xB);
       const co1B = costs(entriesOf(lanes, o1B), xB), co2B = costs(entriesOf(lanes, o2B), xB);
@@ -183,26 +184,31 @@ function quantizeColumn(
     costA = v128.shuffle<f32>(evenCosts, oddCosts, 0, 2, 4, 6);
     costB = v128.shuffle<f32>(evenCosts, oddCosts, 7, 5, 3, 1);
     const row = <usize>i << 5;
-    v128.store(indices + row, v128.shuffle<i32>(evenChoice, oddChoice, 0, 2, 4, 6));
-    v128.store(indices + row, v128.shuffle<i32>(evenChoice, oddChoice, 7, 5, 3, 1), 16);
-    v128.store(errors + row, v128.shuffle<f32>(evenError, oddError, 0, 2, 4, 6));
-    v128.store(errors + row, v128.shuffle<f32>(evenError, oddError, 7, 5, 3, 1), 16);
-    v128.store(origins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 0, 2, 4, 6));
-    v128.store(origins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 7, 5, 3, 1), 16);
-    if (factor) feedOwn(i, rows, factor);
+    v128.store(pathIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 0, 2, 4, 6));
+    v128.store(pathIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 7, 5, 3, 1), 16);
+    v128.store(pathErrors + row, v128.shuffle<f32>(evenError, oddError, 0, 2, 4, 6));
+    v128.store(pathErrors + row, v128.shuffle<f32>(evenError, oddError, 7, 5, 3, 1), 16);
+    v128.store(pathOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 0, 2, 4, 6));
+    v128.store(pathOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 7, 5, 3, 1), 16);
+    if (hasRowFactor) feedOwn(i, rows);
   }
   storeCosts(costA, costB);
+  writeColumn(rows, j, columnStep, columnContext);
+}
+
+/** Goes back from the cheapest state after the last row. */
+function writeColumn(rows: u32, j: usize, columnStep: f32, columnContext: i32): void {
+  const toIndices = indices + ((j * STRIDE) >> 1), toValues = errors + j * STRIDE, toTerms = terms + j * STRIDE;
   let state = cheapest();
   for (let i: i32 = <i32>rows - 1; i >= 0; i--) {
-    const at = (<usize>i << 5) + (<usize>state << 2);
-    const error = load<f32>(errors + at);
-    store<i16>(outIndices + (<usize>i << 1), <i16>load<i32>(indices + at));
-    store<f32>(outTerms + (<usize>i << 2), error);
-    const before = load<i32>(origins + at);
-    const context = min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + (<usize>i << 2)) + columnContext));
-    const entry = tables + (<usize>context * 2 + (before & 1)) * CHOICES * 8 + <usize>(load<i32>(indices + at) + MAX_INDEX) * 8;
-    store<f32>(outValues + (<usize>i << 2), load<f32>(entry, 4) * load<f32>(rowSteps + (<usize>i << 2)) * columnStep);
-    state = before;
+    const at = (<usize>i << 5) + (<usize>state << 2), here = <usize>i << 2;
+    const index = load<i32>(pathIndices + at);
+    store<i16>(toIndices + (here >> 1), <i16>index);
+    store<f32>(toTerms + here, load<f32>(pathErrors + at));
+    state = load<i32>(pathOrigins + at);
+    const table = contextOf(i, columnContext) * 2 + (state & 1);
+    const choice = choices + (table * INDICES + index + MAX_INDEX) * CHOICE_BYTES;
+    store<f32>(toValues + here, load<f32>(choice, 4) * load<f32>(rowSteps + here) * columnStep);
   }
 }
 
@@ -224,23 +230,23 @@ function cheapest(): i32 {
 
 /** The state after row `to` on the way to `state` after row `from`. */
 function ancestor(state: i32, from: u32, to: u32): i32 {
-  for (let i = from; i > to; i--) state = load<i32>(origins + (<usize>i << 5) + (<usize>state << 2));
+  for (let i = from; i > to; i--) state = load<i32>(pathOrigins + (<usize>i << 5) + (<usize>state << 2));
   return state;
 }
 
 /** Before row `i`: decides the run that ends DEPTH rows before, gives up survivors that came otherwise, and feeds its errors to all rows to come. */
-function decide(i: u32, rows: u32, factor: usize): void {
+function decide(i: u32, rows: u32): void {
   const first = i - RUN - DEPTH, last = first + RUN - 1;
   let state = ancestor(cheapest(), i - 1, last);
   for (let s: i32 = 0; s < 8; s++)
     if (load<f32>(kept + (<usize>s << 2)) < NEVER && ancestor(s, i - 1, last) != state) store<f32>(kept + (<usize>s << 2), NEVER);
   for (let row = last; ; row--) {
     const at = (<usize>row << 5) + (<usize>state << 2);
-    const error = f32x4.splat(load<f32>(errors + at));
-    const weights = factor + <usize>row * STRIDE;
+    const error = f32x4.splat(load<f32>(pathErrors + at));
+    const shares = rowFactor + <usize>row * STRIDE;
     for (let x = <usize>i << 2; x < <usize>rows << 2; x += 16)
-      v128.store(common + x, f32x4.add(v128.load(common + x), f32x4.mul(error, v128.load(weights + x))));
-    state = load<i32>(origins + at);
+      v128.store(common + x, f32x4.add(v128.load(common + x), f32x4.mul(error, v128.load(shares + x))));
+    state = load<i32>(pathOrigins + at);
     if (row == first) break;
   }
 }
@@ -261,53 +267,39 @@ function clearOwn(i: u32, rows: u32): void {
 }
 
 /** Each survivor after row i takes over its predecessor's feedback and adds what the row's error is fed. */
-function feedOwn(i: u32, rows: u32, factor: usize): void {
+function feedOwn(i: u32, rows: u32): void {
   const start = (<usize>(i + 1) << 2) & ~15;
   const end = reach(i, rows);
-  const weights = factor + <usize>i * STRIDE;
+  const shares = rowFactor + <usize>i * STRIDE;
   for (let s: usize = 0; s < 8; s++) {
     const at = (<usize>i << 5) + (s << 2);
-    const error = f32x4.splat(load<f32>(errors + at));
-    const from = own + <usize>load<i32>(origins + at) * STRIDE;
+    const error = f32x4.splat(load<f32>(pathErrors + at));
+    const from = own + <usize>load<i32>(pathOrigins + at) * STRIDE;
     const to = ownNext + s * STRIDE;
     for (let x = start; x < end; x += 16)
-      v128.store(to + x, f32x4.add(v128.load(from + x), f32x4.mul(error, v128.load(weights + x))));
+      v128.store(to + x, f32x4.add(v128.load(from + x), f32x4.mul(error, v128.load(shares + x))));
   }
   const swapped = own;
   own = ownNext;
   ownNext = swapped;
 }
 
-/**
- * A panel of `columns` columns, left to right. `weights` are the matrix's; `fed` (0: none) what errors left of the panel add, column by
- * column; `columnFactor` [columns][128] the panel's rows of the factor of H. Writes indices, errors (value - weight) and terms.
- */
-export function quantizePanel(
-  rows: u32, columns: u32, weights: usize, fed: usize, columnFactor: usize, pushed: usize, rowFactor: usize,
-  rowSteps: usize, columnSteps: usize, rowContexts: usize, columnContexts: usize, tables: usize,
-  target: usize, outIndices: usize, outErrors: usize, outTerms: usize,
-): void {
-  const bytes = <usize>((rows + 3) & ~3) << 2;
+/** A panel of `columns` columns, left to right. `fed`, `pushed` and `rowFactor` count when there are any. */
+export function quantizePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: bool, hasRowFactor: bool): void {
+  const bytes = <usize>((rows + 3) & ~3) << 2, wanted = target;
   for (let j: usize = 0; j < <usize>columns; j++) {
-    const column = j * STRIDE;
+    const here = weights + j * STRIDE, added = fed + j * STRIDE, values = errors + j * STRIDE;
     for (let x: usize = 0; x < bytes; x += 16) {
-      const weight = v128.load(weights + column + x);
-      v128.store(target + x, fed ? f32x4.sub(weight, v128.load(fed + column + x)) : weight);
+      const weight = v128.load(here + x);
+      v128.store(wanted + x, hasFed ? f32x4.sub(weight, v128.load(added + x)) : weight);
     }
     for (let l: usize = 0; l < j; l++) {
-      const share = f32x4.splat(load<f32>(columnFactor + (l * 128 + j) * 4));
+      const share = f32x4.splat(load<f32>(columnFactor + (l * PANEL_COLUMNS + j) * 4)), before = errors + l * STRIDE;
       for (let x: usize = 0; x < bytes; x += 16)
-        v128.store(target + x, f32x4.sub(v128.load(target + x), f32x4.mul(share, v128.load(outErrors + l * STRIDE + x))));
+        v128.store(wanted + x, f32x4.sub(v128.load(wanted + x), f32x4.mul(share, v128.load(before + x))));
     }
-    quantizeColumn(
-      rows, target, pushed ? pushed + column : 0, rowSteps, load<f32>(columnSteps + (j << 2)), rowContexts,
-      load<i32>(columnContexts + (j << 2)), tables, rowFactor, outIndices + (column >> 1), outErrors + column, outTerms + column,
-    );
+    quantizeColumn(rows, j, hasPushed, hasRowFactor);
     for (let x: usize = 0; x < bytes; x += 16)
-      v128.store(outErrors + column + x, f32x4.sub(v128.load(outErrors + column + x), v128.load(weights + column + x)));
+      v128.store(values + x, f32x4.sub(v128.load(values + x), v128.load(here + x)));
   }
-}
-
-export function heapBase(): usize {
-  return __heap_base;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { BLOCK_BYTES } from '../wasm/lossless.js';
+import { BLOCK_BYTES } from '../../wasm/lossless.js';
 
 /** A tensor that may be stored twice. */
 export interface Candidate {
