@@ -9,6 +9,7 @@ import { compressLossy } from '../src/quantization/compress.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
 import { isLossless } from '../src/wpk/summary.js';
 import { weightpress } from './helpers/cli.js';
+import { leftovers } from './helpers/leftovers.js';
 import { refusalOf } from './helpers/logits.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -128,6 +129,35 @@ describe('an impossible budget', () => {
         expect(existsSync(join(place, `no.wpk${rest}`))).toBe(false);
       await model.close();
     },
+  );
+});
+
+describe('a compression that is aborted', () => {
+  it.each([
+    ['calibrating', true],
+    ['quantizing, pass 1', false],
+    ['measuring', true],
+  ])(
+    'while %s rejects with the reason, and leaves nothing',
+    async (where, calibrated) => {
+      const model = await open(MODEL);
+      const output = join(place, `aborted-${files++}.wpk`);
+      const stop = new AbortController();
+      const calibration = { text: TEXT, name: 'text', tokens: 4096 };
+      const compression = compressLossy(model, output, {
+        budget: { bits: 4 },
+        ...(calibrated && { calibration }),
+        signal: stop.signal,
+        onProgress: ({ stage }) => {
+          if (stage === where) stop.abort(new Error(`stopped while ${stage}`));
+        },
+      });
+      await expect(compression).rejects.toThrow(`stopped while ${where}`);
+      expect(existsSync(output)).toBe(false);
+      expect(leftovers(output)).toEqual([]);
+      await model.close();
+    },
+    120_000,
   );
 });
 

@@ -11,7 +11,7 @@ export interface StoredArray {
   release(): void;
 }
 
-/** Keeps arrays, in memory or outside of it. */
+/** Holds arrays, in memory or outside of it. */
 export interface ArrayStore {
   /** The array must stay unchanged. */
   add(values: Float32Array): Promise<StoredArray>;
@@ -20,11 +20,11 @@ export interface ArrayStore {
 /** In memory alone. */
 export const memoryStore: ArrayStore = {
   add: async (values) => {
-    let kept: Float32Array | undefined = values;
+    let held: Float32Array | undefined = values;
     return {
-      read: async () => kept!,
+      read: async () => held!,
       release: () => {
-        kept = undefined;
+        held = undefined;
       },
     };
   },
@@ -49,11 +49,11 @@ export class SpillStore implements ArrayStore {
     const { byteLength } = values;
     if (byteLength > this.memoryBytes) return this.spill(values);
     this.memoryBytes -= byteLength;
-    const kept = await memoryStore.add(values);
+    const stored = await memoryStore.add(values);
     return {
-      read: kept.read,
+      read: stored.read,
       release: () => {
-        kept.release();
+        stored.release();
         this.memoryBytes += byteLength;
       },
     };

@@ -1,3 +1,5 @@
+import { sumOf } from '../../core/sum.js';
+
 /** A vector that is tuned, with its gradient and what Adam remembers of it. */
 export interface TunedVector {
   readonly values: Float32Array;
@@ -12,7 +14,7 @@ const [MEAN_DECAY, SQUARE_DECAY] = [0.9, 0.98];
 
 /** Returns a vector that was not moved yet. @param values is changed by every step. */
 export function tunedVector(values: Float32Array): TunedVector {
-  const square = values.reduce((sum, value) => sum + value * value, 0);
+  const square = sumOf(values, (value) => value * value);
   return {
     values,
     gradient: new Float32Array(values.length),
