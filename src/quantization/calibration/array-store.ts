@@ -1,8 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
-import { InputError } from '../../core/errors.js';
-import { disk, writeAll } from '../../io/node/disk.js';
-import { fileError } from '../../io/node/file.js';
-import { hold, letGo, temporaryName } from '../../io/node/temporary.js';
+import { TemporaryFile } from '../../io/node/temporary-file.js';
 
 /** An array that waits to be read. */
 export interface StoredArray {
@@ -32,18 +28,15 @@ export const memoryStore: ArrayStore = {
 
 /** In memory up to a limit, then in a file, which is removed at the end. Places that were released are used again. */
 export class SpillStore implements ArrayStore {
-  private readonly path: string;
-  private opening: Promise<FileHandle> | undefined;
+  private opening: Promise<TemporaryFile> | undefined;
   private end = 0;
   private readonly free = new Map<number, number[]>();
 
   /** @param beside where a file of this run's own is made, but only when memory does not suffice. */
   constructor(
-    beside: string,
+    private readonly beside: string,
     private memoryBytes: number,
-  ) {
-    this.path = temporaryName(beside, 'states');
-  }
+  ) {}
 
   async add(values: Float32Array): Promise<StoredArray> {
     const { byteLength } = values;
@@ -60,49 +53,23 @@ export class SpillStore implements ArrayStore {
   }
 
   async close(): Promise<void> {
-    const handle = await this.opening?.catch(() => undefined);
-    await handle?.close();
-    if (handle) await disk.unlink(this.path).catch(() => {}); // it may be gone already
+    const file = await this.opening?.catch(() => undefined);
+    await file?.close();
     this.opening = undefined;
-    letGo(this.path);
   }
 
   private async spill(values: Float32Array): Promise<StoredArray> {
     const { byteLength } = values;
-    const bytes = new Uint8Array(values.buffer, values.byteOffset, byteLength);
+    this.opening ??= TemporaryFile.create(this.beside, 'states'); // one file, however many ask for it at once
+    const file = await this.opening;
     const start = this.free.get(byteLength)?.pop() ?? this.end;
     if (start === this.end) this.end += byteLength;
-    await this.use((handle) => writeAll(handle, bytes, start));
+    await file.write(values, start);
     return {
-      read: () => this.use((handle) => readFloatsAt(handle, start, byteLength)),
+      read: async () => new Float32Array(await file.read(start, byteLength)),
       release: () => {
         this.free.set(byteLength, [...(this.free.get(byteLength) ?? []), start]);
       },
     };
   }
-
-  private async use<T>(work: (handle: FileHandle) => Promise<T>): Promise<T> {
-    try {
-      return await work(await this.opened());
-    } catch (error) {
-      throw fileError(error, this.path);
-    }
-  }
-
-  /** One file, however many ask for it at once. */
-  private opened(): Promise<FileHandle> {
-    hold(this.path);
-    this.opening ??= disk.create(this.path);
-    return this.opening;
-  }
-}
-
-async function readFloatsAt(handle: FileHandle, start: number, byteLength: number): Promise<Float32Array> {
-  const bytes = new Uint8Array(byteLength);
-  for (let done = 0; done < byteLength; ) {
-    const { bytesRead } = await handle.read(bytes, done, byteLength - done, start + done);
-    if (!bytesRead) throw new InputError('a temporary file became shorter');
-    done += bytesRead;
-  }
-  return new Float32Array(bytes.buffer);
 }
