@@ -466,7 +466,7 @@ describe('a source that changes while it is read', () => {
           transform: { transform: 'none', size: 64, dimensions: 1 },
           keep: false,
           budget: { ratio: 5 },
-          onStage: onProgress,
+          onProgress,
         }),
     ],
     [

@@ -3,7 +3,7 @@ import type { Model } from '../core/model.js';
 import { isGguf } from '../models/gguf/header.js';
 import { isCheckpoint } from '../models/pytorch/checkpoint.js';
 import { openSource, PREFIX_BYTES } from '../open/formats.js';
-import type { Verification } from '../operations/verify.js';
+import type { Verification } from '../wpk/verification.js';
 import { isWpk } from '../wpk/frames.js';
 import { openWpk } from '../wpk/original.js';
 import { summarize } from '../wpk/summary.js';

@@ -1,4 +1,4 @@
-import type { Verification } from '../operations/verify.js';
+import type { Verification } from '../wpk/verification.js';
 import type { Summary } from '../wpk/summary.js';
 import { checkClaim } from './bounds.js';
 import type { Claim } from './rate.js';
