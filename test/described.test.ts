@@ -62,11 +62,7 @@ describe('the output matrix', () => {
   const writes = { model_type: 'gemma', architectures: ['GemmaForCausalLM'] };
 
   it.each([
-    [
-      [embedding],
-      writes,
-      /^the token embedding \(tied: none is stored, and the config does not say otherwise\)$/,
-    ],
+    [[embedding], writes, /^the token embedding \(tied by default: no output matrix is stored\)$/],
     [[embedding], { ...writes, tie_word_embeddings: true }, /^the token embedding \(tied\)$/],
     [
       [embedding],
@@ -75,8 +71,8 @@ describe('the output matrix', () => {
     ],
     [[embedding], { ...writes, tie_word_embeddings: false }, /^none stored$/],
     [[embedding], { model_type: 'gemma', architectures: ['GemmaModel'] }, /^none stored$/],
-    [[embedding, raw('lm_head.weight', 'F32', [16, 8])], writes, /^a matrix of its own$/],
-    [[embedding, raw('lm_head.qweight', 'I32', [1, 16])], writes, /^a matrix of its own$/],
+    [[embedding, raw('lm_head.weight', 'F32', [16, 8])], writes, /^a separate matrix$/],
+    [[embedding, raw('lm_head.qweight', 'I32', [1, 16])], writes, /^a separate matrix$/],
     [[embedding, { ...embedding, name: 'lm_head.weight' }], writes, /stored twice with identical bytes$/],
   ])('%#', async (tensors, config, expected) => {
     expect((await printed(tensors, config))('output matrix')).toMatch(expected);
@@ -206,10 +202,8 @@ describe('experts', () => {
     expect(parameters.unique).toBe(outside + inExperts);
     expect(parameters.active).toBe(outside + inExperts / 2);
     const line = await printed([...experts, ...rest], config);
-    expect(line('experts')).toBe('4 in a layer, 2 for each token');
-    expect(line('active')).toBe(
-      `${(outside + inExperts / 2).toLocaleString('en-US')} parameters for each token`,
-    );
+    expect(line('experts')).toBe('4 per layer, 2 active per token');
+    expect(line('active')).toBe(`${(outside + inExperts / 2).toLocaleString('en-US')} parameters per token`);
   });
 
   it('that are not said leave nothing to count', async () => {

@@ -113,9 +113,7 @@ describe('a folder', () => {
   it('names what is missing or wrong', async () => {
     expect(await refusal(folder())).toMatch(/expected model\.safetensors or .*index\.json.*found no weights/);
     expect(await refusal(folder({ 'model.onnx': 'x' }))).toMatch(/found only model\.onnx/);
-    expect(await refusal(folder({ 'pytorch_model.bin': 'x' }))).toMatch(
-      /pytorch_model\.bin.*the pickle is refused/,
-    );
+    expect(await refusal(folder({ 'pytorch_model.bin': 'x' }))).toMatch(/pytorch_model\.bin.*pickle refused/);
     expect(await refusal(join(folder(), 'nowhere'))).toMatch(/nowhere: no such file/);
   });
 
@@ -215,7 +213,7 @@ describe('shards', () => {
     ],
     'a tensor in two shards': [
       { 'model.safetensors.index.json': index({ a: s, b: t }), [s]: shard('a', 'b'), [t]: shard('b') },
-      /t\.safetensors, tensor "b": is also in .*s\.safetensors/,
+      /t\.safetensors, tensor "b": duplicate name, also in .*s\.safetensors/,
     ],
     'a tensor listed twice': [
       {
@@ -223,7 +221,7 @@ describe('shards', () => {
         [s]: shard('a'),
         [t]: shard('a'),
       },
-      /"a" appears twice/,
+      /duplicate JSON key "a"/,
     ],
   };
   it.each(Object.entries(malformed))('refused: %s', async (_, [files, problem]) => {

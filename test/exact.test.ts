@@ -151,7 +151,7 @@ describe('a tensor that is never quantized', () => {
       { kind: 'not finite', tensors: 2, names: ['pattern', 'offsets'] },
     ]);
     expect(exactLine(summary)).toBe(
-      'kept exact: 2 tensors (scales and codes of packed weights: layers.*.q_proj.scales, layers.*.q_proj.weight_scale_inv); 2 tensors (routers: layers.*.mlp.gate.weight); 1 tensor (state-space parameters: layers.*.mixer.A_log); 2 tensors (not finite: pattern, offsets)',
+      'stored exactly: 2 tensors (scales and codes of packed weights: layers.*.q_proj.scales, layers.*.q_proj.weight_scale_inv); 2 tensors (routers: layers.*.mlp.gate.weight); 1 tensor (state-space parameters: layers.*.mixer.A_log); 2 tensors (not finite: pattern, offsets)',
     );
     await Promise.all([opened.close(), original.close()]);
   });
@@ -170,7 +170,7 @@ describe('stacked matrices', () => {
     expect(matrixOf(shape)).toEqual(expected);
   });
 
-  it('of experts are coded as well as the same experts each for itself', async () => {
+  it('of experts are coded as well as the same experts each for itself', { tags: 'slow' }, async () => {
     const [experts, rows, columns] = [6, 96, 128];
     const sigmas = Array.from({ length: experts }, (_, i) => 0.01 * 2 ** i);
     const each = sigmas.map((sigma, i) => weight(`experts.${i}.up_proj`, [rows, columns], i + 1, sigma));
@@ -198,6 +198,7 @@ describe('a GPT-2 with masks, a tied copy and integers', () => {
     ['a transform', true],
   ])(
     'has what was asked for per weight, and its error beside the bound of the same weights: %s',
+    { tags: 'slow' },
     async (_, transform) => {
       const model = tinyModel('gpt2', { n_embd: 128, n_positions: 512 });
       for (const [i, { name, shape }] of model.tensors.entries())

@@ -204,13 +204,15 @@ describe.each(Object.entries(SCENARIOS))('%s', (_, scenario) => {
   }, 60_000);
 });
 
-test('lossy compress, on threads and with a scratch file: every kind of operation fails, and every cut', async () => {
+test('lossy compress, on threads and with a scratch file: every kind of operation fails, and every cut', {
+  tags: 'slow',
+}, async () => {
   const { recording, before, after } = await cleanRun(LOSSY);
   for (let n = 0; n <= recording.operations; n++)
     for (const loss of LOSSES) expectSound(recording.cutAfter(n, loss), LOSSY, before, after);
   for (const [i, n] of recording.firstOfEachKind().entries())
     await expectSoundWith(n, i % 2 ? 'EIO' : 'ENOSPC', LOSSY, before, after);
-}, 120_000);
+});
 
 /** Puts what a power cut left somewhere, where the process that made it is gone. */
 function materialized(tree: Tree): string {
@@ -219,7 +221,7 @@ function materialized(tree: Tree): string {
   return place;
 }
 
-test('compress --resume gives the whole file wherever the power was cut', async () => {
+test('compress --resume gives the whole file wherever the power was cut', { tags: 'slow' }, async () => {
   const { recording, after } = await cleanRun(SCENARIOS.compress!);
   const whole = after.get('new.wpk') as Buffer;
   let resumed = 0;
@@ -234,7 +236,7 @@ test('compress --resume gives the whole file wherever the power was cut', async 
       rmSync(place, { recursive: true });
     }
   expect(resumed).toBeGreaterThan(10);
-}, 60_000);
+});
 
 test('whichever operation fails while it goes on from what was left', async () => {
   const { recording, after } = await cleanRun(SCENARIOS.compress!);

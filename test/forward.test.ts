@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readRope } from '../src/architectures/rope.js';
@@ -19,7 +18,7 @@ const TOLERANCE = 1e-3;
 const fixture = (name: string) => MemoryModel.of(join(FIXTURES, name));
 const model = (memory: MemoryModel) => memory as unknown as Parameters<typeof buildProgram>[0];
 
-describe.skipIf(!existsSync(FIXTURES))('logits of the reference implementation', () => {
+describe('logits of the reference implementation', () => {
   it.each(NAMES)('%s, from the folder', async (name) => {
     const { inputs, logits } = expectedOf(name);
     const opened = await openModel(join(FIXTURES, name));
@@ -75,7 +74,7 @@ describe.skipIf(!existsSync(FIXTURES))('logits of the reference implementation',
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('longer sequences and other settings', () => {
+describe('longer sequences and other settings', () => {
   const sequence = (length: number, vocabulary = 97) =>
     Array.from({ length }, (_, i) => (i * 31 + ((i * i) % 17)) % vocabulary);
 
@@ -199,7 +198,7 @@ describe('widening to float32', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('a model that cannot be run is refused in one line', () => {
+describe('a model that cannot be run is refused in one line', () => {
   const refused = async (name: string, change: (memory: MemoryModel) => unknown) => {
     const memory = await fixture(name);
     await change(memory);
@@ -211,7 +210,7 @@ describe.skipIf(!existsSync(FIXTURES))('a model that cannot be run is refused in
       memory.rename((name) => (name.startsWith('lm_head') ? undefined : name.replace('roberta.', ''))),
     );
     expect(message).toMatch(
-      /^model, tensor "lm_head\.[a-z_.]+": missing: without its language-model head the model predicts no tokens$/,
+      /^model, tensor "lm_head\.[a-z_.]+": missing: the model has no language-model head and predicts no tokens$/,
     );
   });
 
@@ -247,7 +246,7 @@ describe.skipIf(!existsSync(FIXTURES))('a model that cannot be run is refused in
     ['llama', { rope_scaling: { rope_type: 'llama3', factor: 8 } }, /low_freq_factor/],
     ['llama', { hidden_act: 'mish' }, /"mish"/],
     ['llama', { num_key_value_heads: 4 }, /multiple of num_key_value_heads/],
-    ['llama', { model_type: 'mamba' }, /"mamba" cannot be run/],
+    ['llama', { model_type: 'mamba' }, /unsupported model_type "mamba"/],
     ['gpt_neo', { attention_layers: ['global'] }, /attention_layers/],
     ['gpt_neo', { attention_layers: undefined, attention_types: [[['global'], 1e9]] }, /attention_layers/],
     ['gpt2', { scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],

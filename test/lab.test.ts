@@ -1,3 +1,4 @@
+// @module-tag slow
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -90,7 +91,7 @@ describe('lab', () => {
 
 test.each([
   [['--ratio', '0.5'], /expected --ratio above 1/],
-  [['--html', 'examples'], /is a folder/],
+  [['--html', 'examples'], /found a folder/],
   [['--text', 'nowhere.txt'], /nowhere\.txt/],
 ])('%j is refused in one line', (options, message) => {
   const { status, lines, stack, message: said } = complaint(weightpress('lab', MODEL, ...options));

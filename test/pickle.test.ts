@@ -9,6 +9,7 @@ import { PLAIN } from '../src/models/pickle/allowed.js';
 import { readPickle } from '../src/models/pickle/machine.js';
 import { Complex } from '../src/models/pickle/values.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import { needs } from './helpers/needs.js';
 import { pickle, raw } from './helpers/pickle.js';
 import { folder } from './helpers/safetensors.js';
 
@@ -31,7 +32,7 @@ sys.stdout.buffer.write(${code})`,
 }
 
 describe('what Python writes is read', () => {
-  test.skipIf(!python('b"x"')).each([0, 1, 2, 3, 4, 5])('protocol %i', (protocol) => {
+  test.each([0, 1, 2, 3, 4, 5])('protocol %i', needs(python('b"x"'), 'Python'), (protocol) => {
     const value =
       '{"a": [1, -2, 2**40, -2**70, 1.5, True, None], "b": (1, "\\u00e9\\n"), 3: b"\\x00\\xff", "c": complex(1, -2), "d": {"e": []}}';
     const map = read(python(`pickle.dumps(${value}, ${protocol})`)!) as Map<unknown, unknown>;
@@ -69,7 +70,7 @@ const call = (module: string, name: string, argument: string) =>
 describe('pickles that want to run something are refused by name', () => {
   const touch = `touch ${at('touched')}`;
   test.each([
-    ['os.system', call('os', 'system', touch), /asks for "os\.system"/],
+    ['os.system', call('os', 'system', touch), /uses "os\.system"/],
     ['posix.system', call('posix', 'system', touch), /"posix\.system"/],
     ['builtins.eval', call('builtins', 'eval', '1+1'), /"builtins\.eval"/],
     ['subprocess', call('subprocess', 'Popen', touch), /"subprocess\.Popen"/],
@@ -80,14 +81,14 @@ describe('pickles that want to run something are refused by name', () => {
       raw(0x80, 2, 'cbuiltins\ngetattr\n', 'cos\nsystem\n', 0x85, 'R.'),
       /"builtins\.getattr"/,
     ],
-    ['reduce of what was built', raw(0x80, 2, '}', ')R.'), /calls something that is not a name/],
+    ['reduce of what was built', raw(0x80, 2, '}', ')R.'), /calls a value that is not a class or function/],
     [
       'an attribute of an allowed name',
       raw(0x80, 4, 0x8c, 8, 'builtins', 0x8c, 16, 'complex.__init__', 0x93, '.'),
       /"builtins\.complex\.__init_/,
     ],
     ['an extension', raw(0x80, 2, 0x82, 1, '.'), /operation 130/],
-    ['a persistent id', raw(0x80, 2, 'U', 1, 'x', 'Q.'), /outside of itself/],
+    ['a persistent id', raw(0x80, 2, 'U', 1, 'x', 'Q.'), /refers to external data/],
   ] as const)(
     '%s',
     (name, bytes, message) => refused(`${name.replaceAll(' ', '-')}.pkl`, bytes, message),
@@ -112,7 +113,7 @@ describe('pickles that want to exhaust something', () => {
       raw(0x80, 2, ']q', 0, '(', many, 'e0'),
       ...Array.from({ length: 5000 }, () => raw('cbuiltins\nset\nh', 0, 0x85, 'R0')),
     ];
-    refused('copies.pkl', raw(...parts, 'N.'), /copied to more than/);
+    refused('copies.pkl', raw(...parts, 'N.'), /copies over the limit/);
   }, 30_000);
 
   const many = (operation: string, count = 3_000_000) =>
@@ -129,20 +130,16 @@ describe('pickles that want to exhaust something', () => {
       raw(0x80, 2, ...Array.from({ length: 40 }, () => raw('V', many('a', 800_000), '\n')), 'R.'),
     ],
   ];
-  test.each(bombs)(
-    `millions of %s, in less than ${LIMIT_MEGABYTES} MB`,
-    (_, bytes) => {
-      refused('millions.pkl', bytes, /more than 72000000 bytes of memory|not a name/);
-      expect(peakMegabytes(at('millions.pkl'))).toBeLessThan(LIMIT_MEGABYTES);
-    },
-    30_000,
-  );
+  test.each(bombs)(`millions of %s, in less than ${LIMIT_MEGABYTES} MB`, { tags: 'slow' }, (_, bytes) => {
+    refused('millions.pkl', bytes, /limit of 72000000 bytes of memory|not a class or function/);
+    expect(peakMegabytes(at('millions.pkl'))).toBeLessThan(LIMIT_MEGABYTES);
+  });
 
   // 60 pairs, each of the one before twice: as text it would have 2^60 characters
   const pairs = raw(')\x94', ...Array.from({ length: 60 }, (_, i) => raw('h', i, 'h', i, 0x86, 0x94)));
   test.each([
-    ['a name', raw(0x80, 4, pairs, 'h', 60, 'h', 60, 0x93, '.'), /asks for something that is no name/],
-    ['a NumPy type', raw(0x80, 4, pairs, 'cnumpy\ndtype\nh', 60, 0x85, 'R.'), /a NumPy type without a name/],
+    ['a name', raw(0x80, 4, pairs, 'h', 60, 'h', 60, 0x93, '.'), /expected strings as module and name/],
+    ['a NumPy type', raw(0x80, 4, pairs, 'cnumpy\ndtype\nh', 60, 0x85, 'R.'), /NumPy type without a name/],
     [
       'a NumPy shape',
       raw(
@@ -156,9 +153,9 @@ describe('pickles that want to exhaust something', () => {
         0x85,
         'RNC\0tb.',
       ),
-      /a NumPy array \[NaN\]/,
+      /NumPy array: shape \[NaN\]/,
     ],
-    ['nothing, where the pickle ends', raw(0x80, 4, '(.'), /a value is used that is not there/],
+    ['nothing, where the pickle ends', raw(0x80, 4, '(.'), /stack underflow/],
   ] as const)('a memo bomb as %s', (_, bytes, message) => refused('text.pkl', bytes, message), 30_000);
 
   test('a memo bomb as a key is called a key', () => {
@@ -166,20 +163,16 @@ describe('pickles that want to exhaust something', () => {
     expect(weightpress('audit', at('key.pkl')).status).toBe(0);
   });
 
-  test('a billion operations, gzipped', () => {
+  test('a billion operations, gzipped', { tags: 'slow' }, () => {
     const zeros = Buffer.alloc(2 ** 24, 'N0');
     refused('operations.pkl', raw(0x80, 2, zeros), /more than 4000000 operations/);
-  }, 30_000);
+  });
 
-  test('a gzip bomb', () => {
+  test('a gzip bomb', { tags: 'slow' }, () => {
     // members of a gzip file follow each other
     const member = gzipSync(Buffer.alloc(2 ** 26));
-    refused(
-      'bomb.gz',
-      raw(...Array.from({ length: 160 }, () => member)),
-      /holds more than \d+ bytes, which is the limit/,
-    );
-  }, 30_000);
+    refused('bomb.gz', raw(...Array.from({ length: 160 }, () => member)), /is over the limit of \d+ bytes/);
+  });
 
   test('announced lengths of what is not there', () => {
     for (const bytes of [
@@ -187,7 +180,7 @@ describe('pickles that want to exhaust something', () => {
       raw(0x80, 2, 'T', new Uint8Array(4).fill(127), '.'),
       raw(0x80, 2, 0x8b, new Uint8Array(4).fill(127), '.'),
     ])
-      refused('length.pkl', bytes, /are announced|an integer of|strings of more than/);
+      refused('length.pkl', bytes, /more bytes, found|an integer of|strings of more than/);
   }, 30_000);
 
   test(`memory stays below ${LIMIT_MEGABYTES} MB`, () => {

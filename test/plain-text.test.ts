@@ -114,6 +114,6 @@ test('a file that is no model is refused, or kept as bytes, by a message that is
   expect(stderr.trim().split('\n')).toHaveLength(1);
   expect(stderr).not.toMatch(unsafe);
   const kept = weightpress('compress', place, '-o', join(place, 'x.wpk'));
-  expect(kept.stdout).toMatch(/kept as bytes: model\.safetensors/);
+  expect(kept.stdout).toMatch(/stored as bytes: model\.safetensors/);
   expect(kept.stdout).not.toMatch(unsafe);
 });

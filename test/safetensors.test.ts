@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DTYPE_BYTES } from '../src/core/dtype.js';
@@ -8,11 +8,11 @@ import { parseHeader, readSafetensors } from '../src/models/safetensors/header.j
 import { writeHeader } from '../src/models/safetensors/writer.js';
 import { FileBackedModel, openWeightSource } from '../src/models/stored-model.js';
 import { openModel } from '../src/open/open.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import {
   CountingSource,
   folder,
   rawSafetensors,
-  SHARED,
   safetensors,
   seededRandom,
   type TestTensor,
@@ -116,14 +116,14 @@ describe('what is refused, in one line that names the file and the problem', () 
     'a byte order mark': [rawSafetensors('\ufeff{}'), /not JSON/],
     'an array': [rawSafetensors('[]'), /expected a JSON object, found an array/],
     'a number': [rawSafetensors('7'), /expected a JSON object, found a number/],
-    'the same tensor twice': [rawSafetensors(`{"w":${w},"w":${w}}`, data(8)), /"w" appears twice/],
+    'the same tensor twice': [rawSafetensors(`{"w":${w},"w":${w}}`, data(8)), /duplicate JSON key "w"/],
     'the same tensor twice, spelt differently': [
       rawSafetensors(`{"w":${w},"\\u0077" :${w}}`, data(8)),
-      /appears twice/,
+      /duplicate JSON key/,
     ],
     'the same field twice': [
       rawSafetensors(`{"w":{"dtype":"F32","dtype":"I32","shape":[2],"data_offsets":[0,8]}}`, data(8)),
-      /"dtype" appears twice/,
+      /duplicate JSON key "dtype"/,
     ],
     'JSON nested too deep': [
       rawSafetensors(`{"w":${'['.repeat(5000)}${']'.repeat(5000)}}`),
@@ -143,7 +143,7 @@ describe('what is refused, in one line that names the file and the problem', () 
     ],
     'complex numbers of the wrong length': [
       rawSafetensors(`{"w":${entry('C64', [2], [0, 8])}}`, data(8)),
-      /tensor "w".*C64 of shape \[2\] does not take 8 bytes/,
+      /tensor "w".*C64 of shape \[2\] does not match 8 bytes/,
     ],
     'no dtype': [
       rawSafetensors('{"w":{"shape":[],"data_offsets":[0,1]}}', data(1)),
@@ -171,7 +171,7 @@ describe('what is refused, in one line that names the file and the problem', () 
     ],
     'a shape that does not match the length': [
       rawSafetensors(`{"w":${entry('F32', [3], [0, 8])}}`, data(8)),
-      /F32 of shape \[3\] takes 12 bytes, data_offsets give 8/,
+      /expected 12 bytes for F32 of shape \[3\], data_offsets give 8/,
     ],
     'no offsets': [
       rawSafetensors('{"w":{"dtype":"U8","shape":[1]}}', data(1)),
@@ -187,7 +187,7 @@ describe('what is refused, in one line that names the file and the problem', () 
     ],
     'offsets the wrong way round': [
       rawSafetensors(`{"w":${entry('U8', [1], [1, 0])}}`, data(1)),
-      /begin after they end: \[1,0\]/,
+      /start is after end: \[1,0\]/,
     ],
     'data beyond the file': [
       rawSafetensors(`{"w":${w}}`, data(7)),
@@ -315,16 +315,12 @@ describe('what is written', () => {
   });
 });
 
-const fixtures = join(SHARED, 'fixtures/architectures');
-describe.skipIf(!existsSync(fixtures))('a header that the reference implementation wrote', () => {
-  it.each(existsSync(fixtures) ? readdirSync(fixtures) : [])(
-    'is written the same, byte for byte: %s',
-    async (name) => {
-      const model = await openFolder(new LocalFolder(join(fixtures, name)));
-      const { headerBytes, tensors, source } = model.weightSources[0]!;
-      const { metadata } = parseHeader(headerBytes, source.byteLength, name);
-      expect(writeHeader(tensors, metadata).headerBytes).toEqual(headerBytes);
-      await model.close();
-    },
-  );
+describe('a header that the reference implementation wrote', () => {
+  it.each(readdirSync(FIXTURES))('is written the same, byte for byte: %s', async (name) => {
+    const model = await openFolder(new LocalFolder(join(FIXTURES, name)));
+    const { headerBytes, tensors, source } = model.weightSources[0]!;
+    const { metadata } = parseHeader(headerBytes, source.byteLength, name);
+    expect(writeHeader(tensors, metadata).headerBytes).toEqual(headerBytes);
+    await model.close();
+  });
 });

@@ -1,18 +1,19 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../src/core/model.js';
 import { randomNumbers } from '../src/core/random.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
-import type { CalibrationWindow } from '../src/quantization/calibration/calibration.js';
+import { SpillStore } from '../src/quantization/calibration/array-store.js';
+import type { CalibrationWindow } from '../src/quantization/calibration/batches.js';
 import { type CollectOptions, collectStatistics } from '../src/quantization/calibration/collect.js';
-import { StatisticsFile } from '../src/quantization/calibration/file.js';
-import { sampleGradients } from '../src/quantization/calibration/labels.js';
-import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
-import { statisticsIn } from '../src/quantization/calibration/reuse.js';
-import { SpillStore } from '../src/quantization/calibration/store.js';
+import { sampleGradients } from '../src/quantization/calibration/label-gradients.js';
+import { loadStatistics } from '../src/quantization/calibration/load-statistics.js';
+import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
+import { StatisticsFile } from '../src/quantization/calibration/statistics-file.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities, type See } from './helpers/gpt-neo-reference.js';
-import { FIXTURES, refusalOf } from './helpers/logits.js';
+import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder, seededRandom } from './helpers/safetensors.js';
 
@@ -119,9 +120,9 @@ class Reference {
   }
 }
 
-describe.skipIf(!existsSync(FIXTURES))('statistics of GPT-Neo, against the slow way in float64', async () => {
+describe('statistics of GPT-Neo, against the slow way in float64', async () => {
   const windows = windowsOf(2, 4);
-  const model = existsSync(FIXTURES) ? await fixture('gpt_neo') : undefined!;
+  const model = await fixture('gpt_neo');
   const layer = (name: string) => `transformer.h.1.${name}.weight`;
   const embedding = 'transformer.wte.weight';
 
@@ -174,7 +175,7 @@ describe.skipIf(!existsSync(FIXTURES))('statistics of GPT-Neo, against the slow 
       drawn[sampleGradients(logits.slice(), 3, random, new Float64Array(3)).findIndex((g) => g < 0)]! += 1;
     for (const [i, share] of [1, 2, 5].entries()) expect(drawn[i]! / 1000 / share).toBeCloseTo(1, 0.8);
     const name = layer('mlp.c_fc');
-    const [[one], [same], [other]] = await Promise.all(
+    const [[one] = [], [same] = [], [other] = []] = await Promise.all(
       [1, 1, 2].map(async (seed) => (await collect(model, windows, { seed })).tensor(name)),
     );
     expect(same).toEqual(one);
@@ -185,7 +186,7 @@ describe.skipIf(!existsSync(FIXTURES))('statistics of GPT-Neo, against the slow 
 
 const NAMES = ['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'];
 
-describe.skipIf(!existsSync(FIXTURES))('statistics of every architecture', () => {
+describe('statistics of every architecture', () => {
   it.each(NAMES)('%s: every matrix, whatever the batches and wherever states wait', async (name) => {
     const model = await fixture(name);
     const windows = windowsOf(5, 12);
@@ -272,11 +273,11 @@ function symmetric(matrix: Float32Array): boolean {
   return matrix.every((value, i) => value === matrix[(i % n) * n + Math.floor(i / n)]);
 }
 
-describe.skipIf(!existsSync(FIXTURES))('statistics in a file', () => {
+describe('statistics in a file', () => {
   const text = (windows = windowsOf(3, 10)) => ({ sha256: 'ab'.repeat(32), windows });
   const write = async (name: string, path = join(folder({}), 's.stats')) => {
     const model = await fixture(name);
-    const file = await statisticsIn(path, nodeRuntime, model as unknown as Model, text());
+    const file = await loadStatistics(path, nodeRuntime, model as unknown as Model, text());
     return { model, path, file };
   };
 
@@ -309,7 +310,7 @@ describe.skipIf(!existsSync(FIXTURES))('statistics in a file', () => {
     await file.close();
     const before = statSync(path).mtimeMs;
     const options = { onProgress: () => expect.unreachable('collected again') };
-    const again = await statisticsIn(path, nodeRuntime, model as unknown as Model, text(), options);
+    const again = await loadStatistics(path, nodeRuntime, model as unknown as Model, text(), options);
     expect(again.tokens).toBe(30);
     await again.close();
     expect(statSync(path).mtimeMs).toBe(before);
@@ -320,7 +321,7 @@ describe.skipIf(!existsSync(FIXTURES))('statistics in a file', () => {
     await file.close();
     const bytes = readFileSync(path);
     const use = (memory: MemoryModel, given = text(), seed = 1) =>
-      refusalOf(() => statisticsIn(path, nodeRuntime, memory as unknown as Model, given, { seed }));
+      refusalOf(() => loadStatistics(path, nodeRuntime, memory as unknown as Model, given, { seed }));
     const longer = text(windowsOf(3, 11));
     expect(await use(model, { ...text(), sha256: 'cd'.repeat(32) })).toMatch(
       /s\.stats: statistics of another text: /,
@@ -339,7 +340,7 @@ describe.skipIf(!existsSync(FIXTURES))('statistics in a file', () => {
     for (const share of [0.1, 0.5, 0.7]) {
       const stop = new AbortController();
       const onProgress = (done: number, total: number) => done > share * total && stop.abort();
-      const started = statisticsIn(path, nodeRuntime, model, text(), { signal: stop.signal, onProgress });
+      const started = loadStatistics(path, nodeRuntime, model, text(), { signal: stop.signal, onProgress });
       await expect(started).rejects.toThrow(/abort/);
       expect(readdirSync(join(path, '..'))).toEqual([]);
     }

@@ -11,7 +11,9 @@ const at = (name: string) => join(place, name);
 const compress = (output: string, ...options: string[]) =>
   weightpress('compress', MODEL, '-o', at(output), '-f', '--json', ...options);
 
-test('a transform is a codec like any other: its file is sound, decodes and states its loss', () => {
+test('a transform is a codec like any other: its file is sound, decodes and states its loss', {
+  tags: 'slow',
+}, () => {
   const made = JSON.parse(compress('rft.wpk', '--codec', 'rft', '--ratio', '9').stdout);
   expect(made.fileBytes).toBe(statSync(at('rft.wpk')).size);
   expect(made.originalBytes / made.fileBytes).toBeGreaterThanOrEqual(9);
@@ -22,25 +24,21 @@ test('a transform is a codec like any other: its file is sound, decodes and stat
   expect(verified.error.relativeSquaredError).toBeCloseTo(made.weightError.relativeSquaredError, 12);
   expect(weightpress('decompress', at('rft.wpk'), '-o', at('restored')).status).toBe(0);
   expect(readFileSync(at('restored/config.json'))).toEqual(readFileSync(join(MODEL, 'config.json')));
-}, 60_000);
+});
 
 test.each([
   [['--codec', 'klt', '--keep-largest', '--dimensions', '2', '--block', '16'], '2'],
   [['--codec', 'svd'], '2'],
   [['--codec', 'hadamard', '--block', '256'], '1'],
-])(
-  'with %j, a transform meets its budget',
-  (options, bits) => {
-    const made = JSON.parse(compress('any.wpk', ...options, '--bits', bits, '--no-calibration').stdout);
-    const used = (made.fileBytesWithoutSideFiles * 8) / 1_348_864;
-    expect(used).toBeLessThanOrEqual(Number(bits));
-    expect(used).toBeGreaterThan(Number(bits) * 0.99);
-    expect(weightpress('verify', at('any.wpk')).status).toBe(0);
-  },
-  60_000,
-);
+])('with %j, a transform meets its budget', { tags: 'slow' }, (options, bits) => {
+  const made = JSON.parse(compress('any.wpk', ...options, '--bits', bits, '--no-calibration').stdout);
+  const used = (made.fileBytesWithoutSideFiles * 8) / 1_348_864;
+  expect(used).toBeLessThanOrEqual(Number(bits));
+  expect(used).toBeGreaterThan(Number(bits) * 0.99);
+  expect(weightpress('verify', at('any.wpk')).status).toBe(0);
+});
 
-test('flipped bytes are found', () => {
+test('flipped bytes are found', { tags: 'slow' }, () => {
   compress('flip.wpk', '--codec', 'haar', '--bits', '2', '--no-calibration');
   const bytes = readFileSync(at('flip.wpk'));
   for (const share of [0.3, 0.6, 0.9]) {
@@ -49,7 +47,7 @@ test('flipped bytes are found', () => {
     writeFileSync(at('bad.wpk'), bad);
     expect(weightpress('verify', at('bad.wpk')).status).toBe(1);
   }
-}, 60_000);
+});
 
 describe('refused in one line', () => {
   test.each([
@@ -57,7 +55,7 @@ describe('refused in one line', () => {
     [['--codec', 'rft', '--kl', '0.1'], /transforms take --bits, --size or --ratio/],
     [['--codec', 'dct', '--bits', '3', '--block', '48'], /a power of two from 4 to 256, found 48/],
     [['--codec', 'dct', '--bits', '3', '--tune'], /not calibrated/],
-    [['--bits', '3', '--block', '64'], /need a transform/],
+    [['--bits', '3', '--block', '64'], /need --codec with a transform/],
     [['--codec', 'lossless', '--bits', '3'], /contradicts a budget/],
     [['--codec', 'rft', '--ratio', '853'], /cannot be met; the nearest that can is \d+ bytes/],
   ])(

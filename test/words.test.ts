@@ -16,7 +16,7 @@ const POINTER = `version https://git-lfs.github.com/spec/v1
 oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393
 size 12345
 `;
-const IS_POINTER = /: is a pointer of git-lfs, not the file: git lfs pull fetches it$/;
+const IS_POINTER = /: is a git-lfs pointer, not the file: run git lfs pull$/;
 const weights = (name = 'w') =>
   safetensors([f32(name, [8, 8], Float32Array.from({ length: 64 }, seededRandom(3)))]);
 
@@ -28,7 +28,7 @@ const refusal = (promise: Promise<unknown>) =>
   );
 const opening = (path: string) => refusal(open(path).then((model) => model.close()));
 
-describe('a pointer of git-lfs', () => {
+describe('a git-lfs pointer', () => {
   it.each(['safetensors', 'bin', 'pt', 'ckpt', 'gguf', 'wpk'])('as the only file: .%s', async (extension) => {
     const path = join(folder({ [`model.${extension}`]: POINTER }), `model.${extension}`);
     expect(await opening(path)).toMatch(IS_POINTER);
@@ -72,7 +72,7 @@ describe('a pointer of git-lfs', () => {
     const { stdout, status } = weightpress('compress', path, '-o', join(place, 'x.wpk'));
     expect(status).toBe(0);
     for (const name of ['model.safetensors', 'tokenizer.json'])
-      expect(stdout).toContain(`kept as bytes: ${name}: is a pointer of git-lfs`);
+      expect(stdout).toContain(`stored as bytes: ${name}: is a git-lfs pointer`);
     expect((await inspect(join(place, 'x.wpk'))).weightFiles).toMatchObject([
       { name: 'model.safetensors', note: expect.stringMatching(/git lfs pull/), isModel: false },
       { name: 'tokenizer.json', note: expect.stringMatching(/git lfs pull/), isModel: false },
@@ -99,14 +99,14 @@ describe('GGUF that is not read', () => {
 
   it('in parts, as a folder: how to merge them', async () => {
     expect(await opening(made)).toBe(
-      `${made}: holds a GGUF in 2 parts: llama-gguf-split --merge ${made}/model-00001-of-00002.gguf model.gguf makes one file of them; lossless compress keeps all parts`,
+      `${made}: unsupported split GGUF in 2 parts: merge it with llama-gguf-split --merge ${made}/model-00001-of-00002.gguf model.gguf; lossless compress accepts all parts`,
     );
   });
 
   it('one part alone: the same, whichever it is', async () => {
     const path = join(made, 'model-00002-of-00002.gguf');
     expect(await opening(path)).toContain(
-      `${path}: is one of 2 parts of a model, number 2: llama-gguf-split --merge ${made}/model-00001-of-00002.gguf model.gguf`,
+      `${path}: part 2 of 2 of a split model: merge it with llama-gguf-split --merge ${made}/model-00001-of-00002.gguf model.gguf`,
     );
   });
 
@@ -114,11 +114,11 @@ describe('GGUF that is not read', () => {
     const swapped = Buffer.from(part);
     swapped.subarray(4, 8).reverse();
     const path = folder({ 'big.gguf': Buffer.concat([swapped, Buffer.alloc(2 ** 20, 1)]) });
-    expect(await opening(path)).toMatch(/big\.gguf: is big-endian, for other machines; not read/);
+    expect(await opening(path)).toMatch(/big\.gguf: unsupported byte order: big-endian/);
     const wpk = join(folder(), 'x.wpk');
     await compress(path, wpk);
     expect((await inspect(wpk)).weightFiles).toMatchObject([
-      { name: 'big.gguf', format: 'bytes', note: expect.stringMatching(/^is big-endian/) },
+      { name: 'big.gguf', format: 'bytes', note: expect.stringMatching(/^unsupported byte order/) },
     ]);
     expect(await verify(wpk, { against: path })).toMatchObject({ bitExact: true });
   });
@@ -132,7 +132,7 @@ describe('a folder without a model that is read', () => {
     'of nothing': [{}, () => /: has no files; expected model\.safetensors or/],
     'of DCP': [
       { '.metadata': 'x', '__0_0.distcp': 'x', 'common.pt': 'x' },
-      (path) => `dcp_to_torch ${path} model.pt makes one file of it`,
+      (path) => `dcp_to_torch ${path} model.pt; lossless compress`,
     ],
     'of DCP in a subfolder, as accelerate saves FSDP': [
       {
@@ -150,8 +150,7 @@ describe('a folder without a model that is read', () => {
         'global_step5/mp_rank_00_model_states.pt': 'x',
         'global_step5/bf16_zero_pp_rank_0_mp_rank_00_optim_states.pt': 'x',
       },
-      (path) =>
-        `holds a checkpoint of DeepSpeed, its weights in parts, which is not read: python zero_to_fp32.py ${path} OUT`,
+      (path) => `unsupported DeepSpeed checkpoint: convert it with python zero_to_fp32.py ${path} OUT`,
     ],
     'of DeepSpeed, a folder above': [
       { 'checkpoint-5/global_step5/zero_pp_rank_0_mp_rank_00_model_states.pt': 'x' },
@@ -159,16 +158,16 @@ describe('a folder without a model that is read', () => {
     ],
     'of half of the shards': [
       { 'model-00001-of-00003.safetensors': weights(), 'model-00003-of-00003.safetensors': weights('v') },
-      () => /: lacks model-00002-of-00003\.safetensors of a model in 3 shards$/,
+      () => /: missing model-00002-of-00003\.safetensors of a model in 3 shards$/,
     ],
     'of one shard': [
       { 'pytorch_model-00001-of-00002.bin': 'x' },
-      () => /: lacks pytorch_model-00002-of-00002\.bin of a model in 2 shards$/,
+      () => /: missing pytorch_model-00002-of-00002\.bin of a model in 2 shards$/,
     ],
     'of several files that may be the model': [
       { 'm.Q4_K_M.gguf': 'GGUF', 'm.Q8_0.gguf': 'GGUF' },
       (path) =>
-        `holds several files of weights, m.Q4_K_M.gguf, m.Q8_0.gguf: name one, such as ${path}/m.Q4_K_M.gguf`,
+        `several files of weights, m.Q4_K_M.gguf, m.Q8_0.gguf: specify one, such as ${path}/m.Q4_K_M.gguf`,
     ],
     'of a pipeline': [
       {
@@ -176,13 +175,13 @@ describe('a folder without a model that is read', () => {
         'unet/diffusion_pytorch_model.safetensors': weights(),
         'vae/model.safetensors': weights(),
       },
-      (path) => `holds several models, unet, vae: name one, such as ${path}/unet`,
+      (path) => `several models, unet, vae: specify one, such as ${path}/unet`,
     ],
     'with a model in its folder': [
       { 'README.md': 'x', 'inner/model.safetensors': weights() },
-      (path) => `has no weights of its own, its folder inner has: name ${path}/inner`,
+      (path) => `no weights here, but in the folder inner: use ${path}/inner`,
     ],
-    'of a .wpk': [{ 'x.wpk': 'x' }, (path) => `holds a .wpk: name it, ${path}/x.wpk`],
+    'of a .wpk': [{ 'x.wpk': 'x' }, (path) => `expected a model, found a .wpk file: use ${path}/x.wpk`],
     'of formats of others': [
       { 'tf_model.h5': 'x' },
       () => /expected model\.safetensors.*found only tf_model\.h5/,
@@ -237,27 +236,27 @@ describe('weights that another program has quantized', () => {
     GPTQ: [
       config(',"quantization_config":{"quant_method":"gptq","bits":4,"group_size":128}'),
       ['model.layers.0.self_attn.q_proj.qweight'],
-      /are quantized by gptq \(4 bits, groups of 128\), which is not read as floats yet.*lossless compress keeps them bit for bit$/,
+      /unsupported quantization by gptq \(4 bits, groups of 128\), the model cannot be run.*lossless compress stores it bit for bit$/,
     ],
     AWQ: [
       config(',"quantization_config":{"quant_method":"awq","bits":4}'),
       ['model.layers.0.self_attn.q_proj.qweight'],
-      /are quantized by awq \(4 bits\)/,
+      /unsupported quantization by awq \(4 bits\)/,
     ],
     bitsandbytes: [
       config(',"quantization_config":{"quant_method":"bitsandbytes","load_in_4bit":true}'),
       ['model.layers.0.self_attn.q_proj.weight.absmax'],
-      /are quantized by bitsandbytes \(4 bits\)/,
+      /unsupported quantization by bitsandbytes \(4 bits\)/,
     ],
     'a method that only the tensors tell': [
       config(''),
       ['model.layers.0.self_attn.q_proj.qweight'],
-      /are quantized by another program, which is not read as floats yet/,
+      /unsupported quantization by another program, the model cannot be run/,
     ],
     'a family that is not known': [
       '{"model_type":"nobody-knows","quantization_config":{"quant_method":"fp8"}}',
       ['w'],
-      /are quantized by fp8 \(8 bits\)/,
+      /unsupported quantization by fp8 \(8 bits\)/,
     ],
   };
 

@@ -1,14 +1,12 @@
-// Audits a file away from the page, which goes on meanwhile.
-import type { Audit } from '../dist/audit/audit.js';
+// Audits a file in a worker.
 import { auditSource } from '../dist/audit/source.js';
 import { open } from '../dist/browser/open.js';
 import { isInputError } from '../dist/core/errors.js';
 import { BlobSource } from '../dist/io/blob.js';
+import { servePage } from '../dist/workers/browser/web-worker.js';
 import { planTensor } from '../dist/wpk/plan.js';
 
-export type Answer = { readonly audit: Audit } | { readonly message: string; readonly input: boolean };
-
-/** Decodes all of a .wpk, as `weightpress verify` does; what is wrong with it is the first problem. */
+/** Decodes and checks a .wpk like `weightpress verify`, up to the first problem. */
 async function verify(file: Blob) {
   let [blocks, tensors, files, decodedBytes] = [0, 0, 0, 0];
   const problems: string[] = [];
@@ -29,10 +27,7 @@ async function verify(file: Blob) {
   return { good, problems, blocks, tensors, files, decodedBytes, bitExact: undefined, error: undefined };
 }
 
-self.onmessage = async ({ data: file }: MessageEvent<File>) => {
-  const answer = await auditSource(new BlobSource(file), () => verify(file)).then(
-    (audit): Answer => ({ audit }),
-    (error): Answer => ({ message: String(error?.message ?? error), input: isInputError(error) }),
-  );
-  self.postMessage(answer);
-};
+const JOBS = { audit: (file: Blob) => auditSource(new BlobSource(file), () => verify(file)) };
+export type AuditJobs = typeof JOBS;
+
+servePage(JOBS);

@@ -3,7 +3,7 @@ import type { HttpFile } from '../io/http.js';
 import { CachedBytes, TRAILER_BYTES } from './cached.js';
 import { sha256 } from './sha256.js';
 
-/** A file in the cache: what a page may show of it. */
+/** A file in the cache, as a page can show it. */
 export interface CachedFile {
   /** Where it was fetched from. */
   readonly address: string;
@@ -15,11 +15,11 @@ export interface CachedFile {
   readonly usedAt: Date;
 }
 
-/** What is written of a file beside its pieces. */
+/** Metadata stored with a file's pieces. */
 interface Entry {
   readonly address: string;
   readonly lengthBytes: number;
-  /** The server's name for this content, where it tells one. */
+  /** ETag of the content, if the server sends one. */
   readonly version?: string | undefined;
   readonly usedAt: number;
 }
@@ -28,9 +28,8 @@ const FOLDER = 'weightpress';
 const ENTRY = 'entry.json';
 
 /**
- * Files that were downloaded, in the origin-private file system: they stay when the page is closed. What is read of a file is fetched
- * once, so an interrupted download goes on where it was; pieces that are not as they were written are fetched again. Several pages may
- * read the same file.
+ * A persistent cache of downloads in the origin-private file system. Every byte of a file is downloaded once, so that interrupted
+ * downloads continue; damaged pieces are downloaded again. Several pages may read the same file.
  */
 export class DownloadCache {
   private constructor(private readonly folder: FileSystemDirectoryHandle) {}
@@ -62,18 +61,18 @@ export class DownloadCache {
 
   /** Removes a file; where there is none, nothing happens. */
   async remove(address: string): Promise<void> {
-    await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // none is there
+    await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // not cached
   }
 
   /** Removes what was last used before `usedBefore`, then what was used longest ago until no more than `mostBytes` are left. */
   async evict({
-    mostBytes = Number.POSITIVE_INFINITY,
+    maxBytes = Number.POSITIVE_INFINITY,
     usedBefore = new Date(0),
   }: EvictOptions): Promise<void> {
     let kept = 0;
     for (const { address, haveBytes, usedAt } of await this.list()) {
       kept += haveBytes;
-      if (kept > mostBytes || usedAt < usedBefore) await this.remove(address);
+      if (kept > maxBytes || usedAt < usedBefore) await this.remove(address);
     }
   }
 
@@ -96,7 +95,7 @@ export class DownloadCache {
     );
   }
 
-  /** Removes the file that was used longest ago, other than one. @returns whether there was any. */
+  /** Removes the least recently used file other than `address`. @returns whether there was one. */
   private async makeRoom(address: string): Promise<boolean> {
     const oldest = (await this.list()).filter((file) => file.address !== address).at(-1);
     if (oldest) await this.remove(oldest.address);
@@ -107,12 +106,12 @@ export class DownloadCache {
 /** Which files are removed. */
 export interface EvictOptions {
   /** Bytes that may stay; by default all. */
-  readonly mostBytes?: number;
+  readonly maxBytes?: number;
   /** Files that were last used before this go; by default none. */
   readonly usedBefore?: Date;
 }
 
-/** Writes a file, whole or not at all, making room as often as that is possible. @returns whether it is there. */
+/** Writes a file atomically, evicting others while the quota is exceeded. @returns whether it was written. */
 async function write(
   folder: FileSystemDirectoryHandle,
   name: string,
@@ -127,7 +126,7 @@ async function write(
       await writable.close();
       return true;
     } catch (error) {
-      await folder.removeEntry(name).catch(() => {}); // empty, or gone with its folder
+      await folder.removeEntry(name).catch(() => {}); // empty, or removed with its folder
       if ((error as Error).name !== 'QuotaExceededError' || !(await makeRoom())) return false;
     }
 }
@@ -137,7 +136,7 @@ async function readEntry(folder: FileSystemDirectoryHandle): Promise<Entry | und
     const handle = await folder.getFileHandle(ENTRY);
     return JSON.parse(await (await handle.getFile()).text());
   } catch {
-    return; // none yet, or one that was being written
+    return; // missing or incomplete
   }
 }
 
@@ -150,7 +149,7 @@ async function bytesIn(folder: FileSystemDirectoryHandle): Promise<number> {
   return bytes;
 }
 
-/** A file's name for an address, which may be of any length. */
+/** Returns a file name for an address, which may have any length. */
 async function nameOf(address: string): Promise<string> {
   return (await sha256(new TextEncoder().encode(address)))!;
 }

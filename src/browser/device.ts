@@ -32,7 +32,7 @@ export interface OnnxRuntimeWeb {
   readonly env: OnnxRuntimeEnv;
 }
 
-/** Further threads wait for each other more than they help. */
+/** Maximum number of threads; more are not faster. */
 const MAX_THREADS = 4;
 
 /** Returns what the page can compute on: `wasm` where `webgpu` was asked for and the browser has no adapter. */
@@ -43,12 +43,12 @@ export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
   return adapter ? 'webgpu' : 'wasm';
 }
 
-/** A runtime on what the page has. It holds weights: what is given with a run is copied every time. */
-export async function webRuntime(ort: OnnxRuntimeWeb, asked?: Device) {
+/** Creates a runtime on an available device. It holds weights, because inputs of a run are copied each time. */
+export async function webRuntime(ort: OnnxRuntimeWeb, requested?: Device) {
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated
     ? Math.min(MAX_THREADS, navigator.hardwareConcurrency)
     : 1;
-  const device = await deviceOf(asked);
+  const device = await deviceOf(requested);
   const { InferenceSession } = ort as unknown as OnnxRuntime;
   const options = { executionProviders: [device], logSeverityLevel: 3 };
   const plain = createRuntime(ort as unknown as OnnxRuntime, options);
@@ -69,11 +69,11 @@ function bytesOf(tensor: Tensor): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** How long the page may wait for its turn: one frame. */
+/** Maximum time between two turns of the page: one frame. */
 const TURN_MS = 16;
 let lastTurn = 0;
 
-/** A session that lets the page draw and hear clicks between runs: WebAssembly does not wait for anything by itself. */
+/** Wraps a session so that the page can draw and handle events between runs, which WebAssembly does not allow by itself. */
 function yielding(session: Session): Session {
   return {
     run: async (feeds, into) => {
@@ -88,7 +88,7 @@ function yielding(session: Session): Session {
   };
 }
 
-/** The end of the line of what the page has to do; timers would wait for milliseconds. */
+/** Waits for pending tasks of the page; faster than a timer, which waits for milliseconds. */
 function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

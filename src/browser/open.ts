@@ -4,12 +4,12 @@ import { Meter, type RunOptions } from '../core/progress.js';
 import { BlobSource } from '../io/blob.js';
 import { chunksOf } from '../io/body.js';
 import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
-import { PATIENCE, request, sleep, waitAfter } from '../io/request.js';
+import { RETRIES, request, sleep, waitAfter } from '../io/request.js';
 import { FILE_HEADER_BYTES, isWpk } from '../wpk/frames.js';
 import { type OpenedWpk, openWpk } from '../wpk/original.js';
 import { DownloadCache } from './cache.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
-import { Workers } from './workers.js';
+import { type DecodePool, startDecodePool } from './workers.js';
 
 /** How {@link open} reads. Progress is reported where all of a file has to be fetched first: from servers that do not send parts. */
 export interface OpenOptions extends RunOptions {
@@ -39,17 +39,16 @@ export interface BrowserModel extends OpenedWpk {
 export async function open(from: string | URL | Blob, options: OpenOptions = {}): Promise<BrowserModel> {
   const source = await sourceOf(from, options);
   const model = await openWpk(source, options.signal);
-  let workers: Workers | undefined;
+  let pool: DecodePool | undefined;
   const close = async () => {
-    workers?.close();
-    await model.close();
+    await Promise.all([pool?.close(), model.close()]);
   };
   return {
     ...model,
     readTensor: model.readTensor.bind(model),
     all: (signal) => {
-      workers ??= new Workers(options.workers);
-      return decodeAll(model.container, workers, signal);
+      pool ??= startDecodePool(options.workers);
+      return decodeAll(model.container, pool, signal);
     },
     close,
     [Symbol.asyncDispose]: close,
@@ -69,14 +68,14 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   }
 }
 
-/** All of a file in one stream, again from its front when the connection breaks: such a server cannot go on where it was. */
+/** Downloads a whole file, starting over when the connection breaks, because the server does not support range requests. */
 async function fetchWhole(address: string, name: string, options: OpenOptions): Promise<Blob> {
   for (let failures = 1; ; failures++)
     try {
       return await fetchOnce(address, name, options);
     } catch (error) {
       if (isInputError(error) || options.signal?.aborted) throw error;
-      if (failures === PATIENCE.tries)
+      if (failures === RETRIES.attempts)
         throw new ConnectionError(`the connection broke ${failures} times in a row`, { file: name });
       await sleep(waitAfter(failures), options.signal);
     }
@@ -85,7 +84,7 @@ async function fetchWhole(address: string, name: string, options: OpenOptions): 
 async function fetchOnce(address: string, name: string, options: OpenOptions): Promise<Blob> {
   const { signal } = options;
   const { response } = await request(name, address, { signal });
-  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: name });
+  if (!response.ok) throw new InputError(`the server answered ${response.status}`, { file: name });
   const { headers } = response;
   const declared = headers.get('content-encoding') ? null : headers.get('content-length');
   const total = declared === null ? undefined : Number(declared);
@@ -104,5 +103,5 @@ async function fetchOnce(address: string, name: string, options: OpenOptions): P
   return new Blob(parts);
 }
 
-/** What is taken of a body whose length nobody tells. */
+/** Maximum size of a response without a content length. */
 const MAX_UNDECLARED_BYTES = 2 ** 33;

@@ -28,8 +28,8 @@ export {
 /** How a model is loaded. */
 export interface LoadOptions extends RunOptions {
   /**
-   * `wasm`, the default, computes on the processors: on several where the page is cross-origin isolated. `webgpu` needs the module
-   * `onnxruntime-web/webgpu`; where the browser has no adapter, `wasm` is taken.
+   * `wasm`, the default, computes on the CPU, with several threads if the page is cross-origin isolated. `webgpu` needs the module
+   * `onnxruntime-web/webgpu`, and falls back to `wasm` if the browser has no GPU adapter.
    */
   readonly device?: Device | undefined;
 }
@@ -76,16 +76,16 @@ export async function load(
   };
 }
 
-/** What WebAssembly can address, less what a run needs beside the weights. */
+/** Address space of WebAssembly, minus the memory that a run needs in addition to the weights. */
 const MAX_WEIGHT_BYTES = 2 ** 32 - 2 ** 28;
 
-/** @throws {InputError} when weights as float32 are more than WebAssembly can hold. */
+/** Checks that the weights as float32 fit into WebAssembly memory. @throws {InputError} when they do not. */
 function checkFits({ model, embedding, layers, head }: Program): void {
   const bindings = [embedding.weights, ...layers, head.weights].flat();
   const bytes = 4 * bindings.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
   if (bytes > MAX_WEIGHT_BYTES)
     throw new InputError(
-      `takes ${(bytes / 1e9).toFixed(1)} GB as float32, more than the ${(MAX_WEIGHT_BYTES / 1e9).toFixed(1)} GB that WebAssembly can hold`,
+      `${(bytes / 1e9).toFixed(1)} GB as float32, over the limit of ${(MAX_WEIGHT_BYTES / 1e9).toFixed(1)} GB in WebAssembly`,
       { file: model.id },
     );
 }

@@ -7,7 +7,7 @@ import { type PlannedBlock, planTensor } from '../wpk/plan.js';
 import type { Container, DecoderSide } from '../wpk/reader.js';
 import { readFrames } from './frames.js';
 import { sha256 as digestOf } from './sha256.js';
-import type { Workers } from './workers.js';
+import type { DecodePool } from './workers.js';
 
 /** A tensor with its elements. */
 export interface DecodedTensor extends TensorInfo {
@@ -20,7 +20,7 @@ export interface DecodedTensor extends TensorInfo {
   floats(): Float32Array;
 }
 
-/** A block of a tensor, decoded. */
+/** A decoded block of a tensor. */
 interface DecodedBlock {
   readonly index: number;
   readonly planned: PlannedBlock;
@@ -35,7 +35,7 @@ interface DecodedBlock {
  */
 export async function* decodeAll(
   container: Container,
-  workers: Workers,
+  pool: DecodePool,
   signal?: AbortSignal,
 ): AsyncGenerator<DecodedTensor> {
   const stored = container.directory.tensors.filter(({ sameAs }) => sameAs === undefined);
@@ -48,19 +48,19 @@ export async function* decodeAll(
     const floats = () => widenerOf({ id: container.source.name }, name, dtype)(bytes);
     return { name, dtype, shape, lengthBytes, bytes, floats };
   };
-  for await (const { index, planned, elements } of decodeBlocks(container, stored, workers, signal)) {
+  for await (const { index, planned, elements } of decodeBlocks(container, stored, pool, signal)) {
     while (next <= index) {
       if (current) yield await checked(container, stored[next - 1]!, current);
       current = begin();
     }
     current!.bytes.set(elements, planned.firstByte);
-    workers.reuse(elements);
+    pool.give(elements);
   }
   if (current) yield await checked(container, stored[next - 1]!, current);
-  while (next < stored.length) yield await checked(container, stored[next]!, begin()); // empty ones at the end
+  while (next < stored.length) yield await checked(container, stored[next]!, begin()); // empty tensors at the end
 }
 
-/** @throws {IntegrityError} when a tensor is not the one that was compressed. */
+/** Returns a decoded tensor after checking its digest. @throws {IntegrityError} when it does not match. */
 async function checked(
   { source }: Container,
   { name, sha256 }: StoredTensorEntry,
@@ -77,7 +77,7 @@ async function checked(
 async function* decodeBlocks(
   container: Container,
   stored: readonly StoredTensorEntry[],
-  workers: Workers,
+  pool: DecodePool,
   signal?: AbortSignal,
 ): AsyncGenerator<DecodedBlock> {
   const file = container.source.name;
@@ -91,16 +91,18 @@ async function* decodeBlocks(
       side = await container.sideIn(frame.slice(), range, signal);
       continue;
     }
-    const request = { frame, planned, tensor: { name, codec }, side, file };
-    const decoded = workers.decode(request).then((elements) => ({ index, planned, elements }));
+    const bytes = pool.take(frame.length, planned.endByte - planned.firstByte);
+    bytes.set(frame);
+    const job = { bytes, planned, tensor: { name, codec }, side, file };
+    const decoded = pool.run('decode', job).then((elements) => ({ index, planned, elements }));
     decoded.catch(() => {}); // awaited later
     underWay.push(decoded);
-    if (underWay.length > workers.depth) yield await underWay.shift()!;
+    if (underWay.length > pool.depth) yield await underWay.shift()!;
   }
   for (const decoded of underWay) yield await decoded;
 }
 
-/** The frames of all tensors in file order: blocks, and before those of some the parameters that they need, without `planned`. */
+/** Yields the frames of all tensors in file order: blocks and, before the blocks that need them, parameter frames without `planned`. */
 function* planAll(container: Container, stored: readonly StoredTensorEntry[]) {
   for (const [index, tensor] of stored.entries()) {
     const parameters = container.parametersOf(tensor);

@@ -41,14 +41,14 @@ export function streamWeights(
   };
   const weights = new Map([...needed].map((name) => [name, arriving.get(firstNames.get(name)!)!.tensor]));
   const finished = read().catch((error) => {
-    for (const { reject } of arriving.values()) reject(error); // those that have come are not touched
+    for (const { reject } of arriving.values()) reject(error); // tensors that have arrived are not affected
     throw error;
   });
   finished.catch(() => {}); // awaited later
   return { weights, finished };
 }
 
-/** A tensor that has not come yet. */
+/** A tensor that has not arrived yet. */
 class Arriving {
   resolve!: (tensor: Tensor) => void;
   reject!: (error: unknown) => void;

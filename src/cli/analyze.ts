@@ -17,12 +17,12 @@ interface Options {
 /** `weightpress analyze MODEL` */
 export function analyzeCommand(): Command {
   return new Command('analyze')
-    .description('what a model is, what its bits hold, and how small a lossless file can get')
+    .description('describe a model, the entropy of its bits, and the size of a lossless file')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub: user/name')
-    .option('--tensors', 'a row for every tensor too')
-    .option('--weights', 'of a model on the Hub: read all weights, not the headers alone')
+    .option('--tensors', 'also list every tensor')
+    .option('--weights', 'for a model on the Hub: read all weights, not only the headers')
     .addOption(stateOption())
-    .option('--json', 'everything, for programs')
+    .option('--json', 'print the result as JSON')
     .addHelpText('after', '\nExample:\n  weightpress analyze ./gpt-neo-1.3B --tensors')
     .action(async (path: string, options: Options) => {
       const analysis = await analyzeWithProgress(path, options);
@@ -54,17 +54,17 @@ function facts(analysis: Analysis): string {
     heads && `${heads} heads${shared}`,
   ];
   const unique = parameters.stored === parameters.unique ? '' : ` unique, ${count(parameters.stored)} stored`;
-  const buffers = parameters.buffers ? `; buffers apart: ${count(parameters.buffers)} elements` : '';
+  const buffers = parameters.buffers ? `; not counted: buffers, ${count(parameters.buffers)} elements` : '';
   const rows: [string, string][] = [
     ['model', analysis.model],
     ...(analysis.state === undefined
       ? []
-      : [['state', `${analysis.state}, of a checkpoint`] satisfies [string, string]]),
+      : [['state', `${analysis.state} (of a checkpoint)`] satisfies [string, string]]),
     ['architecture', architectureName(analysis)],
-    ['size', size.filter(Boolean).join(', ') || 'not said'],
-    ['context', context ? `${count(context)} tokens` : 'not said'],
+    ['size', size.filter(Boolean).join(', ') || 'unknown'],
+    ['context', context ? `${count(context)} tokens` : 'unknown'],
     ...windowLine(architecture),
-    ['vocabulary', vocabulary ? `${count(vocabulary)} tokens` : 'not said'],
+    ['vocabulary', vocabulary ? `${count(vocabulary)} tokens` : 'unknown'],
     ...expertsLine(architecture),
     ...quantizationLine(architecture),
     ['output matrix', outputMatrix(analysis)],
@@ -86,8 +86,8 @@ function windowLine({ slidingWindow, layers }: Architecture): [string, string][]
 
 function expertsLine({ experts, activeExperts }: Architecture): [string, string][] {
   if (experts === undefined) return [];
-  const chosen = activeExperts === undefined ? '' : `, ${count(activeExperts)} for each token`;
-  return [['experts', `${count(experts)} in a layer${chosen}`]];
+  const chosen = activeExperts === undefined ? '' : `, ${count(activeExperts)} active per token`;
+  return [['experts', `${count(experts)} per layer${chosen}`]];
 }
 
 function quantizationLine({ quantization }: Architecture): [string, string][] {
@@ -98,20 +98,22 @@ function quantizationLine({ quantization }: Architecture): [string, string][] {
 }
 
 function activeLine({ active }: Analysis['parameters']): [string, string][] {
-  return active === undefined ? [] : [['active', `${count(active)} parameters for each token`]];
+  return active === undefined ? [] : [['active', `${count(active)} parameters per token`]];
 }
 
-/** How small a lossless file can get; of quantized blocks, which are read as floats, what these figures are of. */
+/** Formats the expected size of a lossless file. Quantized blocks are measured as the floats they decode to, which the line says. */
 function losslessLine({ lengthBytes, losslessBytes, tensors }: Analysis): string {
   if (losslessBytes === undefined)
-    return `not known: only headers were read of ${bytes(lengthBytes)}; --weights reads all`;
-  if (!lengthBytes) return 'nothing stored';
-  const expected = `${bytes(losslessBytes)} expected of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`;
+    return `unknown: only headers of ${bytes(lengthBytes)} were read; --weights reads all`;
+  if (!lengthBytes) return 'no weights';
+  const expected = `about ${bytes(losslessBytes)} of ${bytes(lengthBytes)}: ${percent(losslessBytes / lengthBytes)}`;
   const isQuantized = tensors.some(({ storedBytes }) => storedBytes !== undefined);
-  return isQuantized ? `${expected}, as floats; compress keeps the quantized blocks instead` : expected;
+  return isQuantized
+    ? `${expected}, decoded to floats; compress stores the quantized blocks instead`
+    : expected;
 }
 
-/** Empty for what was not measured. */
+/** Formats a number of bytes; empty when it was not measured. */
 function maybeBytes(n: number | undefined): string {
   return n === undefined ? '' : bytes(n);
 }
@@ -120,11 +122,11 @@ function architectureName({ architecture: { family, modelType, className }, conf
   const detail = [className, modelType && `model_type ${modelType}`].filter(Boolean).join(', ');
   if (family) return `${family} (${detail})`;
   return detail
-    ? `${detail}: not a family known here; roles are told by names and shapes`
+    ? `${detail}: unsupported architecture; roles are guessed from names and shapes`
     : `unknown: ${configError ?? 'no config.json'}`;
 }
 
-/** How the head relates to the token embedding, by the config and by what is stored. */
+/** Describes how the output matrix relates to the token embedding, from the config and the stored tensors. */
 function outputMatrix({ architecture: { tiedEmbeddings, className }, tensors }: Analysis): string {
   const embedding = tensors.find(({ role }) => role === 'token embedding');
   const head = tensors.find(({ role, shape, name }) => {
@@ -132,23 +134,21 @@ function outputMatrix({ architecture: { tiedEmbeddings, className }, tensors }: 
     return role === 'head' && name !== embedding?.name && isMatrix;
   });
   if (head?.tied) return 'the token embedding, stored twice with identical bytes';
-  if (head) return `a matrix of its own${tiedEmbeddings ? ', though the config says tied' : ''}`;
+  if (head) return `a separate matrix${tiedEmbeddings ? ', although config.json says tied' : ''}`;
   if (tiedEmbeddings) return 'the token embedding (tied)';
-  // The reference implementation ties where configs do not say; a model that writes text has no other head then.
+  // transformers ties by default; without a stored head, a model that generates text has no other.
   const writes = /(ForCausalLM|LMHeadModel|ForConditionalGeneration)$/.test(className ?? '');
   const isTied = embedding && writes && tiedEmbeddings === undefined;
-  return isTied
-    ? 'the token embedding (tied: none is stored, and the config does not say otherwise)'
-    : 'none stored';
+  return isTied ? 'the token embedding (tied by default: no output matrix is stored)' : 'none stored';
 }
 
-/** What output matrices are called, packed or not; shapes of packed ones are not the embedding's. */
+/** Names of output matrices. Packed ones are found by name, because their shape is not the embedding's. */
 const OUTPUT_NAMES = /(^|\.)(lm_head|embed_out|output)\.(weight|qweight|weight_packed)$/;
 
 function tiedLines(tensors: readonly TensorAnalysis[]): [string, string][] {
   return tensors
     .filter(({ tied }) => tied)
-    .map(({ name, sameAs }) => ['counted once', `${name} has the bytes of ${sameAs}`]);
+    .map(({ name, sameAs }) => ['counted once', `${name} is identical to ${sameAs}`]);
 }
 
 function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis): string {

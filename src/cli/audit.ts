@@ -11,19 +11,19 @@ import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
 import { print, printJson, printLine } from './terminal.js';
 
-/** Flags that state a claim, by the member of a claim file that they are. */
+/** Flags that state a claim, by the key that each has in a claim file. */
 const FLAGS: Readonly<Record<string, [flag: string, description: string]>> = {
-  parameters: ['--parameters <n>', 'claimed: parameters of the model'],
-  bytes: ['--bytes <size>', 'claimed: size of the compressed model, such as 0.15MB'],
-  bits: ['--bits <n>', 'claimed: bits a weight, instead of a size'],
-  values: ['--values <n>', 'claimed: numbers that are kept'],
-  value_bits: ['--value-bits <n>', 'claimed: bits that each is stored in'],
-  ratio: ['--ratio <n>', 'claimed: original over compressed, such as 853:1'],
-  original: ['--original <dtype>', 'f32, f16 or bf16: what the original is stored in (default: f32)'],
-  lossless: ['--lossless', 'claimed: nothing is lost'],
-  relative_error: ['--relative-error <n>', "claimed: squared error over the weights' energy"],
-  kl: ['--kl <nats>', 'claimed: divergence from the original a token'],
-  model: ['--model <model>', 'the model that a claim is about, to be measured, or its config.json alone'],
+  parameters: ['--parameters <n>', 'claimed number of parameters'],
+  bytes: ['--bytes <size>', 'claimed size of the compressed model, such as 0.15MB'],
+  bits: ['--bits <n>', 'claimed bits per weight, instead of a size'],
+  values: ['--values <n>', 'claimed number of stored values'],
+  value_bits: ['--value-bits <n>', 'claimed bits per stored value'],
+  ratio: ['--ratio <n>', 'claimed original size over compressed size, such as 853:1'],
+  original: ['--original <dtype>', 'data type of the original: f32, f16 or bf16 (default: f32)'],
+  lossless: ['--lossless', 'claimed to be lossless'],
+  relative_error: ['--relative-error <n>', 'claimed squared error relative to the energy of the weights'],
+  kl: ['--kl <nats>', 'claimed KL divergence from the original, nats per token'],
+  model: ['--model <model>', 'the model of the claim, which is measured, or only its config.json'],
 };
 
 interface Options {
@@ -32,18 +32,18 @@ interface Options {
   readonly [flag: string]: unknown;
 }
 
-/** `weightpress audit`: exit code 1 when something is contradicted. */
+/** `weightpress audit`: exit code 1 when a statement is contradicted. */
 export function auditCommand(): Command {
   const command = new Command('audit')
-    .description('examine a compression claim: is it possible, and what does the artifact hold')
+    .description('check a compression claim: whether it is possible, and what the artifact holds')
     .argument('[subject]', 'a claim in YAML, a pickle (gzipped or not), a GGUF file, or any model')
-    .option('--against <model>', 'the model that the artifact is said to come from');
+    .option('--against <model>', 'the original model of the artifact');
   for (const [flag, description] of Object.values(FLAGS)) command.option(flag, description);
   return command
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nExamples:\n  $ weightpress audit claim.yaml\n  $ weightpress audit --parameters 1315575808 --bytes 158465 --lossless\n  $ weightpress audit small.wpk --against models/gpt-neo-small\n\nA claim file has members such as parameters, bytes, ratio, lossless, kl; see docs/audit.md.',
+      '\nExamples:\n  $ weightpress audit claim.yaml\n  $ weightpress audit --parameters 1315575808 --bytes 158465 --lossless\n  $ weightpress audit small.wpk --against models/gpt-neo-small\n\nA claim file has keys such as parameters, bytes, ratio, lossless, kl; see docs/audit.md.',
     )
     .action(async (subject: string | undefined, options: Options) => {
       const audit = await examine(subject, options);
@@ -59,7 +59,9 @@ async function examine(subject: string | undefined, options: Options): Promise<A
   const flags = flagsOf(options);
   const isClaim = subject === undefined || /\.ya?ml$/i.test(subject);
   if (!isClaim && Object.keys(flags).length)
-    throw new InputError('flags that state a claim are not for a file; write them into a claim of their own');
+    throw new InputError(
+      'a model file and flags that state a claim exclude each other; run them as two audits',
+    );
   if (isClaim)
     return auditWritten(
       subject === undefined
@@ -76,7 +78,7 @@ async function examine(subject: string | undefined, options: Options): Promise<A
 
 async function auditWritten({ model: path, ...claim }: WrittenClaim): Promise<Audit> {
   if (!Object.keys(claim).length)
-    throw new InputError('nothing is claimed; expected a file, or flags such as --parameters and --bytes');
+    throw new InputError('no claim; expected a file, or flags such as --parameters and --bytes');
   if (path?.endsWith('.json')) return auditClaim(claim, undefined, await readConfig(path));
   const model = path === undefined ? undefined : await openWhole(path);
   try {
@@ -94,7 +96,7 @@ async function readConfig(path: string): Promise<Record<string, unknown>> {
   return parsePythonJson(await readBytes(path), path);
 }
 
-/** Members of a claim from flags, which commander gives in camel case. */
+/** Returns the claim's keys from the flags, which commander names in camel case. */
 function flagsOf(options: Options): Record<string, unknown> {
   const given = Object.keys(FLAGS).map((member) => {
     const name = member.replaceAll(/_(.)/g, (_, letter: string) => letter.toUpperCase());

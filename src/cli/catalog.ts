@@ -17,11 +17,11 @@ const COLUMNS: readonly (readonly [title: string, cell: (entry: CatalogEntry) =>
   ['license', ({ license }) => license ?? ''],
   [
     'verified',
-    ({ verified, problem }) => (verified === undefined ? 'not asked' : verified ? 'yes' : `no: ${problem}`),
+    ({ verified, problem }) => (verified === undefined ? 'not checked' : verified ? 'yes' : `no: ${problem}`),
   ],
 ];
 
-/** A lossy ratio never stands without its loss: what was not measured is said. */
+/** Formats the loss, which always stands beside the ratio: a loss that was not measured is named as such. */
 function quality({ klNats, lossless }: CatalogEntry): string {
   if (klNats !== undefined) return klNats === 0 ? '0' : klNats.toPrecision(3);
   return lossless === undefined ? '' : lossless ? 'lossless' : 'not measured';
@@ -46,10 +46,10 @@ interface Options {
 /** `weightpress catalog`: exit code 1 when a file is unreadable or, with --verify, damaged. */
 export function catalogCommand(): Command {
   return new Command('catalog')
-    .description('the table of every .wpk file below a folder')
+    .description('list every .wpk file in a folder and its subfolders')
     .argument('<folder>', 'a folder')
     .addOption(new Option('--sort <column>', 'ascending order').choices(Object.keys(SORTS)).default('file'))
-    .option('--verify', 'decode and check every file, not only its directory')
+    .option('--verify', 'decode and check every file, instead of reading its directory only')
     .option('--markdown', 'print a Markdown table')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  $ weightpress catalog models --sort ratio --markdown')

@@ -15,8 +15,8 @@ import {
   threadsOption,
   wholeNumber,
 } from './options.js';
-import { isAudible, printSentences } from './sentences.js';
-import { errorLine, exactLine, keptLines, qualityLine, summaryLine, summaryTable } from './summary-table.js';
+import { isNoticeable, printSentences } from './sentences.js';
+import { errorLine, exactLine, fileNotes, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, printLine, withBars } from './terminal.js';
 import { codecOf, type TransformFlags } from './transform.js';
 
@@ -37,59 +37,50 @@ export function compressCommand(): Command {
     .description('compress a model into one .wpk file: losslessly, or to a budget')
     .argument(
       '<model>',
-      'a folder, of which all files are taken, one file, or a model on the Hub: user/name, user/name@revision',
+      'a folder (all its files are compressed), one file, or a model on the Hub: user/name, user/name@revision',
     )
     .requiredOption('-o, --output <file>', 'the .wpk file to write')
     .option(
       '--kl <nats>',
-      'lossy: KL divergence from the original a token, measured on text held out of the calibration',
+      'lossy: KL divergence from the original in nats per token, measured on held-out text',
     )
-    .option('--bits <n>', 'lossy: bits per weight, all of the file but config, tokenizer and texts counted')
-    .option('--size <size>', 'lossy: size of the whole file, such as 400MB')
-    .option('--ratio <n>', 'lossy: original size over compressed size, every byte counted')
-    .option(
-      '--calibrate <file>',
-      'text that tells which errors matter (default: a text that comes with weightpress)',
-    )
+    .option('--bits <n>', 'lossy: bits per weight; everything but config, tokenizer and text files counts')
+    .option('--size <size>', 'lossy: file size, such as 400MB')
+    .option('--ratio <n>', 'lossy: original size over compressed size, all files counted')
+    .option('--calibrate <file>', 'calibration text (default: a text that comes with weightpress)')
     .option(
       '--calibration-tokens <n>',
-      'tokens of it that are used (default: what a few minutes allow)',
+      'number of calibration tokens (default: what fits in a few minutes)',
       wholeNumber(1),
     )
     .option(
       '--no-calibration',
-      'by the weights alone: a larger file for the same loss, and no loss is measured',
+      'quantize without calibration: a larger file for the same loss, and the loss is not measured',
     )
-    .option(
-      '--statistics <file>',
-      'keep what calibration found in this file, and use it again when it is there',
-    )
+    .option('--statistics <file>', 'save calibration statistics in this file, or reuse them if it exists')
     .option(
       '--tune',
-      'at the end, tune norms and biases on the divergence itself: slow, pays below about 2.3 bits a weight; models below 100 M weights',
+      'tune norms and biases to minimize the KL divergence: slow, helps below about 2.3 bits per weight; for models below 100 M weights',
     )
     .addOption(threadsOption())
     .addOption(
       new Option(
         '--codec <name>',
-        'how: lossless, trellis (what a budget means), or a transform to measure as a baseline',
+        'lossless, trellis (the default with a budget), or a transform as a baseline',
       ).choices(['lossless', 'trellis', ...TRANSFORMS]),
     )
-    .option('--block <n>', 'of a transform: weights a block, a power of two from 4 to 256', wholeNumber(4))
+    .option('--block <n>', 'transform: weights per block, a power of two from 4 to 256', wholeNumber(4))
     .addOption(
-      new Option('--dimensions <n>', 'of a transform: blocks of a row (1), or square tiles (2)').choices([
+      new Option('--dimensions <n>', 'transform: blocks of a row (1) or square tiles (2)').choices([
         '1',
         '2',
       ]),
     )
-    .option('--keep-largest', 'of a transform: keep the largest coefficients instead of rounding all')
-    .option('--keep', 'of a model on the Hub: leave it in the cache, where Python finds it too')
-    .option(
-      '--resume',
-      'lossless: go on where an interrupted run of the same command stopped, on this machine',
-    )
+    .option('--keep-largest', 'transform: keep only the largest coefficients instead of rounding all')
+    .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
+    .option('--resume', 'lossless: continue an interrupted run of the same command on this machine')
     .addOption(excludeOption())
-    .option('--all', 'of a model on the Hub: also the copies of its weights in other formats')
+    .option('--all', 'for a model on the Hub: include copies of its weights in other formats')
     .addOption(stateOption())
     .addOption(forceOption())
     .addOption(jsonOption())
@@ -144,7 +135,7 @@ interface Result {
   readonly json: boolean | undefined;
 }
 
-/** What the file holds, what its loss is, and, where that can be heard, a sentence before and after. */
+/** Prints what the file holds, its loss, and, if the loss is large, a sentence by each of the two models. */
 async function report(
   path: string,
   output: string,
@@ -158,11 +149,11 @@ async function report(
   print();
   print(summaryLine(summary));
   if (note) print(note);
-  for (const line of keptLines(summary)) printLine(line);
+  for (const line of fileNotes(summary)) printLine(line);
   if (lossy) {
     for (const line of [errorLine(summary), exactLine(summary)]) if (line) printLine(line);
     print(qualityLine(summary.quality));
-    if (isAudible(summary.quality)) await printSentences({ path, ...options }, output);
+    if (isNoticeable(summary.quality)) await printSentences({ path, ...options }, output);
   }
   print(
     `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,

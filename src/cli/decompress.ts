@@ -28,11 +28,11 @@ interface Options {
 /** `weightpress decompress` */
 export function decompressCommand(): Command {
   return new Command('decompress')
-    .description('restore all files from a .wpk file, byte for byte, or write the model in another form')
-    .argument('<file>', 'a .wpk file; with --format, --dtype or --shard-size any model')
-    .requiredOption('-o, --output <path>', 'the folder to make; of GGUF, the file')
+    .description('restore all files of a .wpk file, byte for byte, or convert the model to another format')
+    .argument('<file>', 'a .wpk file; any model with --format, --dtype or --shard-size')
+    .requiredOption('-o, --output <path>', 'the folder to create; for GGUF, the file')
     .addOption(
-      new Option('--format <format>', 'write this instead of the original files').choices([
+      new Option('--format <format>', 'output format instead of the original files').choices([
         'safetensors',
         'gguf',
       ]),
@@ -40,10 +40,10 @@ export function decompressCommand(): Command {
     .addOption(
       new Option(
         '--dtype <type>',
-        'what floats are rounded to (default: safetensors as they are, GGUF F16)',
+        'type of the written floats (default: unchanged in safetensors, F16 in GGUF)',
       ).choices([...WRITE_TYPES]),
     )
-    .option('--shard-size <size>', 'safetensors: a file for every so many bytes, such as 5GB, and an index')
+    .option('--shard-size <size>', 'safetensors: maximum size of a file, such as 5GB; writes an index too')
     .addOption(stateOption())
     .addOption(threadsOption())
     .addOption(expansionOption())
@@ -71,7 +71,7 @@ async function restore(path: string, { output, json, ...options }: Options): Pro
   if (json) return printJson({ folder: output, files: listed, seconds });
   const each = isLossless(summary.tensors)
     ? 'each with the SHA-256 of its original'
-    : 'each with the SHA-256 that the file states; weights are not those of the original, but what was kept of them';
+    : 'each with the SHA-256 recorded in the .wpk file; lossy: the weights differ from the original';
   print(`${files.length} files, ${bytes(total)}, ${each}`);
   print(`${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`);
 }
@@ -80,8 +80,7 @@ function toSafetensors(
   path: string,
   { output, dtype, shardSize, force, json, state }: Options,
 ): Promise<void> {
-  if (dtype === 'Q8_0')
-    throw new InputError('--dtype Q8_0 is a type of GGUF; expected --format gguf with it');
+  if (dtype === 'Q8_0') throw new InputError('--dtype Q8_0 needs --format gguf');
   const shardBytes = shardSize === undefined ? undefined : parseSize(shardSize);
   return written({ path, state }, output, json, dtype ?? 'as stored', (model, onProgress) =>
     exportSafetensors(model, output, { dtype, shardBytes, force, onProgress }),
@@ -92,13 +91,14 @@ function toGguf(
   path: string,
   { output, dtype = 'F16', shardSize, force, json, state }: Options,
 ): Promise<void> {
-  if (shardSize !== undefined) throw new InputError('--shard-size is for safetensors; GGUF is one file');
+  if (shardSize !== undefined)
+    throw new InputError('--shard-size needs --format safetensors; GGUF is one file');
   return written({ path, state }, output, json, dtype, (model, onProgress) =>
     writeGguf(model, output, { type: dtype, force, onProgress }),
   );
 }
 
-/** Opens any model, writes it, says what was written. */
+/** Opens any model, converts it with `write` and prints what was written. */
 async function written(
   { path, state }: { readonly path: string; readonly state: string | undefined },
   output: string,

@@ -25,13 +25,13 @@ interface Options {
 /** `weightpress evaluate MODEL --text FILE` */
 export function evaluateCommand(): Command {
   return new Command('evaluate')
-    .description('perplexity of a model on a text; against a reference model, how its predictions differ')
+    .description('measure perplexity on a text and, with --against, KL divergence from a reference model')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
     .requiredOption('--text <file>', 'a text file in UTF-8')
-    .option('--against <model>', 'the reference, usually the original of a compressed model')
-    .option('--window <n>', 'tokens a window (default: the context, at most 2048)', wholeNumber(1))
-    .option('--tokens <n>', 'use the first n tokens only (default: all)', wholeNumber(1))
-    .option('--attach', 'store the result in the .wpk file that is evaluated; inspect and catalog show it')
+    .option('--against <model>', 'the reference model, usually the uncompressed original')
+    .option('--window <n>', 'tokens per window (default: the context length, at most 2048)', wholeNumber(1))
+    .option('--tokens <n>', 'use only the first n tokens (default: all)', wholeNumber(1))
+    .option('--attach', 'store the result in the evaluated .wpk file, for inspect and catalog')
     .addOption(stateOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -66,7 +66,7 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
   }
 }
 
-/** What is stored in the file: the evaluation without paths of this machine, and which text it was made on. */
+/** Returns what is stored in the file: the evaluation without local paths, and the name and digest of the text. */
 function qualityReport({ model: _, against, ...measured }: Evaluation, name: string, text: Buffer) {
   const sha256 = createHash('sha256').update(text).digest('hex');
   return {
@@ -106,7 +106,7 @@ function comparisonRows({ nllDifference, kl, top1 }: Evaluation): (string[] | nu
   if (!nllDifference || !kl || !top1) return [];
   return [
     null,
-    estimateRow('its difference', nllDifference, nats),
+    estimateRow('difference', nllDifference, nats),
     estimateRow('KL divergence, nats: mean', kl, nats),
     ['median', nats(kl.median), ''],
     ['99th percentile', nats(kl.p99), ''],
@@ -120,10 +120,10 @@ function estimateRow(what: string, { mean, standardError }: Estimate, format: (n
 }
 
 function error(value: number | null, format: (n: number) => string): string {
-  return value === null ? 'one window: unknown' : format(value);
+  return value === null ? 'unknown (one window)' : format(value);
 }
 
-/** Divergences span many orders of magnitude. */
+/** Formats nats; divergences span many orders of magnitude. */
 function nats(value: number): string {
   return value === 0 ? '0' : Math.abs(value) < 1e-3 ? value.toExponential(2) : value.toFixed(5);
 }

@@ -18,14 +18,14 @@ interface Options {
 /** `weightpress generate MODEL "prompt"` */
 export function generateCommand(): Command {
   return new Command('generate')
-    .description('continue a text; the most probable token each time unless asked otherwise')
+    .description('continue a text; greedy unless a sampling option is given')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
     .argument('<prompt>', 'the text to continue')
     .option('--tokens <n>', 'generate at most n tokens', wholeNumber(1), 100)
-    .option('--temperature <t>', 'draw at random: 1 as the model says, less for safer choices', decimal)
-    .option('--top-k <k>', 'draw from the k most probable tokens', wholeNumber(1))
-    .option('--top-p <p>', 'draw from the most probable tokens that together have probability p', decimal)
-    .option('--seed <n>', 'the same seed gives the same text', wholeNumber(0), 0)
+    .option('--temperature <t>', 'sample; below 1 favors probable tokens', decimal)
+    .option('--top-k <k>', 'sample from the k most probable tokens', wholeNumber(1))
+    .option('--top-p <p>', 'sample from the most probable tokens with total probability p', decimal)
+    .option('--seed <n>', 'seed of the random numbers; the same seed gives the same text', wholeNumber(0), 0)
     .addOption(stateOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -44,9 +44,9 @@ export function generateCommand(): Command {
 }
 
 const REASONS: Readonly<Record<Generation['stopped'], string>> = {
-  length: 'as many as asked for',
-  end: 'the model ended the text',
-  context: 'the context is full',
+  length: 'token limit reached',
+  end: 'end-of-text token',
+  context: 'context length reached',
 };
 
 async function run(

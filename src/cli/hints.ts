@@ -7,8 +7,8 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   'cannot-calibrate': '--no-calibration with --bits, --size or --ratio needs neither, and measures no loss',
   resumable: 'the same command with --resume goes on',
   'resume-differs': 'start over without --resume',
-  'unsupported-file': '--exclude leaves it out',
-  'several-states': '--state chooses one',
+  'unsupported-file': 'use --exclude to leave it out',
+  'several-states': 'choose one with --state',
   expansion: '--max-expansion allows more',
 };
 

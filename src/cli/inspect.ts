@@ -2,10 +2,10 @@ import { Command } from 'commander';
 import { inspect } from '../operations/inspect.js';
 import type { Summary } from '../wpk/summary.js';
 import { jsonOption } from './options.js';
-import { keptLines, summaryLine, summaryTable } from './summary-table.js';
+import { fileNotes, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, count, print, printJson, printLine, table } from './terminal.js';
 
-/** `weightpress inspect`: reads the directory, decodes nothing. */
+/** `weightpress inspect`: reads the directory without decoding weights. */
 export function inspectCommand(): Command {
   return new Command('inspect')
     .description('show what a .wpk file holds, without decoding it')
@@ -24,7 +24,7 @@ export function inspectCommand(): Command {
         print(summaryLine(summary));
         print();
         print(fileTable(summary));
-        for (const line of keptLines(summary)) printLine(line);
+        for (const line of fileNotes(summary)) printLine(line);
         if (tensors) print(`\n${tensorTable(summary)}`);
         if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
       },

@@ -24,32 +24,29 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `weightpress lab`: transforms and the quantizer side by side. */
+/** `weightpress lab`: compares transforms with the quantizer. */
 export function labCommand(): Command {
   return new Command('lab')
     .description(
-      'transforms and quantizers side by side at a ladder of ratios: energy, error, perplexity, a sentence',
+      'compare transforms with the quantizer at increasing ratios: energy, error, perplexity, a sentence',
     )
     .argument('<model...>', 'one model, or several of different sizes')
-    .option('--ratio <n>', 'the last of the ladder, of the matrices alone', '853')
-    .option('--block <n>', 'weights a block of a transform, a power of two from 4 to 256', wholeNumber(4), 64)
+    .option('--ratio <n>', 'the largest ratio, counting only the matrices', '853')
+    .option('--block <n>', 'transform: weights per block, a power of two from 4 to 256', wholeNumber(4), 64)
     .addOption(
-      new Option('--dimensions <n>', 'blocks of a row (1), or square tiles (2)')
+      new Option('--dimensions <n>', 'transform: blocks of a row (1) or square tiles (2)')
         .choices(['1', '2'])
         .default('1'),
     )
-    .option('--keep-largest', 'keep the largest coefficients instead of rounding all')
-    .option('--text <file>', 'text to measure on (default: what is held out of the calibration text)')
-    .option('--tokens <n>', 'tokens of it', wholeNumber(64), 4096)
-    .option('--prompt <words>', 'where the generated sentence begins', 'It was a dark night, and')
-    .option(
-      '--calibrate <file>',
-      'text that the quantizer is calibrated on (default: one that comes with weightpress)',
-    )
-    .option('--calibration-tokens <n>', 'tokens of it that are used', wholeNumber(1))
+    .option('--keep-largest', 'transform: keep only the largest coefficients instead of rounding all')
+    .option('--text <file>', 'evaluation text (default: the held-out part of the calibration text)')
+    .option('--tokens <n>', 'number of evaluation tokens', wholeNumber(64), 4096)
+    .option('--prompt <words>', 'prompt of the generated sentence', 'It was a dark night, and')
+    .option('--calibrate <file>', 'calibration text (default: a text that comes with weightpress)')
+    .option('--calibration-tokens <n>', 'number of calibration tokens', wholeNumber(1))
     .option(
       '--statistics <file>',
-      'keep what calibration found in this file, and use it again; for one model',
+      'save calibration statistics in this file, or reuse them if it exists; one model only',
     )
     .option('--html <file>', 'write a page with plots')
     .addOption(forceOption())
@@ -57,12 +54,12 @@ export function labCommand(): Command {
     .addHelpText('after', '\nExample:\n  $ weightpress lab models/gpt-neo-small --ratio 853 --html lab.html')
     .action(async (paths: string[], options: Options) => {
       if (options.statistics !== undefined && paths.length > 1)
-        throw new InputError('--statistics are of one model; found several');
+        throw new InputError('--statistics needs a single model; found several');
       if (options.html !== undefined) await checkOutput(options.html, [], options.force ?? false);
       const reports: LabReport[] = [];
       for (const path of paths) reports.push(await report(path, options));
       if (options.html !== undefined) {
-        const { labPage } = await import('../experiments/lab-page.js'); // a third of a second that others need not wait
+        const { labPage } = await import('../experiments/lab-page.js'); // loaded only here: it takes a third of a second
         await writeWhole(options.html, labPage(reports), options.force ?? false);
       }
       if (options.json) return printJson(reports);
@@ -101,7 +98,7 @@ function printReport(report: LabReport): void {
     `transforms of blocks of ${block}, in ${dimensions} dimension${dimensions > 1 ? 's' : ''}, coefficients ${coding}`,
   );
   printLine(
-    `perplexity of the original ${report.perplexity.toFixed(3)}; it writes: ${report.sentence ?? '-'}`,
+    `perplexity of the original ${report.perplexity.toFixed(3)}; it generates: ${report.sentence ?? '-'}`,
   );
   print();
   print(compactionTable(report));
@@ -114,7 +111,7 @@ function printReport(report: LabReport): void {
     if (sentence !== undefined) printLine(`${method}, ${ratio}:1: ${sentence}`);
 }
 
-/** Energy in the largest tenth, role by role: each transform's excess over Gaussian numbers. */
+/** Formats, for each role, the energy in the largest tenth of the coefficients and its excess over Gaussian numbers. */
 function compactionTable({ curves }: LabReport): string {
   const roles = [...new Set(curves.map(({ role }) => role))];
   const methods = [...new Set(curves.map(({ method }) => method))];
@@ -128,10 +125,7 @@ function compactionTable({ curves }: LabReport): string {
       return [percent(energy), `${((energy - gaussian) * 100).toFixed(1)}${noise}`];
     }),
   ]);
-  return table(
-    ['energy in the largest 0.1 n numbers', ...roles.flatMap((role) => [role, 'over Gaussian'])],
-    rows,
-  );
+  return table(['energy in the largest 10 %', ...roles.flatMap((role) => [role, 'over Gaussian'])], rows);
 }
 
 function pointTable({ points }: LabReport): string {
@@ -140,7 +134,7 @@ function pointTable({ points }: LabReport): string {
     `${ratio}:1`,
     bitsPerWeight.toPrecision(3),
     ...(measured.bytes === undefined
-      ? ['out of reach', '', bound.toPrecision(4), '', '']
+      ? ['not reachable', '', bound.toPrecision(4), '', '']
       : [
           count(measured.bytes),
           measured.relativeSquaredError!.toPrecision(4),
@@ -153,7 +147,7 @@ function pointTable({ points }: LabReport): string {
     [
       'method',
       'ratio',
-      'bits a weight',
+      'bits per weight',
       'bytes',
       'squared error',
       'Gaussian bound',
@@ -164,7 +158,7 @@ function pointTable({ points }: LabReport): string {
   );
 }
 
-/** Errors by role at each ratio. */
+/** Formats the errors by role at each ratio. */
 function roleTable({ points }: LabReport): string {
   const roles = [...new Set(points.flatMap(({ byRole }) => byRole?.map(({ role }) => role) ?? []))];
   const rows = points
@@ -179,7 +173,7 @@ function roleTable({ points }: LabReport): string {
   return table(['squared error', 'ratio', ...roles], rows);
 }
 
-/** Models beside each other: divergence of each method at each ratio. */
+/** Prints the divergence of each method at each ratio, one column per model. */
 function printSizes(reports: readonly LabReport[]): void {
   const keys = [
     ...new Set(reports.flatMap(({ points }) => points.map(({ method, ratio }) => `${method} ${ratio}:1`))),

@@ -8,27 +8,27 @@ interface Outputs {
   readonly output?: string;
   readonly html?: string;
   readonly statistics?: string;
-  /** Of the file that is evaluated. */
+  /** Whether the evaluated file is written to. */
   readonly attach?: boolean;
   readonly resume?: boolean;
 }
 
-/** Says, a line each on standard error, what earlier runs have left beside the outputs of a command that is about to run. */
-export async function sayLeftovers(command: Command): Promise<void> {
+/** Reports on standard error, one line each, files that earlier runs left beside the outputs of a command that is about to run. */
+export async function reportLeftovers(command: Command): Promise<void> {
   const { output, html, statistics, attach, resume } = command.opts<Outputs>();
   const attached = attach ? command.args[0] : undefined;
   for (const path of [output, html, statistics, attached])
-    for (const left of path === undefined ? [] : await leftoversOf(path)) {
-      if (resume && left.isDead) continue; // it is about to be used
-      printError(`weightpress: ${left.path}: ${whatOf(left, command.name())}`);
+    for (const leftover of path === undefined ? [] : await leftoversOf(path)) {
+      if (resume && leftover.isDead) continue; // it is about to be used
+      printError(`weightpress: ${leftover.path}: ${describe(leftover, command.name())}`);
     }
 }
 
-function whatOf({ path, isDead }: { readonly path: string; readonly isDead: boolean }, command: string) {
-  if (!isDead) return 'another machine makes this, or has left it';
+function describe({ path, isDead }: { readonly path: string; readonly isDead: boolean }, command: string) {
+  if (!isDead) return 'being written by another machine, or left by it';
   const ending = basename(path).split('.').at(-1);
-  if (ending === 'old') return 'was here before a run replaced it, and that ended early';
+  if (ending === 'old') return 'the previous output, moved aside by a run that was interrupted';
   if (ending === 'partial' && command === 'compress')
-    return 'was left by a run that ended early; --resume goes on from it if it was lossless, otherwise it may be deleted';
-  return 'was left by a run that ended early; it may be deleted';
+    return 'left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted';
+  return 'left by an interrupted run; it may be deleted';
 }

@@ -1,9 +1,9 @@
 import type { License } from '../models/license.js';
 
-/** A license and where it is said, or plainly that it is not known. */
+/** Returns a license and the file that states it, or that it is unknown. */
 export function licenseLine({ id, from }: License): string {
   if (id !== 'unknown') return `${id} (${from})`;
   return from
     ? `unknown: the text of ${from} is not recognized`
-    : 'unknown: no model card or license file says';
+    : 'unknown: no model card or license file states one';
 }

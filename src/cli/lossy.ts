@@ -16,7 +16,7 @@ export interface LossyOptions {
   readonly tune?: boolean;
 }
 
-/** The budget that was asked for. @throws {InputError} for what is not a number. */
+/** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
 function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
   return {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
@@ -26,7 +26,7 @@ function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
   };
 }
 
-/** True when a budget or anything else that only lossy compression has was given. */
+/** Returns whether a budget was given. @throws {InputError} for options that need one. */
 export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boolean {
   const budget = [kl, bits, size, ratio].some((value) => value !== undefined);
   const { calibrate, calibrationTokens, statistics, calibration } = others;
@@ -44,21 +44,19 @@ export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boo
   return budget;
 }
 
-/** The options of a file with a budget. @throws {InputError} for flags that contradict each other. */
+/** Returns the options of a file with a budget. @throws {InputError} for flags that contradict each other. */
 export async function budgetOptions(options: LossyOptions & { readonly resume?: boolean }) {
   const { calibrate, statistics, calibrationTokens, tune } = options;
   const isCalibrated = options.calibration !== false;
   if (!isCalibrated && (calibrate ?? statistics ?? calibrationTokens) !== undefined)
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
   if (options.resume)
-    throw new InputError(
-      '--resume is for lossless files; statistics of a lossy run are used again without it',
-    );
+    throw new InputError('--resume needs a lossless file; a lossy run reuses saved statistics without it');
   const calibration = isCalibrated && (await calibrationOf(options));
   return { budget: budgetOf(options), tune, calibration };
 }
 
-/** The text that calibration, or what is measured, is taken from. @throws {InputError} when it cannot be read. */
+/** Reads the text for calibration and held-out measurement. @throws {InputError} when it cannot be read. */
 export async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
   const text = await readCalibrationText(calibrate);
   return { ...text, tokens: calibrationTokens, statisticsPath: statistics };

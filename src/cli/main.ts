@@ -10,7 +10,7 @@ import { evaluateCommand } from './evaluate.js';
 import { generateCommand } from './generate.js';
 import { inspectCommand } from './inspect.js';
 import { labCommand } from './lab.js';
-import { sayLeftovers } from './leftovers.js';
+import { reportLeftovers } from './leftovers.js';
 import { pushCommand } from './push.js';
 import { run } from './terminal.js';
 import { verifyCommand } from './verify.js';
@@ -31,14 +31,14 @@ const COMMANDS = [
 
 const program = new Command('weightpress')
   .description(
-    'Compresses transformer weights to the smallest file that still behaves like the model, and proves it.',
+    'Compresses transformer weights into one file, losslessly or to a budget, and measures the loss.',
   )
   .version(VERSION)
-  .hook('preAction', (_, command) => sayLeftovers(command))
+  .hook('preAction', (_, command) => reportLeftovers(command))
   .configureHelp({ showGlobalOptions: false })
   .addHelpText(
     'after',
-    '\nExit codes: 0 good, 1 a check failed, 2 bad input or usage, 3 something unexpected.',
+    '\nExit codes: 0 success, 1 a check failed, 2 bad input or usage, 3 unexpected error.',
   );
 for (const make of COMMANDS) program.addCommand(make());
 for (const command of [program, ...program.commands])

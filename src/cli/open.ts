@@ -5,8 +5,8 @@ import { openModel } from '../open/open.js';
 import { withBars } from './terminal.js';
 
 /**
- * Opens a model whose weights are read more than once: one that is on the Hub is fetched into the cache first, where Python looks for
- * it too, with a bar for each file. @throws {InputError}
+ * Opens a model whose weights are read more than once. One on the Hub is first downloaded into the Hugging Face cache, with a progress
+ * bar per file. @throws {InputError}
  */
 export async function openWhole(
   name: string,
@@ -16,6 +16,6 @@ export async function openWhole(
     openModel(name, { ...options, reading: 'download', onProgress }),
   );
   if (model.state !== undefined)
-    NOTICES.say(`${name}: the model is the state ${model.state} of the checkpoint`);
+    NOTICES.show(`${name}: the model is the state ${model.state} of the checkpoint`);
   return model;
 }

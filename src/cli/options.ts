@@ -1,11 +1,11 @@
 import { InvalidArgumentError, Option } from 'commander';
 
-/** Parses a whole number of at least `least`, for commander. */
-export function wholeNumber(least: number) {
+/** Returns a commander parser for whole numbers of at least `min`. */
+export function wholeNumber(min: number) {
   return (text: string): number => {
     const value = Number(text);
-    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least)
-      throw new InvalidArgumentError(`expected a whole number of at least ${least}`);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < min)
+      throw new InvalidArgumentError(`expected a whole number of at least ${min}`);
     return value;
   };
 }
@@ -13,7 +13,7 @@ export function wholeNumber(least: number) {
 export const threadsOption = () =>
   new Option(
     '--threads <n>',
-    'worker threads (default: one a core); the result is the same with any number',
+    'worker threads (default: one per core); the result does not depend on it',
   ).argParser(threads);
 
 function threads(text: string): number {
@@ -23,17 +23,17 @@ function threads(text: string): number {
 }
 
 export const jsonOption = () => new Option('--json', 'print the result as JSON');
-export const forceOption = () => new Option('-f, --force', 'replace an output that exists');
+export const forceOption = () => new Option('-f, --force', 'overwrite an existing output');
 
 export const expansionOption = () =>
   new Option(
     '--max-expansion <n>',
-    'restore over 1 GiB only up to n times the length of the file (default: 1000)',
+    'refuse outputs over 1 GiB that exceed n times the size of the file (default: 1000)',
   ).argParser(wholeNumber(1));
 export const stateOption = () =>
-  new Option('--state <path>', 'of a checkpoint that holds several states: the one that is the model');
+  new Option('--state <path>', 'for a checkpoint with several states: the one to use');
 export const excludeOption = () =>
   new Option(
     '--exclude <pattern>',
-    'leave out files of this name, such as "*.onnx" or "onnx/**"; can be given again',
+    'leave out matching files, such as "*.onnx" or "onnx/**"; may be repeated',
   ).argParser((pattern: string, before: string[] = []) => [...before, pattern]);

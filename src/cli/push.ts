@@ -15,12 +15,12 @@ interface Options {
 /** `weightpress push` */
 export function pushCommand(): Command {
   return new Command('push')
-    .description('upload a .wpk file to the Hub, with a model card made from what is in it')
+    .description('upload a .wpk file to the Hub, with a generated model card')
     .argument('<file>', 'a .wpk file')
-    .argument('<repository>', 'user/name; it is made when there is none')
-    .option('--private', 'make a repository that others do not see')
-    .option('--yes', 'upload though the license is unknown or not known to allow it: you have read it')
-    .option('--dry-run', 'print the card, send nothing')
+    .argument('<repository>', 'user/name; created if it does not exist')
+    .option('--private', 'create a private repository')
+    .option('--yes', 'upload although the license is unknown or not known to permit sharing')
+    .option('--dry-run', 'print the model card without uploading')
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -37,15 +37,15 @@ export function pushCommand(): Command {
       if (!permissive && !options.yes)
         throw new InputError(
           license.id === 'unknown'
-            ? 'nothing in the file says that others may have this model; --yes uploads it all the same'
-            : `${license.id} is not among the licenses known to let anyone share a model; read it, then --yes uploads`,
+            ? 'license unknown: the file does not state that sharing is permitted; --yes uploads anyway'
+            : `license ${license.id} is not known to permit sharing; read it, then use --yes`,
           { file: path },
         );
       const result = await withBars((onProgress) =>
         push(path, plan, { private: options.private, onProgress }),
       );
       if (options.json) return printJson({ repository, file, license, ...result });
-      if (!result.wroteCard) print('the card that is there was written by somebody: it was left');
+      if (!result.wroteCard) print('README.md was not changed: it was not written by weightpress');
       printLine(`uploaded: ${result.url}`);
     });
 }

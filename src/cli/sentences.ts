@@ -4,19 +4,19 @@ import type { Summary } from '../wpk/summary.js';
 import { openWhole } from './open.js';
 import { print } from './terminal.js';
 
-/** Where a sentence begins, for both models to continue. */
-const BEGINNING = 'It was a dark night, and';
+/** Prompt that both models continue. */
+const PROMPT = 'It was a dark night, and';
 const TOKENS = 30;
-/** Nats a token from where a reader may tell the compressed model from the original. */
-const AUDIBLE_KL = 0.1;
+/** KL divergence, in nats per token, above which a reader may notice the difference. */
+const NOTICEABLE_KL = 0.1;
 
-/** True for a file whose measured loss can be read in what the model writes. */
-export function isAudible(quality: Summary['quality']): boolean {
+/** Returns whether the measured loss of a file is large enough to notice in generated text. */
+export function isNoticeable(quality: Summary['quality']): boolean {
   const { kl, kind } = (quality ?? {}) as { readonly kl?: { readonly mean: number }; readonly kind?: string };
-  return kind === 'causal' && kl !== undefined && kl.mean > AUDIBLE_KL;
+  return kind === 'causal' && kl !== undefined && kl.mean > NOTICEABLE_KL;
 }
 
-/** Prints how the original and the compressed model continue the same words, each by its most probable tokens. */
+/** Prints how the original and the compressed model continue the same prompt, decoding greedily. */
 export async function printSentences(
   { path, state, exclude }: OpenOptions & { readonly path: string },
   compressed: string,
@@ -27,8 +27,8 @@ export async function printSentences(
   ] as const) {
     const model = await open();
     try {
-      const { text } = await generate(model, BEGINNING, { maxTokens: TOKENS });
-      print(`${label}: ${BEGINNING}${text?.replaceAll(/\s+/g, ' ')}`);
+      const { text } = await generate(model, PROMPT, { maxTokens: TOKENS });
+      print(`${label}: ${PROMPT}${text?.replaceAll(/\s+/g, ' ')}`);
     } finally {
       await model.close();
     }

@@ -1,10 +1,10 @@
 import { plainLine } from '../core/plain-text.js';
 import type { WeightError } from '../evaluation/compare.js';
-import type { ExactGroup } from '../quantization/exact.js';
+import type { ExactGroup } from '../quantization/exact-tensors.js';
 import { measuredLoss, type Summary } from '../wpk/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
-/** The closing table: by role and part, with a sum that is the file's length. */
+/** Returns the table of bytes by role and part; its last row is the whole file. */
 export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summary): string {
   const line = (part: string, elements: number, original: number, compressed: number, per: number) => [
     part,
@@ -27,7 +27,7 @@ export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summar
   );
 }
 
-/** One line that states what share of the original is left, of everything and of the weights alone. */
+/** Returns one line with the compressed size as a share of the original, with and without side files. */
 export function summaryLine({
   fileBytes,
   originalBytes,
@@ -35,7 +35,7 @@ export function summaryLine({
   tensorBytes,
 }: Summary): string {
   const share = originalBytes
-    ? `: ${percent(fileBytes / originalBytes)} of the original, every byte counted`
+    ? `: ${percent(fileBytes / originalBytes)} of the original, all files counted`
     : '';
   const weights = tensorBytes
     ? `(without config, tokenizer and other files: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`
@@ -44,8 +44,8 @@ export function summaryLine({
 }
 
 /**
- * How far the weights that were quantized are from the original's, beside what no code of as many bits as they took can do:
- * 2^(-2R) for R bits per weight, the rate-distortion bound of a Gaussian source. Undefined where nothing was quantized.
+ * Returns the relative squared error of the quantized weights beside the rate-distortion bound of a Gaussian source, 2^(-2R) at R bits
+ * per weight. Undefined when nothing was quantized.
  */
 export function errorLine({ weightError, quantized }: Summary): string | undefined {
   if (!quantized || !weightError) return undefined;
@@ -57,7 +57,7 @@ export function errorLine({ weightError, quantized }: Summary): string | undefin
   ].join('; ');
 }
 
-/** What a lossy file has as it was, kind by kind; undefined where that is nothing, or a file that is too old to say. */
+/** Lists the tensors that a lossy file stores exactly, by kind; undefined when there are none or an older file does not record them. */
 export function exactLine({ options }: Summary): string | undefined {
   const { exact } = options as { readonly exact?: readonly ExactGroup[] };
   if (!Array.isArray(exact) || !exact.length) return undefined;
@@ -65,38 +65,37 @@ export function exactLine({ options }: Summary): string | undefined {
     const more = names.length > MAX_NAMES ? ', ...' : '';
     return `${count(tensors)} ${tensors === 1 ? 'tensor' : 'tensors'} (${kind}: ${names.slice(0, MAX_NAMES).join(', ')}${more})`;
   });
-  return `kept exact: ${groups.join('; ')}`;
+  return `stored exactly: ${groups.join('; ')}`;
 }
 
-/** Names of a kind that are printed. */
+/** Tensor names printed per kind. */
 const MAX_NAMES = 3;
 
-/** What a lossy file was measured to lose, or that it was not measured. */
+/** Returns the measured loss of a lossy file, or that it was not measured. */
 export function qualityLine(quality: Summary['quality']): string {
   const loss = measuredLoss(quality);
-  if (!loss)
-    return 'quality: not measured; weightpress evaluate FILE --against MODEL --text TEXT measures it';
+  if (!loss) return 'quality: not measured; use weightpress evaluate FILE --against MODEL --text TEXT';
   const { kl, top1, perplexity, reference, text } = loss;
   const error = kl.standardError === null ? '' : ` ± ${kl.standardError.toPrecision(2)}`;
   return [
-    `quality (${plainLine(text?.name ?? 'a text')}): KL divergence ${kl.mean.toPrecision(4)}${error} nats a token`,
+    `quality (${plainLine(text?.name ?? 'a text')}): KL divergence ${kl.mean.toPrecision(4)}${error} nats per token`,
     `same most probable token ${percent(top1.agreement)}`,
     `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
   ].join(', ');
 }
 
-/** The reason of files that hold the same weights again, in another format. */
-const FURTHER_COPY = /^a copy of the weights for /;
+/** The reason of files that hold the weights in another format. */
+const FURTHER_COPY = /^copy of the weights for /;
 
-/** What is in the file without being understood, and what is not in it, a line each. */
-export function keptLines({ weightFiles, leftOut }: Summary): string[] {
+/** Returns one line per weight file that is stored as plain bytes, and per file that was left out. */
+export function fileNotes({ weightFiles, leftOut }: Summary): string[] {
   return [
     ...weightFiles.flatMap(({ name, note }) =>
-      note === undefined ? [] : [`kept as bytes: ${name}: ${note}`],
+      note === undefined ? [] : [`stored as bytes: ${name}: ${note}`],
     ),
     ...leftOut.map(({ name, lengthBytes, reason }) => {
       const size = lengthBytes === undefined ? '' : `, ${bytes(lengthBytes)}`;
-      const hint = FURTHER_COPY.test(reason) ? '; --all takes it' : '';
+      const hint = FURTHER_COPY.test(reason) ? '; --all includes it' : '';
       return `left out: ${name}${size}: ${reason}${hint}`;
     }),
   ];

@@ -5,12 +5,12 @@ import { isInputError } from '../core/errors.js';
 import { NOTICES } from '../core/notices.js';
 import { plainJson, plainLine, plainText } from '../core/plain-text.js';
 import type { Progress } from '../core/progress.js';
-import { withoutSecrets } from '../core/secrets.js';
+import { redactSecrets } from '../core/secrets.js';
 import { fileError } from '../io/node/file.js';
 import { removeTemporaries } from '../io/node/temporary.js';
 import { hintFor } from './hints.js';
 
-/** Decimal units, as file managers and shops count: `23.4 MB`. Exact below 10 kB. */
+/** Formats bytes in decimal units: `23.4 MB`. Exact below 10 kB. */
 export function bytes(n: number): string {
   if (n < 10_000) return `${n} B`;
   const units = ['kB', 'MB', 'GB', 'TB'];
@@ -23,17 +23,17 @@ export function bytes(n: number): string {
   return `${value.toPrecision(3)} ${units[unit]}`;
 }
 
-/** `1,315,575,808` */
+/** Formats a number with thousands separators: `1,315,575,808`. */
 export function count(n: number): string {
   return n.toLocaleString('en-US');
 }
 
-/** A share as `65.72 %`; nothing where there is no whole that it is of. */
+/** Formats a share as `65.72 %`; empty for a share of nothing (NaN). */
 export function percent(share: number): string {
   return Number.isFinite(share) ? `${(share * 100).toFixed(2)} %` : '';
 }
 
-/** Seconds as `9 s`, `3 min 20 s`, `1 h 5 min`. */
+/** Formats seconds as `9 s`, `3 min 20 s`, `1 h 5 min`. */
 export function duration(seconds: number): string {
   const s = Math.round(seconds);
   if (s < 60) return `${s} s`;
@@ -42,15 +42,15 @@ export function duration(seconds: number): string {
 }
 
 /**
- * A plain table: the first column left, the others right unless `align` says so. A row `null` is a rule. Cells may hold what stands in
- * files: each is one line, whatever is in it.
+ * Formats a plain table. The first column is left-aligned, the others right-aligned, unless `align` says otherwise. A row `null` is a
+ * rule. Cells may hold text from files: each is reduced to one harmless line.
  */
 export function table(
   head: readonly string[],
-  given: readonly (readonly string[] | null)[],
+  body: readonly (readonly string[] | null)[],
   align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
 ): string {
-  const rows = given.map((row) => row?.map(plainLine) ?? null);
+  const rows = body.map((row) => row?.map(plainLine) ?? null);
   const chars = Object.fromEntries(
     ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
       .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
@@ -148,108 +148,110 @@ class Bar {
   }
 }
 
-/** The one way results are printed for programs. */
+/** Prints a result as JSON on standard output. */
 export function printJson(value: unknown): void {
-  process.stdout.write(`${plainJson(withoutSecrets(JSON.stringify(value, null, 2)))}\n`);
+  process.stdout.write(`${plainJson(redactSecrets(JSON.stringify(value, null, 2)))}\n`);
 }
 
-/** Standard output, a line. What comes from files in it cannot do anything to the terminal. */
+/** Prints text and a line break on standard output. Control characters from files are made harmless. */
 export function print(line = ''): void {
   printText(`${line}\n`);
 }
 
-/** The same of text that is to stay one line, whatever a file says. */
+/** Prints text as one line, whatever line breaks are in it. */
 export function printLine(line: string): void {
   print(plainLine(line));
 }
 
-/** As `print`, without a line's end. */
+/** Prints text like {@link print}, without a line break. */
 export function printText(text: string): void {
-  process.stdout.write(plainText(withoutSecrets(text)));
+  process.stdout.write(plainText(redactSecrets(text)));
 }
 
-/** Standard error, a line. */
+/** Prints one line on standard error. */
 export function printError(line: string): void {
-  process.stderr.write(`${plainLine(withoutSecrets(line))}\n`);
+  process.stderr.write(`${plainLine(redactSecrets(line))}\n`);
 }
 
-NOTICES.say = (text) => printError(`weightpress: ${text}`);
+NOTICES.show = (text) => printError(`weightpress: ${text}`);
 
-/** Signals that end a run, what is said of them, and exit codes as shells count them: 128 and the signal's number. */
+/** Signals that end a run, their messages, and the exit codes of shells: 128 plus the signal's number. */
 const SIGNALS = {
-  SIGINT: { said: 'interrupted', code: 130 },
-  SIGTERM: { said: 'ended by SIGTERM', code: 143 },
-  SIGHUP: { said: 'ended by SIGHUP', code: 129 },
+  SIGINT: { message: 'interrupted', code: 130 },
+  SIGTERM: { message: 'stopped by SIGTERM', code: 143 },
+  SIGHUP: { message: 'stopped by SIGHUP', code: 129 },
 } as const;
 
-/** What goes on from a file that is kept, by how its name ends. */
-const GOES_ON: Readonly<Record<string, string>> = {
-  partial: 'the same command with --resume goes on from',
-  incomplete: 'the same command goes on with the download in',
-  statistics: 'the same command begins with what was found, in',
+/** How to continue from a file that remains, by the extension of its name. */
+const HOW_TO_CONTINUE: Readonly<Record<string, string>> = {
+  partial: 'to continue, run the same command with --resume; partial output:',
+  incomplete: 'to continue, run the same command; partial download:',
+  statistics: 'the same command reuses the saved statistics:',
 };
 
-/** Something that the program, not its input, is to blame for. */
+/** Exit code of errors that are not the input's fault. */
 const UNEXPECTED = 3;
 
 /**
- * Runs the program. Bad input or usage becomes one line on standard error and exit code 2, anything else that goes wrong one line and
- * exit code 3, both without a stack. However it ends, nothing half-made is left that no later run could go on from.
+ * Runs the program. Bad input or usage becomes one line on standard error and exit code 2, any other error one line and exit code 3,
+ * both without a stack trace. However it ends, the only partial files left are those that a later run can continue from.
  */
 export async function run(program: Command, argv: readonly string[]): Promise<void> {
   let isOver = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    // who reads no further, as head does, has what it wants
+    // the reader, such as head, has closed the pipe: it has what it wants
     if (error.code === 'EPIPE') {
       removeTemporaries();
       stop(0);
     }
     fail(fileError(error, 'standard output'));
   });
-  process.stderr.on('error', () => {}); // there is nobody left to tell
-  process.on('uncaughtException', fail); // of promises that nobody waits for, too
-  for (const [signal, { said, code }] of Object.entries(SIGNALS))
+  process.stderr.on('error', () => {}); // nowhere left to report to
+  process.on('uncaughtException', fail); // includes unhandled rejections
+  for (const [signal, { message, code }] of Object.entries(SIGNALS))
     process.on(signal, () => {
-      stop(code, said + leftBehind());
+      stop(code, message + cleanUp());
     });
   process.on('exit', () => {
     if (isOver || process.exitCode !== undefined) return;
-    process.exitCode = say(new Error('nothing more will happen, and the work is not done'), leftBehind());
+    process.exitCode = report(new Error('stopped before the work was done'), cleanUp());
   });
   try {
     await program.parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
-    else process.exitCode = say(error);
+    else process.exitCode = report(error);
   }
   isOver = true;
 }
 
 function fail(error: unknown): never {
-  process.exit(say(error, leftBehind()));
+  process.exit(report(error, cleanUp()));
 }
 
-/** Removes what is half-made. @returns what is to be said of the rest. */
-function leftBehind(): string {
-  const kept = removeTemporaries().map((path) => `; ${GOES_ON[path.split('.').at(-1)!]} ${path}`);
-  return kept.join('');
+/** Removes partial files. @returns a message about those that remain because a later run can use them. */
+function cleanUp(): string {
+  const remaining = removeTemporaries().map(
+    (path) => `; ${HOW_TO_CONTINUE[path.split('.').at(-1)!]} ${path}`,
+  );
+  return remaining.join('');
 }
 
-function stop(code: number, said?: string): never {
-  if (said !== undefined) {
-    if (process.stderr.isTTY) process.stderr.write('\n'); // a progress bar may stand on the line
-    printError(`weightpress: ${said}`);
+function stop(code: number, message?: string): never {
+  if (message !== undefined) {
+    if (process.stderr.isTTY) process.stderr.write('\n'); // the cursor may be behind a progress bar
+    printError(`weightpress: ${message}`);
   }
   process.exit(code);
 }
 
-/** Says in one line what went wrong. @returns the exit code. */
-function say(error: unknown, more = ''): number {
+/** Prints an error as one line on standard error. @returns the exit code. */
+function report(error: unknown, more = ''): number {
   const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
   const isInput = isInputError(known);
   const { message, stack } = known instanceof Error ? known : new Error(String(known));
   const hint = isInput ? hintFor(known) : '';
   printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${hint}${more}`);
-  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(withoutSecrets(`${stack}\n`));
+  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(redactSecrets(`${stack}\n`));
   return isInput ? 2 : UNEXPECTED;
 }

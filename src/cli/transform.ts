@@ -23,15 +23,15 @@ export function codecOf({
   const transform = TRANSFORMS.find((name) => name === codec);
   if (!transform && (size ?? dimensions ?? keepLargest) !== undefined)
     throw new InputError(
-      `--block, --dimensions and --keep-largest need a transform: --codec ${TRANSFORMS.join(', ')}`,
+      `--block, --dimensions and --keep-largest need --codec with a transform: ${TRANSFORMS.join(', ')}`,
     );
-  if (codec === 'lossless' && budget) throw new InputError('--codec lossless contradicts a budget');
+  if (codec === 'lossless' && budget) throw new InputError('--codec lossless excludes a budget');
   if (codec !== undefined && codec !== 'lossless' && !budget)
     throw new InputError(`--codec ${codec} needs a budget: --bits, --size or --ratio`);
   if (!transform) return codec as Exclude<Codec, object> | undefined;
   if ((options.statistics ?? options.tune ?? options.calibrationTokens) !== undefined)
     throw new InputError(
-      'transforms are not calibrated: --statistics, --tune and --calibration-tokens are not for them',
+      'transforms use no calibration: remove --statistics, --tune and --calibration-tokens',
     );
   return { transform, size, dimensions: dimensions === '2' ? 2 : 1, keepLargest };
 }

@@ -15,12 +15,12 @@ interface Options {
 export function verifyCommand(): Command {
   return new Command('verify')
     .description(
-      'do what decompress does without writing: check every block and file; against the original, that it is the same, or how far it is off',
+      'decode and check every block and file without writing; with --against, compare with the original',
     )
     .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub')
     .option(
       '--against <model>',
-      'compare every byte of every file with this folder, file or model; of a lossy file every element',
+      'the original: compare every byte of every file, or every element if the file is lossy',
     )
     .addOption(threadsOption())
     .addOption(expansionOption())
@@ -34,9 +34,9 @@ export function verifyCommand(): Command {
       for (const problem of result.problems) printError(`weightpress: ${problem}`);
       if (!result.good) return;
       print(
-        `${count(result.files)} files, ${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: every checksum and digest is right`,
+        `${count(result.files)} files, ${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: all checksums and digests match`,
       );
-      if (result.bitExact) print(`bit-exact: every byte of every file equals that of ${against}`);
+      if (result.bitExact) print(`bit-exact: every file is identical to that of ${against}`);
       else if (result.error) printLine(errorLine(result.error, against!));
     });
 }
@@ -44,7 +44,7 @@ export function verifyCommand(): Command {
 function errorLine({ differing, relativeSquaredError, worst }: WeightError, against: string): string {
   const share = (value: number) => value.toPrecision(3);
   return [
-    `lossy: ${count(differing)} tensors differ from those of ${against}`,
+    `lossy: ${count(differing)} tensors differ from ${against}`,
     `relative squared error ${share(relativeSquaredError)}, largest ${share(worst!.relativeSquaredError)} (${worst!.tensor})`,
   ].join('; ');
 }

@@ -1,8 +1,8 @@
 import { InputError } from './errors.js';
 
 /**
- * The one way bytes are read: by ranges. Files, HTTP and Blobs are adapters of it.
- * `read` returns exactly `end - start` bytes, in memory that nobody else writes to.
+ * Random access to bytes by ranges, implemented over files, HTTP and Blobs.
+ * `read` returns exactly `end - start` bytes, in memory that the caller owns.
  */
 export interface ByteSource {
   /** What messages call it: a path or an address. */
@@ -16,9 +16,9 @@ export interface ByteSource {
   /** Reads as many bytes as `target` has, from `start`, into it: for loops that use their memory again. */
   readInto?(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void>;
   /**
-   * Checks that all that was read is of one file: on disk, that it was not changed or replaced since it was opened; from afar, that it
-   * is the file that is published, reading what has not been read yet.
-   * @throws {InputError} when it is another.
+   * Checks that everything read belongs to one version of the file. On disk: that it was not changed or replaced since it was opened.
+   * Over HTTP: that its digest matches, for which the unread rest is read.
+   * @throws {InputError} when it does not.
    */
   verify?(signal?: AbortSignal): Promise<void>;
   /** Frees it. */
@@ -46,10 +46,10 @@ export function checkRange(
   end: number,
 ): void {
   if (!(start >= 0 && start <= end && end <= byteLength))
-    throw new InputError(`range lies outside the ${byteLength} bytes`, { file: name, start, end });
+    throw new InputError(`range is outside the ${byteLength} bytes`, { file: name, start, end });
 }
 
-/** Fills `target` from `start`, without a copy where the source can. @throws {InputError} as `read`. */
+/** Fills `target` with the bytes from `start` on, without a copy if the source supports it. @throws {InputError} as `read`. */
 export async function readInto(
   source: ByteSource,
   target: Uint8Array,

@@ -1,4 +1,4 @@
-/** All pieces, one after another, in memory of their own. */
+/** Returns a copy of all pieces, one after another. */
 export function concatenate(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
   let next = 0;

@@ -35,7 +35,7 @@ export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
   BOOL: 1,
 };
 
-/** Element types that are pairs of known ones; the bytes of others are bytes. */
+/** Element types that are pairs of known ones: complex numbers. Elements of other unknown types are treated as bytes. */
 export const PAIRS: Readonly<Record<string, Dtype>> = { C64: 'F32', C128: 'F64' };
 
 /** True for a name of a known element type. */
@@ -43,12 +43,12 @@ export function isDtype(name: unknown): name is Dtype {
   return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
 }
 
-/** True for floating-point element types. */
+/** Returns whether an element type is floating-point. */
 export function isFloat(dtype: Dtype): boolean {
   return dtype.startsWith('F') || dtype === 'BF16';
 }
 
-/** Product of the dimensions; 1 for a scalar (`[]`), 0 when any dimension is 0. */
+/** Returns the product of the dimensions: 1 for a scalar (`[]`), 0 when any dimension is 0. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);
 }

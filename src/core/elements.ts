@@ -1,7 +1,7 @@
 import { toFloat16 } from './float16.js';
 import { roundMantissa } from './round.js';
 
-/** Little-endian elements of a float type nearest to float32 values, which are used up. */
+/** Functions that round float32 values to a float type and return its little-endian bytes. They may overwrite the values. */
 export const ELEMENTS = {
   F32: (values: Float32Array) => new Uint8Array(values.buffer, values.byteOffset, values.byteLength),
   BF16: (values: Float32Array) => {

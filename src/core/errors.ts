@@ -106,17 +106,17 @@ export function isInputError(error: unknown): error is InputError {
 }
 
 /**
- * What every message goes through: names come from files, words from servers. Neither moves a terminal's cursor; outside of pages
- * `secrets.ts` lets nothing else through either that does more than be read, nor the token.
+ * The filter of every error message, since names come from files and words from servers. This default removes control characters;
+ * outside of pages, `secrets.ts` installs one that also removes invisible characters and the token.
  */
 export const MESSAGES = { clean: (message: string): string => message.replaceAll(/\p{Cc}+/gu, ' ') };
 
 function withPlace(what: string, { file, tensor, start, end }: Place): string {
   const parts = [];
   if (file !== undefined) parts.push(file);
-  if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, LONGEST_NAME))}`);
+  if (tensor !== undefined) parts.push(`tensor ${JSON.stringify(tensor.slice(0, MAX_NAME_LENGTH))}`);
   if (start !== undefined) parts.push(end === undefined ? `byte ${start}` : `bytes ${start}-${end}`);
   return MESSAGES.clean(parts.length ? `${parts.join(', ')}: ${what}` : what);
 }
 
-const LONGEST_NAME = 200;
+const MAX_NAME_LENGTH = 200;

@@ -1,14 +1,14 @@
-/** The bits of the float16 nearest to a number, ties to even; what is too large becomes the largest finite. */
+/** Returns the bits of the float16 nearest to a number, ties to even. Values out of range become the largest finite one. */
 export function toFloat16(value: number): number {
   const sign = value < 0 || Object.is(value, -0) ? 0x8000 : 0;
   const magnitude = Math.min(Math.abs(value), 65504);
   const exponent = Math.max(-14, Math.floor(Math.log2(magnitude || 2 ** -24)));
   const steps = roundToEven(magnitude / 2 ** (exponent - 10));
-  // 1024 steps make the leading one of a normal number; a carry moves into the exponent by itself
+  // 1024 steps are the leading one of a normal number; a carry moves into the exponent by itself
   return sign | (((exponent + 14) << 10) + steps);
 }
 
-/** The number that the bits of a float16 stand for. */
+/** Returns the number that the bits of a float16 represent. */
 export function fromFloat16(bits: number): number {
   const exponent = (bits >> 10) & 31;
   const mantissa = bits & 1023;

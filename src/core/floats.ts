@@ -3,7 +3,7 @@ import { InputError } from './errors.js';
 import { fromFloat16 } from './float16.js';
 import type { Model, TensorInfo } from './model.js';
 
-/** Turns little-endian elements into float32. The result may share the memory of `bytes`. */
+/** Converts little-endian elements to float32. The result may share the memory of `bytes`. */
 type Widen = (bytes: Uint8Array) => Float32Array;
 
 const WIDEN: Partial<Readonly<Record<Dtype, Widen>>> = {
@@ -13,14 +13,14 @@ const WIDEN: Partial<Readonly<Record<Dtype, Widen>>> = {
   F16: widenF16,
 };
 
-/** True for elements that can be computed with. */
+/** Returns whether elements of a type can be converted to float32. */
 export function canWiden(dtype: Dtype): boolean {
   return dtype in WIDEN;
 }
 
 /**
- * A tensor's elements as float32, all of them finite.
- * @throws {InputError} on an element type that is no float, and on NaN and infinity.
+ * Reads a tensor's elements as float32.
+ * @throws {InputError} when the element type is not a float, or an element is NaN or infinite.
  */
 export async function readFloats(
   model: Model,
@@ -31,7 +31,7 @@ export async function readFloats(
   return toFloats(model, { name, dtype }, await model.readTensor(name, undefined, undefined, signal));
 }
 
-/** The same of elements that were read. @throws {InputError} */
+/** Converts elements that were read to float32. @throws {InputError} as {@link readFloats}. */
 export function toFloats(
   model: Pick<Model, 'id'>,
   { name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>,
@@ -42,7 +42,7 @@ export function toFloats(
   return floats;
 }
 
-/** @throws {InputError} when elements of this type cannot be computed with. */
+/** Returns the conversion of an element type to float32. @throws {InputError} when there is none. */
 export function widenerOf(model: Pick<Model, 'id'>, tensor: string, dtype: Dtype): Widen {
   const widen = WIDEN[dtype];
   if (widen) return widen;
@@ -52,7 +52,7 @@ export function widenerOf(model: Pick<Model, 'id'>, tensor: string, dtype: Dtype
   });
 }
 
-/** Where views of `bytes` with elements of `elementBytes` can begin: there, or in a copy. */
+/** Returns the arguments of a typed array over `bytes`, which are copied if they are not aligned to `elementBytes`. */
 function aligned(bytes: Uint8Array, elementBytes: number): [ArrayBuffer, number, number] {
   const whole = bytes.byteOffset % elementBytes ? bytes.slice() : bytes;
   return [whole.buffer as ArrayBuffer, whole.byteOffset, whole.byteLength / elementBytes];
@@ -76,7 +76,7 @@ function widenF16(bytes: Uint8Array): Float32Array {
 }
 
 function checkFinite(floats: Float32Array, file: string, tensor: string): void {
-  // Four sums, so that additions do not wait for each other; x * 0 is 0 unless x is NaN or infinite.
+  // Four independent sums, so that additions run in parallel; x * 0 is 0 unless x is NaN or infinite.
   let [a, b, c, d] = [0, 0, 0, 0];
   const whole = floats.length & ~3;
   for (let i = 0; i < whole; i += 4) {

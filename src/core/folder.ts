@@ -13,25 +13,25 @@ export interface FolderFile {
 export interface LeftOut {
   /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
-  /** Undefined for folders and what is no regular file. */
+  /** Undefined for folders and for everything that is not a regular file. */
   readonly lengthBytes?: number | undefined;
   /** Why, in words. */
   readonly reason: string;
 }
 
-/** Everything that is in a folder, its subfolders included. */
+/** Everything in a folder and its subfolders. */
 export interface Listing {
   /** Regular files, subfolders included. */
   readonly files: readonly FolderFile[];
-  /** Folders without anything in them. */
+  /** Empty subfolders. */
   readonly emptyFolders: readonly string[];
   /** What is never stored: folders of version control. */
   readonly leftOut: readonly LeftOut[];
-  /** What is in the folder and cannot be read as a file of it: links that lead out, pipes, names that other systems cannot have. */
+  /** What cannot be read as a file of the folder: links that lead out, pipes, names that are not valid on every system. */
   readonly refused: readonly LeftOut[];
 }
 
-/** The files of a model by their names, wherever they lie: a folder on disk, a repository on the Hub, one file, or a .wpk. */
+/** Access to the files of a model by name: in a folder on disk, a repository on the Hub, one file, or a .wpk. */
 export interface Folder {
   /** The path, address or name that it was opened by. */
   readonly id: string;
@@ -40,26 +40,26 @@ export interface Folder {
   /** Lists the regular files in it, subfolders included, in no order. @throws {InputError} */
   list(): Promise<readonly FolderFile[]>;
   /** Lists everything in it; without this there are only files. @throws {InputError} */
-  survey?(): Promise<Listing>;
+  listAll?(): Promise<Listing>;
   /** Opens a file. @throws {InputError} */
   open(name: string): Promise<ByteSource>;
-  /** Returns a file's name as messages call it. */
+  /** Returns a file's path or address for messages. */
   place(name: string): string;
 }
 
-/** Returns the first of `names` that is in the folder. */
+/** Returns the first of `names` that is among the files. */
 export function firstOf(files: readonly FolderFile[], names: readonly string[]): string | undefined {
   return names.find((name) => files.some((file) => file.name === name));
 }
 
-/** Returns everything that is in a folder. @throws {InputError} */
-export async function surveyOf(folder: Folder): Promise<Listing> {
+/** Returns everything in a folder. @throws {InputError} */
+export async function listAll(folder: Folder): Promise<Listing> {
   return (
-    (await folder.survey?.()) ?? { files: await folder.list(), emptyFolders: [], leftOut: [], refused: [] }
+    (await folder.listAll?.()) ?? { files: await folder.list(), emptyFolders: [], leftOut: [], refused: [] }
   );
 }
 
-/** One file as a folder of one. The source stays open: it belongs to whoever opened it. */
+/** A folder of a single file. The source stays open: it belongs to the caller. */
 export class SingleFile implements Folder {
   readonly kind = 'file';
 

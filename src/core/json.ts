@@ -1,28 +1,27 @@
 import { InputError, type Place } from './errors.js';
 import { refusePointer } from './lfs-pointer.js';
 
-/** Deeper nesting than any header, index or directory has is refused. */
+/** Maximum nesting of headers, indexes and directories. */
 export const JSON_DEPTH_LIMIT = 32;
-/** More objects, arrays and keys together are refused: `[[],[],…` takes many times its own length once parsed. */
+/** Maximum number of objects, arrays and keys together: `[[],[],…` takes many times its own length once parsed. */
 export const JSON_ITEMS_LIMIT = 10_000_000;
 
-/** A parsed JSON object and its keys as written; `Object.keys` would put keys such as "10" first. */
+/** A parsed JSON object and its keys in file order; `Object.keys` would put keys such as "10" first. */
 export interface JsonObject {
   readonly value: Readonly<Record<string, unknown>>;
   readonly keys: readonly string[];
 }
 
 /**
- * Reads bytes that must be one JSON object in UTF-8, strictly: `JSON.parse` keeps the last of two equal keys
- * silently, which lets two readers of one file see two different things, so equal keys are refused at every level.
- * `file` and `start` (where the bytes lie in it) are for the message.
- * @throws {InputError}
+ * Parses one JSON object in UTF-8. Duplicate keys are refused at every level: `JSON.parse` keeps the last one, other readers the first.
+ * @param file for messages. @param start offset of the bytes in the file, for messages.
+ * @throws {InputError} when it is not a JSON object, has duplicate keys, or exceeds the limits.
  */
 export function parseJsonObject(bytes: Uint8Array, file: string, start = 0): JsonObject {
   const place = { file, start, end: start + bytes.length };
   const text = decodeUtf8(bytes, file, start);
   try {
-    const keys = scanKeys(text, place); // Before parsing, for parsing has no limits.
+    const keys = scanKeys(text, place); // first, because JSON.parse has no limits
     const value: unknown = JSON.parse(text);
     if (!isPlainObject(value)) throw new InputError(`expected a JSON object, found ${kindOf(value)}`, place);
     return { value, keys };
@@ -34,11 +33,11 @@ export function parseJsonObject(bytes: Uint8Array, file: string, start = 0): Jso
 }
 
 /**
- * @throws {InputError} when the bytes are not UTF-8.
+ * Decodes UTF-8 text. @throws {InputError} when the bytes are not valid UTF-8.
  */
 export function decodeUtf8(bytes: Uint8Array, file: string, start = 0): string {
   try {
-    // A byte order mark is kept, so that it fails as JSON like it does for other readers.
+    // A byte order mark stays in the text, so that parsing fails as it does in other readers.
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (error) {
     throw new InputError('is not UTF-8 text', { file, start, end: start + bytes.length }, { cause: error });
@@ -46,12 +45,12 @@ export function decodeUtf8(bytes: Uint8Array, file: string, start = 0): string {
 }
 
 /**
- * Parses a JSON object as Python writes and reads it: with `NaN`, `Infinity` and a byte order mark; of a key written twice the last
- * counts. For what a model is configured by, not for what says where bytes lie.
- * @throws {InputError} unless it is a JSON object.
+ * Parses a JSON object as Python's json module does: `NaN`, `Infinity` and a byte order mark are allowed, and the last of duplicate keys
+ * counts. Meant for a model's configuration, not for headers that locate bytes.
+ * @throws {InputError} when it is not a JSON object.
  */
 export function parsePythonJson(bytes: Uint8Array, file: string): Record<string, unknown> {
-  const text = new TextDecoder().decode(bytes); // drops a byte order mark
+  const text = new TextDecoder().decode(bytes); // removes a byte order mark
   let value: unknown;
   try {
     value = JSON.parse(text.replace(NOT_NUMBERS, (literal) => NUMBERS[literal] ?? literal));
@@ -63,23 +62,23 @@ export function parsePythonJson(bytes: Uint8Array, file: string): Record<string,
   return value;
 }
 
-/** Strings, which stay what they are, and what Python writes of floats that JSON has no word for. */
+/** Matches strings, which stay unchanged, and Python's names of floats that JSON cannot represent. */
 const NOT_NUMBERS = /"(?:[^"\\]|\\.)*"|-?\bInfinity\b|\bNaN\b/gs;
-/** JSON's grammar has numbers that overflow to infinities; of NaN only nothing is left. */
+/** JSON numbers that overflow to infinity, and null for NaN. */
 const NUMBERS: Readonly<Record<string, string>> = { Infinity: '1e999', '-Infinity': '-1e999', NaN: 'null' };
 
-/** True for what `{...}` in JSON becomes. */
+/** Returns whether a value is a parsed JSON object. */
 export function isPlainObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What a JSON value is, in a word for messages. */
+/** Returns the kind of a JSON value, for messages. */
 export function kindOf(value: unknown): string {
   if (value === null) return 'null';
   return Array.isArray(value) ? 'an array' : value === undefined ? 'nothing' : `a ${typeof value}`;
 }
 
-/** A JSON value for messages, cut where it gets long: files may hold anything. */
+/** Formats a JSON value for messages, shortened to 80 characters. */
 export function quote(value: unknown): string {
   if (value === undefined) return 'nothing';
   const text = JSON.stringify(Array.isArray(value) ? value.slice(0, 41) : value);
@@ -87,12 +86,12 @@ export function quote(value: unknown): string {
 }
 
 /**
- * Walks the braces and strings of what may be JSON and returns the keys of the outermost object, in order.
- * @throws {InputError} for a key twice in an object, too deep nesting, too many items.
+ * Scans braces and strings of text that may be JSON and returns the keys of the outermost object, in order.
+ * @throws {InputError} on duplicate keys, too deep nesting or too many items.
  */
 function scanKeys(text: string, place: Place): string[] {
   const outermost = new Set<string>();
-  const open: (Set<string> | undefined)[] = []; // The keys of each open object; undefined for an array.
+  const open: (Set<string> | undefined)[] = []; // keys of each open object; undefined for an array
   let items = 0;
   for (let at = 0; at < text.length; at++) {
     const character = text[at];
@@ -106,7 +105,7 @@ function scanKeys(text: string, place: Place): string[] {
       if (keys && nextToken(text, end) === ':') {
         const quoted = text.slice(at, end);
         const key = JSON.parse(quoted) as string;
-        if (keys.has(key)) throw new InputError(`JSON key ${quote(key)} appears twice in an object`, place);
+        if (keys.has(key)) throw new InputError(`duplicate JSON key ${quote(key)}`, place);
         keys.add(key);
         items++;
       }
@@ -120,7 +119,7 @@ function scanKeys(text: string, place: Place): string[] {
   return [...outermost];
 }
 
-/** Just past the quote that closes the string opened at `start`, or past the text if none does. */
+/** Returns the index after the quote that closes the string opened at `start`, or the text's length if none does. */
 function stringEnd(text: string, start: number): number {
   for (let at = start + 1; at < text.length; at++) {
     if (text[at] === '\\') at++;

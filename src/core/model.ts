@@ -52,7 +52,7 @@ export interface Tensor extends TensorInfo {
   floats(range?: TensorRange): Promise<Float32Array>;
 }
 
-/** A file that travels with the weights: config, tokenizer, model card, license. */
+/** A file stored along with the weights: config, tokenizer, model card, license. */
 export interface SideFile {
   /** Relative to the model's folder, its parts separated by `/`. */
   readonly name: string;
@@ -64,7 +64,7 @@ export interface SideFile {
   read(): Promise<Uint8Array>;
 }
 
-/** A file that holds weights, as it lies on disk. */
+/** A file of weights as stored on disk. */
 export interface WeightFile {
   /** Relative to the model's folder, its parts separated by `/`. */
   readonly name: string;
@@ -78,7 +78,7 @@ export function originalBytes({ weightFiles, sideFiles }: Model): number {
   return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
 }
 
-/** How a model is opened. */
+/** Options for opening a model. */
 export interface OpenOptions {
   /** The state of a checkpoint that is the model, by its keys joined by dots; `.` for all tensors in it. By default the only one. */
   readonly state?: string | undefined;
@@ -95,19 +95,19 @@ export interface Closable {
 }
 
 /**
- * A model that can be read by ranges, whatever it is stored in.
- * Opening reads headers only; weights are read when asked for.
+ * A model whose tensors can be read by ranges, in any file format.
+ * Opening reads only headers; weights are read on demand.
  */
 export interface Model extends Closable {
   /** The path, address or name that it was opened by. */
   readonly id: string;
-  /** A folder, a repository on the Hub, `wpk`, or one file alone of another kind. */
+  /** A folder, a repository on the Hub, a .wpk file, or a single file of another format. */
   readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
-  /** Parsed config.json, if there is one that can be read. */
+  /** Parsed config.json; undefined if it is missing or unreadable. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
-  /** Why a config.json that is there cannot be read. */
+  /** Why an existing config.json cannot be read. */
   readonly configError?: InputError | undefined;
-  /** Of a checkpoint: where in it the tensors were found, its keys joined by dots; undefined at the outermost level. */
+  /** For a checkpoint: the state that holds the tensors, as its keys joined by dots; undefined at the top level. */
   readonly state?: string | undefined;
   /** In the order of their bytes, file by file. Names are unique. */
   readonly tensors: readonly Tensor[];
@@ -120,10 +120,10 @@ export interface Model extends Closable {
    * @throws {InputError} on an unknown tensor or bytes that do not decode.
    */
   readTensor(name: string, start?: number, end?: number, signal?: AbortSignal): Promise<Uint8Array>;
-  /** The files that it was opened from, all of them, also those that are no part of the model. */
+  /** All files of the folder that it was opened from, including those that are not part of the model. */
   readonly files?: Folder | undefined;
-  /** Files that a lossy file made of it does not hold, and why. */
+  /** Files that a lossy .wpk of the model does not contain, and why. */
   readonly leftOut?: readonly LeftOut[] | undefined;
-  /** Checks that its files are still those that were opened, for who has read all of them. @throws {InputError} naming one that is not. */
+  /** Checks, after reading, that its files are still those that were opened. @throws {InputError} naming one that changed. */
   readonly verify?: (() => Promise<void>) | undefined;
 }

@@ -1,2 +1,2 @@
-/** What a user should know though nothing is wrong: said by whoever shows it, as the command line does on standard error. */
-export const NOTICES = { say: (_text: string): void => {} };
+/** Receiver of notices that are not errors. The command line sets it to print on standard error. */
+export const NOTICES = { show: (_text: string): void => {} };

@@ -1,19 +1,19 @@
-/** Spaces that end or move lines. */
+/** White space other than spaces: tabs and line breaks. */
 const BREAKS = /[\t-\r\u0085\u2028\u2029]+/g;
-/** What moves, recolors or reorders text, or is there without being seen: C0, DEL, C1, bidirectional controls, invisible characters. */
+/** Characters that move the cursor, color or reorder text, or are invisible: C0, DEL, C1, bidirectional controls and others. */
 const UNSEEN = /[\p{Cc}\p{Bidi_Control}\u2028\u2029\u200B\u2060-\u2064\uFEFF\u{E0000}-\u{E007F}]/gu;
 
-/** Text from a file or a server as one line that does nothing but be read: what stands for more than itself is shown as U+FFFD. */
+/** Returns text from a file or server as one harmless line: control and invisible characters become U+FFFD. */
 export function plainLine(text: string): string {
   return plainText(text.replaceAll(BREAKS, ' '));
 }
 
-/** The same, its line breaks and tabs kept. */
+/** Returns harmless text as {@link plainLine}, with its line breaks and tabs. */
 export function plainText(text: string): string {
   return text.replaceAll(UNSEEN, (character) => (/[\t\n]/.test(character) ? character : '\uFFFD'));
 }
 
-/** The same as one line of Markdown that is nothing but text: no markup, no HTML, no cell of a table. */
+/** Returns text as one harmless line of Markdown: markup, HTML and table separators are escaped. */
 export function plainMarkdown(text: string): string {
   const html: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;' };
   return plainLine(text)
@@ -21,7 +21,7 @@ export function plainMarkdown(text: string): string {
     .replaceAll(/[&<>]/g, (character) => html[character]!);
 }
 
-/** JSON in which everything that is not plainly itself is escaped. */
+/** Escapes control and invisible characters in JSON. */
 export function plainJson(json: string): string {
   return json.replaceAll(UNSEEN, (character) =>
     character === '\n'

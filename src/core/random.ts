@@ -1,4 +1,4 @@
-/** Numbers in [0, 1) that a seed repeats: SplitMix32. */
+/** Returns a generator of pseudorandom numbers in [0, 1), SplitMix32. */
 export function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,8 +1,8 @@
 const EXPONENT = 0x7f800000;
 
 /**
- * Rounds float32 values to `bits` bits of mantissa, to nearest even, in place: 7 are those of bf16. The lossless codec
- * stores no zero bits, so each bit that goes is a bit less a value. What would round to infinity is cut instead.
+ * Rounds float32 values in place to `bits` mantissa bits, to nearest even; bf16 has 7. The lossless codec stores no zero bits, so each
+ * bit removed saves one bit per value. Values that would round to infinity are truncated instead.
  */
 export function roundMantissa(values: Float32Array, bits: number): void {
   const dropped = 23 - bits;

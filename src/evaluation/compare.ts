@@ -21,13 +21,13 @@ export interface WeightError {
   readonly worst: TensorError | undefined;
 }
 
-/** Compares a file's elements, as they are decoded, with those of another model. */
+/** Compares decoded elements of a file with those of another model. */
 export class Comparison {
   private readonly errors: { readonly tensor: string; readonly error: number; readonly power: number }[] = [];
 
   constructor(private readonly against: Model) {}
 
-  /** One line for each tensor that only one side has, or that differs in dtype or shape. */
+  /** Returns a message for each tensor that only one side has, or that differs in dtype or shape. */
   listProblems(tensors: readonly Pick<TensorInfo, 'name' | 'dtype' | 'shape'>[]): string[] {
     const others = new Map(this.against.tensors.map((tensor) => [tensor.name, tensor]));
     const problems: string[] = [];
@@ -43,7 +43,7 @@ export class Comparison {
     return problems;
   }
 
-  /** What compares a tensor block by block, and at the end says whether all of it was the same. */
+  /** Returns functions that compare a tensor block by block. */
   tensor({ name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>) {
     const known = this.against.tensors.some((tensor) => tensor.name === name);
     let same = true;
@@ -61,7 +61,7 @@ export class Comparison {
         power += theirs[i]! ** 2;
       }
     };
-    /** The relative squared error of what was added. */
+    /** Returns the relative squared error so far. */
     const relativeError = () => relative(error, power);
     const finish = () => {
       if (!same) this.errors.push({ tensor: name, error, power });

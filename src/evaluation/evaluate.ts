@@ -63,13 +63,13 @@ export interface Evaluation extends Perplexity {
   readonly windows: number;
   /** Tokens per window. */
   readonly window: number;
-  /** Tokens predicted in all windows together. */
+  /** Number of predicted tokens in all windows. */
   readonly tokens: number;
   /** The reference model; this and all below are undefined without one. */
   readonly against?: string;
   /** How well the reference predicts the same text. */
   readonly reference?: Perplexity;
-  /** The model's minus the reference's negative log-likelihood, token by token. */
+  /** Difference of the negative log-likelihoods, model minus reference, nats per token. */
   readonly nllDifference?: Estimate;
   /** KL(reference || model) per token, in nats. */
   readonly kl?: Divergence;
@@ -180,7 +180,7 @@ async function run(
 function perplexityOf(values: Float64Array, windows: number): Perplexity {
   const nll = estimate(values, windows);
   const perplexity = Math.exp(nll.mean);
-  // To first order, an error of the mean is a relative error of its exponential.
+  // to first order, an error of the mean is a relative error of its exponential
   const standardError = nll.standardError === null ? null : perplexity * nll.standardError;
   return { perplexity, standardError, nll };
 }

@@ -2,15 +2,15 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { InputError } from '../core/errors.js';
-import { keepSecret } from '../core/secrets.js';
+import { registerSecret } from '../core/secrets.js';
 
-/** Where the Hub is, who asks, and where downloads are kept: by the same variables and files as Python's huggingface_hub. */
+/** Settings for access to the Hub, from the same variables and files as Python's huggingface_hub. */
 export interface Account {
   /** Without a slash at the end. */
   readonly endpoint: string;
   readonly token: string | undefined;
   readonly cacheFolder: string;
-  /** Nothing is asked of the network. */
+  /** Whether the network must not be used. */
   readonly offline: boolean;
 }
 
@@ -18,8 +18,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads HF_ENDPOINT; HF_TOKEN, or the file of HF_TOKEN_PATH, or `token` in HF_HOME; HF_HUB_CACHE, or `hub` in HF_HOME;
- * HF_HUB_OFFLINE. The token is sent to the endpoint alone, and is never written or printed, whoever echoes it.
- * @throws {InputError} on an endpoint that is no address, or a token that cannot be one.
+ * HF_HUB_OFFLINE. The token is sent only to the endpoint, and is redacted from all output.
+ * @throws {InputError} for an endpoint that is not an http address, or a token with invalid characters.
  */
 export async function readAccount(environment: Environment = process.env): Promise<Account> {
   const given = (name: string) => environment[name]?.trim() || undefined;
@@ -27,7 +27,7 @@ export async function readAccount(environment: Environment = process.env): Promi
   const endpoint = (given('HF_ENDPOINT') ?? 'https://huggingface.co').replace(/\/+$/, '');
   if (!/^https?:$/.test(URL.canParse(endpoint) ? new URL(endpoint).protocol : ''))
     throw new InputError('HF_ENDPOINT is not an http address');
-  keepSecret(new URL(endpoint).password);
+  registerSecret(new URL(endpoint).password);
   const stored = () =>
     readFile(given('HF_TOKEN_PATH') ?? join(home, 'token'), 'utf8').then(
       (text) => text.trim() || undefined,
@@ -35,8 +35,8 @@ export async function readAccount(environment: Environment = process.env): Promi
     );
   const token = given('HF_TOKEN') ?? given('HUGGING_FACE_HUB_TOKEN') ?? (await stored());
   if (token !== undefined && !/^[\x21-\x7e]+$/.test(token))
-    throw new InputError('the token for the Hub has characters that no token has');
-  if (token !== undefined) keepSecret(token);
+    throw new InputError('the Hugging Face token contains invalid characters');
+  if (token !== undefined) registerSecret(token);
   return {
     endpoint,
     token,

@@ -1,4 +1,4 @@
-/** Models that once had names without an owner, by which many texts still call them, and whose they are now. */
+/** Models that are still known by old names without an owner, by their present owner. */
 const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'openai-community': ['gpt2', 'gpt2-medium', 'gpt2-large', 'gpt2-xl', 'openai-gpt'],
   distilbert: [
@@ -27,7 +27,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** What such a name is called on the Hub; undefined for every other. */
+/** Returns the present name of such a model on the Hub; undefined for other names. */
 export function nameOnHub(name: string): string | undefined {
   const owner = Object.keys(OWNERS).find((key) => OWNERS[key]!.includes(name));
   return owner && `${owner}/${name}`;

@@ -8,10 +8,10 @@ import type { Account } from './account.js';
 import type { HubFile, Repository } from './repository.js';
 
 /**
- * The cache that Python's huggingface_hub keeps too: `refs` name commits, `snapshots` link a commit's files to `blobs`, which are named
- * by content. https://huggingface.co/docs/huggingface_hub/guides/manage-cache
- * Python takes turns by `flock`, which Node does not have: here everything is made under a name of this run's, checked, and given its
- * name in one step, so that it does not matter who else is at it.
+ * The cache of one repository, shared with Python's huggingface_hub: `refs` name commits, `snapshots` link a commit's files to `blobs`,
+ * which are named by content. https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ * Python locks it with `flock`, which Node lacks. Here every file is written under a temporary name, checked, and renamed atomically, so
+ * that concurrent writers do no harm.
  */
 export class HubCache {
   private readonly folder: string;
@@ -20,14 +20,14 @@ export class HubCache {
     this.folder = join(cacheFolder, `models--${repository.replaceAll('/', '--')}`);
   }
 
-  /** The commit that a branch or tag was when it was last asked for; a commit is itself. */
+  /** Returns the commit of a branch or tag as last requested; a commit is returned as it is. */
   async commitOf(revision: string): Promise<string | undefined> {
     if (/^[0-9a-f]{40}$/.test(revision)) return revision;
     const stored = await readFile(this.ref(revision), 'utf8').catch(() => '');
     return /^[0-9a-f]{40}$/.exec(stored.trim())?.[0];
   }
 
-  /** @throws {InputError} when it cannot be written. */
+  /** Records the commit of a branch or tag. @throws {InputError} when it cannot be written. */
   async remember(revision: string, commit: string): Promise<void> {
     if (revision === commit || (await this.commitOf(revision)) === commit) return;
     const path = this.ref(revision);
@@ -44,24 +44,25 @@ export class HubCache {
     }
   }
 
+  /** Returns the folder of a commit's files. */
   snapshot(commit: string): string {
     return join(this.folder, 'snapshots', commit);
   }
 
-  /** Where a file lies, if it is there; what it holds is not known yet. */
+  /** Returns the path of a file if it exists; its content is not checked. */
   async find({ commit }: Repository, { name }: HubFile): Promise<string | undefined> {
     const path = join(this.snapshot(commit), name);
     return (await stat(path).catch(() => undefined))?.isFile() ? path : undefined;
   }
 
-  /** The content of a file, whole or not there, whatever commits it is of. */
+  /** Returns the path of a file's content, which all commits share. It never holds a partial file. */
   blob({ etag }: HubFile): string {
     return join(this.folder, 'blobs', etag);
   }
 
   /**
-   * Shows a whole blob in a commit's snapshot.
-   * @returns what was made for it, unless it was shown before. @throws {InputError} when it cannot be written.
+   * Links a complete blob into a commit's snapshot.
+   * @returns the created link; undefined if it existed. @throws {InputError} when it cannot be written.
    */
   async link({ commit }: Repository, file: HubFile): Promise<Made | undefined> {
     const path = join(this.snapshot(commit), file.name);
@@ -72,7 +73,7 @@ export class HubCache {
     try {
       await makeFolders(dirname(path));
       const isMade = await makeLink(target, link);
-      const from = isMade ? link : this.blob(file); // where links are not allowed, as Python does
+      const from = isMade ? link : this.blob(file); // without links, the blob itself is moved, as in Python
       const made = await Made.at(from, path);
       await disk.rename(from, path);
       await disk.syncFolder(dirname(path));
@@ -92,7 +93,7 @@ export class HubCache {
 
 const CANNOT_LINK: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP']);
 
-/** @returns whether the system lets us. */
+/** Creates a symbolic link. @returns whether the system permits it. */
 async function makeLink(target: string, path: string): Promise<boolean> {
   try {
     await disk.symlink(target, path);
@@ -103,20 +104,20 @@ async function makeLink(target: string, path: string): Promise<boolean> {
   }
 }
 
-/** A name that this run has given to a file of its own: what somebody else gives it to stays. */
+/** A file created by this run. It is identified by its inode, so that another process's file of that name is not removed. */
 export class Made {
   constructor(
     private readonly path: string,
     private readonly inode: bigint,
   ) {}
 
-  /** What is at `from` and is about to be renamed. */
+  /** Returns the file at `from`, which is about to be renamed to `path`. */
   static async at(from: string, path: string): Promise<Made> {
     return new Made(path, (await lstat(from, { bigint: true })).ino);
   }
 
   async remove(): Promise<void> {
     const there = await lstat(this.path, { bigint: true }).catch(() => undefined);
-    if (there?.ino === this.inode) await disk.unlink(this.path).catch(() => {}); // gone meanwhile
+    if (there?.ino === this.inode) await disk.unlink(this.path).catch(() => {}); // already removed
   }
 }

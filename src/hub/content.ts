@@ -6,19 +6,19 @@ import { IntegrityError } from '../core/errors.js';
 import { openFile } from '../io/node/file.js';
 import { digestOf, type HubFile } from './repository.js';
 
-/** What names content on the Hub: the SHA-256 of a large file, the git object of a small one. */
+/** Identifies content on the Hub by the SHA-256 of a large file or the git object of a small one. */
 export type Content = Pick<HubFile, 'etag' | 'sha256' | 'lengthBytes'>;
 
-/** Bytes that are digested at once. */
+/** Bytes hashed per step. */
 const PIECE_BYTES = 2 ** 22;
 
-/** Files whose content this process has found right: which they are, and when they were last written. */
+/** Files whose content this process has verified, with their modification times. */
 const checked = new Set<string>();
 
 /**
- * Opens a file of the cache whose content is what it has to be: all of it is read once in a process. Another run may give the same
- * content a new file meanwhile, which is no reason to refuse this one.
- * @throws {IntegrityError} when it is other content, saying what to do.
+ * Opens a file of the cache and verifies its digest, once per process. The file may be replaced by another run in the meantime, since
+ * the replacement has the same content.
+ * @throws {IntegrityError} when the digest does not match.
  */
 export async function openContent(path: string, content: Content): Promise<ByteSource> {
   const source = await openFile(path, { followsName: false });
@@ -35,26 +35,26 @@ async function checkContent(source: ByteSource, path: string, content: Content):
   const key = await versionOf(path);
   if (checked.has(`${content.etag} ${key}`)) return;
   const wrong = (what: string) =>
-    new IntegrityError(`${what}: it is damaged; delete it, and it is fetched again`, { file: path });
+    new IntegrityError(`${what}: damaged cache file; delete it to download it again`, { file: path });
   if (source.byteLength !== content.lengthBytes)
     throw wrong(`expected ${content.lengthBytes} bytes, found ${source.byteLength}`);
   const hash = digestOf(content);
-  await feed(hash, source, source.byteLength);
+  await updateHash(hash, source, source.byteLength);
   const found = hash.digest('hex');
-  if (found !== content.etag) throw wrong(`expected the content ${content.etag}, found ${found}`);
+  if (found !== content.etag) throw wrong(`expected digest ${content.etag}, found ${found}`);
   await source.verify?.();
   checked.add(`${content.etag} ${key}`);
 }
 
-/** The first `length` bytes of a source into a digest. */
-export async function feed(hash: Hash, source: ByteSource, length: number): Promise<void> {
+/** Updates a hash with the first `length` bytes of a source. */
+export async function updateHash(hash: Hash, source: ByteSource, length: number): Promise<void> {
   for (let start = 0; start < length; start += PIECE_BYTES)
     hash.update(await source.read(start, Math.min(length, start + PIECE_BYTES)));
 }
 
 /**
- * What the name of a file's blob says of its content; undefined where names say nothing, as where links are not allowed and the
- * file itself lies in the snapshot.
+ * Returns the expected content of a cached file from its blob's name; undefined if it is not a link to a blob, as on systems without
+ * links.
  */
 export async function contentByName(path: string): Promise<Content | undefined> {
   const blob = await realpath(path).catch(() => path);

@@ -7,7 +7,7 @@ import { fileError, openFile } from '../io/node/file.js';
 import { NameTaken, Output } from '../io/node/output.js';
 import { claim, leftoversOf } from '../io/node/temporary.js';
 import { Made } from './cache.js';
-import { feed } from './content.js';
+import { updateHash } from './content.js';
 import { digestOf, type HubFile } from './repository.js';
 
 const ENDING = 'incomplete';
@@ -38,7 +38,7 @@ export async function download(
     }
     if (found !== file.etag)
       throw new IntegrityError(
-        `expected the content ${file.etag}, found ${found}: it was changed or damaged`,
+        `expected digest ${file.etag}, found ${found}: the file was changed or damaged`,
         { file: remote.name },
       );
     const made = new Made(path, await output.inode());
@@ -52,7 +52,7 @@ export async function download(
   }
 }
 
-/** An output that goes on from the longest that was left, or a new one. */
+/** Returns an output that continues the longest interrupted download, or a new one. */
 async function begin(path: string, { lengthBytes }: HubFile): Promise<Output> {
   const options = { resumable: true, ending: ENDING };
   for (const { path: left, isDead } of await leftoversOf(path, ENDING)) {
@@ -65,7 +65,7 @@ async function begin(path: string, { lengthBytes }: HubFile): Promise<Output> {
   return Output.create(path, options);
 }
 
-/** Fetches what is missing. @returns the digest, by which the Hub names it, of all that is there then. */
+/** Downloads the missing bytes. @returns the digest of the whole file, as the Hub names it. */
 async function fetchRest(
   remote: HttpFile,
   file: HubFile,
@@ -75,7 +75,7 @@ async function fetchRest(
   const hash = digestOf(file);
   const source = await openFile(output.partial);
   try {
-    await feed(hash, source, output.length);
+    await updateHash(hash, source, output.length);
   } finally {
     await source.close();
   }

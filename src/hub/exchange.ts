@@ -1,26 +1,26 @@
 import { ConnectionError, InputError, isInputError } from '../core/errors.js';
 import { wholeBody } from '../io/body.js';
 import { statusLine } from '../io/http.js';
-import { type Answer, PATIENCE, type RequestOptions, request, sleep, waitAfter } from '../io/request.js';
+import { type Answer, RETRIES, type RequestOptions, request, sleep, waitAfter } from '../io/request.js';
 import type { Account } from './account.js';
 
-/** Answers of the Hub's interface, all but files: one of them, and all those to one question together. */
+/** Maximum size of one response of the Hub's API, and of all responses to one call together. */
 const MAX_ANSWER_BYTES = 2 ** 24;
 const MAX_BYTES = 2 ** 26;
-/** A list is turned over so often at most. */
+/** Maximum number of pages of a list. */
 const MAX_ANSWERS = 1000;
 
 /**
- * `fetch` for one question to the Hub by its own library, which is not told the token: the account's is sent, to the endpoint alone.
- * With patience; whole answers of bounded length and number; refusals as one line each.
- * @param name of the repository. @param expected statuses beside good ones that the library is to see.
+ * Returns a `fetch` for one call of the Hub's client library. The library does not get the token: this function sends it, and only to
+ * the endpoint. It retries, limits the size and number of responses, and reports refusals in one line.
+ * @param name of the repository. @param expected error statuses that are passed to the library.
  */
 export function hubFetch(account: Account, name: string, expected: readonly number[] = []): typeof fetch {
   let [answers, bytesLeft] = [0, MAX_BYTES];
   return async (input, init = {}) => {
     const url = input instanceof Request ? input.url : String(input);
     const headers = Object.fromEntries(new Headers(init.headers));
-    if (isOwn(account, url)) delete headers.authorization; // others are those of storage, named by the Hub
+    if (isOwn(account, url)) delete headers.authorization; // other origins are storage servers, with authorization by the Hub
     const options = {
       ...(init.method !== undefined && { method: init.method }),
       ...(init.body && { body: init.body }),
@@ -28,7 +28,7 @@ export function hubFetch(account: Account, name: string, expected: readonly numb
       signal: init.signal ?? undefined,
     };
     if (!init.body && ++answers > MAX_ANSWERS)
-      throw new InputError(`the Hub's list does not end: more than ${MAX_ANSWERS} pages`, { file: name });
+      throw new InputError(`the Hub's list has over ${MAX_ANSWERS} pages`, { file: name });
     const most = Math.min(MAX_ANSWER_BYTES, bytesLeft);
     const { response, bytes } = await askWhole(account, name, url, options, expected, most);
     bytesLeft -= bytes.length;
@@ -36,22 +36,22 @@ export function hubFetch(account: Account, name: string, expected: readonly numb
   };
 }
 
-/** An exchange and the whole answer; asked again when that breaks off, unless something was sent. */
+/** Sends a request and reads the whole response. Retries when the connection breaks, unless the request has a body. */
 async function askWhole(
   account: Account,
   name: string,
   url: string,
   options: Omit<RequestOptions, 'token'>,
   expected: readonly number[],
-  mostBytes: number,
+  maxBytes: number,
 ) {
   for (let failures = 1; ; failures++) {
     const { response } = await ask(account, name, url, options, expected);
     try {
-      return { response, bytes: await wholeBody(response, mostBytes, name) };
+      return { response, bytes: await wholeBody(response, maxBytes, name) };
     } catch (error) {
       if (isInputError(error) || options.signal?.aborted) throw error;
-      if (failures >= PATIENCE.tries || options.body !== undefined)
+      if (failures >= RETRIES.attempts || options.body !== undefined)
         throw new ConnectionError(`the connection broke ${failures} times in a row`, { file: name });
       await sleep(waitAfter(failures), options.signal);
     }
@@ -59,8 +59,8 @@ async function askWhole(
 }
 
 /**
- * One exchange with the Hub as the account.
- * @throws {InputError} when it refuses: what for, and what can be done.
+ * Sends a request to the Hub with the account's token.
+ * @throws {InputError} when the Hub refuses, with the reason and what to do.
  */
 export async function ask(
   account: Account,
@@ -79,7 +79,7 @@ export async function ask(
 
 const isOwn = ({ endpoint }: Account, url: string) => new URL(url).origin === new URL(endpoint).origin;
 
-/** https://huggingface.co/docs/hub: statuses, and X-Error-Code where there is one. */
+/** Returns the message for a refusal, from its status and X-Error-Code. https://huggingface.co/docs/hub */
 function refusal(response: Response, { endpoint, token }: Account, name: string): string {
   const { status, headers } = response;
   const code = headers.get('x-error-code');
@@ -87,17 +87,17 @@ function refusal(response: Response, { endpoint, token }: Account, name: string)
   if (code === 'GatedRepo')
     return token === undefined
       ? `gated repository: request access at ${page}, then set HF_TOKEN`
-      : `gated repository: request access at ${page} with the account of this token`;
+      : `gated repository: request access at ${page} with the account of your token`;
   if (status === 403)
     return token === undefined
-      ? `the Hub refuses it without a token: see ${page}, then set HF_TOKEN`
-      : `the account of this token may not do that: see ${page}`;
+      ? `access denied without a token: see ${page}, then set HF_TOKEN`
+      : `the account of your token lacks permission: see ${page}`;
   if (code === 'RepoNotFound')
     return token === undefined
-      ? `no such file here, and no such model on ${endpoint}, or a private one: HF_TOKEN lets in`
-      : `no such file here, and no model on ${endpoint} that the account of this token may see`;
-  if (status === 401) return 'the Hub does not accept the token';
-  if (code === 'RevisionNotFound') return 'has no such revision on the Hub';
-  if (code === 'EntryNotFound') return 'is not in the repository';
+      ? `no such local file, and no public model on ${endpoint}; set HF_TOKEN for a private one`
+      : `no such local file, and no model on ${endpoint} that the account of your token can access`;
+  if (status === 401) return 'invalid token: the Hub refused it';
+  if (code === 'RevisionNotFound') return 'no such revision on the Hub';
+  if (code === 'EntryNotFound') return 'no such file in the repository';
   return statusLine('the Hub', response);
 }

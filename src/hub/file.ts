@@ -6,8 +6,8 @@ import { ask } from './exchange.js';
 import type { HubFile, Repository } from './repository.js';
 
 /**
- * A file of a repository, asked for by ranges. The Hub sends on to where large files are stored, for a limited time: that address is
- * used until it is refused.
+ * Returns a file of a repository for range requests. The Hub redirects large files to a storage server at an address that expires; that
+ * address is reused until the server refuses it.
  */
 export function hubFile(
   account: Account,

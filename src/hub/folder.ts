@@ -17,8 +17,8 @@ import { hubFile } from './file.js';
 import { digestOf, type HubFile, type Repository, readRepository } from './repository.js';
 
 /**
- * How files of the Hub are read: by ranges as asked for, nothing kept; from front to back, checked against their digests; or
- * fetched into the cache, checked, and read there.
+ * How files of the Hub are read: by ranges on demand; from front to back with a digest check; or downloaded into the cache, checked, and
+ * read from there.
  */
 export type Reading = 'ranges' | 'sequential' | 'download';
 
@@ -54,8 +54,8 @@ export class HubFolder implements Folder, FetchedFolder {
   }
 
   /**
-   * Asks the Hub what the revision is; offline, or where the Hub cannot be reached, the cache, if all of the weights are in it.
-   * @throws {InputError}
+   * Opens a revision of a repository. Offline, or when the Hub cannot be reached, a cached revision with weights is used.
+   * @throws {InputError} when the Hub refuses, or the repository is neither reachable nor cached.
    */
   static async open({ repository, revision }: HubAddress, options: HubOptions = {}): Promise<Folder> {
     const account = await readAccount();
@@ -63,7 +63,7 @@ export class HubFolder implements Folder, FetchedFolder {
     if (account.offline) {
       const folder = await cachedFolder(cache, repository, revision);
       if (folder) return folder;
-      throw new InputError('is not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
+      throw new InputError('not in the cache, and HF_HUB_OFFLINE is set', { file: repository });
     }
     let found: Repository;
     try {
@@ -71,7 +71,7 @@ export class HubFolder implements Folder, FetchedFolder {
     } catch (error) {
       const folder = error instanceof ConnectionError && (await cachedFolder(cache, repository, revision));
       if (!folder) throw error;
-      NOTICES.say(`the Hub cannot be reached: ${folder.id} is read from the cache, as far as it is there`);
+      NOTICES.show(`the Hub cannot be reached: reading the cached files of ${folder.id}`);
       return folder;
     }
     if (options.reading === 'download') await cache.remember(revision, found.commit);
@@ -92,7 +92,7 @@ export class HubFolder implements Folder, FetchedFolder {
     const problem = problemOfPath(name);
     if (problem) throw new InputError(`its name ${problem}`, { file: this.place(name) });
     const file = this.repository.files.find((candidate) => candidate.name === name);
-    if (!file) throw new InputError('is not in the repository', { file: this.place(name) });
+    if (!file) throw new InputError('no such file in the repository', { file: this.place(name) });
     const cached = await this.cache.find(this.repository, file);
     if (cached !== undefined) return openContent(cached, file);
     const remote = hubFile(this.account, this.repository, file);
@@ -124,7 +124,7 @@ export class HubFolder implements Folder, FetchedFolder {
   }
 }
 
-/** What was downloaded, without asking the Hub: files have to be what the names of their blobs say. */
+/** A cached revision, read without the Hub. Files are checked against the digests in their blobs' names. */
 class CachedFolder extends LocalFolder {
   override async open(name: string): Promise<ByteSource> {
     const path = this.place(name);
@@ -133,10 +133,10 @@ class CachedFolder extends LocalFolder {
   }
 }
 
-/** Without any of these a cache holds what was looked at, not a model. */
+/** A cached revision without any such file is not a downloaded model. */
 const WEIGHTS = /\.(safetensors|bin|pt|pth|ckpt|gguf|onnx|wpk)$/;
 
-/** What a branch, tag or commit was when it was last fetched, from the cache alone; undefined when it never was. */
+/** Returns the cached files of a branch, tag or commit; undefined if no weights are cached. */
 async function cachedFolder(
   cache: HubCache,
   repository: string,

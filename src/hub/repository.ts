@@ -4,15 +4,15 @@ import type { FolderFile } from '../core/folder.js';
 import type { Account } from './account.js';
 import { hubFetch } from './exchange.js';
 
-/** A file as the Hub lists it. */
+/** A file in the Hub's listing. */
 export interface HubFile extends FolderFile {
-  /** Names it in a cache: the SHA-256 of a large file, the git object of a small one. */
+  /** Its name in the cache: the SHA-256 of a large file, the git object of a small one. */
   readonly etag: string;
-  /** Of large files (LFS, Xet). */
+  /** SHA-256 of a large file (LFS, Xet). */
   readonly sha256: string | undefined;
 }
 
-/** What a file's content has to come to, for its `etag` to be right: a digest to be fed with it. */
+/** Returns a hash that, updated with the file's content, yields its `etag`. */
 export function digestOf({ sha256, lengthBytes }: Pick<HubFile, 'sha256' | 'lengthBytes'>): Hash {
   return sha256 === undefined ? createHash('sha1').update(`blob ${lengthBytes}\0`) : createHash('sha256');
 }
@@ -31,15 +31,15 @@ const isDigest = (value: unknown): value is string =>
   typeof value === 'string' && /^([0-9a-f]{40}|[0-9a-f]{64})$/.test(value);
 
 /**
- * Asks what a revision is and what is in it: two requests.
- * @throws {InputError} when the Hub refuses, or its answer is malformed.
+ * Requests the commit of a revision and its list of files.
+ * @throws {InputError} when the Hub refuses or its response is malformed.
  */
 export async function readRepository(account: Account, name: string, revision: string): Promise<Repository> {
   const common = { hubUrl: account.endpoint, fetch: hubFetch(account, name) };
-  const { listFiles, modelInfo } = await import('@huggingface/hub'); // 0.1 s that local work need not wait
+  const { listFiles, modelInfo } = await import('@huggingface/hub'); // loaded only here: it takes 0.1 s
   try {
     const { sha } = await modelInfo({ ...common, name, revision, additionalFields: ['sha'] });
-    if (!isDigest(sha) || sha.length !== 40) throw new TypeError('no commit is named');
+    if (!isDigest(sha) || sha.length !== 40) throw new TypeError('the commit is missing');
     const files: HubFile[] = [];
     for await (const { type, path, size, oid, lfs } of listFiles({
       ...common,
@@ -56,7 +56,7 @@ export async function readRepository(account: Account, name: string, revision: s
         lengthBytes < 0 ||
         !isDigest(etag)
       )
-        throw new TypeError(`what is said of ${path} is malformed`);
+        throw new TypeError(`the entry of ${path} is malformed`);
       files.push({ name: path, lengthBytes, etag, sha256: lfs?.oid });
       if (files.length > MAX_FILES) throw new TypeError(`more than ${MAX_FILES} files`);
     }
@@ -64,13 +64,13 @@ export async function readRepository(account: Account, name: string, revision: s
   } catch (error) {
     if (error instanceof ConnectionError)
       throw new ConnectionError(
-        `no such file here; the Hub: ${error.message.replace(`${name}: `, '')}`,
+        `no such local file; the Hub: ${error.message.replace(`${name}: `, '')}`,
         { file: name },
         { cause: error },
       );
     if (isInputError(error)) throw error;
     throw new InputError(
-      `what the Hub answers cannot be read (${(error as Error).message})`,
+      `unexpected response of the Hub (${(error as Error).message})`,
       { file: name },
       { cause: error },
     );

@@ -12,21 +12,21 @@ export interface UploadOptions extends RunOptions {
   readonly private?: boolean | undefined;
 }
 
-/** Files by the names they get: text, or where one lies on disk. */
+/** Files by their names in the repository: text, or the location of a file on disk. */
 export type Upload = Readonly<Record<string, string | URL>>;
 
 /**
- * The account to upload with.
- * @throws {InputError} without a token.
+ * Returns the account to upload with.
+ * @throws {InputError} when there is no token.
  */
 export async function uploader(): Promise<Account> {
   const account = await readAccount();
   if (account.token !== undefined) return account;
-  throw new InputError('uploading needs a token of the Hub that may write: set HF_TOKEN');
+  throw new InputError('uploading needs a Hugging Face token with write permission: set HF_TOKEN');
 }
 
 /**
- * The names that are in a repository, which is made when there is none.
+ * Returns the names of a repository's files; creates the repository if it does not exist.
  * @throws {InputError} when the Hub refuses.
  */
 export async function prepareRepository(
@@ -35,7 +35,7 @@ export async function prepareRepository(
   options: UploadOptions,
 ): Promise<readonly string[]> {
   const { createRepo, HubApiError } = await import('@huggingface/hub');
-  const made = await told(repository, async () => {
+  const isNew = await withInputErrors(repository, async () => {
     try {
       await createRepo({
         repo: repository,
@@ -50,12 +50,12 @@ export async function prepareRepository(
       throw error;
     }
   });
-  if (made) return [];
+  if (isNew) return [];
   return (await readRepository(account, repository, 'main')).files.map(({ name }) => name);
 }
 
 /**
- * Commits files to a repository. @returns the address of the commit.
+ * Commits files to a repository. @returns the URL of the commit.
  * @throws {InputError} when the Hub refuses.
  */
 export async function upload(
@@ -75,7 +75,7 @@ export async function upload(
   const meters = new Meters(options, await lengthsOf(files));
   const { signal } = options;
   const { commitIter } = await import('@huggingface/hub');
-  return told(
+  return withInputErrors(
     repository,
     async () => {
       const steps = commitIter({
@@ -124,19 +124,19 @@ class Meters {
   }
 }
 
-/** The library's errors as one line; ours pass, and so does the reason of an abort. */
-async function told<Value>(
+/** Calls `action` and converts errors of the library to InputErrors. The reason of an abort passes. */
+async function withInputErrors<Value>(
   repository: string,
-  work: () => Promise<Value>,
+  action: () => Promise<Value>,
   signal?: AbortSignal,
 ): Promise<Value> {
   try {
-    return await work();
+    return await action();
   } catch (error) {
     signal?.throwIfAborted();
     if (isInputError(error)) throw error;
     throw new InputError(
-      `the upload failed (${(error as Error).message})`,
+      `upload failed (${(error as Error).message})`,
       { file: repository },
       { cause: error },
     );

@@ -15,9 +15,9 @@ export interface GenerateOptions extends Omit<Sampling, 'temperature'>, RunOptio
   readonly temperature?: number | undefined;
   /** Tokens to generate, by default 100; fewer when the context is full or the model ends its text. */
   readonly maxTokens?: number | undefined;
-  /** The same seed gives the same text; by default 0. */
+  /** Seed of the random numbers; 0 by default. */
   readonly seed?: number | undefined;
-  /** Tokens after which nothing follows; by default the `eos_token_id` of generation_config.json and config.json. */
+  /** Tokens that end the text; by default the `eos_token_id` of generation_config.json and config.json. */
   readonly endTokens?: readonly number[] | undefined;
   /** Is called with every token and the text that it completes: empty within a character, and for prompts of ids. */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
@@ -31,9 +31,9 @@ export interface Generation {
   readonly promptTokens: number;
   /** The generated token ids, without the one that ended the text. */
   readonly tokens: readonly number[];
-  /** Their text; undefined for a prompt of ids. */
+  /** Their text; undefined for a prompt of token ids. */
   readonly text: string | undefined;
-  /** Why it ended: enough tokens, an ending token, or a full context. */
+  /** Why generation stopped: the token limit, an end token, or the context length. */
   readonly stopped: 'length' | 'end' | 'context';
   /** Seconds to read the prompt. */
   readonly promptSeconds: number;
@@ -42,8 +42,8 @@ export interface Generation {
 }
 
 /**
- * Continues a prompt, text or token ids.
- * @throws {InputError} on a model that cannot be run, settings out of range, and a prompt that is empty or too long.
+ * Continues a prompt, given as text or token ids.
+ * @throws {InputError} for an unsupported model, settings out of range, and a prompt that is empty or too long.
  */
 export async function generateWith(
   runtime: Runtime,
@@ -60,7 +60,7 @@ export async function generateWith(
   }
 }
 
-/** As {@link generateWith}, on a model that was loaded; what it read before is forgotten. @throws {InputError} */
+/** Continues a prompt with a loaded model, after resetting it. @throws {InputError} as {@link generateWith}. */
 export async function continueWith(
   decoder: Decoder,
   prompt: string | readonly number[],
@@ -71,7 +71,7 @@ export async function continueWith(
   return continuePrepared(decoder, prepared);
 }
 
-/** Everything that can be wrong with a prompt and its settings, before weights are read. */
+/** Checks a prompt and its settings before weights are read. @throws {InputError} */
 async function prepare(model: Model, prompt: string | readonly number[], options: GenerateOptions) {
   const { maxTokens = 100, topK, topP, seed = 0 } = options;
   const temperature = options.temperature ?? (topK === undefined && topP === undefined ? 0 : 1);
@@ -152,5 +152,5 @@ function checkPrompt(tokens: readonly number[], { program }: Decoder): void {
   const { vocabulary } = program.size;
   const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabulary));
   if (wrong !== undefined)
-    throw new InputError(`the prompt has token ${wrong}, expected ids below the vocabulary's ${vocabulary}`);
+    throw new InputError(`expected token ids below ${vocabulary}, found ${wrong} in the prompt`);
 }

@@ -23,7 +23,11 @@ export class BlobSource implements ByteSource {
       .slice(start, end)
       .arrayBuffer()
       .catch((cause) => {
-        throw new InputError('cannot be read: it was changed or removed', { file: this.name }, { cause });
+        throw new InputError(
+          'cannot be read: the file was changed or removed',
+          { file: this.name },
+          { cause },
+        );
       });
     signal?.throwIfAborted();
     return new Uint8Array(bytes);

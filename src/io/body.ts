@@ -1,55 +1,55 @@
 import { InputError } from '../core/errors.js';
 
-/** How long a server may be silent or slow: what takes longer ends like a broken connection. Bytes are those of one window. */
-export const DEADLINES = { headersMs: 60_000, windowMs: 60_000, leastBytes: 1000 };
+/** Time limits of a response: until its headers, and per window in which at least `minBytes` must arrive. */
+export const TIMEOUTS = { headersMs: 60_000, windowMs: 60_000, minBytes: 1000 };
 
 /**
- * The body of an answer as it comes. Only the time that is spent waiting for it counts, not what is done with it between.
- * @throws {Error} when in a window of that time too few bytes come.
+ * Yields the body of a response as it arrives. Only time spent waiting counts toward the limits.
+ * @throws {Error} when too few bytes arrive within a window.
  */
 export async function* chunksOf(response: Response): AsyncGenerator<Uint8Array> {
   const reader = response.body?.getReader();
   let bytes = 0;
-  let leftMs = DEADLINES.windowMs;
+  let remainingMs = TIMEOUTS.windowMs;
   try {
     while (reader) {
       let timer: ReturnType<typeof setTimeout> | undefined;
       const started = performance.now();
       const late = new Promise<never>((_, reject) => {
         const check = () => {
-          if (bytes < DEADLINES.leastBytes) return reject(new Error('too slow'));
+          if (bytes < TIMEOUTS.minBytes) return reject(new Error('too slow'));
           bytes = 0;
-          timer = setTimeout(check, DEADLINES.windowMs);
+          timer = setTimeout(check, TIMEOUTS.windowMs);
         };
-        timer = setTimeout(check, leftMs);
+        timer = setTimeout(check, remainingMs);
       });
       const { done, value } = await Promise.race([reader.read(), late]).finally(() => clearTimeout(timer));
       if (done) return;
-      leftMs -= performance.now() - started;
-      while (leftMs <= 0) leftMs += DEADLINES.windowMs;
+      remainingMs -= performance.now() - started;
+      while (remainingMs <= 0) remainingMs += TIMEOUTS.windowMs;
       bytes += value.length;
       yield value;
     }
   } finally {
-    reader?.cancel().catch(() => {}); // not waited for: it may be what hangs
+    reader?.cancel().catch(() => {}); // not awaited, because it may hang
   }
 }
 
 /**
- * A whole body, decoded. @param mostBytes more are refused. @param name what it is of, as messages call it.
- * @throws {InputError} when there are more. @throws {Error} when the connection breaks or is too slow.
+ * Reads a whole response body of at most `maxBytes` bytes. @param name of the resource, for messages.
+ * @throws {InputError} when it is larger. @throws {Error} when the connection breaks or is too slow.
  */
 export async function wholeBody(
   response: Response,
-  mostBytes: number,
+  maxBytes: number,
   name: string,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of chunksOf(response)) {
     length += chunk.length;
-    if (length > mostBytes)
-      throw new InputError(`an answer of over ${mostBytes} bytes is refused`, { file: name });
+    if (length > maxBytes)
+      throw new InputError(`the response is over the limit of ${maxBytes} bytes`, { file: name });
     chunks.push(chunk);
   }
   return new Uint8Array(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).arrayBuffer());

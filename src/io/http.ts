@@ -1,25 +1,24 @@
 import { type ByteSource, checkRange } from '../core/byte-source.js';
 import { ConnectionError, InputError, isInputError } from '../core/errors.js';
-import { chunksOf, DEADLINES, wholeBody } from './body.js';
-import { type Answer, PATIENCE, request, sleep, waitAfter } from './request.js';
+import { chunksOf, TIMEOUTS, wholeBody } from './body.js';
+import { type Answer, RETRIES, request, sleep, waitAfter } from './request.js';
 
-/** A file on a server, of known length, that can be asked for by ranges. */
+/** A file of known length on a server that supports range requests. */
 export interface HttpFile {
-  /** As messages call it; not its address, which may hold secrets. */
+  /** Name for messages; not the address, which may contain secrets. */
   readonly name: string;
   readonly byteLength: number;
-  /** The server's name for this content (ETag), where it tells one. */
+  /** ETag of the content, if the server sends one. */
   readonly version?: string | undefined;
-  /** Its first bytes, if they came when it was opened. */
+  /** Its first bytes, if they arrived when it was opened. */
   readonly front?: Uint8Array;
-  /** Asks for bytes `start` to `end` (exclusive). @throws {InputError} when the server refuses. */
+  /** Requests bytes `start` to `end` (exclusive). @throws {InputError} when the server refuses. */
   ask(start: number, end: number, signal?: AbortSignal): Promise<Response>;
 }
 
 /**
- * Bytes `start` to `end` (exclusive) of a file as they arrive. A connection that breaks is taken up again where it broke.
- * @throws {ConnectionError} when it breaks over and over with hardly a byte between. @throws {InputError} on answers that are not what was
- * asked for.
+ * Yields bytes `start` to `end` (exclusive) of a file as they arrive. A broken connection is resumed where it broke.
+ * @throws {ConnectionError} when it breaks repeatedly without progress. @throws {InputError} when a response is not the requested range.
  */
 export async function* fetchBytes(
   file: HttpFile,
@@ -34,15 +33,14 @@ export async function* fetchBytes(
       const response = await file.ask(at, end, signal);
       for await (const chunk of bodyOf(response, file, at, end)) {
         at += chunk.length;
-        if (at > end)
-          throw new InputError('the server sends more bytes than were asked for', { file: file.name });
+        if (at > end) throw new InputError('the server sent more bytes than requested', { file: file.name });
         yield chunk;
       }
     } catch (error) {
       if (isInputError(error) || signal?.aborted) throw error;
     }
-    failures = at - before >= DEADLINES.leastBytes ? 0 : failures + 1;
-    if (at < end && failures >= PATIENCE.tries)
+    failures = at - before >= TIMEOUTS.minBytes ? 0 : failures + 1;
+    if (at < end && failures >= RETRIES.attempts)
       throw new ConnectionError(`the connection broke ${failures} times in a row`, {
         file: file.name,
         start: at,
@@ -52,7 +50,7 @@ export async function* fetchBytes(
   }
 }
 
-/** The body of an answer that is the range asked for. */
+/** Yields the body of a response, after checking that it is the requested range. */
 async function* bodyOf(
   response: Response,
   file: HttpFile,
@@ -60,16 +58,16 @@ async function* bodyOf(
   end: number,
 ): AsyncGenerator<Uint8Array> {
   try {
-    checkAnswer(response, file, start, end);
+    checkResponse(response, file, start, end);
   } catch (error) {
-    response.body?.cancel().catch(() => {}); // it may have broken by itself
+    response.body?.cancel().catch(() => {}); // the connection may already be broken
     throw error;
   }
   yield* chunksOf(response);
 }
 
-/** @throws {InputError} unless an answer is the range asked for, as it is. */
-function checkAnswer(
+/** Checks that a response is the requested range, not compressed. @throws {InputError} when it is not. */
+function checkResponse(
   { status, headers }: Response,
   { name: file, byteLength }: HttpFile,
   start: number,
@@ -78,29 +76,29 @@ function checkAnswer(
   checkEncoding(headers, file);
   if (status !== 206) {
     if (start === 0 && end === byteLength) return;
-    throw new InputError('the server does not send parts of files', { file });
+    throw new InputError('the server does not support range requests', { file });
   }
   const range = headers.get('content-range') ?? '';
   const total = /\/(\d+)$/.exec(range)?.[1];
   if (total !== undefined && Number(total) !== byteLength)
-    throw new InputError(`has ${total} bytes now, expected ${byteLength}: it changed on the server`, {
+    throw new InputError(`expected ${byteLength} bytes, found ${total}: the file changed on the server`, {
       file,
     });
   if (!range.startsWith(`bytes ${start}-${end - 1}/`))
-    throw new InputError(`expected bytes ${start}-${end - 1}, the server sends ${range || 'others'}`, {
+    throw new InputError(`expected bytes ${start}-${end - 1}, the server sent ${range || 'another range'}`, {
       file,
     });
 }
 
-/** @throws {InputError} for what is compressed on the way: a few bytes may stand for any number, and parts of it are no parts of the file. */
+/** Checks that a response has no content encoding, whose ranges would not be those of the file. @throws {InputError} when it has one. */
 function checkEncoding(headers: Headers, file: string): void {
   if (/^(identity)?$/i.test(headers.get('content-encoding') ?? '')) return;
-  throw new InputError('the server compresses the file on the way', { file });
+  throw new InputError('the server compresses the response (Content-Encoding)', { file });
 }
 
-/** A file on a server, read by ranges, each a request of its own. */
+/** A file on a server, read by ranges, one request each. */
 export class HttpSource implements ByteSource {
-  /** Once something small was asked for at the very front: lengths stand there of what is asked for next. */
+  /** The first bytes, fetched with the first small read at the start: they usually hold lengths of what is read next. */
   private front: Uint8Array | undefined;
 
   constructor(protected readonly file: HttpFile) {
@@ -146,20 +144,20 @@ export class HttpSource implements ByteSource {
   async close(): Promise<void> {}
 }
 
-/** A server that sends files whole or not at all. */
+/** The server does not support range requests. */
 export class RangesRefused extends InputError {}
 
-/** Headers of a request for bytes `start` to `end` as they are, not compressed on the way. */
+/** Returns the request headers for bytes `start` to `end` (exclusive) without content encoding. */
 export function rangeHeaders(start: number, end: number) {
   return { range: `bytes=${start}-${end - 1}`, 'accept-encoding': 'identity' };
 }
 
-/** Headers, and of a .wpk the config, lie at the front: what opening a file needs comes with its length. */
+/** Bytes fetched on opening: they usually contain the header, and of a .wpk the config too. */
 const FRONT_BYTES = 2 ** 15;
 
 /**
- * A file by its address. Its front and its length are asked for first. @param frontBytes of it, at least 1.
- * @throws {InputError} when the server refuses, or does not send parts of files.
+ * Opens a file by its address with one request for its first bytes and its length. @param frontBytes number of first bytes, at least 1.
+ * @throws {InputError} when the server refuses. @throws {RangesRefused} when it does not support range requests.
  */
 export async function openAddress(
   address: string,
@@ -174,19 +172,19 @@ export async function openAddress(
   const [, last, total] = /^bytes 0-(\d+)\/(\d+)$/.exec(first.headers.get('content-range') ?? '') ?? [];
   const byteLength = Number(total);
   if (first.status !== 206 || !Number.isSafeInteger(byteLength)) {
-    await first.body?.cancel().catch(() => {}); // it may have broken by itself
-    throw new RangesRefused('the server does not send parts of files', { file: name });
+    await first.body?.cancel().catch(() => {}); // the connection may already be broken
+    throw new RangesRefused('the server does not support range requests', { file: name });
   }
   const version = first.headers.get('etag') ?? undefined;
   const file = { name, byteLength, version, ask };
   checkEncoding(first.headers, name);
   const front = await wholeBody(first, frontBytes, name).catch((error) => {
     if (isInputError(error)) throw error;
-  }); // broken: it is asked for again
+  }); // a broken connection: the bytes are requested again when needed
   return front?.length === Number(last) + 1 ? { ...file, front } : file;
 }
 
-/** What a server answers, in its words as far as they are short. */
+/** Formats the status of a response for messages. */
 export function statusLine(who: string, { status, statusText }: Response): string {
   return `${who} answers ${status} ${statusText.slice(0, 80)}`.trim();
 }

@@ -1,12 +1,12 @@
 import type { ByteSource } from '../core/byte-source.js';
 
-/** Longer reads go to the source as they are. */
+/** Longer reads bypass the window. */
 const SMALL_BYTES = 2 ** 15;
 const WINDOW_BYTES = 2 ** 18;
 
 /**
- * Serves small reads that follow one another from a window that is read at once: hundreds of thousands of small tensors are not as many
- * calls of the system. Only of a local file: what is fetched from afar is not to be fetched twice.
+ * Returns a source that serves small consecutive reads from a window, so that hundreds of thousands of small tensors do not cost a system
+ * call each. Remote sources are returned unchanged, because the window may read bytes twice.
  */
 export function readAhead(source: ByteSource): ByteSource {
   if (!source.isLocal) return source;

@@ -1,38 +1,38 @@
 import { ConnectionError, InputError } from '../core/errors.js';
-import { DEADLINES } from './body.js';
+import { TIMEOUTS } from './body.js';
 
 export interface RequestOptions {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: BodyInit;
-  /** For the first address's origin alone: it is never sent on to where that redirects. */
+  /** Sent only to the origin of the first address, never to a redirect target elsewhere. */
   readonly token?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An answer, its status whatever it is but one that asks to come again, and the address that gave it. */
+/** A response that needs no retry, whatever its status, and the address that it came from. */
 export interface Answer {
   readonly response: Response;
   readonly url: string;
 }
 
-/** What sends a request: `fetch`, unless a proxy is to be asked. */
+/** Sends requests: `fetch`, unless it is replaced by one that uses a proxy. */
 export const TRANSPORT = { fetch: (url: URL, init: RequestInit): Promise<Response> => fetch(url, init) };
 
-/** How often an exchange is tried, and how long the first wait is; each further one is twice as long. */
-export const PATIENCE = { tries: 6, firstWaitMs: 250 };
-const LONGEST_WAIT_MS = 120_000;
+/** Number of attempts per request, and the first wait, which doubles each time. */
+export const RETRIES = { attempts: 6, firstWaitMs: 250 };
+const MAX_WAIT_MS = 120_000;
 const MAX_REDIRECTS = 10;
-/** What asking again does not change. */
+/** Error code that retrying does not change. */
 const NO_SUCH_HOST = 'ENOTFOUND';
 
-/** Worth trying again: time-outs, too many requests, errors of servers and of what stands before them. */
-const PASSING: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+/** Statuses worth a retry: timeouts, too many requests, errors of servers and gateways. */
+const RETRYABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
 
 /**
- * One exchange over HTTP, tried again while servers fail or ask to wait (Retry-After), its redirects followed.
- * @param name what is asked for, as messages call it: addresses may hold secrets.
- * @throws {ConnectionError} when no answer is to be had. @throws {InputError} on redirects that loop or lead out of HTTP.
+ * Sends an HTTP request, follows redirects, and retries while the server fails or asks to wait (Retry-After).
+ * @param name of the resource for messages, since addresses may contain secrets.
+ * @throws {ConnectionError} when all attempts fail. @throws {InputError} on redirects that loop or leave HTTP.
  */
 export async function request(name: string, url: string, options: RequestOptions = {}): Promise<Answer> {
   for (let failures = 1; ; failures++) {
@@ -41,29 +41,32 @@ export async function request(name: string, url: string, options: RequestOptions
     try {
       const answer = await follow(name, url, options);
       const { status } = answer.response;
-      if (!PASSING.has(status)) return answer;
-      if (failures >= PATIENCE.tries)
-        throw new ConnectionError(`the server answers ${status}, ${failures} times in a row`, { file: name });
+      if (!RETRYABLE.has(status)) return answer;
+      if (failures >= RETRIES.attempts)
+        throw new ConnectionError(`the server answered ${status}, ${failures} times in a row`, {
+          file: name,
+        });
       wait = retryAfter(answer.response) ?? wait;
       await answer.response.body?.cancel().catch(() => {});
-      if (wait > LONGEST_WAIT_MS)
-        throw new ConnectionError(`the server asks to come again in ${Math.ceil(wait / 1000)} seconds`, {
+      if (wait > MAX_WAIT_MS)
+        throw new ConnectionError(`server asked to retry after ${Math.ceil(wait / 1000)} s`, {
           file: name,
         });
     } catch (error) {
       if (error instanceof InputError || options.signal?.aborted) throw error;
-      if (failures >= PATIENCE.tries || reason(error) === NO_SUCH_HOST)
+      if (failures >= RETRIES.attempts || reason(error) === NO_SUCH_HOST)
         throw new ConnectionError(`cannot be reached (${reason(error)})`, { file: name }, { cause: error });
     }
     await sleep(wait, options.signal);
   }
 }
 
-/** Milliseconds before the next try, when so many have failed. */
+/** Returns the milliseconds to wait before the next attempt, after a number of failures. */
 export function waitAfter(failures: number): number {
-  return failures ? PATIENCE.firstWaitMs * 2 ** (failures - 1) : 0;
+  return failures ? RETRIES.firstWaitMs * 2 ** (failures - 1) : 0;
 }
 
+/** Waits, unless aborted. @throws the signal's reason when it is aborted. */
 export async function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   signal?.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
@@ -79,7 +82,7 @@ export async function sleep(milliseconds: number, signal?: AbortSignal): Promise
   });
 }
 
-/** Addresses that redirect, in a page: it cannot see where to, and the browser follows by its own rules, which are as strict. */
+/** Addresses that redirect, in a page. A page cannot see the target; the browser follows by its own rules, which are as strict. */
 const followed = new Set<string>();
 
 async function follow(name: string, first: string, options: RequestOptions): Promise<Answer> {
@@ -105,20 +108,23 @@ async function follow(name: string, first: string, options: RequestOptions): Pro
     await response.body?.cancel().catch(() => {});
     const next = URL.canParse(location, url) ? new URL(location, url) : undefined;
     if (next?.protocol !== 'https:' && !(next?.protocol === 'http:' && url.protocol === 'http:'))
-      throw new InputError(`the server redirects to ${next?.protocol ?? 'no address'}, which is refused`, {
-        file: name,
-      });
+      throw new InputError(
+        `the server redirects to ${next?.protocol ?? 'an invalid address'}, expected https:`,
+        {
+          file: name,
+        },
+      );
     url = next;
   }
   throw new InputError(`the server redirects more than ${MAX_REDIRECTS} times`, { file: name });
 }
 
-/** Sends a request. An answer to one without a body has to begin in time; `signal` ends its body too. */
+/** Sends a request. The headers of the response must arrive in time unless the request has a body; `signal` also aborts the response body. */
 async function send(url: URL, init: RequestInit, signal: AbortSignal | undefined): Promise<Response> {
   const deadline = new AbortController();
   const either = signal ? AbortSignal.any([signal, deadline.signal]) : deadline.signal;
-  // what is sent takes its own time
-  const timer = init.body ? undefined : setTimeout(() => deadline.abort(), DEADLINES.headersMs);
+  // an upload may take any time
+  const timer = init.body ? undefined : setTimeout(() => deadline.abort(), TIMEOUTS.headersMs);
   try {
     return await TRANSPORT.fetch(url, { ...init, signal: either });
   } finally {
@@ -126,7 +132,7 @@ async function send(url: URL, init: RequestInit, signal: AbortSignal | undefined
   }
 }
 
-/** What Retry-After says, in milliseconds: seconds, or a date. */
+/** Parses the Retry-After header, seconds or a date, to milliseconds. */
 function retryAfter({ headers }: Response): number | undefined {
   const value = headers.get('retry-after');
   if (value === null) return;
@@ -134,7 +140,7 @@ function retryAfter({ headers }: Response): number | undefined {
   return Number.isFinite(seconds) ? Math.max(0, seconds * 1000) : undefined;
 }
 
-/** Why a connection failed, without the address. */
+/** Returns why a connection failed, without the address. */
 function reason(error: unknown): string {
   const { cause } = error as { readonly cause?: { readonly code?: unknown } };
   return typeof cause?.code === 'string' ? cause.code : 'the connection failed';

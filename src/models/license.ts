@@ -1,17 +1,17 @@
 import type { SideFile } from '../core/model.js';
 
-/** A license by its identifier on the Hub, and the file that says so. */
+/** A license by its identifier on the Hub, and the file that states it. */
 export interface License {
-  /** `apache-2.0`, `mit` …, or `unknown` when no file says or its text is not recognized. */
+  /** `apache-2.0`, `mit` …, or `unknown` when no file states one or its text is not recognized. */
   readonly id: string;
   /** The file it was read from; undefined when there is none. */
   readonly from: string | undefined;
 }
 
-/** Where a text's title is looked for: later on, licenses name each other. */
+/** The title is searched in the first characters only, because licenses mention each other further down. */
 const TITLE_CHARACTERS = 600;
 
-/** Recognized by title. */
+/** Licenses recognized by title. */
 const TITLES: readonly (readonly [RegExp, string])[] = [
   [/Apache License,?\s+Version 2\.0/i, 'apache-2.0'],
   [/GNU AFFERO GENERAL PUBLIC LICENSE\s+Version 3/i, 'agpl-3.0'],
@@ -29,7 +29,7 @@ const TITLES: readonly (readonly [RegExp, string])[] = [
   [/LLAMA 3 COMMUNITY LICENSE/i, 'llama3'],
 ];
 
-/** Short licenses have no sure title; recognized by a sentence only they have. */
+/** Short licenses without a reliable title, recognized by a characteristic sentence. */
 const SENTENCES: readonly (readonly [RegExp, string])[] = [
   [/Permission is hereby granted, free of charge, to any person obtaining a copy/, 'mit'],
   [/Redistribution and use in source and binary forms.*Neither the name/, 'bsd-3-clause'],
@@ -38,11 +38,11 @@ const SENTENCES: readonly (readonly [RegExp, string])[] = [
   [/Permission to use, copy, modify, and\/or distribute this software for any purpose/, 'isc'],
 ];
 
-/** The license of a model: what its card's front matter says, else what a license file is recognized as. */
+/** Finds the license of a model: from its card's front matter, else from the text of a license file. */
 export async function findLicense(sideFiles: readonly SideFile[]): Promise<License> {
   const card = sideFiles.find(({ name }) => name === 'README.md');
-  const said = card && licenseOfCard(await text(card));
-  if (said) return { id: said, from: card.name };
+  const stated = card && licenseOfCard(await text(card));
+  if (stated) return { id: stated, from: card.name };
   const files = sideFiles.filter(({ name }) => /^(licen[sc]e|copying)/i.test(name));
   for (const file of files) {
     const id = recognizeLicense(await text(file));
@@ -51,7 +51,7 @@ export async function findLicense(sideFiles: readonly SideFile[]): Promise<Licen
   return { id: 'unknown', from: files[0]?.name };
 }
 
-/** The `license` of a model card's YAML front matter; of a list all, of `other` its `license_name`. */
+/** Returns the `license` in a model card's YAML front matter: all of a list, and the `license_name` instead of `other`. */
 export function licenseOfCard(card: string): string | undefined {
   const frontMatter = frontMatterOf(card);
   const value = yamlScalars('license', frontMatter);
@@ -59,31 +59,31 @@ export function licenseOfCard(card: string): string | undefined {
   return names ?? value;
 }
 
-/** The YAML between a card's first two lines of dashes; empty when there is none. */
+/** Returns the YAML between a card's first two lines of dashes; empty if there is none. */
 export function frontMatterOf(card: string): string {
   return /^---\s*\n(.*?)\n---\s*(\n|$)/s.exec(card.replaceAll('\r\n', '\n'))?.[1] ?? '';
 }
 
-/** Licenses that let anyone share a changed model, under no conditions but notices. */
+/** Licenses that permit sharing a modified model on no other condition than notices. */
 const PERMISSIVE = new Set(
   'apache-2.0 mit bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear isc unlicense wtfpl zlib bsl-1.0 ncsa cc0-1.0 cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 pddl cdla-permissive-1.0 cdla-permissive-2.0 artistic-2.0 postgresql ecl-2.0 afl-3.0'.split(
     ' ',
   ),
 );
 
-/** Whether every license named is one of the permissive ones known here. */
+/** Returns whether every license in a comma-separated list is known to be permissive. */
 export function isPermissive(id: string): boolean {
   return id.split(', ').every((each) => PERMISSIVE.has(each.toLowerCase()));
 }
 
-/** The identifier of a license from its text; undefined when it is not one of those known. */
+/** Returns the identifier of a license from its text; undefined if it is not recognized. */
 export function recognizeLicense(license: string): string | undefined {
   const plain = license.replaceAll(/\s+/g, ' ');
   const match = (known: typeof TITLES, where: string) => known.find(([pattern]) => pattern.test(where))?.[1];
   return match(TITLES, plain.slice(0, TITLE_CHARACTERS)) ?? match(SENTENCES, plain);
 }
 
-/** A top-level `key: value`, `key: [a, b]` or list below `key:`, as `a, b`. Front matter needs no more of YAML. */
+/** Returns a top-level `key: value`, `key: [a, b]` or list below `key:` as `a, b`. Front matter needs no more of YAML. */
 function yamlScalars(key: string, yaml: string): string | undefined {
   const found = new RegExp(`^${key}:[ \\t]*(.*(?:\\n[ \\t]*- .*)*)`, 'm').exec(yaml)?.[1] ?? '';
   const values = found

@@ -4,39 +4,38 @@ import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
 import { readable } from '../core/tensor.js';
 import { readSafetensors, type StoredTensor } from './safetensors/header.js';
 
-/** What a file of weights is read as; `bytes` is one that cannot be seen into. */
+/** Format of a weight file; `bytes` is one that cannot be parsed. */
 export type WeightFormat = 'safetensors' | 'pytorch' | 'gguf' | 'bytes';
 
-/** One file of weights: its bytes, its header as stored, and the tensors in it in byte order. */
+/** One weight file: its bytes, its header as stored, and its tensors in byte order. */
 export interface WeightSource {
   /** Relative to the model's folder. */
   readonly name: string;
   readonly source: ByteSource;
-  /** Everything before the first tensor's bytes: file = headerBytes, then tensors back to back. */
+  /** All bytes before the first tensor. The file consists of these and the tensors, back to back. */
   readonly headerBytes: Uint8Array;
   readonly tensors: readonly StoredTensor[];
   /**
-   * Where bytes that no tensor holds stand elsewhere than before the first: how many of `headerBytes` are before each tensor, and how
-   * many behind the last.
+   * For files with other bytes between tensors: how many of `headerBytes` precede each tensor, and how many follow the last.
    */
   readonly between?: readonly number[];
-  /** As it lies; undefined for what is read as the safetensors file that it would be. */
+  /** Format on disk; undefined for a file that is presented as safetensors. */
   readonly format?: WeightFormat;
-  /** Why a file is kept as bytes that by its name holds tensors. */
+  /** Why a file that should hold tensors, by its name, is stored as bytes. */
   readonly note?: string | undefined;
-  /** Bytes of the file that it is read from, where it is not the source itself but made of it. */
+  /** Bytes of the original file, if `source` is a converted view of it. */
   readonly storedBytes?: number;
 }
 
-/** A model stored as safetensors, or as what can be read as if it were, with access to the files themselves. */
+/** A model whose weight files are accessible as safetensors or as a view in that format. */
 export interface StoredModel extends Model {
   readonly kind: Exclude<Model['kind'], 'wpk'>;
   readonly weightSources: readonly WeightSource[];
 }
 
 /**
- * Reads the header of one safetensors file. The source stays open and belongs to the result.
- * @throws {InputError} as {@link readSafetensors}; the source is closed then.
+ * Reads the header of one safetensors file. The result owns the source.
+ * @throws {InputError} as {@link readSafetensors}, after closing the source.
  */
 export async function openWeightSource(name: string, source: ByteSource): Promise<WeightSource> {
   try {
@@ -48,13 +47,13 @@ export async function openWeightSource(name: string, source: ByteSource): Promis
   }
 }
 
-/** What a {@link FileBackedModel} is made of. */
+/** The parts of a {@link FileBackedModel}. */
 export type FileBackedParts = Pick<
   StoredModel,
   'id' | 'kind' | 'config' | 'configError' | 'state' | 'sideFiles' | 'weightSources' | 'files' | 'leftOut'
 >;
 
-/** A model whose tensors are ranges of {@link ByteSource}s: on disk, over HTTP or in memory alike. */
+/** A model whose tensors are ranges of {@link ByteSource}s on disk, over HTTP or in memory. */
 export class FileBackedModel implements StoredModel {
   readonly id: string;
   readonly kind: Exclude<Model['kind'], 'wpk'>;
@@ -93,7 +92,10 @@ export class FileBackedModel implements StoredModel {
       for (const tensor of tensors) {
         const other = this.places.get(tensor.name)?.source.name;
         if (other !== undefined)
-          throw new InputError(`is also in ${other}`, { file: source.name, tensor: tensor.name });
+          throw new InputError(`duplicate name, also in ${other}`, {
+            file: source.name,
+            tensor: tensor.name,
+          });
         this.places.set(tensor.name, { tensor, source });
       }
   }
@@ -104,7 +106,7 @@ export class FileBackedModel implements StoredModel {
     const { tensor, source } = place;
     const stop = end ?? tensor.lengthBytes;
     if (!(start >= 0 && start <= stop && stop <= tensor.lengthBytes))
-      throw new InputError(`range lies outside the tensor of ${tensor.lengthBytes} bytes`, {
+      throw new InputError(`range is outside the tensor of ${tensor.lengthBytes} bytes`, {
         file: source.name,
         tensor: name,
         start,
@@ -126,12 +128,12 @@ export class FileBackedModel implements StoredModel {
   }
 }
 
-/** True for a model that is read in another form than its files have: what is restored of it are other files. */
-export function isReadAsOther({ weightSources }: StoredModel): boolean {
+/** Returns whether a model is read through a view in another format, so that its original files cannot be restored from it. */
+export function isConvertedView({ weightSources }: StoredModel): boolean {
   return weightSources.some(({ storedBytes }) => storedBytes !== undefined);
 }
 
-/** True for models whose original safetensors files are at hand. */
+/** Returns whether a model's weight files are accessible. */
 export function isStoredModel(model: Model): model is StoredModel {
   return 'weightSources' in model;
 }

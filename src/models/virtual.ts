@@ -4,16 +4,15 @@ import type { TensorInfo } from '../core/model.js';
 import { writeHeader } from './safetensors/writer.js';
 import type { WeightSource } from './stored-model.js';
 
-/** A tensor of a file in another format. */
+/** A tensor of a file in another format, which is converted when read. */
 export interface VirtualTensor extends Omit<TensorInfo, 'lengthBytes'> {
-  /** Little-endian elements, row-major: bytes `start` to `end` of them. */
+  /** Returns bytes `start` to `end` (exclusive) of its little-endian elements, row-major. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
 /**
- * Weights of another format as the safetensors file that they would be: everything that works on those works on them, and what is
- * restored is that file. Nothing is converted before it is read.
- * @param name of the file they would be. @param source what they are read from; it is closed with the result.
+ * Presents weights of another format as a safetensors file, for everything that works on safetensors. Tensors are converted on reading.
+ * @param name of the safetensors file. @param source the underlying file; it is closed with the result.
  */
 export function virtualSafetensors(
   name: string,

@@ -13,18 +13,18 @@ import { openWpk, withContainer } from '../wpk/original.js';
 
 /** A kind of file that can be opened as a model. */
 export interface FileFormat {
-  /** For the message that lists what is accepted: `a .wpk file`. */
+  /** Name in messages: `a .wpk file`. */
   readonly accepts: string;
   /** Returns whether a file that begins with `prefix` (at most {@link PREFIX_BYTES}) is of this kind. */
   matches(prefix: Uint8Array, path: string): boolean;
-  /** Opens it. The source belongs to the result, and is closed when this fails. @throws {InputError} */
+  /** Opens the file. The result owns the source, which is closed on failure. @throws {InputError} */
   open(id: string, source: ByteSource, options: OpenOptions): Promise<Model>;
 }
 
-/** Bytes at the front of a file that tell its kind. */
+/** Bytes at the front of a file that identify its format. */
 export const PREFIX_BYTES = POINTER_PREFIX_BYTES;
 
-/** In the order in which they are asked. */
+/** The formats, in the order in which they are tried. */
 const FORMATS: readonly FileFormat[] = [
   { accepts: 'a GGUF file', matches: (prefix) => isGguf(prefix), open: openGguf },
   { accepts: 'a PyTorch checkpoint', matches: (prefix) => isCheckpoint(prefix), open: openTorchFile },
@@ -35,7 +35,7 @@ const FORMATS: readonly FileFormat[] = [
   },
   {
     accepts: 'a .safetensors file',
-    // A length field (its upper half 0, as headers are short), then the brace that opens the JSON.
+    // an 8-byte length whose upper half is 0, because headers are short, then the brace that opens the JSON
     matches: (prefix, path) =>
       path.endsWith('.safetensors') ||
       (prefix[8] === 0x7b && prefix.subarray(4, 8).every((byte) => byte === 0)),
@@ -43,7 +43,7 @@ const FORMATS: readonly FileFormat[] = [
   },
 ];
 
-/** Opens one file, wherever it lies, by its first bytes. The source belongs to the result. @throws {InputError} */
+/** Opens one file of any format, which its first bytes identify. The result owns the source. @throws {InputError} */
 export async function openSource(id: string, source: ByteSource, options: OpenOptions = {}): Promise<Model> {
   const format = await formatOf(id, source).catch(async (error) => {
     await source.close();
@@ -52,7 +52,7 @@ export async function openSource(id: string, source: ByteSource, options: OpenOp
   return format.open(id, source, options);
 }
 
-/** Returns what kind of model a file is by its first bytes, as `a GGUF file`; undefined for none that is known. */
+/** Returns the format of a file from its first bytes, as in `a GGUF file`; undefined for an unknown one. */
 export function kindOf(prefix: Uint8Array): string | undefined {
   return FORMATS.find((opener) => opener.matches(prefix, ''))?.accepts;
 }
@@ -62,12 +62,12 @@ async function formatOf(id: string, source: ByteSource): Promise<FileFormat> {
   refusePointer(prefix, id);
   const format = FORMATS.find((candidate) => candidate.matches(prefix, id));
   if (format) return format;
-  if (!source.byteLength) throw new InputError('is empty, not a model', { file: id });
+  if (!source.byteLength) throw new InputError('expected a model, found an empty file', { file: id });
   const accepted = ['a folder with model.safetensors', ...FORMATS.map(({ accepts }) => accepts)];
-  throw new InputError(`not a model that can be read; accepted: ${accepted.join(', ')}`, { file: id });
+  throw new InputError(`not a model in a supported format: expected ${accepted.join(', ')}`, { file: id });
 }
 
-/** A .wpk as what its files are opened as: of a PyTorch checkpoint the tensors of its state, not its storages. */
+/** Opens a .wpk. A stored PyTorch checkpoint is opened as the tensors of its state, not as its storages. */
 async function openStoredModel(source: ByteSource, options: OpenOptions): Promise<Model> {
   const opened = await openWpk(source);
   const model = opened.container.directory.weightFiles.filter(({ isModel }) => isModel);

@@ -53,8 +53,8 @@ async function openLocal(path: string, options: OpenModelOptions): Promise<Model
 export interface OpenedFiles extends Folder, Closable {}
 
 /**
- * Opens the files that {@link openModel} would find a model in, whether there is one or not.
- * @throws {InputError}
+ * Opens the files that {@link openModel} would open, even if they are not a model.
+ * @throws {InputError} when they do not exist.
  */
 export async function openFiles(name: string, options: HubOptions = {}): Promise<OpenedFiles> {
   const address = await addressOf(name);
@@ -75,7 +75,7 @@ async function openLocalFiles(path: string): Promise<OpenedFiles> {
     : oneFile(await openFile(path));
 }
 
-/** One file; of a .wpk the files that it restores. */
+/** Returns one file as a folder, or for a .wpk the folder of the files that it restores. */
 async function oneFile(source: ByteSource): Promise<OpenedFiles> {
   try {
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
@@ -95,7 +95,7 @@ function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
     id,
     kind,
     list: () => folder.list(),
-    ...(folder.survey && { survey: folder.survey.bind(folder) }),
+    ...(folder.listAll && { listAll: folder.listAll.bind(folder) }),
     open: (name) => folder.open(name),
     place: (name) => folder.place(name),
     close,
@@ -104,8 +104,8 @@ function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
 }
 
 /**
- * Opens one file by what {@link openModel} takes: on disk, at an address, of the Hub.
- * @throws {InputError}
+ * Opens one file on disk, at a URL or on the Hub.
+ * @throws {InputError} when it does not exist.
  */
 export async function openAnyFile(name: string, options: HubOptions = {}): Promise<ByteSource> {
   const address = await addressOf(name);
@@ -113,18 +113,18 @@ export async function openAnyFile(name: string, options: HubOptions = {}): Promi
 }
 
 /**
- * Where a name that is no file here may lead; undefined for what is here, and for the name of a file in a folder that is here, which is
- * mistyped rather than the Hub's. @throws {InputError} for the old name of a model that has another on the Hub.
+ * Returns the remote address that a name refers to. Undefined for an existing path, and for a missing file in an existing folder, which
+ * is more likely a typing error than a file on the Hub. @throws {InputError} for the old name of a model that was renamed on the Hub.
  */
 export async function addressOf(name: string): Promise<Address | undefined> {
-  const isHere = (path: string) => stat(path).then(Boolean, () => false);
-  if (await isHere(name)) return;
-  const meant = nameOnHub(name);
-  if (meant !== undefined)
-    throw new InputError(`no such file or folder; do you mean ${meant} on the Hub?`, { file: name });
+  const isLocal = (path: string) => stat(path).then(Boolean, () => false);
+  if (await isLocal(name)) return;
+  const renamed = nameOnHub(name);
+  if (renamed !== undefined)
+    throw new InputError(`no such file or folder; did you mean ${renamed} on the Hub?`, { file: name });
   const address = parseAddress(name);
   const isFile = address?.kind === 'hub' && address.file !== undefined;
-  return isFile && (await isHere(name.split('/')[0]!)) ? undefined : address;
+  return isFile && (await isLocal(name.split('/')[0]!)) ? undefined : address;
 }
 
 async function openRemote(address: Address, options: HubOptions): Promise<ByteSource> {
@@ -138,12 +138,12 @@ async function openRemote(address: Address, options: HubOptions): Promise<ByteSo
 async function withoutOneWpk(folder: Folder, repository: string): Promise<InputError> {
   const found = (await folder.list()).map(({ name }) => name).filter((name) => name.endsWith('.wpk'));
   const what = found.length
-    ? `holds .wpk files among others: name one, such as ${repository}/${found[0]}`
-    : 'is a repository without a .wpk file; weightpress analyze says what it holds, weightpress compress makes a .wpk of it';
+    ? `several files of weights: specify a .wpk file, such as ${repository}/${found[0]}`
+    : 'the repository has no .wpk file; use weightpress compress to create one';
   return new InputError(what, { file: repository });
 }
 
-/** The .wpk of a folder that holds no other weights. */
+/** Returns the .wpk of a folder that has no other weights. */
 async function singleWpk(folder: Folder): Promise<string | undefined> {
   const files = await folder.list();
   const [first, ...others] = files.filter(({ name }) => name.endsWith('.wpk'));

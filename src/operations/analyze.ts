@@ -19,11 +19,11 @@ export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
   readonly role: Role;
   /** Elements in it. */
   readonly elements: number;
-  /** Weights in it: packed integers hold several, scales and buffers none. */
+  /** Number of weights; packed integers hold several, scales and buffers none. */
   readonly parameters: number;
-  /** Another tensor of the same type, shape and bytes; this one then costs a lossless file nothing. */
+  /** Another tensor of the same type, shape and bytes; a lossless file then stores only one. */
   readonly sameAs: string | undefined;
-  /** A parameter that is another one stored again (a tied head), so it is not counted. */
+  /** Whether it is a duplicate of another parameter (a tied head) and is not counted. */
   readonly tied: boolean;
 }
 
@@ -39,9 +39,9 @@ export interface RoleAnalysis {
   readonly lengthBytes: number;
   /** The share of the bytes of all tensors, 0 to 1. */
   readonly share: number;
-  /** Entropy of sign, exponent and mantissa per element, each tensor by itself; undefined without floats. */
+  /** Entropy of sign, exponent and mantissa per element, computed per tensor; undefined without floats. */
   readonly entropyBits: number | undefined;
-  /** Lossless bits per element, expected; undefined where no weights were read. */
+  /** Expected lossless bits per element; undefined if no weights were read. */
   readonly bitsPerElement: number | undefined;
   /** Bytes expected after lossless compression, a tensor stored twice counted once; undefined where no weights were read. */
   readonly losslessBytes: number | undefined;
@@ -63,9 +63,9 @@ export interface Analysis {
   readonly model: string;
   /** As {@link Model.kind}. */
   readonly kind: Model['kind'];
-  /** Of a checkpoint: which of its states the model is; undefined at its outermost level. */
+  /** For a checkpoint: the state in use; undefined at the top level. */
   readonly state: string | undefined;
-  /** Why a config.json that is there cannot be read. */
+  /** Why an existing config.json cannot be read. */
   readonly configError: string | undefined;
   /** What the config says. */
   readonly architecture: Architecture;
@@ -75,13 +75,13 @@ export interface Analysis {
   readonly dtypes: readonly DtypeAnalysis[];
   /** Elements that are no buffers. */
   readonly parameters: {
-    /** Tied parameters once, buffers not. */
+    /** Number of parameters; tied ones count once, buffers do not count. */
     readonly unique: number;
-    /** As stored: tied parameters as often as they are in the files. */
+    /** Number of parameters stored in the files, including duplicates of tied ones. */
     readonly stored: number;
     /** Elements of buffers. */
     readonly buffers: number;
-    /** Unique parameters that a token passes; undefined unless a router chooses, and the config says how many. */
+    /** Active parameters per token of a mixture of experts; undefined for other models, or if the config does not state the active experts. */
     readonly active: number | undefined;
   };
   /** Roles that the model has, from the embedding on. */
@@ -152,7 +152,7 @@ async function analyzeTensors(model: Model, options: AnalyzeOptions): Promise<Te
 
 type Scanned = Omit<TensorAnalysis, 'sameAs' | 'tied'>;
 
-/** Of tensors with equal content one is the original: the token embedding if it is among them, else the first. */
+/** Finds duplicates. Of tensors with equal content, the original is the token embedding if it is among them, else the first. */
 function findCopies(scanned: readonly Scanned[]): TensorAnalysis[] {
   const content = ({ dtype, shape, digest }: Scanned) => `${dtype} ${shape} ${digest}`;
   const originals = new Map<string, Scanned>();
@@ -164,7 +164,7 @@ function findCopies(scanned: readonly Scanned[]): TensorAnalysis[] {
   return scanned.map((tensor) => {
     const original = originals.get(content(tensor));
     const sameAs = original === tensor ? undefined : original?.name;
-    // Equal vectors and constants are chance: norms of ones and biases of zeros are parameters each.
+    // equal vectors and constants are coincidences: norms of ones and biases of zeros are separate parameters
     const couldBeTied = tensor.role !== 'buffer' && tensor.shape.length >= 2 && !tensor.constant;
     return { ...tensor, sameAs, tied: sameAs !== undefined && couldBeTied };
   });
@@ -213,7 +213,7 @@ function countUnique(parameters: readonly TensorAnalysis[]): number {
   return sum(parameters, (tensor) => (tensor.tied ? 0 : tensor.parameters));
 }
 
-/** Experts that a router chooses from, apart or stacked; those that all tokens share are none. */
+/** Names of routed experts, separate or stacked; shared experts do not count. */
 const ROUTED = /(^|[._])(experts?|ffn_(gate|up|down|gate_up)_exps)([._]|$)/;
 const SHARED = /(^|[._])shared_experts?([._]|$)/;
 

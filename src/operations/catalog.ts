@@ -9,13 +9,13 @@ import { FURTHER } from '../wpk/stored/role.js';
 import { isLossless, type Summary, summarize } from '../wpk/summary.js';
 import { verify } from './verify.js';
 
-/** One .wpk file of a folder. */
+/** A .wpk file in a folder. */
 export interface CatalogEntry {
   /** Its path, relative to the folder. */
   readonly file: string;
-  /** What was compressed; undefined, as everything below, for a file that cannot be read. */
+  /** The compressed model; undefined, like all fields below, for an unreadable file. */
   readonly model: string | undefined;
-  /** Elements that are not buffers, tensors stored twice counted once. */
+  /** Number of elements without buffers; duplicate tensors count once. */
   readonly parameters: number | undefined;
   /** Bytes of all files that it was made of. */
   readonly originalBytes: number | undefined;
@@ -33,9 +33,9 @@ export interface CatalogEntry {
   readonly klNats: number | undefined;
   /** The license of the original, as an SPDX identifier; `unknown` where its files do not say. */
   readonly license: string | undefined;
-  /** Whether every block was decoded and found right; undefined when that was not asked for. */
+  /** Whether all blocks were decoded and match their checksums; undefined without `verify`. */
   readonly verified: boolean | undefined;
-  /** Why the file cannot be read, or the first thing that verification found. */
+  /** Why the file is unreadable, or the first problem found by verification. */
   readonly problem: string | undefined;
 }
 

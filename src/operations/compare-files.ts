@@ -1,7 +1,7 @@
 import { equal } from '../codecs/lossless/patterns.js';
 import type { ByteSource } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
-import { type Folder, surveyOf } from '../core/folder.js';
+import { type Folder, listAll } from '../core/folder.js';
 import type { Container } from '../wpk/reader.js';
 import type { FileTarget, Target } from './restore.js';
 
@@ -27,7 +27,7 @@ export class FileComparison implements Target {
   /** Lists both sides: a file that is only in the folder is a problem, unless the .wpk says that it was left out. */
   static async of(container: Container, folder: Folder): Promise<FileComparison> {
     const { sideFiles, weightFiles, leftOut, emptyFolders } = container.directory;
-    const listing = await surveyOf(folder);
+    const listing = await listAll(folder);
     const comparison = new FileComparison(
       folder,
       new Map(listing.files.map(({ name, lengthBytes }) => [name, lengthBytes])),

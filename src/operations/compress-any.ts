@@ -1,11 +1,11 @@
 import type { TransformName } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
-import { Meter, type Progress, type RunOptions } from '../core/progress.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import type { FetchedFolder } from '../hub/folder.js';
 import { openModel } from '../open/open.js';
 import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
-import { compressLossy, type Stage } from '../quantization/compress.js';
+import { compressLossy } from '../quantization/compress.js';
 import { type Budget, checkBudget } from '../quantization/rate-control/budget.js';
 import type { Summary } from '../wpk/summary.js';
 import { readCalibrationText } from './calibration-text.js';
@@ -115,11 +115,11 @@ async function losslessly(
   output: string,
   options: CompressOptions,
 ): Promise<undefined> {
-  const { threads, force, resume, exclude, all, keep } = options;
+  const { threads, force, resume, exclude, all, keep, signal } = options;
   const meter = new Meter(options, 'compressing', 0);
   const fetched = new Fetched();
   await compressLossless(source, output, {
-    ...given({ threads, force, resume, exclude, all, keep }),
+    ...given({ threads, force, resume, exclude, all, keep, signal }),
     onFolder: fetched.note,
     onProgress: (done, total) => meter.reach(done, total),
   });
@@ -147,7 +147,7 @@ async function toBudget(
   let note: string | undefined;
   try {
     const calibration = await calibrationOf(options);
-    const common = { budget, force, calibration, onStage: reporter(options) };
+    const common = { budget, force, calibration, onProgress, signal };
     ({ note } = await (typeof codec === 'object'
       ? compressTransform(model, output, { ...transformOf(codec), ...common })
       : compressLossy(model, output, { ...common, threads, tune })));
@@ -166,23 +166,6 @@ async function calibrationOf({ calibration }: CompressOptions): Promise<Calibrat
   if (calibration === false) return undefined;
   const own = calibration?.text === undefined ? await readCalibrationText() : { text: '', name: 'a text' };
   return { ...own, ...given(calibration ?? {}) };
-}
-
-/** What the lossy stages count, by the word that they begin with. */
-const UNITS: Readonly<Record<string, Progress['unit']>> = {
-  calibrating: 'tokens',
-  measuring: 'tokens',
-  tuning: 'tokens',
-  compressing: 'bytes',
-};
-
-/** Reports stages of a lossy run as progress, and ends the run where it is aborted. */
-function reporter({ onProgress, signal }: RunOptions) {
-  return ({ name, done, total, secondsLeft }: Stage) => {
-    signal?.throwIfAborted();
-    const unit = UNITS[/^\w+/.exec(name)![0]] ?? 'weights';
-    onProgress?.({ stage: name, done, total, unit, secondsLeft });
-  };
 }
 
 /** What a run has brought into the cache of the Hub. */

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { InputError, IntegrityError, isInputError } from '../core/errors.js';
 import { isRestorable } from '../core/file-name.js';
 import { Meter, type RunOptions } from '../core/progress.js';
-import type { Decoding, Take } from '../wpk/decode.js';
 import {
   restoredBytes,
   type StoredFile,
@@ -11,6 +10,7 @@ import {
   tensorsByFile,
 } from '../wpk/directory.js';
 import { FRAME } from '../wpk/frames.js';
+import type { Decoding, Take } from '../wpk/node/decode.js';
 import type { Container, ContainerOptions } from '../wpk/reader.js';
 
 /** Where a file's bytes go, in order. */

@@ -19,7 +19,7 @@ export class WpkFolder implements Folder {
     return [...sideFiles, ...weightFiles].map(({ name, length }) => ({ name, lengthBytes: length }));
   }
 
-  async survey(): Promise<Listing> {
+  async listAll(): Promise<Listing> {
     const { emptyFolders } = this.container.directory;
     return { files: await this.list(), emptyFolders, leftOut: [], refused: [] };
   }

@@ -1,10 +1,10 @@
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import { disk, GATHERED } from '../../src/io/node/disk.js';
+import { disk, WRITE_BUFFER } from '../../src/io/node/disk.js';
 
 // Small models are written by many operations, as large ones are.
-GATHERED.bytes = 64;
+WRITE_BUFFER.bytes = 64;
 
 // A layer under everything that writes, as SQLite's tests have it: the n-th operation fails; or every operation is noted, and what a
 // power cut after the n-th would leave is worked out: of files what was synced, of folders the names that were.
@@ -126,7 +126,7 @@ export class Recording {
     const under =
       (name: Name) =>
       async (...args: never[]) => {
-        const bytes = name === 'write' ? Buffer.from(args[1] as Uint8Array) : undefined;
+        const bytes = name === 'write' ? Buffer.from(args[1] as unknown as Uint8Array) : undefined;
         const result = await REAL[name](...args);
         const step = recording.step(name, args, result, bytes, paths);
         recording.steps.push(step);

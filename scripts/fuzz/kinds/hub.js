@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { compress, decompress, open } from '../../../dist/index.js';
-import { PATIENCE, TRANSPORT } from '../../../dist/io/request.js';
+import { RETRIES, TRANSPORT } from '../../../dist/io/request.js';
 import { attempt, Finding, noLeftovers } from '../checks.js';
 import { safetensors, text } from '../formats.js';
 import { edgeNumber, mutateBytes, mutateJson } from '../mutate.js';
@@ -238,7 +238,7 @@ async function check(files, place) {
   rmSync(join(place, 'x.wpk'), { force: true });
   mkdirSync(cache);
   Object.assign(process.env, { HF_ENDPOINT: ENDPOINT, HF_HUB_CACHE: cache, HF_TOKEN: 'hf_secret' });
-  PATIENCE.firstWaitMs = 0;
+  RETRIES.firstWaitMs = 0;
   TRANSPORT.fetch = async (url, init) => {
     if (url.origin !== ENDPOINT && new Headers(init.headers).has('authorization'))
       throw new Finding('the token goes to another host');

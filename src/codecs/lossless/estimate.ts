@@ -3,7 +3,7 @@ import { losslessKernels } from '../../wasm/lossless.js';
 import { encodeBlock } from './block.js';
 import { EXPONENT_BITS } from './floats.js';
 
-/** What a tensor's bits hold. Entropies are of order 0, in bits per element. */
+/** Entropies of a tensor, of order 0, in bits per element. */
 export interface TensorStatistics {
   /** Entropy of the sign; undefined, as the next two, for integers and booleans. */
   readonly signBits: number | undefined;
@@ -18,10 +18,10 @@ export interface TensorStatistics {
 }
 
 const FRAME_HEADER_BYTES = 16;
-/** Exponent and mantissa of the dtypes whose elements are one byte. */
+/** Exponent bits of the one-byte float types. */
 const SMALL_FLOATS: Readonly<Partial<Record<Dtype, number>>> = { F8_E4M3: 4, F8_E5M2: 5 };
 
-/** Measures one tensor, fed block by block in order. */
+/** Measures one tensor from its blocks in order. */
 export class TensorEstimate {
   private readonly kernels = losslessKernels();
   private readonly heads = new Float64Array(65536);
@@ -34,12 +34,11 @@ export class TensorEstimate {
     private readonly shape: readonly number[],
   ) {}
 
-  /** The next block: whole elements, as many as `blocksOf` says. */
+  /** Adds the next block of `blocksOf`, whole elements. */
   add(block: Uint8Array): void {
     const width = DTYPE_BYTES[this.dtype];
     const count = block.length / width;
     const [rows, columns] = [this.shape.at(-2) ?? 1, this.shape.at(-1) ?? 1];
-    const { at, bytes, call } = this.kernels;
     this.bytes += FRAME_HEADER_BYTES;
     this.bytes += encodeBlock(this.kernels, block, {
       dtype: this.dtype,
@@ -50,10 +49,10 @@ export class TensorEstimate {
     }).length;
     this.elements += count;
     if (this.dtype in EXPONENT_BITS) {
-      bytes.set(block, at.elements);
-      this.seen |= BigInt.asUintN(64, call.countHeads(at.elements, count, width, 0, at.bins));
-      const bins = new Uint32Array(bytes.buffer, at.bins, 65536);
-      for (let head = 0; head < bins.length; head++) this.heads[head]! += bins[head]!;
+      this.kernels.buffers.elements.set(block);
+      const { heads, seen } = this.kernels.countHeads(count, width, 0);
+      this.seen |= seen;
+      for (let head = 0; head < heads.length; head++) this.heads[head]! += heads[head]!;
     } else if (this.dtype in SMALL_FLOATS) for (const byte of block) this.heads[byte << 8]! += 1;
   }
 
@@ -80,7 +79,7 @@ export class TensorEstimate {
     };
   }
 
-  /** Bits below the head that are not zero in every element. */
+  /** Returns the number of bits below the head that are not always zero. */
   private tailBits(): number {
     const width = Math.max(0, DTYPE_BYTES[this.dtype] * 8 - 16);
     let bits = width;
@@ -89,13 +88,13 @@ export class TensorEstimate {
   }
 }
 
-/** Order-0 entropy in bits of what `group` makes of the bins. */
+/** Returns the order-0 entropy, in bits, of the bins grouped by `group`. */
 function entropy(bins: Float64Array, group: (bin: number) => number): number {
   const groups = new Map<number, number>();
   let total = 0;
   for (let bin = 0; bin < bins.length; bin++) {
     const n = bins[bin]!;
-    if (!n) continue; // nearly all of a small tensor's, of which there may be many
+    if (!n) continue; // most bins of a small tensor are empty, and there may be many such tensors
     groups.set(group(bin), (groups.get(group(bin)) ?? 0) + n);
     total += n;
   }

@@ -1,48 +1,35 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
-import type { LosslessKernels } from '../../wasm/lossless.js';
-import { SCALE_BITS } from './frequencies.js';
-import { encodeSymbols, openSymbols } from './stream.js';
+import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
+import type { FloatSplit, LosslessKernels } from '../../wasm/lossless.js';
+import { encodeSymbols, SymbolDecoder } from './stream.js';
 
-/**
- * Which bits of a float are modeled (docs/codec.md, "Floats"). The top 16 bits of an element are its head:
- * sign, symbol bits, and `low` bits below them of which the last `zeros` are zero in the whole block. The rest is
- * the tail, of which only the top `tailBits` are not zero in the whole block.
- */
-export interface FloatSplit {
-  readonly low: number;
-  readonly zeros: number;
-  /** The sign is the symbol's top bit; else it is stored as it is. */
-  readonly signed: boolean;
-  readonly tailBits: number;
-}
-
-/** Bits of exponent of the dtypes whose elements are split; the others are coded byte by byte. */
+/** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
 
 const LOWEST_LOW = 2; // symbols of at most 13 bits
 
-/** Bits of the head stored as they are: what lies between symbol and zeros, and the sign when it is not modeled. */
+/** Returns the number of raw bits of the head: those between symbol and zeros, and the sign when it is not modeled. */
 export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
 
-/** Symbol values are below this. */
+/** Returns the size of the symbol alphabet. */
 const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
 
-/** Length of a packed plane: groups of eight fields are whole bytes. */
+/** Returns the length of a packed plane, in which groups of eight fields are whole bytes. */
 const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
-/** With signs as even as this in a block this large, modeling them cannot pay. */
+/** In a block this large with signs this balanced, modeling the sign saves nothing. */
 const LARGE = 1 << 15;
 const EVEN = 0.05;
 
-/** A split, what it is expected to cost, and how often each of its symbols occurs. */
+/** A split, its expected cost, and the counts of its symbols. */
 export interface ChosenSplit extends FloatSplit {
   readonly bits: number;
   readonly bins: Uint32Array;
 }
 
 /**
- * The cheapest split of `count` elements, by order-0 entropy and the table's cost.
- * heads: how often each value of the top 14 bits occurs; seen: OR of all elements.
+ * Returns the cheapest split of `count` elements, by order-0 entropy and the table's cost.
+ * @param heads counts of each value of the top 14 bits. @param seen bitwise OR of all elements.
  */
 export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dtype: Dtype): ChosenSplit {
   const tailWidth = DTYPE_BYTES[dtype] * 8 - 16;
@@ -69,46 +56,32 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   return best!;
 }
 
-/** Codes the block at `at.elements`. @returns the payload in pieces; some are views of the kernels' memory. */
+/** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
 export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dtype): Uint8Array[] {
-  const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[dtype];
-  const seen = call.countHeads(at.elements, count, width, LOWEST_LOW, at.bins);
-  const split = chooseSplit(new Uint32Array(bytes.buffer, at.bins, 65536 >> LOWEST_LOW), seen, count, dtype);
+  const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);
+  const split = chooseSplit(heads, seen, count, dtype);
+  kernels.splitFloats(count, width, split);
   const { low, zeros, signed, tailBits } = split;
-  call.splitFloats(
-    at.elements,
-    count,
-    width,
-    low,
-    zeros,
-    Number(signed),
-    tailBits,
-    at.symbols,
-    at.heads,
-    at.tails,
-  );
   const { table, stream } = encodeSymbols(kernels, count, split.bins);
   return [
     Uint8Array.of(low | (zeros << 4), tailBits | (Number(signed) << 7)),
     table,
-    bytes.subarray(at.heads, at.heads + planeBytes(count, rawHeadBits(split))),
-    bytes.subarray(at.tails, at.tails + planeBytes(count, tailBits)),
+    kernels.buffers.heads.subarray(0, planeBytes(count, rawHeadBits(split))),
+    kernels.buffers.tails.subarray(0, planeBytes(count, tailBits)),
     stream,
   ];
 }
 
-/** Decodes the payload at `start` to `end` of the kernels' memory to `at.elements`. @throws {RangeError} when malformed. */
+/** Decodes a view of the kernels' `payload` to `elements`. @throws {RangeError} when malformed. */
 export function decodeFloats(
   kernels: LosslessKernels,
-  start: number,
-  end: number,
+  payload: Uint8Array,
   count: number,
   dtype: Dtype,
 ): void {
-  const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[dtype];
-  const [first = 0, second = 0] = bytes.subarray(start, Math.min(end, start + 2));
+  const [first = 0, second = 0] = payload;
   const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
   const { low, zeros, signed, tailBits } = split;
   if (
@@ -117,30 +90,18 @@ export function decodeFloats(
     tailBits > width * 8 - 16 ||
     !(dtype in EXPONENT_BITS)
   )
-    throw new RangeError('a split of floats that does not exist');
-  const symbols = openSymbols(kernels, Math.min(end, start + 2), end, alphabet(split));
-  const heads = symbols.tableEnd;
-  const tails = heads + planeBytes(count, rawHeadBits(split));
-  const stream = tails + planeBytes(count, tailBits);
-  if (stream > end) throw new RangeError('planes longer than the payload');
-  symbols.decode(count, low, stream, end, (from, chunk) =>
-    call.mergeFloats(
-      at.symbols,
-      from,
-      chunk,
-      width,
-      low,
-      zeros,
-      Number(signed),
-      tailBits,
-      heads,
-      tails,
-      at.elements,
-    ),
+    throw new RangeError('invalid split of floats');
+  const symbols = new SymbolDecoder(kernels, payload.subarray(2), alphabet(split));
+  const tailsStart = planeBytes(count, rawHeadBits(split));
+  const streamStart = tailsStart + planeBytes(count, tailBits);
+  if (streamStart > symbols.rest.length) throw new RangeError('planes longer than the payload');
+  const [heads, tails] = [symbols.rest, symbols.rest.subarray(tailsStart)];
+  symbols.decode(count, low, symbols.rest.subarray(streamStart), (from, chunk) =>
+    kernels.mergeFloats(from, chunk, width, split, heads, tails),
   );
 }
 
-/** Order-0 entropy times `count`, and what the table costs, in bits. */
+/** Returns the order-0 entropy times `count` plus the cost of the table, in bits. */
 function codedBits(bins: Uint32Array, count: number): number {
   const logCount = Math.log2(count);
   let bits = 0;
@@ -150,21 +111,21 @@ function codedBits(bins: Uint32Array, count: number): number {
     if (n) {
       const information = logCount - Math.log2(n);
       // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
-      bits += n * information + 3.5 + Math.max(0, SCALE_BITS - information);
+      bits += n * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information);
       symbols++;
     }
   }
   return symbols > 1 ? bits + 128 : bits;
 }
 
-/** Merges bins that differ in their last bit only. */
+/** Merges bins whose indices differ only in the last bit. */
 function fold(bins: Uint32Array): Uint32Array {
   const folded = new Uint32Array(bins.length / 2);
   for (let i = 0; i < folded.length; i++) folded[i] = bins[2 * i]! + bins[2 * i + 1]!;
   return folded;
 }
 
-/** Merges bins that differ in their first bit, the sign, only. */
+/** Merges bins whose indices differ only in the first bit, the sign. */
 function addHalves(bins: Uint32Array): Uint32Array {
   const half = bins.length / 2;
   const merged = bins.slice(0, half);

@@ -5,22 +5,23 @@ import { exists, Output } from './output.js';
 export { Output };
 
 /**
- * @throws {InputError} when `path` is one of the input's files, is a folder, or exists and may not be replaced.
+ * Checks that a file may be written to `path`.
+ * @throws {InputError} when it is one of the input files, is a folder, or exists and `force` is not set.
  */
 export async function checkOutput(path: string, inputs: readonly string[], force: boolean): Promise<void> {
   if (!(await exists(path))) return;
-  const there = await stat(path).catch(() => undefined);
+  const existing = await stat(path).catch(() => undefined);
   for (const input of inputs) {
     const other = await stat(input).catch(() => undefined);
-    if (other && other.dev === there?.dev && other.ino === there.ino)
+    if (other && other.dev === existing?.dev && other.ino === existing.ino)
       throw new InputError('the output is the input; nothing was written', { file: path });
   }
-  if (there?.isDirectory())
-    throw new InputError('the output is a folder, expected the name of a file', { file: path });
+  if (existing?.isDirectory())
+    throw new InputError('expected the name of a file, found a folder', { file: path });
   if (!force) throw new InputError('already exists', { file: path }, { code: 'exists' });
 }
 
-/** Writes a small file that appears only when whole. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */
+/** Writes a small file atomically. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */
 export async function writeWhole(path: string, content: string | Uint8Array, force: boolean): Promise<void> {
   await checkOutput(path, [], force);
   const output = await Output.create(path, { force });

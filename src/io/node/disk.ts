@@ -14,45 +14,45 @@ import {
 } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
-/** Where the system has no such flag, as on Windows, links are rare and made by administrators. */
+/** Refuses to open links. Windows lacks this flag, but links are rare there and made by administrators. */
 const NOT_THROUGH_A_LINK = constants.O_NOFOLLOW ?? 0;
 
-/** File systems without folders that can be synced: what they promise, they promise without. */
+/** Errors of file systems on which folders cannot be synced; they are ignored. */
 const CANNOT_SYNC_FOLDERS: ReadonlySet<unknown> = new Set(['EINVAL', 'EISDIR', 'EPERM', 'EACCES', 'ENOTSUP']);
 
 /**
- * Everything that changes a disk, in one table: outputs, the cache and temporary files are written by these alone, so that tests can
- * let the n-th of them fail, and can tell what a power cut after it would leave.
+ * All operations that change the disk. Outputs, the cache and temporary files use only these, so that tests can let the n-th operation
+ * fail, and can determine what a power failure after it would leave.
  */
 export const disk = {
-  /** Makes a file that was not there, for reading and writing. @throws EEXIST for anything of that name, a dangling link too. */
+  /** Creates a new file for reading and writing. @throws EEXIST when anything has that name, even a dangling link. */
   create: (path: string): Promise<FileHandle> =>
     open(path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | NOT_THROUGH_A_LINK),
 
-  /** Opens a file that is there, for reading and writing. @throws ELOOP when it is a link. */
+  /** Opens an existing file for reading and writing. @throws ELOOP when it is a link. */
   reopen: (path: string): Promise<FileHandle> => open(path, constants.O_RDWR | NOT_THROUGH_A_LINK),
 
-  /** Copies to a name that was not there, sharing blocks where the file system can. */
+  /** Copies a file to a new name, sharing blocks if the file system can. */
   clone: (from: string, to: string): Promise<void> =>
     copyFile(from, to, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE),
 
-  /** @returns how many bytes were written, at least 1. */
+  /** Writes at a position. @returns the number of bytes written, at least 1. */
   write: async (handle: FileHandle, bytes: Uint8Array, position: number): Promise<number> =>
     (await handle.write(bytes, 0, bytes.length, position)).bytesWritten,
 
   truncate: (handle: FileHandle, length: number): Promise<void> => handle.truncate(length),
   sync: (handle: FileHandle): Promise<void> => handle.sync(),
   rename: (from: string, to: string): Promise<void> => rename(from, to),
-  /** A second name for a file. @throws EEXIST when the name is taken, which `rename` would not say. */
+  /** Adds a second name to a file. @throws EEXIST when the name is taken; `rename` would replace it. */
   link: (from: string, to: string): Promise<void> => link(from, to),
   symlink: (target: string, path: string): Promise<void> => symlink(target, path),
   unlink: (path: string): Promise<void> => unlink(path),
   makeFolder: (path: string): Promise<void> => mkdir(path),
   removeFolder: (path: string): Promise<void> => rmdir(path),
-  /** A folder with all that is in it. */
+  /** Removes a folder and its contents. */
   removeTree: (path: string): Promise<void> => rm(path, { recursive: true, force: true }),
 
-  /** Makes the names in a folder last. */
+  /** Flushes the names in a folder to the disk. */
   syncFolder: async (path: string): Promise<void> => {
     let handle: FileHandle | undefined;
     try {
@@ -66,51 +66,51 @@ export const disk = {
   },
 };
 
-/** Makes the folders that a path lacks, and makes them last. @param made where they are noted. */
+/** Creates missing folders of a path and syncs them. @param made receives the created paths. */
 export async function makeFolders(path: string, made: string[] = []): Promise<void> {
   if (await stat(path).catch(() => undefined)) return;
   await makeFolders(dirname(path), made);
   try {
     await disk.makeFolder(path);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // by somebody else, meanwhile
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return; // created by another process
     throw error;
   }
   made.push(path);
   await disk.syncFolder(dirname(path));
 }
 
-/** Writes all of it at a place of a file. */
+/** Writes all bytes at a position of a file. */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length; )
     done += await disk.write(handle, bytes.subarray(done), position + done);
 }
 
-/** So many bytes of small pieces are gathered before they are written; tests that count operations gather fewer. */
-export const GATHERED = { bytes: 2 ** 18 };
+/** Buffer size for small writes; tests that count operations use a smaller one. */
+export const WRITE_BUFFER = { bytes: 2 ** 18 };
 
-/** Writes a file from front to back: small pieces together, large ones as they come. One call at a time. */
+/** Writes a file sequentially, with a buffer for small pieces. Calls must not overlap. */
 export class Appender {
-  private readonly gathered = new Uint8Array(GATHERED.bytes);
+  private readonly buffer = new Uint8Array(WRITE_BUFFER.bytes);
   private count = 0;
 
-  /** @param written where in the file it begins. */
+  /** @param written offset in the file of the first byte to append. */
   constructor(
     private readonly handle: FileHandle,
     private written: number,
   ) {}
 
-  /** Bytes of the file, those that are not written yet included. */
+  /** Bytes of the file, including buffered ones. */
   get length(): number {
     return this.written + this.count;
   }
 
   /** Appends; the bytes must stay unchanged until it resolves. */
   async write(bytes: Uint8Array): Promise<void> {
-    const isLarge = bytes.length >= this.gathered.length / 2;
-    if (isLarge || this.count + bytes.length > this.gathered.length) await this.flush();
+    const isLarge = bytes.length >= this.buffer.length / 2;
+    if (isLarge || this.count + bytes.length > this.buffer.length) await this.flush();
     if (!isLarge) {
-      this.gathered.set(bytes, this.count);
+      this.buffer.set(bytes, this.count);
       this.count += bytes.length;
       return;
     }
@@ -118,15 +118,15 @@ export class Appender {
     this.written += bytes.length;
   }
 
-  /** Writes what was gathered. */
+  /** Writes the buffered bytes. */
   async flush(): Promise<void> {
-    const bytes = this.gathered.subarray(0, this.count);
+    const bytes = this.buffer.subarray(0, this.count);
     this.count = 0;
     await writeAll(this.handle, bytes, this.written);
     this.written += bytes.length;
   }
 
-  /** Goes on behind the first `length` bytes. */
+  /** Shortens the file to `length` bytes and continues from there. */
   async truncate(length: number): Promise<void> {
     await this.flush();
     await disk.truncate(this.handle, length);

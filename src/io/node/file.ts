@@ -3,19 +3,19 @@ import { constants, type FileHandle, open, readFile, stat } from 'node:fs/promis
 import { type ByteSource, checkRange } from '../../core/byte-source.js';
 import { InputError } from '../../core/errors.js';
 
-/** What opens for reading never waits, not even for the writer of a pipe that took a file's place a moment ago. */
-const READ_AT_ONCE = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
+/** Opens without blocking, even if a pipe has just replaced the file. */
+const READ_NONBLOCKING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOCTTY ?? 0);
 
 /**
- * A file on disk, read by ranges. What is none is refused without opening it: a pipe would be waited for.
- * @param followsName whether `verify` refuses when another file has the name since.
+ * Opens a file on disk for reading by ranges. Its type is checked before opening, because opening a pipe would block.
+ * @param followsName whether `verify` also checks that the path still leads to this file.
  * @throws {InputError} when it cannot be opened or is not a regular file.
  */
 export async function openFile(path: string, { followsName = true } = {}): Promise<ByteSource> {
   let handle: FileHandle | undefined;
   try {
     checkRegular(await stat(path), path);
-    handle = await open(path, READ_AT_ONCE);
+    handle = await open(path, READ_NONBLOCKING);
     const found = await handle.stat({ bigint: true });
     checkRegular(found, path);
     return new FileSource(path, found, handle, followsName);
@@ -25,7 +25,7 @@ export async function openFile(path: string, { followsName = true } = {}): Promi
   }
 }
 
-/** A whole file, small enough to be in memory. @throws {InputError} when it cannot be read or is not a regular file. */
+/** Reads a whole file into memory. @throws {InputError} when it cannot be read or is not a regular file. */
 export async function readBytes(path: string | URL): Promise<Buffer> {
   try {
     checkRegular(await stat(path), String(path));
@@ -35,7 +35,7 @@ export async function readBytes(path: string | URL): Promise<Buffer> {
   }
 }
 
-/** What else has a name in a folder. */
+/** Names of other file types, for messages. */
 const OTHER_KINDS = {
   isDirectory: 'a folder',
   isFIFO: 'a pipe',
@@ -48,18 +48,18 @@ function checkRegular(found: Stats | BigIntStats, path: string): void {
   if (found.isFile()) return;
   const kinds = Object.entries(OTHER_KINDS) as [keyof typeof OTHER_KINDS, string][];
   const kind = kinds.find(([is]) => found[is]())?.[1] ?? 'something else';
-  throw new InputError(`not a regular file but ${kind}`, { file: path });
+  throw new InputError(`expected a regular file, found ${kind}`, { file: path });
 }
 
-/** The same as text. @throws {InputError} when it cannot be read. */
+/** Reads a whole file as UTF-8 text. @throws {InputError} as {@link readBytes}. */
 export async function readText(path: string | URL): Promise<string> {
   return (await readBytes(path)).toString('utf8');
 }
 
-/** Turns an operating system's refusal into one line; other errors pass through unchanged. */
+/** Converts an error of the operating system to an InputError; returns other errors unchanged. */
 export function fileError(error: unknown, path: string): unknown {
-  const said = SYSTEM_ERRORS[(error as NodeJS.ErrnoException)?.code ?? ''];
-  return said ? new InputError(said, { file: path }, { cause: error }) : error;
+  const message = SYSTEM_ERRORS[(error as NodeJS.ErrnoException)?.code ?? ''];
+  return message ? new InputError(message, { file: path }, { cause: error }) : error;
 }
 
 const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
@@ -67,7 +67,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   EACCES: 'permission denied',
   EPERM: 'operation not permitted',
   EISDIR: 'is a directory',
-  ENOTDIR: 'a part of the path is not a directory',
+  ENOTDIR: 'part of the path is not a directory',
   ENOSPC: 'no space left on the device',
   EDQUOT: 'disk quota exceeded',
   EROFS: 'the file system is read-only',
@@ -110,21 +110,21 @@ class FileSource implements ByteSource {
           throw fileError(error, this.name);
         });
       if (bytesRead === 0)
-        throw new InputError('the file ended while being read', { file: this.name, start, end });
+        throw new InputError('unexpected end of file while reading', { file: this.name, start, end });
       have += bytesRead;
     }
   }
 
-  /** @throws {InputError} when the file was written to, or another has its name, since it was opened. */
+  /** @throws {InputError} when the file was modified since it was opened, or its path leads to another file. */
   async verify(): Promise<void> {
     const place = { file: this.name };
     const now = await this.handle.stat({ bigint: true });
     if (now.size !== this.opened.size)
       throw new InputError(
-        `changed while being read: expected ${this.byteLength} bytes, found ${now.size}`,
+        `was changed while being read: expected ${this.byteLength} bytes, found ${now.size}`,
         place,
       );
-    if (now.mtimeNs !== this.opened.mtimeNs) throw new InputError('changed while being read', place);
+    if (now.mtimeNs !== this.opened.mtimeNs) throw new InputError('was changed while being read', place);
     if (!this.followsName) return;
     const there = await stat(this.name, { bigint: true }).catch(() => undefined);
     if (there?.ino !== now.ino || there.dev !== now.dev)

@@ -6,24 +6,24 @@ import { fileError } from './file.js';
 import { hold, letGo, temporaryName } from './temporary.js';
 
 export interface OutputOptions {
-  /** Replace a file that has the name by the time this one is whole. */
+  /** Whether to replace an existing file of that name on finishing. */
   readonly force?: boolean | undefined;
-  /** A later run can go on from it: it is kept when the process is told to stop. */
+  /** Whether a later run can continue from it; if so it is not deleted when the process is interrupted. */
   readonly resumable?: boolean | undefined;
-  /** Of the name that it has in the making. */
+  /** Extension of the temporary name. */
   readonly ending?: string | undefined;
 }
 
-/** Another program has made a file of an output's name while that was in the making. */
+/** Another program created a file with the output's name in the meantime. */
 export class NameTaken extends InputError {
   constructor(file: string) {
-    super('was made by another program meanwhile', { file }, { code: 'exists' });
+    super('was created by another program in the meantime', { file }, { code: 'exists' });
   }
 }
 
 /**
- * A file that appears under its name only when it is whole and safe on the disk. Until then it is `partial`, a name beside it that is
- * this run's alone, opened exclusively; it stays when the process is killed and is removed when the work fails.
+ * A file that gets its name only when it is complete and synced to the disk. Until then it has the temporary name `partial` in the same
+ * folder. The temporary file remains if the process is killed and is removed if the work fails.
  */
 export class Output {
   private readonly appender: Appender;
@@ -31,7 +31,7 @@ export class Output {
 
   private constructor(
     readonly path: string,
-    /** Where it is made. */
+    /** Its temporary path. */
     readonly partial: string,
     private readonly handle: FileHandle,
     start: number,
@@ -40,7 +40,7 @@ export class Output {
     this.appender = new Appender(handle, start);
   }
 
-  /** @throws {InputError} when the place cannot be written to. */
+  /** Creates an output. @throws {InputError} when the folder cannot be written to. */
   static async create(
     path: string,
     { force = false, resumable, ending }: OutputOptions = {},
@@ -56,9 +56,8 @@ export class Output {
   }
 
   /**
-   * Takes over what is at `partial`, a name of {@link temporaryName} that this process alone knows, and goes on behind its first
-   * `keep` bytes.
-   * @throws {InputError} when it is no file, or cannot be written to.
+   * Continues after the first `keep` bytes of the file at `partial`, a {@link temporaryName} of this process.
+   * @throws {InputError} when it is not a regular file or cannot be written to.
    */
   static async resume(
     path: string,
@@ -81,8 +80,8 @@ export class Output {
   }
 
   /**
-   * Begins with the first `keep` bytes of the file that has the name now, which it will replace.
-   * @throws {InputError} when there is none, or the place cannot be written to.
+   * Creates an output from the first `keep` bytes of the existing file, which it will replace.
+   * @throws {InputError} when there is none, or the folder cannot be written to.
    */
   static async copy(path: string, keep: number): Promise<Output> {
     const partial = temporaryName(path);
@@ -101,7 +100,7 @@ export class Output {
     return this.appender.length;
   }
 
-  /** Which file it is, whatever name it has, or somebody gives its name to. */
+  /** Returns the inode, which identifies the file independently of its name. */
   async inode(): Promise<bigint> {
     return (await this.handle.stat({ bigint: true })).ino;
   }
@@ -115,7 +114,7 @@ export class Output {
     }
   }
 
-  /** Writes what was gathered, for who reads the file while it is made. */
+  /** Writes buffered bytes, so that the file can be read before it is finished. */
   async flush(): Promise<void> {
     try {
       await this.appender.flush();
@@ -124,7 +123,7 @@ export class Output {
     }
   }
 
-  /** Forgets what is behind the first `length` bytes. */
+  /** Shortens the file to `length` bytes. */
   async truncate(length: number): Promise<void> {
     try {
       await this.appender.truncate(length);
@@ -133,7 +132,7 @@ export class Output {
     }
   }
 
-  /** Ends the writing; the file keeps its partial name. */
+  /** Closes the file, which keeps its temporary name. */
   async close(): Promise<void> {
     letGo(this.partial);
     try {
@@ -145,8 +144,9 @@ export class Output {
   }
 
   /**
-   * Gives the file its name, once its bytes are safe; when it returns, the name is too.
-   * @param check what must still hold right before. @throws {NameTaken} unless `force`. @throws {InputError} when the disk refuses.
+   * Syncs the file, gives it its name and syncs the folder.
+   * @param check called just before renaming. @throws {NameTaken} if the name is taken, unless `force`. @throws {InputError} when the disk
+   * fails.
    */
   async finish(check?: () => Promise<void> | undefined): Promise<void> {
     try {
@@ -166,17 +166,17 @@ export class Output {
     }
   }
 
-  /** Leaves nothing behind of what this run made; what has its name already stays. */
+  /** Removes the temporary file, unless it is no longer this run's. A file that already has the output's name stays. */
   async discard(): Promise<void> {
     const isOurs = this.isOpen && (await this.isOurs().catch(() => false));
     await this.closeHandle().catch(() => {});
     const remove = () => disk.unlink(this.partial);
-    // a disk that refuses is asked once more; then the file is tried again when the process ends
+    // retried once here, and again when the process ends
     const isGone = !isOurs || (await remove().catch(remove).then(isTrue, isFalse));
     if (isGone) letGo(this.partial);
   }
 
-  /** Whether the name still leads to the file that was opened. */
+  /** Returns whether the temporary name still leads to the file that was opened. */
   private async isOurs(): Promise<boolean> {
     const [own, there] = await Promise.all([
       this.handle.stat({ bigint: true }),
@@ -195,10 +195,10 @@ export class Output {
 const isTrue = () => true;
 const isFalse = () => false;
 
-/** Errors of file systems that have no second names for files. */
+/** Errors of file systems without hard links. */
 const CANNOT_LINK: ReadonlySet<unknown> = new Set(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK']);
 
-/** Renames a file to a name that must not be taken. @throws {NameTaken} when it is. */
+/** Renames a file without replacing another. @throws {NameTaken} when the name is taken. */
 async function takeName(from: string, to: string): Promise<void> {
   try {
     await disk.link(from, to);
@@ -214,7 +214,7 @@ async function takeName(from: string, to: string): Promise<void> {
   });
 }
 
-/** A link that leads nowhere is there too. */
+/** Returns whether anything has this name, even a dangling link. */
 export async function exists(path: string): Promise<boolean> {
   return (await lstat(path).catch(() => undefined)) !== undefined;
 }

@@ -1,11 +1,11 @@
 import { InputError } from '../../core/errors.js';
 import { TRANSPORT } from '../request.js';
 
-// Node asks no proxy by itself. Where the environment names one, requests go through it; its client is loaded only then.
+// Node's fetch ignores proxies. If the environment names one, requests go through undici's client, which is loaded only then.
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Lower case wins, as curl and Python have it. */
+/** Lower case takes precedence, as in curl and Python. */
 const VARIABLES = ['http_proxy', 'HTTP_PROXY', 'https_proxy', 'HTTPS_PROXY'] as const;
 
 let client: Promise<(url: URL, init: RequestInit) => Promise<Response>> | undefined;
@@ -16,10 +16,10 @@ TRANSPORT.fetch = async (url, init) => {
   return (await client)(url, init);
 };
 
-/** `fetch` through the proxies of HTTP_PROXY and HTTPS_PROXY, but to the hosts of NO_PROXY. @throws {InputError} for no address. */
+/** Returns a `fetch` through HTTP_PROXY and HTTPS_PROXY, except for the hosts in NO_PROXY. @throws {InputError} for an invalid address. */
 async function proxied(environment: Environment) {
   const wrong = VARIABLES.find((name) => environment[name] && !isAddress(environment[name]));
-  if (wrong) throw new InputError(`${wrong} is not an http address`); // not shown: it may hold a password
+  if (wrong) throw new InputError(`${wrong} is not an http address`); // its value is not shown: it may contain a password
   const { EnvHttpProxyAgent, fetch: send } = await import('undici');
   const dispatcher = new EnvHttpProxyAgent();
   return (url: URL, init: RequestInit) =>

@@ -3,39 +3,38 @@ import { type ByteSource, checkRange } from '../../core/byte-source.js';
 import { ConnectionError, InputError, IntegrityError } from '../../core/errors.js';
 import { fetchBytes, type HttpFile, HttpSource } from '../http.js';
 
-/** Reads that follow each other without a gap and together have fewer bytes do not begin a run. */
+/** Contiguous reads must total this many bytes to start a streaming request. */
 const MIN_RUN_BYTES = 2 ** 16;
-/** What is skipped within a run is read over rather than asked for anew. */
+/** A gap up to this size is read and dropped instead of starting a new request. */
 const MAX_SKIPPED_BYTES = 2 ** 16;
 
-/** What may be read again for the sake of the digest. */
+/** A gap up to this size is read again, so that the digest stays complete. */
 const MAX_CAUGHT_UP_BYTES = 2 ** 20;
 
-/** A connection that sends the file from somewhere on. */
+/** A response that streams the file from some offset to its end. */
 interface Run {
   readonly chunks: AsyncGenerator<Uint8Array>;
-  /** The next byte that is taken. */
+  /** Offset of the next byte to be consumed. */
   at: number;
-  /** What has come and was not taken yet. */
+  /** Bytes received and not consumed yet. */
   left: Uint8Array;
 }
 
 /**
- * A file on a server that is mostly read from front to back: reads that follow each other come from one connection, others are
- * requests of their own. What passes in order is digested on the way, so that in the end the file is known to be the one published.
- * Reads are done one after another.
+ * A file on a server that is mostly read from front to back. Consecutive reads share one streaming request; others are separate range
+ * requests. Bytes read in order are hashed on the way, so that `verify` can compare the file's digest. Reads are queued.
  */
 export class SequentialSource implements ByteSource {
   private readonly ranges: HttpSource;
   private digestedBytes = 0;
   private run: Run | undefined;
   private lastEnd = 0;
-  /** Where reads without a gap between them began. */
+  /** Offset at which the current series of contiguous reads began. */
   private streakStart = 0;
   private queue: Promise<unknown> = Promise.resolve();
-  private gone: ConnectionError | undefined;
+  private failure: ConnectionError | undefined;
 
-  /** @param digest to be fed with the file. @param expected what it comes to, hexadecimal. */
+  /** @param digest hash that is updated with the file. @param expected its final value, hexadecimal. */
   constructor(
     private readonly file: HttpFile,
     private readonly digest: Hash,
@@ -54,23 +53,23 @@ export class SequentialSource implements ByteSource {
 
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
     const bytes = this.queue.then(() => {
-      if (this.gone) throw this.gone; // reads ahead need not try as long again
+      if (this.failure) throw this.failure; // queued reads do not retry again
       return this.readNow(start, end, signal);
     });
     this.queue = bytes.catch((error) => {
-      if (error instanceof ConnectionError) this.gone = error;
+      if (error instanceof ConnectionError) this.failure = error;
     });
     return bytes;
   }
 
-  /** Reads what has not passed yet. @throws {IntegrityError} when the file is not the one published. */
+  /** Reads the rest of the file and checks its digest. @throws {IntegrityError} when it does not match. */
   async verify(signal?: AbortSignal): Promise<void> {
     for (let at = this.digestedBytes; at < this.byteLength; at = this.digestedBytes)
       await this.read(at, Math.min(this.byteLength, at + 2 ** 20), signal);
     const found = this.digest.copy().digest('hex');
     if (found !== this.expected)
       throw new IntegrityError(
-        `expected the content ${this.expected}, found ${found}: it was changed or damaged`,
+        `expected digest ${this.expected}, found ${found}: the file was changed or damaged`,
         { file: this.name },
       );
   }
@@ -94,26 +93,26 @@ export class SequentialSource implements ByteSource {
     return bytes;
   }
 
-  /** The run that a read which follows the last one is of: that under way, or, if it is large enough, a new one. */
+  /** Returns the streaming request for a read that follows the last one: the current one or, for enough bytes, a new one. */
   private async runFor(start: number, end: number): Promise<Run | undefined> {
     if (this.run?.at === this.lastEnd) return this.run;
     if (end - this.streakStart < MIN_RUN_BYTES) return;
     await this.endRun();
-    // where little was skipped so far, it is read now, so that the digest goes on
+    // a small gap before the read is included, so that the digest stays complete
     const behind = start - this.digestedBytes;
     const at = behind >= 0 && behind <= MAX_CAUGHT_UP_BYTES ? this.digestedBytes : this.lastEnd;
     this.run = { chunks: fetchBytes(this.file, at, this.byteLength), at, left: new Uint8Array(0) };
     return this.run;
   }
 
-  /** The next bytes of the run. */
+  /** Reads the next `length` bytes of a run. */
   private async take(run: Run, length: number, signal?: AbortSignal): Promise<Uint8Array> {
     const bytes = new Uint8Array(length);
     for (let have = 0; have < length; ) {
       signal?.throwIfAborted();
       if (!run.left.length) {
         const { done, value } = await run.chunks.next();
-        if (done) throw new InputError('the connection was given up', { file: this.name, start: run.at });
+        if (done) throw new InputError('the connection was closed', { file: this.name, start: run.at });
         run.left = value;
       }
       const part = run.left.subarray(0, length - have);

@@ -5,74 +5,74 @@ import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { disk } from './disk.js';
 
-/** Names in a folder are no longer than this on any usual file system, in bytes. */
-const LONGEST_NAME = 255;
+/** Maximum bytes of a file name on common file systems. */
+const MAX_NAME_BYTES = 255;
 const HOST =
   hostname()
     .replaceAll(/[^A-Za-z0-9]+/g, '-')
     .slice(0, 40) || 'host';
 
-interface Held {
-  /** It is worth keeping when the run is stopped: another can go on from it. */
+interface Temporary {
+  /** Whether a later run can continue from it; if so it is not deleted when the run is interrupted. */
   readonly resumable?: boolean;
-  /** What was moved aside from here goes back when nothing has taken its place. */
+  /** Path that it was moved aside from; it is moved back if that path is free. */
   readonly from?: string;
 }
 
-/** What this process has in the making. */
-const held = new Map<string, Held>();
+/** Temporary files and folders of this process. */
+const held = new Map<string, Temporary>();
 
-/** A name beside `path` that nobody else has: `NAME.HOST-PID-RANDOM.ENDING`. It tells who makes it. */
+/** Returns a unique name in the folder of `path`, `NAME.HOST-PID-RANDOM.ENDING`, which identifies the process. */
 export function temporaryName(path: string, ending = 'partial'): string {
   const suffix = `.${HOST}-${process.pid}-${randomBytes(6).toString('hex')}.${ending}`;
   return join(dirname(path), shortened(basename(path), suffix.length) + suffix);
 }
 
-/** As much of a name as leaves room for the rest. */
+/** Shortens a name to leave `rest` bytes for a suffix. */
 function shortened(name: string, rest: number): string {
   let short = name;
-  while (Buffer.byteLength(short) > LONGEST_NAME - rest) short = [...short].slice(0, -1).join('');
+  while (Buffer.byteLength(short) > MAX_NAME_BYTES - rest) short = [...short].slice(0, -1).join('');
   return short;
 }
 
-/** Notes that this process makes `path`, a file or a folder, which is to be gone when the run ends early. */
+/** Registers a file or folder that is removed if the run ends early. */
 export function hold(path: string, resumable = false): void {
   held.set(resolve(path), { resumable });
 }
 
-/** Notes that what was at `from` waits at `path`, to be removed when something new is there. */
+/** Registers a backup: what was moved from `from` to `path`, to be removed once `from` exists again. */
 export function holdInstead(path: string, from: string): void {
   held.set(resolve(path), { from });
 }
 
-/** Notes that `path` has become something else, or is no more. */
+/** Unregisters a path that was renamed or removed. */
 export function letGo(path: string): void {
   held.delete(resolve(path));
 }
 
 /**
- * Removes what this process has in the making, at once, for a process that is about to end.
- * @returns the files that are kept, because a later run can go on from them.
+ * Removes the registered temporary files synchronously, for a process that is about to end.
+ * @returns the files that remain, because a later run can continue from them.
  */
 export function removeTemporaries(): string[] {
-  const kept: string[] = [];
+  const remaining: string[] = [];
   for (const [path, { resumable, from }] of held)
     try {
-      if (resumable) kept.push(path);
+      if (resumable) remaining.push(path);
       else if (from !== undefined && !existsSync(from)) renameSync(path, from);
       else rmSync(path, { recursive: true, force: true });
-    } catch {} // the process ends for a reason of its own, which is what is said
-  return kept.filter((path) => existsSync(path));
+    } catch {} // the process is already ending for another reason, which is reported
+  return remaining.filter((path) => existsSync(path));
 }
 
-/** Something that an earlier run had in the making. */
+/** A temporary file of an earlier run. */
 export interface Leftover {
   readonly path: string;
-  /** The process that made it is known to be gone. Of another machine's that cannot be known. */
+  /** Whether its process is known to have ended; never known for other machines. */
   readonly isDead: boolean;
 }
 
-/** All paths beside `path` that are a {@link temporaryName} of it or of what is made beside it, whoever makes them. */
+/** Returns all temporary files of `path` and of outputs derived from its name, from any process. */
 export async function temporariesOf(path: string): Promise<string[]> {
   return (await parsedTemporaries(path, undefined)).map(({ left }) => left);
 }
@@ -91,24 +91,24 @@ async function parsedTemporaries(path: string, ending: string | undefined) {
 }
 
 /**
- * What earlier runs left of `path`, the largest first: not what is still being made on this machine.
- * @param ending of what was made of `path` itself; without it also what was made beside it.
+ * Returns temporary files that earlier runs left for `path`, largest first, without those still in use on this machine.
+ * @param ending only temporary files of `path` itself with this extension; by default also those of derived outputs.
  */
 export async function leftoversOf(path: string, ending?: string): Promise<Leftover[]> {
   const found: (Leftover & { readonly size: number })[] = [];
   for (const { left, host, pid } of await parsedTemporaries(path, ending)) {
     const isDead = host === HOST;
-    if (isDead && isBeingMade(left, Number(pid))) continue;
+    if (isDead && isInUse(left, Number(pid))) continue;
     const there = await lstat(left).catch(() => undefined);
     if (there) found.push({ path: left, isDead, size: there.size });
   }
   return found.sort((a, b) => b.size - a.size);
 }
 
-/** Renames a leftover, in one step. @returns its new name, unless it is not a file of that name alone, or another run was faster. */
+/** Takes over a leftover by renaming it atomically. @returns its new name; undefined if it has other names too, or another run took it. */
 export async function claim(path: string, output: string, ending?: string): Promise<string | undefined> {
   const found = await lstat(path).catch(() => undefined);
-  if (!found?.isFile() || found.nlink !== 1) return; // a whole output may have this as its second name
+  if (!found?.isFile() || found.nlink !== 1) return; // a finished output may have this as its second name
   const own = temporaryName(output, ending);
   hold(own, true);
   try {
@@ -121,12 +121,12 @@ export async function claim(path: string, output: string, ending?: string): Prom
   }
 }
 
-function isBeingMade(path: string, pid: number): boolean {
+function isInUse(path: string, pid: number): boolean {
   if (pid === process.pid) return held.has(resolve(path));
   try {
     process.kill(pid, 0);
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM'; // somebody else's, and alive
+    return (error as NodeJS.ErrnoException).code === 'EPERM'; // another user's process, running
   }
 }

@@ -4,13 +4,13 @@ import type { Folder, FolderFile } from '../../core/folder.js';
 import { INDEX_NAME } from './shard-index.js';
 import { findWeights, isWeightName } from './weight-names.js';
 
-/** Returns what a folder is and what to do with it; undefined where it is something else. Names are paths in it. */
-type Sign = (names: readonly string[], folder: Folder) => string | undefined;
+/** Recognizes a kind of folder and returns what it is and what to do with it; else undefined. Names are paths in the folder. */
+type Diagnosis = (names: readonly string[], folder: Folder) => string | undefined;
 
 const EXPECTED = `expected model.safetensors or ${INDEX_NAME} in the folder`;
 
-/** What folders are in which no model was found, the surest sign first. */
-const SIGNS: readonly Sign[] = [
+/** Kinds of folders in which no model was found, the most certain first. */
+const DIAGNOSES: readonly Diagnosis[] = [
   (names) => (names.length ? undefined : `has no files; ${EXPECTED}, found no weights`),
   distributed,
   deepSpeed,
@@ -20,47 +20,47 @@ const SIGNS: readonly Sign[] = [
   severalModels,
 ];
 
-/** Their names in a message. */
+/** Names listed in a message. */
 const MAX_NAMES = 4;
 
-/** Refuses a folder in which no weights were found, saying what it is instead. @throws {InputError} */
+/** Throws an error that explains why a folder is not a model. @throws {InputError} always */
 export function refuseFolder(folder: Folder, files: readonly FolderFile[]): never {
   const names = files.map(({ name }) => name).sort();
-  for (const sign of SIGNS) {
-    const found = sign(names, folder);
-    if (found) throw new InputError(found, { file: folder.id });
+  for (const diagnose of DIAGNOSES) {
+    const message = diagnose(names, folder);
+    if (message) throw new InputError(message, { file: folder.id });
   }
   const others = names.filter(isWeightName);
   const seen = others.length ? `found only ${listed(others)}` : 'found no weights';
   throw new InputError(`${EXPECTED}, ${seen}`, { file: folder.id });
 }
 
-/** What `torch.distributed.checkpoint` writes: `.metadata` and a file of every process. */
+/** Recognizes a folder of `torch.distributed.checkpoint`: `.metadata` and a file per process. */
 function distributed(names: readonly string[], folder: Folder): string | undefined {
   const part = names.find((name) => name.endsWith('.distcp'));
   if (part === undefined) return undefined;
   const from = folderOf(folder, part);
-  return `holds a distributed checkpoint of PyTorch (DCP), which is not read: python -m torch.distributed.checkpoint.format_utils dcp_to_torch ${from} model.pt makes one file of it; lossless compress takes the folder as it is`;
+  return `unsupported PyTorch distributed checkpoint (DCP): convert it with python -m torch.distributed.checkpoint.format_utils dcp_to_torch ${from} model.pt; lossless compress accepts the folder as it is`;
 }
 
-/** What DeepSpeed writes: `latest`, and a folder with the states of every process. */
+/** Recognizes a checkpoint of DeepSpeed: `latest`, and a folder with the states of every process. */
 function deepSpeed(names: readonly string[], folder: Folder): string | undefined {
   const part = names.find((name) => /^[\w-]*_(model|optim)_states\.pt$/.test(lastName(name)));
   if (part === undefined) return undefined;
   const above = part.split('/').slice(0, -2).join('/');
   const from = part.includes('/') ? (above ? folder.place(above) : folder.id) : folder.place('..');
-  return `holds a checkpoint of DeepSpeed, its weights in parts, which is not read: python zero_to_fp32.py ${from} OUT makes a model of it; lossless compress takes the folder as it is`;
+  return `unsupported DeepSpeed checkpoint: convert it with python zero_to_fp32.py ${from} OUT; lossless compress accepts the folder as it is`;
 }
 
-/** What `llama-gguf-split` writes. */
+/** Recognizes a model split by `llama-gguf-split`. */
 function splitGguf(names: readonly string[], folder: Folder): string | undefined {
   const first = names.find((name) => /-00001-of-\d{5}\.gguf$/.test(name));
   if (first === undefined) return undefined;
   const parts = Number(/of-(\d{5})\.gguf$/.exec(first)![1]);
-  return `holds a GGUF in ${parts} parts: llama-gguf-split --merge ${folder.place(first)} model.gguf makes one file of them; lossless compress keeps all parts`;
+  return `unsupported split GGUF in ${parts} parts: merge it with llama-gguf-split --merge ${folder.place(first)} model.gguf; lossless compress accepts all parts`;
 }
 
-/** Shards without all of the others. */
+/** Recognizes an incomplete set of shards. */
 function missingShards(names: readonly string[]): string | undefined {
   const pattern = /^(.*)-(\d{5})-of-(\d{5})(\.\w+)$/;
   const found = names.map((name) => pattern.exec(name)).find((match) => match !== null);
@@ -70,20 +70,20 @@ function missingShards(names: readonly string[]): string | undefined {
     { length: Number(total) },
     (_, i) => `${stem}-${String(i + 1).padStart(5, '0')}-of-${total}${extension}`,
   ).filter((name) => !names.includes(name));
-  return missing.length ? `lacks ${listed(missing)} of a model in ${Number(total)} shards` : undefined;
+  return missing.length ? `missing ${listed(missing)} of a model in ${Number(total)} shards` : undefined;
 }
 
-/** Files side by side of which each may be the model. */
+/** Recognizes several files of which each may be the model. */
 function severalFiles(names: readonly string[], folder: Folder): string | undefined {
   const candidates = names.filter((name) => /^[^/]+\.(safetensors|gguf|bin|pt|pth|ckpt|wpk)$/.test(name));
   if (candidates.length < 2)
     return candidates[0]?.endsWith('.wpk')
-      ? `holds a .wpk: name it, ${folder.place(candidates[0])}`
+      ? `expected a model, found a .wpk file: use ${folder.place(candidates[0])}`
       : undefined;
-  return `holds several files of weights, ${listed(candidates)}: name one, such as ${folder.place(candidates[0]!)}`;
+  return `several files of weights, ${listed(candidates)}: specify one, such as ${folder.place(candidates[0]!)}`;
 }
 
-/** Models in subfolders, as pipelines of diffusers have them. */
+/** Recognizes models in subfolders, as in pipelines of diffusers. */
 function severalModels(names: readonly string[], folder: Folder): string | undefined {
   const byFolder = new Map<string, FolderFile[]>();
   for (const name of names) {
@@ -96,11 +96,11 @@ function severalModels(names: readonly string[], folder: Folder): string | undef
   const [first] = models;
   if (!first) return undefined;
   const [path, files] = first;
-  // of a repository single files can be named, not folders
+  // on the Hub, a file can be specified but not a folder
   const name = folder.kind === 'hub' ? folder.place(`${path}/${fileIn(files)}`) : folder.place(path);
   return models.length === 1
-    ? `has no weights of its own, its folder ${path} has: name ${name}`
-    : `holds several models, ${listed(models.map(([path]) => path))}: name one, such as ${name}`;
+    ? `no weights here, but in the folder ${path}: use ${name}`
+    : `several models, ${listed(models.map(([path]) => path))}: specify one, such as ${name}`;
 }
 
 function fileIn(files: readonly FolderFile[]): string {

@@ -14,9 +14,9 @@ import { filesBeside, readWhole } from './side-files.js';
 import { type FoundWeights, findWeights } from './weight-names.js';
 
 /**
- * Opens a folder as the Hub lays it out: weights of safetensors, or as torch.save writes them, whole or in shards, or a GGUF file, and
- * the files beside them. Where there are several, the first of {@link findWeights} is taken, as transformers does.
- * @throws {InputError} on anything that the model needs and that is missing, malformed or leaves the folder.
+ * Opens a folder in the layout of the Hub: weights in safetensors, PyTorch or GGUF files, possibly in shards, and the files beside them.
+ * If there are several formats, {@link findWeights} chooses as transformers does.
+ * @throws {InputError} when a required file is missing, malformed or outside the folder.
  */
 export async function openFolder(whole: Folder, options: OpenOptions = {}): Promise<StoredModel> {
   const folder = excluding(whole, options.exclude);
@@ -29,7 +29,7 @@ export async function openFolder(whole: Folder, options: OpenOptions = {}): Prom
   const index = found.index === undefined ? undefined : await readIndex(folder, found);
   const names = index?.shards ?? found.names;
   const { sideFiles, leftOut } = await filesBeside(folder, files, names);
-  const config = await readConfig(folder, files); // before anything is open
+  const config = await readConfig(folder, files); // before any file is opened
   const weightSources = await openAll(folder, names, options);
   const state = weightSources[0]?.state;
   try {
@@ -60,8 +60,8 @@ export async function openFolder(whole: Folder, options: OpenOptions = {}): Prom
 }
 
 /**
- * One `.safetensors` file alone, without what may lie beside it. The source belongs to the result.
- * @throws {InputError}
+ * Opens a single `.safetensors` file, without the files beside it. The result owns the source.
+ * @throws {InputError} when it is malformed.
  */
 export async function openSafetensorsFile(id: string, source: ByteSource): Promise<StoredModel> {
   const weightSources = [await openWeightSource(lastName(id), source)];
@@ -69,19 +69,19 @@ export async function openSafetensorsFile(id: string, source: ByteSource): Promi
   return assemble({ id, kind: 'safetensors', config: undefined, sideFiles: [], weightSources, files });
 }
 
-/** One file that torch.save wrote, alone. The source belongs to the result. @throws {InputError} */
+/** Opens a single PyTorch checkpoint. The result owns the source. @throws {InputError} when it is malformed. */
 export async function openTorchFile(
   id: string,
   source: ByteSource,
-  { state: asked }: OpenOptions = {},
+  { state: requested }: OpenOptions = {},
 ): Promise<StoredModel> {
-  const opened = await openCheckpoint(asSafetensors(lastName(id)), source, asked);
+  const opened = await openCheckpoint(asSafetensors(lastName(id)), source, requested);
   const parts = { id, kind: 'pytorch', config: undefined, sideFiles: [], weightSources: [opened] } as const;
   const { state } = opened;
   return assemble({ ...parts, ...(state && { state }), files: new SingleFile(id, source) });
 }
 
-/** The name that transformers expects once the weights are safetensors. */
+/** Returns the name that transformers expects for the same weights in safetensors. */
 function asSafetensors(name: string): string {
   return `${name.replace(/^pytorch_model/, 'model').replace(/\.[^.]+$/, '')}.safetensors`;
 }
@@ -90,7 +90,7 @@ interface Index {
   readonly map: ReadonlyMap<string, string>;
   readonly shards: readonly string[];
   readonly bytes: Uint8Array;
-  /** As messages call it. */
+  /** Path or address for messages. */
   readonly place: string;
 }
 
@@ -101,7 +101,7 @@ async function readIndex(folder: Folder, { kind, index }: FoundWeights): Promise
   return { map, shards: [...new Set(map.values())].sort(), bytes, place };
 }
 
-/** An index of .bin shards as one of the safetensors that they are taken for. */
+/** Converts an index of .bin shards to one of safetensors shards. */
 function asIndex({ bytes, map, place }: Index): SideFile {
   const { value } = parseJsonObject(bytes, place);
   const weight_map = Object.fromEntries([...map].map(([tensor, shard]) => [tensor, asSafetensors(shard)]));
@@ -145,7 +145,7 @@ async function closeAll(sources: readonly ByteSource[]): Promise<void> {
   await Promise.all(sources.map((source) => source.close()));
 }
 
-/** Reads config.json, if there is one. What cannot be read stops only what needs it. */
+/** Reads config.json, if there is one. An unreadable one is returned as `configError`, for whoever needs it to throw. */
 export async function readConfig(folder: Folder, files: readonly FolderFile[]) {
   if (!files.some(({ name }) => name === 'config.json')) return { config: undefined };
   const bytes = await readWhole(folder, 'config.json');

@@ -1,9 +1,9 @@
 import picomatch from 'picomatch';
 import { InputError } from '../../core/errors.js';
 import { lastName, problemOfPath } from '../../core/file-name.js';
-import { type Folder, type FolderFile, type LeftOut, type Listing, surveyOf } from '../../core/folder.js';
+import { type Folder, type FolderFile, type LeftOut, type Listing, listAll } from '../../core/folder.js';
 
-/** What is taken of a folder, and what is not, by name. */
+/** The files of a folder that are compressed, and those that are not. */
 export interface Selection {
   /** Sorted by name. */
   readonly files: readonly FolderFile[];
@@ -12,30 +12,30 @@ export interface Selection {
 }
 
 export interface SelectOptions {
-  /** Of a repository on the Hub: also further copies of the same weights in other formats. */
+  /** For a repository on the Hub: whether to include copies of the weights in other formats. */
   readonly all?: boolean | undefined;
-  /** Names of files that are being written into the folder itself. */
+  /** Names of output files inside the folder. */
   readonly outputs?: readonly string[] | undefined;
 }
 
 /**
- * Chooses the files of a folder that are compressed: all of them; of a repository on the Hub not the further copies of its weights.
- * @throws {InputError} naming what is in the folder and cannot be taken along, unless it is excluded.
+ * Selects the files of a folder to compress: all, except, on the Hub, copies of the weights in other formats.
+ * @throws {InputError} naming an entry that cannot be compressed, unless it is excluded.
  */
 export async function selectFiles(folder: Folder, options: SelectOptions = {}): Promise<Selection> {
-  const { files, emptyFolders, leftOut, refused } = await surveyOf(folder);
+  const { files, emptyFolders, leftOut, refused } = await listAll(folder);
   const [first] = [...refused, ...files.flatMap(badName)];
   if (first)
     throw new InputError(first.reason, { file: folder.place(first.name) }, { code: 'unsupported-file' });
-  const copies = folder.kind === 'hub' && !options.all ? furtherCopies(files) : new Map<string, string>();
-  const taken: FolderFile[] = [];
-  const left = [...leftOut];
+  const copies = folder.kind === 'hub' && !options.all ? copiesOfWeights(files) : new Map<string, string>();
+  const selected: FolderFile[] = [];
+  const omitted = [...leftOut];
   for (const file of [...files].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const reason = options.outputs?.includes(file.name) ? 'the output' : copies.get(file.name);
-    if (reason === undefined) taken.push(file);
-    else left.push({ ...file, reason });
+    if (reason === undefined) selected.push(file);
+    else omitted.push({ ...file, reason });
   }
-  return { files: taken, emptyFolders, leftOut: left };
+  return { files: selected, emptyFolders, leftOut: omitted };
 }
 
 function badName({ name }: FolderFile): LeftOut[] {
@@ -43,7 +43,7 @@ function badName({ name }: FolderFile): LeftOut[] {
   return problem === undefined ? [] : [{ name, reason: `its name ${problem}` }];
 }
 
-/** A folder without the files that match patterns (`*.onnx`, `onnx/**`), which count as left out. A pattern without `/` is of names in any folder. */
+/** Returns a view of a folder that leaves out files matching patterns (`*.onnx`, `onnx/**`). A pattern without `/` applies in any subfolder. */
 export function excluding(folder: Folder, patterns: readonly string[] = []): Folder {
   if (!patterns.length) return folder;
   const matchers = patterns.map((pattern) => ({
@@ -58,30 +58,30 @@ export function excluding(folder: Folder, patterns: readonly string[] = []): Fol
     );
     return found && `excluded by ${found.pattern}`;
   };
-  const survey = async (): Promise<Listing> => {
-    const listing = await surveyOf(folder);
+  const listing = async (): Promise<Listing> => {
+    const everything = await listAll(folder);
     const isTaken = ({ name }: { readonly name: string }) => reasonFor(name) === undefined;
-    const excluded = [...listing.files, ...listing.refused]
+    const excluded = [...everything.files, ...everything.refused]
       .filter((file) => !isTaken(file))
       .map(({ name, lengthBytes }) => ({ name, lengthBytes, reason: reasonFor(name)! }));
     return {
-      files: listing.files.filter(isTaken),
-      emptyFolders: listing.emptyFolders.filter((name) => isTaken({ name })),
-      leftOut: [...listing.leftOut, ...excluded],
-      refused: listing.refused.filter(isTaken),
+      files: everything.files.filter(isTaken),
+      emptyFolders: everything.emptyFolders.filter((name) => isTaken({ name })),
+      leftOut: [...everything.leftOut, ...excluded],
+      refused: everything.refused.filter(isTaken),
     };
   };
   return {
     id: folder.id,
     kind: folder.kind,
-    list: async () => (await survey()).files,
-    survey,
+    list: async () => (await listing()).files,
+    listAll: listing,
     open: (name) => folder.open(name),
     place: (name) => folder.place(name),
   };
 }
 
-/** Formats in which repositories hold the same weights, the one that is taken first. */
+/** Formats of weights in repositories, the preferred one first. */
 const FORMATS: readonly (readonly [format: string, names: RegExp])[] = [
   ['safetensors', /\.safetensors$/],
   ['PyTorch', /^(pytorch_model|model|adapter_model|diffusion_pytorch_model|consolidated)\b.*\.(bin|pt|pth)$/],
@@ -92,15 +92,15 @@ const FORMATS: readonly (readonly [format: string, names: RegExp])[] = [
   ['OpenVINO, Core ML or Rust', /^openvino_.*\.(bin|xml)$|\.(mlmodel|mlpackage|ot)$|^weight\.bin$/],
 ];
 
-/** By name, why it is left out: files of formats behind the first one that the repository has. */
-function furtherCopies(files: readonly FolderFile[]): Map<string, string> {
+/** Returns the files in other formats than the preferred one, and why each is left out. */
+function copiesOfWeights(files: readonly FolderFile[]): Map<string, string> {
   const formatOf = (name: string) => FORMATS.findIndex(([, names]) => names.test(lastName(name)));
   const first = Math.min(...files.map(({ name }) => formatOf(name)).filter((format) => format >= 0));
   const further = files.filter(({ name }) => formatOf(name) > first);
   return new Map(
     further.map(({ name }) => [
       name,
-      `a copy of the weights for ${FORMATS[formatOf(name)]![0]}, beside ${FORMATS[first]![0]}`,
+      `copy of the weights for ${FORMATS[formatOf(name)]![0]}, beside ${FORMATS[first]![0]}`,
     ]),
   );
 }

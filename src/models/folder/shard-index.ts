@@ -2,14 +2,14 @@ import { InputError } from '../../core/errors.js';
 import { isPlainPath } from '../../core/file-name.js';
 import { isPlainObject, kindOf, parseJsonObject, quote } from '../../core/json.js';
 
-/** The name of the file that says which shard holds which tensor. */
+/** Name of the file that maps tensors to shards. */
 export const INDEX_NAME = 'model.safetensors.index.json';
-/** The same for shards as torch.save writes them. */
+/** Name of the same file for PyTorch shards. */
 export const TORCH_INDEX_NAME = 'pytorch_model.bin.index.json';
 
 /**
- * Parses an index: the shard of every tensor, by tensor name.
- * @throws {InputError} unless every shard is a path that stays in the folder.
+ * Parses an index to a map from tensor names to shards.
+ * @throws {InputError} when it is malformed, or a shard's path leaves the folder.
  */
 export function parseShardIndex(
   bytes: Uint8Array,
@@ -33,8 +33,8 @@ export function parseShardIndex(
 }
 
 /**
- * Holds the index against what the shards contain.
- * @throws {InputError} for a tensor that is absent, or in another shard than the index says.
+ * Compares the index with the shards.
+ * @throws {InputError} for a tensor that is missing or in another shard than the index says.
  */
 export function checkShards(
   index: ReadonlyMap<string, string>,

@@ -4,10 +4,10 @@ import { isPlainObject } from '../../core/json.js';
 import type { SideFile } from '../../core/model.js';
 import { isWeightName } from './weight-names.js';
 
-/** The largest file that is held in memory along with the weights. The largest tokenizers have some 35 MB. */
+/** Maximum size of a side file, which is read into memory. The largest tokenizers have about 35 MB. */
 export const SIDE_FILE_LIMIT_BYTES = 50_000_000;
 
-/** Without these the model does not load or speak as before: too large is an error, not a reason to drop them. */
+/** Files that the model needs to load and work: over the limit they are an error, while others are left out. */
 const ESSENTIAL = new Set([
   'config.json',
   'generation_config.json',
@@ -25,18 +25,18 @@ const ESSENTIAL = new Set([
   'pytorch_model.bin.index.json',
 ]);
 
-/** A model's folder without its weights. */
+/** The files of a model's folder apart from its weights. */
 export interface BesideWeights {
-  /** Sorted by name. Nothing is read yet. */
+  /** Sorted by name, not read yet. */
   readonly sideFiles: readonly SideFile[];
-  /** What belongs to no model that runs: other weights, files too large to hold. */
+  /** Files that running the model does not need: other weights, files over the limit. */
   readonly leftOut: readonly LeftOut[];
 }
 
 /**
- * The files that go with a model's weights: all but further weights, which only a lossless copy of the folder has. Modules of an
- * embedding model that come after its transformer are not further weights.
- * @param weights the names of the model's own.
+ * Returns the files that accompany a model's weights: all but other weights, which only a lossless .wpk contains. Weights of an embedding
+ * model's further modules (sentence-transformers) do belong to it.
+ * @param weights names of the model's weight files.
  * @throws {InputError} when an essential file is over {@link SIDE_FILE_LIMIT_BYTES}.
  */
 export async function filesBeside(
@@ -52,22 +52,22 @@ export async function filesBeside(
     if (weights.includes(name)) continue;
     const isLarge = lengthBytes > SIDE_FILE_LIMIT_BYTES;
     if (isLarge && ESSENTIAL.has(name))
-      throw new InputError(`has ${lengthBytes} bytes, over the limit of ${SIDE_FILE_LIMIT_BYTES}`, {
+      throw new InputError(`${lengthBytes} bytes, over the limit of ${SIDE_FILE_LIMIT_BYTES}`, {
         file: folder.place(name),
       });
     if (isWeightName(name) && !modules.some((module) => name.startsWith(module)))
-      leftOut.push({ ...file, reason: 'further weights, which a lossy file does not hold' });
+      leftOut.push({ ...file, reason: 'other weights, not part of a lossy file' });
     else if (isLarge)
       leftOut.push({
         ...file,
-        reason: `over ${SIDE_FILE_LIMIT_BYTES} bytes, and not needed to run the model`,
+        reason: `over ${SIDE_FILE_LIMIT_BYTES} bytes and not needed to run the model`,
       });
     else sideFiles.push({ ...file, read: () => readWhole(folder, name) });
   }
   return { sideFiles, leftOut };
 }
 
-/** Subfolders of sentence-transformers' modules, with a slash at the end. */
+/** Returns the subfolders of sentence-transformers' modules, with a slash at the end. */
 async function moduleFolders(folder: Folder, files: readonly FolderFile[]): Promise<string[]> {
   if (!files.some(({ name }) => name === 'modules.json')) return [];
   try {
@@ -81,12 +81,12 @@ async function moduleFolders(folder: Folder, files: readonly FolderFile[]): Prom
   }
 }
 
-/** All bytes of a small file. @throws {InputError} */
+/** Reads a small file. @throws {InputError} when it is over {@link SIDE_FILE_LIMIT_BYTES} or cannot be read. */
 export async function readWhole(folder: Folder, name: string): Promise<Uint8Array> {
   const source = await folder.open(name);
   try {
     if (source.byteLength > SIDE_FILE_LIMIT_BYTES)
-      throw new InputError(`grew over the limit of ${SIDE_FILE_LIMIT_BYTES} bytes`, { file: source.name });
+      throw new InputError(`over the limit of ${SIDE_FILE_LIMIT_BYTES} bytes`, { file: source.name });
     const bytes = await source.read(0, source.byteLength);
     await source.verify?.();
     return bytes;

@@ -1,17 +1,17 @@
 import { lastName } from '../../core/file-name.js';
 import type { FolderFile } from '../../core/folder.js';
 
-/** The files that are a folder's model, or the index that names them. */
+/** The weight files of a folder, or the index that lists them. */
 export interface FoundWeights {
   readonly kind: 'safetensors' | 'pytorch' | 'gguf';
   readonly names: readonly string[];
-  /** Says which shard holds which tensor. */
+  /** Name of the index, which maps tensors to shards. */
   readonly index?: string;
 }
 
 type Find = (names: readonly string[]) => FoundWeights | undefined;
 
-/** What the weights of a folder are looked for as, in this order: as transformers does, then what other libraries write. */
+/** Ways to find the weights of a folder, in order: first those of transformers, then names that other libraries write. */
 const FINDERS: readonly Find[] = [
   single('safetensors', 'model.safetensors'),
   indexed('safetensors', 'model.safetensors.index.json'),
@@ -25,7 +25,7 @@ const FINDERS: readonly Find[] = [
   shards('safetensors', /^[\w.-]+-(\d{5})-of-(\d{5})\.safetensors$/),
   only('safetensors', /^(?!.*-\d{5}-of-\d{5}\.).*\.safetensors$/),
   notBeside(
-    /\.distcp$/, // what is common to the parts of a distributed checkpoint is not the model
+    /\.distcp$/, // beside the parts of a distributed checkpoint, such a file is not the model
     only(
       'pytorch',
       /^(?!(training_args|optimizer|scheduler|scaler|rng_state)|.*-\d{5}-of-\d{5}\.)[^/]+\.(bin|pt|pth|ckpt)$/,
@@ -34,7 +34,7 @@ const FINDERS: readonly Find[] = [
   only('gguf', /\.gguf$/),
 ];
 
-/** Finds the weights of a folder among its files; those in subfolders are not its model. */
+/** Finds the weights of a folder among its files; those in subfolders do not count. */
 export function findWeights(files: readonly FolderFile[]): FoundWeights | undefined {
   const names = files.map(({ name }) => name).filter((name) => !name.includes('/'));
   for (const find of FINDERS) {
@@ -44,7 +44,7 @@ export function findWeights(files: readonly FolderFile[]): FoundWeights | undefi
   return undefined;
 }
 
-/** True for names of files that hold weights, of a model or of its training, in whatever format. */
+/** Returns whether a file holds weights or training state, by its name. */
 export function isWeightName(name: string): boolean {
   return WEIGHTS.test(lastName(name));
 }
@@ -62,7 +62,7 @@ function indexed(kind: Kind, index: string): Find {
   return (names) => (names.includes(index) ? { kind, names: [], index } : undefined);
 }
 
-/** One file of this name, not one of several. */
+/** Finds the only file that matches a pattern; nothing if there are several. */
 function only(kind: Kind, pattern: RegExp): Find {
   return (names) => {
     const found = names.filter((name) => pattern.test(name));
@@ -70,12 +70,12 @@ function only(kind: Kind, pattern: RegExp): Find {
   };
 }
 
-/** Finds nothing where a file of another pattern is. */
+/** Finds nothing if a file matches `other`. */
 function notBeside(other: RegExp, find: Find): Find {
   return (names) => (names.some((name) => other.test(name)) ? undefined : find(names));
 }
 
-/** A complete set of shards that no index lists. */
+/** Finds a complete set of shards without an index. */
 function shards(kind: Kind, pattern: RegExp): Find {
   return (names) => {
     const found = names.filter((name) => pattern.test(name)).sort();

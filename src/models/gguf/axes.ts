@@ -1,15 +1,15 @@
-/** Bytes `start` to `end` (exclusive) of a tensor's elements, little-endian, in the order of one format. */
+/** Reads bytes `start` to `end` (exclusive) of a tensor's little-endian elements. */
 export type ReadBytes = (start: number, end: number, signal?: AbortSignal) => Promise<Uint8Array>;
 
-/** Rows, or elements, seen as [outer, first, second, rest], of which `first` and `second` change places. */
+/** Swaps `first` and `second` in elements viewed as [outer, first, second, rest]. */
 export type Swap = readonly [outer: number, first: number, second: number, rest: number];
 
-/** Runs of at least so many bytes are read one by one; shorter ones with the slice they are in. */
+/** Longer runs are read one by one, shorter ones together with their slice. */
 const LONG_RUN_BYTES = 4096;
 
 /**
- * The slice that was last put in another order, of whatever tensor: a matrix that is read block by block, transposed, is
- * transposed once, and no more than one is in memory. One for each open model.
+ * Cache of the last reordered slice of any tensor, one per open model. A transposed matrix that is read block by block is thus
+ * transposed only once.
  */
 export class LastSlice {
   private owner: ReadBytes | undefined;
@@ -25,8 +25,8 @@ export class LastSlice {
 }
 
 /**
- * The same elements, `lengthBytes` in all, with two axes swapped: what `read` has as [outer, first, second, rest] comes out as
- * [outer, second, first, rest].
+ * Returns a reader of the same elements, `lengthBytes` in total, with two axes swapped: from [outer, first, second, rest] to [outer,
+ * second, first, rest].
  */
 export function swapAxes(read: ReadBytes, lengthBytes: number, swap: Swap, last: LastSlice): ReadBytes {
   const [outer, first, second] = swap;
@@ -34,7 +34,7 @@ export function swapAxes(read: ReadBytes, lengthBytes: number, swap: Swap, last:
   return runBytes >= LONG_RUN_BYTES ? byRuns(read, runBytes, swap) : bySlices(read, runBytes, swap, last);
 }
 
-/** What undoes a swap. */
+/** Returns the inverse of a swap. */
 export function inverse([outer, first, second, rest]: Swap): Swap {
   return [outer, second, first, rest];
 }
@@ -73,7 +73,7 @@ function bySlices(read: ReadBytes, runBytes: number, [, first, second]: Swap, la
   };
 }
 
-/** [first, second] runs as [second, first]. Runs of one element are moved as numbers, which is ten times as fast. */
+/** Transposes [first, second] runs. Runs of one element are moved as numbers, which is ten times as fast. */
 function swapped2d(bytes: Uint8Array, first: number, second: number, runBytes: number): Uint8Array {
   const Words = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[runBytes];
   const out = new Uint8Array(bytes.length);

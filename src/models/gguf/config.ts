@@ -6,8 +6,8 @@ import type { GgufEntry } from './header-writer.js';
 import { readScaling, writeScaling } from './rope.js';
 
 /**
- * The config.json that a GGUF file's metadata amount to, for an architecture whose tables are known.
- * @throws {InputError} on a key that is missing or no such number.
+ * Converts a GGUF file's metadata to a config.json, for a known architecture.
+ * @throws {InputError} when a key is missing or has the wrong type or value.
  */
 export function readConfig(family: GgufFamily, header: GgufHeader, file: string): Record<string, unknown> {
   const { architecture, fixed, fields, modelType, className } = family;
@@ -33,7 +33,7 @@ export function readConfig(family: GgufFamily, header: GgufHeader, file: string)
   return config;
 }
 
-/** Numbers that other architectures multiply with or cut at, by the fields that a model is refused for when it is run. */
+/** Scales and limits of other architectures, by the config fields for which running a model is refused. */
 const MULTIPLIERS: Readonly<Record<string, string>> = {
   logit_scale: 'logits_scaling',
   embedding_scale: 'embedding_multiplier',
@@ -54,36 +54,36 @@ function readMultipliers(architecture: string, metadata: GgufHeader['metadata'])
 }
 
 function readField(rule: Field, value: GgufValue | undefined, config: Config, file: string): unknown {
-  if (value === undefined) return check(rule, rule.otherwise?.(config), file);
+  if (value === undefined) return check(rule, rule.fallback?.(config), file);
   check(rule, value, file);
   const number = rule.type === 'float32' ? shortest(value as number) : value;
   return rule.read ? rule.read(number as number, config) : number;
 }
 
 /**
- * The metadata of a config, without tokenizer.
- * @throws {InputError} on fields that are missing, or that ask for what llama.cpp does not compute.
+ * Converts a config to GGUF metadata, without the tokenizer.
+ * @throws {InputError} when a field is missing, or has a value that llama.cpp does not support.
  */
 export function writeConfig(family: GgufFamily, config: Config, file: string): GgufEntry[] {
   for (const [field, values] of Object.entries(family.fixed)) {
     const value = config[field];
     if (value !== undefined && !values.includes(value))
       throw new InputError(
-        `config.json: llama.cpp computes ${family.modelType} with ${field} ${values.join(' or ')} only, found ${quote(value)}`,
+        `config.json: llama.cpp supports ${family.modelType} with ${field} ${values.join(' or ')} only, found ${quote(value)}`,
         { file },
       );
   }
   const entries = family.fields.map((rule): GgufEntry => {
     const place = `${file}, config.json, ${rule.field}`;
     const given = rule.value ? rule.value(config) : config[rule.field];
-    const value = check(rule, given ?? rule.otherwise?.(config), place);
+    const value = check(rule, given ?? rule.fallback?.(config), place);
     const written = rule.write ? rule.write(value as number, config) : value;
     return { key: `${family.architecture}.${rule.key}`, type: rule.type, value: written };
   });
   return [...entries, ...writeScaling(family.architecture, config)];
 }
 
-/** @throws {InputError} when the value is none of the rule's type. */
+/** Returns a value of the rule's type. @throws {InputError} when it has another type or is out of range. */
 function check({ type, write }: Field, value: unknown, file: string): number | boolean {
   if (type === 'bool') {
     if (typeof value === 'boolean') return value;
@@ -97,7 +97,7 @@ function check({ type, write }: Field, value: unknown, file: string): number | b
   });
 }
 
-/** The shortest decimal number that is this one in float32: 1e-5 for what is stored of it. */
+/** Returns the shortest decimal number that rounds to a float32 value, such as 1e-5. */
 export function shortest(value: number): number {
   for (let digits = 1; digits < 9; digits++) {
     const rounded = Number(value.toPrecision(digits));

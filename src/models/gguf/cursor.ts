@@ -3,30 +3,29 @@ import { InputError } from '../../core/errors.js';
 
 const PIECE_BYTES = 2 ** 18;
 
-/** Reads numbers and strings of a header one after another, fetching the file in pieces as it goes. */
+/** Reads numbers and strings of a header in order, fetching the file in pieces. */
 export class Cursor {
   private piece = new Uint8Array(0);
   private view = new DataView(this.piece.buffer);
   private pieceStart = 0;
   position = 0;
 
-  /** @param mostBytes a header may not be longer. */
+  /** @param maxBytes maximum length of the header. */
   constructor(
     private readonly source: ByteSource,
-    private readonly mostBytes: number,
+    private readonly maxBytes: number,
   ) {}
 
   fail(what: string): never {
     throw new InputError(what, { file: this.source.name, start: this.position });
   }
 
-  /** Makes `length` bytes from the position available. @returns where in the view they are. */
+  /** Makes the next `length` bytes available. @returns their offset in the view. */
   private async take(length: number): Promise<number> {
     const end = this.position + length;
     if (!(end <= this.source.byteLength))
-      this.fail(`${length} bytes are announced, ${this.source.byteLength - this.position} are left`);
-    if (end > this.mostBytes)
-      this.fail(`the header is longer than ${this.mostBytes} bytes, which is the limit`);
+      this.fail(`expected ${length} more bytes, found ${this.source.byteLength - this.position}`);
+    if (end > this.maxBytes) this.fail(`the header is over the limit of ${this.maxBytes} bytes`);
     if (end > this.pieceStart + this.piece.length) {
       const to = Math.min(this.source.byteLength, Math.max(end, this.position + PIECE_BYTES));
       this.piece = (await this.source.read(this.position, to)) as Uint8Array<ArrayBuffer>;
@@ -42,20 +41,20 @@ export class Cursor {
     return this.view.getUint32(at, true);
   }
 
-  /** A count or length; those beyond 2^53 come out as numbers that nothing has room for. */
+  /** Reads a count or length. Values over 2^53 are inexact, but too large for any file. */
   async uint64(): Promise<number> {
     const at = await this.take(8);
     return Number(this.view.getBigUint64(at, true));
   }
 
-  async text(mostBytes: number): Promise<string> {
+  async text(maxBytes: number): Promise<string> {
     const length = await this.uint64();
-    if (length > mostBytes) this.fail(`a string of ${length} bytes is over the limit of ${mostBytes}`);
+    if (length > maxBytes) this.fail(`a string of ${length} bytes is over the limit of ${maxBytes}`);
     const at = await this.take(length);
     return new TextDecoder().decode(this.piece.subarray(at, at + length));
   }
 
-  /** A scalar of `length` bytes, read from a view. */
+  /** Reads a scalar of `length` bytes from the view. */
   async scalar<Value>(length: number, read: (view: DataView, at: number) => Value): Promise<Value> {
     const at = await this.take(length);
     return read(this.view, at);

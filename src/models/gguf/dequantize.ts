@@ -1,17 +1,17 @@
 import { fromFloat16 } from '../../core/float16.js';
 
-/** Decodes one block, at byte `at` of `bytes`, to the elements from `to` of `out`. Arithmetic is in float32, as ggml's reference has it. */
+/** Decodes the block at byte `at` of `bytes` to the elements of `out` from index `to`. Arithmetic is in float32, as in ggml's reference. */
 type Decode = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
 
 const half = (bytes: Uint8Array, at: number) => fromFloat16(bytes[at]! | (bytes[at + 1]! << 8));
 const { fround } = Math;
-/** a x - b, rounded after each step. */
+/** Returns a x - b, with the product rounded to float32. */
 const affine = (a: number, x: number, b: number) => fround(a * x) - b;
 
-/** The levels of IQ4_NL and IQ4_XS. */
+/** Quantization levels of IQ4_NL and IQ4_XS. */
 const NONLINEAR = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
-/** Blocks of 32: the low halves of bytes are the first 16 elements, the high halves the last. */
+/** Visits the 32 nibbles of a block: the low halves of its bytes are elements 0-15, the high halves 16-31. */
 function nibbles(bytes: Uint8Array, at: number, each: (element: number, nibble: number) => void): void {
   for (let i = 0; i < 16; i++) {
     each(i, bytes[at + i]! & 15);
@@ -19,7 +19,7 @@ function nibbles(bytes: Uint8Array, at: number, each: (element: number, nibble: 
   }
 }
 
-/** Six-bit scales and minima of Q4_K and Q5_K: eight of each in twelve bytes. */
+/** Returns a six-bit scale and minimum of Q4_K or Q5_K: eight of each are packed in twelve bytes. */
 function scaleAndMin(bytes: Uint8Array, at: number, index: number): [scale: number, min: number] {
   if (index < 4) return [bytes[at + index]! & 63, bytes[at + index + 4]! & 63];
   const shared = bytes[at + index + 4]!;
@@ -29,7 +29,7 @@ function scaleAndMin(bytes: Uint8Array, at: number, index: number): [scale: numb
   ];
 }
 
-/** Q4_K and Q5_K: groups of 32, two to 32 bytes of nibbles; `high` gives a fifth bit. */
+/** Decodes a block of Q4_K or Q5_K: eight groups of 32, two groups per 32 bytes of nibbles. `high` returns the fifth bit. */
 function superBlock(
   bytes: Uint8Array,
   at: number,
@@ -53,7 +53,7 @@ function superBlock(
   }
 }
 
-/** By the type's name. Layouts: ggml-common.h. */
+/** Decoders by type name. The layouts are those of ggml-common.h. */
 export const DEQUANTIZE: Readonly<Record<string, Decode>> = {
   Q4_0(bytes, at, out, to) {
     const d = half(bytes, at);
@@ -141,12 +141,12 @@ function signed(byte: number): number {
   return (byte << 24) >> 24;
 }
 
-/** Of 32 bits in four bytes, one an element. */
+/** Returns an element's bit from four bytes with one bit per element. */
 function fifthBit(bytes: Uint8Array, at: number, element: number): number {
   return (bytes[at + (element >> 3)]! >> (element & 7)) & 1;
 }
 
-/** Q3_K: sixteen scales in twelve bytes, four low bits in the first eight, two high bits in the last four. */
+/** Returns a scale of Q3_K: sixteen are packed in twelve bytes, their four low bits in the first eight, two high bits in the last four. */
 function sixBitScale(bytes: Uint8Array, at: number, index: number): number {
   const low = (bytes[at + (index & 7)]! >> (index < 8 ? 0 : 4)) & 15;
   const high = (bytes[at + 8 + (index & 3)]! >> (2 * (index >> 2))) & 3;

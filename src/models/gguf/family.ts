@@ -3,61 +3,61 @@ import type { Swap } from './axes.js';
 
 export type Config = Readonly<Record<string, unknown>>;
 
-/** How a tensor's elements lie on the Hub against how they lie in GGUF. */
+/** How a tensor's layout differs between the Hub and GGUF. */
 export interface Layout {
-  /** Whether the dimensions are reversed too. */
+  /** Whether the dimensions are reversed. */
   readonly transposes: boolean;
-  /** The axes of the Hub's tensor that GGUF has swapped; undefined when both have the same order. */
+  /** Returns the axes of the Hub's tensor that are swapped in GGUF; undefined if the order is the same. */
   swap(hubShape: readonly number[], config: Config): Swap | undefined;
 }
 
-/** A tensor's name in both formats, without `.weight` or `.bias`; `*` is the layer's number. */
+/** A tensor's name in both formats, without `.weight` or `.bias`; `*` stands for the layer number. */
 export type Stem = readonly [gguf: string, hub: string, layout?: Layout];
 
-/** A number of the metadata and the field of config.json that it is. */
+/** A metadata key and its field in config.json. */
 export interface Field {
-  /** After the architecture's name and a dot. */
+  /** Key without the prefix `ARCHITECTURE.`. */
   readonly key: string;
   readonly field: string;
   readonly type: 'uint32' | 'float32' | 'bool';
-  /** Its value in a config that says it elsewhere too; by default the field alone. */
+  /** Returns its value from a config that may have it elsewhere; by default the field. */
   readonly value?: (config: Config) => unknown;
-  /** What it means when it is not there, in either format. Without this it is required. */
-  readonly otherwise?: ((config: Config) => unknown) | undefined;
-  /** Where the two formats count differently: the field's value for the key's, and back. */
+  /** Returns the default when it is missing, in either format. Without this it is required. */
+  readonly fallback?: ((config: Config) => unknown) | undefined;
+  /** Convert the key's value to the field's and back, where they differ. */
   readonly read?: (value: number, config: Config) => number;
   readonly write?: (value: number, config: Config) => number;
 }
 
-/** All that differs between architectures; the same tables serve reading and writing. */
+/** Tables of an architecture, used for both reading and writing. */
 export interface GgufFamily {
   /** `general.architecture`. */
   readonly architecture: string;
   readonly modelType: string;
   readonly className: string;
-  /** What the Hub's names begin with, all but the head's; some checkpoints leave it away. */
+  /** Prefix of the Hub's names, except the head's; some checkpoints omit it. */
   readonly prefix: string;
   readonly stems: readonly Stem[];
-  /** Computed tensors of checkpoints, which GGUF does not have. */
+  /** Names of computed tensors in checkpoints, which GGUF omits. */
   readonly buffers: RegExp;
   readonly fields: readonly Field[];
-  /** Fields with the only values that llama.cpp computes; the first is what is read. */
+  /** Fields with the only values that llama.cpp supports. Reading sets the first. */
   readonly fixed: Readonly<Record<string, readonly unknown[]>>;
-  /** Fields that follow from which tensors there are; given their names in GGUF. */
+  /** Returns fields that depend on which tensors exist, given their GGUF names. */
   readonly fromTensors?: (names: ReadonlySet<string>) => Readonly<Record<string, unknown>>;
-  /** Whether llama.cpp reads the output matrix even where it is the token embedding. */
+  /** Whether llama.cpp needs an output matrix even if it is tied to the token embedding. */
   readonly needsOutput: boolean;
 }
 
-/** The Hub's [inputs, outputs] of GPT-2's Conv1D is GGUF's [outputs, inputs]; biases are the same. */
+/** Layout of GPT-2's Conv1D: [inputs, outputs] on the Hub, [outputs, inputs] in GGUF. Biases are the same. */
 export const transposed: Layout = {
   transposes: true,
   swap: ([inputs, outputs]) => (outputs === undefined ? undefined : [1, inputs!, outputs, 1]),
 };
 
 /**
- * Rows of queries or keys by head: the Hub turns feature i with i + half, llama.cpp's llama turns neighbors, so that halves become
- * pairs. `field` counts the heads.
+ * Returns the layout of query or key rows with rotary positions: the Hub rotates feature i with i + half, llama.cpp's llama rotates
+ * adjacent features. `field` is the config field with the number of heads.
  */
 export function rotaryPairs(field: string): Layout {
   return {
@@ -69,7 +69,7 @@ export function rotaryPairs(field: string): Layout {
   };
 }
 
-/** Rows of q, k and v: by head on the Hub, all of q, of k, of v in GGUF. */
+/** Returns the layout of fused q, k and v rows: interleaved by head on the Hub, all of q, then k, then v in GGUF. */
 export function byHead(field: string): Layout {
   return {
     transposes: false,
@@ -81,8 +81,8 @@ export function byHead(field: string): Layout {
 }
 
 /**
- * The swap of a layout for one tensor.
- * @throws {InputError} when the tensor cannot be cut that way.
+ * Returns the swap of a layout for one tensor.
+ * @throws {InputError} when the tensor's shape does not divide into heads.
  */
 export function swapOf(
   { swap }: Layout,
@@ -93,10 +93,10 @@ export function swapOf(
   const found = swap(hubShape, config);
   if (!found) return undefined;
   if (found.every((axis) => Number.isInteger(axis) && axis > 0)) return found;
-  throw new InputError(`its shape [${hubShape}] does not go with the config's heads`, { tensor });
+  throw new InputError(`shape [${hubShape}] does not match the number of heads in the config`, { tensor });
 }
 
-/** A whole positive number of a config. @throws {InputError} */
+/** Returns a positive integer from a config. @throws {InputError} when it is anything else. */
 export function countOf(config: Config, field: string): number {
   const value = config[field];
   if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;

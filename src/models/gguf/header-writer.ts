@@ -3,28 +3,28 @@ import { type GgufType, numberOfType } from './types.js';
 
 type Scalar = number | boolean | string;
 
-/** A key of the metadata; an array of a type when the value is one. */
+/** A metadata entry; an array of `type` if the value is an array. */
 export interface GgufEntry {
   readonly key: string;
   readonly type: 'uint32' | 'int32' | 'float32' | 'bool' | 'string';
   readonly value: Scalar | readonly Scalar[];
 }
 
-/** A tensor to be written. */
+/** A tensor to write. */
 export interface GgufTensorEntry {
   readonly name: string;
   readonly type: GgufType;
-  /** Row-major: the last dimension is that of consecutive elements. */
+  /** Row-major: consecutive elements are along the last dimension. */
   readonly shape: readonly number[];
   readonly lengthBytes: number;
 }
 
-/** Tensors begin at multiples of this. */
+/** Alignment of tensors in the file. */
 export const ALIGNMENT_BYTES = 32;
 const VERSION = 3;
 const ARRAY = 9;
 
-/** The number of each type, and how a value of it is written. */
+/** Number and writer of each value type. */
 const VALUES: Readonly<Record<GgufEntry['type'], readonly [number, (writer: Writer, value: never) => void]>> =
   {
     uint32: [4, (writer, value: number) => writer.uint32(value)],
@@ -35,8 +35,8 @@ const VALUES: Readonly<Record<GgufEntry['type'], readonly [number, (writer: Writ
   };
 
 /**
- * The front of a GGUF file, padded to where tensors begin. They follow in this order, each padded to {@link ALIGNMENT_BYTES}.
- * @throws {InputError} when two tensors have one name.
+ * Returns the header of a GGUF file, padded to the start of the tensors, which follow in the given order, each padded to
+ * {@link ALIGNMENT_BYTES}. @throws {InputError} on duplicate tensor names.
  */
 export function writeGgufHeader(
   entries: readonly GgufEntry[],
@@ -51,7 +51,7 @@ export function writeGgufHeader(
   const names = new Set<string>();
   let offset = 0;
   for (const { name, type, shape, lengthBytes } of tensors) {
-    if (names.has(name)) throw new InputError('the name is taken in this file', { tensor: name });
+    if (names.has(name)) throw new InputError('duplicate name', { tensor: name });
     names.add(name);
     writer.text(name);
     writer.uint32(shape.length);
@@ -63,7 +63,7 @@ export function writeGgufHeader(
   return writer.finish();
 }
 
-/** The next place where a tensor may begin. */
+/** Rounds an offset up to the alignment. */
 export function aligned(offset: number): number {
   return Math.ceil(offset / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
 }
@@ -82,7 +82,7 @@ function writeEntry(writer: Writer, { key, type, value }: GgufEntry): void {
   }
 }
 
-/** Little-endian numbers and texts one after another, in memory that doubles when full. */
+/** Buffer of little-endian numbers and strings, which doubles when full. */
 class Writer {
   private memory = new Uint8Array(2 ** 16);
   private view = new DataView(this.memory.buffer);

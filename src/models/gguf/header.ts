@@ -11,9 +11,9 @@ export type GgufValue = number | boolean | string | readonly GgufValue[];
 export interface GgufTensor {
   readonly name: string;
   readonly type: GgufType;
-  /** Row-major: the last dimension is that of consecutive elements, the first in the file. */
+  /** Row-major: consecutive elements are along the last dimension. The file lists dimensions in reverse order. */
   readonly shape: readonly number[];
-  /** Bytes of the file, end exclusive. */
+  /** Byte range in the file, end exclusive. */
   readonly start: number;
   readonly end: number;
 }
@@ -22,36 +22,36 @@ export interface GgufHeader {
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: readonly GgufTensor[];
-  /** Where tensors begin. */
+  /** Offset of the first tensor. */
   readonly dataStart: number;
 }
 
 export interface GgufHeaderOptions {
-  /** Leave out tensors of types that are not known, whose lengths cannot be told, instead of refusing the file. */
+  /** Whether to skip tensors of unknown types, whose lengths are unknown, instead of refusing the file. */
   readonly unknownTypes?: boolean;
 }
 
-// Limits that honest files stay far below: the largest vocabularies have 300,000 tokens, the largest models some thousands of tensors.
+// Limits far above real files: the largest vocabularies have 300,000 tokens, the largest models several thousand tensors.
 const MAX_HEADER_BYTES = 2 ** 28;
 const MAX_KEYS = 65_536;
 const MAX_TENSORS = 65_536;
-/** Of all arrays together: parsed, an element of one byte takes eight. */
+/** Elements of all arrays together; an element of one byte takes eight once parsed. */
 const MAX_ELEMENTS = 16_777_216;
-const LONGEST_NAME_BYTES = 2 ** 16;
-const LONGEST_TEXT_BYTES = 2 ** 24;
+const MAX_NAME_BYTES = 2 ** 16;
+const MAX_TEXT_BYTES = 2 ** 24;
 const MAX_DIMENSIONS = 8;
-const DEEPEST_ARRAY = 4;
+const MAX_DEPTH = 4;
 const DEFAULT_ALIGNMENT = 32;
 const MAX_ALIGNMENT = 2 ** 20;
 
-/** True for the first bytes of a GGUF file. */
+/** Returns whether the first bytes of a file are those of GGUF. */
 export function isGguf(prefix: Uint8Array): boolean {
   return prefix[0] === 0x47 && prefix[1] === 0x47 && prefix[2] === 0x55 && prefix[3] === 0x46;
 }
 
 /**
- * Reads and checks the header of a GGUF file, versions 2 and 3, little-endian: metadata and where tensors lie. No tensor is read.
- * @throws {InputError} for counts, strings and tensors that the file has no room for, and types that are not known.
+ * Reads and checks the header of a little-endian GGUF file, version 2 or 3: its metadata and the location of its tensors.
+ * @throws {InputError} for counts, strings and tensors that exceed the file or the limits, and for unknown types.
  */
 export async function readGgufHeader(
   source: ByteSource,
@@ -60,17 +60,14 @@ export async function readGgufHeader(
   const cursor = new Cursor(source, MAX_HEADER_BYTES);
   if ((await cursor.uint32()) !== 0x46554747) {
     refusePointer(await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength)), source.name);
-    cursor.fail('is not a GGUF file');
+    cursor.fail('not a GGUF file (bad magic bytes)');
   }
   const version = await cursor.uint32();
   if (version > 0 && version % 2 ** 24 === 0)
-    throw new InputError(
-      'is big-endian, for other machines; not read (lossless compress keeps it as it is)',
-      {
-        file: source.name,
-      },
-    );
-  if (version !== 2 && version !== 3) cursor.fail(`GGUF version ${version}; 2 and 3 are known`);
+    throw new InputError('unsupported byte order: big-endian (lossless compress accepts the file as it is)', {
+      file: source.name,
+    });
+  if (version !== 2 && version !== 3) cursor.fail(`unsupported GGUF version ${version}, expected 2 or 3`);
   const tensorCount = await cursor.uint64();
   const keyCount = await cursor.uint64();
   if (tensorCount > MAX_TENSORS) cursor.fail(`${tensorCount} tensors are over the limit of ${MAX_TENSORS}`);
@@ -78,7 +75,7 @@ export async function readGgufHeader(
   const metadata = await readMetadata(cursor, keyCount);
   const alignment = Number(metadata.get('general.alignment') ?? DEFAULT_ALIGNMENT);
   if (!(alignment >= 1 && alignment <= MAX_ALIGNMENT && Number.isInteger(Math.log2(alignment))))
-    cursor.fail(`an alignment of ${alignment}; expected a power of two`);
+    cursor.fail(`expected an alignment that is a power of two, found ${alignment}`);
   const declared = [];
   for (let i = 0; i < tensorCount; i++) {
     const tensor = await readTensorInfo(cursor, options.unknownTypes ?? false);
@@ -98,8 +95,8 @@ async function readMetadata(cursor: Cursor, count: number): Promise<Map<string, 
   const metadata = new Map<string, GgufValue>();
   const arrays: Arrays = { depth: 0, elements: 0 };
   for (let i = 0; i < count; i++) {
-    const key = await cursor.text(LONGEST_NAME_BYTES);
-    if (metadata.has(key)) cursor.fail(`the key ${JSON.stringify(key.slice(0, 100))} is there twice`);
+    const key = await cursor.text(MAX_NAME_BYTES);
+    if (metadata.has(key)) cursor.fail(`duplicate key ${JSON.stringify(key.slice(0, 100))}`);
     metadata.set(key, await readValue(cursor, await cursor.uint32(), arrays));
   }
   return metadata;
@@ -107,7 +104,7 @@ async function readMetadata(cursor: Cursor, count: number): Promise<Map<string, 
 
 type ReadValue = (cursor: Cursor) => Promise<GgufValue>;
 
-/** By the number of the value's type. */
+/** Readers by the number of the value's type. */
 const VALUES: Readonly<Record<number, ReadValue>> = {
   0: (cursor) => cursor.scalar(1, (view, at) => view.getUint8(at)),
   1: (cursor) => cursor.scalar(1, (view, at) => view.getInt8(at)),
@@ -117,14 +114,14 @@ const VALUES: Readonly<Record<number, ReadValue>> = {
   5: (cursor) => cursor.scalar(4, (view, at) => view.getInt32(at, true)),
   6: (cursor) => cursor.scalar(4, (view, at) => view.getFloat32(at, true)),
   7: (cursor) => cursor.scalar(1, (view, at) => view.getUint8(at) !== 0),
-  8: (cursor) => cursor.text(LONGEST_TEXT_BYTES),
+  8: (cursor) => cursor.text(MAX_TEXT_BYTES),
   10: (cursor) => cursor.uint64(),
   11: (cursor) => cursor.scalar(8, (view, at) => Number(view.getBigInt64(at, true))),
   12: (cursor) => cursor.scalar(8, (view, at) => view.getFloat64(at, true)),
 };
 const ARRAY = 9;
 
-/** How deep a value lies in arrays, and how many elements those so far have. */
+/** Current nesting of arrays, and the number of their elements so far. */
 interface Arrays {
   depth: number;
   elements: number;
@@ -133,13 +130,13 @@ interface Arrays {
 async function readValue(cursor: Cursor, type: number, arrays: Arrays): Promise<GgufValue> {
   const read = VALUES[type];
   if (read) return read(cursor);
-  if (type !== ARRAY) cursor.fail(`a metadata value of type ${type}, which is not known`);
-  if (arrays.depth >= DEEPEST_ARRAY) cursor.fail(`arrays nested deeper than ${DEEPEST_ARRAY}`);
+  if (type !== ARRAY) cursor.fail(`unknown metadata type ${type}`);
+  if (arrays.depth >= MAX_DEPTH) cursor.fail(`arrays are nested deeper than ${MAX_DEPTH}`);
   const elementType = await cursor.uint32();
   const count = await cursor.uint64();
   arrays.elements += count;
   if (arrays.elements > MAX_ELEMENTS)
-    cursor.fail(`an array of ${count} elements; together they are over the limit of ${MAX_ELEMENTS}`);
+    cursor.fail(`arrays of ${arrays.elements} elements together are over the limit of ${MAX_ELEMENTS}`);
   const values: GgufValue[] = [];
   arrays.depth++;
   for (let i = 0; i < count; i++) values.push(await readValue(cursor, elementType, arrays));
@@ -148,24 +145,22 @@ async function readValue(cursor: Cursor, type: number, arrays: Arrays): Promise<
 }
 
 async function readTensorInfo(cursor: Cursor, unknownTypes: boolean) {
-  const name = await cursor.text(LONGEST_NAME_BYTES);
+  const name = await cursor.text(MAX_NAME_BYTES);
   const dimensions = await cursor.uint32();
-  if (dimensions > MAX_DIMENSIONS) cursor.fail(`a tensor of ${dimensions} dimensions`);
+  if (dimensions > MAX_DIMENSIONS)
+    cursor.fail(`expected at most ${MAX_DIMENSIONS} dimensions, found ${dimensions}`);
   const reversed: number[] = [];
   for (let i = 0; i < dimensions; i++) reversed.push(await cursor.uint64());
   const number = await cursor.uint32();
   const type = GGUF_TYPES[number];
   const offset = await cursor.uint64();
   if (!type && unknownTypes) return undefined;
-  if (!type)
-    return cursor.fail(
-      `tensor ${JSON.stringify(name.slice(0, 100))} is of type ${number}, which is not known`,
-    );
+  if (!type) return cursor.fail(`tensor ${JSON.stringify(name.slice(0, 100))} has unknown type ${number}`);
   const elements = elementCount(reversed);
   const rowElements = reversed[0] ?? 1;
   const countable = [elements, ...reversed].every(Number.isSafeInteger);
   if (!countable || rowElements % type.blockElements)
-    cursor.fail(`tensor ${JSON.stringify(name.slice(0, 100))} of ${type.name} is [${reversed}]`);
+    cursor.fail(`tensor ${JSON.stringify(name.slice(0, 100))}: ${type.name} cannot have shape [${reversed}]`);
   const lengthBytes = (elements / type.blockElements) * type.blockBytes;
   return { name, type, shape: reversed.reverse(), offset, lengthBytes };
 }
@@ -178,10 +173,10 @@ function checkPlaces(
   const names = new Set<string>();
   for (const { name, start, end } of tensors) {
     const place = { file, tensor: name, start, end };
-    if (names.has(name)) throw new InputError('is there twice', place);
+    if (names.has(name)) throw new InputError('duplicate name', place);
     names.add(name);
     if (start % alignment) throw new InputError(`is not aligned to ${alignment} bytes`, place);
-    if (!(end <= byteLength)) throw new InputError(`lies beyond the file of ${byteLength} bytes`, place);
+    if (!(end <= byteLength)) throw new InputError(`ends beyond the file of ${byteLength} bytes`, place);
   }
   const ordered = [...tensors].sort((a, b) => a.start - b.start);
   for (const [i, tensor] of ordered.entries()) {

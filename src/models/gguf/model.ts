@@ -15,10 +15,10 @@ import { readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
 
 /**
- * A GGUF file as the model it was made of: tensors decoded to float32 as they are read and named and laid out as on the Hub, with
- * config.json and tokenizer files. Of an architecture whose tables are not known here, tensors are as in the file and there is no
- * config. The source belongs to the result.
- * @throws {InputError} for a file that is not sound; the source is closed then.
+ * Opens a GGUF file as a model of the Hub: tensors are renamed, reordered and, on reading, decoded to float32, and config.json and
+ * tokenizer files are derived from the metadata. For an unknown architecture the tensors stay as they are and there is no config. The
+ * result owns the source.
+ * @throws {InputError} for a malformed file, after closing the source.
  */
 export async function openGguf(id: string, source: ByteSource): Promise<StoredModel> {
   try {
@@ -40,14 +40,14 @@ export async function openGguf(id: string, source: ByteSource): Promise<StoredMo
   }
 }
 
-/** @throws {InputError} for one of the parts that llama-gguf-split makes. */
+/** Refuses a part of a split model. @throws {InputError} */
 function refusePart({ metadata }: GgufHeader, file: string): void {
   const parts = Number(metadata.get('split.count') ?? 1);
   const index = Number(metadata.get('split.no') ?? 0);
   if (parts === 1) return;
   const first = file.replace(/-\d{5}(?=-of-\d{5}\.gguf$)/, '-00001');
   throw new InputError(
-    `is one of ${parts} parts of a model, number ${index + 1}: llama-gguf-split --merge ${first} model.gguf makes one file of them; lossless compress keeps each as it is`,
+    `part ${index + 1} of ${parts} of a split model: merge it with llama-gguf-split --merge ${first} model.gguf; lossless compress accepts it as it is`,
     { file },
   );
 }
@@ -55,14 +55,14 @@ function refusePart({ metadata }: GgufHeader, file: string): void {
 const fileNameOf = (id: string) => id.split(/[\\/]/).at(-1)!;
 
 interface Mapped {
-  /** Of the safetensors file that the weights would be. */
+  /** Name of the weights as a safetensors file. */
   readonly name: string;
   readonly tensors: readonly VirtualTensor[];
   readonly config: Config | undefined;
   readonly sideFiles: readonly SideFile[];
 }
 
-/** The family of a file; adapters and mixtures of experts have tensors of their own and are not mapped. */
+/** Returns the family of a file; undefined for unknown ones, adapters and mixtures of experts, which are not mapped. */
 export function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
   const architecture = metadata.get('general.architecture');
   if ((metadata.get('general.type') ?? 'model') !== 'model') return undefined;
@@ -94,7 +94,7 @@ async function mapModel(family: GgufFamily, header: GgufHeader, source: ByteSour
   return { name: 'model.safetensors', tensors, config, sideFiles: sideFilesOf(config, header, source.name) };
 }
 
-/** Llama 3 has one factor for each pair of a head's features; these are read when the file is opened. */
+/** Llama 3 has one factor per pair of a head's features. The factors are read when the file is opened. */
 const MAX_FACTORS = 4096;
 
 async function readFactors(
@@ -112,7 +112,7 @@ async function readFactors(
   return new Float32Array((await source.read(start, end)).slice().buffer);
 }
 
-/** A tensor under its name on the Hub, its elements in the order they have there. */
+/** Returns a tensor with the name and order of elements of the Hub. */
 function asOnHub(
   tensor: VirtualTensor,
   mapped: MappedName | undefined,
@@ -132,7 +132,7 @@ function asOnHub(
   };
 }
 
-/** What ends a text or a turn, where the file names more than one such token. */
+/** Returns the generation config if the file lists more than one token that ends a text or a turn. */
 function generationConfig(metadata: GgufHeader['metadata']): object | undefined {
   const ids = ['eos', 'eot', 'eom'].map((which) => metadata.get(`tokenizer.ggml.${which}_token_id`));
   const known = [...new Set(ids.filter((id) => typeof id === 'number'))];
@@ -146,7 +146,7 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
   const license = metadata.get('general.license');
   const ends = generationConfig(metadata);
   const texts = {
-    // front matter is where a model's license is looked for; names of licenses need no quotes
+    // the license is read from front matter; identifiers of licenses need no quotes
     'README.md':
       typeof license === 'string' && /^[\w.-]+$/.test(license)
         ? `---\nlicense: ${license}\n---\n`
@@ -159,7 +159,7 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
   return Object.entries(texts).flatMap(([name, text]) => {
     if (text === undefined) return [];
     const bytes = new TextEncoder().encode(text);
-    // made of the header, which is counted with the weights
+    // derived from the header, which is counted with the weights
     return [{ name, lengthBytes: bytes.length, storedBytes: 0, read: async () => bytes.slice() }];
   });
 }

@@ -3,22 +3,22 @@ import { gptneox } from './families/gptneox.js';
 import { llama, qwen2 } from './families/llama.js';
 import type { GgufFamily, Layout, Stem } from './family.js';
 
-/** The architectures whose tensors are named and laid out as on the Hub, and written. */
+/** Architectures whose tensors can be mapped to the Hub's names and layout, and back. */
 export const GGUF_FAMILIES: readonly GgufFamily[] = [llama, qwen2, gpt2, gptneox];
 
-/** A tensor's name in the other format, and how its elements lie there. */
+/** A tensor's name and layout in the other format. */
 export interface MappedName {
   readonly name: string;
   readonly layout: Layout | undefined;
 }
 
-/** Gives the Hub's name of a tensor of GGUF, undefined when it is not of the family. */
+/** Returns a function from GGUF names to the Hub's; undefined for tensors that are not in the family. */
 export function toHub({ stems }: GgufFamily): (name: string) => MappedName | undefined {
   const known = new Map(stems.map((stem) => [stem[0], stem]));
   return (name) => renamed(name, (stem) => known.get(stem), 1);
 }
 
-/** Gives the GGUF name of a tensor on the Hub, its prefix there or not; undefined when it is not of the family. */
+/** Returns a function from the Hub's names, with or without prefix, to those of GGUF; undefined for tensors that are not in the family. */
 export function toGguf({ stems, prefix }: GgufFamily): (name: string) => MappedName | undefined {
   const known = new Map(stems.map((stem) => [stem[1], stem]));
   return (name) => renamed(name, (stem) => known.get(stem) ?? known.get(prefix + stem), 0);

@@ -1,13 +1,13 @@
 import { isPlainObject } from '../../core/json.js';
 
-/** How a text is cut into words before byte pairs are merged: llama.cpp's names, and the `pre_tokenizer` of tokenizer.json. */
+/** A rule that splits text into words before byte pairs are merged: llama.cpp's names, and the `pre_tokenizer` of tokenizer.json. */
 export interface PreTokenizer {
-  /** The first is written. */
+  /** Names in GGUF; the first is used for writing. */
   readonly names: readonly string[];
   readonly definition: object;
-  /** Words that are tokens need no merges. */
+  /** Whether a word that is a token needs no merges. */
   readonly ignoresMerges: boolean;
-  /** Whether llama.cpp puts the first token before a text when the file does not say. */
+  /** llama.cpp's default for prepending the BOS token. */
   readonly addsFirst: boolean;
 }
 
@@ -18,7 +18,7 @@ const byteLevel = (use_regex: boolean) => ({
   use_regex,
 });
 
-/** The pattern of Llama 3 and Qwen2, which differ in how many digits are one word. */
+/** Returns the pattern of Llama 3 and Qwen2, which differ in how many digits form a word. */
 const byPattern = (digits: string) => ({
   type: 'Sequence',
   pretokenizers: [
@@ -64,18 +64,18 @@ const PRE_TOKENIZERS: readonly PreTokenizer[] = [
   },
 ];
 
-/** By llama.cpp's name. */
+/** Finds a rule by llama.cpp's name. */
 export function preTokenizerNamed(name: unknown): PreTokenizer | undefined {
   return PRE_TOKENIZERS.find(({ names }) => names.some((known) => known === name));
 }
 
-/** By what tokenizer.json says, which cuts texts the same way. */
+/** Finds the rule that splits text like the `pre_tokenizer` of a tokenizer.json. */
 export function preTokenizerLike(definition: unknown): PreTokenizer | undefined {
   const steps = stepsOf(definition);
   return PRE_TOKENIZERS.find((known) => stepsOf(known.definition) === steps);
 }
 
-/** Only what changes how a text is cut: libraries differ in the rest. */
+/** Returns the settings that affect splitting; libraries differ in the rest. */
 function stepsOf(definition: unknown): string {
   if (!isPlainObject(definition)) return '';
   const { type, pretokenizers, pattern, behavior, add_prefix_space, use_regex, individual_digits } =

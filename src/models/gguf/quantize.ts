@@ -5,8 +5,8 @@ const BLOCK_BYTES = 34;
 const { fround } = Math;
 
 /**
- * Q8_0 as ggml's reference makes it: 32 weights as a float16 step and signed bytes, the largest of which is 127.
- * @param values whole blocks, finite.
+ * Quantizes to Q8_0 as ggml's reference does: per 32 weights a float16 step, and signed bytes of which the largest is 127.
+ * @param values finite, a multiple of 32.
  */
 export function quantizeQ8(values: Float32Array): Uint8Array {
   const blocks = values.length / BLOCK;
@@ -24,7 +24,7 @@ export function quantizeQ8(values: Float32Array): Uint8Array {
   return out;
 }
 
-/** C's roundf: halves go away from zero. */
+/** Rounds like C's roundf, halves away from zero. */
 function halfAway(value: number): number {
   return value < 0 ? -Math.floor(0.5 - value) : Math.floor(value + 0.5);
 }

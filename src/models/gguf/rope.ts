@@ -6,8 +6,8 @@ import type { GgufValue } from './header.js';
 import type { GgufEntry } from './header-writer.js';
 
 /**
- * The scaling of rotary positions in the metadata, as config.json has it. Llama 3's lies in a tensor, which {@link scalingOfFactors}
- * reads. Kinds that are not run are kept by name, so that running them is refused by name.
+ * Converts the RoPE scaling in the metadata to that of config.json. Llama 3's is in a tensor, which {@link scalingOfFactors} converts.
+ * Unsupported kinds are returned by name, so that running the model is refused with that name.
  */
 export function readScaling(
   architecture: string,
@@ -28,7 +28,7 @@ export function readScaling(
   return { rope_scaling: { rope_type: type === 'none' ? 'linear' : type, factor } };
 }
 
-/** Metadata of a config's scaling. @throws {InputError} for a kind that is not built. */
+/** Converts a config's RoPE scaling to metadata. @throws {InputError} for an unsupported kind. */
 export function writeScaling(architecture: string, config: Config): GgufEntry[] {
   const { scaling } = readRope(config);
   if (scaling.type !== 'linear') return [];
@@ -38,23 +38,23 @@ export function writeScaling(architecture: string, config: Config): GgufEntry[] 
   ];
 }
 
-/** The tensor that says in GGUF how Llama 3 slows each frequency. */
+/** GGUF tensor with Llama 3's divisors of the rotary frequencies. */
 export const FREQUENCY_FACTORS = 'rope_freqs.weight';
 
-/** Its elements for a config; undefined when the config asks for none. @throws {InputError} */
+/** Returns the elements of that tensor for a config; undefined if the config has no such scaling. @throws {InputError} */
 export function factorsOf(config: Config, size: number): Float32Array | undefined {
   const rope = readRope(config);
   return rope.scaling.type === 'llama3' ? Float32Array.from(frequencyDivisors(rope, size)) : undefined;
 }
 
 /**
- * The scaling that gives these factors. GGUF keeps only them; of Llama 3's four numbers all its models share three.
- * @throws {InputError} when they are others.
+ * Returns the RoPE scaling with these factors. GGUF stores only the factors; three of the four parameters are the same in all Llama 3
+ * models. @throws {InputError} when the factors are different.
  */
 export function scalingOfFactors(factors: Float32Array, base: number, file: string): Record<string, unknown> {
   const scaling = {
     rope_type: 'llama3',
-    factor: factors.reduce((most, factor) => Math.max(most, factor), 0),
+    factor: factors.reduce((max, factor) => Math.max(max, factor), 0),
     low_freq_factor: 1,
     high_freq_factor: 4,
     original_max_position_embeddings: 8192,
@@ -62,7 +62,7 @@ export function scalingOfFactors(factors: Float32Array, base: number, file: stri
   const rope = readRope({ rope_theta: base, rope_scaling: scaling });
   const expected = frequencyDivisors(rope, 2 * factors.length);
   if (factors.every((factor, i) => Math.abs(factor - expected[i]!) <= 1e-4 * expected[i]!)) return scaling;
-  throw new InputError('are not the factors of Llama 3, so that its config cannot be told', {
+  throw new InputError('unknown RoPE scaling: expected the factors of Llama 3', {
     file,
     tensor: FREQUENCY_FACTORS,
   });

@@ -12,9 +12,9 @@ interface AddedToken {
 }
 
 /**
- * The metadata that llama.cpp needs of a tokenizer; for a model without one, that there is none.
- * @param vocabulary rows of the embedding; ids beyond the tokenizer's are named and marked as unused.
- * @throws {InputError} unless it is byte-level BPE that cuts texts in a way that llama.cpp knows.
+ * Returns the metadata of a tokenizer that llama.cpp needs; for a model without one, the entry that says so.
+ * @param vocabulary rows of the embedding; ids beyond the tokenizer's are filled with unused tokens.
+ * @throws {InputError} unless it is byte-level BPE with a pre-tokenizer that llama.cpp supports.
  */
 export function tokenizerEntries(
   tokenizer: TokenizerFiles | undefined,
@@ -31,15 +31,11 @@ export function tokenizerEntries(
   const model = isPlainObject(definition.model) ? definition.model : {};
   if (model.type !== 'BPE' || !isPlainObject(model.vocab) || !Array.isArray(model.merges))
     throw new InputError(
-      `its tokenizer is ${quote(model.type)}; byte-level BPE is what can be written as GGUF`,
+      `unsupported tokenizer for GGUF: expected byte-level BPE, found ${quote(model.type)}`,
       { file },
     );
   const pre = preTokenizerLike(definition.pre_tokenizer);
-  if (!pre)
-    throw new InputError(
-      'its tokenizer cuts texts in a way that is not among those known to llama.cpp here',
-      { file },
-    );
+  if (!pre) throw new InputError('unsupported tokenizer for GGUF: unknown pre_tokenizer', { file });
   const added = (Array.isArray(definition.added_tokens) ? definition.added_tokens : []) as AddedToken[];
   const { tokens, kinds } = listTokens(model.vocab, added, vocabulary, file);
   return [
@@ -69,7 +65,7 @@ function listTokens(
   const set = (content: string, id: unknown, kind: number) => {
     if (!(Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < size))
       throw new InputError(
-        `the tokenizer does not fit the model: token ${quote(content)} has id ${quote(id)}, the vocabulary has ${size}`,
+        `the tokenizer does not match the model: token ${quote(content)} has id ${quote(id)}, vocabulary of ${size}`,
         { file },
       );
     tokens[id as number] = content;
@@ -81,7 +77,7 @@ function listTokens(
   return { tokens, kinds };
 }
 
-/** First, last, unknown and padding token: as the tokenizer names them, else as the config numbers them. */
+/** Returns the BOS, EOS, unknown and padding tokens, from the tokenizer's names or else the config's ids. */
 function specialTokens(
   named: TokenizerFiles['config'],
   config: Config,
@@ -99,7 +95,7 @@ function specialTokens(
   return entries;
 }
 
-/** Whether texts begin with a special token: some step of the post-processor puts it there. */
+/** Returns whether the post-processor prepends a special token. */
 function addsFirst(processor: unknown): boolean {
   if (!isPlainObject(processor)) return false;
   if (Array.isArray(processor.processors)) return processor.processors.some(addsFirst);
@@ -113,7 +109,7 @@ function chatTemplate({ chat_template }: TokenizerFiles['config']): GgufEntry[] 
     : [];
 }
 
-/** tokenizer.json has merges as pairs or, in older files, as texts. */
+/** Returns a merge as GGUF writes it; tokenizer.json has pairs or, in older files, strings. */
 function mergeText(merge: unknown, file: string): string {
   const pair = typeof merge === 'string' ? merge.split(' ') : merge;
   if (

@@ -5,10 +5,10 @@ import { preTokenizerNamed } from './pre-tokenizers.js';
 
 type Metadata = ReadonlyMap<string, GgufValue>;
 
-/** What a token is, by `tokenizer.ggml.token_type`. */
+/** Values of `tokenizer.ggml.token_type`. */
 export const TOKEN_KINDS = { normal: 1, control: 3, userDefined: 4, unused: 5 } as const;
 
-/** The two files that a tokenizer is on the Hub. */
+/** The two files of a tokenizer on the Hub. */
 export interface TokenizerFiles {
   /** tokenizer.json. */
   readonly definition: Readonly<Record<string, unknown>>;
@@ -17,9 +17,9 @@ export interface TokenizerFiles {
 }
 
 /**
- * The tokenizer in a file's metadata, for byte-level BPE (`tokenizer.ggml.model` is `gpt2`) that cuts texts in a known way; else
- * undefined. SentencePiece (`llama`) is not converted.
- * @throws {InputError} on tokens and merges that are no texts.
+ * Converts the tokenizer in a file's metadata; undefined unless it is byte-level BPE (`tokenizer.ggml.model` is `gpt2`) with a known
+ * pre-tokenizer. SentencePiece (`llama`) is not supported.
+ * @throws {InputError} when tokens or merges are not strings.
  */
 export function readTokenizer(metadata: Metadata, file: string): TokenizerFiles | undefined {
   const pre = preTokenizerNamed(metadata.get('tokenizer.ggml.pre') ?? 'gpt-2');
@@ -33,7 +33,7 @@ export function readTokenizer(metadata: Metadata, file: string): TokenizerFiles 
   const added = used.filter(({ id }) =>
     [TOKEN_KINDS.control, TOKEN_KINDS.userDefined].some((kind) => kind === kindOfToken(id)),
   );
-  // Without a prototype, so that a token of any text is only a token.
+  // without a prototype, so that any token is a safe key
   const vocab = Object.assign(
     Object.create(null),
     Object.fromEntries(used.map(({ content, id }) => [content, id])),
@@ -100,12 +100,12 @@ function textsOf(metadata: Metadata, key: string, file: string): readonly string
     throw new InputError(`${key}: expected an array of strings, found ${kindOf(value)}`, { file });
   const wrong = value.find((text) => typeof text !== 'string');
   if (wrong !== undefined)
-    throw new InputError(`${key}: expected an array of strings, found ${quote(wrong)} in it`, { file });
+    throw new InputError(`${key}: expected an array of strings, found the element ${quote(wrong)}`, { file });
   return value as string[];
 }
 
 function pairOf(merge: string, file: string): [string, string] {
-  // the first character is never the space between the two
+  // the separating space is never the first character
   const space = merge.indexOf(' ', 1);
   if (space > 0 && space < merge.length - 1) return [merge.slice(0, space), merge.slice(space + 1)];
   throw new InputError(`tokenizer.ggml.merges: expected two tokens and a space, found ${quote(merge)}`, {

@@ -1,4 +1,4 @@
-/** A GGUF element type: so many elements are one block of so many bytes. */
+/** A GGUF element type: its block size in elements and bytes. */
 export interface GgufType {
   readonly name: string;
   readonly blockElements: number;
@@ -11,7 +11,7 @@ const type = (name: string, blockElements: number, blockBytes: number): GgufType
   blockBytes,
 });
 
-/** The types of ggml by their numbers in a file, from its published layouts (ggml.h, ggml-common.h). */
+/** The types of ggml by their numbers in a file (ggml.h, ggml-common.h). */
 export const GGUF_TYPES: Readonly<Record<number, GgufType>> = {
   0: type('F32', 1, 4),
   1: type('F16', 1, 2),
@@ -47,12 +47,12 @@ export const GGUF_TYPES: Readonly<Record<number, GgufType>> = {
   39: type('MXFP4', 32, 17),
 };
 
-/** The number of a type in a file. */
+/** Returns the number of a type in a file. */
 export function numberOfType({ name }: GgufType): number {
   return Number(Object.keys(GGUF_TYPES).find((number) => GGUF_TYPES[Number(number)]!.name === name));
 }
 
-/** A type by its name, which is one of those above. */
+/** Returns a known type by its name. */
 export function typeNamed(name: string): GgufType {
   return Object.values(GGUF_TYPES).find((known) => known.name === name)!;
 }

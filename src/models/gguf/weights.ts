@@ -5,7 +5,7 @@ import type { VirtualTensor } from '../virtual.js';
 import { DEQUANTIZE } from './dequantize.js';
 import type { GgufTensor } from './header.js';
 
-/** Types that safetensors has too: their bytes are the same. */
+/** Types that safetensors has too, with the same bytes. */
 const PLAIN: Readonly<Record<string, Dtype>> = {
   F32: 'F32',
   F16: 'F16',
@@ -18,8 +18,8 @@ const PLAIN: Readonly<Record<string, Dtype>> = {
 };
 
 /**
- * A tensor of a GGUF file: quantized ones as float32, of which only the blocks asked for are read and decoded.
- * @throws {InputError} for types that cannot be decoded, by name.
+ * Returns a tensor of a GGUF file. Quantized ones are decoded to float32, reading only the requested blocks.
+ * @throws {InputError} for an unsupported type.
  */
 export function elementsOf({ name, type, shape, start, end }: GgufTensor, source: ByteSource): VirtualTensor {
   const plain = PLAIN[type.name];
@@ -33,7 +33,7 @@ export function elementsOf({ name, type, shape, start, end }: GgufTensor, source
   const decode = DEQUANTIZE[type.name];
   if (!decode)
     throw new InputError(
-      `is of type ${type.name}; those that can be decoded are ${Object.keys(DEQUANTIZE).join(', ')}`,
+      `unsupported type ${type.name}, expected one of ${Object.keys(DEQUANTIZE).join(', ')}`,
       {
         file: source.name,
         tensor: name,

@@ -6,24 +6,24 @@ import { problemOfPath } from '../../core/file-name.js';
 import type { Folder, FolderFile, LeftOut, Listing } from '../../core/folder.js';
 import { fileError, openFile } from '../../io/node/file.js';
 
-/** More files than any model has: somebody named the wrong folder. */
+/** More files than any model has; the folder is probably the wrong one. */
 const MAX_FILES = 100_000;
 
-/** A folder on disk. Links are followed as long as they stay in it. */
+/** A folder on disk. Links are followed if they stay inside it. */
 export class LocalFolder implements Folder {
   readonly kind = 'directory';
 
-  /** @param path where it is. @param id what it is called; that which was downloaded is not called by its path. */
+  /** @param path of the folder. @param id its name in messages, if not the path: a cached repository has that of the Hub. */
   constructor(
     private readonly path: string,
     readonly id = path,
   ) {}
 
   async list(): Promise<readonly FolderFile[]> {
-    return (await this.survey()).files;
+    return (await this.listAll()).files;
   }
 
-  async survey(): Promise<Listing> {
+  async listAll(): Promise<Listing> {
     const root = await realpath(this.path).catch((error) => {
       throw fileError(error, this.path);
     });
@@ -41,13 +41,13 @@ export class LocalFolder implements Folder {
   }
 }
 
-/** One pass over a folder and its subfolders. */
+/** Collects the entries of a folder and its subfolders. */
 class Walk implements Listing {
   readonly files: FolderFile[] = [];
   readonly emptyFolders: string[] = [];
   readonly leftOut: LeftOut[] = [];
   readonly refused: LeftOut[] = [];
-  /** Where links may lead: the folder, and of a snapshot in the Hub's cache the repository that it is of. */
+  /** Folders that links may lead to: the folder itself and, for a snapshot in the Hub's cache, the blobs of its repository. */
   private readonly allowed: readonly string[];
 
   constructor(private readonly root: string) {
@@ -55,7 +55,7 @@ class Walk implements Listing {
     this.allowed = repository === undefined ? [root] : [root, join(repository, 'blobs')];
   }
 
-  /** @param prefix of its files' names. @param above the real paths of the folders that it lies in, itself the last. */
+  /** @param prefix of the files' names. @param above real paths of the enclosing folders, ending with this folder. */
   async folder(prefix: string, above: readonly string[]): Promise<void> {
     const path = join(this.root, prefix);
     const names = await readdir(path, { encoding: 'buffer' }).catch((error) => {
@@ -64,8 +64,7 @@ class Walk implements Listing {
     if (!names.length && prefix) this.emptyFolders.push(prefix.slice(0, -1));
     for (const bytes of names.sort(Buffer.compare)) {
       const name = prefix + bytes.toString('utf8');
-      if (bytes.toString('utf8') === '.git')
-        this.leftOut.push({ name, reason: 'version control, never taken along' });
+      if (bytes.toString('utf8') === '.git') this.leftOut.push({ name, reason: 'version control' });
       else if (!Buffer.from(bytes.toString('utf8')).equals(bytes))
         this.refused.push({ name, reason: 'its name is not UTF-8' });
       else await this.entry(name, above);
@@ -78,18 +77,18 @@ class Walk implements Listing {
     if (problem) return void refuse(`its name ${problem}`);
     const path = join(this.root, name);
     const real = await realpath(path).catch(() => undefined);
-    if (real === undefined) return void refuse(`a link that leads nowhere${await target(path)}`);
+    if (real === undefined) return void refuse(`a dangling link${await target(path)}`);
     if (!this.allowed.some((folder) => isInside(real, folder)))
-      return void refuse(`a link that leads out of the folder${await target(path)}`);
+      return void refuse(`a link out of the folder${await target(path)}`);
     const found = await stat(real).catch((error) => {
       throw fileError(error, path);
     });
     if (found.isFile()) this.files.push({ name, lengthBytes: found.size });
-    else if (!found.isDirectory()) refuse('a pipe, socket or device, not a file');
-    else if (above.includes(real)) refuse('a link to a folder that it lies in');
+    else if (!found.isDirectory()) refuse('expected a file, found a pipe, socket or device');
+    else if (above.includes(real)) refuse('a link to an enclosing folder');
     else await this.folder(`${name}/`, [...above, real]);
     if (this.files.length > MAX_FILES)
-      throw new InputError(`has over ${MAX_FILES} files; expected the folder of one model`, {
+      throw new InputError(`over ${MAX_FILES} files; expected the folder of one model`, {
         file: this.root,
       });
   }
@@ -106,7 +105,7 @@ async function target(path: string): Promise<string> {
   );
 }
 
-/** Returns a path relative to a folder in a listing's spelling; undefined when it does not lie in it. Links are resolved. */
+/** Returns a path relative to a folder, with `/` as separator; undefined if it is outside. Links are resolved. */
 export async function nameIn(folder: string, path: string): Promise<string | undefined> {
   const real = (where: string) => realpath(where).catch(() => resolve(where));
   const name = relative(

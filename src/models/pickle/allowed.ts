@@ -2,7 +2,7 @@ import { latin1Bytes } from './latin1.js';
 import { NUMPY } from './numpy.js';
 import { type Allowed, type Build, Complex, type PickleValue } from './values.js';
 
-/** Names of Python itself that stand for data. */
+/** Python's own classes and functions that represent data. */
 const PYTHON: Readonly<Record<string, Build>> = {
   'builtins.complex': complex,
   '__builtin__.complex': complex,
@@ -14,31 +14,31 @@ const PYTHON: Readonly<Record<string, Build>> = {
   '_codecs.encode': encoded,
 };
 
-/** What the pickle of plain numbers may ask for: Python's and NumPy's. */
+/** Allowed names in pickles of plain data: Python's and NumPy's. */
 export const PLAIN: Allowed = new Map(Object.entries({ ...PYTHON, ...NUMPY }));
 
 function complex([real, imaginary = 0]: readonly PickleValue[]): PickleValue {
   if (typeof real !== 'number' || typeof imaginary !== 'number')
-    throw new RangeError('complex() of something that is no number');
+    throw new RangeError('complex(): expected numbers');
   return new Complex(real, imaginary);
 }
 
-/** A dict; old pickles give its pairs as a list. */
+/** Builds an ordered dict from a list of pairs, as in old pickles. */
 function ordered([pairs]: readonly PickleValue[]): PickleValue {
   const map = new Map<PickleValue, PickleValue>();
   for (const pair of list(pairs)) if (Array.isArray(pair) && pair.length === 2) map.set(pair[0]!, pair[1]!);
   return map;
 }
 
-/** How protocol 2 writes bytes: a string of characters below 256. */
+/** Decodes bytes as protocol 2 writes them: a string of characters below 256. */
 function encoded([text, encoding]: readonly PickleValue[]): PickleValue {
   if (typeof text !== 'string' || !(encoding === 'latin1' || encoding === 'latin-1'))
-    throw new RangeError('_codecs.encode of something else than latin1 text');
+    throw new RangeError('_codecs.encode: expected latin1 text');
   return latin1Bytes(text);
 }
 
 function list(value: PickleValue | undefined): readonly PickleValue[] {
   if (value === undefined) return [];
-  if (!Array.isArray(value)) throw new RangeError('a collection of something that is no list');
+  if (!Array.isArray(value)) throw new RangeError('a collection: expected a list of its items');
   return value;
 }

@@ -1,4 +1,4 @@
-/** Text of one byte a character, as old pickles write bytes and names. In pieces: a string grown by characters takes 30 bytes for each. */
+/** Decodes Latin-1 text. In pieces, because a string built character by character takes 30 bytes for each. */
 export function latin1Text(bytes: Uint8Array): string {
   let text = '';
   for (let start = 0; start < bytes.length; start += PIECE)
@@ -6,12 +6,12 @@ export function latin1Text(bytes: Uint8Array): string {
   return text;
 }
 
-/** The inverse of {@link latin1Text}. @throws {RangeError} for characters that are no bytes. */
+/** Encodes Latin-1 text, the inverse of {@link latin1Text}. @throws {RangeError} for characters above 255. */
 export function latin1Bytes(text: string): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    if (code > 255) throw new RangeError(`a character ${code} where bytes are expected`);
+    if (code > 255) throw new RangeError(`expected characters up to 255, found ${code}`);
     bytes[i] = code;
   }
   return bytes;

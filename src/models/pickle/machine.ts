@@ -4,17 +4,17 @@ import { PickleReader } from './reader.js';
 import { type Allowed, Name, PickleObject, type PickleValue } from './values.js';
 
 export interface PickleOptions {
-  /** Everything else is refused by its name. */
+  /** Names that the pickle may use; others are refused. */
   readonly allowed: Allowed;
-  /** For error messages. */
+  /** File name for messages. */
   readonly file: string;
-  /** Where in the bytes the pickle begins. */
+  /** Offset of the pickle in the bytes; 0 by default. */
   readonly start?: number;
-  /** What a persistent id stands for: a storage, in PyTorch's files. Without it such ids are refused. */
+  /** Resolves a persistent id, in PyTorch's files to a storage. Without it such ids are refused. */
   readonly persistent?: (id: PickleValue) => PickleValue;
 }
 
-// Limits that honest pickles stay far below: the seed of this project takes 60,000 operations, a checkpoint's index 100,000.
+// Limits far above real files: a checkpoint's index takes 100,000 operations.
 const MAX_OPERATIONS = 4_000_000;
 const MAX_MEMORY_BYTES = 72e6;
 const MAX_COPIED_BYTES = 2 ** 26;
@@ -23,9 +23,9 @@ const MARK = Symbol('mark');
 type Slot = PickleValue | typeof MARK;
 
 /**
- * Runs a pickle, protocols 0 to 5, in a machine that knows data and a list of names, and executes nothing.
- * @returns the value, and where the pickle ends.
- * @throws {InputError} naming what was refused, or the byte where the pickle is malformed.
+ * Reads a pickle, protocols 0 to 5, in an interpreter that builds data only from an allow-list of names and executes no code.
+ * @returns the value, and the offset of the pickle's end.
+ * @throws {InputError} naming what was refused, or the byte at which the pickle is malformed.
  */
 export function readPickle(
   bytes: Uint8Array,
@@ -57,42 +57,42 @@ class Machine {
         const code = reader.uint8();
         if (code === STOP) return { value: this.pop(), end: reader.next };
         const operation = OPERATIONS[code];
-        if (!operation) throw new RangeError(`operation ${code} is not known or not allowed`);
+        if (!operation) throw new RangeError(`unknown or forbidden opcode ${code}`);
         operation(this);
       }
     } catch (error) {
       if (error instanceof RangeError) this.fail(error.message, at);
       throw error;
     }
-    return this.fail(`more than ${MAX_OPERATIONS} operations, which no data of this kind needs`, reader.next);
+    return this.fail(`over the limit of ${MAX_OPERATIONS} operations`, reader.next);
   }
 
   fail(what: string, at: number): never {
-    throw new InputError(`the pickle is refused: ${what}`, { file: this.options.file, start: at });
+    throw new InputError(`pickle refused: ${what}`, { file: this.options.file, start: at });
   }
 
-  /** Counts what the pickle makes, so that it cannot make more than it has bytes for in any honest file. */
+  /** Counts memory used by the pickle's values. @throws {RangeError} over the limit. */
   private spend(bytes: number): void {
     this.memory += bytes;
     if (this.memory > MAX_MEMORY_BYTES)
-      throw new RangeError(`values that take more than ${MAX_MEMORY_BYTES} bytes of memory`);
+      throw new RangeError(`values over the limit of ${MAX_MEMORY_BYTES} bytes of memory`);
   }
 
-  /** A new value. */
+  /** Pushes a new value. */
   push(value: PickleValue): void {
     this.spend(memoryOf(value));
     this.stack.push(value);
   }
 
-  /** A value that is there already. */
-  repeat(value: PickleValue): void {
+  /** Pushes another reference to a value. */
+  pushReference(value: PickleValue): void {
     this.spend(SLOT_BYTES);
     this.stack.push(value);
   }
 
   pop(): PickleValue {
     const value = this.stack.pop();
-    if (value === undefined || value === MARK) throw new RangeError('a value is used that is not there');
+    if (value === undefined || value === MARK) throw new RangeError('stack underflow');
     return value;
   }
 
@@ -107,10 +107,10 @@ class Machine {
     this.stack.push(MARK);
   }
 
-  /** All above the last mark, which goes too. */
+  /** Pops all values above the last mark, and the mark. */
   popMarked(): PickleValue[] {
     const at = this.stack.lastIndexOf(MARK);
-    if (at < 0) throw new RangeError('a mark is used that is not there');
+    if (at < 0) throw new RangeError('no mark on the stack');
     const values = this.stack.splice(at + 1) as PickleValue[];
     this.stack.pop();
     return values;
@@ -123,8 +123,8 @@ class Machine {
 
   recall(key: number): void {
     const value = this.memo.get(key);
-    if (value === undefined) throw new RangeError(`value ${key} is recalled before it is there`);
-    this.repeat(value);
+    if (value === undefined) throw new RangeError(`memo entry ${key} does not exist`);
+    this.pushReference(value);
   }
 
   get memoSize(): number {
@@ -133,51 +133,51 @@ class Machine {
 
   pushName(module: PickleValue, name: PickleValue): void {
     if (typeof module !== 'string' || typeof name !== 'string')
-      throw new RangeError('it asks for something that is no name; nothing was executed');
+      throw new RangeError('expected strings as module and name; nothing was executed');
     const whole = `${module}.${name}`;
     const build = this.options.allowed.get(whole);
     if (!build)
       throw new RangeError(
-        `it asks for ${JSON.stringify(whole.slice(0, 200))}, which is not data; nothing was executed`,
+        `it uses ${JSON.stringify(whole.slice(0, 200))}, which is not allowed; nothing was executed`,
       );
     this.push(new Name(whole, build));
   }
 
-  /** Applies a name to arguments. */
+  /** Builds the value of an allowed name from arguments. */
   apply(target: PickleValue, args: PickleValue): void {
     if (!(target instanceof Name))
-      throw new RangeError('it calls something that is not a name; nothing was executed');
-    if (!Array.isArray(args)) throw new RangeError(`${target.name} is given arguments that are not a tuple`);
-    this.charge(args);
+      throw new RangeError('it calls a value that is not a class or function; nothing was executed');
+    if (!Array.isArray(args)) throw new RangeError(`${target.name}: expected a tuple of arguments`);
+    this.countCopies(args);
     this.push(target.build(args, target.name));
   }
 
-  /** What names build may copy their arguments, and one argument may be given many times: copies are limited together. */
-  private charge(args: readonly PickleValue[]): void {
+  /** Counts bytes of arguments, which may be copied, and an argument may be used many times. @throws {RangeError} over the limit. */
+  private countCopies(args: readonly PickleValue[]): void {
     for (const value of args) {
       if (Array.isArray(value)) this.copied += 48 * value.length;
       else if (typeof value === 'string' || value instanceof Uint8Array) this.copied += value.length;
     }
     if (this.copied > MAX_COPIED_BYTES)
-      throw new RangeError(`values that are copied to more than ${MAX_COPIED_BYTES} bytes`);
+      throw new RangeError(`copies over the limit of ${MAX_COPIED_BYTES} bytes`);
   }
 
   pushPersistent(id: PickleValue): void {
     const { persistent } = this.options;
-    if (!persistent) throw new RangeError('it refers to something outside of itself');
+    if (!persistent) throw new RangeError('it has a persistent id, which refers to external data');
     this.push(persistent(id));
   }
 
   build(state: PickleValue): void {
     const object = this.top();
-    this.charge(Array.isArray(state) ? state : [state]);
+    this.countCopies(Array.isArray(state) ? state : [state]);
     if (object instanceof PickleObject) object.setState(state);
-    else if (!(object instanceof Map)) throw new RangeError('it sets the state of something that has none');
+    else if (!(object instanceof Map)) throw new RangeError('it sets the state of a value that has none');
   }
 
   append(values: readonly PickleValue[]): void {
     const list = this.top();
-    if (!Array.isArray(list)) throw new RangeError('it appends to something that is no list');
+    if (!Array.isArray(list)) throw new RangeError('it appends to a value that is not a list');
     if (list.length === 0) this.spend(FIRST_ELEMENTS_BYTES);
     for (const value of values) list.push(value);
   }
@@ -185,13 +185,13 @@ class Machine {
   setItems(pairs: readonly PickleValue[]): void {
     const map = this.top();
     if (!(map instanceof Map) || pairs.length % 2)
-      throw new RangeError('it sets items of something that is no dict');
+      throw new RangeError('it sets items of a value that is not a dict');
     for (let i = 0; i < pairs.length; i += 2) map.set(pairs[i]!, pairs[i + 1]!);
   }
 
   addItems(values: readonly PickleValue[]): void {
     const set = this.top();
-    if (!(set instanceof Set)) throw new RangeError('it adds to something that is no set');
+    if (!(set instanceof Set)) throw new RangeError('it adds to a value that is not a set');
     for (const value of values) set.add(value);
   }
 }
@@ -200,13 +200,13 @@ type Operation = (machine: Machine) => void;
 
 const STOP = 0x2e;
 
-/** Operations by their byte; the names are those of Python's pickletools. */
+/** Operations by opcode. */
 const OPERATIONS: Readonly<Record<number, Operation>> = byCode({
   // stack
   '(': (m) => m.mark(),
   '0': (m) => void m.pop(),
   '1': (m) => void m.popMarked(),
-  '2': (m) => m.repeat(m.top()),
+  '2': (m) => m.pushReference(m.top()),
   // numbers, None, booleans
   F: (m) => m.push(m.reader.lineNumber()),
   G: (m) => m.push(m.reader.float64()),
@@ -268,7 +268,7 @@ const OPERATIONS: Readonly<Record<number, Operation>> = byCode({
   q: (m) => m.remember(m.reader.uint8()),
   r: (m) => m.remember(m.reader.uint32()),
   '\x94': (m) => m.remember(m.memoSize),
-  // names and what is built by them
+  // names and the objects built from them
   c: (m) => {
     const module = m.reader.line();
     m.pushName(module, m.reader.line());
@@ -299,10 +299,10 @@ const OPERATIONS: Readonly<Record<number, Operation>> = byCode({
   b: (m) => m.build(m.pop()),
   P: (m) => m.pushPersistent(m.reader.line()),
   Q: (m) => m.pushPersistent(m.pop()),
-  // framing, which says nothing that is needed
+  // protocol and framing
   '\x80': (m) => {
     const protocol = m.reader.uint8();
-    if (protocol > 5) throw new RangeError(`protocol ${protocol}; 0 to 5 are known`);
+    if (protocol > 5) throw new RangeError(`unsupported protocol ${protocol}, expected 0 to 5`);
   },
   '\x95': (m) => void m.reader.uint64(),
 });

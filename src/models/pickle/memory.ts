@@ -1,8 +1,8 @@
 import { PickleObject, type PickleValue } from './values.js';
 
-/** What a value is taken to occupy, in bytes, its elements apart: measured on Node 20, rounded up. */
+/** Returns an upper estimate of the bytes of a value, without its elements, as measured on Node 20. */
 export function memoryOf(value: PickleValue): number {
-  if (typeof value === 'number') return 48; // its slots on the stack and in a list too
+  if (typeof value === 'number') return 48; // with its slots on the stack and in a list
   if (typeof value === 'string') return 48 + 2 * value.length;
   if (typeof value === 'bigint') return 64;
   if (value instanceof Map) return 224;
@@ -12,9 +12,9 @@ export function memoryOf(value: PickleValue): number {
   return value instanceof PickleObject ? 96 : SLOT_BYTES;
 }
 
-/** A place on the stack or in a list. */
+/** Bytes of a slot on the stack or in a list. */
 export const SLOT_BYTES = 16;
-/** What an empty list makes room for when it is first appended to. */
+/** Bytes that an empty list allocates on the first append. */
 export const FIRST_ELEMENTS_BYTES = 152;
-/** An entry of the memo. */
+/** Bytes of a memo entry. */
 export const MEMO_BYTES = 64;

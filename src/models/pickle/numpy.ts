@@ -20,7 +20,7 @@ export class NumpyDtype extends PickleObject {
   }
 }
 
-/** A NumPy array, its elements as the pickle has them. */
+/** A NumPy array with its elements as stored in the pickle. */
 export class NumpyArray extends PickleObject {
   dtype = new NumpyDtype('V0');
   shape: readonly number[] = [];
@@ -30,18 +30,20 @@ export class NumpyArray extends PickleObject {
     const [, shape, dtype, , bytes] = Array.isArray(state) ? state : [];
     const data = typeof bytes === 'string' ? latin1Bytes(bytes) : bytes;
     if (!Array.isArray(shape) || !(dtype instanceof NumpyDtype) || !(data instanceof Uint8Array))
-      throw new RangeError('a NumPy array without shape, type or elements');
+      throw new RangeError('NumPy array without shape, type or elements');
     const sizes = shape.map((size) => (typeof size === 'number' ? size : Number.NaN));
     const count = elementCount(sizes);
     if (!Number.isSafeInteger(count) || count * dtype.itemBytes !== data.length)
-      throw new RangeError(`a NumPy array [${sizes}] of ${dtype.code} in ${data.length} bytes`);
+      throw new RangeError(
+        `NumPy array: shape [${sizes}] of ${dtype.code} does not match ${data.length} bytes`,
+      );
     this.shape = sizes;
     this.dtype = dtype;
     this.bytes = data as Uint8Array<ArrayBuffer>;
   }
 }
 
-const LONGEST_CODE = 64;
+const MAX_CODE_LENGTH = 64;
 
 const reconstruct: Build = () => new NumpyArray();
 const scalar: Build = ([dtype, bytes]) => {
@@ -50,12 +52,12 @@ const scalar: Build = ([dtype, bytes]) => {
   return array;
 };
 
-/** NumPy's names, under both of its homes. */
+/** NumPy's names, under both of its module paths. */
 export const NUMPY: Readonly<Record<string, Build>> = {
   'numpy.ndarray': reconstruct,
   'numpy.dtype': ([code]) => {
-    if (typeof code !== 'string' || code.length > LONGEST_CODE)
-      throw new RangeError('a NumPy type without a name');
+    if (typeof code !== 'string' || code.length > MAX_CODE_LENGTH)
+      throw new RangeError('NumPy type without a name');
     return new NumpyDtype(code);
   },
   ...Object.fromEntries(

@@ -1,10 +1,10 @@
 import { latin1Text } from './latin1.js';
 
-/** Reads the operands of a pickle's operations; every length is checked against what is left before it is used. */
+/** Reads the operands of a pickle's operations. Every length is checked against the remaining bytes. */
 export class PickleReader {
   private readonly view: DataView;
 
-  /** @param fail called with what is wrong and where; does not return. */
+  /** @param fail throws an error with a message and an offset. */
   constructor(
     private readonly data: Uint8Array,
     public next: number,
@@ -16,7 +16,7 @@ export class PickleReader {
   private take(lengthBytes: number): number {
     const at = this.next;
     if (!(lengthBytes <= this.data.length - at))
-      this.fail(`${lengthBytes} bytes are announced, ${this.data.length - at} are left`, at);
+      this.fail(`expected ${lengthBytes} more bytes, found ${this.data.length - at}`, at);
     this.next = at + lengthBytes;
     return at;
   }
@@ -37,19 +37,20 @@ export class PickleReader {
     return this.view.getInt32(this.take(4), true);
   }
 
-  /** A length; those beyond 2^53 come out as numbers that no file has room for. */
+  /** Reads a length. Values over 2^53 are inexact, but too large for any file. */
   uint64(): number {
     return Number(this.view.getBigUint64(this.take(8), true));
   }
 
-  /** Big-endian, alone among all. */
+  /** Reads a float64, the only big-endian operand. */
   float64(): number {
     return this.view.getFloat64(this.take(8), false);
   }
 
-  /** A two's complement integer of any length up to {@link MAX_INTEGER_BYTES}. */
+  /** Reads a two's complement integer of at most {@link MAX_INTEGER_BYTES} bytes. */
   long(lengthBytes: number): number | bigint {
-    if (lengthBytes > MAX_INTEGER_BYTES) throw new RangeError(`an integer of ${lengthBytes} bytes`);
+    if (lengthBytes > MAX_INTEGER_BYTES)
+      throw new RangeError(`an integer of ${lengthBytes} bytes is over the limit of ${MAX_INTEGER_BYTES}`);
     const bytes = this.bytes(lengthBytes);
     let value = 0n;
     for (let i = bytes.length - 1; i >= 0; i--) value = (value << 8n) | BigInt(bytes[i]!);
@@ -65,25 +66,25 @@ export class PickleReader {
     return decoder.decode(this.bytes(lengthBytes));
   }
 
-  /** Up to the next line feed, which is passed over; one byte a character. */
+  /** Reads Latin-1 text up to the next line feed, which is skipped. */
   line(): string {
     const end = this.data.indexOf(10, this.next);
-    if (end < 0 || end - this.next > MAX_LINE_BYTES) throw new RangeError('a line without an end');
+    if (end < 0 || end - this.next > MAX_LINE_BYTES) throw new RangeError('unterminated line');
     const text = latin1Text(this.bytes(end - this.next));
     this.next++;
     return text;
   }
 
-  /** Text of protocol 0: one byte a character, others escaped. */
+  /** Reads a line of protocol 0: Latin-1 with escapes for other characters. */
   unicodeLine(): string {
     return unescaped(this.line(), /\\(u[0-9a-f]{4}|U[0-9a-f]{8})/gi);
   }
 
-  /** As Python's repr writes it. */
+  /** Reads a line with a string as Python's repr writes it. */
   quotedLine(): string {
     const line = this.line();
     const inner = /^(['"])(.*)\1$/s.exec(line)?.[2];
-    if (inner === undefined) throw new RangeError('a string without quotes');
+    if (inner === undefined) throw new RangeError('expected a quoted string');
     return unescaped(inner);
   }
 
@@ -92,12 +93,13 @@ export class PickleReader {
     return value;
   }
 
-  /** Decimal; `00` and `01` are booleans where those are allowed; an L at the end is of Python 2. */
+  /** Reads a line with a decimal integer. `00` and `01` are booleans if allowed; Python 2 appends an L. */
   lineInteger(booleans: boolean): number | bigint | boolean {
     const line = this.line();
     if (booleans && (line === '00' || line === '01')) return line === '01';
     const digits = /^([+-]?\d{1,300})L?$/.exec(line)?.[1];
-    if (digits === undefined) throw new RangeError(`${JSON.stringify(line.slice(0, 40))} is no integer`);
+    if (digits === undefined)
+      throw new RangeError(`expected an integer, found ${JSON.stringify(line.slice(0, 40))}`);
     return small(BigInt(digits));
   }
 }
@@ -115,7 +117,7 @@ const MAX_INTEGER_BYTES = 1024;
 const MAX_LINE_BYTES = 2 ** 20;
 const decoder = new TextDecoder();
 
-/** A number where it is exact. */
+/** Returns a number if it is exact, else the bigint. */
 function small(value: bigint): number | bigint {
   const number = Number(value);
   return Number.isSafeInteger(number) ? number : value;

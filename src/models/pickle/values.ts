@@ -1,4 +1,4 @@
-/** What a pickle can hold here. Lists and tuples are arrays, dicts are Maps; objects are those of the allow-list. */
+/** A value of a pickle. Lists and tuples are arrays, dicts are Maps, and objects are those of the allow-list. */
 export type PickleValue =
   | null
   | boolean
@@ -11,9 +11,9 @@ export type PickleValue =
   | Set<PickleValue>
   | PickleObject;
 
-/** Anything that is built by a name on the allow-list. */
+/** An object built from a name on the allow-list. */
 export abstract class PickleObject {
-  /** Takes what the pickle says the object's state is. @throws {RangeError} when that makes no sense. */
+  /** Sets the object's state from the pickle. @throws {RangeError} when it is invalid. */
   setState(_state: PickleValue): void {}
 }
 
@@ -26,7 +26,7 @@ export class Complex extends PickleObject {
   }
 }
 
-/** A name that the pickle asked for, and what applying it to arguments builds. */
+/** A class or function on the allow-list, and the function that builds its value. */
 export class Name extends PickleObject {
   constructor(
     readonly name: string,
@@ -36,8 +36,8 @@ export class Name extends PickleObject {
   }
 }
 
-/** Pure: builds a value from arguments, runs nothing. @throws {RangeError} for arguments that it does not take. */
+/** Builds a value from arguments, without running code of the pickle. @throws {RangeError} for invalid arguments. */
 export type Build = (args: readonly PickleValue[], name: string) => PickleValue;
 
-/** What a pickle may ask for, by `module.name`. */
+/** Names that a pickle may use, as `module.name`. */
 export type Allowed = ReadonlyMap<string, Build>;

@@ -11,23 +11,23 @@ import { TORCH } from './tensors.js';
 import { viewTensor } from './views.js';
 import { entryStart, isZip, readEntry, readZip } from './zip.js';
 
-/** Pickles of checkpoints hold names and shapes, no weights. */
+/** Maximum size of a checkpoint's pickle, which holds names and shapes but no weights. */
 const MAX_PICKLE_BYTES = 2 ** 26;
 
-/** What old files begin with: the pickle of this number. */
+/** The magic number of old files, whose pickle they begin with. */
 const MAGIC = 0x1950a86a20f9469cfc6cn;
 const LEGACY_PREFIX = [0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
 const LEGACY_PROTOCOL = 1001;
 
-/** True for the first bytes of a file that torch.save wrote, new or old. */
+/** Returns whether the first bytes of a file are those of a PyTorch checkpoint, in the current or the old format. */
 export function isCheckpoint(prefix: Uint8Array): boolean {
   return isZip(prefix) || LEGACY_PREFIX.every((byte, i) => prefix[i] === byte);
 }
 
 /**
- * A state of a PyTorch checkpoint as the safetensors file that it would be, under `name`. Only names and shapes are read.
- * @param state which of several; see {@link chooseState}.
- * @throws {InputError} when its pickle asks for more than tensors, and sizes that do not fit; the source is closed then.
+ * Opens a state of a PyTorch checkpoint as a safetensors file called `name`. Only names and shapes are read.
+ * @param state which of several states; see {@link chooseState}.
+ * @throws {InputError} when its pickle uses other names than those of tensors, or sizes do not match, after closing the source.
  */
 export async function openCheckpoint(
   name: string,
@@ -47,22 +47,22 @@ export async function openCheckpoint(
   }
 }
 
-/** What a checkpoint's pickle holds, and the storages that its tensors are views of. */
+/** The value of a checkpoint's pickle, and the storages of its tensors. */
 export interface Checkpoint {
   readonly value: PickleValue;
   readonly storages: ReadonlyMap<string, Storage>;
-  /** Returns where the bytes of a storage begin in the file. @throws {InputError} */
+  /** Returns the offset of a storage in the file. @throws {InputError} */
   readonly startOf: (storage: Storage) => Promise<number>;
 }
 
-/** Reads a checkpoint without its storages. @param allowed what its pickle may ask for. @throws {InputError} */
+/** Reads a checkpoint without its storages. @param allowed names that its pickle may use. @throws {InputError} */
 export async function readCheckpoint(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
   const prefix = await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength));
   refusePointer(prefix, source.name);
   return isZip(prefix) ? readZipped(source, allowed) : readLegacy(source, allowed);
 }
 
-/** Since PyTorch 1.6: a zip archive with a pickle and an entry for each storage. */
+/** Reads the format since PyTorch 1.6: a zip archive with a pickle and an entry per storage. */
 async function readZipped(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
   const file = source.name;
   const entries = await readZip(source);
@@ -73,7 +73,7 @@ async function readZipped(source: ByteSource, allowed: Allowed): Promise<Checkpo
   const folder = name.slice(0, -'data.pkl'.length);
   const order = entries.get(`${folder}byteorder`);
   if (order && new TextDecoder().decode(await readEntry(source, order, 16)) !== 'little')
-    throw new InputError('its storages are not little-endian', { file });
+    throw new InputError('unsupported byte order: expected little-endian storages', { file });
   const bytes = await readEntry(source, entries.get(name)!, MAX_PICKLE_BYTES);
   const starts = new Map<string, Promise<number>>();
   const storages = new Map<string, Storage>();
@@ -100,7 +100,7 @@ async function readZipped(source: ByteSource, allowed: Allowed): Promise<Checkpo
   return { value, storages, startOf };
 }
 
-/** Before: five pickles one after another, then the storages, each with its number of elements in front. */
+/** Reads the older format: five pickles, then the storages, each after its number of elements. */
 async function readLegacy(source: ByteSource, allowed: Allowed): Promise<Checkpoint> {
   const file = source.name;
   const bytes = await source.read(0, Math.min(source.byteLength, MAX_PICKLE_BYTES));
@@ -121,7 +121,7 @@ async function readLegacy(source: ByteSource, allowed: Allowed): Promise<Checkpo
   };
   const [magic, protocol] = [read(), read()];
   if (magic !== MAGIC || protocol !== LEGACY_PROTOCOL)
-    throw new InputError('is not a PyTorch checkpoint of a known kind', { file });
+    throw new InputError('not a PyTorch checkpoint (bad magic number)', { file });
   read(); // sizes of integers on the machine that wrote it
   const value = read();
   const keys = read();
@@ -129,13 +129,13 @@ async function readLegacy(source: ByteSource, allowed: Allowed): Promise<Checkpo
   const starts = new Map<string, number>();
   for (const key of keys) {
     const storage = typeof key === 'string' ? storages.get(key) : undefined;
-    if (!storage) throw new InputError('a storage is listed that no tensor has', { file, start: next });
+    if (!storage) throw new InputError('a listed storage belongs to no tensor', { file, start: next });
     const field = await source.read(next, next + COUNT_BYTES);
     const count = Number(new DataView(field.buffer, field.byteOffset).getBigUint64(0, true));
     const end = next + COUNT_BYTES + storage.lengthBytes;
     if (count !== storage.count || end > source.byteLength)
       throw new InputError(
-        `storage ${storage.key} has ${count} elements to byte ${end}, expected ${storage.count} in ${source.byteLength}`,
+        `storage ${storage.key}: expected ${storage.count} elements in a file of ${source.byteLength} bytes, found ${count} up to byte ${end}`,
         { file },
       );
     starts.set(storage.key, next + COUNT_BYTES);

@@ -2,39 +2,39 @@ import { InputError } from '../../core/errors.js';
 import type { PickleValue } from '../pickle/values.js';
 import { TorchTensor } from './tensors.js';
 
-/** A map of a checkpoint that holds tensors. */
+/** A map of tensors in a checkpoint. */
 export interface State {
-  /** Its keys joined by dots; empty for the outermost map. */
+  /** Its keys joined by dots; empty for the top-level map. */
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TorchTensor>;
 }
 
-/** What an optimizer keeps of the weights has their shapes, and is not them. */
+/** Matches paths of optimizer states, whose tensors have the shapes of the weights. */
 const OPTIMIZER = /optim/i;
 const MAX_LISTED = 8;
 
 /**
- * Returns the state of a checkpoint that is a model: the one asked for, or the only one that can be: a map with at least one matrix, not
- * in an optimizer.
- * @param asked keys joined by dots, `.` for all tensors of the checkpoint under their full names. @param file for messages.
- * @throws {InputError} when there is none, or when several can be, naming them.
+ * Returns the requested state of a checkpoint, or else the only one that can be a model: a map with at least one matrix that is not an
+ * optimizer's.
+ * @param requested keys joined by dots; `.` for all tensors under their full names. @param file name for messages.
+ * @throws {InputError} when there is none or, listing them, more than one.
  */
-export function chooseState(value: PickleValue, asked: string | undefined, file: string): State {
-  if (asked !== undefined) return stateAt(value, asked === '.' ? '' : asked, file);
+export function chooseState(value: PickleValue, requested: string | undefined, file: string): State {
+  if (requested !== undefined) return stateAt(value, requested === '.' ? '' : requested, file);
   const states = statesIn(value);
   const likely = states.filter(({ tensors }) => [...tensors.values()].some(({ shape }) => shape.length > 1));
   const [only, ...others] = likely.length ? likely : states;
-  if (!only) throw new InputError('no tensors of a model are in the checkpoint', { file });
+  if (!only) throw new InputError('no model tensors in the checkpoint', { file });
   if (others.length)
     throw new InputError(
-      `holds several states: ${listed([only, ...others])}`,
+      `several states: ${listed([only, ...others])}`,
       { file },
       { code: 'several-states' },
     );
   return only;
 }
 
-/** Returns all tensors of a checkpoint by their keys joined by dots, whatever they are for; the same tensor by its first name. */
+/** Returns all tensors of a checkpoint by their keys joined by dots; a shared tensor only once, under its first name. */
 export function allTensors(value: PickleValue): Map<string, TorchTensor> {
   const found = new Map<string, TorchTensor>();
   walk(value, '', (path, item) => {
@@ -48,11 +48,11 @@ function stateAt(value: PickleValue, path: string, file: string): State {
   const tensors = item === undefined ? new Map() : allTensors(item);
   if (tensors.size) return { path, tensors };
   const states = statesIn(value);
-  const held = states.length ? `; it holds ${listed(states)}` : '';
-  throw new InputError(`has no state ${JSON.stringify(path)}${held}`, { file });
+  const found = states.length ? `, found ${listed(states)}` : '';
+  throw new InputError(`no state ${JSON.stringify(path)}${found}`, { file });
 }
 
-/** What lies at keys joined by dots; a key may have dots itself. */
+/** Returns the item at a path of keys joined by dots; a key may contain dots itself. */
 function itemAt(value: PickleValue, path: string): PickleValue | undefined {
   for (const [key, item] of entriesOf(value)) {
     if (path === key) return item;
@@ -62,7 +62,7 @@ function itemAt(value: PickleValue, path: string): PickleValue | undefined {
   return undefined;
 }
 
-/** The items of a map or list by their keys as text. */
+/** Returns the items of a map or list with their keys as strings. */
 function entriesOf(value: PickleValue): [key: string, item: PickleValue][] {
   if (!(value instanceof Map || Array.isArray(value))) return [];
   return [...value.entries()].flatMap(([key, item]): [string, PickleValue][] =>
@@ -70,7 +70,7 @@ function entriesOf(value: PickleValue): [key: string, item: PickleValue][] {
   );
 }
 
-/** Maps with tensors of at least one dimension directly in them, outermost first. */
+/** Returns the maps that directly contain tensors of at least one dimension, outermost first. */
 function statesIn(value: PickleValue): State[] {
   const states: State[] = [];
   walk(value, '', (path, item) => {
@@ -83,7 +83,7 @@ function statesIn(value: PickleValue): State[] {
   return states;
 }
 
-/** Visits a value and what is in its maps and lists, each once: a map may hold itself. */
+/** Visits a value and the items of its maps and lists, each once, since a map may contain itself. */
 function walk(value: PickleValue, path: string, visit: (path: string, item: PickleValue) => void): void {
   const seen = new Set<PickleValue>();
   const waiting: [string, PickleValue][] = [[path, value]];

@@ -2,15 +2,15 @@ import type { Dtype } from '../../core/dtype.js';
 import { DTYPE_BYTES } from '../../core/dtype.js';
 import { Name, PickleObject, type PickleValue } from '../pickle/values.js';
 
-/** What an element of PyTorch is: so many elements of a type, as complex numbers are two floats. */
+/** An element type of PyTorch as `per` elements of a dtype: complex numbers are two floats. */
 export interface ElementType {
   readonly dtype: Dtype;
   readonly per: number;
 }
 
-/** Bytes that tensors are views of: an entry of a zip archive, or a part of an old file. */
+/** Bytes that tensors are views of: an entry of a zip archive, or a range of an old file. */
 export class Storage extends PickleObject {
-  /** @param type of its elements; undefined for untyped bytes. */
+  /** @param type of its elements; undefined for untyped bytes. @param count number of elements. */
   constructor(
     readonly key: string,
     readonly type: ElementType | undefined,
@@ -27,7 +27,7 @@ export class Storage extends PickleObject {
 const one = (dtype: Dtype): ElementType => ({ dtype, per: 1 });
 const two = (dtype: Dtype): ElementType => ({ dtype, per: 2 });
 
-/** PyTorch's storage classes, and its types as new files name them. */
+/** PyTorch's storage classes. */
 export const STORAGES: Readonly<Record<string, ElementType>> = {
   FloatStorage: one('F32'),
   DoubleStorage: one('F64'),
@@ -46,6 +46,7 @@ export const STORAGES: Readonly<Record<string, ElementType>> = {
   QInt32Storage: one('I32'),
 };
 
+/** PyTorch's dtypes, as files with untyped storages name them. */
 export const TYPES: Readonly<Record<string, ElementType>> = {
   float32: one('F32'),
   float64: one('F64'),
@@ -65,20 +66,21 @@ export const TYPES: Readonly<Record<string, ElementType>> = {
   bool: one('BOOL'),
   float8_e4m3fn: one('F8_E4M3'),
   float8_e5m2: one('F8_E5M2'),
-  // their bytes: no arithmetic is done with them here
+  // read as bytes, since they are not computed with
   float8_e4m3fnuz: one('U8'),
   float8_e5m2fnuz: one('U8'),
   float8_e8m0fnu: one('U8'),
   float4_e2m1fn_x2: one('U8'),
 };
 
-/** The storage that a persistent id stands for: ('storage', class, key, place, elements), in old files a view besides. */
+/** Returns the storage of a persistent id: ('storage', class, key, device, elements), and in old files a view. @throws {RangeError} */
 export function storageOf(id: PickleValue): Storage {
   const [kind, type, key, , count, view] = Array.isArray(id) ? id : [];
   if (kind !== 'storage' || !(type instanceof Name) || typeof key !== 'string' || typeof count !== 'number')
-    throw new RangeError('a persistent id that is not a storage');
-  if (view !== undefined && view !== null) throw new RangeError('a storage that is a view of another');
-  if (!Number.isSafeInteger(count) || count < 0) throw new RangeError(`a storage of ${count} elements`);
+    throw new RangeError('expected the persistent id of a storage');
+  if (view !== undefined && view !== null)
+    throw new RangeError('storages that are views of others are not supported');
+  if (!Number.isSafeInteger(count) || count < 0) throw new RangeError(`invalid storage size ${count}`);
   const name = type.name.slice(type.name.lastIndexOf('.') + 1);
   return new Storage(key, name === 'UntypedStorage' ? undefined : STORAGES[name], count);
 }

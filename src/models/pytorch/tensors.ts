@@ -8,7 +8,7 @@ export class TorchTensor extends PickleObject {
   constructor(
     readonly storage: Storage,
     readonly dtype: Dtype,
-    /** In elements. */
+    /** Offset in the storage, in elements. */
     readonly offset: number,
     readonly shape: readonly number[],
     readonly strides: readonly number[],
@@ -16,13 +16,13 @@ export class TorchTensor extends PickleObject {
     super();
   }
 
-  /** Elements of the storage from the first to behind the last that the view touches. */
+  /** Number of the storage's elements from the first to the last one in the view. */
   get span(): number {
     if (elementCount(this.shape) === 0) return 0;
     return this.shape.reduce((last, size, i) => last + (size - 1) * this.strides[i]!, 1);
   }
 
-  /** Whether its elements lie one after another, in order. */
+  /** Whether its elements are consecutive in row-major order. */
   get isContiguous(): boolean {
     let expected = 1;
     for (let i = this.shape.length - 1; i >= 0; i--) {
@@ -33,7 +33,7 @@ export class TorchTensor extends PickleObject {
   }
 }
 
-/** Everything that a checkpoint's pickle may ask for. */
+/** All names that a checkpoint's pickle may use. */
 export const TORCH: Allowed = new Map<string, Build>([
   ...PLAIN,
   ['torch._utils._rebuild_tensor_v2', rebuild],
@@ -53,20 +53,20 @@ export const TORCH: Allowed = new Map<string, Build>([
 ]);
 
 function notCalled(_: readonly PickleValue[], name: string): never {
-  throw new RangeError(`${name} is a type, and cannot be called`);
+  throw new RangeError(`${name} is a type and cannot be called`);
 }
 
-/** (storage, offset, sizes, strides, requires_grad, hooks), and a type for untyped storages. Returns complex numbers as pairs. */
+/** Builds a tensor from (storage, offset, sizes, strides, requires_grad, hooks) and, for untyped storages, a dtype. */
 function rebuild([storage, offset, sizes, strides, , , type]: readonly PickleValue[]): PickleValue {
-  if (!(storage instanceof Storage)) throw new RangeError('a tensor without a storage');
+  if (!(storage instanceof Storage)) throw new RangeError('tensor without a storage');
   const named = type instanceof Name ? TYPES[type.name.slice('torch.'.length)] : undefined;
   const element = storage.type ?? named;
-  if (!element) throw new RangeError('a tensor of a type that is not known');
+  if (!element) throw new RangeError('tensor of an unknown type');
   const { dtype, per } = element;
   const scaled = (numbers: readonly number[]) => numbers.map((number) => number * per);
   const [shape, steps] = [list(sizes), scaled(list(strides))];
-  if (steps.length !== shape.length) throw new RangeError('a tensor with more sizes than strides');
-  const pair = per > 1; // the parts of a number are its last dimension
+  if (steps.length !== shape.length) throw new RangeError('the numbers of sizes and strides differ');
+  const pair = per > 1; // the parts of a complex number become the last dimension
   const tensor = new TorchTensor(
     storage,
     dtype,
@@ -76,19 +76,19 @@ function rebuild([storage, offset, sizes, strides, , , type]: readonly PickleVal
   );
   const last = (tensor.offset + tensor.span) * DTYPE_BYTES[dtype];
   if (!(last <= storage.lengthBytes))
-    throw new RangeError(`a tensor that ends at byte ${last} of a storage of ${storage.lengthBytes}`);
+    throw new RangeError(`tensor ends at byte ${last} of a storage of ${storage.lengthBytes}`);
   return tensor;
 }
 
 function whole(value: PickleValue | undefined): number {
   if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
-  throw new RangeError('a size, stride or offset that is no whole number');
+  throw new RangeError('expected a size, stride or offset to be a non-negative integer');
 }
 
 const MAX_DIMENSIONS = 256;
 
 function list(value: PickleValue | undefined): number[] {
   if (!Array.isArray(value) || value.length > MAX_DIMENSIONS)
-    throw new RangeError('sizes or strides that are no list');
+    throw new RangeError('expected a list of sizes or strides');
   return value.map(whole);
 }

@@ -4,9 +4,9 @@ import type { VirtualTensor } from '../virtual.js';
 import type { TorchTensor } from './tensors.js';
 
 /**
- * A view of a storage as a tensor that is read by ranges. Contiguous ones are ranges of the file; of others what they span is
- * read whole when first asked for, and gathered.
- * @param start where the storage begins.
+ * Returns a view of a storage as a tensor that is read by ranges. Contiguous views are read directly; for others the whole span is read
+ * once and the elements are gathered.
+ * @param start returns the offset of the storage in the file.
  */
 export function viewTensor(
   name: string,
@@ -21,20 +21,20 @@ export function viewTensor(
     return source.read(first + from, first + to, signal);
   };
   if (tensor.isContiguous) return { name, dtype, shape, read: range };
-  let kept: WeakRef<Uint8Array> | undefined;
+  let cached: WeakRef<Uint8Array> | undefined;
   return {
     name,
     dtype,
     shape,
     async read(from, to, signal) {
-      const all = kept?.deref() ?? (await range(0, span * width, signal));
-      kept = new WeakRef(all);
+      const all = cached?.deref() ?? (await range(0, span * width, signal));
+      cached = new WeakRef(all);
       return gather(tensor, all, width, from, to);
     },
   };
 }
 
-/** Bytes `from` to `to` of the elements in row-major order. */
+/** Returns bytes `from` to `to` (exclusive) of the elements in row-major order. */
 function gather(
   { shape, strides }: TorchTensor,
   all: Uint8Array,

@@ -5,11 +5,12 @@ import { inflateWithin } from '../../core/inflate.js';
 /** A file in a zip archive. */
 export interface ZipEntry {
   readonly name: string;
-  /** As stored, and after inflating. */
+  /** Size in the archive. */
   readonly storedBytes: number;
+  /** Size after inflating. */
   readonly lengthBytes: number;
   readonly deflated: boolean;
-  /** Of its local header. */
+  /** Offset of its local header. */
   readonly headerStart: number;
 }
 
@@ -23,20 +24,20 @@ const LOCATOR64_BYTES = 20;
 const END64_BYTES = 56;
 const ENTRY_BYTES = 46;
 const LOCAL_BYTES = 30;
-const LONGEST_COMMENT = 65535;
+const MAX_COMMENT_BYTES = 65535;
 const FULL32 = 0xffffffff;
 
 const MAX_ENTRIES = 1_000_000;
 const MAX_DIRECTORY_BYTES = 2 ** 27;
 
-/** True for the first bytes of a zip archive that holds something. */
+/** Returns whether the first bytes of a file are those of a non-empty zip archive. */
 export function isZip(prefix: Uint8Array): boolean {
   return prefix[0] === 0x50 && prefix[1] === 0x4b && prefix[2] === 3 && prefix[3] === 4;
 }
 
 /**
- * Lists a zip archive from its central directory, zip64 included; nothing else is read.
- * @throws {InputError} for names that leave the archive or are there twice, and entries that overlap or leave the file.
+ * Reads the central directory of a zip archive, including zip64.
+ * @throws {InputError} for duplicate names and names that leave the archive, and for entries that overlap or leave the file.
  */
 export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>> {
   const { start, end, count } = await findDirectory(source);
@@ -56,12 +57,13 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>
     const nameStart = next + ENTRY_BYTES;
     const extraStart = nameStart + nameBytes;
     const after = extraStart + extraBytes + commentBytes;
-    if (after > bytes.length) fail(`the directory's entry ${i} is cut short`);
+    if (after > bytes.length) fail(`the directory's entry ${i} is truncated`);
     const name = new TextDecoder().decode(bytes.subarray(nameStart, extraStart));
     if (!isInside(name)) fail(`the entry ${JSON.stringify(name.slice(0, 200))} would leave the archive`);
-    if (entries.has(name)) fail(`the entry ${JSON.stringify(name.slice(0, 200))} is there twice`);
+    if (entries.has(name)) fail(`duplicate entry ${JSON.stringify(name.slice(0, 200))}`);
     const method = view.getUint16(next + 10, true);
-    if (method !== 0 && method !== 8) fail(`${name} is compressed by method ${method}; 0 and 8 are known`);
+    if (method !== 0 && method !== 8)
+      fail(`${name} has unsupported compression method ${method}, expected 0 or 8`);
     if (view.getUint16(next + 8, true) & 1) fail(`${name} is encrypted`);
     const sizes = [
       view.getUint32(next + 24, true),
@@ -71,10 +73,10 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>
     const [lengthBytes, storedBytes, headerStart] = widen(
       sizes,
       bytes.subarray(extraStart, extraStart + extraBytes),
-      () => fail(`${name} lacks its zip64 sizes`),
+      () => fail(`${name} has no zip64 sizes`),
     ) as [number, number, number];
     if (!(method === 8 || storedBytes === lengthBytes))
-      fail(`${name} is stored in ${storedBytes} bytes but ${lengthBytes} long`);
+      fail(`${name} is not compressed, but has ${storedBytes} stored bytes and ${lengthBytes} bytes`);
     entries.set(name, { name, storedBytes, lengthBytes, deflated: method === 8, headerStart });
     next = after;
   }
@@ -82,36 +84,36 @@ export async function readZip(source: ByteSource): Promise<Map<string, ZipEntry>
   return entries;
 }
 
-/** Where the bytes of an entry begin. @throws {InputError} when its local header is not there. */
+/** Returns the offset of an entry's bytes. @throws {InputError} when its local header is missing. */
 export async function entryStart(
   source: ByteSource,
   { name, headerStart, storedBytes }: ZipEntry,
 ): Promise<number> {
   const view = viewOf(await source.read(headerStart, headerStart + LOCAL_BYTES));
   if (view.getUint32(0, true) !== LOCAL_SIGNATURE)
-    failing(source.name)(`${name} has no local header where the directory says`);
+    failing(source.name)(`${name} has no local header at the offset in the directory`);
   const start = headerStart + LOCAL_BYTES + view.getUint16(26, true) + view.getUint16(28, true);
   if (start + storedBytes > source.byteLength) failing(source.name)(`${name} leaves the file`);
   return start;
 }
 
-/** All bytes of an entry. @throws {InputError} when there are more than `mostBytes`, or it does not inflate. */
-export async function readEntry(source: ByteSource, entry: ZipEntry, mostBytes: number): Promise<Uint8Array> {
+/** Reads all bytes of an entry. @throws {InputError} when there are more than `maxBytes`, or it does not inflate. */
+export async function readEntry(source: ByteSource, entry: ZipEntry, maxBytes: number): Promise<Uint8Array> {
   const fail = failing(source.name);
   const { name, storedBytes, lengthBytes, deflated } = entry;
-  if (lengthBytes > mostBytes || storedBytes > mostBytes)
-    fail(`${name} of ${Math.max(lengthBytes, storedBytes)} bytes is over the limit of ${mostBytes}`);
+  if (lengthBytes > maxBytes || storedBytes > maxBytes)
+    fail(`${name} of ${Math.max(lengthBytes, storedBytes)} bytes is over the limit of ${maxBytes}`);
   const start = await entryStart(source, entry);
   const stored = await source.read(start, start + storedBytes);
   if (!deflated) return stored;
   const inflated = inflateWithin('deflate', stored, lengthBytes);
   if (inflated instanceof Uint8Array && inflated.length === lengthBytes) return inflated;
-  return fail(`${name} does not inflate to the ${lengthBytes} bytes announced`);
+  return fail(`${name} does not inflate to ${lengthBytes} bytes`);
 }
 
 async function findDirectory(source: ByteSource) {
   const fail = failing(source.name);
-  const from = Math.max(0, source.byteLength - END_BYTES - LONGEST_COMMENT - LOCATOR64_BYTES);
+  const from = Math.max(0, source.byteLength - END_BYTES - MAX_COMMENT_BYTES - LOCATOR64_BYTES);
   const tail = await source.read(from, source.byteLength);
   const view = viewOf(tail);
   for (let at = tail.length - END_BYTES; at >= 0; at--) {
@@ -129,7 +131,7 @@ async function findDirectory(source: ByteSource) {
     if (!(start + length <= from + at)) fail(`the directory of ${length} bytes at ${start} leaves the file`);
     return { start, end: start + length, count };
   }
-  return fail('no end of a zip directory was found');
+  return fail('no end of the central directory found');
 }
 
 async function readEnd64(source: ByteSource, at: number) {
@@ -145,7 +147,7 @@ async function readEnd64(source: ByteSource, at: number) {
   return { count, length, start };
 }
 
-/** Replaces sizes that do not fit 32 bits by those of the zip64 extra field, in its order. */
+/** Replaces sizes that do not fit in 32 bits with those of the zip64 extra field. */
 function widen(sizes: readonly number[], extra: Uint8Array, fail: () => never): number[] {
   if (!sizes.includes(FULL32)) return [...sizes];
   const view = viewOf(extra);
@@ -173,11 +175,11 @@ function checkOverlap(
   const ordered = [...entries.values()].sort((a, b) => a.headerStart - b.headerStart);
   for (const [i, { name, headerStart, storedBytes }] of ordered.entries()) {
     const end = headerStart + LOCAL_BYTES + storedBytes;
-    if (!(end <= (ordered[i + 1]?.headerStart ?? directoryStart))) fail(`${name} overlaps what follows it`);
+    if (!(end <= (ordered[i + 1]?.headerStart ?? directoryStart))) fail(`${name} overlaps the next entry`);
   }
 }
 
-/** A file's name inside of the archive: nothing that a path on disk would follow out of it. */
+/** Returns whether a name stays inside the archive as a path. */
 function isInside(name: string): boolean {
   return name.length > 0 && !/^[/\\]|^[a-z]:|\\|\0/i.test(name) && !name.split('/').includes('..');
 }
@@ -188,6 +190,6 @@ function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
 
 function failing(file: string) {
   return (what: string): never => {
-    throw new InputError(`the zip archive is refused: ${what}`, { file });
+    throw new InputError(`malformed zip archive: ${what}`, { file });
   };
 }

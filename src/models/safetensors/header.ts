@@ -5,39 +5,38 @@ import { isPlainObject, kindOf, parseJsonObject, quote } from '../../core/json.j
 import { POINTER_PREFIX_BYTES, refusePointer } from '../../core/lfs-pointer.js';
 import type { TensorInfo } from '../../core/model.js';
 
-/** The longest JSON header accepted, as in the reference implementation. */
+/** Maximum length of the JSON header, as in the reference implementation. */
 export const HEADER_LIMIT_BYTES = 100_000_000;
-/** Of names of types, known ones or not. */
-const LONGEST_DTYPE = 64;
-/** The little-endian u64 with the JSON's length, at the front. */
+/** Maximum length of a type's name, known or not. */
+const MAX_DTYPE_LENGTH = 64;
+/** Bytes of the length field, a little-endian u64 at the front. */
 export const LENGTH_FIELD_BYTES = 8;
 
-/** A tensor and where its bytes lie: absolute positions in its file, end exclusive. */
+/** A tensor and its byte range in its file, end exclusive. */
 export interface StoredTensor extends TensorInfo {
   readonly start: number;
   readonly end: number;
-  /** Where it is no tensor of a model: what it is. */
+  /** Its role, if it is not a tensor of a model. */
   readonly role?: string;
 }
 
 export interface SafetensorsHeader {
-  /** In the order of their bytes; empty tensors at the same place in the order of the header. */
+  /** In order of their bytes; empty tensors at the same offset in order of the header. */
   readonly tensors: readonly StoredTensor[];
-  /** `__metadata__`; without a prototype, so that any key is only a key. */
+  /** `__metadata__`, without a prototype, so that any key is safe. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** The file from its first byte to where tensors begin: length field, JSON and padding. */
+  /** All bytes before the first tensor: length field, JSON and padding. */
   readonly headerBytes: Uint8Array;
 }
 
 export interface SafetensorsOptions {
-  /** Accept bytes that belong to no tensor. */
+  /** Whether to accept bytes that belong to no tensor. */
   readonly holes?: boolean;
 }
 
 /**
- * Reads and checks the header of a safetensors file: two ranged reads, and no byte of a tensor.
- * @throws {InputError} unless the file is exactly what the format says: known types, shapes that match lengths,
- * and tensors that cover the data without overlap or gap.
+ * Reads and checks the header of a safetensors file with two range reads.
+ * @throws {InputError} when a type, shape, length or offset is invalid, or tensors overlap or leave gaps.
  */
 export async function readSafetensors(
   source: ByteSource,
@@ -70,8 +69,8 @@ export async function readSafetensors(
 }
 
 /**
- * Parses a complete header (length field included) of a file of `fileBytes` bytes; `file` is for messages.
- * @throws {InputError}
+ * Parses a complete header, with its length field, of a file of `fileBytes` bytes.
+ * @param file name for messages. @throws {InputError} as {@link readSafetensors}.
  */
 export function parseHeader(
   headerBytes: Uint8Array,
@@ -84,7 +83,7 @@ export function parseHeader(
   const tensors = keys
     .filter((name) => name !== '__metadata__')
     .map((name) => parseTensor(name, value[name], headerBytes.length, fileBytes, file))
-    // The sort is stable, so empty tensors keep the header's order among themselves.
+    // a stable sort, so that empty tensors stay in the header's order
     .sort((a, b) => a.start - b.start || a.end - b.end);
   checkCoverage(tensors, headerBytes.length, fileBytes, file, holes);
   return { tensors, metadata, headerBytes };
@@ -112,25 +111,25 @@ function parseTensor(
   const place = { file, tensor };
   if (!isPlainObject(entry)) throw new InputError(`expected an object, found ${kindOf(entry)}`, place);
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (typeof dtype !== 'string' || dtype.length > LONGEST_DTYPE)
+  if (typeof dtype !== 'string' || dtype.length > MAX_DTYPE_LENGTH)
     throw new InputError(`dtype: expected the name of a type, found ${quote(dtype)}`, place);
   const lengthBytes = isDtype(dtype) ? byteLength(dtype, shape, place) : undefined;
   if (!Array.isArray(offsets) || offsets.length !== 2 || !offsets.every(isCount))
     throw new InputError(`data_offsets: expected two non-negative integers, found ${quote(offsets)}`, place);
   const [start, end] = offsets.map((offset: number) => dataStart + offset) as [number, number];
-  if (start > end) throw new InputError(`data_offsets begin after they end: [${offsets}]`, place);
+  if (start > end) throw new InputError(`data_offsets: start is after end: [${offsets}]`, place);
   if (end > fileBytes)
-    throw new InputError(`data lies beyond the file of ${fileBytes} bytes`, { ...place, start, end });
+    throw new InputError(`data ends beyond the file of ${fileBytes} bytes`, { ...place, start, end });
   if (!isDtype(dtype)) return foreign({ name: tensor, start, end }, dtype, shape, place);
   if (end - start !== lengthBytes)
     throw new InputError(
-      `${dtype} of shape ${quote(shape)} takes ${lengthBytes} bytes, data_offsets give ${end - start}`,
+      `expected ${lengthBytes} bytes for ${dtype} of shape ${quote(shape)}, data_offsets give ${end - start}`,
       { ...place, start, end },
     );
   return { name: tensor, dtype, shape: shape as number[], lengthBytes, start, end };
 }
 
-/** A tensor of a type that is not computed with here: pairs of floats, or bytes of a length that only the offsets tell. */
+/** Returns a tensor of another type: complex numbers as pairs of floats, everything else as bytes. */
 function foreign(
   at: Pick<StoredTensor, 'name' | 'start' | 'end'>,
   encoding: string,
@@ -145,7 +144,7 @@ function foreign(
   const holds = { name: at.name, dtype: 'U8', shape: declared, lengthBytes: bytes, encoding } as const;
   if (!pair) return { ...at, dtype: 'U8', shape: [bytes], lengthBytes: bytes, holds } as const;
   if (byteLength(pair, declared, place) * 2 !== bytes)
-    throw new InputError(`${encoding} of shape ${quote(shape)} does not take ${bytes} bytes`, place);
+    throw new InputError(`${encoding} of shape ${quote(shape)} does not match ${bytes} bytes`, place);
   return { ...at, dtype: pair, shape: [...declared, 2], lengthBytes: bytes, holds };
 }
 

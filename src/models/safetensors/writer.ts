@@ -2,21 +2,21 @@ import { InputError } from '../../core/errors.js';
 import type { TensorInfo } from '../../core/model.js';
 import { HEADER_LIMIT_BYTES, LENGTH_FIELD_BYTES, type StoredTensor } from './header.js';
 
-/** The reference implementation pads its JSON with spaces to this, so that tensors begin aligned. */
+/** The JSON is padded with spaces to this, as in the reference implementation, so that tensors are aligned. */
 const ALIGNMENT_BYTES = 8;
 
 export interface WrittenHeader {
-  /** Length field, JSON, padding: the front of the file. The tensors' bytes follow, one after another. */
+  /** Length field, JSON and padding. The tensors' bytes follow. */
   readonly headerBytes: Uint8Array;
-  /** The tensors given, with their absolute positions in the file. */
+  /** The given tensors with their byte ranges in the file. */
   readonly tensors: readonly StoredTensor[];
   readonly fileBytes: number;
 }
 
 /**
- * The header of a safetensors file that holds `tensors` in the order given, in the reference implementation's
- * spelling: compact JSON, `__metadata__` first, fields dtype, shape, data_offsets.
- * @throws {InputError} on names that the format cannot hold: twice the same, or `__metadata__`.
+ * Returns the header of a safetensors file with `tensors` in the given order, as the reference implementation writes it: compact JSON,
+ * `__metadata__` first, then entries with dtype, shape and data_offsets.
+ * @throws {InputError} on duplicate names, a tensor named `__metadata__`, or a header over {@link HEADER_LIMIT_BYTES}.
  */
 export function writeHeader(
   tensors: readonly TensorInfo[],
@@ -26,10 +26,10 @@ export function writeHeader(
   const names = new Set(['__metadata__']);
   let offset = 0;
   for (const { name, dtype, shape, lengthBytes } of tensors) {
-    if (names.has(name)) throw new InputError('the name is taken in this file', { tensor: name });
+    if (names.has(name)) throw new InputError('duplicate name', { tensor: name });
     names.add(name);
     const data_offsets = [offset, offset + lengthBytes];
-    // Written entry by entry: an object would put names such as "10" first, and `__proto__` would set its prototype.
+    // not as one object, which would put names such as "10" first, and whose prototype `__proto__` would set
     entries.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets })}`);
     offset += lengthBytes;
   }
@@ -37,7 +37,7 @@ export function writeHeader(
   const jsonBytes = Math.ceil(json.length / ALIGNMENT_BYTES) * ALIGNMENT_BYTES;
   if (jsonBytes > HEADER_LIMIT_BYTES)
     throw new InputError(
-      `a header of ${jsonBytes} bytes is over the format's limit of ${HEADER_LIMIT_BYTES}`,
+      `the header has ${jsonBytes} bytes, over the format's limit of ${HEADER_LIMIT_BYTES}`,
     );
   const headerBytes = new Uint8Array(LENGTH_FIELD_BYTES + jsonBytes).fill(0x20);
   new DataView(headerBytes.buffer).setBigUint64(0, BigInt(jsonBytes), true);

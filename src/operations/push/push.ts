@@ -12,7 +12,7 @@ import { openContainer } from '../decompress.js';
 import { verify } from '../verify.js';
 import { CARD_MARK, modelCard } from './card.js';
 
-/** What would be uploaded. */
+/** The content of an upload. */
 export interface PushPlan {
   /** `user/name` on the Hub. */
   readonly repository: string;
@@ -77,7 +77,7 @@ export async function planPush(path: string, repository: string): Promise<PushPl
   }
 }
 
-/** What the original's card says of its license, as it says it. */
+/** Returns the license fields of the original's card. */
 function licenseFields(card: Uint8Array): Record<string, unknown> {
   const text = frontMatterOf(new TextDecoder().decode(card));
   try {
@@ -85,7 +85,7 @@ function licenseFields(card: Uint8Array): Record<string, unknown> {
     const fields = Object.entries(front ?? {}).filter(([key]) => /^license(_name|_link)?$/.test(key));
     return Object.fromEntries(fields);
   } catch {
-    return {}; // front matter that is no YAML
+    return {}; // front matter that is not YAML
   }
 }
 
@@ -111,7 +111,7 @@ export async function push(path: string, plan: PushPlan, options: UploadOptions 
     };
     await source.verify?.();
     const url = await upload(account, repository, `Upload ${file}`, files, options);
-    await source.verify?.(); // what was sent is what was checked
+    await source.verify?.(); // the uploaded file is the verified one
     return { url, wroteCard };
   } finally {
     await source.close();

@@ -3,12 +3,12 @@ import { type Config, countOf, type Field, type GgufFamily, rotaryPairs, type St
 
 const headSize = (config: Config) => countOf(config, 'hidden_size') / countOf(config, 'num_attention_heads');
 
-/** The head size is said three times; readers of files must find them equal. */
+/** Keys that state the head size; in files all three must be equal. */
 const headSizeFields: readonly Field[] = [
   'attention.key_length',
   'attention.value_length',
   'rope.dimension_count',
-].map((key) => ({ key, field: 'head_dim', type: 'uint32', otherwise: headSize }));
+].map((key) => ({ key, field: 'head_dim', type: 'uint32', fallback: headSize }));
 
 const fields: readonly Field[] = [
   { key: 'context_length', field: 'max_position_embeddings', type: 'uint32' },
@@ -20,16 +20,16 @@ const fields: readonly Field[] = [
     key: 'attention.head_count_kv',
     field: 'num_key_value_heads',
     type: 'uint32',
-    otherwise: ({ num_attention_heads }) => num_attention_heads,
+    fallback: ({ num_attention_heads }) => num_attention_heads,
   },
   ...headSizeFields,
-  { key: 'attention.layer_norm_rms_epsilon', field: 'rms_norm_eps', type: 'float32', otherwise: () => 1e-6 },
+  { key: 'attention.layer_norm_rms_epsilon', field: 'rms_norm_eps', type: 'float32', fallback: () => 1e-6 },
   {
     key: 'rope.freq_base',
     field: 'rope_theta',
     type: 'float32',
     value: (config) => readRope(config).base,
-    otherwise: () => 10_000,
+    fallback: () => 10_000,
   },
 ];
 
@@ -46,11 +46,11 @@ const common: readonly Stem[] = [
   ['output', 'lm_head'],
 ];
 
-/** Whether one of these layers' projections has a bias in the first layer; the graph then asks for all of them. */
+/** Returns whether any of these projections has a bias in the first layer; the graph then requires all of them. */
 const hasBias = (names: ReadonlySet<string>, projections: readonly string[]) =>
   [...names].some((name) => projections.some((projection) => name.endsWith(`.${projection}.bias`)));
 
-/** Llama, and what computes as it does. */
+/** Llama, and architectures that compute like it. */
 export const llama: GgufFamily = {
   architecture: 'llama',
   modelType: 'llama',
@@ -71,7 +71,7 @@ export const llama: GgufFamily = {
   needsOutput: false,
 };
 
-/** Qwen2 and 2.5: as Llama, q and k in the Hub's order. */
+/** Qwen2 and Qwen2.5: like Llama, but with q and k in the Hub's order. */
 export const qwen2: GgufFamily = {
   ...llama,
   architecture: 'qwen2',
