@@ -17,5 +17,13 @@ const builtFiles = {
 
 export default defineConfig({
   plugins: [builtFiles],
-  test: { include: ['test/**/*.test.ts'], testTimeout: 120_000, pool: 'forks', maxWorkers: 2 },
+  test: {
+    include: ['test/**/*.test.ts'],
+    reporters: ['default', './scripts/skipped-reporter.js'],
+    // `npm test` runs all but these, `npm run test:slow` these.
+    tags: [{ name: 'slow', description: 'takes seconds', timeout: 600_000 }],
+    testTimeout: 120_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
 });

@@ -9,7 +9,7 @@ import { buildProgram } from '../dist/inference/program.js';
 import { Graph } from '../dist/onnx/graph.js';
 import { nodeRuntime } from '../dist/onnx/node/runtime.js';
 import { openModel } from '../dist/open/open.js';
-import { median } from './measure.js';
+import { machine, median } from './measure.js';
 
 const USAGE = `usage: node bench/forward.js MODEL [--tokens N] [--window N] [--generate N] [--json]`;
 const ROWS = 2048;
@@ -147,5 +147,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     window: Number(values.window),
     generated: Number(values.generate),
   });
-  console.log(values.json ? JSON.stringify(result, null, 2) : report(result));
+  console.log(values.json ? JSON.stringify(result, null, 2) : `${machine()}\n\n${report(result)}`);
 }

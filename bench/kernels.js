@@ -2,10 +2,10 @@
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { table } from '../dist/cli/terminal.js';
 import { blocksOf, decodeBlock, encodeBlock } from '../dist/codecs/lossless/block.js';
-import { encodeSymbols, openSymbols } from '../dist/codecs/lossless/stream.js';
+import { encodeSymbols, SymbolDecoder } from '../dist/codecs/lossless/stream.js';
 import { DTYPE_BYTES, elementCount } from '../dist/core/dtype.js';
 import { openModel } from '../dist/open/open.js';
-import { loadLosslessKernels } from '../dist/wasm/lossless.js';
+import { LosslessKernels } from '../dist/wasm/lossless.js';
 import { machine, time } from './measure.js';
 import { DTYPES } from './synthetic/floats.js';
 import { drawTensor } from './synthetic/tensor.js';
@@ -14,7 +14,7 @@ import { profilesOf } from './synthetic/trained.js';
 const RUNS = 15;
 const TENSOR = { name: 'transformer.h.0.attn.attention.q_proj.weight', shape: [2048, 2048] };
 
-/** Sign and bits below the ones modeled are stored raw: the head is exponent and top 3 mantissa bits (docs/codec.md). */
+/** Sign and bits below the ones modeled are stored raw: the head is exponent and top 3 mantissa bits (docs/lossless.md). */
 const HEAD_SYMBOLS = 2 ** 11;
 const headOf = (bfloat16) => (bfloat16 >>> 4) & (HEAD_SYMBOLS - 1);
 
@@ -56,27 +56,26 @@ function timeBlocks(kernels, elements, dtype) {
 
 /** Seconds to encode and to decode the heads of one block, table included, and their number. */
 function timeSymbols(kernels, bfloat16) {
-  const { at, bytes } = kernels;
+  const { symbols, payload } = kernels.buffers;
   const [{ count }] = blocksOf('BF16', TENSOR.shape);
-  const symbols = new Uint16Array(bytes.buffer, at.symbols, count);
   const bins = new Uint32Array(HEAD_SYMBOLS);
   symbols.set(new Uint16Array(bfloat16.buffer, bfloat16.byteOffset, count).map(headOf));
-  for (const symbol of symbols) bins[symbol]++;
+  for (const symbol of symbols.subarray(0, count)) bins[symbol]++;
   const encode = time(RUNS, () => encodeSymbols(kernels, count, bins));
-  const coded = encodeSymbols(kernels, count, bins);
-  const end = at.payload + coded.table.length + coded.stream.length;
-  bytes.set(coded.stream, at.payload + coded.table.length);
-  bytes.set(coded.table, at.payload);
+  const { table: head, stream } = encodeSymbols(kernels, count, bins);
+  const coded = payload.subarray(0, head.length + stream.length);
+  coded.set(stream, head.length);
+  coded.set(head);
   const decode = time(RUNS, () => {
-    const decoder = openSymbols(kernels, at.payload, end, HEAD_SYMBOLS);
-    decoder.decode(count, 0, decoder.tableEnd, end, () => {});
+    const decoder = new SymbolDecoder(kernels, coded, HEAD_SYMBOLS);
+    decoder.decode(count, 0, decoder.rest, () => {});
   });
   return { encode, decode, count };
 }
 
 /** Measures and prints. */
 export async function benchKernels() {
-  const kernels = loadLosslessKernels();
+  const kernels = new LosslessKernels();
   const values = await drawValues();
   const rows = Object.values(DTYPES).map(({ name, narrow }) => {
     const elements = narrow(values);

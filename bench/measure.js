@@ -1,9 +1,11 @@
 // Runs commands and says how long they took and how much memory they held; shared by the benches.
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
+import { fileURLToPath } from 'node:url';
 
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const POLL_MILLISECONDS = 10;
 
 /**
@@ -79,9 +81,25 @@ export function time(runs, call) {
   return median(seconds);
 }
 
-/** One line on what the figures were measured on. */
+/** One line on what figures were measured on, and with what: the commit, the machine, the date. */
 export function machine() {
   const cores = cpus();
   const gigabytes = Math.round(totalmem() / 1e9);
-  return `${cores.length} cores of ${cores[0]?.model ?? 'unknown'}, ${gigabytes} GB, Node ${process.version}`;
+  const hardware = `${cores.length} cores of ${cores[0]?.model ?? 'unknown'}, ${gigabytes} GB`;
+  return `commit ${commit()}; ${hardware}, Node ${process.version}; ${new Date().toISOString().slice(0, 10)}`;
+}
+
+/** The commit that is checked out, with "and changes" if files differ from it; "unknown" outside of a repository. */
+function commit() {
+  const git = (...args) =>
+    execFileSync('git', ['-C', ROOT, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  try {
+    const changed = git('status', '--porcelain', '--untracked-files=no') !== '';
+    return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' and changes' : ''}`;
+  } catch {
+    return 'unknown';
+  }
 }

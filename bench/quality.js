@@ -2,15 +2,20 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { count, percent, print, table } from '../dist/cli/terminal.js';
 import { evaluate, inspect, open } from '../dist/index.js';
 import { compressLossy } from '../dist/quantization/compress.js';
+import { machine } from './measure.js';
 import { plot } from './plot.js';
 
-const USAGE = `usage: node bench/quality.js MODEL_DIR --calibrate TEXT --text TEXT [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]
+const USAGE = `usage: node bench/quality.js [MODEL_DIR] [--calibrate TEXT] [--text TEXT] [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]
+  MODEL_DIR        default fixtures/models/gpt-neo-small; its texts and peers are those of fixtures/
   --text, --other  what divergence is measured on: text like the calibration's, and unlike it
-  --peers FILE     other quantizers' figures on this model and these texts, as ../shared/peers/ggml.json has them`;
+  --peers FILE     other quantizers' figures on this model and these texts, as fixtures/peers/ggml.json has them`;
+
+const fixture = (name) => fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url));
 
 const WINDOW = 256;
 const BITS = '4.4,3.7,3.2,2.8,2.4,2.1,1.8,1.6,1.45';
@@ -20,16 +25,20 @@ function readArguments() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      calibrate: option,
-      text: option,
-      other: option,
-      peers: option,
+      calibrate: { ...option, default: fixture('text/calibration.txt') },
+      text: { ...option, default: fixture('text/evaluation.txt') },
+      other: { ...option, default: fixture('text/speeches.txt') },
+      peers: { ...option, default: fixture('peers/ggml.json') },
       svg: option,
       bits: { ...option, default: BITS },
     },
   });
-  if (positionals.length !== 1 || !values.calibrate || !values.text) throw new RangeError(USAGE);
-  return { ...values, model: positionals[0], bits: values.bits.split(',').map(Number) };
+  if (positionals.length > 1) throw new RangeError(USAGE);
+  return {
+    ...values,
+    model: positionals[0] ?? fixture('models/gpt-neo-small'),
+    bits: values.bits.split(',').map(Number),
+  };
 }
 
 /** A file at a budget: bytes of the weights with all that belongs to them, and divergences on each text. */
@@ -119,6 +128,7 @@ async function main() {
       process.stderr.write(`${JSON.stringify(points.at(-1))}\n`);
     }
     points.sort((a, b) => a.kl - b.kl);
+    print(`${machine()}\n`);
     print(pointTable(points));
     const peers =
       request.peers && existsSync(request.peers) ? JSON.parse(readFileSync(request.peers, 'utf8')).types : [];

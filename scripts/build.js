@@ -11,7 +11,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 
-const run = (tool, ...args) => execFileSync(`node_modules/.bin/${tool}`, args, { stdio: 'inherit' });
+/** Runs a tool by its script, as Windows cannot execute what is in node_modules/.bin. */
+const run = (script, ...args) =>
+  execFileSync(process.execPath, [`node_modules/${script}`, ...args], { stdio: 'inherit' });
 
 const ASSEMBLY = 'src/wasm/assembly';
 
@@ -19,6 +21,7 @@ mkdirSync('dist/wasm', { recursive: true });
 const modules = readdirSync(ASSEMBLY).filter((name) => name.endsWith('.ts'));
 const changedAt = Math.max(
   ...modules.map((name) => statSync(`${ASSEMBLY}/${name}`).mtimeMs),
+  statSync('src/wasm/constants.ts').mtimeMs,
   statSync('scripts/build.js').mtimeMs,
 );
 let source = '// Made by scripts/build.js from the modules in assembly/.\n';
@@ -27,11 +30,11 @@ for (const file of modules.filter((name) => !name.startsWith('_'))) {
   const wasm = `dist/wasm/${name}.wasm`;
   if (!existsSync(wasm) || statSync(wasm).mtimeMs < changedAt)
     // biome-ignore format: one option a line reads worse
-    run('asc', `${ASSEMBLY}/${file}`, '-o', wasm, '-O3', '--noAssert', '--converge', '--runtime', 'stub', '--enable', 'simd',
+    run('assemblyscript/bin/asc.js', `${ASSEMBLY}/${file}`, '-o', wasm, '-O3', '--noAssert', '--converge', '--runtime', 'stub', '--enable', 'simd',
     '--enable', 'bulk-memory', '--use', 'abort=');
   source += `export const ${name} =\n  '${readFileSync(wasm).toString('base64')}';\n`;
 }
 writeFileSync('src/wasm/compiled.ts', source);
 rmSync('dist/.tsbuildinfo', { force: true });
-run('tsc', '-p', 'tsconfig.json');
+run('typescript/bin/tsc', '-p', 'tsconfig.json');
 chmodSync('dist/cli/main.js', 0o755);

@@ -12,7 +12,7 @@ const command = join(process.argv[2] ?? root, 'dist/cli/main.js');
 const scratch = mkdtempSync(join(tmpdir(), 'golden-'));
 const model = join(scratch, 'gpt-neo-tiny');
 const llama = join(scratch, 'llama');
-cpSync(join(root, 'test/fixtures/architectures/llama'), llama, { recursive: true });
+cpSync(join(root, 'fixtures/architectures/llama'), llama, { recursive: true });
 cpSync(join(root, 'examples/gpt-neo-tiny'), model, { recursive: true });
 
 /** Name of the file that a command writes, and its arguments; `-o` is put before the name. */

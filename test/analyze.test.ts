@@ -1,10 +1,10 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { analyzeCommand } from '../src/cli/analyze.js';
 import { openModel } from '../src/open/open.js';
 import { analyze } from '../src/operations/analyze.js';
-import { f32, folder, SHARED, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
+import { SMALL, TINY } from './helpers/fixtures.js';
+import { f32, folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
 
 const random = seededRandom(7);
 const values = (count: number) => Float32Array.from({ length: count }, () => random() - 0.5);
@@ -160,13 +160,12 @@ describe('the command', () => {
   });
 });
 
-const shared = (name: string) => join(SHARED, 'models', name);
-describe.skipIf(!existsSync(shared('gpt-neo-small')))('real models', () => {
+describe('real models', () => {
   it.each([
-    ['gpt-neo-small', 5_848_576, 6, 256],
-    ['gpt-neo-tiny', 1_348_864, 4, 128],
-  ])('%s', async (name, parameters, layers, hiddenSize) => {
-    const model = await openModel(shared(name));
+    [SMALL, 5_848_576, 6, 256],
+    [TINY, 1_348_864, 4, 128],
+  ])('%s', async (path, parameters, layers, hiddenSize) => {
+    const model = await openModel(path);
     const analysis = await analyze(model);
     expect(analysis.parameters).toEqual({ unique: parameters, stored: parameters, buffers: 0 });
     expect(analysis.architecture).toMatchObject({ family: 'GPT-Neo', layers, hiddenSize, context: 256 });

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Role } from '../src/architectures/family.js';
@@ -7,7 +7,7 @@ import { guessRole } from '../src/architectures/roles/unknown.js';
 import { parameterShapes } from '../src/architectures/shapes.js';
 import { elementCount } from '../src/core/dtype.js';
 import { openModel } from '../src/open/open.js';
-import { SHARED } from './helpers/safetensors.js';
+import { FIXTURES, SMALL, TINY } from './helpers/fixtures.js';
 
 type Config = Record<string, unknown>;
 const parameters = (config: Config) =>
@@ -227,31 +227,24 @@ describe('what a config says', () => {
   });
 });
 
-const fixtures = join(SHARED, 'fixtures/architectures');
-const models = ['gpt-neo-small', 'gpt-neo-tiny'].map((name) => join(SHARED, 'models', name));
-const checkpoints = existsSync(fixtures)
-  ? [...readdirSync(fixtures).map((name) => join(fixtures, name)), ...models.filter(existsSync)]
-  : [];
+const checkpoints = [...readdirSync(FIXTURES).map((name) => join(FIXTURES, name)), SMALL, TINY];
 
-describe.skipIf(checkpoints.length === 0)(
-  'a checkpoint holds exactly the parameters its config declares',
-  () => {
-    it.each(checkpoints)('%s', async (path) => {
-      const model = await openModel(path);
-      const config = model.config as Config;
-      const stored = model.tensors
-        .filter((tensor) => tensorRole(tensor, config) !== 'buffer')
-        .map(({ name, shape }) => `${name} ${shape}`);
-      expect(stored.sort()).toEqual(
-        parameterShapes(config)
-          .map(({ name, shape }) => `${name} ${shape}`)
-          .sort(),
-      );
-      const stray = model.tensors
-        .filter((tensor) => tensorRole(tensor, config) === 'other')
-        .map(({ name }) => name);
-      expect(stray.filter((name) => !name.includes('token_type_embeddings'))).toEqual([]);
-      await model.close();
-    });
-  },
-);
+describe('a checkpoint holds exactly the parameters its config declares', () => {
+  it.each(checkpoints)('%s', async (path) => {
+    const model = await openModel(path);
+    const config = model.config as Config;
+    const stored = model.tensors
+      .filter((tensor) => tensorRole(tensor, config) !== 'buffer')
+      .map(({ name, shape }) => `${name} ${shape}`);
+    expect(stored.sort()).toEqual(
+      parameterShapes(config)
+        .map(({ name, shape }) => `${name} ${shape}`)
+        .sort(),
+    );
+    const stray = model.tensors
+      .filter((tensor) => tensorRole(tensor, config) === 'other')
+      .map(({ name }) => name);
+    expect(stray.filter((name) => !name.includes('token_type_embeddings'))).toEqual([]);
+    await model.close();
+  });
+});

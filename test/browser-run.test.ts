@@ -1,4 +1,5 @@
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+// @module-tag slow
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +9,8 @@ import { load } from '../src/browser/run.js';
 import { compress, generate, open } from '../src/index.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
-import { FIXTURES } from './helpers/logits.js';
+import { FIXTURES } from './helpers/fixtures.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 import { serve } from './helpers/web-server.js';
 
@@ -16,7 +18,7 @@ const PROMPT = [5, 17, 40, 3];
 const LENGTH = 8;
 
 const place = folder();
-const architectures = existsSync(FIXTURES) ? readdirSync(FIXTURES) : [];
+const architectures = readdirSync(FIXTURES);
 const models: [name: string, from: string, flags: string[]][] = [
   ['tiny', 'examples/gpt-neo-tiny', []],
   ['tiny-lossy', 'examples/gpt-neo-tiny', ['--bits', '4', '--no-calibration']],
@@ -89,7 +91,7 @@ it('NaN among the weights is told, and nothing is waited for', async () => {
   await model.close();
 });
 
-describe.skipIf(!CHROMIUM)('running in Chromium', () => {
+describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
   const files = moduleFiles();
   const errors: string[] = [];
   let server: Awaited<ReturnType<typeof serve>>;

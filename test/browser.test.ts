@@ -11,6 +11,7 @@ import { planTensor } from '../src/wpk/plan.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { withDirectory } from './helpers/directory.js';
+import { needs } from './helpers/needs.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
@@ -156,7 +157,7 @@ describe('weightpress/browser, without a browser', () => {
   });
 });
 
-describe.skipIf(!CHROMIUM)('in Chromium, as a page loads it', () => {
+describe('in Chromium, as a page loads it', needs(CHROMIUM, 'Chromium'), () => {
   let browser: Browser;
   let page: Page;
   const errors: string[] = [];

@@ -1,3 +1,4 @@
+// @module-tag slow
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Browser } from 'playwright-core';
@@ -6,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import webpack from 'webpack';
 import { compress, open } from '../src/index.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 import { serve } from './helpers/web-server.js';
 
@@ -49,7 +51,7 @@ const BUNDLERS: Readonly<Record<string, (outDir: string) => Promise<unknown>>> =
     }),
 };
 
-describe.skipIf(!CHROMIUM)('weightpress/browser through a bundler', () => {
+describe('weightpress/browser through a bundler', needs(CHROMIUM, 'Chromium'), () => {
   let browser: Browser;
   let names: string[];
   let file: Uint8Array;

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
 import { inspect } from '../src/index.js';
 import { complaint, weightpress, weightpressWith } from './helpers/cli.js';
 import { HubServer } from './helpers/hub-server.js';
+import { needs } from './helpers/needs.js';
 import { PYTHON, python } from './helpers/python.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -74,7 +75,7 @@ test.each(COMMANDS)('%s --help has an example, and --json where it prints result
   expect(stdout).toContain('--json');
 });
 
-test('a file that restores over 1 GiB and 1000 times its length is asked for', () => {
+test('a file that restores over 1 GiB and 1000 times its length is asked for', { tags: 'slow' }, () => {
   const place = folder();
   const header = (bytes: number) => `{"w":{"dtype":"U8","shape":[${bytes}],"data_offsets":[0,${bytes}]}}`;
   const bytes = 2 ** 30 + 2 ** 20;
@@ -131,8 +132,9 @@ describe('the Hub', () => {
   });
 });
 
-test.skipIf(!PYTHON)(
+test(
   '--state chooses what is exported of a checkpoint, and the output names what there is',
+  needs(PYTHON, 'Python with PyTorch'),
   () => {
     const place = folder();
     python(place, "torch.save({'model': {'w': torch.ones(4, 4)}, 'ema': {'w': torch.zeros(4, 4)}}, 'x.pt')");
@@ -153,7 +155,9 @@ test.skipIf(!PYTHON)(
   },
 );
 
-test('--calibrate reads the text that is named, and measures on what is held out of it', async () => {
+test('--calibrate reads the text that is named, and measures on what is held out of it', {
+  tags: 'slow',
+}, async () => {
   const wpk = join(folder(), 'x.wpk');
   const args = ['--bits', '3', '--calibrate', 'examples/held-out.txt', '--calibration-tokens', '4096'];
   const { status, stdout } = weightpress('compress', TINY, '-o', wpk, ...args);

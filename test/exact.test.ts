@@ -171,7 +171,7 @@ describe('stacked matrices', () => {
     expect(matrixOf(shape)).toEqual(expected);
   });
 
-  it('of experts are coded as well as the same experts each for itself', async () => {
+  it('of experts are coded as well as the same experts each for itself', { tags: 'slow' }, async () => {
     const [experts, rows, columns] = [6, 96, 128];
     const sigmas = Array.from({ length: experts }, (_, i) => 0.01 * 2 ** i);
     const each = sigmas.map((sigma, i) => weight(`experts.${i}.up_proj`, [rows, columns], i + 1, sigma));
@@ -199,6 +199,7 @@ describe('a GPT-2 with masks, a tied copy and integers', () => {
     ['a transform', true],
   ])(
     'has what was asked for per weight, and its error beside the bound of the same weights: %s',
+    { tags: 'slow' },
     async (_, transform) => {
       const model = tinyModel('gpt2', { n_embd: 128, n_positions: 512 });
       for (const [i, { name, shape }] of model.tensors.entries())

@@ -65,7 +65,9 @@ describe('decompress to safetensors', () => {
     );
   });
 
-  test('--shard-size: files and an index that say the same, read back as the same model', async () => {
+  test('--shard-size: files and an index that say the same, read back as the same model', {
+    tags: 'slow',
+  }, async () => {
     expect(write('shards', '--shard-size', '1MB')).toMatchObject({ status: 0, stderr: '' });
     const shards = readdirSync(at('shards')).filter((name) => name.endsWith('.safetensors'));
     const count = String(shards.length).padStart(5, '0');

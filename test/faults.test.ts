@@ -213,13 +213,18 @@ describe.each(Object.entries(SCENARIOS))('%s', (_, scenario) => {
   }, 60_000);
 });
 
-test('lossy compress, on threads and with a scratch file: every kind of operation fails, and every cut', async () => {
-  const { recording, before, after } = await cleanRun(LOSSY);
-  for (let n = 0; n <= recording.operations; n++)
-    for (const loss of LOSSES) expectSound(recording.cutAfter(n, loss), LOSSY, before, after);
-  for (const [i, n] of recording.firstOfEachKind().entries())
-    await expectSoundWith(n, i % 2 ? 'EIO' : 'ENOSPC', LOSSY, before, after);
-}, 120_000);
+test(
+  'lossy compress, on threads and with a scratch file: every kind of operation fails, and every cut',
+  { tags: 'slow' },
+  async () => {
+    const { recording, before, after } = await cleanRun(LOSSY);
+    for (let n = 0; n <= recording.operations; n++)
+      for (const loss of LOSSES) expectSound(recording.cutAfter(n, loss), LOSSY, before, after);
+    for (const [i, n] of recording.firstOfEachKind().entries())
+      await expectSoundWith(n, i % 2 ? 'EIO' : 'ENOSPC', LOSSY, before, after);
+  },
+  120_000,
+);
 
 /** Puts what a power cut left somewhere, where the process that made it is gone. */
 function materialized(tree: Tree): string {
@@ -228,22 +233,27 @@ function materialized(tree: Tree): string {
   return place;
 }
 
-test('compress --resume gives the whole file wherever the power was cut', async () => {
-  const { recording, after } = await cleanRun(SCENARIOS.compress!);
-  const whole = after.get('new.wpk') as Buffer;
-  let resumed = 0;
-  for (let n = 1; n < recording.operations; n++)
-    for (const loss of LOSSES.filter(({ names }) => names === 'survive')) {
-      const place = materialized(recording.cutAfter(n, loss));
-      const output = join(place, 'new.wpk');
-      const has = readTree(place).has('new.wpk');
-      await compressed(join(place, 'model'), output, { resume: true, force: has });
-      expect(readFileSync(output).equals(whole)).toBe(true);
-      resumed += has ? 0 : 1;
-      rmSync(place, { recursive: true });
-    }
-  expect(resumed).toBeGreaterThan(10);
-}, 60_000);
+test(
+  'compress --resume gives the whole file wherever the power was cut',
+  { tags: 'slow' },
+  async () => {
+    const { recording, after } = await cleanRun(SCENARIOS.compress!);
+    const whole = after.get('new.wpk') as Buffer;
+    let resumed = 0;
+    for (let n = 1; n < recording.operations; n++)
+      for (const loss of LOSSES.filter(({ names }) => names === 'survive')) {
+        const place = materialized(recording.cutAfter(n, loss));
+        const output = join(place, 'new.wpk');
+        const has = readTree(place).has('new.wpk');
+        await compressed(join(place, 'model'), output, { resume: true, force: has });
+        expect(readFileSync(output).equals(whole)).toBe(true);
+        resumed += has ? 0 : 1;
+        rmSync(place, { recursive: true });
+      }
+    expect(resumed).toBeGreaterThan(10);
+  },
+  60_000,
+);
 
 test('whichever operation fails while it goes on from what was left', async () => {
   const { recording, after } = await cleanRun(SCENARIOS.compress!);

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readRope } from '../src/architectures/rope.js';
@@ -9,7 +8,8 @@ import { buildProgram } from '../src/inference/program.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
 import { openModel } from '../src/open/open.js';
 import { compress } from '../src/operations/compress.js';
-import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
+import { FIXTURES } from './helpers/fixtures.js';
+import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder } from './helpers/safetensors.js';
 
@@ -19,7 +19,7 @@ const TOLERANCE = 1e-3;
 const fixture = (name: string) => MemoryModel.of(join(FIXTURES, name));
 const model = (memory: MemoryModel) => memory as unknown as Parameters<typeof buildProgram>[0];
 
-describe.skipIf(!existsSync(FIXTURES))('logits of the reference implementation', () => {
+describe('logits of the reference implementation', () => {
   it.each(NAMES)('%s, from the folder', async (name) => {
     const { inputs, logits } = expectedOf(name);
     const opened = await openModel(join(FIXTURES, name));
@@ -75,7 +75,7 @@ describe.skipIf(!existsSync(FIXTURES))('logits of the reference implementation',
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('longer sequences and other settings', () => {
+describe('longer sequences and other settings', () => {
   const sequence = (length: number, vocabulary = 97) =>
     Array.from({ length }, (_, i) => (i * 31 + ((i * i) % 17)) % vocabulary);
 
@@ -199,7 +199,7 @@ describe('widening to float32', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('a model that cannot be run is refused in one line', () => {
+describe('a model that cannot be run is refused in one line', () => {
   const refused = async (name: string, change: (memory: MemoryModel) => unknown) => {
     const memory = await fixture(name);
     await change(memory);

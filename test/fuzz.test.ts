@@ -16,7 +16,7 @@ const fuzz = (...options: string[]) => {
 };
 
 describe('mutated inputs', () => {
-  test('of every kind are read or refused, and come back from a .wpk as they were', () => {
+  test('of every kind are read or refused, and come back from a .wpk as they were', { tags: 'slow' }, () => {
     const { status, stdout, stderr } = fuzz('--inputs', '450', '--seed', '1');
     expect(`${stdout}${stderr}`).toContain(' 0 findings');
     expect(status).toBe(0);
@@ -29,7 +29,9 @@ describe('mutated inputs', () => {
 });
 
 describe('the fuzzer', () => {
-  test('finds errors that are no refusals, hangs, memory and deaths, goes on behind them, and keeps the inputs', () => {
+  test('finds errors that are no refusals, hangs, memory and deaths, goes on behind them, and keeps the inputs', {
+    tags: 'slow',
+  }, () => {
     const { status, stdout, saved } = fuzz(
       ...['--only', 'faulty', '--inputs', '8', '--seconds', '3', '--processes', '1'],
     );

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { generateCommand } from '../src/cli/generate.js';
@@ -6,10 +5,10 @@ import { randomNumbers } from '../src/core/random.js';
 import { generate } from '../src/evaluation/node/run.js';
 import { sample } from '../src/inference/sampling.js';
 import { openModel } from '../src/open/open.js';
-import { FIXTURES, logitsOf, MODELS, refusalOf } from './helpers/logits.js';
+import { FIXTURES, TINY } from './helpers/fixtures.js';
+import { logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 
-const TINY = join(MODELS, 'gpt-neo-tiny');
 type Options = Parameters<typeof generate>[2];
 const run = (model: MemoryModel, prompt: string | number[], options: Options) =>
   generate(model as never, prompt, options);
@@ -33,7 +32,7 @@ function lengthen(model: MemoryModel, name: string, rows: number): void {
   model.set(name, [rows, size], longer);
 }
 
-describe.skipIf(!existsSync(FIXTURES))('generation with cached keys and values', () => {
+describe('generation with cached keys and values', () => {
   const architectures: [string, (model: MemoryModel) => unknown][] = [
     [
       'gpt_neo',
@@ -71,7 +70,7 @@ describe.skipIf(!existsSync(FIXTURES))('generation with cached keys and values',
     expect({ stopped, text }).toEqual({ stopped: 'length', text: undefined });
   });
 
-  it('a trained model, 200 tokens of text', async () => {
+  it('a trained model, 200 tokens of text', { tags: 'slow' }, async () => {
     const model = await openModel(TINY);
     const parts: string[] = [];
     const result = await generate(model, 'It was a dark and stormy night', {
@@ -154,7 +153,7 @@ describe.skipIf(!existsSync(FIXTURES))('generation with cached keys and values',
   });
 });
 
-describe.skipIf(!existsSync(MODELS))('weightpress generate', () => {
+describe('weightpress generate', () => {
   const output = async (...args: string[]) => {
     let written = '';
     const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {

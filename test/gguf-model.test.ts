@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -16,8 +16,9 @@ import { openModel } from '../src/open/open.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { planGguf } from '../src/operations/export/gguf-plan.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, TINY_TOKENIZER, tinyModel, withTokenizer } from './helpers/gguf.js';
-import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
+import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { CountingSource, folder } from './helpers/safetensors.js';
 
@@ -92,7 +93,7 @@ describe.each(Object.keys(TINY_CONFIGS))('%s, written and read', (name) => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('the logits of the reference implementation', () => {
+describe('the logits of the reference implementation', () => {
   it.each(Object.keys(TINY_CONFIGS))('%s, from its GGUF file', async (name) => {
     const { inputs, logits } = expectedOf(name);
     const model = await thereAndBack(await MemoryModel.of(join(FIXTURES, name)), { type: 'F32' });

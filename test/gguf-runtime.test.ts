@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Llama } from 'node-llama-cpp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,9 +6,11 @@ import { generate } from '../src/index.js';
 import { openModel } from '../src/open/open.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
+import { EVALUATION_TEXT, FIXTURES, TINY } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, tinyModel, withTokenizer } from './helpers/gguf.js';
-import { FIXTURES, largestDifference, logitsOf, MODELS } from './helpers/logits.js';
+import { largestDifference, logitsOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 
 /** llama.cpp itself, where it has a build for this system. */
@@ -63,7 +65,7 @@ const PROMPT = [46, 57, 37, 43, 55, 16, 91, 63, 80, 24];
 /** In shares of the largest logit: llama.cpp keeps keys and values in F16, rounds activations to the weights' type, reads GELU from a table. */
 const TOLERANCE = { F32: 4e-3, F16: 4e-3, BF16: 2e-2, Q8_0: 4e-2 };
 
-describe.skipIf(!llama)('llama.cpp runs what is written', () => {
+describe('llama.cpp runs what is written', needs(llama, 'a build of llama.cpp for this system'), () => {
   const place = folder();
 
   describe.each(Object.keys(TINY_CONFIGS))('%s', (name) => {
@@ -71,7 +73,7 @@ describe.skipIf(!llama)('llama.cpp runs what is written', () => {
       'as %s, to the logits of the forward pass here',
       async (type) => {
         const path = join(FIXTURES, name);
-        const model = withTokenizer(existsSync(path) ? await MemoryModel.of(path) : tinyModel(name));
+        const model = withTokenizer(await MemoryModel.of(path));
         const file = join(place, `${name}-${type}.gguf`);
         await writeGguf(asModel(model), file, { type });
         const opened = await openModel(file);
@@ -114,10 +116,10 @@ describe.skipIf(!llama)('llama.cpp runs what is written', () => {
     expect(await continued(file, PROMPT, 6)).toEqual(tokens);
   });
 
-  describe.skipIf(!existsSync(MODELS))('a real tokenizer', () => {
+  describe('a real tokenizer', () => {
     let file: string;
     beforeAll(async () => {
-      const source = await MemoryModel.of(join(MODELS, 'gpt-neo-tiny'));
+      const source = await MemoryModel.of(TINY);
       const model = tinyModel('gpt2', { vocab_size: source.config.vocab_size });
       for (const { name, read } of source.sideFiles)
         if (name.startsWith('tokenizer')) model.addFile(name, await read());
@@ -126,7 +128,7 @@ describe.skipIf(!llama)('llama.cpp runs what is written', () => {
     });
 
     it('cuts texts as it does here', async () => {
-      const text = readFileSync(join(MODELS, '../text/evaluation.txt'), 'utf8').slice(0, 20_000);
+      const text = readFileSync(EVALUATION_TEXT, 'utf8').slice(0, 20_000);
       const opened = await openModel(file);
       const ours = (await loadTokenizer(opened)).encode(text);
       await opened.close();

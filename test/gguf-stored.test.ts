@@ -107,7 +107,7 @@ describe('a GGUF file is compressed as it lies', () => {
     expect((await restored(wpk, 'empty.gguf')).equals(readFileSync(at('empty.gguf')))).toBe(true);
   });
 
-  it('a flipped byte is found', async () => {
+  it('a flipped byte is found', { tags: 'slow' }, async () => {
     const wpk = await compressed(await written('llama', 'Q8_0'));
     const whole = readFileSync(wpk);
     const random = seededRandom(3);
@@ -121,7 +121,7 @@ describe('a GGUF file is compressed as it lies', () => {
 });
 
 describe('lossy, from a quantized file', () => {
-  it('the ratio is of that file, not of the floats it is read as', async () => {
+  it('the ratio is of that file, not of the floats it is read as', { tags: 'slow' }, async () => {
     const path = await written('llama', 'Q8_0');
     const [before, output] = [readFileSync(path).length, at('lossy.wpk')];
     const flags = ['--bits', '5', '--no-calibration'];

@@ -10,7 +10,7 @@ const EXAMPLE = fileURLToPath(new URL('../examples/gpt-neo-tiny', import.meta.ur
 
 /**
  * The .wpk of the bundled model. It changes with the version, which is written in it; with anything else that changes
- * it, ask first whether files of the last release can still be read, and whether docs/format.md tells of it.
+ * it, ask first whether files of the last release can still be read, and whether spec/wpk-v1.md tells of it.
  */
 const SHA256 = '8d7752fa675d6b8aeaf8a2e3f62459d38107ed19b2fe8546be365c29ef16c20c';
 

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { attentionOf } from '../src/architectures/attention.js';
@@ -9,8 +8,9 @@ import { findActivation } from '../src/onnx/activations.js';
 import { backward } from '../src/onnx/gradient.js';
 import { Graph, type Value } from '../src/onnx/graph.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { type Case, compareWithDifferences, runOnce, spread } from './helpers/gradients.js';
-import { FIXTURES, largestDifference, refusalOf } from './helpers/logits.js';
+import { largestDifference, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { WholeModel } from './helpers/whole-model.js';
 
@@ -156,7 +156,7 @@ describe('gradients of operations are central finite differences', () => {
 
 const NAMES = ['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'];
 
-describe.skipIf(!existsSync(FIXTURES))('gradients of whole models are finite differences of the loss', () => {
+describe('gradients of whole models are finite differences of the loss', () => {
   it.each(NAMES)('%s: hidden states, every weight, and what linear layers give', async (name) => {
     const model = await WholeModel.of(join(FIXTURES, name));
     const found = await model.gradients();

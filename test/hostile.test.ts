@@ -20,6 +20,7 @@ import {
   directoryStart as startOf,
   trailerOf,
 } from './helpers/directory.js';
+import { needs } from './helpers/needs.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
 const place = folder();
@@ -74,18 +75,23 @@ describe('a damaged .wpk', () => {
     }
   });
 
-  test('one flipped bit at any of 500 places is found by verify', async () => {
-    const random = seededRandom(5);
-    let found = 0;
-    for (let i = 0; i < 500; i++) {
-      const bytes = Buffer.from(good);
-      bytes[Math.floor(random() * bytes.length)]! ^= 1 << Math.floor(random() * 8);
-      writeFileSync(bad, bytes);
-      const result = await verify(bad).catch(() => ({ good: false }));
-      if (!result.good) found++;
-    }
-    expect(found).toBe(500);
-  }, 300_000);
+  test(
+    'one flipped bit at any of 500 places is found by verify',
+    { tags: 'slow' },
+    async () => {
+      const random = seededRandom(5);
+      let found = 0;
+      for (let i = 0; i < 500; i++) {
+        const bytes = Buffer.from(good);
+        bytes[Math.floor(random() * bytes.length)]! ^= 1 << Math.floor(random() * 8);
+        writeFileSync(bad, bytes);
+        const result = await verify(bad).catch(() => ({ good: false }));
+        if (!result.good) found++;
+      }
+      expect(found).toBe(500);
+    },
+    300_000,
+  );
 
   test('makes verify exit with 1 and the others with 2', () => {
     const bytes = Buffer.from(good);
@@ -290,7 +296,7 @@ describe('a malicious .wpk', () => {
     expect((await verify(bad)).good).toBe(true);
   });
 
-  test('a deflate bomb takes no memory', () => {
+  test('a deflate bomb takes no memory', { tags: 'slow' }, () => {
     writeFileSync(bad, sealed(deflateRawSync(Buffer.alloc(2 ** 30, 0x20))));
     // VmHWM is this program's own: maxRSS would count the memory of the process that forked it
     const script = `
@@ -350,7 +356,7 @@ describe('outputs', () => {
 
   const disk = folder();
   const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk]).status === 0;
-  test.skipIf(!mounted)('a full disk: one line, and nothing left on it', () => {
+  test('a full disk: one line, and nothing left on it', needs(mounted, 'root, to mount a small disk'), () => {
     try {
       const big = folder({
         'model.safetensors': safetensors([

@@ -20,6 +20,7 @@ import { planTensor } from '../src/wpk/plan.js';
 import { complaint, weightpressWith } from './helpers/cli.js';
 import { type Content, type Fault, HubServer, sha256 } from './helpers/hub-server.js';
 import { abandon, leaveBehind, leftovers } from './helpers/leftovers.js';
+import { needs } from './helpers/needs.js';
 import { PYTHON, python } from './helpers/python.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -143,29 +144,34 @@ describe('compress, straight from the Hub', () => {
   });
 });
 
-test.skipIf(!PYTHON)('a checkpoint of PyTorch is streamed too, and held against its digest', async () => {
-  python(
-    place,
-    `
+test(
+  'a checkpoint of PyTorch is streamed too, and held against its digest',
+  { tags: 'slow' },
+  needs(PYTHON, 'Python with PyTorch'),
+  async () => {
+    python(
+      place,
+      `
 w = {f'h.{i}.weight': torch.randn(300, 400 + i) for i in range(8)}
 w['view'] = w['h.3.weight'].t()[5:300]
 torch.save(w, 'pytorch_model.bin')`,
-  );
-  const bin = readFileSync(join(place, 'pytorch_model.bin'));
-  hub.add('someone/older', { 'pytorch_model.bin': bin, 'config.json': '{}' });
-  expect(await run('compress', 'someone/older', '-o', output)).toMatchObject({ status: 0, stderr: '' });
-  expect(hub.sentBytes).toBeLessThan(bin.length * 1.2); // the view is read twice: 13 %
-  expect(filesBelow(home)).toEqual([]);
-  expect(await run('verify', output, '--against', 'someone/older')).toMatchObject({ status: 0 });
-  const changed = Buffer.from(bin);
-  changed[1_000_000]! ^= 1;
-  hub.add('someone/older', { 'pytorch_model.bin': changed, 'config.json': '{}' });
-  hub.repositories.get('someone/older')!.files.get('pytorch_model.bin')!.oid = sha256(bin);
-  rmSync(home, { recursive: true });
-  const said = complaint(await run('compress', 'someone/older', '-o', output, '--force'));
-  expect(said).toMatchObject({ status: 2, lines: 1 });
-  expect(said.message).toMatch(/changed or damaged/);
-});
+    );
+    const bin = readFileSync(join(place, 'pytorch_model.bin'));
+    hub.add('someone/older', { 'pytorch_model.bin': bin, 'config.json': '{}' });
+    expect(await run('compress', 'someone/older', '-o', output)).toMatchObject({ status: 0, stderr: '' });
+    expect(hub.sentBytes).toBeLessThan(bin.length * 1.2); // the view is read twice: 13 %
+    expect(filesBelow(home)).toEqual([]);
+    expect(await run('verify', output, '--against', 'someone/older')).toMatchObject({ status: 0 });
+    const changed = Buffer.from(bin);
+    changed[1_000_000]! ^= 1;
+    hub.add('someone/older', { 'pytorch_model.bin': changed, 'config.json': '{}' });
+    hub.repositories.get('someone/older')!.files.get('pytorch_model.bin')!.oid = sha256(bin);
+    rmSync(home, { recursive: true });
+    const said = complaint(await run('compress', 'someone/older', '-o', output, '--force'));
+    expect(said).toMatchObject({ status: 2, lines: 1 });
+    expect(said.message).toMatch(/changed or damaged/);
+  },
+);
 
 /** Cuts the first `times` answers with more than a handful of bytes at random places. */
 function cutting(times: number, seed: number): Fault {
@@ -180,14 +186,18 @@ function cutting(times: number, seed: number): Fault {
 }
 
 describe('a connection that breaks', () => {
-  test.each([[[]], [['--keep']]])('20 times at random is taken up again: %j', async (flags) => {
-    hub.fault = cutting(20, 7);
-    expect(await run('compress', NAME, '-o', output, ...flags)).toMatchObject({ status: 0, stderr: '' });
-    expect(hub.sentBytes).toBeLessThan(bytesOfModel * 1.05);
-    await expectRestored(output);
-  });
+  test.each([[[]], [['--keep']]])(
+    '20 times at random is taken up again: %j',
+    { tags: 'slow' },
+    async (flags) => {
+      hub.fault = cutting(20, 7);
+      expect(await run('compress', NAME, '-o', output, ...flags)).toMatchObject({ status: 0, stderr: '' });
+      expect(hub.sentBytes).toBeLessThan(bytesOfModel * 1.05);
+      await expectRestored(output);
+    },
+  );
 
-  test('for good leaves what was compressed, and --resume goes on there', async () => {
+  test('for good leaves what was compressed, and --resume goes on there', { tags: 'slow' }, async () => {
     const opened = await open(NAME, { reading: 'sequential' });
     await compress(opened, output);
     await opened.close();
@@ -215,25 +225,30 @@ describe('a connection that breaks', () => {
     expect(readFileSync(output).equals(whole)).toBe(true);
   });
 
-  test('for good leaves what came of a download, and the next run goes on there', async () => {
-    let sent = 0;
-    hub.fault = ({ url, range }, response) => {
-      if (!url.includes('signature') || range === undefined) return false;
-      if (sent++ === 0) return { cutAfter: 5_000_000 };
-      response.destroy();
-      return true;
-    };
-    const broken = complaint(await run('compress', NAME, '-o', output, '--keep'));
-    expect(broken).toMatchObject({ status: 2, lines: 1, stack: false });
-    expect(existsSync(output)).toBe(false);
-    const [incomplete] = filesBelow(home).filter((path) => path.endsWith('.incomplete'));
-    const have = statSync(incomplete!).size;
-    expect(have).toBeGreaterThan(1_000_000);
-    hub.reset();
-    expect(await run('compress', NAME, '-o', output, '--keep')).toMatchObject({ status: 0 });
-    expect(hub.sentBytes).toBeLessThan(bytesOfModel - have + 10_000);
-    await expectRestored(output);
-  }, 60_000);
+  test(
+    'for good leaves what came of a download, and the next run goes on there',
+    { tags: 'slow' },
+    async () => {
+      let sent = 0;
+      hub.fault = ({ url, range }, response) => {
+        if (!url.includes('signature') || range === undefined) return false;
+        if (sent++ === 0) return { cutAfter: 5_000_000 };
+        response.destroy();
+        return true;
+      };
+      const broken = complaint(await run('compress', NAME, '-o', output, '--keep'));
+      expect(broken).toMatchObject({ status: 2, lines: 1, stack: false });
+      expect(existsSync(output)).toBe(false);
+      const [incomplete] = filesBelow(home).filter((path) => path.endsWith('.incomplete'));
+      const have = statSync(incomplete!).size;
+      expect(have).toBeGreaterThan(1_000_000);
+      hub.reset();
+      expect(await run('compress', NAME, '-o', output, '--keep')).toMatchObject({ status: 0 });
+      expect(hub.sentBytes).toBeLessThan(bytesOfModel - have + 10_000);
+      await expectRestored(output);
+    },
+    60_000,
+  );
 });
 
 describe('what is not what the Hub lists', () => {
@@ -470,7 +485,9 @@ describe('from afar', () => {
     await local.close();
   });
 
-  test('inspect, verify and decompress take a .wpk of the Hub, by its repository or its address', async () => {
+  test('inspect, verify and decompress take a .wpk of the Hub, by its repository or its address', {
+    tags: 'slow',
+  }, async () => {
     expect((await run('compress', NAME, '-o', output)).status).toBe(0);
     hub.add('someone/small-model-wpk', { 'model.wpk': readFileSync(output), 'README.md': '' });
     hub.reset();
@@ -503,7 +520,9 @@ describe('a model that runs', () => {
     expect(JSON.parse(evaluated.stdout).perplexity).toBe(JSON.parse(locally.stdout).perplexity);
   });
 
-  test('compressed with loss leaves nothing in the cache, with --keep all of it', async () => {
+  test('compressed with loss leaves nothing in the cache, with --keep all of it', {
+    tags: 'slow',
+  }, async () => {
     hub.add('someone/tiny', files());
     const lossy = [
       'compress',

@@ -118,17 +118,22 @@ describe('indices', () => {
     expect(coded.raw.length).toBeGreaterThan(indices.length);
   });
 
-  it('of more rows and columns than one call takes, coded as the oracle codes them', () => {
-    const source = draw(5, 70, 20_000, 60, 8);
-    const tables = tablesFor([source]);
-    const coded = coder.encode(tables, source, source.indices);
-    expect(decodeIndices(tables, source, coded)).toEqual(source.indices);
-    // more than the kernel's windows of both hold at once
-    for (const piece of [coded.stream, coded.raw]) expect(piece.length).toBeGreaterThan(2 ** 19 + 16);
-    const expected = oracleEncode(tables, source, source.indices);
-    expect(Buffer.compare(coded.stream, expected.stream)).toBe(0);
-    expect(Buffer.compare(coded.raw, expected.raw)).toBe(0);
-  }, 60_000);
+  it(
+    'of more rows and columns than one call takes, coded as the oracle codes them',
+    { tags: 'slow' },
+    () => {
+      const source = draw(5, 70, 20_000, 60, 8);
+      const tables = tablesFor([source]);
+      const coded = coder.encode(tables, source, source.indices);
+      expect(decodeIndices(tables, source, coded)).toEqual(source.indices);
+      // more than the kernel's windows of both hold at once
+      for (const piece of [coded.stream, coded.raw]) expect(piece.length).toBeGreaterThan(2 ** 19 + 16);
+      const expected = oracleEncode(tables, source, source.indices);
+      expect(Buffer.compare(coded.stream, expected.stream)).toBe(0);
+      expect(Buffer.compare(coded.raw, expected.raw)).toBe(0);
+    },
+    60_000,
+  );
 
   it('that leave a state exactly at the bound of renormalization are coded as the oracle codes them', () => {
     // found by search: before the first weight is encoded, the last of them, the state is 2^20 times its frequency less 1

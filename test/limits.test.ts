@@ -74,21 +74,31 @@ describe('a loose budget', () => {
     expect(note).toMatch(/^the budget allows \d+ bytes; the best file within it that was found has \d+$/);
   }, 120_000);
 
-  it('of divergence gives the smallest file that the codec makes', async () => {
-    const { note, summary, bytes } = await compressed({ kl: 100 });
-    expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
-    expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file within it/);
-    const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
-    const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
-    expect(bytes / nearest).toBeLessThan(1.1);
-  }, 120_000);
+  it(
+    'of divergence gives the smallest file that the codec makes',
+    { tags: 'slow' },
+    async () => {
+      const { note, summary, bytes } = await compressed({ kl: 100 });
+      expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
+      expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file within it/);
+      const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
+      const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
+      expect(bytes / nearest).toBeLessThan(1.1);
+    },
+    120_000,
+  );
 
-  it('of divergence below that of every lossy file gives the lossless one', async () => {
-    const { summary, note } = await compressed({ kl: 1e-13 });
-    expect(isLossless(summary.tensors)).toBe(true);
-    expect((summary.quality as { kl: { mean: number } }).kl.mean).toBe(0);
-    expect(note).toMatch(/the file is lossless$/);
-  }, 240_000);
+  it(
+    'of divergence below that of every lossy file gives the lossless one',
+    { tags: 'slow' },
+    async () => {
+      const { summary, note } = await compressed({ kl: 1e-13 });
+      expect(isLossless(summary.tensors)).toBe(true);
+      expect((summary.quality as { kl: { mean: number } }).kl.mean).toBe(0);
+      expect(note).toMatch(/the file is lossless$/);
+    },
+    240_000,
+  );
 
   it('is told by the command, too', () => {
     const output = join(place, 'cli.wpk');

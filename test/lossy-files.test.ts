@@ -9,10 +9,10 @@ import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
 import { Candidate } from '../src/quantization/candidate.js';
 import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { Scratch } from '../src/quantization/scratch.js';
-import { describe as describeModel } from '../src/wpk/manifest.js';
+import { describeFiles } from '../src/wpk/node/manifest.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { leftovers } from './helpers/leftovers.js';
-import { FIXTURES } from './helpers/logits.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
 const MODEL = 'examples/gpt-neo-tiny';
@@ -77,35 +77,51 @@ describe('a lossy file', () => {
       expect(readFileSync(join(at('restored'), name))).toEqual(readFileSync(join(MODEL, name)));
   });
 
-  test('is the same with any number of threads', () => {
-    for (const threads of ['1', '2']) report(compress(`${threads}.wpk`, '--bits', '3', '--threads', threads));
-    expect(readFileSync(at('1.wpk'))).toEqual(readFileSync(at('2.wpk')));
-    expect(readFileSync(at('1.wpk'))).toEqual(readFileSync(at('small.wpk')));
-  }, 120_000);
+  test(
+    'is the same with any number of threads',
+    { tags: 'slow' },
+    () => {
+      for (const threads of ['1', '2'])
+        report(compress(`${threads}.wpk`, '--bits', '3', '--threads', threads));
+      expect(readFileSync(at('1.wpk'))).toEqual(readFileSync(at('2.wpk')));
+      expect(readFileSync(at('1.wpk'))).toEqual(readFileSync(at('small.wpk')));
+    },
+    120_000,
+  );
 
-  test('meets a divergence as measured, a size and a ratio within half a percent, never above', () => {
-    const { quality } = report(compress('kl.wpk', '--kl', '0.02'));
-    expect(quality.kl.mean).toBeLessThanOrEqual(0.02);
-    expect(quality.kl.mean).toBeGreaterThan(0.02 * 0.98);
-    const sized = report(compress('size.wpk', '--size', '600kB')).fileBytes;
-    expect(sized).toBeLessThanOrEqual(600_000);
-    expect(sized).toBeGreaterThan(597_000);
-    const { fileBytes, originalBytes } = report(compress('ratio.wpk', '--ratio', '20'));
-    expect(originalBytes / fileBytes).toBeGreaterThanOrEqual(20);
-    expect(originalBytes / fileBytes).toBeLessThan(20.11);
-  }, 180_000);
+  test(
+    'meets a divergence as measured, a size and a ratio within half a percent, never above',
+    { tags: 'slow' },
+    () => {
+      const { quality } = report(compress('kl.wpk', '--kl', '0.02'));
+      expect(quality.kl.mean).toBeLessThanOrEqual(0.02);
+      expect(quality.kl.mean).toBeGreaterThan(0.02 * 0.98);
+      const sized = report(compress('size.wpk', '--size', '600kB')).fileBytes;
+      expect(sized).toBeLessThanOrEqual(600_000);
+      expect(sized).toBeGreaterThan(597_000);
+      const { fileBytes, originalBytes } = report(compress('ratio.wpk', '--ratio', '20'));
+      expect(originalBytes / fileBytes).toBeGreaterThanOrEqual(20);
+      expect(originalBytes / fileBytes).toBeLessThan(20.11);
+    },
+    180_000,
+  );
 
-  test('is calibrated once for many budgets, from a file of statistics that is only read', () => {
-    const before = statSync(statistics);
-    report(compress('again.wpk', '--bits', '2'));
-    const { mtimeMs, size } = statSync(statistics);
-    expect({ mtimeMs, size }).toEqual({ mtimeMs: before.mtimeMs, size: before.size });
-    expect(refusal(compress('other.wpk', '--bits', '2', '--calibration-tokens', '4096'))).toMatch(
-      /statistics of another number of tokens/,
-    );
-  }, 120_000);
+  test(
+    'is calibrated once for many budgets, from a file of statistics that is only read',
+    { tags: 'slow' },
+    () => {
+      const before = statSync(statistics);
+      report(compress('again.wpk', '--bits', '2'));
+      const { mtimeMs, size } = statSync(statistics);
+      expect({ mtimeMs, size }).toEqual({ mtimeMs: before.mtimeMs, size: before.size });
+      expect(refusal(compress('other.wpk', '--bits', '2', '--calibration-tokens', '4096'))).toMatch(
+        /statistics of another number of tokens/,
+      );
+    },
+    120_000,
+  );
 
-  test('loses more without calibration, and says that it measured nothing', async () => {
+  test('loses more without calibration, and says that it measured nothing', { tags: 'slow' }, async () => {
     const run = weightpress(
       'compress',
       MODEL,
@@ -131,17 +147,22 @@ describe('a lossy file', () => {
     expect(plain! / calibrated!).toBeGreaterThan(3);
   });
 
-  test('loses little at many bits: no weight lies beyond the last index', () => {
+  test('loses little at many bits: no weight lies beyond the last index', { tags: 'slow' }, () => {
     const large = report(compress('large.wpk', '--bits', '5.5'));
     expect(large.quality.kl.mean).toBeLessThan(small.quality.kl.mean / 15);
   });
 
-  test('may be tuned at the end, to no more than its budget', () => {
-    const tuned = report(compress('tuned.wpk', '--bits', '1.6', '--tune'));
-    const plain = report(compress('untuned.wpk', '--bits', '1.6'));
-    expect((tuned.fileBytesWithoutSideFiles * 8) / 1_348_864).toBeLessThanOrEqual(1.6);
-    expect(tuned.quality.kl.mean).toBeLessThan(plain.quality.kl.mean);
-  }, 180_000);
+  test(
+    'may be tuned at the end, to no more than its budget',
+    { tags: 'slow' },
+    () => {
+      const tuned = report(compress('tuned.wpk', '--bits', '1.6', '--tune'));
+      const plain = report(compress('untuned.wpk', '--bits', '1.6'));
+      expect((tuned.fileBytesWithoutSideFiles * 8) / 1_348_864).toBeLessThanOrEqual(1.6);
+      expect(tuned.quality.kl.mean).toBeLessThan(plain.quality.kl.mean);
+    },
+    180_000,
+  );
 
   test('leaves nothing beside it', () => {
     expect(existsSync(`${at('small.wpk')}.statistics`)).toBe(false);
@@ -149,9 +170,10 @@ describe('a lossy file', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('every architecture', () => {
+describe('every architecture', () => {
   test.each(['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'])(
     '%s: half the step is a quarter of the divergence, and calibration pays',
+    { tags: 'slow' },
     async (name) => {
       const random = seededRandom(3);
       const tokens = (count: number) => Array.from({ length: count }, () => 5 + Math.floor(random() * 90));
@@ -193,7 +215,7 @@ describe.skipIf(!existsSync(FIXTURES))('every architecture', () => {
 async function pressed(model: Model, name: string, step: number, statistics: MemoryStatistics | undefined) {
   const path = at(`${name}.wpk`);
   const stored = model as StoredModel;
-  const manifest = await describeModel(stored, {});
+  const manifest = await describeFiles(stored, {});
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const scratch = await Scratch.create(at('scratch'));
   const passes = new ModelQuantizer(model, unique, statistics, scratch, { threads: 1 });
@@ -230,7 +252,7 @@ describe('a lossy compression is refused in one line', () => {
   });
 });
 
-test('NaN among the weights is kept, with the tensor named', () => {
+test('NaN among the weights is kept, with the tensor named', { tags: 'slow' }, () => {
   const random = seededRandom(2);
   const weights = Float32Array.from({ length: 64 * 64 }, () => random() - 0.5);
   const broken = weights.slice();

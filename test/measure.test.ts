@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { evaluateCommand } from '../src/cli/evaluate.js';
@@ -8,25 +8,24 @@ import { cutWindows } from '../src/evaluation/windows.js';
 import { openModel } from '../src/open/open.js';
 import { compress } from '../src/operations/compress.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
+import { EVALUATION_TEXT, FIXTURES, SMALL, TINY } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities } from './helpers/gpt-neo-reference.js';
-import { FIXTURES, MODELS, refusalOf } from './helpers/logits.js';
+import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { narrow } from './helpers/models.js';
-import { folder, SHARED } from './helpers/safetensors.js';
+import { folder } from './helpers/safetensors.js';
 
-const SMALL = join(MODELS, 'gpt-neo-small');
-const TINY = join(MODELS, 'gpt-neo-tiny');
-const text = existsSync(SHARED) ? readFileSync(join(SHARED, 'text/evaluation.txt'), 'utf8') : '';
+const text = readFileSync(EVALUATION_TEXT, 'utf8');
 type Options = Parameters<typeof evaluate>[1];
 const run = (memory: MemoryModel, options: Options, against?: MemoryModel) =>
   evaluate(memory as never, { ...options, ...(against && { against: against as never }) });
 
-describe.skipIf(!existsSync(MODELS))('perplexity of trained models', () => {
-  it.each([
-    // shared/models/README.md, from PyTorch
-    [SMALL, 44.6362, 0.86],
-    [TINY, 73.8325, 1.42],
-  ])('%s', async (path, perplexity, standardError) => {
+describe('perplexity of trained models', () => {
+  // Perplexities and their errors from PyTorch, as fixtures/README.md has them.
+  it('gpt-neo-small', { tags: 'slow' }, () => agreesWithPyTorch(SMALL, 44.6362, 0.86));
+  it('gpt-neo-tiny', () => agreesWithPyTorch(TINY, 73.8325, 1.42));
+
+  async function agreesWithPyTorch(path: string, perplexity: number, standardError: number) {
     const model = await openModel(path);
     const progress: [number, number][] = [];
     const result = await evaluate(model, {
@@ -42,7 +41,7 @@ describe.skipIf(!existsSync(MODELS))('perplexity of trained models', () => {
     const [done, total] = progress.at(-1)!;
     expect(done).toBeCloseTo(total, 3);
     expect(progress.every(([at], i) => at >= (progress[i - 1]?.[0] ?? 0))).toBe(true);
-  });
+  }
 
   it('a model does not diverge from itself, also from its .wpk', async () => {
     const path = join(folder({}), 'tiny.wpk');
@@ -57,7 +56,7 @@ describe.skipIf(!existsSync(MODELS))('perplexity of trained models', () => {
     expect(result.reference!.perplexity).toBe(result.perplexity);
   });
 
-  it('what rounding to bf16 does, as a slow second way computes it', async () => {
+  it('what rounding to bf16 does, as a slow second way computes it', { tags: 'slow' }, async () => {
     const original = await MemoryModel.of(SMALL);
     const rounded = await MemoryModel.of(SMALL);
     for (const { name, shape } of rounded.tensors)
@@ -90,15 +89,14 @@ describe.skipIf(!existsSync(MODELS))('perplexity of trained models', () => {
   });
 });
 
-describe.skipIf(!existsSync(MODELS))('weightpress evaluate', () => {
+describe('weightpress evaluate', () => {
   it('prints what was measured, with standard errors', async () => {
     let written = '';
     const spy = vi.spyOn(process.stdout, 'write').mockImplementation((line) => {
       written += line;
       return true;
     });
-    const path = join(SHARED, 'text/evaluation.txt');
-    const args = [TINY, '--text', path, '--against', SMALL, '--window', '128', '--tokens', '300'];
+    const args = [TINY, '--text', EVALUATION_TEXT, '--against', SMALL, '--window', '128', '--tokens', '300'];
     await evaluateCommand().parseAsync(args, { from: 'user' });
     const table = written;
     written = '';
@@ -119,7 +117,7 @@ describe.skipIf(!existsSync(MODELS))('weightpress evaluate', () => {
 const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const largest = (values: Float64Array) => values.indexOf(values.reduce((a, b) => Math.max(a, b)));
 
-describe.skipIf(!existsSync(FIXTURES))('a masked language model', () => {
+describe('a masked language model', () => {
   const tokens = Array.from({ length: 100 }, (_, i) => 4 + ((i * 29) % 90));
 
   it('is asked for 15 % of each window, the same ones each time', async () => {
@@ -148,7 +146,7 @@ describe.skipIf(!existsSync(FIXTURES))('a masked language model', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('what cannot be evaluated is refused in one line', () => {
+describe('what cannot be evaluated is refused in one line', () => {
   const tokens = Array.from({ length: 40 }, (_, i) => i);
   const cases: [string, Options, RegExp][] = [
     [

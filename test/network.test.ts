@@ -411,14 +411,19 @@ describe('where the Hub cannot be reached', () => {
     }
   }
 
-  test('what is whole in the cache is read there, and that is said', async () => {
-    fill(model);
-    const said = await weightpressWith({ HF_ENDPOINT: nowhere }, 'analyze', NAME, '--weights', '--json');
-    expect(said.status).toBe(0);
-    expect(JSON.parse(said.stdout).model).toBe(`${NAME}@${commit}`);
-    expect(said.stderr).toMatch(/^weightpress: the Hub cannot be reached: someone\/small-model@c+ is read/);
-    expect(said.stderr.trim().split('\n')).toHaveLength(1);
-  }, 30_000);
+  test(
+    'what is whole in the cache is read there, and that is said',
+    { tags: 'slow' },
+    async () => {
+      fill(model);
+      const said = await weightpressWith({ HF_ENDPOINT: nowhere }, 'analyze', NAME, '--weights', '--json');
+      expect(said.status).toBe(0);
+      expect(JSON.parse(said.stdout).model).toBe(`${NAME}@${commit}`);
+      expect(said.stderr).toMatch(/^weightpress: the Hub cannot be reached: someone\/small-model@c+ is read/);
+      expect(said.stderr.trim().split('\n')).toHaveLength(1);
+    },
+    30_000,
+  );
 
   test('what is not there is not made of what is', async () => {
     fill({ 'config.json': '{}' });
@@ -478,6 +483,7 @@ describe('a proxy', () => {
 
   test.each(['HTTPS_PROXY', 'https_proxy'])(
     'named by %s is asked for https',
+    { tags: 'slow' },
     async (variable) => {
       const secure = { HF_ENDPOINT: hub.endpoint.replace('http:', 'https:'), [variable]: address };
       expect(complaint(await analyze(secure))).toMatchObject({ status: 2, lines: 1 }); // the server speaks no TLS
@@ -499,10 +505,15 @@ describe('a proxy', () => {
     expect(said.message).not.toContain('password');
   });
 
-  test('that is not there is said to be what cannot be reached', async () => {
-    const said = complaint(await analyze({ HTTP_PROXY: 'http://me:password@127.0.0.1:9' }));
-    expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
-    expect(said.message).toMatch(/cannot be reached/);
-    expect(said.message).not.toContain('password');
-  }, 60_000);
+  test(
+    'that is not there is said to be what cannot be reached',
+    { tags: 'slow' },
+    async () => {
+      const said = complaint(await analyze({ HTTP_PROXY: 'http://me:password@127.0.0.1:9' }));
+      expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
+      expect(said.message).toMatch(/cannot be reached/);
+      expect(said.message).not.toContain('password');
+    },
+    60_000,
+  );
 });

@@ -7,25 +7,17 @@ import { page as reportPage } from '../src/experiments/page.js';
 import { auditFile, inspect } from '../src/index.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
-import { FIXTURES } from './helpers/logits.js';
-import { folder, SHARED } from './helpers/safetensors.js';
+import { FIXTURES } from './helpers/fixtures.js';
+import { needs } from './helpers/needs.js';
+import { folder } from './helpers/safetensors.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
 const BUILT = 'dist/page';
 const LOSSY = 'web/public/tiny.wpk';
-const PICKLE = join(
-  SHARED,
-  'seed',
-  existsSync(join(SHARED, 'seed')) ? (pickleIn(join(SHARED, 'seed')) ?? '') : '',
-);
 const NO_MODEL = Buffer.from('this is no model, but long enough to be looked at');
 const place = folder();
 
-function pickleIn(path: string): string | undefined {
-  return readdirSync(path).find((name) => name.endsWith('.pkl.gz'));
-}
-
-describe.skipIf(!CHROMIUM)('the page', () => {
+describe('the page', needs(CHROMIUM, 'Chromium'), () => {
   const behavior = { ...USUAL };
   let server: Awaited<ReturnType<typeof serve>>;
   let browser: Browser;
@@ -307,16 +299,14 @@ describe.skipIf(!CHROMIUM)('the page', () => {
       );
     }, 120_000);
 
-    it.skipIf(!existsSync(PICKLE) || !PICKLE.endsWith('.gz'))(
-      'the pickle that claims 853:1',
-      async () => {
-        await choose(PICKLE);
-        const statements = await audited(PICKLE.slice(PICKLE.lastIndexOf('/') + 1));
-        expect(statements).toEqual(await expected(PICKLE));
-        expect(statements.filter(([title]) => title!.startsWith('contradicted'))).toHaveLength(7);
-      },
-      120_000,
-    );
+    it('the pickle that claims 853:1', async () => {
+      const path = join(place, 'seed.pkl.gz');
+      writeFileSync(path, seedArtifact());
+      await choose(path);
+      const statements = await audited('seed.pkl.gz');
+      expect(statements).toEqual(await expected(path));
+      expect(statements.filter(([title]) => title!.startsWith('contradicted'))).toHaveLength(7);
+    }, 120_000);
 
     it('a .wpk that is open', async () => {
       await choose(LOSSY);
@@ -335,6 +325,7 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     [390, 'dark'],
   ] as const)(
     'has nothing that axe objects to, and nothing moves: %s pixels, %s',
+    { tags: 'slow' },
     async (width, scheme) => {
       const other = await opened(width, scheme);
       const found: Record<string, string[]> = { opened: await violations(other) };
@@ -359,43 +350,40 @@ describe.skipIf(!CHROMIUM)('the page', () => {
     120_000,
   );
 
-  it.skipIf(!existsSync(FIXTURES))(
-    'shows a model that cannot write, and says why',
-    async () => {
-      const path = join(place, 'roberta.wpk');
-      weightpress('compress', join(FIXTURES, 'roberta'), '-o', path);
-      await choose(path);
-      await page.getByText('roberta.wpk: all checksums match').waitFor();
-      await page.getByText(/Cannot generate text: .*masked language models cannot continue text/).waitFor();
-    },
-    60_000,
-  );
+  it('shows a model that cannot write, and says why', async () => {
+    const path = join(place, 'roberta.wpk');
+    weightpress('compress', join(FIXTURES, 'roberta'), '-o', path);
+    await choose(path);
+    await page.getByText('roberta.wpk: all checksums match').waitFor();
+    await page.getByText(/Cannot generate text: .*masked language models cannot continue text/).waitFor();
+  }, 60_000);
 
-  it.skipIf(!existsSync(FIXTURES))(
-    'opens a .wpk that holds a quantized GGUF, checks all of it and runs it',
-    async () => {
-      const [gguf, path] = [join(place, 'llama.gguf'), join(place, 'llama-q8.wpk')];
-      weightpress('decompress', join(FIXTURES, 'llama'), '-o', gguf, '--format', 'gguf', '--dtype', 'Q8_0');
-      weightpress('compress', gguf, '-o', path);
-      await choose(path);
-      const said = await page.getByText('llama-q8.wpk: all checksums match').textContent();
-      const { tensorBytes } = await inspect(path);
-      expect(Number(/([\d,]+) bytes decoded/.exec(said!)![1]!.replaceAll(',', ''))).toBe(tensorBytes);
-      await page.locator('#continue:enabled').waitFor();
-    },
-    60_000,
-  );
+  it('opens a .wpk that holds a quantized GGUF, checks all of it and runs it', async () => {
+    const [gguf, path] = [join(place, 'llama.gguf'), join(place, 'llama-q8.wpk')];
+    weightpress('decompress', join(FIXTURES, 'llama'), '-o', gguf, '--format', 'gguf', '--dtype', 'Q8_0');
+    weightpress('compress', gguf, '-o', path);
+    await choose(path);
+    const said = await page.getByText('llama-q8.wpk: all checksums match').textContent();
+    const { tensorBytes } = await inspect(path);
+    expect(Number(/([\d,]+) bytes decoded/.exec(said!)![1]!.replaceAll(',', ''))).toBe(tensorBytes);
+    await page.locator('#continue:enabled').waitFor();
+  }, 60_000);
 
-  it('computes on a GPU where there is one', async () => {
-    const other = await launch({ gpu: true });
-    const gpuPage = await other.newPage();
-    await gpuPage.goto(`${server.address}/index.html`);
-    await sound(gpuPage);
-    await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
-    await gpuPage.getByRole('button', { name: 'Continue' }).click();
-    await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
-    await other.close();
-  }, 90_000);
+  it(
+    'computes on a GPU where there is one',
+    { tags: 'slow' },
+    async () => {
+      const other = await launch({ gpu: true });
+      const gpuPage = await other.newPage();
+      await gpuPage.goto(`${server.address}/index.html`);
+      await sound(gpuPage);
+      await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
+      await gpuPage.getByRole('button', { name: 'Continue' }).click();
+      await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
+      await other.close();
+    },
+    90_000,
+  );
 
   it('asks nobody but its own server, and nothing went wrong unsaid', async () => {
     const origins = await page.evaluate(() => [

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import { needs } from './helpers/needs.js';
 
 // What a run that computes leaves in the user's folders, and asks of the network: nothing.
 
@@ -35,7 +36,7 @@ function watched(name: string, args: readonly string[]) {
   return { status, stderr, left, asked };
 }
 
-describe.skipIf(!HAS_STRACE)('a run that computes', () => {
+describe('a run that computes', needs(HAS_STRACE, 'strace'), () => {
   test('would be seen if it asked for a host', () => {
     const script = 'fetch("http://weightpress.invalid").catch(() => {})';
     expect(watched('control', ['-e', script]).asked).not.toEqual([]);
@@ -57,6 +58,7 @@ describe.skipIf(!HAS_STRACE)('a run that computes', () => {
     ['compress', TINY, '-o', join(place, 'lossless.wpk'), '--threads', '2'],
   ])(
     '%s %s leaves nothing behind and asks for no host',
+    { tags: 'slow' },
     (...args) => {
       expect(
         watched(args.join(' ').replaceAll('/', '-').slice(0, 80), ['dist/cli/main.js', ...args]),

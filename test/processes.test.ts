@@ -32,6 +32,7 @@ import {
 import { complaint, weightpress, weightpressWith } from './helpers/cli.js';
 import { HubServer, sha256 } from './helpers/hub-server.js';
 import { deadName, leaveBehind, leftovers } from './helpers/leftovers.js';
+import { needs } from './helpers/needs.js';
 import { Running } from './helpers/processes.js';
 import { folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
 
@@ -69,20 +70,25 @@ beforeEach(() => {
 const at = (name: string) => join(place, name);
 
 describe('two processes', () => {
-  test('compress to one name: one file, whole; who comes second is told in a line', async () => {
-    for (let round = 0; round < 3; round++) {
-      const output = at(`${round}.wpk`);
-      const runs = [0, 1].map(() => new Running(['compress', model, '-o', output]));
-      const ended = await Promise.all(runs.map((run) => run.ended));
-      expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
-      const { stderr } = ended.find(({ status }) => status === 2)!;
-      expect(stderr).toMatch(
-        /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
-      );
-      expect(readFileSync(output).equals(whole)).toBe(true);
-      expect(leftovers(output)).toEqual([]);
-    }
-  }, 60_000);
+  test(
+    'compress to one name: one file, whole; who comes second is told in a line',
+    { tags: 'slow' },
+    async () => {
+      for (let round = 0; round < 3; round++) {
+        const output = at(`${round}.wpk`);
+        const runs = [0, 1].map(() => new Running(['compress', model, '-o', output]));
+        const ended = await Promise.all(runs.map((run) => run.ended));
+        expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
+        const { stderr } = ended.find(({ status }) => status === 2)!;
+        expect(stderr).toMatch(
+          /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
+        );
+        expect(readFileSync(output).equals(whole)).toBe(true);
+        expect(leftovers(output)).toEqual([]);
+      }
+    },
+    60_000,
+  );
 
   test('compress to one name with --force: whichever was last, it is whole', async () => {
     const output = at('x.wpk');
@@ -92,24 +98,29 @@ describe('two processes', () => {
     expect(leftovers(output)).toEqual([]);
   }, 60_000);
 
-  test('attach to one file: it stays whole and has what one of them measured', async () => {
-    const path = at('tiny.wpk');
-    expect(weightpress('compress', TINY, '-o', path).status).toBe(0);
-    const evaluate = (tokens: string) =>
-      new Running(['evaluate', path, '--text', TEXT, '--tokens', tokens, '--attach']);
-    for (let round = 0; round < 2; round++) {
-      const ended = await Promise.all([evaluate('512'), evaluate('513')].map((run) => run.ended));
-      expect(ended.map(({ status }) => status)).toContain(0);
-      for (const { status, stderr } of ended)
-        if (status !== 0) {
-          expect(status).toBe(2);
-          expect(stderr).toMatch(/^weightpress: .*tiny\.wpk: was replaced while being read\n$/);
-        }
-      expect((await verify(path)).good).toBe(true);
-      expect((await inspect(path)).quality).toMatchObject({ text: { name: 'held-out.txt' } });
-      expect(leftovers(path)).toEqual([]);
-    }
-  }, 90_000);
+  test(
+    'attach to one file: it stays whole and has what one of them measured',
+    { tags: 'slow' },
+    async () => {
+      const path = at('tiny.wpk');
+      expect(weightpress('compress', TINY, '-o', path).status).toBe(0);
+      const evaluate = (tokens: string) =>
+        new Running(['evaluate', path, '--text', TEXT, '--tokens', tokens, '--attach']);
+      for (let round = 0; round < 2; round++) {
+        const ended = await Promise.all([evaluate('512'), evaluate('513')].map((run) => run.ended));
+        expect(ended.map(({ status }) => status)).toContain(0);
+        for (const { status, stderr } of ended)
+          if (status !== 0) {
+            expect(status).toBe(2);
+            expect(stderr).toMatch(/^weightpress: .*tiny\.wpk: was replaced while being read\n$/);
+          }
+        expect((await verify(path)).good).toBe(true);
+        expect((await inspect(path)).quality).toMatchObject({ text: { name: 'held-out.txt' } });
+        expect(leftovers(path)).toEqual([]);
+      }
+    },
+    90_000,
+  );
 
   test('decompress into one folder: one is whole, the other is told', async () => {
     writeFileSync(at('x.wpk'), whole);
@@ -205,34 +216,39 @@ describe('one cache', () => {
     60_000,
   );
 
-  test('what one run fetched for itself and removes at its end is not what another has put there', async () => {
-    const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: place };
-    const run = () =>
-      new Running(
-        ['compress', NAME, '-o', at('c.wpk'), '--codec', 'none', '--ratio', '4', '--no-calibration'],
-        {
-          env,
-        },
-      );
-    const weights = () =>
-      existsSync(blobs()) ? readdirSync(blobs()).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
-    const first = run();
-    const moved = await new Promise<string>((resolve, reject) => {
-      const timer = setInterval(() => {
-        const [name] = weights();
-        if (!name) return;
-        clearInterval(timer);
-        const [blob, other] = [join(blobs(), name), at('other')];
-        copyFileSync(blob, other);
-        renameSync(other, blob); // the same content, of another process
-        resolve(blob);
-      }, 5);
-      first.ended.then(() => clearInterval(timer) ?? reject(new Error('ended before')), reject);
-    });
-    expect(await first.ended).toMatchObject({ status: 0, stderr: '' });
-    expect(existsSync(moved)).toBe(true);
-    expect(sha256(readFileSync(moved))).toBe(moved.split('/').at(-1));
-  }, 60_000);
+  test(
+    'what one run fetched for itself and removes at its end is not what another has put there',
+    { tags: 'slow' },
+    async () => {
+      const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: place };
+      const run = () =>
+        new Running(
+          ['compress', NAME, '-o', at('c.wpk'), '--codec', 'none', '--ratio', '4', '--no-calibration'],
+          {
+            env,
+          },
+        );
+      const weights = () =>
+        existsSync(blobs()) ? readdirSync(blobs()).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
+      const first = run();
+      const moved = await new Promise<string>((resolve, reject) => {
+        const timer = setInterval(() => {
+          const [name] = weights();
+          if (!name) return;
+          clearInterval(timer);
+          const [blob, other] = [join(blobs(), name), at('other')];
+          copyFileSync(blob, other);
+          renameSync(other, blob); // the same content, of another process
+          resolve(blob);
+        }, 5);
+        first.ended.then(() => clearInterval(timer) ?? reject(new Error('ended before')), reject);
+      });
+      expect(await first.ended).toMatchObject({ status: 0, stderr: '' });
+      expect(existsSync(moved)).toBe(true);
+      expect(sha256(readFileSync(moved))).toBe(moved.split('/').at(-1));
+    },
+    60_000,
+  );
 });
 
 describe('a run that is stopped', () => {
@@ -274,26 +290,31 @@ describe('a run that is stopped', () => {
     expect(readFileSync(at('out/mine.txt'), 'utf8')).toBe('mine');
   }, 30_000);
 
-  test('by kill -9 is named by the next, which leaves it alone without --resume', async () => {
-    const output = at('x.wpk');
-    const killed = await new Running(['compress', model, '-o', output], { preload: SLOW }).endWhen(
-      () => big(output),
-      'SIGKILL',
-    );
-    expect(killed.signal).toBe('SIGKILL');
-    const [left] = leftovers(output);
-    const before = readFileSync(left!);
-    const next = weightpress('compress', model, '-o', output);
-    expect(next.status).toBe(0);
-    expect(next.stderr).toBe(
-      `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
-    );
-    expect(readFileSync(left!).equals(before)).toBe(true);
-    const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');
-    expect(resumed).toMatchObject({ status: 0, stderr: '' });
-    expect(readFileSync(output).equals(whole)).toBe(true);
-    expect(leftovers(output)).toEqual([]);
-  }, 30_000);
+  test(
+    'by kill -9 is named by the next, which leaves it alone without --resume',
+    { tags: 'slow' },
+    async () => {
+      const output = at('x.wpk');
+      const killed = await new Running(['compress', model, '-o', output], { preload: SLOW }).endWhen(
+        () => big(output),
+        'SIGKILL',
+      );
+      expect(killed.signal).toBe('SIGKILL');
+      const [left] = leftovers(output);
+      const before = readFileSync(left!);
+      const next = weightpress('compress', model, '-o', output);
+      expect(next.status).toBe(0);
+      expect(next.stderr).toBe(
+        `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
+      );
+      expect(readFileSync(left!).equals(before)).toBe(true);
+      const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');
+      expect(resumed).toMatchObject({ status: 0, stderr: '' });
+      expect(readFileSync(output).equals(whole)).toBe(true);
+      expect(leftovers(output)).toEqual([]);
+    },
+    30_000,
+  );
 
   test('right after its file got its name: --resume does not touch the file through its other name', async () => {
     const output = at('x.wpk');
@@ -405,12 +426,16 @@ Worker.prototype.on = function (...args) {
   }, 30_000);
 });
 
-test.skipIf(!existsSync('/dev/full'))('a standard output that takes nothing is one line, exit code 2', () => {
-  writeFileSync(at('x.wpk'), whole);
-  const full = `exec ${process.execPath} dist/cli/main.js inspect ${at('x.wpk')} > /dev/full`;
-  const said = execFileSync('sh', ['-c', `(${full}) 2>&1; echo $?`], { encoding: 'utf8' });
-  expect(said).toBe('weightpress: standard output: no space left on the device\n2\n');
-});
+test(
+  'a standard output that takes nothing is one line, exit code 2',
+  needs(existsSync('/dev/full'), '/dev/full'),
+  () => {
+    writeFileSync(at('x.wpk'), whole);
+    const full = `exec ${process.execPath} dist/cli/main.js inspect ${at('x.wpk')} > /dev/full`;
+    const said = execFileSync('sh', ['-c', `(${full}) 2>&1; echo $?`], { encoding: 'utf8' });
+    expect(said).toBe('weightpress: standard output: no space left on the device\n2\n');
+  },
+);
 
 describe('a source that changes while it is read', () => {
   const path = () => join(place, 'model/model.safetensors');
@@ -517,22 +542,27 @@ describe('what is not a file is refused at once', () => {
 });
 
 describe('nothing that the run did not make is touched', () => {
-  test('files and links under the names that older versions used, and their targets', async () => {
-    writeFileSync(at('precious'), 'mine');
-    symlinkSync(at('precious'), at('x.wpk.partial'));
-    symlinkSync(at('precious'), at('x.wpk.scratch'));
-    mkdirSync(at('out.partial'));
-    writeFileSync(at('out.partial/mine'), 'mine');
-    await compressed(at('x.wpk'));
-    expect(
-      weightpress('compress', TINY, '-o', at('x.wpk'), '--bits', '4', '--no-calibration', '--force').status,
-    ).toBe(0);
-    await compressed(at('x.wpk'), { force: true });
-    await decompress(at('x.wpk'), at('out'));
-    expect(readFileSync(at('precious'), 'utf8')).toBe('mine');
-    expect(readlinkSync(at('x.wpk.partial'))).toBe(at('precious'));
-    expect(readFileSync(at('out.partial/mine'), 'utf8')).toBe('mine');
-  }, 30_000);
+  test(
+    'files and links under the names that older versions used, and their targets',
+    { tags: 'slow' },
+    async () => {
+      writeFileSync(at('precious'), 'mine');
+      symlinkSync(at('precious'), at('x.wpk.partial'));
+      symlinkSync(at('precious'), at('x.wpk.scratch'));
+      mkdirSync(at('out.partial'));
+      writeFileSync(at('out.partial/mine'), 'mine');
+      await compressed(at('x.wpk'));
+      expect(
+        weightpress('compress', TINY, '-o', at('x.wpk'), '--bits', '4', '--no-calibration', '--force').status,
+      ).toBe(0);
+      await compressed(at('x.wpk'), { force: true });
+      await decompress(at('x.wpk'), at('out'));
+      expect(readFileSync(at('precious'), 'utf8')).toBe('mine');
+      expect(readlinkSync(at('x.wpk.partial'))).toBe(at('precious'));
+      expect(readFileSync(at('out.partial/mine'), 'utf8')).toBe('mine');
+    },
+    30_000,
+  );
 
   test('an output that is a link is replaced itself, not what it leads to; a dangling one is there too', async () => {
     writeFileSync(at('precious'), 'mine');

@@ -3,6 +3,7 @@ import { MAX_INDEX, ROWS_PER_BLOCK, stepSizes } from '../src/codecs/trellis/leve
 import { initialPrices } from '../src/codecs/trellis/prices.js';
 import { randomNumbers } from '../src/core/random.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { setChoices } from '../src/quantization/quantizer/choices.js';
 import { factorize } from '../src/quantization/quantizer/factor.js';
 import { type MatrixInput, quantizeMatrix } from '../src/quantization/quantizer/matrix.js';
 import { Products } from '../src/quantization/quantizer/products.js';
@@ -91,7 +92,7 @@ async function example(rows: number, columns: number, sides: Sides, size = 3): P
 }
 
 function quantize(matrix: MatrixInput, choices = CHOICES, by = kernel): Promise<Int16Array> {
-  by.setChoices(choices.prices, choices.shrinks, choices.lambda);
+  setChoices(by, choices.prices, choices.shrinks, choices.lambda);
   return quantizeMatrix(by, products, matrix);
 }
 
@@ -204,7 +205,7 @@ describe('a panel', () => {
     const transposed = (values: Float32Array) =>
       values.map((_, i) => values[(i % ROWS) * COLUMNS + Math.floor(i / ROWS)]!);
     spoil(matrix.weights);
-    kernel.setChoices(SHRUNK.prices, SHRUNK.shrinks, SHRUNK.lambda);
+    setChoices(kernel, SHRUNK.prices, SHRUNK.shrinks, SHRUNK.lambda);
     kernel.setRows(matrix.rowSteps, matrix.rowContexts, matrix.rowFactor);
     const factor = matrix.columnFactor ?? new Float32Array(COLUMNS * COLUMNS);
     kernel.setColumns(matrix.columnSteps, matrix.columnContexts, factor);

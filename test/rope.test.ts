@@ -1,12 +1,12 @@
 // One reading of a config's rotary positions for the graphs and for GGUF, whichever version of transformers wrote it.
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { frequencyDivisors, readRope } from '../src/architectures/rope.js';
 import { openModel } from '../src/open/open.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { asModel, tinyModel } from './helpers/gguf.js';
-import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
+import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder } from './helpers/safetensors.js';
 
@@ -148,7 +148,7 @@ describe.each(WORDS)('%s with %s', (name, what, four, five) => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('fixtures of the reference implementation', () => {
+describe('fixtures of the reference implementation', () => {
   const fixture = (name: string) => MemoryModel.of(join(FIXTURES, name));
 
   it.each(['llama', 'qwen2', 'gpt_neox'])('%s in the words of transformers 5', async (name) => {
@@ -168,7 +168,7 @@ describe.skipIf(!existsSync(FIXTURES))('fixtures of the reference implementation
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))("qwen2's layer_types", () => {
+describe("qwen2's layer_types", () => {
   const tokens = Array.from({ length: 24 }, (_, i) => (i * 31 + ((i * i) % 17)) % 97);
   /** The last row whose logits depend on the first token. */
   const reach = async (settings: Record<string, unknown>) => {
@@ -211,7 +211,7 @@ describe.skipIf(!existsSync(FIXTURES))("qwen2's layer_types", () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('a Mistral config that does not name its window', () => {
+describe('a Mistral config that does not name its window', () => {
   it('has that of the reference, 4096; null is none', async () => {
     const model = await MemoryModel.of(join(FIXTURES, 'llama'));
     const { buildProgram } = await import('../src/inference/program.js');

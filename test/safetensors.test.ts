@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DTYPE_BYTES } from '../src/core/dtype.js';
@@ -8,11 +8,11 @@ import { parseHeader, readSafetensors } from '../src/models/safetensors/header.j
 import { writeHeader } from '../src/models/safetensors/writer.js';
 import { FileBackedModel, openWeightSource } from '../src/models/stored-model.js';
 import { openModel } from '../src/open/open.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import {
   CountingSource,
   folder,
   rawSafetensors,
-  SHARED,
   safetensors,
   seededRandom,
   type TestTensor,
@@ -315,16 +315,12 @@ describe('what is written', () => {
   });
 });
 
-const fixtures = join(SHARED, 'fixtures/architectures');
-describe.skipIf(!existsSync(fixtures))('a header that the reference implementation wrote', () => {
-  it.each(existsSync(fixtures) ? readdirSync(fixtures) : [])(
-    'is written the same, byte for byte: %s',
-    async (name) => {
-      const model = await openFolder(new LocalFolder(join(fixtures, name)));
-      const { headerBytes, tensors, source } = model.weightSources[0]!;
-      const { metadata } = parseHeader(headerBytes, source.byteLength, name);
-      expect(writeHeader(tensors, metadata).headerBytes).toEqual(headerBytes);
-      await model.close();
-    },
-  );
+describe('a header that the reference implementation wrote', () => {
+  it.each(readdirSync(FIXTURES))('is written the same, byte for byte: %s', async (name) => {
+    const model = await openFolder(new LocalFolder(join(FIXTURES, name)));
+    const { headerBytes, tensors, source } = model.weightSources[0]!;
+    const { metadata } = parseHeader(headerBytes, source.byteLength, name);
+    expect(writeHeader(tensors, metadata).headerBytes).toEqual(headerBytes);
+    await model.close();
+  });
 });

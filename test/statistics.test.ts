@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../src/core/model.js';
@@ -11,8 +11,9 @@ import { sampleGradients } from '../src/quantization/calibration/labels.js';
 import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
 import { statisticsIn } from '../src/quantization/calibration/reuse.js';
 import { SpillStore } from '../src/quantization/calibration/store.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities, type See } from './helpers/gpt-neo-reference.js';
-import { FIXTURES, refusalOf } from './helpers/logits.js';
+import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder, seededRandom } from './helpers/safetensors.js';
 
@@ -119,9 +120,9 @@ class Reference {
   }
 }
 
-describe.skipIf(!existsSync(FIXTURES))('statistics of GPT-Neo, against the slow way in float64', async () => {
+describe('statistics of GPT-Neo, against the slow way in float64', async () => {
   const windows = windowsOf(2, 4);
-  const model = existsSync(FIXTURES) ? await fixture('gpt_neo') : undefined!;
+  const model = await fixture('gpt_neo');
   const layer = (name: string) => `transformer.h.1.${name}.weight`;
   const embedding = 'transformer.wte.weight';
 
@@ -185,7 +186,7 @@ describe.skipIf(!existsSync(FIXTURES))('statistics of GPT-Neo, against the slow 
 
 const NAMES = ['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'];
 
-describe.skipIf(!existsSync(FIXTURES))('statistics of every architecture', () => {
+describe('statistics of every architecture', () => {
   it.each(NAMES)('%s: every matrix, whatever the batches and wherever states wait', async (name) => {
     const model = await fixture(name);
     const windows = windowsOf(5, 12);
@@ -272,7 +273,7 @@ function symmetric(matrix: Float32Array): boolean {
   return matrix.every((value, i) => value === matrix[(i % n) * n + Math.floor(i / n)]);
 }
 
-describe.skipIf(!existsSync(FIXTURES))('statistics in a file', () => {
+describe('statistics in a file', () => {
   const text = (windows = windowsOf(3, 10)) => ({ sha256: 'ab'.repeat(32), windows });
   const write = async (name: string, path = join(folder({}), 's.stats')) => {
     const model = await fixture(name);

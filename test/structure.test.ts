@@ -1,9 +1,10 @@
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { compress, decompress, inspect, open } from '../src/index.js';
+import { SMALL } from './helpers/fixtures.js';
 import { causalMask, copyModelAs, narrow } from './helpers/models.js';
-import { f32, folder, SHARED, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
+import { f32, folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
 
 /** Compresses a model of these tensors, checks that it comes back to the byte, and says what is in the .wpk. */
 async function press(tensors: readonly TestTensor[]) {
@@ -120,9 +121,7 @@ describe('f32 that came from a narrower type', () => {
   });
 });
 
-const SMALL = join(SHARED, 'models/gpt-neo-small');
-
-describe.skipIf(!existsSync(SMALL))('gpt-neo-small without its side files, as a share of the tensors', () => {
+describe('gpt-neo-small without its side files, as a share of the tensors', () => {
   it.each([
     ['F32', 0.83],
     ['BF16', 0.658],

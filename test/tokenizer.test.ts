@@ -1,13 +1,12 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { TextStream } from '../src/tokenizer/text-stream.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
-import { MODELS, refusalOf } from './helpers/logits.js';
+import { SPEECHES_TEXT, TINY } from './helpers/fixtures.js';
+import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
-import { SHARED } from './helpers/safetensors.js';
 
-const TINY = join(MODELS, 'gpt-neo-tiny');
 const load = (model: MemoryModel) => loadTokenizer(model as never);
 /** A model of which only the files matter. */
 function withFiles(files: Record<string, string>, config: Record<string, unknown> = {}): MemoryModel {
@@ -16,10 +15,8 @@ function withFiles(files: Record<string, string>, config: Record<string, unknown
   return model;
 }
 
-describe.skipIf(!existsSync(MODELS))('the tokenizer of a trained model', () => {
-  const definition = existsSync(MODELS)
-    ? JSON.parse(readFileSync(join(TINY, 'tokenizer.json'), 'utf8'))
-    : { model: {} };
+describe('the tokenizer of a trained model', () => {
+  const definition = JSON.parse(readFileSync(join(TINY, 'tokenizer.json'), 'utf8'));
   const { vocab, merges } = definition.model;
   const lines = (merges ?? []).map((pair: string | string[]) =>
     Array.isArray(pair) ? pair.join(' ') : pair,
@@ -28,9 +25,7 @@ describe.skipIf(!existsSync(MODELS))('the tokenizer of a trained model', () => {
     'vocab.json': JSON.stringify(vocab),
     'merges.txt': `#version: 0.2\n${lines.join('\n')}\n`,
   };
-  const text = existsSync(SHARED)
-    ? readFileSync(join(SHARED, 'text/speeches.txt'), 'utf8').slice(0, 50_000)
-    : '';
+  const text = readFileSync(SPEECHES_TEXT, 'utf8').slice(0, 50_000);
 
   it('gives back the text it was given, without added tokens', async () => {
     const tokenizer = await load(await MemoryModel.of(TINY));

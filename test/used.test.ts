@@ -7,8 +7,9 @@ import { openModel } from '../src/open/open.js';
 import { compress } from '../src/operations/compress.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { compressLossy } from '../src/quantization/compress.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, tinyModel } from './helpers/gguf.js';
-import { expectedOf, FIXTURES, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
+import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -20,7 +21,7 @@ const values = (count: number, seed = 3) => {
   return Float32Array.from({ length: count }, () => random() - 0.5);
 };
 
-describe.skipIf(!existsSync(FIXTURES))('a tensor that no graph takes', () => {
+describe('a tensor that no graph takes', () => {
   it.each(NAMES)(
     '%s is refused by its name, in a layer, beside them and in a layer too many',
     async (name) => {
@@ -69,7 +70,7 @@ describe.skipIf(!existsSync(FIXTURES))('a tensor that no graph takes', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('a head beside a tied embedding', () => {
+describe('a head beside a tied embedding', () => {
   const TIED = [
     ['gpt2', 'transformer.wte.weight', 'lm_head.weight'],
     ['gpt_neo', 'transformer.wte.weight', 'lm_head.weight'],
@@ -103,7 +104,7 @@ describe.skipIf(!existsSync(FIXTURES))('a head beside a tied embedding', () => {
     );
   });
 
-  it('of a .wpk, its digest tells, and a lossy one is the same again', async () => {
+  it('of a .wpk, its digest tells, and a lossy one is the same again', { tags: 'slow' }, async () => {
     const { inputs, logits } = expectedOf('gpt2');
     const model = await tied('gpt2', 'transformer.wte.weight', 'lm_head.weight');
     const files = folder({
@@ -122,7 +123,7 @@ describe.skipIf(!existsSync(FIXTURES))('a head beside a tied embedding', () => {
   });
 });
 
-describe.skipIf(!existsSync(FIXTURES))('a field that changes numbers and is not understood', () => {
+describe('a field that changes numbers and is not understood', () => {
   it.each([
     ['llama', { logits_scaling: 8 }],
     ['llama', { final_logit_softcapping: 30 }],

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, test } from 'vitest';
 import { compress, decompress, inspect, open, verify } from '../src/index.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import { needs } from './helpers/needs.js';
 import { PYTHON, python } from './helpers/python.js';
 import { REAL_FOLDERS } from './helpers/real-folders.js';
 import { f32, folder, rawSafetensors, safetensors, seededRandom } from './helpers/safetensors.js';
@@ -22,7 +23,7 @@ const difference = (a: string, b: string) => spawnSync('diff', ['-r', a, b], { e
 
 const weights = () => safetensors([f32('w', [64, 48], Float32Array.from({ length: 3072 }, seededRandom(1)))]);
 
-describe.skipIf(!PYTHON)('folders as people have them', () => {
+describe('folders as people have them', needs(PYTHON, 'Python with PyTorch'), () => {
   it.each(Object.keys(REAL_FOLDERS))('%s: diff -r of original and restored is empty', async (name) => {
     const original = folder();
     REAL_FOLDERS[name]!(original);
@@ -245,7 +246,7 @@ describe('tensors of any length', () => {
 });
 
 describe('many small tensors', () => {
-  it('20,000 in a file take seconds, and come back', async () => {
+  it('20,000 in a file take seconds, and come back', { tags: 'slow' }, async () => {
     const tensors = Array.from({ length: 20_000 }, (_, i) => f32(`layer.${i}.scale`, [2], [i, -i]));
     const path = folder({ 'model.safetensors': safetensors(tensors) });
     const { restored } = await roundTrip(path);
@@ -270,7 +271,7 @@ describe('a source that changes while it is read', () => {
   });
 });
 
-describe.skipIf(!PYTHON)('the state of a checkpoint', () => {
+describe('the state of a checkpoint', { tags: 'slow', ...needs(PYTHON, 'Python with PyTorch') }, () => {
   const path = folder();
   const save = (name: string, value: string) =>
     python(

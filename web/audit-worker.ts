@@ -1,12 +1,10 @@
 // Audits a file in a worker.
-import type { Audit } from '../dist/audit/audit.js';
 import { auditSource } from '../dist/audit/source.js';
 import { open } from '../dist/browser/open.js';
 import { isInputError } from '../dist/core/errors.js';
 import { BlobSource } from '../dist/io/blob.js';
+import { servePage } from '../dist/workers/browser/web-worker.js';
 import { planTensor } from '../dist/wpk/plan.js';
-
-export type Answer = { readonly audit: Audit } | { readonly message: string; readonly input: boolean };
 
 /** Decodes and checks a .wpk like `weightpress verify`, up to the first problem. */
 async function verify(file: Blob) {
@@ -29,10 +27,7 @@ async function verify(file: Blob) {
   return { good, problems, blocks, tensors, files, decodedBytes, bitExact: undefined, error: undefined };
 }
 
-self.onmessage = async ({ data: file }: MessageEvent<File>) => {
-  const answer = await auditSource(new BlobSource(file), () => verify(file)).then(
-    (audit): Answer => ({ audit }),
-    (error): Answer => ({ message: String(error?.message ?? error), input: isInputError(error) }),
-  );
-  self.postMessage(answer);
-};
+const JOBS = { audit: (file: Blob) => auditSource(new BlobSource(file), () => verify(file)) };
+export type AuditJobs = typeof JOBS;
+
+servePage(JOBS);

@@ -1,23 +1,20 @@
 // Shows the audit of a file, with the arithmetic of each verdict.
 import type { Statement } from '../dist/audit/verdict.js';
-import { InputError } from '../dist/core/errors.js';
-import type { Answer } from './audit-worker.js';
+import { loadWorker } from '../dist/workers/browser/web-worker.js';
+import { Pool } from '../dist/workers/pool.js';
+import type { AuditJobs } from './audit-worker.js';
 import { element, find } from './page.js';
 
 /** Audits a file in a worker. @throws {InputError} when it cannot be read. */
 async function audit(file: Blob, signal: AbortSignal) {
-  const worker = new Worker(new URL('./audit-worker.ts', import.meta.url), { type: 'module' });
+  const pool = new Pool<AuditJobs>();
+  signal.addEventListener('abort', () => pool.close(signal.reason), { once: true });
   try {
-    const answer = await new Promise<Answer>((resolve, reject) => {
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.onerror = ({ message }) => reject(new Error(message));
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      worker.postMessage(file);
-    });
-    if ('audit' in answer) return answer.audit;
-    throw answer.input ? new InputError(answer.message) : new Error(answer.message);
+    const worker = new Worker(new URL('./audit-worker.ts', import.meta.url), { type: 'module' });
+    pool.add(await loadWorker(worker));
+    return await pool.run('audit', file);
   } finally {
-    worker.terminate();
+    await pool.close();
   }
 }
 

@@ -70,8 +70,11 @@ export function layOut({ manifest, frames, directory }) {
     directory[kind].forEach((entry, i) => {
       if (entry.sameAs === undefined) entry.frames = lists[kind][i] ?? [];
     });
+  let next = Math.min(at, ...offsets.filter((offset) => offset !== undefined));
   directory.tensors.forEach((entry, i) => {
-    if (entry.sameAs === undefined) entry.offset = offsets[i] ?? at;
+    if (entry.sameAs !== undefined) return;
+    entry.offset = offsets[i] ?? next; // one without elements has no frames
+    next = entry.offset + entry.frames.reduce((sum, length) => sum + length, 0);
   });
   if (lists.tables[0]) directory.tables = lists.tables[0][0];
   else delete directory.tables;
@@ -148,8 +151,8 @@ function decodeBlock(one, planned, tensor, side) {
     return decode();
   } catch (error) {
     if (!/digest of the decoded/.test(error.message)) throw error;
-    const { at, bytes } = losslessKernels(); // what was decoded is still there
-    const elements = bytes.slice(at.elements, at.elements + planned.endByte - planned.firstByte);
+    const { elements: decoded } = losslessKernels().buffers; // what was decoded is still there
+    const elements = decoded.slice(0, planned.endByte - planned.firstByte);
     setUint(one.payload, 0, 8, checksum(elements));
     return decode();
   }

@@ -12,7 +12,7 @@ import { parseWpk } from './wpk-file.js';
 
 const random = () => new Random(1);
 
-function tensorFile(tensors) {
+export function tensorFile(tensors) {
   let offset = 0;
   const header = { __metadata__: { format: 'pt' } };
   for (const { name, dtype, shape, data } of tensors) {
@@ -25,12 +25,12 @@ function tensorFile(tensors) {
   });
 }
 
-const floats = (count, r) =>
+export const floats = (count, r) =>
   new Uint8Array(Float32Array.from({ length: count }, () => (r.next() + r.next() - 1) / 20).buffer);
-const halves = (count, r) => floats(count, r).filter((_, i) => i % 4 >= 2);
-const integers = (count, value) =>
+export const halves = (count, r) => floats(count, r).filter((_, i) => i % 4 >= 2);
+export const integers = (count, value) =>
   new Uint8Array(BigInt64Array.from({ length: count }, (_, i) => BigInt(value(i))).buffer);
-const f32 = (name, shape, r) => ({
+export const f32 = (name, shape, r) => ({
   name,
   dtype: 'F32',
   shape,
@@ -41,7 +41,7 @@ const f32 = (name, shape, r) => ({
 });
 
 /** Tensors for every mode of the lossless codec. */
-function everyMode(r) {
+export function everyMode(r) {
   const rows = r.bytes(34 * 40).map((byte, i) => (i % 34 === 1 ? 0x2c : i % 34 > 1 ? byte & 0x33 : byte));
   const mask = integers(24 * 24, (i) => (i % 24 <= Math.floor(i / 24) ? 1 : 0));
   const skewed = new Uint8Array(
@@ -61,7 +61,7 @@ function everyMode(r) {
   ];
 }
 
-const ggufFile = (r) =>
+export const ggufFile = (r) =>
   gguf({
     version: 3n,
     keys: [
@@ -73,7 +73,7 @@ const ggufFile = (r) =>
     alignment: 32,
   });
 
-const torchFile = (r) =>
+export const torchFile = (r) =>
   zip([
     zipEntry('archive/data.pkl', joined(...stateOps(new Random(3)))),
     zipEntry('archive/data/0', floats(32, r)),
@@ -83,7 +83,7 @@ const torchFile = (r) =>
 const CONFIG = text('{"model_type":"llama","hidden_size":64,"vocab_size":40}');
 
 /** Two tensors of one content, and files that are no part of the model. */
-function manyFiles(r) {
+export function manyFiles(r) {
   const tied = f32('embed.weight', [40, 64], r);
   return {
     'config.json': CONFIG,
@@ -106,8 +106,11 @@ const matrices = (r) => ({
   ]),
 });
 
-const transformed = (transform, keep, bits) => async (model, output) =>
+export const transformed = (transform, keep, bits) => async (model, output) =>
   compressTransform(model, output, { transform, keep, budget: { bits }, force: true });
+
+export const quantized = (bits) => (model, output) =>
+  compressLossy(model, output, { budget: { bits }, force: true, threads: 1 });
 
 /** By name: files, and what writes them. */
 const SEEDS = {
@@ -115,27 +118,28 @@ const SEEDS = {
   folder: [manyFiles],
   gguf: [(r) => ({ 'model.gguf': ggufFile(r) })],
   torch: [(r) => ({ 'pytorch_model.bin': torchFile(r) })],
-  trellis: [
-    matrices,
-    (model, output) => compressLossy(model, output, { budget: { bits: 3 }, force: true, threads: 1 }),
-  ],
+  trellis: [matrices, quantized(3)],
   rft: [matrices, transformed({ transform: 'rft', size: 32, dimensions: 1 }, false, 4)],
   klt: [matrices, transformed({ transform: 'klt', size: 16, dimensions: 2 }, true, 6)],
   svd: [matrices, transformed({ transform: 'svd', size: 32, dimensions: 1 }, true, 8)],
 };
 
+/** The bytes of a .wpk of these files, made in `place`. `write` makes it of the opened model; without it, without loss. */
+export async function makeFile(place, name, files, write) {
+  const folder = folderOf(files, join(place, name));
+  const output = join(place, `${name}.wpk`);
+  if (write) {
+    const model = await open(folder);
+    await write(model, output);
+    await model.close();
+  } else await compress(folder, output, { threads: 0, force: true });
+  return Uint8Array.from(readFileSync(output));
+}
+
 /** @returns parsed files, in the order of their names. Made in `place`. */
 export async function makeSeeds(place) {
   const seeds = [];
-  for (const [name, [files, write]] of Object.entries(SEEDS)) {
-    const folder = folderOf(files(random()), join(place, name));
-    const output = join(place, `${name}.wpk`);
-    if (write) {
-      const model = await open(folder);
-      await write(model, output);
-      await model.close();
-    } else await compress(folder, output, { threads: 0, force: true });
-    seeds.push(parseWpk(Uint8Array.from(readFileSync(output))));
-  }
+  for (const [name, [files, write]] of Object.entries(SEEDS))
+    seeds.push(parseWpk(await makeFile(place, name, files(random()), write)));
   return seeds;
 }

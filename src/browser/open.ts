@@ -8,7 +8,7 @@ import { FILE_HEADER_BYTES, isWpk } from '../wpk/frames.js';
 import { type OpenedWpk, openWpk } from '../wpk/original.js';
 import { DownloadCache } from './cache.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
-import { Workers } from './workers.js';
+import { type DecodePool, startDecodePool } from './workers.js';
 
 export interface OpenOptions {
   readonly signal?: AbortSignal;
@@ -37,17 +37,16 @@ export interface BrowserModel extends OpenedWpk {
 export async function open(from: string | URL | Blob, options: OpenOptions = {}): Promise<BrowserModel> {
   const source = await sourceOf(from, options);
   const model = await openWpk(source, options.signal);
-  let workers: Workers | undefined;
+  let pool: DecodePool | undefined;
   return {
     ...model,
     readTensor: model.readTensor.bind(model),
     all: (signal) => {
-      workers ??= new Workers(options.workers);
-      return decodeAll(model.container, workers, signal);
+      pool ??= startDecodePool(options.workers);
+      return decodeAll(model.container, pool, signal);
     },
     close: async () => {
-      workers?.close();
-      await model.close();
+      await Promise.all([pool?.close(), model.close()]);
     },
   };
 }

@@ -6,7 +6,7 @@ import { type PlannedBlock, planTensor } from '../wpk/plan.js';
 import type { Container, DecoderSide } from '../wpk/reader.js';
 import { readFrames } from './frames.js';
 import { sha256 as digestOf } from './sha256.js';
-import type { Workers } from './workers.js';
+import type { DecodePool } from './workers.js';
 
 /** A tensor and its elements, little-endian, row-major. */
 export interface DecodedTensor extends TensorInfo {
@@ -28,7 +28,7 @@ interface DecodedBlock {
  */
 export async function* decodeAll(
   container: Container,
-  workers: Workers,
+  pool: DecodePool,
   signal?: AbortSignal,
 ): AsyncGenerator<DecodedTensor> {
   const stored = container.directory.tensors.filter(({ sameAs }) => sameAs === undefined);
@@ -39,13 +39,13 @@ export async function* decodeAll(
     const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
     return { name, dtype, shape, lengthBytes, bytes: new Uint8Array(lengthBytes) };
   };
-  for await (const { index, planned, elements } of decodeBlocks(container, stored, workers, signal)) {
+  for await (const { index, planned, elements } of decodeBlocks(container, stored, pool, signal)) {
     while (next <= index) {
       if (current) yield await checked(container, stored[next - 1]!, current);
       current = begin();
     }
     current!.bytes.set(elements, planned.firstByte);
-    workers.reuse(elements);
+    pool.give(elements);
   }
   if (current) yield await checked(container, stored[next - 1]!, current);
   while (next < stored.length) yield await checked(container, stored[next]!, begin()); // empty tensors at the end
@@ -68,7 +68,7 @@ async function checked(
 async function* decodeBlocks(
   container: Container,
   stored: readonly StoredTensorEntry[],
-  workers: Workers,
+  pool: DecodePool,
   signal?: AbortSignal,
 ): AsyncGenerator<DecodedBlock> {
   const file = container.source.name;
@@ -82,11 +82,13 @@ async function* decodeBlocks(
       side = await container.sideIn(frame.slice(), range, signal);
       continue;
     }
-    const request = { frame, planned, tensor: { name, codec }, side, file };
-    const decoded = workers.decode(request).then((elements) => ({ index, planned, elements }));
+    const bytes = pool.take(frame.length, planned.endByte - planned.firstByte);
+    bytes.set(frame);
+    const job = { bytes, planned, tensor: { name, codec }, side, file };
+    const decoded = pool.run('decode', job).then((elements) => ({ index, planned, elements }));
     decoded.catch(() => {}); // awaited later
     underWay.push(decoded);
-    if (underWay.length > workers.depth) yield await underWay.shift()!;
+    if (underWay.length > pool.depth) yield await underWay.shift()!;
   }
   for (const decoded of underWay) yield await decoded;
 }

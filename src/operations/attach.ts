@@ -2,8 +2,9 @@ import { realpath } from 'node:fs/promises';
 import { parseJsonObject } from '../core/json.js';
 import { fileError } from '../io/node/file.js';
 import { Output } from '../io/node/output.js';
-import { FRAME, frame, inflateJson, jsonPayload, openFrame, TRAILER_BYTES, trailer } from '../wpk/frames.js';
+import { FRAME, inflateJson, openFrame, TRAILER_BYTES } from '../wpk/frames.js';
 import type { Container } from '../wpk/reader.js';
+import { writeEnd } from '../wpk/writer.js';
 import { openContainer } from './decompress.js';
 
 /**
@@ -22,12 +23,10 @@ export async function attachQuality(
   const container = await openContainer(path);
   try {
     const directory = await readDirectory(container, path);
-    const { directoryStart, source } = container;
+    const { manifestEnd, directoryStart, source } = container;
     const output = await Output.copy(path, directoryStart);
     try {
-      const whole = frame(FRAME.directory, jsonPayload({ ...directory, quality }));
-      await output.write(whole);
-      await output.write(trailer(directoryStart, whole.length));
+      await writeEnd(output, { ...directory, quality }, { file: path, manifestEnd, directoryStart });
       await output.finish(() => source.verify?.());
     } catch (error) {
       await output.discard();

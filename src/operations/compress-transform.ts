@@ -21,7 +21,8 @@ import { searchStep } from '../quantization/rate-control/search.js';
 import { codeVector } from '../quantization/vectors.js';
 import { mayFit, writeWhole } from '../quantization/whole.js';
 import { losslessKernels } from '../wasm/lossless.js';
-import { describe, inputPaths, requireElements } from '../wpk/manifest.js';
+import { requireElements } from '../wpk/manifest.js';
+import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
 
 export interface TransformCompression {
   readonly transform: TransformOptions;
@@ -58,7 +59,7 @@ export async function compressTransform(
   if (budget.kl !== undefined) throw new InputError('transforms take --bits, --size or --ratio, not --kl');
   await checkOutput(output, inputPaths(model), force ?? false);
   const exact = await findExact(model, model.tensors);
-  const described = await describe(model, {
+  const described = await describeFiles(model, {
     codec: TRANSFORM,
     ...transform,
     keep,
@@ -96,7 +97,7 @@ export async function compressTransform(
       mayFit(unique, goal.most) &&
       (await writeWhole(candidate, model, unique, compressing, goal.most))
     ) {
-      await candidate.finish(undefined, undefined);
+      await candidate.finish(undefined, undefined, goal.most);
       return { note: `the budget of ${goal.most} bytes is enough to lose nothing: ${LOST_NOTHING}` };
     }
     const bounds = BOUNDS[keep ? 'keep' : 'quantize'];
@@ -105,7 +106,7 @@ export async function compressTransform(
     const measuring = (done: number, total: number) =>
       onStage?.({ name: 'measuring', done, total, secondsLeft: undefined });
     const quality = await measureCandidate(candidate.partialPath, model, heldOut, measuring);
-    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined);
+    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined, goal.most);
     return { note: met ? undefined : withinNote(goal, nearest!) };
   } catch (error) {
     await candidate.discard();

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { InputError, IntegrityError, isInputError } from '../core/errors.js';
 import { isRestorable } from '../core/file-name.js';
-import type { Decoding, Take } from '../wpk/decode.js';
 import {
   restoredBytes,
   type StoredFile,
@@ -10,6 +9,7 @@ import {
   tensorsByFile,
 } from '../wpk/directory.js';
 import { FRAME } from '../wpk/frames.js';
+import type { Decoding, Take } from '../wpk/node/decode.js';
 import type { Container, ContainerOptions } from '../wpk/reader.js';
 
 /** Where a file's bytes go, in order. */

@@ -1,24 +1,14 @@
 import { createHash } from 'node:crypto';
 import { isLossyCodec, TRELLIS } from '../codecs/codec.js';
-import type { ByteSource } from '../core/byte-source.js';
-import { Comparison } from '../evaluation/compare.js';
-import { openFile } from '../io/node/file.js';
+import { InputError } from '../core/errors.js';
 import { Output } from '../io/node/output.js';
+import { sha256 } from '../io/node/sha256.js';
 import type { StoredModel } from '../models/stored-model.js';
-import { Decoding } from '../wpk/decode.js';
-import { isLossyTensor, total } from '../wpk/directory.js';
-import {
-  deflate,
-  FRAME,
-  type FrameType,
-  fileHeader,
-  frame,
-  jsonPayload,
-  pieces,
-  trailer,
-} from '../wpk/frames.js';
+import { total } from '../wpk/directory.js';
+import { deflate, FRAME, type FrameType, frame, pieces } from '../wpk/frames.js';
 import type { Manifest } from '../wpk/manifest.js';
-import { Container } from '../wpk/reader.js';
+import { type DirectoryFacts, type TensorFacts, WpkWriter } from '../wpk/writer.js';
+import { decodeFacts, digestOf } from './decoded-facts.js';
 
 /** The payloads of a tensor's frames: parameters and blocks of a lossy one, blocks of a lossless one. */
 export interface CodedTensor {
@@ -39,18 +29,19 @@ const PLACEHOLDER_WEIGHT_ERROR = Object.fromEntries(Object.entries(PLACEHOLDER_Q
 /** How much longer the end may still become than the placeholders were. */
 const SLACK_BYTES = 64;
 
-type Entry = Readonly<Record<string, unknown>>;
+/** What is the same in every try: the frames of each side file and weight header. */
+interface Front {
+  readonly sideFiles: readonly { readonly sha256: string; readonly frames: readonly Uint8Array[] }[];
+  readonly headers: readonly (readonly Uint8Array[])[];
+}
 
 /**
  * A lossy file in the making: written whole again and again while the budget is searched, and given its name at the end. What it decodes to is known only from decoding it, so its digests come last.
  */
 export class Candidate {
-  private front:
-    | { readonly bytes: Uint8Array; readonly sideFiles: Entry[]; readonly weightFiles: Entry[] }
-    | undefined;
-  private directory: Entry = {};
-  private directoryStart = 0;
+  private front: Front | undefined;
   private out: Output | undefined;
+  private writer: WpkWriter | undefined;
 
   constructor(
     readonly path: string,
@@ -67,45 +58,73 @@ export class Candidate {
   /** Bytes of config, tokenizer and texts as stored, frames included. */
   async sideBytes(): Promise<number> {
     const { sideFiles } = await this.makeFront();
-    return sideFiles.reduce((sum, { frames }) => sum + total(frames as number[]), 0);
+    return total(sideFiles.flatMap(({ frames }) => frames.map(({ length }) => length)));
   }
 
   /**
-   * Writes the whole file, its tensors as they come. @param tables for codecs that need them. @returns the bytes it will not be longer than when it is finished.
+   * Writes the whole file, its tensors as they come.
+   * @param tables for codecs that need them. @param most bytes that it may have: nothing is written beyond them.
+   * @returns the bytes it will not be longer than when it is finished; infinity when it is not written whole.
    */
-  async write(tables: Uint8Array | undefined, tensors: AsyncIterable<CodedTensor>): Promise<number> {
-    const { bytes, sideFiles, weightFiles } = await this.makeFront();
+  async write(
+    tables: Uint8Array | undefined,
+    tensors: AsyncIterable<CodedTensor>,
+    most = Number.POSITIVE_INFINITY,
+  ): Promise<number> {
+    const { sideFiles, headers } = await this.makeFront();
     this.out ??= await Output.create(this.path, { force: this.force });
     const { out } = this;
     await out.truncate(0);
-    await out.write(bytes);
-    const tablesFrame = tables && frame(FRAME.tables, tables);
-    if (tablesFrame) await out.write(tablesFrame);
-    const entries = await this.writeTensors(out, tensors);
-    this.directory = {
-      ...this.manifest,
-      sideFiles,
-      weightFiles,
-      tensors: entries,
-      ...(tablesFrame && { tables: tablesFrame.length }),
-    };
-    this.directoryStart = out.length;
-    await writeDirectory(out, {
-      ...this.directory,
+    const writer = new WpkWriter(out, this.path, this.manifest);
+    this.writer = writer;
+    await writer.begin();
+    for (const [i, { frames }] of sideFiles.entries())
+      for (const whole of frames) await writer.append('sideFiles', i, whole);
+    for (const [i, frames] of headers.entries())
+      for (const whole of frames) await writer.append('weightHeaders', i, whole);
+    if (tables) await writer.append('tables', 0, frame(FRAME.tables, tables));
+    const facts = await this.writeTensors(writer, tensors, most);
+    if (!facts) return Number.POSITIVE_INFINITY;
+    const { file } = await writer.finish({
+      sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
+      weightFiles: headers.map((_, i) => ({
+        sha256: placeholder(`${i}`),
+        sourceSha256: placeholder(`source ${i}`),
+      })),
+      tensors: facts,
       quality: PLACEHOLDER_QUALITY,
       weightError: PLACEHOLDER_WEIGHT_ERROR,
     });
     await out.flush(); // it is read to be measured
-    return out.length + SLACK_BYTES;
+    return file + SLACK_BYTES;
   }
 
-  /** Decodes all of the file, writes digests and errors into its directory, and gives it its name. */
-  async finish(quality: Entry | undefined, threads: number | undefined): Promise<void> {
-    const directory = { ...this.directory, ...(await this.decoded(threads)), ...(quality && { quality }) };
-    const out = this.out!;
-    await out.truncate(this.directoryStart);
-    await writeDirectory(out, directory);
+  /**
+   * Decodes all of the file, writes digests and errors into its directory, and gives it its name.
+   * @param most bytes that the budget allows. @returns the bytes of the file.
+   * @throws {Error} when the file is longer than `write` has promised that it will be.
+   */
+  async finish(
+    quality: DirectoryFacts['quality'],
+    threads: number | undefined,
+    most = Number.POSITIVE_INFINITY,
+  ): Promise<number> {
+    const [out, writer] = [this.out!, this.writer!];
+    const { weightFiles, ...decoded } = await decodeFacts(out.partial, this.model, threads);
+    const files = [];
+    for (const [i, { source }] of this.model.weightSources.entries())
+      files.push({ ...weightFiles[i]!, sourceSha256: await digestOf(source) });
+    const { sideFiles } = await this.makeFront();
+    await out.truncate(writer.directoryStart);
+    const { file } = await writer.finish({
+      ...decoded,
+      sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
+      weightFiles: files,
+      quality,
+    });
+    if (file > most) throw new Error(`${this.path} has ${file} bytes, over its budget of ${most}`);
     await out.finish(() => this.model.verify?.());
+    return file;
   }
 
   /** Leaves nothing behind; what is written next begins from the start. */
@@ -114,118 +133,46 @@ export class Candidate {
     this.out = undefined;
   }
 
-  private async writeTensors(out: Output, tensors: AsyncIterable<CodedTensor>): Promise<Entry[]> {
-    const entries: Entry[] = [];
-    const waiting = tensors[Symbol.asyncIterator]();
-    for (const entry of this.manifest.tensors) {
-      if (entry.sameAs !== undefined) {
-        entries.push(entry);
-        continue;
-      }
-      const { codec, payloads } = (await waiting.next()).value as CodedTensor;
-      const offset = out.length;
-      const frames: number[] = [];
-      for (const [i, payload] of payloads.entries()) {
-        const whole = frame(frameType(codec, i), payload);
-        frames.push(whole.length);
-        await out.write(whole);
-      }
-      const known = { ...entry, codec, sha256: placeholder(entry.name), offset, frames };
-      entries.push(isLossyCodec(codec) ? { ...known, error: PLACEHOLDER_ERROR } : known);
+  /** @returns what is known of each tensor; undefined when the file would have more than `most` bytes. */
+  private async writeTensors(
+    writer: WpkWriter,
+    tensors: AsyncIterable<CodedTensor>,
+    most: number,
+  ): Promise<(TensorFacts | undefined)[] | undefined> {
+    const { tensors: entries } = this.manifest;
+    const facts: (TensorFacts | undefined)[] = entries.map(() => undefined);
+    const stored = entries.flatMap(({ sameAs }, i) => (sameAs === undefined ? [i] : []));
+    for await (const { codec, payloads } of tensors) {
+      const index = stored.shift()!;
+      for (const [i, payload] of payloads.entries())
+        await writer.append('tensors', index, frame(frameType(codec, i), payload));
+      if (writer.directoryStart > most) return undefined;
+      const error = isLossyCodec(codec) && { error: PLACEHOLDER_ERROR };
+      facts[index] = { codec, sha256: placeholder(entries[index]!.name), ...error };
     }
-    return entries;
+    return facts;
   }
 
-  /** Everything before the tables; the same in every trial. */
-  private async makeFront() {
+  private async makeFront(): Promise<Front> {
     if (this.front) return this.front;
-    const { model, manifest } = this;
-    const parts = [fileHeader(), frame(FRAME.manifest, jsonPayload(manifest))];
-    const add = (type: FrameType, bytes: Uint8Array) =>
-      pieces(bytes).map((piece) => {
-        const whole = frame(type, deflate(piece));
-        parts.push(whole);
-        return whole.length;
-      });
-    const sideFiles: Entry[] = [];
-    for (const [i, file] of model.sideFiles.entries()) {
+    const { sideFiles, weightSources } = this.model;
+    const files = [];
+    for (const file of sideFiles) {
       const bytes = await file.read();
-      const sha256 = createHash('sha256').update(bytes).digest('hex');
-      sideFiles.push({
-        ...manifest.sideFiles[i]!,
-        length: bytes.length,
-        sha256,
-        frames: add(FRAME.sideFile, bytes),
-      });
+      if (bytes.length !== file.lengthBytes)
+        throw new InputError('changed while being read', { file: file.name });
+      files.push({ sha256: sha256(bytes), frames: framesOf(FRAME.sideFile, bytes) });
     }
-    const weightFiles = model.weightSources.map(({ headerBytes }, i) => ({
-      ...manifest.weightFiles[i]!,
-      sha256: placeholder(`${i}`),
-      sourceSha256: placeholder(`source ${i}`),
-      frames: add(FRAME.weightHeader, headerBytes),
-    }));
-    this.front = { bytes: Buffer.concat(parts), sideFiles, weightFiles };
+    const headers = weightSources.map(({ headerBytes }) => framesOf(FRAME.weightHeader, headerBytes));
+    this.front = { sideFiles: files, headers };
     return this.front;
-  }
-
-  /** What only decoding tells: digests, and how far weights are from the original's. */
-  private async decoded(threads: number | undefined) {
-    const container = await Container.open(await openFile(this.partialPath));
-    const decoding = new Decoding(container, threads);
-    const comparison = new Comparison(this.model);
-    try {
-      const { weightFiles, tensors } = container.directory;
-      const [files, entries]: [Entry[], Entry[]] = [[], []];
-      for (const [i, file] of weightFiles.entries()) {
-        const own = tensors.slice(entries.length, entries.length + file.tensors);
-        const sha256 = await decoding.weightFile(await container.header(file), own, async (tensor) => {
-          const entry = (this.directory.tensors as Entry[])[entries.length]!;
-          const compared = comparison.tensor(tensor);
-          const digest = await decoding.tensor(tensor, (elements, firstByte) =>
-            compared.add(elements, firstByte, isLossyTensor(tensor)),
-          );
-          compared.finish();
-          if (tensor.sameAs !== undefined) entries.push(entry);
-          else if (isLossyTensor(tensor))
-            entries.push({ ...entry, sha256: digest, error: rounded(compared.error()) });
-          else entries.push({ ...entry, sha256: digest });
-        });
-        const sourceSha256 = await sourceDigest(this.model.weightSources[i]!.source);
-        files.push({
-          ...(this.directory.weightFiles as Entry[])[i]!,
-          sha256,
-          sourceSha256,
-        });
-      }
-      return { weightFiles: files, tensors: entries, weightError: comparison.weightError() };
-    } finally {
-      await Promise.all([decoding.close(), container.close()]);
-    }
   }
 }
 
-/** Two digits tell enough of a tensor's error. */
-function rounded(share: number): number {
-  return Number(share.toPrecision(2));
+function framesOf(type: FrameType, bytes: Uint8Array): Uint8Array[] {
+  return pieces(bytes).map((piece) => frame(type, deflate(piece)));
 }
 
 function frameType(codec: string, index: number): FrameType {
   return codec === TRELLIS && index === 0 ? FRAME.parameters : FRAME.block;
-}
-
-async function writeDirectory(out: Output, directory: Entry): Promise<void> {
-  const start = out.length;
-  const whole = frame(FRAME.directory, jsonPayload(directory));
-  await out.write(whole);
-  await out.write(trailer(start, whole.length));
-}
-
-/** Bytes of a source that are digested at once. */
-const PIECE_BYTES = 2 ** 22;
-
-async function sourceDigest(source: ByteSource): Promise<string> {
-  const hash = createHash('sha256');
-  for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
-    hash.update(await source.read(start, Math.min(source.byteLength, start + PIECE_BYTES)));
-  return hash.digest('hex');
 }

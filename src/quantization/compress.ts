@@ -2,7 +2,8 @@ import { InputError } from '../core/errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../core/model.js';
 import { checkOutput } from '../io/node/checked-output.js';
 import { isConvertedView, isStoredModel, type StoredModel } from '../models/stored-model.js';
-import { describe, inputPaths, requireElements } from '../wpk/manifest.js';
+import { requireElements } from '../wpk/manifest.js';
+import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
 import { type CalibrationSource, calibrate } from './calibration/calibrate.js';
 import { Candidate } from './candidate.js';
 import { type Exact, exactGroups, findExact, weightsIn, withBuffers } from './exact.js';
@@ -64,7 +65,7 @@ export async function compressLossy(
   requireElements(model);
   await checkOutput(output, inputPaths(model), options.force ?? false);
   const exact = await findExact(model, model.tensors);
-  const described = await describe(model, {
+  const described = await describeFiles(model, {
     codec: 'trellis',
     budget: options.budget,
     exact: exactGroups(exact),
@@ -81,7 +82,7 @@ export async function compressLossy(
   const begin = beginStages(model, parameters, options);
   try {
     if (goal.kind === 'bytes' && (await fitsWhole({ candidate, model, unique, exact, goal, begin }))) {
-      await candidate.finish(undefined, options.threads);
+      await candidate.finish(undefined, options.threads, goal.most);
       return { note: `the budget of ${goal.most} bytes is enough to lose nothing: ${LOST_NOTHING}` };
     }
   } finally {
@@ -136,7 +137,8 @@ export async function compressLossy(
     const whole = () => writeWhole(candidate, model, unique, begin('compressing'));
     const steps = { write, measure, scout, whole, untune, tune: tuned ? tune : undefined };
     const { quality, note } = await search(goal, passes, steps);
-    await candidate.finish(quality && qualityReport(quality, calibrated!.heldOut), options.threads);
+    const report = quality && qualityReport(quality, calibrated!.heldOut);
+    await candidate.finish(report, options.threads, goal.kind === 'bytes' ? goal.most : undefined);
     return { note };
   } catch (error) {
     await candidate.discard();

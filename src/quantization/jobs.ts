@@ -7,6 +7,7 @@ import { INDICES } from '../codecs/trellis/tokens.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
+import { setChoices } from './quantizer/choices.js';
 import { factorize, MIN_MEAN } from './quantizer/factor.js';
 import { quantizeMatrix } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
@@ -22,7 +23,6 @@ export interface Moments {
 
 /** A matrix to quantize, with everything that the result depends on. */
 export interface QuantizeJob {
-  readonly kind: 'quantize';
   readonly name: string;
   readonly rows: number;
   readonly columns: number;
@@ -54,17 +54,12 @@ export interface Counted extends Quantized {
 
 /** A quantized matrix to code with the tables of the file. */
 export interface EncodeJob {
-  readonly kind: 'encode';
   readonly quantized: Quantized;
   readonly tables: Uint8Array;
 }
 
-export type Job = QuantizeJob | EncodeJob;
-/** `Counted` for a matrix to quantize, the payloads of its parameters and blocks for one to code. */
-export type Result = Counted | Uint8Array[];
-
-/** Does the work of one thread. */
-export class Work {
+/** What a thread does, by the kind of job. */
+export class QuantizationJobs {
   private readonly products: Products;
   private readonly kernel = new QuantizerKernel();
   private tables: { readonly bytes: Uint8Array; readonly read: IndexTables } | undefined;
@@ -73,18 +68,14 @@ export class Work {
     this.products = new Products(runtime);
   }
 
-  async run(job: Job): Promise<Result> {
-    return job.kind === 'encode' ? this.encode(job) : this.quantize(job);
-  }
-
   /** @throws {InputError} when the statistics cannot be factored. */
-  private async quantize(job: QuantizeJob): Promise<Counted> {
+  async quantize(job: QuantizeJob): Promise<Counted> {
     const { name, rows, columns, weights, step, prices, shrinks, lambda } = job;
     const prior = priorDamping(job);
     const columnSide = await this.side(job.columnMoments, columns, prior, name);
     const rowSide = await this.side(job.rowMoments, rows, prior, name);
     const codes = stepCodes(weights, rowSide.scales, columnSide.scales, step);
-    this.kernel.setChoices(prices, shrinks, lambda);
+    setChoices(this.kernel, prices, shrinks, lambda);
     const indices = await quantizeMatrix(this.kernel, this.products, {
       rows,
       columns,
@@ -115,7 +106,8 @@ export class Work {
     return { scales: diagonal, factor: upper };
   }
 
-  private encode({ quantized, tables }: EncodeJob): Uint8Array[] {
+  /** Returns the payloads of the matrix's parameters and of its blocks. */
+  encode({ quantized, tables }: EncodeJob): Uint8Array[] {
     if (this.tables?.bytes.join() !== tables.join())
       this.tables = { bytes: tables, read: readTables(tables) };
     const { parameters, rows, indices } = quantized;
@@ -137,7 +129,7 @@ export class Work {
   }
 }
 
-/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/codec.md. */
+/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/trellis.md. */
 const PRIOR = 0.3;
 /** Sides that no error costs anything must not become dear by it. */
 const MAX_PRIOR = 1;

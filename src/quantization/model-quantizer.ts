@@ -6,14 +6,15 @@ import { readTables, writeTables } from '../codecs/trellis/tables.js';
 import { elementCount } from '../core/dtype.js';
 import { readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
-import { Threads } from '../workers/threads.js';
+import type { Pool } from '../workers/pool.js';
 import type { Statistics } from './calibration/statistics.js';
 import type { CodedTensor } from './candidate.js';
 import type { Exact } from './exact.js';
-import type { Counted, Job, Quantized, Result } from './jobs.js';
+import type { Counted, QuantizationJobs, Quantized } from './jobs.js';
 import { momentsOf } from './quantizer/moments.js';
 import { predictBits } from './rate-control/predict.js';
 import type { Scratch } from './scratch.js';
+import { startQuantization } from './threads.js';
 import { codeVector } from './vectors.js';
 
 /** Squared steps that a bit is worth, and the trellis' step in those of a scalar quantizer: at the optimum, which is flat. */
@@ -43,7 +44,7 @@ interface Waiting extends Omit<Quantized, 'indices'> {
  * results depend on the steps tried before, and on nothing else.
  */
 export class ModelQuantizer {
-  private readonly threads: Threads<Job, Result>;
+  private readonly threads: Pool<QuantizationJobs>;
   private prices = initialPrices();
   private readonly shrinks = new Float32Array(CONTEXTS * 2 * 4);
   private readonly unique: readonly TensorInfo[];
@@ -64,7 +65,7 @@ export class ModelQuantizer {
     private readonly scratch: Scratch,
     private readonly options: PassOptions,
   ) {
-    this.threads = new Threads(new URL('./worker.js', import.meta.url), options.threads);
+    this.threads = startQuantization(options.threads);
     this.unique = unique;
     this.matrices = unique.filter((tensor) => isQuantized(tensor) && !this.isExact(tensor));
   }
@@ -121,8 +122,8 @@ export class ModelQuantizer {
     const running: Promise<void>[] = [];
     const total = weightsOf(matrices);
     let done = 0;
-    const collect = async (tensor: TensorInfo, result: Promise<Result>) => {
-      const { counts: counted, ...quantized } = (await result) as Counted;
+    const collect = async (tensor: TensorInfo, result: Promise<Counted>) => {
+      const { counts: counted, ...quantized } = await result;
       for (let i = 0; i < counts.length; i++) counts[i]! += counted[i]!;
       done += quantized.indices.length;
       await take(tensor, quantized);
@@ -131,7 +132,9 @@ export class ModelQuantizer {
     for (const tensor of matrices) {
       const job = await this.job(tensor, step);
       const buffers = [job.weights, job.rowMoments.values, job.columnMoments.values];
-      const result = this.threads.run(job, [...new Set(buffers.map(({ buffer }) => buffer as ArrayBuffer))]);
+      const result = this.threads.run('quantize', job, [
+        ...new Set(buffers.map(({ buffer }) => buffer as ArrayBuffer)),
+      ]);
       const collected = collect(tensor, result);
       collected.catch(() => {}); // awaited later
       running.push(collected);
@@ -160,7 +163,6 @@ export class ModelQuantizer {
     const weights = own(await readFloats(this.model, tensor));
     const moments = await momentsOf(this.statistics, tensor.name, weights, matrix);
     return {
-      kind: 'quantize' as const,
       name: tensor.name,
       rows,
       columns,
@@ -185,10 +187,8 @@ export class ModelQuantizer {
         continue;
       }
       const quantized = { ...matrix, indices: await matrix.indices() };
-      const job = { kind: 'encode', quantized, tables } as const;
-      const payloads = (await this.threads.run(job, [
-        quantized.indices.buffer as ArrayBuffer,
-      ])) as Uint8Array[];
+      const indices = quantized.indices.buffer as ArrayBuffer;
+      const payloads = await this.threads.run('encode', { quantized, tables }, [indices]);
       yield { codec: TRELLIS, payloads };
     }
   }

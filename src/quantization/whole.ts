@@ -1,7 +1,5 @@
-import { InputError } from '../core/errors.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { total } from '../wpk/directory.js';
-import { FRAME_HEADER_BYTES } from '../wpk/frames.js';
 import type { Candidate, CodedTensor } from './candidate.js';
 import { codeVector } from './vectors.js';
 
@@ -19,32 +17,21 @@ export async function writeWhole(
   model: Model,
   tensors: readonly TensorInfo[],
   onProgress: (doneBytes: number, totalBytes: number) => void,
-  most = Number.POSITIVE_INFINITY,
+  most?: number,
 ): Promise<number | undefined> {
-  try {
-    const bytes = await candidate.write(undefined, coded(model, tensors, onProgress, most));
-    return bytes <= most ? bytes : undefined;
-  } catch (error) {
-    if (error instanceof TooLarge) return undefined;
-    throw error;
-  }
+  const bytes = await candidate.write(undefined, coded(model, tensors, onProgress), most);
+  return most !== undefined && bytes > most ? undefined : bytes;
 }
-
-class TooLarge extends InputError {}
 
 async function* coded(
   model: Model,
   tensors: readonly TensorInfo[],
   onProgress: (doneBytes: number, totalBytes: number) => void,
-  most: number,
 ): AsyncGenerator<CodedTensor> {
   const all = total(tensors.map(({ lengthBytes }) => lengthBytes));
-  let [done, bytes] = [0, 0];
+  let done = 0;
   for (const tensor of tensors) {
-    const own = await codeVector(model, tensor, true);
-    bytes += own.payloads.reduce((sum, { length }) => sum + length + FRAME_HEADER_BYTES, 0);
-    if (bytes > most) throw new TooLarge('a file that loses nothing is larger than the budget');
-    yield own;
+    yield await codeVector(model, tensor, true);
     done += tensor.lengthBytes;
     onProgress(done, all);
   }

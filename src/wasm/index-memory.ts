@@ -1,134 +1,111 @@
-import { ROWS_PER_BLOCK } from '../codecs/trellis/levels.js';
-import { SCALE, TABLES, TOKENS } from '../codecs/trellis/tokens.js';
 import { indices } from './compiled.js';
+import {
+  ENCODER_ENTRY_BYTES,
+  ROWS_PER_BLOCK,
+  STATES_BYTES,
+  TABLES,
+  TOKEN_SCALE_BITS,
+  TOKENS,
+} from './constants.js';
+import { type BufferSizes, type Buffers, type KernelExports, layOutBuffers, loadKernels } from './loader.js';
 
-/** What src/wasm/assembly/indices.ts exports. Pointers are byte offsets. */
-export interface IndexExports {
-  readonly memory: WebAssembly.Memory;
-  heapBase(): number;
-  buildDecoder(frequencies: number, slots: number): void;
-  buildEncoder(frequencies: number, encoder: number): void;
+/** What assembly/indices.ts exports. Positions and ends are addresses. */
+export interface IndexExports extends KernelExports {
+  buildDecoder(): void;
   startDecoding(stream: number, raw: number): void;
   streamPosition(): number;
   rawPosition(): number;
   moveInput(stream: number, raw: number): void;
-  endedAt(end: number, rawEnd: number): number;
   // biome-ignore format: the order of the arguments, on one line
-  decodeRows(rows: number, columns: number, rowContexts: number, rowSteps: number, columnContexts: number, columnSteps: number, states: number, tables: number, indices: number, slots: number, shrinks: number, kind: number, out: number, streamEnd: number, rawEnd: number): number;
+  decodeRows(first: number, rows: number, columns: number, shrunk: boolean, kind: number, streamEnd: number, rawEnd: number): number;
+  endedAt(end: number, rawEnd: number): number;
+  buildEncoder(): void;
   startRaw(raw: number, bits: number): void;
   rawLengthBits(): number;
-  // biome-ignore format: as above
-  tokenize(rows: number, columns: number, rowContexts: number, columnContexts: number, states: number, encoder: number, indices: number, tables: number, tokens: number): number;
+  tokenize(first: number, rows: number, columns: number): number;
   startEncoding(): void;
-  // biome-ignore format: as above
-  encodeRows(rows: number, columns: number, tables: number, tokens: number, encoder: number, end: number): number;
-  finishEncoding(start: number): number;
+  encodeRows(rows: number, columns: number, end: number): number;
+  finishEncoding(): number;
 }
 
 /** Weights handled by one call: their values stay in the processor's cache. */
 export const CALL_WEIGHTS = 1 << 18;
 
-/** Room for whole vectors past an end. */
-const SLACK_BYTES = 64;
-
-/** The four states at the head of a stream. */
-export const STATES_BYTES = 16;
-
 /** A token takes at most a word of the stream, and 13 raw bits. */
 export const MAX_BYTES = 2;
 
-/** Bytes of every buffer, for matrices of so many columns. */
-function sizes(columns: number) {
+/** Room behind every buffer for whole vectors. */
+const SLACK_BYTES = 64;
+
+/** For matrices of so many columns. */
+function sizesFor(columns: number) {
   const weights = Math.max(CALL_WEIGHTS, columns);
+  const codedBytes = (weights + columns) * MAX_BYTES; // a damaged stream is read up to a row past its end
   return {
-    slots: TABLES * SCALE * 4,
-    encoder: TABLES * TOKENS * 16,
-    frequencies: TABLES * TOKENS * 2,
-    shrinks: TABLES * 4 * 4,
-    rowContexts: ROWS_PER_BLOCK * 2,
-    rowSteps: ROWS_PER_BLOCK * 4,
-    columnContexts: columns * 2,
-    columnSteps: columns * 4,
-    states: columns,
-    rowTables: columns,
-    rowIndices: columns * 2,
-    elements: weights * 4,
-    tables: weights,
-    tokens: weights,
-    // a damaged stream is read up to a row past its end
-    stream: (weights + columns) * MAX_BYTES + STATES_BYTES,
-    streamEnd: 0, // encoded streams grow downwards from here
-    raw: (weights + columns) * MAX_BYTES,
-  };
+    slots: [Uint32Array, TABLES << TOKEN_SCALE_BITS],
+    encoder: [Uint8Array, TABLES * TOKENS * ENCODER_ENTRY_BYTES],
+    frequencies: [Uint16Array, TABLES * TOKENS],
+    shrinks: [Float32Array, TABLES * 4],
+    rowContexts: [Int16Array, ROWS_PER_BLOCK],
+    rowSteps: [Float32Array, ROWS_PER_BLOCK],
+    columnContexts: [Int16Array, columns],
+    columnSteps: [Float32Array, columns],
+    states: [Uint8Array, columns],
+    rowTables: [Uint8Array, columns],
+    rowIndices: [Int16Array, columns],
+    elements: [Uint8Array, weights * 4],
+    tables: [Uint8Array, weights],
+    tokens: [Uint8Array, weights],
+    stream: [Uint8Array, codedBytes + STATES_BYTES],
+    raw: [Uint8Array, codedBytes],
+  } as const satisfies BufferSizes;
 }
 
-/** Where each buffer begins: byte offsets, 16-byte aligned. */
-export type IndexLayout = Record<keyof ReturnType<typeof sizes>, number>;
-
-let compiled: WebAssembly.Module | undefined;
-
-/** The kernels and their memory, laid out for matrices of up to `capacity` columns. Views of it end when it grows. */
+/** The kernels and their memory, laid out for matrices of up to `capacity` columns. */
 export class IndexMemory {
-  readonly call: IndexExports;
-  bytes!: Uint8Array;
-  at!: IndexLayout;
+  readonly call = loadKernels<IndexExports>(indices);
+  /** Views, valid until `reserve`. */
+  buffers!: Buffers<ReturnType<typeof sizesFor>>;
   private capacity = 0;
 
   constructor(columns: number) {
-    compiled ??= new WebAssembly.Module(
-      Uint8Array.from(atob(indices), (character) => character.charCodeAt(0)),
-    );
-    this.call = new WebAssembly.Instance(compiled).exports as unknown as IndexExports;
     this.reserve(columns);
   }
 
   /** Grows as needed. Buffers of tables stay where they are. */
   reserve(columns: number): void {
     if (columns <= this.capacity) return;
-    let end = this.call.heapBase();
-    const at = {} as IndexLayout;
-    for (const [name, size] of Object.entries(sizes(columns)) as [keyof IndexLayout, number][]) {
-      at[name] = (end + 15) & ~15;
-      end = at[name] + size + SLACK_BYTES;
-    }
-    const missing = end - this.call.memory.buffer.byteLength;
-    if (missing > 0) this.call.memory.grow(Math.ceil(missing / 65536));
-    this.at = at;
-    this.bytes = new Uint8Array(this.call.memory.buffer);
+    this.buffers = layOutBuffers(this.call, sizesFor(columns), SLACK_BYTES);
     this.capacity = columns;
-  }
-
-  /** Copies values into a buffer. */
-  put(values: Int16Array | Uint16Array | Float32Array, offset: number): void {
-    const { buffer, byteOffset, byteLength } = values;
-    this.bytes.set(new Uint8Array(buffer, byteOffset, byteLength), offset);
   }
 }
 
-/** Bytes of a stream in the kernels' memory, moved along as they are consumed. */
-export class Window {
+/** A stream in a buffer of the kernels' memory, moved along as it is consumed. Positions are addresses. */
+export class InputWindow {
+  /** Where the bytes that are loaded end. */
   end: number;
   private loaded: number;
+
   constructor(
-    private readonly memory: Uint8Array,
-    private readonly start: number,
-    private readonly capacity: number,
+    private readonly buffer: Uint8Array,
     private readonly source: Uint8Array,
   ) {
-    this.loaded = Math.min(capacity, source.length);
-    memory.set(source.subarray(0, this.loaded), start);
-    this.end = start + this.loaded;
+    this.loaded = Math.min(buffer.length, source.length);
+    buffer.set(source.subarray(0, this.loaded));
+    this.end = buffer.byteOffset + this.loaded;
   }
 
-  /** Sees to it that `need` bytes lie from `position` on, or all that are left. @returns where they lie now. */
+  /** Makes `need` bytes lie from `position` on, or all that are left. @returns where they lie now. */
   supply(position: number, need: number): number {
     if (this.end - position >= need || this.loaded === this.source.length) return position;
-    this.memory.copyWithin(this.start, position, this.end);
-    const kept = this.end - position;
-    const next = this.source.subarray(this.loaded, this.loaded + this.capacity - kept);
-    this.memory.set(next, this.start + kept);
+    const { buffer } = this;
+    const start = buffer.byteOffset;
+    const unread = this.end - position;
+    buffer.copyWithin(0, position - start, this.end - start);
+    const next = this.source.subarray(this.loaded, this.loaded + buffer.length - unread);
+    buffer.set(next, unread);
     this.loaded += next.length;
-    this.end = this.start + kept + next.length;
-    return this.start;
+    this.end = start + unread + next.length;
+    return start;
   }
 }

@@ -1,6 +1,6 @@
-import { ROWS_PER_BLOCK } from '../codecs/trellis/levels.js';
 import { concatenate } from '../core/bytes.js';
-import { CALL_WEIGHTS, IndexMemory, MAX_BYTES, STATES_BYTES, Window } from './index-memory.js';
+import { KIND_BF16, KIND_F16, KIND_F32, KIND_I16, ROWS_PER_BLOCK, STATES_BYTES } from './constants.js';
+import { CALL_WEIGHTS, IndexMemory, InputWindow, MAX_BYTES } from './index-memory.js';
 
 /** What blocks are coded with: shared by all tensors of a file. */
 export interface IndexTables {
@@ -29,7 +29,12 @@ export interface CodedIndices {
 }
 
 /** Elements that decoding can write, with their bytes: `I16` are the indices themselves. */
-export const KINDS = { I16: [0, 2], F32: [1, 4], F16: [2, 2], BF16: [3, 2] } as const;
+export const KINDS = {
+  I16: [KIND_I16, 2],
+  F32: [KIND_F32, 4],
+  F16: [KIND_F16, 2],
+  BF16: [KIND_BF16, 2],
+} as const;
 export type ElementKind = keyof typeof KINDS;
 
 /** Most matrices have no more. */
@@ -43,8 +48,8 @@ interface Group {
 }
 
 /**
- * Codes blocks of indices. One instance a thread, used by one block at a time; its memory is 5 MiB, or what a row
- * takes (24 bytes a column) when that is more.
+ * Codes blocks of indices. One instance per thread, used by one block at a time; its memory is 5 MiB, or what a row
+ * takes (24 bytes per column) when that is more.
  */
 export class IndexCoder {
   private readonly memory = new IndexMemory(USUAL_COLUMNS);
@@ -57,14 +62,14 @@ export class IndexCoder {
    */
   encode(tables: IndexTables, contexts: BlockContexts, indices: Int16Array): CodedIndices {
     const groups = this.prepare(contexts, indices.length);
-    const { call, at } = this.memory;
     if (this.encoding !== tables) {
-      this.memory.put(tables.frequencies, at.frequencies);
-      call.buildEncoder(at.frequencies, at.encoder);
+      this.memory.buffers.frequencies.set(tables.frequencies);
+      this.memory.call.buildEncoder();
       this.encoding = tables;
     }
-    const raw = this.tokenizeAll(groups, contexts, indices);
-    return { stream: this.encodeBackwards(groups, contexts, indices), raw };
+    const columns = contexts.columnContexts.length;
+    const raw = this.tokenizeAll(groups, columns, indices);
+    return { stream: this.encodeBackwards(groups, columns, indices), raw };
   }
 
   /**
@@ -82,22 +87,19 @@ export class IndexCoder {
     const [code, width] = KINDS[kind];
     const groups = this.prepare(contexts, out.length / width);
     if (stream.length < STATES_BYTES) return false;
-    const { call, at, bytes } = this.memory;
+    const { call, buffers } = this.memory;
     this.loadDecoder(tables, steps);
-    const shrinks = tables.shrinks.some((shrink) => shrink !== 0) ? at.shrinks : 0;
+    const shrunk = tables.shrinks.some((shrink) => shrink !== 0);
     const columns = contexts.columnContexts.length;
     const most = Math.max(CALL_WEIGHTS, columns) * MAX_BYTES;
-    const words = new Window(bytes, at.stream, most + STATES_BYTES, stream);
-    const bits = new Window(bytes, at.raw, most, raw);
-    call.startDecoding(at.stream, at.raw);
+    const words = new InputWindow(buffers.stream.subarray(0, most + STATES_BYTES), stream);
+    const bits = new InputWindow(buffers.raw.subarray(0, most), raw);
+    call.startDecoding(buffers.stream.byteOffset, buffers.raw.byteOffset);
     for (const { first, rows } of groups) {
       const need = rows * columns * MAX_BYTES;
       call.moveInput(words.supply(call.streamPosition(), need), bits.supply(call.rawPosition(), need));
-      // biome-ignore format: as declared
-      if (!call.decodeRows(rows, columns, at.rowContexts + first * 2, at.rowSteps + first * 4, at.columnContexts, at.columnSteps,
-        at.states, at.rowTables, at.rowIndices, at.slots, shrinks, code, at.elements, words.end, bits.end)) return false;
-      const length = rows * columns * width;
-      out.set(bytes.subarray(at.elements, at.elements + length), first * columns * width);
+      if (!call.decodeRows(first, rows, columns, shrunk, code, words.end, bits.end)) return false;
+      out.set(buffers.elements.subarray(0, rows * columns * width), first * columns * width);
     }
     return Boolean(call.endedAt(words.end, bits.end));
   }
@@ -109,10 +111,10 @@ export class IndexCoder {
     if (rows < 1 || rows > ROWS_PER_BLOCK || columns < 1 || weights !== rows * columns)
       throw new RangeError(`a block of ${weights} weights for ${rows} rows and ${columns} columns`);
     this.memory.reserve(columns);
-    const { at, bytes } = this.memory;
-    this.memory.put(rowContexts, at.rowContexts);
-    this.memory.put(columnContexts, at.columnContexts);
-    bytes.fill(0, at.states, at.states + columns);
+    const { buffers } = this.memory;
+    buffers.rowContexts.set(rowContexts);
+    buffers.columnContexts.set(columnContexts);
+    buffers.states.fill(0);
     const rowsPerCall = Math.max(1, Math.floor(CALL_WEIGHTS / columns));
     return Array.from({ length: Math.ceil(rows / rowsPerCall) }, (_, i) => {
       const first = i * rowsPerCall;
@@ -121,67 +123,58 @@ export class IndexCoder {
   }
 
   private loadDecoder(tables: IndexTables, { rowSteps, columnSteps }: BlockSteps): void {
-    const { call, at } = this.memory;
-    this.memory.put(rowSteps, at.rowSteps);
-    this.memory.put(columnSteps, at.columnSteps);
+    const { call, buffers } = this.memory;
+    buffers.rowSteps.set(rowSteps);
+    buffers.columnSteps.set(columnSteps);
     if (this.decoding === tables) return;
-    this.memory.put(tables.frequencies, at.frequencies);
-    this.memory.put(tables.shrinks, at.shrinks);
-    call.buildDecoder(at.frequencies, at.slots);
+    buffers.frequencies.set(tables.frequencies);
+    buffers.shrinks.set(tables.shrinks);
+    call.buildDecoder();
     this.decoding = tables;
   }
 
   /** Goes through all groups forwards, which leaves tables and tokens of the last in memory. @returns the raw bits. */
-  private tokenizeAll(groups: readonly Group[], contexts: BlockContexts, indices: Int16Array): Uint8Array {
-    const { call, at, bytes } = this.memory;
+  private tokenizeAll(groups: readonly Group[], columns: number, indices: Int16Array): Uint8Array {
+    const { call, buffers } = this.memory;
+    const { raw, states } = buffers;
     const pieces: Uint8Array[] = [];
     let partBits = 0;
     for (const group of groups) {
-      group.states = bytes.slice(at.states, at.states + contexts.columnContexts.length);
-      if (!this.tokenize(group, contexts, indices, partBits))
+      group.states = states.slice(0, columns);
+      if (!this.tokenize(group, columns, indices, partBits))
         throw new RangeError('an index is out of bounds, or its context has no table');
       const length = call.rawLengthBits() >> 3;
-      pieces.push(bytes.slice(at.raw, at.raw + length));
-      bytes[at.raw] = bytes[at.raw + length]!;
+      pieces.push(raw.slice(0, length));
+      raw[0] = raw[length]!;
       partBits = call.rawLengthBits() & 7;
     }
-    if (partBits) pieces.push(bytes.slice(at.raw, at.raw + 1));
+    if (partBits) pieces.push(raw.slice(0, 1));
     return concatenate(pieces);
   }
 
-  /** After tokenizeAll: finds tables and tokens of the groups before the last again, rather than keep them all. */
-  private encodeBackwards(
-    groups: readonly Group[],
-    contexts: BlockContexts,
-    indices: Int16Array,
-  ): Uint8Array {
-    const { call, at, bytes } = this.memory;
-    const columns = contexts.columnContexts.length;
+  /** After tokenizeAll: finds tables and tokens of the groups before the last again, rather than store them all. */
+  private encodeBackwards(groups: readonly Group[], columns: number, indices: Int16Array): Uint8Array {
+    const { call, buffers } = this.memory;
+    const { stream } = buffers;
     const pieces: Uint8Array[] = [];
     call.startEncoding();
     groups.toReversed().forEach((group, later) => {
-      if (later > 0) this.tokenize(group, contexts, indices, 0);
-      let start = call.encodeRows(group.rows, columns, at.tables, at.tokens, at.encoder, at.streamEnd);
-      if (group.first === 0) start = call.finishEncoding(start);
-      pieces.unshift(bytes.slice(start, at.streamEnd));
+      if (later > 0) this.tokenize(group, columns, indices, 0);
+      let start = call.encodeRows(group.rows, columns, stream.byteOffset + stream.length);
+      if (group.first === 0) start = call.finishEncoding();
+      pieces.unshift(stream.slice(start - stream.byteOffset));
     });
     return concatenate(pieces);
   }
 
-  private tokenize(
-    { first, rows, states }: Group,
-    contexts: BlockContexts,
-    indices: Int16Array,
-    partBits: number,
-  ) {
-    const { call, at, bytes } = this.memory;
-    const columns = contexts.columnContexts.length;
-    bytes.set(states!, at.states);
-    this.memory.put(indices.subarray(first * columns, (first + rows) * columns), at.elements);
-    call.startRaw(at.raw, partBits);
-    // biome-ignore format: as declared
-    return Boolean(call.tokenize(rows, columns, at.rowContexts + first * 2, at.columnContexts, at.states, at.encoder, at.elements,
-      at.tables, at.tokens));
+  private tokenize({ first, rows, states }: Group, columns: number, indices: Int16Array, partBits: number) {
+    const { call, buffers } = this.memory;
+    buffers.states.set(states!);
+    const { buffer, byteOffset } = indices;
+    const [start, length] = [byteOffset + first * columns * 2, rows * columns * 2];
+    buffers.elements.set(new Uint8Array(buffer, start, length));
+    call.startRaw(buffers.raw.byteOffset, partBits);
+    return Boolean(call.tokenize(first, rows, columns));
   }
 }
 

@@ -1,43 +1,48 @@
-import { CONTEXTS, level, MAX_INDEX, ROWS_PER_BLOCK } from '../codecs/trellis/levels.js';
 import { quantize } from './compiled.js';
+import { CONTEXTS, INDICES, PANEL_COLUMNS, ROWS_PER_BLOCK } from './constants.js';
+import { type BufferSizes, type Buffers, type KernelExports, layOutBuffers, loadKernels } from './loader.js';
 
-/** Columns that are quantized by one call. */
-export const PANEL_COLUMNS = 128;
+export { PANEL_COLUMNS };
 
-const CHOICES = 2 * MAX_INDEX + 1;
-const STRIDE = ROWS_PER_BLOCK;
-
-interface Exports {
-  readonly memory: WebAssembly.Memory;
-  readonly SCRATCH_BYTES: WebAssembly.Global;
-  heapBase(): number;
-  setScratch(scratch: number): void;
+interface Exports extends KernelExports {
   // biome-ignore format: the order of the arguments, on one line
-  quantizePanel(rows: number, columns: number, weights: number, fed: number, columnFactor: number, pushed: number, rowFactor: number, rowSteps: number, columnSteps: number, rowContexts: number, columnContexts: number, tables: number, target: number, outIndices: number, outErrors: number, outTerms: number): void;
+  quantizePanel(rows: number, columns: number, hasFed: boolean, hasPushed: boolean, hasRowFactor: boolean): void;
 }
 
-/** Float32 buffers, in elements; `indices` has 16 bits each. */
+const STRIDE = ROWS_PER_BLOCK;
+const PANEL = [Float32Array, PANEL_COLUMNS * STRIDE] as const;
+/** Of every row and each of the eight states after it. */
+const PATHS = [Float32Array, ROWS_PER_BLOCK * 8] as const;
+
 const SIZES = {
-  tables: CONTEXTS * 2 * CHOICES * 2,
-  rowFactor: ROWS_PER_BLOCK * STRIDE,
-  columnFactor: PANEL_COLUMNS * PANEL_COLUMNS,
-  rowSteps: ROWS_PER_BLOCK,
-  columnSteps: PANEL_COLUMNS,
-  rowContexts: ROWS_PER_BLOCK,
-  columnContexts: PANEL_COLUMNS,
-  target: STRIDE,
-  weights: PANEL_COLUMNS * STRIDE,
-  fed: PANEL_COLUMNS * STRIDE,
-  pushed: PANEL_COLUMNS * STRIDE,
-  errors: PANEL_COLUMNS * STRIDE,
-  terms: PANEL_COLUMNS * STRIDE,
-  indices: (PANEL_COLUMNS * STRIDE) / 2,
-} as const;
-type Buffers = Readonly<Record<keyof typeof SIZES, number>>;
+  choices: [Float32Array, CONTEXTS * 2 * INDICES * 2],
+  rowFactor: [Float32Array, ROWS_PER_BLOCK * STRIDE],
+  columnFactor: [Float32Array, PANEL_COLUMNS * PANEL_COLUMNS],
+  rowSteps: [Float32Array, ROWS_PER_BLOCK],
+  columnSteps: [Float32Array, PANEL_COLUMNS],
+  rowContexts: [Int32Array, ROWS_PER_BLOCK],
+  columnContexts: [Int32Array, PANEL_COLUMNS],
+  target: [Float32Array, STRIDE],
+  weights: PANEL,
+  fed: PANEL,
+  pushed: PANEL,
+  errors: PANEL,
+  terms: PANEL,
+  indices: [Int16Array, PANEL_COLUMNS * STRIDE],
+  pathIndices: PATHS,
+  pathErrors: PATHS,
+  pathOrigins: PATHS,
+  common: [Float32Array, STRIDE],
+  own: [Float32Array, 8 * STRIDE],
+  ownNext: [Float32Array, 8 * STRIDE],
+} as const satisfies BufferSizes;
+
+/** Room behind every buffer for the last row's vector. */
+const SLACK_BYTES = 16;
 
 /**
- * A panel: at most ROWS_PER_BLOCK rows and PANEL_COLUMNS columns of a matrix. Its buffers are the kernel's memory, column
- * after column, each ROWS_PER_BLOCK long whatever the rows; they are valid until the next call.
+ * What was found for a panel: at most ROWS_PER_BLOCK rows and PANEL_COLUMNS columns of a matrix. Column after column, each
+ * ROWS_PER_BLOCK long whatever the rows; views of the kernel's memory, valid until the next call.
  */
 export interface Panel {
   readonly errors: Float32Array;
@@ -45,64 +50,30 @@ export interface Panel {
   readonly indices: Int16Array;
 }
 
-let compiled: WebAssembly.Module | undefined;
-
-/** The quantizer's kernel and its memory: 5 MiB, one instance a thread. */
+/** The quantizer's kernel and its memory: 5 MiB, one instance per thread. */
 export class QuantizerKernel {
-  private readonly call: Exports;
-  private readonly at: Buffers;
-  private readonly rowFactorOn: { now: boolean } = { now: false };
+  private readonly call = loadKernels<Exports>(quantize);
+  private readonly buffers: Buffers<typeof SIZES> = layOutBuffers(this.call, SIZES, SLACK_BYTES);
+  private hasRowFactor = false;
 
-  constructor() {
-    compiled ??= new WebAssembly.Module(Uint8Array.from(atob(quantize), (c) => c.charCodeAt(0)));
-    this.call = new WebAssembly.Instance(compiled).exports as unknown as Exports;
-    let end = (this.call.heapBase() + 15) & ~15;
-    const at = {} as Record<keyof Buffers, number>;
-    for (const [name, size] of Object.entries(SIZES) as [keyof Buffers, number][]) {
-      at[name] = end;
-      end += (size * 4 + 15) & ~15;
-    }
-    const scratch = end;
-    end += this.call.SCRATCH_BYTES.value as number;
-    this.call.memory.grow(Math.ceil((end - this.call.memory.buffer.byteLength) / 65536));
-    this.call.setScratch(scratch);
-    this.at = at;
+  /** What choosing an index costs, and what it stands for: [CONTEXTS][2][INDICES] pairs, to be filled in by the caller. */
+  get choices(): Float32Array {
+    return this.buffers.choices;
   }
 
-  /**
-   * What choosing an index costs and what it stands for.
-   * @param prices bits, as in codec/lossy/prices.ts. @param lambda squared steps a bit.
-   */
-  setChoices(prices: Float32Array, shrinks: Float32Array, lambda: number): void {
-    const tables = this.floats('tables');
-    for (let table = 0, at = 0; table < CONTEXTS * 2; table++)
-      for (let k = -MAX_INDEX; k <= MAX_INDEX; k++, at++) {
-        const shrunk = Math.abs(level(table & 1, k)) - shrinks[table * 4 + Math.min(3, Math.abs(k))]!;
-        tables[at * 2] = lambda * prices[at]!;
-        tables[at * 2 + 1] = Math.sign(k) * shrunk;
-      }
-  }
-
-  /** The block's rows and their factor of G, [rows, rows], of which entries right of the diagonal count; none: rows do not interact. */
+  /** Sets the block's rows and their factor of G, [rows, rows], of which entries right of the diagonal count; none: rows do not interact. */
   setRows(steps: Float32Array, contexts: ArrayLike<number>, factor: Float32Array | undefined): void {
-    this.floats('rowSteps').set(steps);
-    this.integers('rowContexts').set(contexts);
-    this.rowFactorOn.now = factor !== undefined;
-    if (!factor) return;
-    const rows = steps.length;
-    const target = this.floats('rowFactor');
-    for (let row = 0; row < rows; row++)
-      target.set(factor.subarray(row * rows, (row + 1) * rows), row * STRIDE);
+    this.buffers.rowSteps.set(steps);
+    this.buffers.rowContexts.set(contexts);
+    this.hasRowFactor = factor !== undefined;
+    if (factor) spread(factor, steps.length, this.buffers.rowFactor, STRIDE);
   }
 
-  /** The panel's columns and their factor of H, [columns, columns], of which entries right of the diagonal count. */
+  /** Sets the panel's columns and their factor of H, [columns, columns], of which entries right of the diagonal count. */
   setColumns(steps: Float32Array, contexts: ArrayLike<number>, factor: Float32Array): void {
-    const columns = steps.length;
-    this.floats('columnSteps').set(steps);
-    this.integers('columnContexts').set(contexts);
-    const target = this.floats('columnFactor');
-    for (let row = 0; row < columns; row++)
-      target.set(factor.subarray(row * columns, (row + 1) * columns), row * PANEL_COLUMNS);
+    this.buffers.columnSteps.set(steps);
+    this.buffers.columnContexts.set(contexts);
+    spread(factor, steps.length, this.buffers.columnFactor, PANEL_COLUMNS);
   }
 
   /**
@@ -116,31 +87,17 @@ export class QuantizerKernel {
     fed: Float32Array | undefined,
     pushed: Float32Array | undefined,
   ): Panel {
-    const { call, at } = this;
-    this.put('weights', weights, rows, columns);
-    if (fed) this.put('fed', fed, rows, columns);
-    if (pushed) this.put('pushed', pushed, rows, columns);
-    // biome-ignore format: as the kernel has them
-    call.quantizePanel(rows, columns, at.weights, fed ? at.fed : 0, at.columnFactor, pushed ? at.pushed : 0, this.rowFactorOn.now ? at.rowFactor : 0,
-      at.rowSteps, at.columnSteps, at.rowContexts, at.columnContexts, at.tables, at.target, at.indices, at.errors, at.terms);
-    return {
-      errors: this.floats('errors'),
-      terms: this.floats('terms'),
-      indices: new Int16Array(call.memory.buffer, at.indices, columns * STRIDE),
-    };
+    const { buffers } = this;
+    spread(weights, rows, buffers.weights, STRIDE);
+    if (fed) spread(fed, rows, buffers.fed, STRIDE);
+    if (pushed) spread(pushed, rows, buffers.pushed, STRIDE);
+    this.call.quantizePanel(rows, columns, fed !== undefined, pushed !== undefined, this.hasRowFactor);
+    return buffers;
   }
+}
 
-  private put(name: 'weights' | 'fed' | 'pushed', values: Float32Array, rows: number, columns: number): void {
-    const target = this.floats(name);
-    for (let column = 0; column < columns; column++)
-      target.set(values.subarray(column * rows, (column + 1) * rows), column * STRIDE);
-  }
-
-  private floats(name: keyof Buffers): Float32Array {
-    return new Float32Array(this.call.memory.buffer, this.at[name], SIZES[name]);
-  }
-
-  private integers(name: keyof Buffers): Int32Array {
-    return new Int32Array(this.call.memory.buffer, this.at[name], SIZES[name]);
-  }
+/** Copies lines of `length` to lines of `stride`. */
+function spread(values: Float32Array, length: number, target: Float32Array, stride: number): void {
+  for (let from = 0, to = 0; from < values.length; from += length, to += stride)
+    target.set(values.subarray(from, from + length), to);
 }

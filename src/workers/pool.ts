@@ -1,119 +1,109 @@
-import { availableParallelism } from 'node:os';
-import { IntegrityError, isInputError } from '../core/errors.js';
-import { BUFFER_BYTES, type JobKind, type Jobs, RESULT_ROOM_BYTES, runJob } from '../wpk/jobs.js';
-import type { Answer, Request } from '../wpk/worker.js';
-import { Thread } from './thread.js';
+import { rebuildError } from './errors.js';
+import type { Answer, JobOf, JobTable, PoolWorker, Request, ResultOf } from './protocol.js';
 
-/** Jobs on fewer bytes take less time than the message to a thread. */
-const SMALL_BYTES = 2 ** 12;
-
-/** What a frame decodes to counts, not the frame: of a lossy block, few bytes can be much work. */
-function isSmall(job: Jobs[JobKind]): boolean {
-  const decoded = 'planned' in job ? job.planned.endByte - job.planned.firstByte : 0;
-  return Math.max(job.bytes.length, decoded) <= SMALL_BYTES;
+interface Waiting {
+  resolve(result: never): void;
+  reject(error: Error): void;
 }
 
 interface Member {
-  readonly thread: Thread;
-  readonly waiting: Map<number, { resolve(bytes: Uint8Array): void; reject(error: Error): void }>;
+  readonly worker: PoolWorker;
+  readonly waiting: Map<number, Waiting>;
+}
+
+interface Queued extends Waiting {
+  readonly request: Request;
+  readonly transfer: ArrayBuffer[];
 }
 
 /**
- * Threads that run jobs, and the buffers that go round between them. A job's buffer is handed over, not copied: the caller
- * must not use it until the result, in the same memory, is back, and gives it back when done with that.
+ * Workers that run jobs in the order in which they are asked for. When one of them ends by itself, the pool ends: one worker
+ * less would only be slower, but the jobs that it had are lost.
  */
-export class Pool {
-  private readonly members: Member[];
-  private readonly free: ArrayBuffer[] = [];
+export class Pool<Jobs extends JobTable<Jobs>> {
+  private members: Member[] = [];
+  private readonly queue: Queued[] = [];
   private nextId = 0;
+  private failure: Error | undefined;
+  private ended: Promise<unknown> | undefined;
 
-  /** `threads`: 0 runs jobs on the calling thread, as they come; default: what the machine runs at once. */
-  constructor(threads = availableParallelism()) {
-    this.members = Array.from({ length: threads }, startMember);
+  /** @param jobsPerWorker how many a worker is handed at a time: one that runs and one that waits, so that it never idles. */
+  constructor(private readonly jobsPerWorker = 2) {}
+
+  /** How many workers there are; none once the pool has ended. */
+  get count(): number {
+    return this.members.length;
   }
 
-  /** Jobs to keep under way: one running and one waiting a thread, so that none idles. */
+  /** How many jobs to ask for at a time, so that no worker idles. */
   get depth(): number {
-    return Math.max(1, this.members.length * 2);
+    return Math.max(1, this.count * this.jobsPerWorker);
   }
 
-  /** A buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
-  take(length: number, room = length): Uint8Array {
-    const least = Math.max(length, room);
-    if (least > BUFFER_BYTES) return new Uint8Array(new ArrayBuffer(least), 0, length);
-    if (!this.members.length) return new Uint8Array(new ArrayBuffer(least + RESULT_ROOM_BYTES), 0, length);
-    return new Uint8Array(this.free.pop() ?? new ArrayBuffer(BUFFER_BYTES), 0, length);
+  /** Adds a worker that is ready for jobs. */
+  add(worker: PoolWorker): void {
+    if (this.failure) return void worker.terminate();
+    const waiting: Member['waiting'] = new Map();
+    this.members.push({ worker, waiting });
+    worker.onMessage((message) => this.settle(waiting, message as Answer));
+    worker.onEnd((error) => this.end(error));
+    this.next();
   }
 
-  /** Takes back the buffer of these bytes, if it is one that goes round. */
-  give({ buffer }: Uint8Array): void {
-    if (buffer.byteLength === BUFFER_BYTES) this.free.push(buffer as ArrayBuffer);
-  }
-
-  /** Runs a job on a thread, a small one at once. @throws {InputError} what the job throws. @throws {Error} when a thread has ended by itself. */
-  async run<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
-    if (!this.members.length || isSmall(job)) return runHere(kind, job);
-    const { thread, waiting } = this.members.reduce((least, other) =>
-      other.waiting.size < least.waiting.size ? other : least,
-    );
-    const id = this.nextId++;
+  /**
+   * Runs a job on the next worker that is free. Buffers in `transfer` are moved, not copied.
+   * @throws what the job throws, rebuilt with its class, fields and causes. @throws {Error} when a worker has ended by itself.
+   */
+  run<Kind extends keyof Jobs>(
+    kind: Kind,
+    job: JobOf<Jobs[Kind]>,
+    transfer: ArrayBuffer[] = [],
+  ): Promise<ResultOf<Jobs[Kind]>> {
     return new Promise((resolve, reject) => {
-      if (thread.failure) throw thread.failure;
-      waiting.set(id, { resolve, reject });
-      thread.worker.postMessage({ id, kind, job } satisfies Request, [job.bytes.buffer as ArrayBuffer]);
+      if (this.failure) throw this.failure;
+      this.queue.push({ request: { id: this.nextId++, kind, job }, transfer, resolve, reject });
+      this.next();
     });
   }
 
-  async close(): Promise<void> {
-    await Promise.all(this.members.map(({ thread }) => thread.stop()));
+  /** Ends all workers. Jobs that wait are rejected with `reason`. */
+  async close(reason = new Error('the worker pool was closed')): Promise<void> {
+    this.end(reason);
+    await this.ended;
   }
-}
 
-async function runHere<Kind extends JobKind>(kind: Kind, job: Jobs[Kind]): Promise<Uint8Array> {
-  try {
-    return runJob(kind, job);
-  } catch (error) {
-    throw isInputError(error) ? new IntegrityError(error.message) : error;
+  private next(): void {
+    while (this.queue.length && this.members.length) {
+      const { worker, waiting } = this.members.reduce((least, other) =>
+        other.waiting.size < least.waiting.size ? other : least,
+      );
+      if (waiting.size >= this.jobsPerWorker) return;
+      const { request, transfer, resolve, reject } = this.queue.shift()!;
+      waiting.set(request.id, { resolve, reject });
+      try {
+        worker.post(request, transfer);
+      } catch (error) {
+        waiting.delete(request.id); // it cannot be sent
+        reject(error as Error);
+      }
+    }
   }
-}
 
-function startMember(): Member {
-  const waiting: Member['waiting'] = new Map();
-  const thread = new Thread(new URL('../wpk/worker.js', import.meta.url), (error) => {
-    for (const { reject } of waiting.values()) reject(error);
-    waiting.clear();
-  });
-  thread.worker.on('message', (answer: Answer) => {
-    const { resolve, reject } = waiting.get(answer.id)!;
+  private settle(waiting: Member['waiting'], answer: Answer): void {
+    const job = waiting.get(answer.id);
     waiting.delete(answer.id);
-    if ('bytes' in answer) resolve(answer.bytes);
-    else
-      reject(answer.error.input ? new IntegrityError(answer.error.message) : new Error(answer.error.message));
-  });
-  return { thread, waiting };
-}
-
-/**
- * Consumes what promises bring in the order of the promises, at most `depth` of them under way.
- * A rejection ends it once everything before it has been consumed.
- */
-export class Ordered<T> {
-  private readonly queue: Promise<T>[] = [];
-
-  constructor(
-    private readonly depth: number,
-    private readonly consume: (result: T) => Promise<void> | void,
-  ) {}
-
-  /** Adds one; waits while more than `depth` are under way. */
-  async add(promise: Promise<T>): Promise<void> {
-    promise.catch(() => {}); // it is awaited later: not unhandled
-    this.queue.push(promise);
-    if (this.queue.length > this.depth) await this.consume(await this.queue.shift()!);
+    if ('error' in answer) job?.reject(rebuildError(answer.error));
+    else job?.resolve(answer.result as never);
+    this.next();
   }
 
-  /** Waits for all. */
-  async finish(): Promise<void> {
-    for (let next = this.queue.shift(); next; next = this.queue.shift()) await this.consume(await next);
+  private end(error: Error): void {
+    if (this.failure) return;
+    this.failure = error;
+    const { members } = this;
+    this.members = [];
+    this.ended = Promise.all(members.map(({ worker }) => worker.terminate()));
+    const waiting = members.flatMap((member) => [...member.waiting.values()]);
+    for (const { reject } of [...waiting, ...this.queue.splice(0)]) reject(error);
   }
 }

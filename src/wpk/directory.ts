@@ -53,7 +53,7 @@ export interface StoredTensorEntry {
   readonly sameAs?: number;
 }
 
-/** What docs/format.md calls the directory. Member names are those of the JSON. */
+/** What spec/wpk-v1.md calls the directory. Member names are those of the JSON. */
 export interface Directory {
   readonly generator: string;
   readonly source: string;

@@ -4,7 +4,7 @@ import { inflateWithin } from '../core/inflate.js';
 import { refusePointer } from '../core/lfs-pointer.js';
 import { checksum } from '../wasm/lossless.js';
 
-// docs/format.md: file header, frames, trailer. Nothing here reads or writes; bytes in, bytes out.
+// spec/wpk-v1.md: file header, frames, trailer. Nothing here reads or writes; bytes in, bytes out.
 
 export const VERSION = 1;
 export const FILE_HEADER_BYTES = 16;

@@ -1,5 +1,3 @@
-import { realpath } from 'node:fs/promises';
-import { basename, join } from 'node:path';
 import { tensorRole } from '../architectures/registry.js';
 import { elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
@@ -8,7 +6,6 @@ import type { Model } from '../core/model.js';
 import { VERSION } from '../core/version.js';
 import type { StoredTensor } from '../models/safetensors/header.js';
 import type { WeightSource } from '../models/stored-model.js';
-import { findDuplicates } from './duplicates.js';
 import { FURTHER } from './stored/role.js';
 
 /** What a file is made of: the parts of a model that is compressed with loss, or everything in a folder. */
@@ -25,26 +22,27 @@ export interface Described {
   readonly leftOut?: readonly LeftOut[] | undefined;
 }
 
-export type Manifest = Awaited<ReturnType<typeof describe>>;
+export type Manifest = ReturnType<typeof describe>;
 
-/** Returns what docs/format.md calls the manifest. `options`: what the file is made with. */
-export async function describe(from: Described, options: Readonly<Record<string, unknown>>) {
+/** What a manifest says beside the files themselves. */
+export interface Naming {
+  /** Name of the folder, file or Hub id. */
+  readonly source: string;
+  /** What the file is made with. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** For each tensor the index of an earlier one with the same bytes, or undefined. */
+  readonly duplicates: readonly (number | undefined)[];
+}
+
+/** Returns what spec/wpk-v1.md calls the manifest. */
+export function describe(from: Described, { source, options, duplicates }: Naming) {
   const { config, weightSources, emptyFolders = [], leftOut = [] } = from;
-  const duplicates = await findDuplicates(
-    weightSources.flatMap(({ source, tensors }) =>
-      tensors.map(({ dtype, lengthBytes, start }) => ({
-        dtype,
-        lengthBytes,
-        read: (from: number, to: number) => source.read(start + from, start + to),
-      })),
-    ),
-  );
   const hasModel = weightSources.some(({ isModel = true }) => isModel);
   const roleOf = (tensor: StoredTensor, isModel: boolean) =>
     tensor.role ?? (isModel || !hasModel ? tensorRole(tensor.holds ?? tensor, config) : FURTHER);
   return {
     generator: `weightpress ${VERSION}`,
-    source: await realpath(from.id).then(basename, () => from.id),
+    source,
     options,
     sideFiles: from.sideFiles.map(({ name, lengthBytes, storedBytes }) => ({
       name,
@@ -94,18 +92,4 @@ function sourceLength(storedBytes: number | undefined) {
 export function requireElements({ id, tensors }: Pick<Model, 'id' | 'tensors'>): void {
   if (tensors.some(({ lengthBytes }) => lengthBytes > 0)) return;
   throw new InputError('holds no weights; lossless compress keeps its files as they are', { file: id });
-}
-
-/** What an output must not replace. */
-interface Inputs {
-  readonly id: string;
-  readonly kind: string;
-  readonly sideFiles: readonly { readonly name: string }[];
-  readonly weightSources: readonly WeightSource[];
-}
-
-/** Returns the paths of the files that a model is read from, its folder the first. */
-export function inputPaths({ id, kind, sideFiles, weightSources }: Inputs): string[] {
-  const folder = kind === 'directory' ? [id, ...sideFiles.map(({ name }) => join(id, name))] : [];
-  return [...folder, ...weightSources.map(({ source }) => source.name)];
 }

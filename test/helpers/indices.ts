@@ -1,4 +1,4 @@
-// The slow, obvious coder of lossy blocks, written from docs/format.md: one weight at a time, plain numbers, no lookup.
+// The slow, obvious coder of lossy blocks, written from spec/wpk-v1.md: one weight at a time, plain numbers, no lookup.
 import { CONTEXTS, level, NEXT_STATE } from '../../src/codecs/trellis/levels.js';
 import type { BlockContexts, BlockSteps, CodedIndices, IndexTables } from '../../src/wasm/indices.js';
 

@@ -4,10 +4,7 @@ import type { Model } from '../../src/core/model.js';
 import { openProgram } from '../../src/inference/program.js';
 import { Head, streamHidden } from '../../src/inference/stream.js';
 import { nodeRuntime } from '../../src/onnx/node/runtime.js';
-import { SHARED } from './safetensors.js';
-
-export const FIXTURES = join(SHARED, 'fixtures/architectures');
-export const MODELS = join(SHARED, 'models');
+import { FIXTURES } from './fixtures.js';
 
 /** Logits [windows, length, vocabulary] of windows of one length, run layer by layer. */
 export async function logitsOf(

@@ -1,4 +1,4 @@
-// Writes what oracle.ts reads, again from docs/format.md alone: streams with plain divisions, and float blocks with any
+// Writes what oracle.ts reads, again from spec/wpk-v1.md alone: streams with plain divisions, and float blocks with any
 // split, also those that the product's encoder would never choose.
 import { littleEndian, xxh64 } from './xxh64.js';
 

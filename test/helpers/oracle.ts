@@ -1,4 +1,4 @@
-// The lossless block of docs/format.md, read as slowly and plainly as it is written there: numbers one bit at a time,
+// The lossless block of spec/wpk-v1.md, read as slowly and plainly as it is written there: numbers one bit at a time,
 // symbols by searching the table. It shares no code with what it checks.
 
 import { littleEndian, xxh64 } from './xxh64.js';

@@ -1,11 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll } from 'vitest';
-
-/** Models and fixtures that lie beside a checkout, if they do. */
-export const SHARED = fileURLToPath(new URL('../../../shared', import.meta.url));
 
 export interface TestTensor {
   readonly name: string;

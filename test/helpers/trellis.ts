@@ -1,4 +1,4 @@
-// The slow, obvious quantizer, written from docs/codec.md: plain numbers, one weight at a time, each survivor a list of
+// The slow, obvious quantizer, written from docs/trellis.md: plain numbers, one weight at a time, each survivor a list of
 // all that it did.
 import { CONTEXTS, level, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK } from '../../src/codecs/trellis/levels.js';
 import type { MatrixInput } from '../../src/quantization/quantizer/matrix.js';

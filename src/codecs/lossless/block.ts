@@ -14,7 +14,7 @@ export interface Block extends BlockPlace {
   readonly count: number;
 }
 
-/** The modes of docs/format.md, "Lossless block". */
+/** The modes of spec/wpk-v1.md, "Lossless block". */
 const STORED = 0;
 const RAMP = 1;
 const BAND = 2;
@@ -36,18 +36,17 @@ export function encodeBlockInto(
   block: Block,
   target: Uint8Array,
 ): number {
-  const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[block.dtype];
   if (elements.length !== block.count * width || elements.length > BLOCK_BYTES || block.count < 1)
     throw new RangeError(
       `expected ${block.count} elements of ${block.dtype}, found ${elements.length} bytes`,
     );
-  bytes.set(elements, at.elements);
-  const stored = bytes.subarray(at.elements, at.elements + elements.length);
-  const digest = call.checksum(at.elements, stored.length, 0n);
+  const stored = kernels.buffers.elements.subarray(0, elements.length);
+  stored.set(elements);
+  const digest = kernels.elementsDigest(stored.length);
   const [mode, pieces] = choosePayload(kernels, stored, block);
   const view = new DataView(target.buffer, target.byteOffset, HEADER_BYTES);
-  view.setBigUint64(0, BigInt.asUintN(64, digest), true);
+  view.setBigUint64(0, digest, true);
   view.setUint8(8, mode);
   let next = HEADER_BYTES;
   for (const piece of pieces) {
@@ -113,7 +112,6 @@ export function declaredDigest(payload: Uint8Array): bigint {
  * @throws {RangeError} when the payload is malformed or the digest of the decoded elements does not match.
  */
 export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: Block): Uint8Array {
-  const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[block.dtype];
   const length = block.count * width;
   if (
@@ -125,10 +123,9 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
     throw new RangeError(
       `invalid length of ${coded.length} bytes for ${block.count} elements of ${block.dtype}`,
     );
-  const out = bytes.subarray(at.elements, at.elements + length);
-  const body = coded.subarray(HEADER_BYTES);
-  const start = at.payload;
-  const end = start + body.length;
+  const out = kernels.buffers.elements.subarray(0, length);
+  const body = kernels.buffers.payload.subarray(0, coded.length - HEADER_BYTES);
+  body.set(coded.subarray(HEADER_BYTES));
   switch (coded[8]) {
     case STORED:
       if (body.length !== length) throw new RangeError('stored block of the wrong length');
@@ -141,22 +138,19 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
       decodeBand(body, width, block, out);
       break;
     case PLANES:
-      bytes.set(body, start);
-      decodePlanes(kernels, start, end, block.count, width);
+      decodePlanes(kernels, body, block.count, width);
       break;
     case FLOATS:
-      bytes.set(body, start);
-      decodeFloats(kernels, start, end, block.count, block.dtype);
+      decodeFloats(kernels, body, block.count, block.dtype);
       break;
     case FIELDS:
       if (width !== 1) throw new RangeError('field mode for elements that are not bytes');
-      bytes.set(body, start);
-      decodeFields(kernels, start, end, block.count, block.first);
+      decodeFields(kernels, body, block.count, block.first);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);
   }
-  if (BigInt.asUintN(64, call.checksum(at.elements, length, 0n)) !== declaredDigest(coded))
+  if (kernels.elementsDigest(length) !== declaredDigest(coded))
     throw new RangeError('the digest of the decoded elements does not match');
   return out;
 }

@@ -38,7 +38,6 @@ export class TensorEstimate {
     const width = DTYPE_BYTES[this.dtype];
     const count = block.length / width;
     const [rows, columns] = [this.shape.at(-2) ?? 1, this.shape.at(-1) ?? 1];
-    const { at, bytes, call } = this.kernels;
     this.bytes += FRAME_HEADER_BYTES;
     this.bytes += encodeBlock(this.kernels, block, {
       dtype: this.dtype,
@@ -49,10 +48,10 @@ export class TensorEstimate {
     }).length;
     this.elements += count;
     if (this.dtype in EXPONENT_BITS) {
-      bytes.set(block, at.elements);
-      this.seen |= BigInt.asUintN(64, call.countHeads(at.elements, count, width, 0, at.bins));
-      const bins = new Uint32Array(bytes.buffer, at.bins, 65536);
-      for (let head = 0; head < bins.length; head++) this.heads[head]! += bins[head]!;
+      this.kernels.buffers.elements.set(block);
+      const { heads, seen } = this.kernels.countHeads(count, width, 0);
+      this.seen |= seen;
+      for (let head = 0; head < heads.length; head++) this.heads[head]! += heads[head]!;
     } else if (this.dtype in SMALL_FLOATS) for (const byte of block) this.heads[byte << 8]! += 1;
   }
 

@@ -1,9 +1,9 @@
 import type { LosslessKernels } from '../../wasm/lossless.js';
-import { encodeSymbols, openSymbols } from './stream.js';
+import { decodePart, encodePart } from './stream.js';
 
-// Rows of bytes with a repeated structure, such as quantized blocks: scales, minima, packed integers. Bytes of the same field share a
-// table. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together they make up a row); then for
-// each field a byte plane: length u32, then the bytes themselves or table and stream. docs/format.md, "Fields".
+// Rows of bytes that repeat a structure, as quantized blocks do: scales, minima, packed integers. Bytes of the same meaning share a
+// table, wherever in a row they stand. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together
+// they are a row); then field by field as a byte plane: length u32, the bytes themselves or table and stream. spec/wpk-v1.md, "Fields".
 
 /** Consecutive bytes of a row that belong to one field. */
 type Run = readonly [field: number, length: number];
@@ -33,68 +33,48 @@ export function hasFields(columns: number): boolean {
   return Object.hasOwn(LAYOUTS, columns);
 }
 
-/** Encodes the `count` bytes at `at.elements`, which start at byte `first` of the tensor. @returns the payload in pieces. */
+/** Codes the first `count` bytes of the kernels' `elements`, of which the first is byte `first` of the tensor. @returns the payload in pieces. */
 export function encodeFields(
   kernels: LosslessKernels,
   count: number,
   first: number,
   columns: number,
 ): Uint8Array[] {
-  const { at, bytes } = kernels;
+  const { elements, symbols } = kernels.buffers;
+  const bins = kernels.buffers.bins.subarray(0, 256);
   const runs = LAYOUTS[columns]!;
   const pieces = [writeRuns(columns, runs)];
   for (const positions of fieldPositions(columns, runs, first)) {
-    const bins = new Uint32Array(bytes.buffer, at.bins, 256).fill(0);
-    const symbols = new Uint16Array(bytes.buffer, at.symbols, count);
+    bins.fill(0);
     let n = 0;
     eachPosition(positions, columns, count, (place) => {
-      const byte = bytes[at.elements + place]!;
+      const byte = elements[place]!;
       symbols[n++] = byte;
       bins[byte]!++;
     });
-    if (!n) {
-      pieces.push(new Uint8Array(4));
-      continue;
-    }
-    const { table, stream } = encodeSymbols(kernels, n, bins);
-    const coded = table.length + stream.length;
-    pieces.push(new Uint8Array(Uint32Array.of(Math.min(coded, n)).buffer));
-    if (coded < n) pieces.push(table, stream.slice());
-    else pieces.push(Uint8Array.from(symbols.subarray(0, n)));
+    pieces.push(...encodePart(kernels, n, bins));
   }
   return pieces;
 }
 
-/** Decodes the payload at `start` to `end` to `at.elements`. @throws {RangeError} when malformed. */
+/** Decodes a view of the kernels' `payload` to `elements`. @throws {RangeError} when malformed. */
 export function decodeFields(
   kernels: LosslessKernels,
-  start: number,
-  end: number,
+  payload: Uint8Array,
   count: number,
   first: number,
 ): void {
-  const { at, bytes } = kernels;
-  const { columns, runs, next: tables } = readRuns(bytes, start, end);
+  const { elements, symbols } = kernels.buffers;
+  const { columns, runs, next: tables } = readRuns(payload);
   let next = tables;
   for (const positions of fieldPositions(columns, runs, first)) {
     const places: number[] = [];
     eachPosition(positions, columns, count, (place) => places.push(place));
-    if (next + 4 > end) throw new RangeError('missing field');
-    const length = new DataView(bytes.buffer, next, 4).getUint32(0, true);
-    next += 4;
-    if (length > places.length || next + length > end) throw new RangeError('field longer than the payload');
-    if (length === places.length)
-      for (const [i, place] of places.entries()) bytes[at.elements + place] = bytes[next + i]!;
-    else {
-      const decoder = openSymbols(kernels, next, next + length, 256);
-      const symbols = new Uint16Array(bytes.buffer, at.symbols);
-      decoder.decode(places.length, 0, decoder.tableEnd, next + length, (from, chunk) => {
-        for (let i = 0; i < chunk; i++) bytes[at.elements + places[from + i]!] = symbols[i]!;
-      });
-    }
-    next += length;
+    next = decodePart(kernels, payload, next, places.length, (from, chunk) => {
+      for (let i = 0; i < chunk; i++) elements[places[from + i]!] = symbols[i]!;
+    });
   }
-  if (next !== end) throw new RangeError('extra bytes after the last field');
+  if (next !== payload.length) throw new RangeError('extra bytes after the last field');
 }
 
 function writeRuns(columns: number, runs: readonly Run[]): Uint8Array {
@@ -108,9 +88,9 @@ function writeRuns(columns: number, runs: readonly Run[]): Uint8Array {
   return new Uint8Array(head.buffer);
 }
 
-function readRuns(bytes: Uint8Array, start: number, end: number) {
-  if (start + 3 > end) throw new RangeError('fields are not described');
-  const view = new DataView(bytes.buffer, start, end - start);
+function readRuns(payload: Uint8Array) {
+  if (payload.length < 3) throw new RangeError('fields are not described');
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const columns = view.getUint16(0, true);
   const count = view.getUint8(2);
   if (3 + 3 * count > view.byteLength) throw new RangeError('fields are not described');
@@ -120,7 +100,7 @@ function readRuns(bytes: Uint8Array, start: number, end: number) {
   );
   if (!columns || runs.reduce((sum, [, length]) => sum + length, 0) !== columns)
     throw new RangeError(`fields do not add up to a row of ${columns} bytes`);
-  return { columns, runs, next: start + 3 + 3 * count };
+  return { columns, runs, next: 3 + 3 * count };
 }
 
 /** Returns, for every field, the positions of its bytes in a row relative to the block's first byte; some are negative. */

@@ -1,20 +1,7 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
-import type { LosslessKernels } from '../../wasm/lossless.js';
-import { SCALE_BITS } from './frequencies.js';
-import { encodeSymbols, openSymbols } from './stream.js';
-
-/**
- * The division of a float's bits into modeled and raw ones (docs/codec.md, "Floats"). The top 16 bits of an element are its head: sign,
- * symbol bits, and `low` bits below them, of which the last `zeros` are zero in the whole block. The rest is the tail, of which only the
- * top `tailBits` are not zero in the whole block.
- */
-export interface FloatSplit {
-  readonly low: number;
-  readonly zeros: number;
-  /** Whether the sign is the symbol's top bit; otherwise it is stored raw. */
-  readonly signed: boolean;
-  readonly tailBits: number;
-}
+import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
+import type { FloatSplit, LosslessKernels } from '../../wasm/lossless.js';
+import { encodeSymbols, SymbolDecoder } from './stream.js';
 
 /** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
@@ -69,46 +56,32 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   return best!;
 }
 
-/** Encodes the block at `at.elements`. @returns the payload in pieces; some are views of the kernels' memory. */
+/** Codes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
 export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dtype): Uint8Array[] {
-  const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[dtype];
-  const seen = call.countHeads(at.elements, count, width, LOWEST_LOW, at.bins);
-  const split = chooseSplit(new Uint32Array(bytes.buffer, at.bins, 65536 >> LOWEST_LOW), seen, count, dtype);
+  const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);
+  const split = chooseSplit(heads, seen, count, dtype);
+  kernels.splitFloats(count, width, split);
   const { low, zeros, signed, tailBits } = split;
-  call.splitFloats(
-    at.elements,
-    count,
-    width,
-    low,
-    zeros,
-    Number(signed),
-    tailBits,
-    at.symbols,
-    at.heads,
-    at.tails,
-  );
   const { table, stream } = encodeSymbols(kernels, count, split.bins);
   return [
     Uint8Array.of(low | (zeros << 4), tailBits | (Number(signed) << 7)),
     table,
-    bytes.subarray(at.heads, at.heads + planeBytes(count, rawHeadBits(split))),
-    bytes.subarray(at.tails, at.tails + planeBytes(count, tailBits)),
+    kernels.buffers.heads.subarray(0, planeBytes(count, rawHeadBits(split))),
+    kernels.buffers.tails.subarray(0, planeBytes(count, tailBits)),
     stream,
   ];
 }
 
-/** Decodes the payload at `start` to `end` of the kernels' memory to `at.elements`. @throws {RangeError} when malformed. */
+/** Decodes a view of the kernels' `payload` to `elements`. @throws {RangeError} when malformed. */
 export function decodeFloats(
   kernels: LosslessKernels,
-  start: number,
-  end: number,
+  payload: Uint8Array,
   count: number,
   dtype: Dtype,
 ): void {
-  const { at, bytes, call } = kernels;
   const width = DTYPE_BYTES[dtype];
-  const [first = 0, second = 0] = bytes.subarray(start, Math.min(end, start + 2));
+  const [first = 0, second = 0] = payload;
   const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
   const { low, zeros, signed, tailBits } = split;
   if (
@@ -118,25 +91,13 @@ export function decodeFloats(
     !(dtype in EXPONENT_BITS)
   )
     throw new RangeError('invalid split of floats');
-  const symbols = openSymbols(kernels, Math.min(end, start + 2), end, alphabet(split));
-  const heads = symbols.tableEnd;
-  const tails = heads + planeBytes(count, rawHeadBits(split));
-  const stream = tails + planeBytes(count, tailBits);
-  if (stream > end) throw new RangeError('planes longer than the payload');
-  symbols.decode(count, low, stream, end, (from, chunk) =>
-    call.mergeFloats(
-      at.symbols,
-      from,
-      chunk,
-      width,
-      low,
-      zeros,
-      Number(signed),
-      tailBits,
-      heads,
-      tails,
-      at.elements,
-    ),
+  const symbols = new SymbolDecoder(kernels, payload.subarray(2), alphabet(split));
+  const tailsStart = planeBytes(count, rawHeadBits(split));
+  const streamStart = tailsStart + planeBytes(count, tailBits);
+  if (streamStart > symbols.rest.length) throw new RangeError('planes longer than the payload');
+  const [heads, tails] = [symbols.rest, symbols.rest.subarray(tailsStart)];
+  symbols.decode(count, low, symbols.rest.subarray(streamStart), (from, chunk) =>
+    kernels.mergeFloats(from, chunk, width, split, heads, tails),
   );
 }
 
@@ -150,7 +111,7 @@ function codedBits(bins: Uint32Array, count: number): number {
     if (n) {
       const information = logCount - Math.log2(n);
       // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
-      bits += n * information + 3.5 + Math.max(0, SCALE_BITS - information);
+      bits += n * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information);
       symbols++;
     }
   }

@@ -1,9 +1,8 @@
+import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import { MAX_SYMBOLS } from '../../wasm/lossless.js';
 import { BitReader, BitWriter } from './bits.js';
 
-/** Frequencies sum to 2^14. With 2^12, rare symbols of an 11-bit alphabet would cost 0.7 % of the stream. */
-export const SCALE_BITS = 14;
-const SCALE = 1 << SCALE_BITS;
+const SCALE = 1 << SYMBOL_SCALE_BITS;
 
 /** A static model: the symbols that occur, ascending, and their frequencies, which are positive and sum to 2^14. */
 export interface FrequencyTable {
@@ -45,7 +44,7 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
   return { symbols, frequencies };
 }
 
-/** Encodes a table: the number of symbols, then each one's distance from the last and its frequency. docs/format.md, "Frequency table". */
+/** spec/wpk-v1.md, "Frequency table": number of symbols, then for each its distance from the last and its frequency. */
 export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array {
   const bits = new BitWriter();
   bits.writeGamma(symbols.length);
@@ -81,7 +80,7 @@ export function readTable(
   for (let i = 0; i < count; i++) {
     symbol += bits.readGamma();
     length += unzigzag(bits.readGamma() - 1);
-    if (symbol >= limit || length < 0 || length > SCALE_BITS)
+    if (symbol >= limit || length < 0 || length > SYMBOL_SCALE_BITS)
       throw new RangeError('table with a symbol outside its alphabet');
     const frequency = (1 << length) | bits.read(length);
     symbols.push(symbol);

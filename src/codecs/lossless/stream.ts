@@ -1,3 +1,4 @@
+import { STATES_BYTES } from '../../wasm/constants.js';
 import { DECODE_CHUNK, type LosslessKernels } from '../../wasm/lossless.js';
 import { type FrequencyTable, normalize, readTable, writeTable } from './frequencies.js';
 
@@ -8,73 +9,102 @@ export interface CodedSymbols {
   readonly stream: Uint8Array;
 }
 
-/** Encodes the `count` u16 symbols at `at.symbols`. @param bins counts by symbol. */
+/** Codes the first `count` of the kernels' `symbols`, counted in `bins` (index: symbol). */
 export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uint32Array): CodedSymbols {
-  const { at, bytes, call } = kernels;
   const model = normalize(bins);
   const table = writeTable(model);
-  if (model.symbols.length === 1) return { table, stream: bytes.subarray(0, 0) };
-  const frequencies = new Uint32Array(bytes.buffer, at.frequencies, bins.length).fill(0);
+  if (model.symbols.length === 1) return { table, stream: new Uint8Array() };
+  const { frequencies } = kernels.buffers;
+  frequencies.fill(0, 0, bins.length);
   model.symbols.forEach((symbol, i) => {
     frequencies[symbol] = model.frequencies[i]!;
   });
-  call.buildEncoder(at.frequencies, bins.length, at.encoder);
-  const start = call.encode(at.symbols, count, at.encoder, at.streamEnd);
-  return { table, stream: bytes.subarray(start, at.streamEnd) };
+  return { table, stream: kernels.encode(count, bins.length) };
 }
 
-/**
- * Reads a table at offset `start` of the kernels' memory and returns a decoder.
- * @throws {RangeError} for a malformed table.
- */
-export function openSymbols(
-  kernels: LosslessKernels,
-  start: number,
-  end: number,
-  limit: number,
-): SymbolDecoder {
-  const table = readTable(kernels.bytes.subarray(start, end), limit);
-  return new SymbolDecoder(kernels, table, start + table.lengthBytes);
-}
+/** Takes decoded values, of which the first is number `first` of all: they are the first `count` of the kernels' `symbols`. */
+export type TakeChunk = (first: number, count: number) => void;
 
-/** Decodes symbols in chunks to u16 values at `at.symbols`. */
+/** Decodes symbols by the table at the head of a view of the kernels' `payload`. */
 export class SymbolDecoder {
+  private readonly table: FrequencyTable;
+  /** What follows the table. */
+  readonly rest: Uint8Array;
+
+  /** @throws {RangeError} on a malformed table, or one with a symbol of `limit` or more. */
   constructor(
     private readonly kernels: LosslessKernels,
-    private readonly table: FrequencyTable,
-    /** Offset after the table. */
-    readonly tableEnd: number,
-  ) {}
+    coded: Uint8Array,
+    limit: number,
+  ) {
+    const { lengthBytes, ...table } = readTable(coded, limit);
+    this.table = table;
+    this.rest = coded.subarray(lengthBytes);
+  }
 
   /**
-   * Decodes `count` symbols, shifted left by `shift`, from the stream at `start` to `end`. Calls `take` for each chunk at `at.symbols`.
-   * @throws {RangeError} when the stream is shorter or longer than its symbols.
+   * Decodes `count` symbols, shifted left by `shift`, from `stream`, a view of the kernels' `payload`, chunk by chunk.
+   * @throws {RangeError} when the stream is not exactly as long as its symbols.
    */
-  decode(
-    count: number,
-    shift: number,
-    start: number,
-    end: number,
-    take: (first: number, count: number) => void,
-  ): void {
-    const { at, bytes, call } = this.kernels;
+  decode(count: number, shift: number, stream: Uint8Array, take: TakeChunk): void {
+    const { kernels } = this;
     const { symbols, frequencies } = this.table;
     const single = symbols.length === 1;
-    if (single) new Uint16Array(bytes.buffer, at.symbols, DECODE_CHUNK).fill(symbols[0]! << shift);
+    if (single) kernels.buffers.symbols.fill(symbols[0]! << shift, 0, DECODE_CHUNK);
     else {
-      if (end - start < 16) throw new RangeError('stream too short');
-      new Uint32Array(bytes.buffer, at.frequencies, symbols.length).set(frequencies);
-      new Uint16Array(bytes.buffer, at.values, symbols.length).set(symbols.map((symbol) => symbol << shift));
-      call.buildDecoder(at.frequencies, at.values, symbols.length, at.slots, at.entries);
-      call.startDecoding(start);
+      if (stream.length < STATES_BYTES) throw new RangeError('stream too short');
+      kernels.buffers.frequencies.set(frequencies);
+      kernels.buffers.values.set(symbols.map((symbol) => symbol << shift));
+      kernels.startDecoding(stream, symbols.length);
     }
     for (let first = 0; first < count; first += DECODE_CHUNK) {
       const chunk = Math.min(DECODE_CHUNK, count - first);
-      if (!single && !call.decode(chunk, at.slots, at.entries, at.symbols, end))
-        throw new RangeError('stream ends before its last symbol');
+      if (!single && !kernels.decode(chunk)) throw new RangeError('stream ends before its last symbol');
       take(first, chunk);
     }
-    if (single ? start !== end : !call.endedAt(end))
+    if (single ? stream.length : !kernels.streamEnded())
       throw new RangeError('stream does not end with its last symbol');
   }
+}
+
+const LENGTH_BYTES = 4;
+
+/**
+ * Codes the first `count` of the kernels' `symbols`, which are bytes counted in `bins`, as a part of a payload: length u32
+ * little-endian, then either table and stream (shorter than `count`) or the bytes themselves. @returns the part in pieces.
+ */
+export function encodePart(kernels: LosslessKernels, count: number, bins: Uint32Array): Uint8Array[] {
+  if (!count) return [new Uint8Array(LENGTH_BYTES)];
+  const { table, stream } = encodeSymbols(kernels, count, bins);
+  const length = Math.min(table.length + stream.length, count);
+  const head = new Uint8Array(Uint32Array.of(length).buffer);
+  if (length < count) return [head, table, stream.slice()];
+  return [head, Uint8Array.from(kernels.buffers.symbols.subarray(0, count))];
+}
+
+/**
+ * Decodes the part of `count` bytes that begins at `start` of a view of the kernels' `payload`.
+ * @returns where the next part begins. @throws {RangeError} when malformed.
+ */
+export function decodePart(
+  kernels: LosslessKernels,
+  payload: Uint8Array,
+  start: number,
+  count: number,
+  take: TakeChunk,
+): number {
+  const body = start + LENGTH_BYTES;
+  if (body > payload.length) throw new RangeError('a part of the payload is missing');
+  const length = new DataView(payload.buffer, payload.byteOffset + start).getUint32(0, true);
+  if (length > count || body + length > payload.length)
+    throw new RangeError('a part is longer than the payload');
+  const coded = payload.subarray(body, body + length);
+  if (length === count) {
+    kernels.buffers.symbols.set(coded);
+    take(0, count);
+  } else {
+    const decoder = new SymbolDecoder(kernels, coded, 256);
+    decoder.decode(count, 0, decoder.rest, take);
+  }
+  return body + length;
 }

@@ -80,8 +80,8 @@ type Decode = (
 const DECODE: Readonly<Record<CodingHeader['mode'], Decode>> = {
   keep(kernels, coded, start, count, { scale }) {
     const flags = decodeStream(kernels, coded, start, 'U8', count);
-    const count = flags.elements.reduce((sum, flag) => sum + (flag ? 1 : 0), 0);
-    const { elements, end } = decodeStream(kernels, coded, flags.end, 'F16', 2 * count);
+    const valueCount = flags.elements.reduce((sum, flag) => sum + (flag ? 1 : 0), 0);
+    const { elements, end } = decodeStream(kernels, coded, flags.end, 'F16', 2 * valueCount);
     const values = new Uint16Array(elements.buffer);
     const numbers = new Float64Array(count);
     let next = 0;

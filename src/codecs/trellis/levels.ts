@@ -1,15 +1,8 @@
-// Dependent quantization (docs/codec.md): two quantizers, of which quantizer 0 reaches the even multiples of the step
+// Dependent quantization (docs/trellis.md): two quantizers, of which quantizer 0 reaches the even multiples of the step
 // and quantizer 1 the odd ones and zero. Eight states run down every column; a state's lowest bit names the quantizer
 // of the next weight, the parity of its index leads to the next state.
 
-/** Rows of a block: every column's state is 0 at the first row of each block, so that blocks decode alone. */
-export const ROWS_PER_BLOCK = 256;
-
-/** Contexts are expected magnitudes in steps, by quarter octaves: context 24 expects 1, context 63 about 860. */
-export const CONTEXTS = 64;
-
-/** Indices lie between -MAX_INDEX and MAX_INDEX. */
-export const MAX_INDEX = 1000;
+export { CONTEXTS, MAX_INDEX, ROWS_PER_BLOCK } from '../../wasm/constants.js';
 
 /** The state after `state` when the index is even (0) or odd (1). */
 export const NEXT_STATE = [

@@ -5,7 +5,7 @@ import { ESCAPE_BITS, INDICES, MAGNITUDE_TOKENS, magnitudeToken, SCALE, TABLES, 
 
 // A table is stored as logarithms of frequencies, in eighths of an octave, of magnitudes' tokens: signs are equally
 // probable. Tables of neighboring contexts are alike, so each is told as its difference from the one before.
-// docs/format.md, "Lossy blocks: tables".
+// spec/wpk-v1.md, "Tables".
 
 const STEPS_PER_OCTAVE = 8;
 const LARGEST_LOG = 12 * STEPS_PER_OCTAVE;

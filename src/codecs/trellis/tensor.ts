@@ -1,4 +1,4 @@
-import { type ElementKind, IndexCoder } from '../../wasm/indices.js';
+import { type ElementKind, indexCoder } from '../../wasm/indices.js';
 import type { Block } from '../lossless/block.js';
 import { equal } from '../lossless/patterns.js';
 import { decodeBlock } from './block.js';
@@ -22,7 +22,6 @@ function remembering<Argument, Result>(read: (bytes: Uint8Array, argument: Argum
 
 const tablesOf = remembering((bytes: Uint8Array, _: undefined) => readTables(bytes));
 const parametersOf = remembering(readParameters);
-let coder: IndexCoder | undefined;
 
 /**
  * Decodes a block of rows of a lossy tensor with the calling thread's kernels.
@@ -33,9 +32,8 @@ export function decodeRows(
   { dtype, count, columns }: Block,
   { tables, parameters }: { readonly tables?: Uint8Array; readonly parameters?: Uint8Array },
 ): Uint8Array {
-  coder ??= new IndexCoder();
   return decodeBlock(
-    coder,
+    indexCoder(),
     tablesOf(tables!, undefined),
     parametersOf(parameters!, columns),
     payload,

@@ -1,18 +1,11 @@
-import { CONTEXTS, MAX_INDEX } from './levels.js';
+import { TOKEN_BITS, TOKEN_SCALE_BITS, TOKENS } from '../../wasm/constants.js';
 
-/** Tables: one for each context and quantizer, `context * 2 + quantizer`. */
-export const TABLES = CONTEXTS * 2;
+export { INDICES, TABLES, TOKENS } from '../../wasm/constants.js';
 
-/** Tokens of a table: -63 to 63, and the escape in place of -64. */
-export const TOKENS = 128;
+/** Frequencies of a table sum to this. */
+export const SCALE = 1 << TOKEN_SCALE_BITS;
 
-/** Frequencies of a table sum to 2^12: a slot's frequency, offset and token then fit 32 bits. */
-export const SCALE = 1 << 12;
-
-/** Index k stands at k + MAX_INDEX where a number for every index is kept. */
-export const INDICES = 2 * MAX_INDEX + 1;
-
-/** The token of a magnitude: itself below 16, then 8 an octave. docs/format.md, "Lossy blocks". */
+/** The token of a magnitude: itself below 16, then 8 an octave. spec/wpk-v1.md, "Trellis blocks". */
 export function magnitudeToken(magnitude: number): number {
   if (magnitude < 16) return magnitude;
   const rawBits = 28 - Math.clz32(magnitude);
@@ -27,5 +20,5 @@ export function rawBitsOf(token: number): number {
 /** Magnitudes' tokens are 0 to 63. */
 export const MAGNITUDE_TOKENS = TOKENS / 2;
 
-/** An escape is followed by the token, less -64, in so many bits. */
-export const ESCAPE_BITS = 7;
+/** Bits that follow an escape: the token, plus 64. */
+export const ESCAPE_BITS = TOKEN_BITS;

@@ -2,7 +2,8 @@ import type { Model } from '../../core/model.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { aligned, writeGgufHeader } from '../../models/gguf/header-writer.js';
 import { isStoredModel } from '../../models/stored-model.js';
-import { inputPaths, requireElements } from '../../wpk/manifest.js';
+import { requireElements } from '../../wpk/manifest.js';
+import { inputPaths } from '../../wpk/node/manifest.js';
 import { planGguf } from './gguf-plan.js';
 import type { GgufWriteType } from './gguf-types.js';
 

@@ -9,7 +9,8 @@ import { makeFolders } from '../../io/node/disk.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../../models/folder/shard-index.js';
 import { writeHeader } from '../../models/safetensors/writer.js';
 import { isStoredModel } from '../../models/stored-model.js';
-import { inputPaths, requireElements } from '../../wpk/manifest.js';
+import { requireElements } from '../../wpk/manifest.js';
+import { inputPaths } from '../../wpk/node/manifest.js';
 import { makeFolder } from '../folder.js';
 
 /** Float types for writing, and their names in torch. */

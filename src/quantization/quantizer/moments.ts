@@ -8,7 +8,7 @@ export interface MatrixMoments {
   readonly columns: Moments;
 }
 
-// Shares of the mean that are added to a diagonal. Measured on gpt-neo-small, flat around these (docs/codec.md).
+// Shares of the mean that are added to a diagonal. Measured on gpt-neo-small, flat around these (docs/trellis.md).
 const INPUT_DAMPING = 0.03;
 const OUTPUT_DAMPING = 0.3;
 /** Tokens that calibration text never had still matter: half as much as the average. */

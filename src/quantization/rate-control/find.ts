@@ -39,7 +39,7 @@ const TYPICAL_KL = 0.006;
  * @throws {InputError} when every candidate is beyond it, naming the nearest.
  */
 export async function search(goal: Goal, passes: ModelQuantizer, steps: Steps): Promise<Found> {
-  // docs/codec.md: the divergence is about weights * step^2 / 24
+  // docs/trellis.md: the divergence is about weights * step^2 / 24
   const kl = goal.kind === 'kl' ? goal.most : TYPICAL_KL;
   const first = Math.sqrt((24 * kl) / Math.max(1, passes.weights));
   return goal.kind === 'kl' ? searchDivergence(goal, steps, first) : searchBytes(goal, passes, steps, first);

@@ -1,161 +1,115 @@
-// The inner loops of the lossless codec. docs/codec.md has the mathematics, docs/format.md the layouts.
-// Pointers are byte offsets into the module's memory, which the caller lays out (src/wasm/lossless.ts).
+// The inner loops of the lossless codec. docs/lossless.md has the mathematics, spec/wpk-v1.md the layouts. Pointers are byte
+// offsets into the module's memory; src/wasm/lossless.ts lays buffers out, with room for whole vectors past every end.
+import { DECODER_ENTRY_BYTES, SYMBOL_SCALE_BITS } from '../constants';
+import {
+  entryAt, finishEncoding, input, put, refill, saveStates, setOutput, setState, startEncoding, stateA, stateB, stateC, stateD, stateOf,
+  writeEntry,
+} from './_rans';
 
-// ---- rANS: 4 interleaved 32-bit states, 16-bit renormalization, frequencies of 14 bits ---------------------------
+export * from '../constants';
+export { heapBase } from './_memory';
+export { endedAt, startDecoding } from './_rans';
 
-const SCALE_BITS: u32 = 14;
-const SCALE: u32 = 1 << SCALE_BITS;
-const LOWEST_STATE: u32 = 1 << 16;
-const RECIPROCAL_BITS: u64 = 46;
+// Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
+// then what rANS looks up.
+export let elements: usize = 0, symbols: usize = 0, heads: usize = 0, tails: usize = 0, bins: usize = 0;
+export let frequencies: usize = 0, values: usize = 0, encoder: usize = 0, slots: usize = 0, entries: usize = 0;
 
-/**
- * A symbol's encoder entry, 16 bytes: reciprocal u64, least state to renormalize u32, start u16, SCALE - frequency u16.
- * The reciprocal is ceil(2^46 / frequency). States are below 2^18 * frequency when they are divided, which makes the
- * product less than 2^64 and floor(x / frequency) exact (docs/codec.md, "Entropy coder").
- */
-export function buildEncoder(frequencies: usize, symbols: u32, table: usize): void {
+// ---- rANS with frequencies of 14 bits --------------------------------------------------------------------------------
+
+const SCALE: u32 = 1 << SYMBOL_SCALE_BITS;
+
+/** Fills `encoder` by symbol, from u32 `frequencies`. */
+export function buildEncoder(count: u32): void {
   let start: u32 = 0;
-  for (let s: u32 = 0; s < symbols; s++) {
+  for (let s: u32 = 0; s < count; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
-    const entry = table + (s << 4);
-    if (frequency) store<u64>(entry, (((<u64>1) << RECIPROCAL_BITS) + frequency - 1) / frequency);
-    store<u32>(entry + 8, frequency << 18); // frequencies are below 2^14: a table of one symbol has no stream
-    store<u16>(entry + 12, <u16>start);
-    store<u16>(entry + 14, <u16>(SCALE - frequency));
+    writeEntry(entryAt(encoder, s), frequency, start, SYMBOL_SCALE_BITS);
     start += frequency;
   }
 }
 
-let output: usize = 0;
-
-// @ts-ignore: decorator
 @inline
-function put(state: u32, entry: usize): u32 {
-  // Without a branch, which would be mispredicted every few symbols: the store is kept or overwritten.
-  const full = <u32>(state >= load<u32>(entry + 8));
-  store<u16>(output - 2, <u16>state);
-  output -= full << 1;
-  state = select<u32>(state >> 16, state, full);
-  const quotient = <u32>(((<u64>state) * load<u64>(entry)) >> RECIPROCAL_BITS);
-  return state + load<u16>(entry + 12) + quotient * load<u16>(entry + 14);
+function putSymbol(state: u32, table: usize, symbol: usize): u32 {
+  return put(state, entryAt(table, symbol), SYMBOL_SCALE_BITS);
 }
 
-/**
- * Encodes `count` u16 symbols backwards so that they decode forwards; symbol i belongs to state i % 4.
- * `table` is indexed by symbol. Writes down from `end`; returns where the stream starts.
- */
-export function encode(symbols: usize, count: u32, table: usize, end: usize): usize {
-  output = end;
-  let a = LOWEST_STATE, b = LOWEST_STATE, c = LOWEST_STATE, d = LOWEST_STATE;
-  let i = count;
-  const whole = count & ~3;
-  if (i > whole + 2) { c = put(c, table + (<usize>load<u16>(symbols + ((whole + 2) << 1)) << 4)); }
-  if (i > whole + 1) { b = put(b, table + (<usize>load<u16>(symbols + ((whole + 1) << 1)) << 4)); }
-  if (i > whole) { a = put(a, table + (<usize>load<u16>(symbols + (whole << 1)) << 4)); }
-  for (i = whole; i > 0; i -= 4) {
-    const four = load<u64>(symbols + ((i - 4) << 1));
-    d = put(d, table + (<usize>(four >> 48) << 4));
-    c = put(c, table + (<usize>((four >> 32) & 0xffff) << 4));
-    b = put(b, table + (<usize>((four >> 16) & 0xffff) << 4));
-    a = put(a, table + (<usize>(four & 0xffff) << 4));
+/** Encodes `count` symbols backwards so that they decode forwards. Writes down from `end`; returns where the stream starts. */
+export function encode(count: u32, end: usize): usize {
+  const table = encoder, from = symbols;
+  startEncoding();
+  setOutput(end);
+  let a = stateA, b = stateB, c = stateC, d = stateD;
+  let i = count & ~3;
+  const rest = from + (i << 1);
+  if (count > i + 2) c = putSymbol(c, table, load<u16>(rest, 4));
+  if (count > i + 1) b = putSymbol(b, table, load<u16>(rest, 2));
+  if (count > i) a = putSymbol(a, table, load<u16>(rest));
+  for (; i > 0; i -= 4) {
+    const four = load<u64>(from + ((i - 4) << 1));
+    d = putSymbol(d, table, <usize>(four >> 48));
+    c = putSymbol(c, table, <usize>((four >> 32) & 0xffff));
+    b = putSymbol(b, table, <usize>((four >> 16) & 0xffff));
+    a = putSymbol(a, table, <usize>(four & 0xffff));
   }
-  output -= 16;
-  store<u32>(output, a);
-  store<u32>(output, b, 4);
-  store<u32>(output, c, 8);
-  store<u32>(output, d, 12);
-  return output;
+  saveStates(a, b, c, d);
+  return finishEncoding();
 }
 
 /**
- * `slots`: SCALE u16, the ordinal of the symbol that owns each slot. `entries`: a u64 per ordinal: frequency,
- * start, value (16 bits each). `values`: the u16 that each ordinal stands for.
+ * Fills `slots`, SCALE u16: the ordinal of the symbol that owns each slot; and `entries`, a u64 per ordinal: frequency,
+ * start and value of 16 bits each, from `values`, the u16 that each ordinal stands for.
  */
-export function buildDecoder(frequencies: usize, values: usize, symbols: u32, slots: usize, entries: usize): void {
+export function buildDecoder(count: u32): void {
   let start: u32 = 0;
-  for (let s: u32 = 0; s < symbols; s++) {
+  for (let s: u32 = 0; s < count; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
     const value = load<u16>(values + (s << 1));
-    store<u64>(entries + (s << 3), <u64>frequency | ((<u64>start) << 16) | ((<u64>value) << 32));
+    store<u64>(entries + s * DECODER_ENTRY_BYTES, <u64>frequency | ((<u64>start) << 16) | ((<u64>value) << 32));
     for (let i: u32 = 0; i < frequency; i++) store<u16>(slots + ((start + i) << 1), <u16>s);
     start += frequency;
   }
 }
 
-let input: usize = 0;
-let stateA: u32 = 0, stateB: u32 = 0, stateC: u32 = 0, stateD: u32 = 0;
-
-/** Reads the four states at the head of a stream. */
-export function startDecoding(stream: usize): void {
-  stateA = load<u32>(stream);
-  stateB = load<u32>(stream, 4);
-  stateC = load<u32>(stream, 8);
-  stateD = load<u32>(stream, 12);
-  input = stream + 16;
+@inline
+function entryOf(owners: usize, table: usize, state: u32): u64 {
+  return load<u64>(table + <usize>load<u16>(owners + ((state & (SCALE - 1)) << 1)) * DECODER_ENTRY_BYTES);
 }
 
-/** True when a whole stream was consumed up to `end` and every state is back where the encoder began. */
-export function endedAt(end: usize): bool {
-  return input == end && stateA == LOWEST_STATE && stateB == LOWEST_STATE && stateC == LOWEST_STATE && stateD == LOWEST_STATE;
+@inline
+function next(state: u32, entry: u64): u32 {
+  return refill((<u32>entry & 0xffff) * (state >> SYMBOL_SCALE_BITS) + (state & (SCALE - 1)) - (<u32>entry >> 16));
 }
 
 /**
- * Decodes the next `count` values (a multiple of 4 except in the last call) to u16 at `out`.
+ * Decodes the next `count` values (a multiple of 4 except in the last call) to u16 `symbols`.
  * Reads at most 2 * count bytes beyond the stream's end when the stream is damaged; false then, as soon as it is known.
  */
-export function decode(count: u32, slots: usize, entries: usize, out: usize, end: usize): bool {
-  let a = stateA, b = stateB, c = stateC, d = stateD, at = input;
-  const stop = out + ((count & ~3) << 1);
-  for (; out < stop; out += 8) {
-    const slotA = a & (SCALE - 1), slotB = b & (SCALE - 1), slotC = c & (SCALE - 1), slotD = d & (SCALE - 1);
-    const entryA = load<u64>(entries + (<usize>load<u16>(slots + (slotA << 1)) << 3));
-    const entryB = load<u64>(entries + (<usize>load<u16>(slots + (slotB << 1)) << 3));
-    const entryC = load<u64>(entries + (<usize>load<u16>(slots + (slotC << 1)) << 3));
-    const entryD = load<u64>(entries + (<usize>load<u16>(slots + (slotD << 1)) << 3));
-    a = (<u32>entryA & 0xffff) * (a >> SCALE_BITS) + slotA - (<u32>entryA >> 16);
-    b = (<u32>entryB & 0xffff) * (b >> SCALE_BITS) + slotB - (<u32>entryB >> 16);
-    c = (<u32>entryC & 0xffff) * (c >> SCALE_BITS) + slotC - (<u32>entryC >> 16);
-    d = (<u32>entryD & 0xffff) * (d >> SCALE_BITS) + slotD - (<u32>entryD >> 16);
+export function decode(count: u32, end: usize): bool {
+  const owners = slots, table = entries;
+  let a = stateA, b = stateB, c = stateC, d = stateD, out = symbols;
+  for (const stop = out + ((count & ~3) << 1); out < stop; out += 8) {
+    const entryA = entryOf(owners, table, a), entryB = entryOf(owners, table, b);
+    const entryC = entryOf(owners, table, c), entryD = entryOf(owners, table, d);
     store<u64>(out, (entryA >> 32) | ((entryB >> 32) << 16) | ((entryC >> 32) << 32) | ((entryD >> 32) << 48));
-    const lowA = <u32>(a < LOWEST_STATE);
-    a = select<u32>((a << 16) | load<u16>(at), a, lowA);
-    at += lowA << 1;
-    const lowB = <u32>(b < LOWEST_STATE);
-    b = select<u32>((b << 16) | load<u16>(at), b, lowB);
-    at += lowB << 1;
-    const lowC = <u32>(c < LOWEST_STATE);
-    c = select<u32>((c << 16) | load<u16>(at), c, lowC);
-    at += lowC << 1;
-    const lowD = <u32>(d < LOWEST_STATE);
-    d = select<u32>((d << 16) | load<u16>(at), d, lowD);
-    at += lowD << 1;
+    a = next(a, entryA);
+    b = next(b, entryB);
+    c = next(c, entryC);
+    d = next(d, entryD);
   }
-  for (let i: u32 = 0; i < (count & 3); i++) {
-    const state = i == 0 ? a : i == 1 ? b : c;
-    const slot = state & (SCALE - 1);
-    const entry = load<u64>(entries + (<usize>load<u16>(slots + (slot << 1)) << 3));
-    let next = (<u32>entry & 0xffff) * (state >> SCALE_BITS) + slot - (<u32>entry >> 16);
-    store<u16>(out + (i << 1), <u16>(entry >> 32));
-    if (next < LOWEST_STATE) {
-      next = (next << 16) | load<u16>(at);
-      at += 2;
-    }
-    if (i == 0) a = next;
-    else if (i == 1) b = next;
-    else c = next;
+  saveStates(a, b, c, d);
+  for (let lane: u32 = 0; lane < (count & 3); lane++) {
+    const state = stateOf(lane), entry = entryOf(owners, table, state);
+    store<u16>(out + (lane << 1), <u16>(entry >> 32));
+    setState(lane, next(state, entry));
   }
-  stateA = a;
-  stateB = b;
-  stateC = c;
-  stateD = d;
-  input = at;
-  return at <= end;
+  return input <= end;
 }
 
 // ---- floats: a head of 16 bits (sign, exponent, top of the mantissa) and a tail --------------------------------------
 
-/** Counts the heads of `count` elements, without their last `shift` bits, into u32 `bins`; returns the OR of all elements. Width: 2, 4 or 8 bytes. */
-export function countHeads(elements: usize, count: u32, width: u32, shift: u32, bins: usize): u64 {
+/** Counts the heads of `count` elements, without their last `shift` bits, into `bins`; returns the OR of all elements. Width: 2, 4 or 8 bytes. */
+export function countHeads(count: u32, width: u32, shift: u32): u64 {
   let seen: u64 = 0;
   memory.fill(bins, 0, (65536 * 4) >> shift);
   const end = elements + count * width;
@@ -165,36 +119,35 @@ export function countHeads(elements: usize, count: u32, width: u32, shift: u32, 
   return seen;
 }
 
-/** Counts bytes `plane` of `count` elements of `width` bytes into 256 u32 `bins`, and writes them as u16 symbols. */
-export function splitPlane(elements: usize, count: u32, width: u32, plane: u32, symbols: usize, bins: usize): void {
-  memory.fill(bins, 0, 256 * 4);
+/** Counts bytes `plane` of `count` elements of `width` bytes into 256 `bins`, and writes them as `symbols`. */
+export function splitPlane(count: u32, width: u32, plane: u32): void {
+  const counts = bins, from = elements + plane, to = symbols;
+  memory.fill(counts, 0, 256 * 4);
   for (let i: u32 = 0; i < count; i++) {
-    const x = load<u8>(elements + i * width + plane);
-    store<u16>(symbols + (i << 1), x);
-    bump(bins, x);
+    const x = load<u8>(from + i * width);
+    store<u16>(to + (i << 1), x);
+    bump(counts, x);
   }
 }
 
-/** The other way: u16 symbols to bytes `plane` of elements. */
-export function mergePlane(symbols: usize, count: u32, width: u32, plane: u32, elements: usize): void {
-  for (let i: u32 = 0; i < count; i++) store<u8>(elements + i * width + plane, load<u8>(symbols + (i << 1)));
+/** The other way: `count` symbols to bytes `plane` of the elements from `first` on. */
+export function mergePlane(first: u32, count: u32, width: u32, plane: u32): void {
+  const from = symbols, to = elements + first * width + plane;
+  for (let i: u32 = 0; i < count; i++) store<u8>(to + i * width, load<u8>(from + (i << 1)));
 }
 
-// @ts-ignore: decorator
 @inline
 function bump(bins: usize, bin: u32): void {
   const at = bins + (bin << 2);
   store<u32>(at, load<u32>(at) + 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function lowMask(bits: u32): u64 {
   return ((<u64>1) << bits) - 1;
 }
 
 /** Puts `bits` (at most 48) of `value` at bit `at` of zeroed memory. */
-// @ts-ignore: decorator
 @inline
 function pack(base: usize, at: u32, value: u64): void {
   const address = base + (at >> 3);
@@ -207,7 +160,7 @@ function pack(base: usize, at: u32, value: u64): void {
  * signed: the sign is part of the symbol; else it is the top bit of the head's raw bits.
  * Planes: element i's field of b bits starts at bit b * i, least significant first.
  */
-export function splitFloats(elements: usize, count: u32, width: u32, low: u32, zeros: u32, signed: bool, tailBits: u32, symbols: usize, heads: usize, tails: usize): void {
+export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed: bool, tailBits: u32): void {
   const tailWidth = (width << 3) - 16;
   const kept = low - zeros;
   const headBits = kept + <u32>!signed;
@@ -246,10 +199,11 @@ export function splitFloats(elements: usize, count: u32, width: u32, low: u32, z
 }
 
 /**
- * Undoes splitFloats. `values`: the decoded symbols, already shifted left by `low`, for elements from `first` (a
- * multiple of 8) to `first + count`.
+ * Undoes splitFloats for elements from `first` (a multiple of 8) to `first + count`. Their `symbols` are decoded and
+ * shifted left by `low`; `heads` and `tails` are those of the payload, from element 0.
  */
-export function mergeFloats(values: usize, first: u32, count: u32, width: u32, low: u32, zeros: u32, signed: bool, tailBits: u32, heads: usize, tails: usize, elements: usize): void {
+export function mergeFloats(first: u32, count: u32, width: u32, low: u32, zeros: u32, signed: bool, tailBits: u32, heads: usize, tails: usize): void {
+  const from = symbols, to = elements;
   const tailWidth = (width << 3) - 16;
   const kept = low - zeros;
   const headBits = kept + <u32>!signed;
@@ -270,13 +224,13 @@ export function mergeFloats(values: usize, first: u32, count: u32, width: u32, l
       const group = v128.load64_zero(heads + ((first + i) >> 3) * headBits);
       const raw = i16x8.shr_u(i16x8.mul(i8x16.swizzle(group, gather), scale), 16 - headBits);
       const head = v128.or(
-        v128.or(v128.load(values + (i << 1)), i16x8.shl(v128.and(raw, keptMask), zeros)),
+        v128.or(v128.load(from + (i << 1)), i16x8.shl(v128.and(raw, keptMask), zeros)),
         i16x8.shl(i16x8.shr_u(raw, kept), 15),
       );
-      if (width == 2) v128.store(elements + ((first + i) << 1), head);
+      if (width == 2) v128.store(to + ((first + i) << 1), head);
       else {
         const tail = tailBits ? v128.load(tails + ((first + i) << 1)) : i16x8.splat(0);
-        const at = elements + ((first + i) << 2);
+        const at = to + ((first + i) << 2);
         v128.store(at, v128.shuffle<u8>(tail, head, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
         v128.store(at, v128.shuffle<u8>(tail, head, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
       }
@@ -286,16 +240,16 @@ export function mergeFloats(values: usize, first: u32, count: u32, width: u32, l
     const index = first + i;
     const bit = index * headBits;
     const raw = headBits ? <u32>(load<u64>(heads + (bit >> 3)) >> (bit & 7)) & <u32>lowMask(headBits) : 0;
-    let head = <u32>load<u16>(values + (i << 1)) | ((raw & <u32>lowMask(kept)) << zeros);
+    let head = <u32>load<u16>(from + (i << 1)) | ((raw & <u32>lowMask(kept)) << zeros);
     if (!signed) head |= (raw >> kept) << 15;
     let x = (<u64>head) << tailWidth;
     if (tailBits) {
       const tailBit = index * tailBits;
       x |= ((load<u64>(tails + (tailBit >> 3)) >> (tailBit & 7)) & lowMask(tailBits)) << (tailWidth - tailBits);
     }
-    if (width == 2) store<u16>(elements + (index << 1), <u16>x);
-    else if (width == 4) store<u32>(elements + (index << 2), <u32>x);
-    else store<u64>(elements + (index << 3), x);
+    if (width == 2) store<u16>(to + (index << 1), <u16>x);
+    else if (width == 4) store<u32>(to + (index << 2), <u32>x);
+    else store<u64>(to + (index << 3), x);
   }
 }
 
@@ -306,13 +260,11 @@ const scratch: usize = memory.data(32, 16);
 const P1: u64 = 0x9e3779b185ebca87, P2: u64 = 0xc2b2ae3d27d4eb4f, P3: u64 = 0x165667b19e3779f9;
 const P4: u64 = 0x85ebca77c2b2ae63, P5: u64 = 0x27d4eb2f165667c5;
 
-// @ts-ignore: decorator
 @inline
 function round(accumulator: u64, lane: u64): u64 {
   return rotl<u64>(accumulator + lane * P2, 31) * P1;
 }
 
-// @ts-ignore: decorator
 @inline
 function mergeRound(hash: u64, accumulator: u64): u64 {
   return (hash ^ round(0, accumulator)) * P1 + P4;
@@ -343,9 +295,4 @@ export function checksum(bytes: usize, length: usize, seed: u64): u64 {
   hash = (hash ^ (hash >> 33)) * P2;
   hash = (hash ^ (hash >> 29)) * P3;
   return hash ^ (hash >> 32);
-}
-
-/** Where the caller's buffers may begin. */
-export function heapBase(): usize {
-  return __heap_base;
 }

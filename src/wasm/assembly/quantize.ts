@@ -1,13 +1,29 @@
 // The quantizer's inner loop: columns by an eight-state trellis down their rows, every survivor with the feedback of its
-// own errors. docs/codec.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
+// own errors. docs/trellis.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
 // src/wasm/quantize.ts lays out. A column's values lie one after another: row i of column j at j * STRIDE + 4 * i.
+import { CONTEXTS, INDICES, MAX_INDEX, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
 
-const STRIDE: usize = 256 * 4;
+export * from '../constants';
+export { heapBase } from './_memory';
 
-/** Entries of a table of choices, indices -1000 to 1000: two floats each, the price times lambda and the level. */
-const CHOICES: usize = 2001;
-const MAX_INDEX: i32 = 1000;
-const CONTEXTS: i32 = 64;
+const STRIDE: usize = ROWS_PER_BLOCK * 4;
+
+// Buffers, set once by loader.ts. [CONTEXTS][2][INDICES] choices, two floats each: the price times lambda and the level.
+export let choices: usize = 0;
+const CHOICE_BYTES: usize = 8;
+// Of the block: steps f32, contexts i32, the block's rows of the factor of G, [rows][ROWS_PER_BLOCK].
+export let rowSteps: usize = 0, rowContexts: usize = 0, rowFactor: usize = 0;
+// Of the panel: the same, with the panel's rows of the factor of H, [columns][PANEL_COLUMNS].
+export let columnSteps: usize = 0, columnContexts: usize = 0, columnFactor: usize = 0;
+// Of the panel's weights: the matrix's; what errors left of the panel add to each; what errors of rows above the block
+// add to each row's term. Then what is found: indices (i16), errors (value - weight), terms (value - target).
+export let weights: usize = 0, fed: usize = 0, pushed: usize = 0, indices: usize = 0, errors: usize = 0, terms: usize = 0;
+// Of a column: what the weights should be, errors of earlier columns fed in.
+export let target: usize = 0;
+// Of each row and state after it: index (i32), error (f32), state before (i32): 8 each, 32 bytes.
+export let pathIndices: usize = 0, pathErrors: usize = 0, pathOrigins: usize = 0;
+// Feedback to later rows: of decided rows; of each survivor's undecided rows, and room for the next row's survivors.
+export let common: usize = 0, own: usize = 0, ownNext: usize = 0;
 
 /**
  * Rows are decided for good in runs, once DEPTH more have been seen: by then the survivors nearly always have one
@@ -19,30 +35,12 @@ const DEPTH: u32 = 64;
 
 const NEVER: f32 = 1e30;
 
-// Of each row and state after it: index (i32), error (f32), state before (i32): 8 each, 32 bytes.
-let indices: usize = 0, errors: usize = 0, origins: usize = 0;
-// Feedback to later rows: of decided rows; of each survivor's undecided rows, and room for the next row's survivors.
-let common: usize = 0, own: usize = 0, ownNext: usize = 0;
-
-export const SCRATCH_BYTES: u32 = 3 * 256 * 32 + 256 * 4 + 2 * 8 * 256 * 4;
-
-export function setScratch(scratch: usize): void {
-  indices = scratch;
-  errors = indices + 256 * 32;
-  origins = errors + 256 * 32;
-  common = origins + 256 * 32;
-  own = common + STRIDE;
-  ownNext = own + 8 * STRIDE;
-}
-
-// @ts-ignore: decorator
 @inline
 function pairs01(entries: v128): v128 {
   const pair = v128.load64_zero(i32x4.extract_lane(entries, 0));
   return v128.load64_lane(i32x4.extract_lane(entries, 1), pair, 1);
 }
 
-// @ts-ignore: decorator
 @inline
 function pairs23(entries: v128): v128 {
   const pair = v128.load64_zero(i32x4.extract_lane(entries, 2));
@@ -50,7 +48,6 @@ function pairs23(entries: v128): v128 {
 }
 
 /** What choosing these entries costs: (x - level)^2 + lambda * bits, in squared steps. */
-// @ts-ignore: decorator
 @inline
 function costs(entries: v128, x: v128): v128 {
   const low = pairs01(entries), high = pairs23(entries);
@@ -58,34 +55,29 @@ function costs(entries: v128, x: v128): v128 {
   return f32x4.add(f32x4.mul(error, error), v128.shuffle<f32>(low, high, 0, 2, 4, 6));
 }
 
-// @ts-ignore: decorator
 @inline
 function levels(entries: v128): v128 {
   return v128.shuffle<f32>(pairs01(entries), pairs23(entries), 1, 3, 5, 7);
 }
 
-// @ts-ignore: decorator
 @inline
 function entriesOf(table: v128, index: v128): v128 {
   return i32x4.add(table, i32x4.shl(i32x4.trunc_sat_f32x4_s(index), 3));
 }
 
 /** The index of the same parity next nearer to zero; 1 and -1 change places, 0 stays. */
-// @ts-ignore: decorator
 @inline
 function nearerZero(index: v128): v128 {
   const two = v128.or(v128.and(index, f32x4.splat(-0.0)), f32x4.splat(2));
   return v128.andnot(f32x4.sub(index, two), f32x4.eq(index, f32x4.splat(0)));
 }
 
-// @ts-ignore: decorator
 @inline
 function clamp(index: v128, most: f32): v128 {
   return f32x4.max(f32x4.splat(-most), f32x4.min(f32x4.splat(most), index));
 }
 
 /** Quantizers of the four lanes: 0, 1, 0, 1. Odd ones reach level 2k - sign(k): half a step more to the index. */
-// @ts-ignore: decorator
 @inline
 function center(x: v128): v128 {
   const sign = v128.and(x, f32x4.splat(-0.0));
@@ -93,43 +85,61 @@ function center(x: v128): v128 {
   return f32x4.add(f32x4.mul(x, f32x4.splat(0.5)), half);
 }
 
-// @ts-ignore: decorator
 @inline
 function better(first: v128, second: v128, firstCost: v128, secondCost: v128): v128 {
   return v128.bitselect(second, first, f32x4.lt(secondCost, firstCost));
 }
 
-/**
- * One column of `rows` rows. `target` is what the weights should be, errors of earlier columns fed in; `pushed` (0: none) what
- * errors of rows above the block add to each row's term; `factor` (0: none) [rows][256] the block's rows of the factor of G.
- * Steps are rowSteps[i] * columnStep. Writes indices (i16), values, and terms (value - target).
- */
-function quantizeColumn(
-  rows: u32, target: usize, pushed: usize, rowSteps: usize, columnStep: f32, rowContexts: usize, columnContext: i32,
-  tables: usize, factor: usize, outIndices: usize, outValues: usize, outTerms: usize,
-): void {
+// The best even and the best odd index of four states, and what they cost.
+let evenIndex = f32x4.splat(0), evenCost = f32x4.splat(0), oddIndex = f32x4.splat(0), oddCost = f32x4.splat(0);
+
+/** Of each parity: the index nearest to `x`, the next nearer to zero, and zero itself. */
+function chooseIndices(lanes: v128, x: v128): void {
+  const one = f32x4.splat(1), two = f32x4.splat(2), half = f32x4.splat(0.5), z = center(x);
+  const even = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(z, half)), two), <f32>MAX_INDEX);
+  const odd = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(z, one), half)), two), one), <f32>(MAX_INDEX - 1));
+  const nextEven = nearerZero(even), nextOdd = nearerZero(odd);
+  const cost = costs(entriesOf(lanes, even), x), nextCost = costs(entriesOf(lanes, nextEven), x), zeroCost = costs(lanes, x);
+  const lower = f32x4.min(cost, nextCost);
+  evenIndex = better(better(even, nextEven, cost, nextCost), f32x4.splat(0), lower, zeroCost);
+  evenCost = f32x4.min(lower, zeroCost);
+  const costOfOdd = costs(entriesOf(lanes, odd), x), nextCostOfOdd = costs(entriesOf(lanes, nextOdd), x);
+  oddIndex = better(odd, nextOdd, costOfOdd, nextCostOfOdd);
+  oddCost = f32x4.min(costOfOdd, nextCostOfOdd);
+}
+
+@inline
+function contextOf(row: u32, columnContext: i32): usize {
+  return <usize>min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + (<usize>row << 2)) + columnContext));
+}
+
+/** Column `j` of `rows` rows, of which `target` is what its weights should be. Writes indices, values (as errors), and terms. */
+function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool): void {
+  const above = pushed + j * STRIDE, wants = target, steps = rowSteps, allChoices = choices;
+  const rowIndices = pathIndices, rowErrors = pathErrors, rowOrigins = pathOrigins;
+  const columnStep = load<f32>(columnSteps + (j << 2)), columnContext = load<i32>(columnContexts + (j << 2));
   let costA = f32x4(0, NEVER, NEVER, NEVER), costB = f32x4.splat(NEVER);
-  if (factor) memory.fill(common, 0, STRIDE);
+  if (hasRowFactor) memory.fill(common, 0, STRIDE);
   for (let i: u32 = 0; i < rows; i++) {
     const here = <usize>i << 2;
-    if (factor && i % RUN == 0) {
+    if (hasRowFactor && i % RUN == 0) {
       if (i >= RUN + DEPTH) {
         storeCosts(costA, costB);
-        decide(i, rows, factor);
+        decide(i, rows);
         costA = v128.load(kept);
         costB = v128.load(kept, 16);
       }
       clearOwn(i, rows);
     }
-    const context = min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + here) + columnContext));
-    const table = tables + <usize>context * 2 * CHOICES * 8 + MAX_INDEX * 8;
-    const lanes = i32x4(<i32>table, <i32>(table + CHOICES * 8), <i32>table, <i32>(table + CHOICES * 8));
-    const rowStep = load<f32>(rowSteps + here);
-    const wanted = load<f32>(target + here);
+    const table = allChoices + (contextOf(i, columnContext) * 2 * INDICES + MAX_INDEX) * CHOICE_BYTES;
+    const odd = table + <usize>INDICES * CHOICE_BYTES;
+    const lanes = i32x4(<i32>table, <i32>odd, <i32>table, <i32>odd);
+    const rowStep = load<f32>(steps + here);
+    const wanted = load<f32>(wants + here);
     const inverse: f32 = 1 / (rowStep * columnStep);
     let xA: v128, xB: v128;
-    if (factor) {
-      const all = wanted - (pushed ? load<f32>(pushed + here) : 0) - load<f32>(common + here);
+    if (hasRowFactor) {
+      const all = wanted - (hasPushed ? load<f32>(above + here) : 0) - load<f32>(common + here);
       const at = own + here;
       const fedA = f32x4(load<f32>(at), load<f32>(at + STRIDE), load<f32>(at + 2 * STRIDE), load<f32>(at + 3 * STRIDE));
       const fedB = f32x4(load<f32>(at + 4 * STRIDE), load<f32>(at + 5 * STRIDE), load<f32>(at + 6 * STRIDE), load<f32>(at + 7 * STRIDE));
@@ -138,36 +148,10 @@ function quantizeColumn(
     } else {
       xA = xB = f32x4.splat(wanted * inverse);
     }
-    const zeroEntries = lanes;
-    // states 0 to 3
-    const zA = center(xA);
-    const e1A = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zA, f32x4.splat(0.5))), f32x4.splat(2)), 1000);
-    const o1A = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zA, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), 999);
-    const e2A = nearerZero(e1A), o2A = nearerZero(o1A);
-    const ce1A = costs(entriesOf(lanes, e1A), xA), ce2A = costs(entriesOf(lanes, e2A), xA);
-    const co1A = costs(entriesOf(lanes, o1A), xA), co2A = costs(entriesOf(lanes, o2A), xA);
-    let evenIndexA = better(e1A, e2A, ce1A, ce2A), evenCostA = f32x4.min(ce1A, ce2A);
-    const oddIndexA = better(o1A, o2A, co1A, co2A), oddCostA = f32x4.min(co1A, co2A);
-    const zeroA = costs(zeroEntries, xA);
-    evenIndexA = better(evenIndexA, f32x4.splat(0), evenCostA, zeroA);
-    evenCostA = f32x4.min(evenCostA, zeroA);
-    // states 4 to 7
-    let evenIndexB = evenIndexA, evenCostB = evenCostA, oddIndexB = oddIndexA, oddCostB = oddCostA;
-    if (factor) {
-      const zB = center(xB);
-      const e1B = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(zB, f32x4.splat(0.5))), f32x4.splat(2)), 1000);
-      const o1B = clamp(f32x4.add(f32x4.mul(f32x4.nearest(f32x4.mul(f32x4.sub(zB, f32x4.splat(1)), f32x4.splat(0.5))), f32x4.splat(2)), f32x4.splat(1)), 999);
-      const e2B = nearerZero(e1B), o2B = nearerZero(o1B);
-      const ce1B = costs(entriesOf(lanes, e1B), xB), ce2B = costs(entriesOf(lanes, e2B), xB);
-      const co1B = costs(entriesOf(lanes, o1B), xB), co2B = costs(entriesOf(lanes, o2B), xB);
-      evenIndexB = better(e1B, e2B, ce1B, ce2B);
-      evenCostB = f32x4.min(ce1B, ce2B);
-      oddIndexB = better(o1B, o2B, co1B, co2B);
-      oddCostB = f32x4.min(co1B, co2B);
-      const zeroB = costs(zeroEntries, xB);
-      evenIndexB = better(evenIndexB, f32x4.splat(0), evenCostB, zeroB);
-      evenCostB = f32x4.min(evenCostB, zeroB);
-    }
+    chooseIndices(lanes, xA); // of states 0 to 3
+    const evenIndexA = evenIndex, evenCostA = evenCost, oddIndexA = oddIndex, oddCostA = oddCost;
+    if (hasRowFactor) chooseIndices(lanes, xB); // of states 4 to 7, which want the same otherwise
+    const evenIndexB = evenIndex, evenCostB = evenCost, oddIndexB = oddIndex, oddCostB = oddCost;
     // State s goes where s + 4 goes with the other parity: [0, 7, 1, 6] with an even index, [2, 5, 3, 4] with an odd one.
     const evens = f32x4.add(costA, evenCostA), evensB = f32x4.add(costB, oddCostB);
     const odds = f32x4.add(costA, oddCostA), oddsB = f32x4.add(costB, evenCostB);
@@ -183,33 +167,37 @@ function quantizeColumn(
     costA = v128.shuffle<f32>(evenCosts, oddCosts, 0, 2, 4, 6);
     costB = v128.shuffle<f32>(evenCosts, oddCosts, 7, 5, 3, 1);
     const row = <usize>i << 5;
-    v128.store(indices + row, v128.shuffle<i32>(evenChoice, oddChoice, 0, 2, 4, 6));
-    v128.store(indices + row, v128.shuffle<i32>(evenChoice, oddChoice, 7, 5, 3, 1), 16);
-    v128.store(errors + row, v128.shuffle<f32>(evenError, oddError, 0, 2, 4, 6));
-    v128.store(errors + row, v128.shuffle<f32>(evenError, oddError, 7, 5, 3, 1), 16);
-    v128.store(origins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 0, 2, 4, 6));
-    v128.store(origins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 7, 5, 3, 1), 16);
-    if (factor) feedOwn(i, rows, factor);
+    v128.store(rowIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 0, 2, 4, 6));
+    v128.store(rowIndices + row, v128.shuffle<i32>(evenChoice, oddChoice, 7, 5, 3, 1), 16);
+    v128.store(rowErrors + row, v128.shuffle<f32>(evenError, oddError, 0, 2, 4, 6));
+    v128.store(rowErrors + row, v128.shuffle<f32>(evenError, oddError, 7, 5, 3, 1), 16);
+    v128.store(rowOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 0, 2, 4, 6));
+    v128.store(rowOrigins + row, v128.shuffle<i32>(evenOrigin, oddOrigin, 7, 5, 3, 1), 16);
+    if (hasRowFactor) feedOwn(i, rows);
   }
   storeCosts(costA, costB);
+  writeColumn(rows, j, columnStep, columnContext);
+}
+
+/** Goes back from the cheapest state after the last row. */
+function writeColumn(rows: u32, j: usize, columnStep: f32, columnContext: i32): void {
+  const toIndices = indices + ((j * STRIDE) >> 1), toValues = errors + j * STRIDE, toTerms = terms + j * STRIDE;
   let state = cheapest();
   for (let i: i32 = <i32>rows - 1; i >= 0; i--) {
-    const at = (<usize>i << 5) + (<usize>state << 2);
-    const error = load<f32>(errors + at);
-    store<i16>(outIndices + (<usize>i << 1), <i16>load<i32>(indices + at));
-    store<f32>(outTerms + (<usize>i << 2), error);
-    const before = load<i32>(origins + at);
-    const context = min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + (<usize>i << 2)) + columnContext));
-    const entry = tables + (<usize>context * 2 + (before & 1)) * CHOICES * 8 + <usize>(load<i32>(indices + at) + MAX_INDEX) * 8;
-    store<f32>(outValues + (<usize>i << 2), load<f32>(entry, 4) * load<f32>(rowSteps + (<usize>i << 2)) * columnStep);
-    state = before;
+    const at = (<usize>i << 5) + (<usize>state << 2), here = <usize>i << 2;
+    const index = load<i32>(pathIndices + at);
+    store<i16>(toIndices + (here >> 1), <i16>index);
+    store<f32>(toTerms + here, load<f32>(pathErrors + at));
+    state = load<i32>(pathOrigins + at);
+    const table = contextOf(i, columnContext) * 2 + (state & 1);
+    const choice = choices + (table * INDICES + index + MAX_INDEX) * CHOICE_BYTES;
+    store<f32>(toValues + here, load<f32>(choice, 4) * load<f32>(rowSteps + here) * columnStep);
   }
 }
 
 // The eight states' costs, outside of the loop.
 const kept: usize = memory.data(32, 16);
 
-// @ts-ignore: decorator
 @inline
 function storeCosts(a: v128, b: v128): void {
   v128.store(kept, a);
@@ -224,29 +212,28 @@ function cheapest(): i32 {
 
 /** The state after row `to` on the way to `state` after row `from`. */
 function ancestor(state: i32, from: u32, to: u32): i32 {
-  for (let i = from; i > to; i--) state = load<i32>(origins + (<usize>i << 5) + (<usize>state << 2));
+  for (let i = from; i > to; i--) state = load<i32>(pathOrigins + (<usize>i << 5) + (<usize>state << 2));
   return state;
 }
 
 /** Before row `i`: decides the run that ends DEPTH rows before, gives up survivors that came otherwise, and feeds its errors to all rows to come. */
-function decide(i: u32, rows: u32, factor: usize): void {
+function decide(i: u32, rows: u32): void {
   const first = i - RUN - DEPTH, last = first + RUN - 1;
   let state = ancestor(cheapest(), i - 1, last);
   for (let s: i32 = 0; s < 8; s++)
     if (load<f32>(kept + (<usize>s << 2)) < NEVER && ancestor(s, i - 1, last) != state) store<f32>(kept + (<usize>s << 2), NEVER);
   for (let row = last; ; row--) {
     const at = (<usize>row << 5) + (<usize>state << 2);
-    const error = f32x4.splat(load<f32>(errors + at));
-    const weights = factor + <usize>row * STRIDE;
+    const error = f32x4.splat(load<f32>(pathErrors + at));
+    const shares = rowFactor + <usize>row * STRIDE;
     for (let x = <usize>i << 2; x < <usize>rows << 2; x += 16)
-      v128.store(common + x, f32x4.add(v128.load(common + x), f32x4.mul(error, v128.load(weights + x))));
-    state = load<i32>(origins + at);
+      v128.store(common + x, f32x4.add(v128.load(common + x), f32x4.mul(error, v128.load(shares + x))));
+    state = load<i32>(pathOrigins + at);
     if (row == first) break;
   }
 }
 
 /** Where the feedback of a row's run ends survivor by survivor. */
-// @ts-ignore: decorator
 @inline
 function reach(i: u32, rows: u32): usize {
   return <usize>min<u32>(rows, i - (i % RUN) + RUN + DEPTH) << 2;
@@ -261,53 +248,39 @@ function clearOwn(i: u32, rows: u32): void {
 }
 
 /** Each survivor after row i takes over its predecessor's feedback and adds what the row's error is fed. */
-function feedOwn(i: u32, rows: u32, factor: usize): void {
+function feedOwn(i: u32, rows: u32): void {
   const start = (<usize>(i + 1) << 2) & ~15;
   const end = reach(i, rows);
-  const weights = factor + <usize>i * STRIDE;
+  const shares = rowFactor + <usize>i * STRIDE;
   for (let s: usize = 0; s < 8; s++) {
     const at = (<usize>i << 5) + (s << 2);
-    const error = f32x4.splat(load<f32>(errors + at));
-    const from = own + <usize>load<i32>(origins + at) * STRIDE;
+    const error = f32x4.splat(load<f32>(pathErrors + at));
+    const from = own + <usize>load<i32>(pathOrigins + at) * STRIDE;
     const to = ownNext + s * STRIDE;
     for (let x = start; x < end; x += 16)
-      v128.store(to + x, f32x4.add(v128.load(from + x), f32x4.mul(error, v128.load(weights + x))));
+      v128.store(to + x, f32x4.add(v128.load(from + x), f32x4.mul(error, v128.load(shares + x))));
   }
   const swapped = own;
   own = ownNext;
   ownNext = swapped;
 }
 
-/**
- * A panel of `columns` columns, left to right. `weights` are the matrix's; `fed` (0: none) what errors left of the panel add, column by
- * column; `columnFactor` [columns][128] the panel's rows of the factor of H. Writes indices, errors (value - weight) and terms.
- */
-export function quantizePanel(
-  rows: u32, columns: u32, weights: usize, fed: usize, columnFactor: usize, pushed: usize, rowFactor: usize,
-  rowSteps: usize, columnSteps: usize, rowContexts: usize, columnContexts: usize, tables: usize,
-  target: usize, outIndices: usize, outErrors: usize, outTerms: usize,
-): void {
-  const bytes = <usize>((rows + 3) & ~3) << 2;
+/** A panel of `columns` columns, left to right. `fed`, `pushed` and `rowFactor` count when there are any. */
+export function quantizePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: bool, hasRowFactor: bool): void {
+  const bytes = <usize>((rows + 3) & ~3) << 2, wanted = target;
   for (let j: usize = 0; j < <usize>columns; j++) {
-    const column = j * STRIDE;
+    const here = weights + j * STRIDE, added = fed + j * STRIDE, values = errors + j * STRIDE;
     for (let x: usize = 0; x < bytes; x += 16) {
-      const weight = v128.load(weights + column + x);
-      v128.store(target + x, fed ? f32x4.sub(weight, v128.load(fed + column + x)) : weight);
+      const weight = v128.load(here + x);
+      v128.store(wanted + x, hasFed ? f32x4.sub(weight, v128.load(added + x)) : weight);
     }
     for (let l: usize = 0; l < j; l++) {
-      const share = f32x4.splat(load<f32>(columnFactor + (l * 128 + j) * 4));
+      const share = f32x4.splat(load<f32>(columnFactor + (l * PANEL_COLUMNS + j) * 4)), before = errors + l * STRIDE;
       for (let x: usize = 0; x < bytes; x += 16)
-        v128.store(target + x, f32x4.sub(v128.load(target + x), f32x4.mul(share, v128.load(outErrors + l * STRIDE + x))));
+        v128.store(wanted + x, f32x4.sub(v128.load(wanted + x), f32x4.mul(share, v128.load(before + x))));
     }
-    quantizeColumn(
-      rows, target, pushed ? pushed + column : 0, rowSteps, load<f32>(columnSteps + (j << 2)), rowContexts,
-      load<i32>(columnContexts + (j << 2)), tables, rowFactor, outIndices + (column >> 1), outErrors + column, outTerms + column,
-    );
+    quantizeColumn(rows, j, hasPushed, hasRowFactor);
     for (let x: usize = 0; x < bytes; x += 16)
-      v128.store(outErrors + column + x, f32x4.sub(v128.load(outErrors + column + x), v128.load(weights + column + x)));
+      v128.store(values + x, f32x4.sub(v128.load(values + x), v128.load(here + x)));
   }
-}
-
-export function heapBase(): usize {
-  return __heap_base;
 }

@@ -23,7 +23,7 @@ export interface Parsed {
 
 /**
  * A file as it lies, all of its bytes: tensors, and between them what no tensor holds. From it the same file can be written again.
- * @throws {InputError} for tensors that overlap or share a name, and what is over the limits of docs/format.md.
+ * @throws {InputError} for tensors that overlap or share a name, and what is over the limits of spec/wpk-v1.md.
  */
 export async function assemble(
   { tensors, front, ...file }: Parsed,

@@ -1,0 +1,201 @@
+import { encodeBlock } from '../../dist/codecs/trellis/block.js';
+import { MAX_INDEX } from '../../dist/codecs/trellis/levels.js';
+import { writeParameters } from '../../dist/codecs/trellis/parameters.js';
+import { readTables, writeTables } from '../../dist/codecs/trellis/tables.js';
+import { INDICES, TABLES } from '../../dist/codecs/trellis/tokens.js';
+import { IndexCoder } from '../../dist/wasm/indices.js';
+import { text } from '../fuzz/formats.js';
+import { Random } from '../fuzz/random.js';
+import { layOut, parseWpk, repairDigests, writeWpk } from '../fuzz/wpk-file.js';
+import {
+  everyMode,
+  f32,
+  floats,
+  ggufFile,
+  halves,
+  integers,
+  makeFile,
+  manyFiles,
+  quantized,
+  tensorFile,
+  torchFile,
+  transformed,
+} from '../fuzz/wpk-seeds.js';
+
+// Files that every reader must restore. Each is small and made from a seed.
+
+const WIDTHS = {
+  ...{ F64: 8, F32: 4, F16: 2, BF16: 2, F8_E4M3: 1, F8_E5M2: 1, I64: 8, I32: 4, I16: 2, I8: 1 },
+  ...{ U64: 8, U32: 4, U16: 2, U8: 1, BOOL: 1 },
+};
+
+/** A tensor of each element type, of bytes that are mostly small. */
+const everyDtype = (r) =>
+  Object.entries(WIDTHS).map(([dtype, width]) => ({
+    name: dtype,
+    dtype,
+    shape: [9, 7],
+    data: Uint8Array.from({ length: 63 * width }, (_, i) =>
+      dtype === 'BOOL' ? i % 2 : r.below(1 + r.below(40)),
+    ),
+  }));
+
+/** Floats whose split differs: bf16 and f16 widened to f32, without a sign, infinities, NaN payloads, subnormals, -0. */
+function everyFloat(r) {
+  const f32Of = (values) => new Uint8Array(Float32Array.from(values).buffer);
+  const random = Array.from({ length: 600 }, () => (r.next() - 0.5) / 8);
+  const special = Uint32Array.from(
+    { length: 600 },
+    (_, i) => [0x7f800000, 0xff800000, 0x7fc01234, 0x00000001, 0x80000000, 0x3f800000][i % 6],
+  );
+  const bf16 = new Uint8Array(Float32Array.from(random).buffer).map((byte, i) => (i % 4 < 2 ? 0 : byte));
+  const tensors = {
+    'bf16 widened': bf16,
+    'f16 widened': f32Of(random.map((value) => Math.round(value * 1024) / 1024)),
+    positive: f32Of(random.map((value) => Math.abs(value) + 0.01)),
+    special: new Uint8Array(special.buffer),
+  };
+  return Object.entries(tensors).map(([name, data]) => ({ name, dtype: 'F32', shape: [600], data }));
+}
+
+/** Tensors of more than one block: the blocks are cut at 2^20 bytes, whatever the rows. */
+function severalBlocks() {
+  const [rows, columns] = [700, 500];
+  const band = Float32Array.from({ length: rows * columns }, (_, i) => {
+    const distance = (i % columns) - Math.floor(i / columns);
+    return distance >= -100 && distance <= 3 ? 0 : -1e9;
+  });
+  return [
+    { name: 'ramp', dtype: 'I64', shape: [1, 300000], data: integers(300000, (i) => i) },
+    { name: 'band', dtype: 'F32', shape: [rows, columns], data: new Uint8Array(band.buffer) },
+    { name: 'constant', dtype: 'BF16', shape: [2, 400000], data: new Uint8Array(1600000).fill(0x3c) },
+  ];
+}
+
+const model = (tensors) => ({ 'model.safetensors': tensorFile(tensors) });
+const experts = (r) => ({
+  'config.json': text('{"model_type":"llama"}'),
+  ...model([
+    { name: 'mlp.experts.weight', dtype: 'BF16', shape: [3, 20, 64], data: halves(3840, r) },
+    { name: 'kernel.weight', dtype: 'F16', shape: [24, 8, 3], data: float16s(576, r) },
+    { name: 'a.weight', dtype: 'F32', shape: [257, 17], data: floats(257 * 17, r) },
+  ]),
+});
+
+/** Normal numbers of F16: a random sign and mantissa, an exponent near that of 0.01. */
+const float16s = (count, r) =>
+  new Uint8Array(
+    Uint16Array.from({ length: count }, () => (r.below(2) << 15) | (r.below(4096) + 0x1c00)).buffer,
+  );
+
+const matrix = (r) => model([f32('a.weight', [61, 72], r), f32('bias', [72], r)]);
+
+const transform = (name, dimensions, keep) => ({
+  about: `transform ${name}, ${dimensions === 1 ? 'blocks of 16' : 'tiles of 16 x 16'}, ${keep ? 'the largest coefficients in F16' : 'all coefficients quantized'}`,
+  files: matrix,
+  write: transformed({ transform: name, size: 16, dimensions }, keep, 8),
+});
+
+/** By name: what it is for, its files, what writes them if loss is allowed, and what changes the finished file. */
+export const SOUND = {
+  modes: { about: 'a block of every lossless mode', files: (r) => model(everyMode(r)) },
+  dtypes: { about: 'a tensor of every element type', files: (r) => model(everyDtype(r)) },
+  floats: {
+    about: 'every way to split floats, and floats that are no numbers',
+    files: (r) => model(everyFloat(r)),
+  },
+  blocks: { about: 'tensors of several blocks', files: () => model(severalBlocks()) },
+  folder: {
+    about: 'tied tensors, side files, subfolders, an empty folder, weights that are no part of the model',
+    files: manyFiles,
+    change: addEmptyFolder,
+  },
+  gguf: { about: 'a GGUF file', files: (r) => ({ 'model.gguf': ggufFile(r) }) },
+  pytorch: { about: 'a PyTorch checkpoint', files: (r) => ({ 'pytorch_model.bin': torchFile(r) }) },
+  bytes: {
+    about: 'a file over 1 MiB of a format that is not known',
+    files: () => ({
+      'a/b.dat': new Uint8Array(Uint32Array.from({ length: 275000 }, (_, i) => 3 * i).buffer),
+    }),
+  },
+  unknown: {
+    about: 'members, a format and a role that no reader knows: they are ignored, everything is restored',
+    files: (r) => ({ 'config.json': text('{}'), ...model([f32('w', [8, 8], r)]) }),
+    change: addUnknown,
+  },
+  trellis: { about: 'trellis blocks', files: matrix, write: quantized(6) },
+  'trellis-shapes': {
+    about: 'trellis: stacked experts, a kernel, 257 rows, BF16 and F16',
+    files: experts,
+    write: quantized(5),
+  },
+  'trellis-all': {
+    about: 'trellis: escapes, raw bits, shrinks, factors of rows and columns',
+    files: matrix,
+    write: quantized(6),
+    change: useEverything,
+  },
+  'transform-none': transform('none', 1, false),
+  'transform-rft': transform('rft', 1, false),
+  'transform-dft': transform('dft', 2, false),
+  'transform-dct': transform('dct', 2, true),
+  'transform-hadamard': transform('hadamard', 1, true),
+  'transform-haar': transform('haar', 2, false),
+  'transform-klt': transform('klt', 2, false),
+  'transform-svd': transform('svd', 1, false),
+};
+
+/** The bytes of a file of {@link SOUND}. */
+export async function makeSound(place, name) {
+  const { files, write, change } = SOUND[name];
+  const bytes = await makeFile(place, name, files(new Random(1)), write);
+  if (!change) return bytes;
+  const wpk = parseWpk(bytes);
+  await change(wpk);
+  return writeWpk(wpk);
+}
+
+function addEmptyFolder(wpk) {
+  for (const part of [wpk.manifest, wpk.directory]) part.emptyFolders = ['logs/empty'];
+  layOut(wpk);
+}
+
+function addUnknown(wpk) {
+  for (const part of [wpk.manifest, wpk.directory]) {
+    part.added = { in: 'a later version' };
+    part.weightFiles[0].format = 'a format of a later version';
+    part.tensors[0].role = 'a role of a later version';
+  }
+  wpk.directory.tensors[0].added = [1];
+  layOut(wpk);
+}
+
+/** Replaces what was quantized by codes and indices that use all that the format has. */
+async function useEverything(wpk) {
+  const [rows, columns] = wpk.directory.tensors[0].shape;
+  const random = new Random(2);
+  const codes = (count) => ({
+    steps: Int16Array.from({ length: count }, () => random.below(9) - 4),
+    contexts: Int16Array.from({ length: count }, () => 12 + random.below(3)),
+    factors: Int8Array.from({ length: count }, () => random.below(256) - 128),
+  });
+  const indices = Int16Array.from({ length: rows * columns }, () =>
+    Math.round((random.next() - 0.5) * 2 ** random.below(11)),
+  );
+  indices.set([1000, -1000, 16, -17, 0], 0);
+  const counts = new Float64Array(TABLES * INDICES);
+  for (let table = 40; table < 60; table++)
+    for (let k = -30; k <= 30; k++) counts[table * INDICES + MAX_INDEX + k] = 1000 * 2 ** (-Math.abs(k) / 4);
+  for (let table = 40; table < 60; table++) counts[table * INDICES] = 100; // what is larger escapes
+  const shrinks = Float32Array.from({ length: TABLES * 4 }, (_, i) => (i % 4 ? ((i % 7) - 2) / 128 : 0));
+  const tables = writeTables(counts, shrinks);
+  const ranges = { rowFactorRange: 0.25, columnFactorRange: 0.125 };
+  const parameters = { scale: Math.fround(0.01), ...ranges, columns: codes(columns) };
+  const block = encodeBlock(new IndexCoder(), readTables(tables), parameters, { rows: codes(rows), indices });
+  const [shared] = wpk.frames.filter(({ kind }) => kind === 'tables');
+  shared.payload = tables;
+  const own = wpk.frames.filter(({ kind, owner }) => kind === 'tensors' && owner === 0);
+  [own[0].payload, own[1].payload] = [writeParameters(parameters), block];
+  layOut(wpk);
+  await repairDigests(wpk);
+}

@@ -1,0 +1,145 @@
+import { createHash } from 'node:crypto';
+import { readInto } from '../../core/byte-source.js';
+import { elementCount } from '../../core/dtype.js';
+import { InputError } from '../../core/errors.js';
+import type { Folder, FolderFile } from '../../core/folder.js';
+import { SMALL_TENSOR_BYTES, sha256 } from '../../io/node/sha256.js';
+import { readAhead } from '../../io/read-ahead.js';
+import type { StoredTensor } from '../../models/safetensors/header.js';
+import type { WeightSource } from '../../models/stored-model.js';
+import type { Hashing } from '../../workers/node/hashing.js';
+import type { BlockPool } from '../../wpk/block-pool.js';
+import { splitHeader, total } from '../../wpk/directory.js';
+import { PIECE_BYTES, pieces } from '../../wpk/frames.js';
+import type { Manifest } from '../../wpk/manifest.js';
+import type { FinishedFrame } from '../../wpk/resume.js';
+import type { Contents } from '../../wpk/stored/contents.js';
+import type { TensorFacts, WpkWriter, WrittenBytes } from '../../wpk/writer.js';
+import { FrameQueue } from './frame-queue.js';
+import { FrameMaker } from './frames.js';
+import { readBlocks } from './read-blocks.js';
+
+export interface EncodeInput {
+  readonly files: Folder;
+  readonly contents: Contents;
+  readonly manifest: Manifest;
+  readonly writer: WpkWriter;
+  readonly pool: BlockPool;
+  /** One digests whole files, the other tensors: the main thread only hands buffers on. */
+  readonly fileHash: Hashing;
+  readonly tensorHash: Hashing;
+  /** What an interrupted run has left behind the manifest. */
+  readonly finished: readonly FinishedFrame[];
+  readonly onProgress: ((doneBytes: number, totalBytes: number) => void) | undefined;
+}
+
+const EMPTY_SHA256 = sha256(new Uint8Array());
+
+/** One pass over all files that brings every frame in the order of the file, then the directory of them. */
+export class LosslessEncoder {
+  private readonly queue: FrameQueue;
+  private readonly frames: FrameMaker;
+  private readonly tensors: (TensorFacts | undefined)[] = [];
+  private readonly totalBytes: number;
+  private doneBytes = 0;
+
+  constructor(private readonly input: EncodeInput) {
+    const { contents, pool, writer, finished } = input;
+    this.queue = new FrameQueue(writer, pool);
+    this.frames = new FrameMaker(pool, finished, contents.id);
+    this.totalBytes =
+      total(contents.sideFiles.map(({ lengthBytes }) => lengthBytes)) +
+      total(contents.weightSources.map(({ source }) => source.byteLength));
+  }
+
+  /** @throws {InputError} for input that cannot be read, or has changed. */
+  async run(): Promise<WrittenBytes> {
+    const { contents, writer } = this.input;
+    const sideFiles = [];
+    for (const [i, file] of contents.sideFiles.entries())
+      sideFiles.push({ sha256: await this.sideFile(file, i) });
+    await this.queue.finish();
+    for (const [i, { headerBytes }] of contents.weightSources.entries())
+      for (const piece of pieces(headerBytes))
+        await writer.append('weightHeaders', i, this.frames.header(piece));
+    const weightFiles = [];
+    for (const source of contents.weightSources) weightFiles.push({ sha256: await this.weightFile(source) });
+    await this.queue.finish();
+    return writer.finish({ sideFiles, weightFiles, tensors: this.tensors });
+  }
+
+  /** @returns its SHA-256. */
+  private async sideFile({ name, lengthBytes }: FolderFile, index: number): Promise<string> {
+    const { files, pool } = this.input;
+    const source = await files.open(name);
+    const hash = createHash('sha256');
+    try {
+      if (source.byteLength !== lengthBytes)
+        throw new InputError('changed while being read', { file: source.name });
+      for (let start = 0; start === 0 || start < lengthBytes; start += PIECE_BYTES) {
+        const bytes = pool.take(Math.min(PIECE_BYTES, lengthBytes - start));
+        await readInto(source, bytes, start);
+        hash.update(bytes);
+        this.progress(bytes.length);
+        await this.queue.add('sideFiles', index, this.frames.piece(bytes));
+      }
+      await source.verify?.();
+    } finally {
+      await source.close();
+    }
+    return hash.digest('hex');
+  }
+
+  /** Its tensors' blocks, in order. @returns the SHA-256 of the whole file. */
+  private async weightFile(source: WeightSource): Promise<string> {
+    const { fileHash } = this.input;
+    const between = splitHeader(source.headerBytes, source.between, source.tensors.length);
+    const ahead = { ...source, source: readAhead(source.source) };
+    for (const [i, bytes] of between.entries()) {
+      this.progress(bytes.length);
+      if (bytes.length) await fileHash.update(bytes);
+      const tensor = source.tensors[i];
+      if (tensor) this.tensors.push(await this.tensor(ahead, tensor));
+    }
+    await source.source.verify?.();
+    return fileHash.digest();
+  }
+
+  private tensor(source: WeightSource, tensor: StoredTensor): Promise<TensorFacts | undefined> {
+    const index = this.tensors.length;
+    const isCopy = this.input.manifest.tensors[index]!.sameAs !== undefined;
+    return isCopy ? this.copy(source, tensor) : this.blocks(source, tensor, index);
+  }
+
+  /** A tensor that is stored elsewhere is only part of its file's digest. */
+  private async copy({ source }: WeightSource, tensor: StoredTensor): Promise<undefined> {
+    const { fileHash, pool } = this.input;
+    for await (const { bytes } of readBlocks(source, tensor, pool)) {
+      this.progress(bytes.length);
+      pool.give(await fileHash.update(bytes));
+    }
+  }
+
+  private async blocks({ source }: WeightSource, tensor: StoredTensor, index: number): Promise<TensorFacts> {
+    const { fileHash, tensorHash, pool } = this.input;
+    const elements = elementCount(tensor.shape);
+    const isSmall = tensor.lengthBytes <= SMALL_TENSOR_BYTES;
+    let digest = EMPTY_SHA256;
+    for await (const { bytes, block } of readBlocks(source, tensor, pool)) {
+      this.progress(bytes.length);
+      if (isSmall) digest = sha256(bytes); // its only block
+      const inFile = fileHash.update(bytes);
+      const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
+      await this.queue.add('tensors', index, this.frames.block(hashed, block));
+      // the next tensor's blocks must not reach the digest first
+      if (!isSmall && block.first + block.count === elements)
+        digest = await hashed.then(() => tensorHash.digest());
+    }
+    return { sha256: digest };
+  }
+
+  private progress(bytes: number): void {
+    this.doneBytes += bytes;
+    this.input.onProgress?.(this.doneBytes, this.totalBytes);
+  }
+}

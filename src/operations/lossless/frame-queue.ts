@@ -1,0 +1,43 @@
+import { Ordered } from '../../workers/ordered.js';
+import type { BlockPool } from '../../wpk/block-pool.js';
+import type { FinishedFrame } from '../../wpk/resume.js';
+import type { Part, WpkWriter } from '../../wpk/writer.js';
+
+/** Blocks that may be under way in the two digests, beside those in the pool. */
+const HASHING = 6;
+
+/** A new frame, or one that an interrupted run has written. */
+export type Frame = Uint8Array | FinishedFrame;
+
+interface Queued {
+  readonly part: Part;
+  readonly index: number;
+  readonly frame: Frame;
+}
+
+/** Frames that are being made, appended to the file in the order in which they were added. */
+export class FrameQueue {
+  private readonly making: Ordered<Queued>;
+  private writing = Promise.resolve();
+
+  constructor(writer: WpkWriter, pool: BlockPool) {
+    this.making = new Ordered(pool.depth + HASHING, async ({ part, index, frame }) => {
+      await this.writing; // one write is under way while the next frame is made
+      this.writing = writer.append(part, index, frame).then(() => {
+        if (frame instanceof Uint8Array) pool.give(frame);
+      });
+      this.writing.catch(() => {}); // awaited later
+    });
+  }
+
+  /** Adds one; waits while too many are being made. @throws what making or writing an earlier one has thrown. */
+  add(part: Part, index: number, frame: Promise<Frame>): Promise<void> {
+    return this.making.add(frame.then((made) => ({ part, index, frame: made })));
+  }
+
+  /** Waits until all are written. */
+  async finish(): Promise<void> {
+    await this.making.finish();
+    await this.writing;
+  }
+}

@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto';
+import type { ByteSource } from '../core/byte-source.js';
+import { Comparison } from '../evaluation/compare.js';
+import { openFile } from '../io/node/file.js';
+import type { StoredModel } from '../models/stored-model.js';
+import { isLossyTensor, tensorsByFile } from '../wpk/directory.js';
+import { Decoding } from '../wpk/node/decode.js';
+import { Container } from '../wpk/reader.js';
+import type { DirectoryFacts, TensorFacts } from '../wpk/writer.js';
+
+/** Bytes of a source that are digested at once. */
+const PIECE_BYTES = 2 ** 22;
+
+/** What only decoding tells of a lossy file: digests, and how far weights are from the original's. */
+export type DecodedFacts = Required<Pick<DirectoryFacts, 'tensors' | 'weightError'>> & {
+  readonly weightFiles: readonly { readonly sha256: string }[];
+};
+
+/**
+ * Decodes all of a lossy file that has everything but these facts.
+ * @param model the original. @param threads as {@link Decoding} has them.
+ */
+export async function decodeFacts(
+  path: string,
+  model: StoredModel,
+  threads: number | undefined,
+): Promise<DecodedFacts> {
+  const container = await Container.open(await openFile(path));
+  const decoding = new Decoding(container, threads);
+  const comparison = new Comparison(model);
+  const weightFiles: { sha256: string }[] = [];
+  const tensors: (TensorFacts | undefined)[] = [];
+  try {
+    for (const { file, tensors: own } of tensorsByFile(container.directory)) {
+      const sha256 = await decoding.weightFile(await container.header(file), own, async (tensor) => {
+        const isLossy = isLossyTensor(tensor);
+        const compared = comparison.tensor(tensor);
+        const digest = await decoding.tensor(tensor, (elements, firstByte) =>
+          compared.add(elements, firstByte, isLossy),
+        );
+        compared.finish();
+        const error = isLossy && { error: rounded(compared.error()) };
+        const facts = { codec: tensor.codec, sha256: digest, ...error };
+        tensors.push(tensor.sameAs === undefined ? facts : undefined);
+      });
+      weightFiles.push({ sha256 });
+    }
+    return { weightFiles, tensors, weightError: { ...comparison.weightError() } };
+  } finally {
+    await Promise.all([decoding.close(), container.close()]);
+  }
+}
+
+/** Two digits tell enough of a tensor's error. */
+function rounded(share: number): number {
+  return Number(share.toPrecision(2));
+}
+
+/** Returns the SHA-256 of all of a source. */
+export async function digestOf(source: ByteSource): Promise<string> {
+  const hash = createHash('sha256');
+  for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
+    hash.update(await source.read(start, Math.min(source.byteLength, start + PIECE_BYTES)));
+  return hash.digest('hex');
+}

@@ -1,0 +1,4 @@
+import { hashJobs } from './hash-jobs.js';
+import { serveThread } from './thread.js';
+
+serveThread(hashJobs());

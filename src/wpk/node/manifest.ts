@@ -1,0 +1,37 @@
+import { realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { WeightSource } from '../../models/stored-model.js';
+import { type Described, describe, type Manifest } from '../manifest.js';
+import { findDuplicates } from './duplicates.js';
+
+/** Describes files on this machine: named by their real path, tensors with the same bytes found by reading them. */
+export async function describeFiles(
+  from: Described,
+  options: Readonly<Record<string, unknown>>,
+): Promise<Manifest> {
+  const duplicates = await findDuplicates(
+    from.weightSources.flatMap(({ source, tensors }) =>
+      tensors.map(({ dtype, lengthBytes, start }) => ({
+        dtype,
+        lengthBytes,
+        read: (from: number, to: number) => source.read(start + from, start + to),
+      })),
+    ),
+  );
+  const source = await realpath(from.id).then(basename, () => from.id);
+  return describe(from, { source, options, duplicates });
+}
+
+/** What an output must not replace. */
+interface Inputs {
+  readonly id: string;
+  readonly kind: string;
+  readonly sideFiles: readonly { readonly name: string }[];
+  readonly weightSources: readonly WeightSource[];
+}
+
+/** Returns the paths of the files that a model is read from, its folder the first. */
+export function inputPaths({ id, kind, sideFiles, weightSources }: Inputs): string[] {
+  const folder = kind === 'directory' ? [id, ...sideFiles.map(({ name }) => join(id, name))] : [];
+  return [...folder, ...weightSources.map(({ source }) => source.name)];
+}

@@ -1,0 +1,16 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+// Data that comes with the project: fixtures/README.md says where it is from.
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+export const fixture = (path: string) => join(ROOT, 'fixtures', path);
+
+/** A folder of tiny models, one per architecture, with the logits of the reference implementation. */
+export const FIXTURES = fixture('architectures');
+/** Trained models: 5.8 million parameters in F32, 1.3 million in BF16. */
+export const SMALL = fixture('models/gpt-neo-small');
+export const TINY = join(ROOT, 'examples/gpt-neo-tiny');
+/** Texts that no model was trained on and no calibration reads. */
+export const EVALUATION_TEXT = fixture('text/evaluation.txt');
+export const SPEECHES_TEXT = fixture('text/speeches.txt');
