@@ -88,7 +88,7 @@ export { type ExportDtype, type ExportOptions, exportSafetensors } from './opera
 export { inspect } from './operations/inspect.js';
 export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';
 export type { TensorScan } from './operations/scan.js';
-export { type Verification, type VerifyOptions, verify } from './operations/verify.js';
+export { type VerifyOptions, verify } from './operations/verify.js';
 export type { CalibrationSource } from './quantization/calibration/calibrate.js';
 export type { Budget } from './quantization/rate-control/budget.js';
 export type { ContainerOptions } from './wpk/reader.js';
@@ -100,3 +100,4 @@ export type {
   TensorSummary,
   WeightFileSummary,
 } from './wpk/summary.js';
+export type { Verification } from './wpk/verification.js';

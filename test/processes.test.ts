@@ -79,7 +79,7 @@ describe('two processes', () => {
       expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
       const { stderr } = ended.find(({ status }) => status === 2)!;
       expect(stderr).toMatch(
-          /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
+        /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
       );
       expect(readFileSync(output).equals(whole)).toBe(true);
       expect(leftovers(output)).toEqual([]);
@@ -292,7 +292,7 @@ describe('a run that is stopped', () => {
     const next = weightpress('compress', model, '-o', output);
     expect(next.status).toBe(0);
     expect(next.stderr).toBe(
-        `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
+      `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
     );
     expect(readFileSync(left!).equals(before)).toBe(true);
     const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');

@@ -43,11 +43,6 @@ export function isDtype(name: unknown): name is Dtype {
   return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
 }
 
-/** Returns whether an element type is floating-point. */
-export function isFloat(dtype: Dtype): boolean {
-  return dtype.startsWith('F') || dtype === 'BF16';
-}
-
 /** Returns the product of the dimensions: 1 for a scalar (`[]`), 0 when any dimension is 0. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);

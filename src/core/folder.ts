@@ -47,11 +47,6 @@ export interface Folder {
   place(name: string): string;
 }
 
-/** Returns the first of `names` that is among the files. */
-export function firstOf(files: readonly FolderFile[], names: readonly string[]): string | undefined {
-  return names.find((name) => files.some((file) => file.name === name));
-}
-
 /** Returns everything in a folder. @throws {InputError} */
 export async function listAll(folder: Folder): Promise<Listing> {
   return (

@@ -2,11 +2,12 @@ import { isLossyCodec } from '../codecs/codec.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
-import { Comparison, type WeightError } from '../evaluation/compare.js';
+import { Comparison } from '../evaluation/compare.js';
 import { openFiles, openModel } from '../open/open.js';
 import { isLossyTensor, type StoredTensorEntry } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
 import type { Container, ContainerOptions } from '../wpk/reader.js';
+import type { Verification } from '../wpk/verification.js';
 import { FileComparison, NowhereTarget } from './compare-files.js';
 import { openContainer } from './decompress.js';
 import { Restoring, type Target, type Watch } from './restore.js';
@@ -17,26 +18,6 @@ export interface VerifyOptions extends ContainerOptions, RunOptions {
   readonly threads?: number | undefined;
   /** What it is compared with: a path, an address, a name on the Hub, or a model opened from one. Of a lossless file every byte is compared, of a lossy one every element. */
   readonly against?: string | Model | undefined;
-}
-
-/** What {@link verify} found. */
-export interface Verification {
-  /** True when no problem was found. */
-  readonly good: boolean;
-  /** What is wrong, and where, one line each. */
-  readonly problems: readonly string[];
-  /** Blocks of tensors that were decoded. */
-  readonly blocks: number;
-  /** Tensors in the file. */
-  readonly tensors: number;
-  /** Files that it restores. */
-  readonly files: number;
-  /** Bytes of these files. */
-  readonly decodedBytes: number;
-  /** True when every byte of every file equals the other's; undefined where nothing was compared. */
-  readonly bitExact: boolean | undefined;
-  /** How much the weights of a lossy file differ from the other's; undefined where nothing was compared. */
-  readonly error: WeightError | undefined;
 }
 
 /**
