@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { compress, inspect, open, type Progress, planPush, push } from '../src/index.js';
-import { PATIENCE } from '../src/io/request.js';
+import { RETRIES } from '../src/io/request.js';
 import { planTensor } from '../src/wpk/plan.js';
 import { complaint, weightpressWith } from './helpers/cli.js';
 import { type Content, type Fault, HubServer, sha256 } from './helpers/hub-server.js';
@@ -214,7 +214,7 @@ describe('a connection that breaks', () => {
       compress(model, output).finally(() => model.close()),
     );
     await expect(stopped).rejects.toMatchObject({ name: 'ConnectionError', code: 'resumable' });
-    expect(sent).toBe(PATIENCE.tries);
+    expect(sent).toBe(RETRIES.attempts);
     const [left] = leftovers(output);
     expect(statSync(left!).size).toBeGreaterThan(100);
     abandon(left!);

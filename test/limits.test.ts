@@ -131,9 +131,9 @@ describe('a compression that is aborted', () => {
       const output = join(place, `aborted-${files++}.wpk`);
       const stop = new AbortController();
       const calibration = { text: TEXT, name: 'text', tokens: 4096 };
-      const compression = compressLossy(model, output, {
+      const compression = compress(model, output, {
         budget: { bits: 4 },
-        ...(calibrated && { calibration }),
+        calibration: calibrated && calibration,
         signal: stop.signal,
         onProgress: ({ stage }) => {
           if (stage === where) stop.abort(new Error(`stopped while ${stage}`));

@@ -6,6 +6,7 @@ import { evaluate, generate } from '../src/index.js';
 import { openModel } from '../src/open/open.js';
 import { compress } from '../src/operations/compress-any.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, tinyModel } from './helpers/gguf.js';
 import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';

@@ -109,8 +109,7 @@ const matrices = (r) => ({
 const toBudget = (codec, bits) => (model, output) =>
   compress(model, output, { codec, budget: { bits }, calibration: false, force: true, threads: 1 });
 
-export const quantized = (bits) => (model, output) =>
-  compressLossy(model, output, { budget: { bits }, force: true, threads: 1 });
+export const quantized = (bits) => toBudget('trellis', bits);
 
 /** By name: files, and what writes them. */
 const SEEDS = {
@@ -118,7 +117,7 @@ const SEEDS = {
   folder: [manyFiles],
   gguf: [(r) => ({ 'model.gguf': ggufFile(r) })],
   torch: [(r) => ({ 'pytorch_model.bin': torchFile(r) })],
-  trellis: [matrices, toBudget('trellis', 3)],
+  trellis: [matrices, quantized(3)],
   rft: [matrices, toBudget({ transform: 'rft', size: 32 }, 4)],
   klt: [matrices, toBudget({ transform: 'klt', size: 16, dimensions: 2, keepLargest: true }, 6)],
   svd: [matrices, toBudget({ transform: 'svd', size: 32, keepLargest: true }, 8)],
