@@ -56,7 +56,7 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   return best!;
 }
 
-/** Codes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
+/** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
 export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dtype): Uint8Array[] {
   const width = DTYPE_BYTES[dtype];
   const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);

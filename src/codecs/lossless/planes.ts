@@ -1,10 +1,10 @@
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodePart, encodePart } from './stream.js';
 
-// Integers, booleans and 8-bit floats: byte b of every element makes plane b, coded by a table of its own.
+// Integers, booleans and 8-bit floats: byte b of every element forms plane b, which has its own table.
 // spec/wpk-v1.md, "Lossless block".
 
-/** Codes the first `count` of the kernels' `elements`. @returns the payload in pieces. */
+/** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces. */
 export function encodePlanes(kernels: LosslessKernels, count: number, width: number): Uint8Array[] {
   const planes = Array.from({ length: width }, (_, plane) =>
     encodePart(kernels, count, kernels.splitPlane(count, width, plane)),
