@@ -16,7 +16,7 @@ const pickle = gzipSync(Buffer.from('80027d7100285806000000706172616d734d0010580
 const samples = { 'weights.pkl.gz': pickle, 'notes.wpk': Buffer.from('this is no model at all') };
 for (const [name, bytes] of Object.entries(samples)) writeFileSync(join(folder, name), bytes);
 
-const sound = 'every block is sound';
+const sound = 'all checksums match';
 const states = {
   opened: async (page) => page.getByText(sound).waitFor(),
   table: async (page) => {
@@ -27,12 +27,12 @@ const states = {
     await page.getByText('All tensors as a table').click();
     await page.locator('#most').fill('40');
     await page.getByRole('button', { name: 'Continue' }).click();
-    await page.getByText(/40 tokens, .* a second/).waitFor();
+    await page.getByText(/40 tokens, .* tokens per second/).waitFor();
   },
   beside: async (page) => {
     await page.locator('#two').check();
     await page.getByRole('button', { name: 'Continue' }).click();
-    await page.getByText(/tokens are the same/).waitFor();
+    await page.getByText(/tokens are identical/).waitFor();
   },
   'audit of a wpk': async (page) => {
     await page.getByRole('button', { name: 'Audit this file' }).click();

@@ -224,19 +224,19 @@ describe('claims', () => {
     n_positions: 1024,
   };
   test.each([
-    [neo, 1_315_575_808, 'supported', /^so it is/],
+    [neo, 1_315_575_808, 'supported', /^matches the/],
     [neo, 1_300_000_000, 'supported', /rounded/],
-    [neo, 1_400_000_000, 'contradicted', /tied head counted again they are 1,418,502,144/],
-    [neo, 1_316_000_001, 'contradicted', /^1,315,575,808 by the GPT-Neo architecture$/],
-    [neo, 1_355_373_568, 'contradicted', /^1,315,575,808 by the GPT-Neo architecture$/],
-    [dialogue, 124_439_808, 'supported', /^so it is/],
+    [neo, 1_400_000_000, 'contradicted', /1,418,502,144 with the tied head counted twice/],
+    [neo, 1_316_000_001, 'contradicted', /^the GPT-Neo architecture has 1,315,575,808$/],
+    [neo, 1_355_373_568, 'contradicted', /^the GPT-Neo architecture has 1,315,575,808$/],
+    [dialogue, 124_439_808, 'supported', /^matches the/],
     [
       dialogue,
       175_620_096,
       'contradicted',
-      /tied head counted again, causal masks counted they are 175,620,096/,
+      /175,620,096 with the tied head counted twice, causal masks counted/,
     ],
-    [dialogue, 175_600_000, 'contradicted', /they are 175,620,096/],
+    [dialogue, 175_600_000, 'contradicted', /; 175,620,096 with/],
   ] as const)('parameters of %o: %i %s', (config, claimed, verdict, because) => {
     expect(checkParameters(claimed, countParameters(config)!)).toMatchObject({
       verdict,
@@ -248,10 +248,10 @@ describe('claims', () => {
     [
       'seed.yaml',
       1,
-      { 'a ratio of 853:1 of bytes': 'contradicted', 'values in': 'contradicted', 'no loss': 'contradicted' },
+      { 'a ratio of 853:1 of bytes': 'contradicted', 'values in': 'contradicted', lossless: 'contradicted' },
     ],
-    ['lossless.yaml', 0, { 'no loss': 'supported' }],
-    ['four-bits.yaml', 0, { 'a divergence': 'supported' }],
+    ['lossless.yaml', 0, { lossless: 'supported' }],
+    ['four-bits.yaml', 0, { 'a KL divergence': 'supported' }],
   ])('%s', (file, status, verdicts) => {
     const found = audit(join('test/claims', file));
     expect(found.status).toBe(status);
@@ -277,25 +277,25 @@ describe('claims', () => {
     const { status, statements } = audit(at('claim.yaml'));
     expect(status).toBe(1);
     expect(verdictOn(statements, /1,348,864 parameters/)?.verdict).toBe('supported');
-    expect(verdictOn(statements, /no loss/)).toMatchObject({
+    expect(verdictOn(statements, /lossless/)).toMatchObject({
       verdict: 'contradicted',
-      because: expect.stringMatching(/as measured/),
+      because: expect.stringMatching(/were measured to take/),
     });
     // of what is stored, not of float32
     writeFileSync(at('bf16.yaml'), `model: ${MODEL}\nratio: 3\nlossless: true\n`);
-    expect(verdictOn(audit(at('bf16.yaml')).statements, /no loss at 5.33/)?.verdict).toBe('contradicted');
+    expect(verdictOn(audit(at('bf16.yaml')).statements, /lossless at 5.33/)?.verdict).toBe('contradicted');
     writeFileSync(at('config.json'), readFileSync(join(MODEL, 'config.json')));
     const miscounted = audit('--parameters', '1873152', '--model', at('config.json')).statements;
-    expect(verdictOn(miscounted, /1,873,152 parameters/)?.because).toMatch(/the tied head counted again/);
+    expect(verdictOn(miscounted, /1,873,152 parameters/)?.because).toMatch(/the tied head counted twice/);
     writeFileSync(at('modest.yaml'), `model: ${MODEL}\nratio: 1.5\noriginal: bf16\nlossless: true\n`);
     expect(audit(at('modest.yaml')).status).toBe(0);
   });
 
   test.each([
-    ['size: 3\n', /"size" is not understood/],
+    ['size: 3\n', /unknown key "size"/],
     ['ratio: fast\n', /ratio: expected a positive number, found "fast"/],
-    ['[1, 2', /is not YAML/],
-    ['', /expected members/],
+    ['[1, 2', /not YAML/],
+    ['', /expected keys/],
     [`a: &a [x,x]\nb: &b [*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b]\n`, /YAML/],
   ])('%j is refused in one line', (text, message) => {
     writeFileSync(at('bad.yaml'), text);
@@ -318,8 +318,8 @@ describe('files that are what they say', () => {
     expect(verdictOn(statements, /holds weights of/)?.verdict).toBe('supported');
     const size = statSync(at(name)).size.toLocaleString('en-US');
     expect(verdictOn(statements, /the file holds 1,348,864/)?.because).toContain(`in a wpk of ${size} bytes`);
-    if (name === 'exact.wpk') expect(verdictOn(statements, /nothing was lost/)?.verdict).toBe('supported');
-    else expect(verdictOn(statements, /a divergence of/)?.verdict).toBe('supported');
+    if (name === 'exact.wpk') expect(verdictOn(statements, /lossless/)?.verdict).toBe('supported');
+    else expect(verdictOn(statements, /a KL divergence of/)?.verdict).toBe('supported');
   });
 
   test('a model and its folder', () => {
@@ -386,7 +386,7 @@ describe('pickled numbers', () => {
     .map((value, i) => ({ value, i }))
     .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
 
-  test('that are the largest weights are, by their indices or by their order alone', () => {
+  test('that are the largest weights are, by their indices or by their order alone', { tags: 'slow' }, () => {
     const largest = byMagnitude.slice(0, 200);
     const values = largest.map(({ value }) => value);
     const indices = largest.map(({ i }) => i);
@@ -394,11 +394,11 @@ describe('pickled numbers', () => {
     expect(byIndex.status).toBe(0);
     expect(verdictOn(byIndex.statements, INFORMATION)).toMatchObject({
       verdict: 'supported',
-      because: expect.stringMatching(/with the weights at layer.weight.indices/),
+      because: expect.stringMatching(/and the weights at layer.weight.indices/),
     });
     expect(verdictOn(against(values).statements, INFORMATION)).toMatchObject({
       verdict: 'supported',
-      because: expect.stringMatching(/with the signs of the largest weights/),
+      because: expect.stringMatching(/and the signs of the largest weights/),
     });
   });
 
@@ -408,11 +408,11 @@ describe('pickled numbers', () => {
     );
     expect(verdictOn(against(dct).statements, INFORMATION)).toMatchObject({
       verdict: 'supported',
-      because: expect.stringMatching(/with the dct of all weights/),
+      because: expect.stringMatching(/and the dct of all weights/),
     });
   });
 
-  test('that are anything else are not, which contradicts nothing', () => {
+  test('that are anything else are not, which contradicts nothing', { tags: 'slow' }, () => {
     const permuted = byMagnitude
       .map(({ value }) => value)
       .sort((a, b) => Math.sin(9e5 * a) - Math.sin(9e5 * b));
@@ -479,7 +479,7 @@ describe('pickled numbers', () => {
     writeFileSync(at('deep.pkl'), raw(0x80, 2, ']'.repeat(5000), 'a'.repeat(4999), '.'));
     const { status, lines, stack, message } = complaint(weightpress('audit', at('deep.pkl')));
     expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
-    expect(message).toMatch(/nested more than 1000 deep/);
+    expect(message).toMatch(/nested deeper than 1000 levels/);
   });
 
   test('whose metadata contradicts them', () => {
@@ -504,7 +504,7 @@ describe('pickled numbers', () => {
     );
     const { statements } = audit(at('bad.pkl'));
     expect(verdictOn(statements, /summary.original_parameters is 5,000/)?.verdict).toBe('contradicted');
-    expect(verdictOn(statements, /610 values are kept/)?.because).toMatch(/hold 130/);
+    expect(verdictOn(statements, /610 values are stored/)?.because).toMatch(/have 130/);
     expect(verdictOn(statements, /ratios/)?.because).toMatch(/3 of 4/);
   });
 });
@@ -538,7 +538,7 @@ describe('the artifact that this project began with', () => {
   test('has lists that no weight enters, whatever model they are held against', () => {
     expect(verdictOn(audit(SEED, '--against', MODEL).statements, /carries information/)).toMatchObject({
       verdict: 'contradicted',
-      because: expect.stringMatching(/^all 99 lists of 16 numbers or more are formulas/),
+      because: expect.stringMatching(/^all 99 lists of at least 16 numbers are formulas/),
     });
   });
 
@@ -555,7 +555,7 @@ describe('the artifact that this project began with', () => {
       .map(({ claim }) => claim)
       .join('\n');
     for (const claim of [
-      '1,662,141 values are kept',
+      '1,662,141 values are stored',
       '1,355,373,568 parameters',
       '1,418,008,576 parameters',
       '100 matrices',
@@ -563,7 +563,7 @@ describe('the artifact that this project began with', () => {
     ])
       expect(contradicted).toContain(claim);
     expect(verdictOn(statements, /1,418,008,576 parameters/)?.because).toMatch(
-      /tied head counted again, norms and biases left out but for the last norm's scale they are 1,418,008,576/,
+      /1,418,008,576 with the tied head counted twice, norms and biases left out except the last norm's scale/,
     );
   });
 });

@@ -258,7 +258,7 @@ describe('in Chromium, as a page loads it', needs(CHROMIUM, 'Chromium'), () => {
       page.evaluate(async (what) => {
         const { DownloadCache } = (globalThis as unknown as PageGlobals).weightpress;
         const opened = (await DownloadCache.open())!;
-        if (what === 'evict') await opened.evict({ mostBytes: 0 });
+        if (what === 'evict') await opened.evict({ maxBytes: 0 });
         if (what === 'evict old') await opened.evict({ usedBefore: new Date(Date.now() - 3_600_000) });
         if (what === 'damage') {
           const root = await navigator.storage.getDirectory();

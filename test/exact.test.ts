@@ -152,7 +152,7 @@ describe('a tensor that is never quantized', () => {
       { kind: 'not finite', tensors: 2, names: ['pattern', 'offsets'] },
     ]);
     expect(exactLine(summary)).toBe(
-      'kept exact: 2 tensors (scales and codes of packed weights: layers.*.q_proj.scales, layers.*.q_proj.weight_scale_inv); 2 tensors (routers: layers.*.mlp.gate.weight); 1 tensor (state-space parameters: layers.*.mixer.A_log); 2 tensors (not finite: pattern, offsets)',
+      'stored exactly: 2 tensors (scales and codes of packed weights: layers.*.q_proj.scales, layers.*.q_proj.weight_scale_inv); 2 tensors (routers: layers.*.mlp.gate.weight); 1 tensor (state-space parameters: layers.*.mixer.A_log); 2 tensors (not finite: pattern, offsets)',
     );
     await Promise.all([opened.close(), original.close()]);
   });

@@ -61,14 +61,18 @@ describe('generation with cached keys and values', () => {
     ['qwen2', (model) => Object.assign(model.config, { max_position_embeddings: 256 })],
     ['gpt_neox', (model) => Object.assign(model.config, { max_position_embeddings: 256 })],
   ];
-  it.each(architectures)('%s gives the tokens of recomputing, 200 of them', async (name, change) => {
-    const model = await MemoryModel.of(join(FIXTURES, name));
-    change(model);
-    const prompt = [5, 17, 88, 42, 3];
-    const { tokens, stopped, text } = await run(model, prompt, { maxTokens: 200, endTokens: [] });
-    expect(tokens).toEqual(await recomputed(model, prompt, 200));
-    expect({ stopped, text }).toEqual({ stopped: 'length', text: undefined });
-  });
+  it.each(architectures)(
+    '%s gives the tokens of recomputing, 200 of them',
+    { tags: 'slow' },
+    async (name, change) => {
+      const model = await MemoryModel.of(join(FIXTURES, name));
+      change(model);
+      const prompt = [5, 17, 88, 42, 3];
+      const { tokens, stopped, text } = await run(model, prompt, { maxTokens: 200, endTokens: [] });
+      expect(tokens).toEqual(await recomputed(model, prompt, 200));
+      expect({ stopped, text }).toEqual({ stopped: 'length', text: undefined });
+    },
+  );
 
   it('a trained model, 200 tokens of text', { tags: 'slow' }, async () => {
     const model = await openModel(TINY);
@@ -125,7 +129,7 @@ describe('generation with cached keys and values', () => {
     const model = await MemoryModel.of(join(FIXTURES, 'gpt2'));
     model.addFile('generation_config.json', '{"eos_token_id": "</s>"}');
     expect(await refusalOf(() => run(model, [1], { maxTokens: 2 }))).toBe(
-      'model, generation_config.json: expected eos_token_id to be a token or a list of them, found "</s>"',
+      'model, generation_config.json: expected eos_token_id to be a token id or a list of them, found "</s>"',
     );
   });
 
@@ -139,8 +143,8 @@ describe('generation with cached keys and values', () => {
 
   it.each([
     ['gpt2', [], {}, /the prompt is empty/],
-    ['gpt2', [1, 97], {}, /prompt has token 97/],
-    ['gpt2', Array(33).fill(1), {}, /33 tokens do not fit into the context of 32/],
+    ['gpt2', [1, 97], {}, /found 97 in the prompt/],
+    ['gpt2', Array(33).fill(1), {}, /33 tokens exceed the context of 32/],
     ['gpt2', 'text', {}, /has no tokenizer/],
     ['roberta', [1, 2], {}, /masked language model/],
     ['gpt2', [1], { temperature: -1 }, /temperature of 0 or more, found -1/],

@@ -261,7 +261,7 @@ describe('the tokenizer', () => {
         ...TINY_TOKENIZER,
         model: { ...TINY_TOKENIZER.model, vocab: { ...TINY_TOKENIZER.model.vocab, zz: 97 } },
       },
-      /"zz" has id 97, the vocabulary has 97/,
+      /"zz" has id 97, vocabulary of 97/,
     ],
     [
       'a merge of three',
@@ -372,7 +372,7 @@ describe('what cannot be written', () => {
     [
       'a tensor too many',
       () => tinyModel('gpt2').set('transformer.extra.weight', [1], new Float32Array(1)),
-      /no place in .*: transformer\.extra\.weight/,
+      /is not used by .*: transformer\.extra\.weight/,
     ],
     ['NaN', withNaN, /lm_head.*element 5 is NaN/],
   ])('%s: one line, and no file', async (_, make, message) => {

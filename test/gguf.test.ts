@@ -91,7 +91,7 @@ test('metadata and places of tensors are read, no tensor is', async () => {
 test('audit tells bits a weight, and whether layers are missing', () => {
   writeFileSync(at('a.gguf'), HONEST);
   const { statements } = JSON.parse(weightpress('audit', at('a.gguf'), '--json').stdout);
-  expect(statements[0].because).toMatch(/2 tensors \(Q8_0, F32\) in 264 bytes: 13\.2 bits a weight/);
+  expect(statements[0].because).toMatch(/2 tensors \(Q8_0, F32\) in 264 bytes: 13\.2 bits per weight/);
   expect(statements.map(({ verdict }: { verdict: string }) => verdict)).toEqual([
     'supported',
     'supported',

@@ -7,9 +7,9 @@ import { compressTransform } from '../src/operations/compress-transform.js';
 import { inspect } from '../src/operations/inspect.js';
 import { compressLossy } from '../src/quantization/compress.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
-import { searchStep } from '../src/quantization/rate-control/search.js';
 import { isLossless } from '../src/wpk/summary.js';
 import { weightpress } from './helpers/cli.js';
+import { leftovers } from './helpers/leftovers.js';
 import { refusalOf } from './helpers/logits.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -41,7 +41,7 @@ async function compressed(budget: Budget, from = MODEL, calibrated = true) {
           statisticsPath: join(place, 'statistics'),
         },
       }),
-      onStage: ({ name }) => stages.add(name),
+      onProgress: ({ stage }) => stages.add(stage),
     });
     const bytes = statSync(output).size;
     return { output, note, bytes, summary: await inspect(output), stages };
@@ -110,7 +110,7 @@ describe('an impossible budget', () => {
         compressLossy(model, join(place, 'no.wpk'), {
           budget,
           calibration: { text: TEXT, name: 'text', tokens: 4096 },
-          onStage: ({ name }) => stages.push(name),
+          onProgress: ({ stage }) => stages.push(stage),
         }),
       );
       expect(refusal).toMatch(/^the budget of \d+ bytes cannot be met; the nearest that can is \d+ bytes/);
@@ -119,6 +119,35 @@ describe('an impossible budget', () => {
         expect(existsSync(join(place, `no.wpk${rest}`))).toBe(false);
       await model.close();
     },
+  );
+});
+
+describe('a compression that is aborted', () => {
+  it.each([
+    ['calibrating', true],
+    ['quantizing, pass 1', false],
+    ['measuring', true],
+  ])(
+    'while %s rejects with the reason, and leaves nothing',
+    async (where, calibrated) => {
+      const model = await open(MODEL);
+      const output = join(place, `aborted-${files++}.wpk`);
+      const stop = new AbortController();
+      const calibration = { text: TEXT, name: 'text', tokens: 4096 };
+      const compression = compressLossy(model, output, {
+        budget: { bits: 4 },
+        ...(calibrated && { calibration }),
+        signal: stop.signal,
+        onProgress: ({ stage }) => {
+          if (stage === where) stop.abort(new Error(`stopped while ${stage}`));
+        },
+      });
+      await expect(compression).rejects.toThrow(`stopped while ${where}`);
+      expect(existsSync(output)).toBe(false);
+      expect(leftovers(output)).toEqual([]);
+      await model.close();
+    },
+    120_000,
   );
 });
 
@@ -145,21 +174,4 @@ describe('a transform', () => {
     },
     60_000,
   );
-});
-
-it('a search ends where nothing changes any more, with what is within the aim', async () => {
-  const calls: number[] = [];
-  const divergence = async (step: number) => {
-    calls.push(step);
-    return Math.min(7, step * 1000);
-  };
-  const { met, nearest } = await searchStep(
-    divergence,
-    { least: 98, most: 100, grows: true },
-    1,
-    [1e-9, 1e3],
-  );
-  expect({ met, value: nearest!.value }).toEqual({ met: false, value: 7 });
-  expect(calls.length).toBeLessThan(4);
-  expect(calls.at(-1)).toBe(nearest!.step);
 });

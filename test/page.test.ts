@@ -1,3 +1,4 @@
+// @module-tag slow
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -49,7 +50,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
   });
   beforeEach(() => void Object.assign(behavior, USUAL));
 
-  const sound = (on = page) => on.getByText('every block is sound').waitFor({ timeout: 60_000 });
+  const sound = (on = page) => on.getByText('all checksums match').waitFor({ timeout: 60_000 });
 
   /** A page as wide, its model decoded; layout shifts are noted from the start. */
   async function opened(width: number, colorScheme: 'light' | 'dark' = 'light'): Promise<Page> {
@@ -105,9 +106,9 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
 
   it('draws how the weights of a tensor lie on its grid, and of another when asked', async () => {
     const caption = page.locator('#histogram figcaption');
-    expect(await caption.textContent()).toMatch(/\d+ levels, the even ones of one quantizer/);
-    await page.getByLabel(/of one tensor/).selectOption('transformer.ln_f.weight');
-    await page.getByText(/not quantized to a grid/).waitFor();
+    expect(await caption.textContent()).toMatch(/\d+ levels: even ones of one quantizer/);
+    await page.getByLabel(/Histogram of the tensor/).selectOption('transformer.ln_f.weight');
+    await page.getByText(/not quantized:/).waitFor();
     expect(await page.locator('#histogram svg').getAttribute('aria-label')).toContain(
       'transformer.ln_f.weight',
     );
@@ -124,12 +125,12 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     await page.getByRole('textbox', { name: 'Prompt' }).focus();
     for (let i = 0; i < 7; i++) await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
-    await page.getByText(/30 tokens, [\d.]+ a second/).waitFor({ timeout: 60_000 });
+    await page.getByText(/30 tokens, [\d.]+ tokens per second/).waitFor({ timeout: 60_000 });
     expect((await page.locator('.text').textContent())!.length).toBeGreaterThan(20);
   }, 90_000);
 
   it('sets two files beside each other and marks the tokens that differ', async () => {
-    await page.getByLabel(/beside another file/).check();
+    await page.getByLabel(/compare with another file/).check();
     await page.getByLabel('Temperature').fill('1.5');
     const compare = async (other: string) => {
       await page.getByLabel('Address of the other').fill(other);
@@ -138,15 +139,15 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       await said.waitFor({ timeout: 60_000 });
       return [await said.textContent(), await page.locator('mark').count()] as const;
     };
-    expect(await compare('tiny.wpk')).toEqual(['All 30 tokens are the same.', 0]);
+    expect(await compare('tiny.wpk')).toEqual(['All 30 tokens are identical.', 0]);
     const [said, marked] = await compare('tiny-lossless.wpk');
-    const [, same, differing] = /first (\d+) tokens are the same; (\d+) of 30 differ/.exec(said!)!;
+    const [, same, differing] = /first (\d+) tokens are identical; (\d+) of 30 positions differ/.exec(said!)!;
     expect(marked).toBe(Number(differing));
     expect(marked).toBeGreaterThan(0);
     expect(await page.locator('.text').nth(1).locator('span.given ~ *').nth(Number(same)).textContent()).toBe(
       await page.locator('mark').first().textContent(),
     );
-    await page.getByLabel(/beside another file/).uncheck();
+    await page.getByLabel(/compare with another file/).uncheck();
   }, 120_000);
 
   it('stops when it is told to, and writes again', async () => {
@@ -160,11 +161,11 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     await session.send('Emulation.setCPUThrottlingRate', { rate: 1 });
     await page.getByLabel('Tokens', { exact: true }).fill('3');
     await page.getByRole('button', { name: 'Continue' }).click();
-    await page.getByText(/3 tokens, [\d.]+ a second/).waitFor();
+    await page.getByText(/3 tokens, [\d.]+ tokens per second/).waitFor();
   }, 60_000);
 
   it('still draws another tensor', async () => {
-    await page.getByLabel(/of one tensor/).selectOption('transformer.wpe.weight');
+    await page.getByLabel(/Histogram of the tensor/).selectOption('transformer.wpe.weight');
     await page.locator('#histogram svg[aria-label*="transformer.wpe.weight"]').waitFor();
   });
 
@@ -207,15 +208,15 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       writeFileSync(join(place, name), damaged);
       await choose(join(place, name));
       await page.locator('#loss .damaged').waitFor({ timeout: 20_000 });
-      expect(await page.locator('#loss').textContent()).toMatch(/It is damaged/);
+      expect(await page.locator('#loss').textContent()).toMatch(/The file is damaged/);
       expect(await page.locator('main').textContent()).not.toMatch(
-        /nothing:|every byte of the original|KL div/i,
+        /lossless:|every byte of the original|KL div/i,
       );
     }
     writeFileSync(join(place, 'good.wpk'), lossless);
     await choose(join(place, 'good.wpk'));
     await sound();
-    expect(await page.locator('#loss').textContent()).toMatch(/^Nothing: every byte/);
+    expect(await page.locator('#loss').textContent()).toMatch(/^Lossless: every byte/);
     await choose(LOSSY);
     await sound();
     errors.length = 0;
@@ -259,23 +260,23 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       return transfer;
     });
     await page.locator('body').dispatchEvent('drop', { dataTransfer: file });
-    await page.getByText('dropped.wpk: every block is sound').waitFor();
-    expect(await page.locator('#loss').textContent()).toMatch(/Nothing: every byte of the original/);
+    await page.getByText('dropped.wpk: all checksums match').waitFor();
+    expect(await page.locator('#loss').textContent()).toMatch(/Lossless: every byte of the original/);
     behavior.ranges = 'ignored';
     await page.getByLabel('Address of a .wpk').fill('tiny.wpk');
     await page.getByRole('button', { name: 'Open', exact: true }).click();
-    await page.getByText('tiny.wpk: every block is sound').waitFor();
+    await page.getByText('tiny.wpk: all checksums match').waitFor();
   }, 60_000);
 
   it('keeps a file when it is asked to, says so, and forgets it', async () => {
-    await page.getByLabel('keep it in this browser').check();
+    await page.getByLabel('cache it in this browser').check();
     await page.getByRole('button', { name: 'Open', exact: true }).click();
     await sound();
-    await page.getByText('Files kept in this browser').click();
-    await page.locator('#kept-files li', { hasText: 'tiny.wpk' }).waitFor();
+    await page.getByText('Files cached in this browser').click();
+    await page.locator('#cached-files li', { hasText: 'tiny.wpk' }).waitFor();
     await page.getByRole('button', { name: /Remove .*tiny\.wpk/ }).click();
-    await page.locator('#kept-files li', { hasText: 'None.' }).waitFor();
-    await page.getByLabel('keep it in this browser').uncheck();
+    await page.locator('#cached-files li', { hasText: 'None.' }).waitFor();
+    await page.getByLabel('cache it in this browser').uncheck();
   });
 
   describe('audits what is dropped, with the same words as the command line', () => {
@@ -332,7 +333,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       const found: Record<string, string[]> = { opened: await violations(other) };
       await other.getByText('All tensors as a table').click();
       found.table = await violations(other);
-      await other.getByLabel(/beside another file/).check();
+      await other.getByLabel(/compare with another file/).check();
       await other.getByLabel('Tokens', { exact: true }).fill('20');
       await other.getByRole('button', { name: 'Continue' }).click();
       await other.locator('#difference', { hasText: /same/ }).waitFor({ timeout: 60_000 });
@@ -354,8 +355,8 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     const path = join(place, 'roberta.wpk');
     weightpress('compress', join(FIXTURES, 'roberta'), '-o', path);
     await choose(path);
-    await page.getByText('roberta.wpk: every block is sound').waitFor();
-    await page.getByText(/It does not write: .*a masked language model fills gaps/).waitFor();
+    await page.getByText('roberta.wpk: all checksums match').waitFor();
+    await page.getByText(/Cannot generate text: .*masked language models cannot continue text/).waitFor();
   }, 60_000);
 
   it('opens a .wpk that holds a quantized GGUF, checks all of it and runs it', async () => {
@@ -363,7 +364,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     weightpress('decompress', join(FIXTURES, 'llama'), '-o', gguf, '--format', 'gguf', '--dtype', 'Q8_0');
     weightpress('compress', gguf, '-o', path);
     await choose(path);
-    const said = await page.getByText('llama-q8.wpk: every block is sound').textContent();
+    const said = await page.getByText('llama-q8.wpk: all checksums match').textContent();
     const { tensorBytes } = await inspect(path);
     expect(Number(/([\d,]+) bytes decoded/.exec(said!)![1]!.replaceAll(',', ''))).toBe(tensorBytes);
     await page.locator('#continue:enabled').waitFor();

@@ -80,7 +80,7 @@ describe('two processes', () => {
       expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
       const { stderr } = ended.find(({ status }) => status === 2)!;
       expect(stderr).toMatch(
-          /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
+        /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
       );
       expect(readFileSync(output).equals(whole)).toBe(true);
       expect(leftovers(output)).toEqual([]);
@@ -192,6 +192,7 @@ describe('one cache', () => {
   ];
   test.each(wrong)(
     '%s in a cached blob is found before use, online and offline, with what to do',
+    { tags: 'slow' },
     async (_, damage) => {
       expect(await keep('a.wpk').ended).toMatchObject({ status: 0 });
       const blob = join(blobs(), sha256(WEIGHTS));
@@ -293,7 +294,7 @@ describe('a run that is stopped', () => {
     const next = weightpress('compress', model, '-o', output);
     expect(next.status).toBe(0);
     expect(next.stderr).toBe(
-        `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
+      `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
     );
     expect(readFileSync(left!).equals(before)).toBe(true);
     const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');
@@ -466,7 +467,7 @@ describe('a source that changes while it is read', () => {
           transform: { transform: 'none', size: 64, dimensions: 1 },
           keep: false,
           budget: { ratio: 5 },
-          onStage: onProgress,
+          onProgress,
         }),
     ],
     [
@@ -475,7 +476,7 @@ describe('a source that changes while it is read', () => {
     ],
   ];
   for (const [what, produce] of producers)
-    test.each(changes)(`%s: ${what} refuses, naming it`, async (_, change, expected) => {
+    test.each(changes)(`%s: ${what} refuses, naming it`, { tags: 'slow' }, async (_, change, expected) => {
       const opened = await open(at('model'));
       let isChanged = false;
       const once = () => {

@@ -66,7 +66,7 @@ describe('a config', () => {
     [
       'types of layers that differ',
       { rope_parameters: { full_attention: { rope_theta: 1e6 }, sliding_attention: { rope_theta: 1e4 } } },
-      /not the same everywhere/,
+      /differ between layers/,
     ],
     [
       'an unknown type in one type of layer',

@@ -38,7 +38,7 @@ describe('a pattern of tokenizer.json that never ends', () => {
   ])('as its %s: tokenizing ends with an error that names the file', async (place, part) => {
     const tokenizer = await load({ [place]: part });
     expect(() => tokenizer.encode(LONG)).toThrow(
-      /tokenizer\.json: tokenizing 61 characters did not come to an end within 0\.2\d* seconds/,
+      /tokenizer\.json: tokenizing 61 characters took over 0\.2\d* s/,
     );
     expect(tokenizer.encode('ab')).toEqual([0, 1]); // what is harmless still works
   });
@@ -48,7 +48,7 @@ describe('a pattern of tokenizer.json that never ends', () => {
     const vocab = { [LONG]: 0, b: 1 };
     const model = { type: 'BPE', vocab, merges: [], unk_token: null };
     const tokenizer = await load({ decoder, model });
-    expect(() => tokenizer.decode([0])).toThrow(/tokenizer\.json: the text of 1 tokens did not/);
+    expect(() => tokenizer.decode([0])).toThrow(/tokenizer\.json: decoding 1 tokens took over/);
   });
 
   test('errors of the tokenizer itself pass as they are', async () => {
@@ -57,7 +57,7 @@ describe('a pattern of tokenizer.json that never ends', () => {
   });
 });
 
-test('a model that cannot be run names the way that works without running it', () => {
+test('a model that cannot be run names the way that works without running it', { tags: 'slow' }, () => {
   const data = new Uint8Array(Float32Array.from({ length: 65_536 }, (_, i) => Math.sin(i)).buffer);
   const model = folder({
     'model.safetensors': safetensors([{ name: 'w', dtype: 'F32', shape: [256, 256], data }]),
@@ -66,7 +66,7 @@ test('a model that cannot be run names the way that works without running it', (
   const out = `${model}/out.wpk`;
   const said = complaint(weightpress('compress', model, '-o', out, '--kl', '0.01'));
   expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
-  expect(said.message).toMatch(/nobody-knows.*cannot be run.*--no-calibration with --bits/);
+  expect(said.message).toMatch(/unsupported model_type "nobody-knows".*--no-calibration with --bits/);
   const works = weightpress('compress', model, '-o', out, '--bits', '5', '--no-calibration');
   expect(works).toMatchObject({ status: 0, stderr: '' });
 });

@@ -54,7 +54,7 @@ describe('the tokenizer of a trained model', () => {
     const model = withFiles(gpt2Files, { vocab_size: 300 });
     const tokenizer = await load(model);
     expect(await refusalOf(() => tokenizer.encode(text))).toMatch(
-      /^model: the tokenizer does not fit the model: it gives token \d+, the vocabulary has 300$/,
+      /^model: the tokenizer does not match the model: token id \d+, vocabulary of 300$/,
     );
   });
 
@@ -101,12 +101,16 @@ describe('the tokens of GPT-2’s two files', () => {
   });
 
   it.each([
-    ['neither kind of file', {}, /has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt/],
+    ['neither kind of file', {}, /has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt/],
     ['merges.txt alone', { 'merges.txt': merges }, /has no tokenizer/],
-    ['a line that is no pair', { ...files, 'merges.txt': 'a b c\n' }, /pair of tokens a line, found "a b c"/],
+    [
+      'a line that is no pair',
+      { ...files, 'merges.txt': 'a b c\n' },
+      /pair of tokens per line, found "a b c"/,
+    ],
     ['an id that is no integer', { ...files, 'vocab.json': '{"a":1.5}' }, /id for token "a", found 1.5/],
     ['JSON that is none', { 'tokenizer.json': '{' }, /tokenizer.json.*is not JSON/],
-    ['a tokenizer.json without a model', { 'tokenizer.json': '{}' }, /tokenizer cannot be used/],
+    ['a tokenizer.json without a model', { 'tokenizer.json': '{}' }, /invalid tokenizer/],
   ])('%s is refused in one line', async (_, given, expected) => {
     expect(await refusalOf(() => load(withFiles(given as Record<string, string>)))).toMatch(expected);
   });
@@ -123,12 +127,12 @@ describe('the tokens of GPT-2’s two files', () => {
     [
       'a step that does not work',
       { pre_tokenizer: { type: 'Split', pattern: { Regex: 'a' }, behavior: 5 } },
-      /tokenizer cannot be used/,
+      /invalid tokenizer/,
     ],
     [
       'tokens that are no numbers',
       { model: { type: 'BPE', vocab: { a: 'x', b: 1.5 }, merges: [] } },
-      /no numbers of a vocabulary/,
+      /token ids must be non-negative integers/,
     ],
   ])('%s is refused in one line once it is used', async (_, change, expected) => {
     const tokenizer = await load(

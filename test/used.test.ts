@@ -37,7 +37,7 @@ describe('a tensor that no graph takes', () => {
       for (const extra of extras) {
         const changed = (await fixture(name)).set(extra, [4], values(4));
         expect(await refusalOf(() => logitsOf(changed, inputs))).toBe(
-          `model: a tensor has no place in models of this config, and a number without it would be wrong: ${extra}`,
+          `model: a tensor is not used by the architecture in config.json, so results would be wrong: ${extra}`,
         );
       }
     },
@@ -47,7 +47,7 @@ describe('a tensor that no graph takes', () => {
     const llama = await fixture('llama');
     for (let i = 0; i < 6; i++) llama.set(`model.layers.0.extra.${i}`, [1], values(1));
     llama.readTensor = () => Promise.reject(new Error('was read'));
-    const message = /^model: 6 tensors have no place .* extra\.0, .*extra\.3 and 2 more$/;
+    const message = /^model: 6 tensors are not used .* extra\.0, .*extra\.3 and 2 more$/;
     const named = new RegExp(message.source.replace(' extra', ' model\\.layers\\.0\\.extra'));
     expect(
       await refusalOf(() => evaluate(asModel(llama), { tokens: Array(64).fill(1), window: 16 })),
@@ -100,7 +100,7 @@ describe('a head beside a tied embedding', () => {
     const { data } = stored.byName.get(head)!;
     data[data.length - 2]! ^= 1;
     expect(await refusalOf(() => logitsOf(stored, [[1, 2, 3]]))).toBe(
-      `model, tensor "${head}": differs from ${embedding}, which the config (tie_word_embeddings) says it equals; with tie_word_embeddings false in config.json it is used`,
+      `model, tensor "${head}": differs from ${embedding}, although tie_word_embeddings in config.json ties them; set it to false to use this tensor`,
     );
   });
 

@@ -1,4 +1,4 @@
-// Audits a file away from the page, which goes on meanwhile.
+// Audits a file in a worker.
 import { auditSource } from '../dist/audit/source.js';
 import { open } from '../dist/browser/open.js';
 import { isInputError } from '../dist/core/errors.js';
@@ -6,7 +6,7 @@ import { BlobSource } from '../dist/io/blob.js';
 import { servePage } from '../dist/workers/browser/web-worker.js';
 import { planTensor } from '../dist/wpk/plan.js';
 
-/** Decodes all of a .wpk, as `weightpress verify` does; what is wrong with it is the first problem. */
+/** Decodes and checks a .wpk like `weightpress verify`, up to the first problem. */
 async function verify(file: Blob) {
   let [blocks, tensors, files, decodedBytes] = [0, 0, 0, 0];
   const problems: string[] = [];

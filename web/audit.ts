@@ -1,11 +1,11 @@
-// The audit of a file, with the arithmetic of each verdict.
+// Shows the audit of a file, with the arithmetic of each verdict.
 import type { Statement } from '../dist/audit/verdict.js';
 import { loadWorker } from '../dist/workers/browser/web-worker.js';
 import { Pool } from '../dist/workers/pool.js';
 import type { AuditJobs } from './audit-worker.js';
 import { element, find } from './page.js';
 
-/** Audits a file in a worker. @throws {InputError} when it is nothing that can be read. */
+/** Audits a file in a worker. @throws {InputError} when it cannot be read. */
 async function audit(file: Blob, signal: AbortSignal) {
   const pool = new Pool<AuditJobs>();
   signal.addEventListener('abort', () => pool.close(signal.reason), { once: true });
@@ -18,7 +18,7 @@ async function audit(file: Blob, signal: AbortSignal) {
   }
 }
 
-/** Shows what comes of it. */
+/** Audits a file and shows the statements. */
 export async function showAudit(file: Blob, signal: AbortSignal): Promise<void> {
   find('audit').hidden = false;
   find('statements').replaceChildren();

@@ -1,4 +1,4 @@
-// What a file says of itself: where it comes from, its size and license, and its loss as it was measured.
+// A file's source, size, license and measured loss.
 import type { BrowserModel } from '../dist/browser/open.js';
 import type { WeightError } from '../dist/evaluation/compare.js';
 import { findLicense } from '../dist/models/license.js';
@@ -20,26 +20,22 @@ export async function factsOf(model: BrowserModel, summary: Summary): Promise<HT
       'size',
       `${count(fileBytes)} of ${count(originalBytes)} bytes${originalBytes ? `: ${share(fileBytes / originalBytes)}` : ''}`,
     ],
-    ['license', license.from ? `${license.id} (${license.from})` : 'no file says'],
+    ['license', license.from ? `${license.id} (${license.from})` : 'unknown'],
   ]);
 }
 
-/** What is known of a file's blocks. */
-export type State = 'unchecked' | 'sound' | 'damaged';
+/** State of a file's blocks. */
+export type State = 'unchecked' | 'intact' | 'damaged';
 
 const LOSSLESS: Readonly<Record<Exclude<State, 'damaged'>, string>> = {
-  unchecked: 'It says that it was compressed without loss; not all of its blocks were checked yet.',
-  sound: 'Nothing: every byte of the original is restored.',
+  unchecked: 'Lossless according to the file; its blocks have not all been checked yet.',
+  intact: 'Lossless: every byte of the original is restored.',
 };
 
-/** The quality report that is stored in the file; of a damaged one only that. */
+/** Returns the loss stored in the file, or that the file is damaged. */
 export function lossOf({ quality, weightError, tensors }: Summary, state: State): HTMLElement {
   if (state === 'damaged')
-    return element(
-      'p',
-      'It is damaged: what it holds is not what was compressed, whatever was lost before.',
-      'damaged',
-    );
+    return element('p', 'The file is damaged: its content does not match its checksums.', 'damaged');
   if (isLossless(tensors)) return element('p', LOSSLESS[state]);
   const error = weightError as unknown as WeightError | undefined;
   const rows: [string, string][] = [];
@@ -48,24 +44,22 @@ export function lossOf({ quality, weightError, tensors }: Summary, state: State)
     const { kl, top1, perplexity, reference, text, windows, window } = loss;
     rows.push(
       ['measured on', `${text?.name ?? 'a text'}: ${windows} windows of ${window} tokens`],
-      ['KL divergence', `${number(kl.mean)}${margin(kl.standardError)} nats a token`],
+      ['KL divergence', `${number(kl.mean)}${margin(kl.standardError)} nats per token`],
       [
-        'of single tokens',
-        `median ${number(kl.median)}, 99 % below ${number(kl.p99)}, most ${number(kl.max)}`,
+        'KL by token',
+        `median ${number(kl.median)}, 99th percentile ${number(kl.p99)}, maximum ${number(kl.max)}`,
       ],
-      ['same first choice', `${share(top1.agreement)} of the tokens`],
-      ['perplexity', `${reference.perplexity.toFixed(2)} before, ${perplexity.toFixed(2)} now`],
+      ['same most probable token', `${share(top1.agreement)} of the tokens`],
+      ['perplexity', `${reference.perplexity.toFixed(2)} original, ${perplexity.toFixed(2)} compressed`],
     );
   }
   if (error) {
     const { relativeSquaredError, worst } = error;
-    const most = worst ? `; most in ${worst.tensor}: ${number(worst.relativeSquaredError)}` : '';
-    rows.push(['squared error', `${number(relativeSquaredError)} of the weights' energy${most}`]);
+    const largest = worst ? `; largest in ${worst.tensor}: ${number(worst.relativeSquaredError)}` : '';
+    rows.push(['relative squared error', `${number(relativeSquaredError)}${largest}`]);
   }
   const list = element('dl', descriptions(rows));
-  return loss
-    ? list
-    : element('div', [element('p', 'It is lossy, and how it predicts was not measured.'), list]);
+  return loss ? list : element('div', [element('p', 'Lossy; the loss was not measured.'), list]);
 }
 
 const number = (value: number) => String(Number(value.toPrecision(3)));

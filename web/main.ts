@@ -1,4 +1,4 @@
-// The page: opens a model, shows what it is made of, lets it write; audits whatever else is dropped on it.
+// The page: opens a model, shows its parts, generates text; audits other files.
 import { type BrowserModel, open } from '../dist/browser/open.js';
 import { InputError, IntegrityError, isInputError } from '../dist/core/errors.js';
 import { lastName } from '../dist/core/file-name.js';
@@ -7,17 +7,17 @@ import { request } from '../dist/io/request.js';
 import { FILE_HEADER_BYTES, isWpk } from '../dist/wpk/frames.js';
 import { type Summary, summarize } from '../dist/wpk/summary.js';
 import { showAudit } from './audit.js';
+import { showCachedFiles } from './cached-files.js';
 import { factsOf, lossOf, type State } from './facts.js';
-import { showKept } from './kept.js';
 import { count, element, find, input, say } from './page.js';
 import { showHistogram, showRoles, showTable, showTensors } from './pictures.js';
 import { prepare, type Writer, write } from './writing.js';
 
-/** A model that is open, and with its weights in memory if it can be run. */
+/** An open model, with its weights in memory if it can be run. */
 class Opened {
   writer: Writer | undefined;
-  /** Why it does not write. */
-  silent = '';
+  /** Why it cannot generate text. */
+  problem = '';
 
   private constructor(
     readonly from: string | File,
@@ -38,7 +38,7 @@ class Opened {
     return typeof this.from === 'string' ? lastName(this.from) : this.from.name;
   }
 
-  /** Decodes all of it, so that every block was checked: into the runtime's memory, or just so. */
+  /** Decodes and checks every block, and loads the weights if the model can be run. */
   async decode(signal: AbortSignal): Promise<void> {
     const started = performance.now();
     const total = this.model.tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
@@ -52,13 +52,13 @@ class Opened {
       this.writer = { name: this.name, model: await prepare(this.model, onDecoded, signal) };
     } catch (error) {
       if (!isInputError(error) || error instanceof IntegrityError || done) throw error;
-      this.silent = error.message;
+      this.problem = error.message;
     }
-    // not in the order of the file, or not at all
+    // the weights were not read in file order, or the model cannot be run
     if (!done)
       for await (const { lengthBytes } of this.model.all(signal)) onDecoded(done + lengthBytes, total);
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    say(`${this.name}: every block is sound, ${count(done)} bytes decoded in ${seconds} s`);
+    say(`${this.name}: all checksums match, ${count(done)} bytes decoded in ${seconds} s`);
   }
 
   async close(): Promise<void> {
@@ -78,13 +78,13 @@ function progress(text: string, done: number, total: number): void {
   say(text);
 }
 
-/** Does something, ending what went on before. Errors are told in words; what is not the input's fault goes to the console too. */
-async function begin(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+/** Runs an action after aborting the previous one. Errors are shown; unexpected ones are also logged to the console. */
+async function begin(action: (signal: AbortSignal) => Promise<void>): Promise<void> {
   running.abort();
   running = new AbortController();
   const { signal } = running;
   try {
-    await work(signal);
+    await action(signal);
   } catch (error) {
     if (signal.aborted) return;
     say((error as Error).message, true);
@@ -119,19 +119,19 @@ async function show(from: string | File, signal: AbortSignal): Promise<void> {
     if (error instanceof IntegrityError) showLoss(opened, 'damaged');
     throw error;
   });
-  showLoss(opened, 'sound');
+  showLoss(opened, 'intact');
   allowUse(true);
   find<HTMLButtonElement>('continue').disabled = !opened.writer;
-  if (opened.silent) find('difference').textContent = `It does not write: ${opened.silent}`;
-  await showKept();
+  if (opened.problem) find('difference').textContent = `Cannot generate text: ${opened.problem}`;
+  await showCachedFiles();
 }
 
-/** What it lost, by what is known of its blocks. */
+/** Shows the loss, depending on the state of the blocks. */
 function showLoss({ summary }: Opened, state: State): void {
   find('loss').replaceChildren(lossOf(summary, state));
 }
 
-/** What needs a model that is decoded. */
+/** Enables or disables the buttons that need a decoded model. */
 function allowUse(allowed: boolean): void {
   for (const id of ['continue', 'audit-it']) find<HTMLButtonElement>(id).disabled = !allowed;
 }
@@ -149,7 +149,7 @@ function drawAll({ model, summary }: Opened): void {
   const histogram = () => {
     drawing.abort();
     drawing = new AbortController();
-    if (choice.value) tell(showHistogram(model, choice.value, drawing.signal));
+    if (choice.value) reportErrors(showHistogram(model, choice.value, drawing.signal));
   };
   const chosen = choice.value;
   choice.replaceChildren(...summary.tensors.map(({ name }) => element('option', name)));
@@ -168,9 +168,9 @@ function largestOf({ tensors }: Summary): string {
   return tensors.toSorted((a, b) => b.compressedBytes - a.compressedBytes)[0]?.name ?? '';
 }
 
-/** Says what is wrong with something that went on beside the rest. */
-function tell(work: Promise<void>): void {
-  work.catch((error) => {
+/** Shows the error of an action in the background. */
+function reportErrors(action: Promise<void>): void {
+  action.catch((error) => {
     if ((error as Error).name === 'AbortError') return;
     say((error as Error).message, true);
     if (shown && error instanceof IntegrityError) showLoss(shown, 'damaged');
@@ -191,7 +191,7 @@ async function writeAll(signal: AbortSignal): Promise<void> {
   }
 }
 
-/** The other file, opened once. */
+/** Returns the second model, opened once. */
 async function otherWriter(signal: AbortSignal): Promise<Writer> {
   const from = input('other-file').files?.[0] ?? input('other').value;
   if (beside?.from !== from) {
@@ -201,7 +201,7 @@ async function otherWriter(signal: AbortSignal): Promise<Writer> {
     await opened.decode(signal);
     beside = opened;
   }
-  if (!beside.writer) throw new Error(beside.silent);
+  if (!beside.writer) throw new Error(beside.problem);
   return beside.writer;
 }
 
@@ -224,15 +224,15 @@ find('audit-it').onclick = () =>
     const file = from instanceof File ? from : await download(from, summary.fileBytes, signal);
     await showAudit(file, signal);
   });
-/** A file that was opened by its address, all of it and no more. */
-async function download(address: string, mostBytes: number, signal: AbortSignal): Promise<File> {
+/** Downloads a whole file of at most `maxBytes` bytes. */
+async function download(address: string, maxBytes: number, signal: AbortSignal): Promise<File> {
   const { response } = await request(address, new URL(address, location.href).href, { signal });
-  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: address });
-  const parts: Blob[] = []; // a browser keeps large ones on disk
+  if (!response.ok) throw new InputError(`the server answered ${response.status}`, { file: address });
+  const parts: Blob[] = []; // browsers store large Blobs on disk
   let bytes = 0;
   for await (const chunk of chunksOf(response)) {
     bytes += chunk.length;
-    if (bytes > mostBytes) throw new InputError('the server sends more than the file has', { file: address });
+    if (bytes > maxBytes) throw new InputError('the server sent more bytes than expected', { file: address });
     parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
   }
   return new File(parts, lastName(address));
@@ -257,5 +257,5 @@ addEventListener('resize', () => {
   if (shown) drawAll(shown);
 });
 
-tell(showKept());
+reportErrors(showCachedFiles());
 begin((signal) => show(input('address').value, signal));

@@ -1,9 +1,9 @@
-// The page's elements.
+// Helpers for the page's elements.
 
 export const find = <Kind extends HTMLElement>(id: string) => document.getElementById(id) as Kind;
 export const input = (id: string) => find<HTMLInputElement>(id);
 
-/** A new element with text or children in it. */
+/** Creates an element with text or children. */
 export function element<Name extends keyof HTMLElementTagNameMap>(
   name: Name,
   content: string | readonly Node[] = '',
@@ -23,12 +23,12 @@ export function row(cells: readonly string[]): HTMLTableRowElement {
   );
 }
 
-/** Pairs as the content of a `dl`. */
+/** Creates the content of a `dl` from pairs. */
 export function descriptions(pairs: readonly (readonly [string, string])[]): HTMLElement[] {
   return pairs.flatMap(([name, value]) => [element('dt', name), element('dd', value)]);
 }
 
-/** What is going on, or what is wrong. */
+/** Shows a status or an error. */
 export function say(text: string, wrong = false): void {
   const status = find('status');
   status.textContent = text;

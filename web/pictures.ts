@@ -1,4 +1,4 @@
-// A file's parts as pictures. Each has a name for who cannot see it; the tables have the same numbers.
+// Plots of a file's parts. Each has a label for screen readers; the tables have the same numbers.
 import * as Plot from '@observablehq/plot';
 import { type Histogram, histogramOf } from '../dist/browser/histogram.js';
 import type { BrowserModel } from '../dist/browser/open.js';
@@ -17,7 +17,7 @@ const COLORS = [
   '#9498a0',
 ];
 
-/** Roles and files in the order of the table, always in the same colors. */
+/** Returns the color scale of roles and files, in the order of the table. */
 function colorsOf({ rows }: Summary) {
   const domain = rows.map(({ part }) => part);
   return { domain, range: domain.map((_, i) => COLORS[i % COLORS.length]!) };
@@ -33,14 +33,14 @@ function draw(figure: HTMLElement, ariaLabel: string, options: Options): SVGElem
     style: { background: 'none', color: 'inherit', fontSize: '12px' },
     ...options,
   } as Options) as unknown as SVGElement;
-  // one name for the whole, none for its parts
+  // one label for the whole plot, none for its parts
   for (const part of plot.querySelectorAll('[aria-label]')) part.removeAttribute('aria-label');
   plot.setAttribute('role', 'img');
   plot.setAttribute('aria-label', ariaLabel);
   return plot;
 }
 
-/** The whole file as one bar, and its table. */
+/** Shows the whole file as one bar, and its table. */
 export function showRoles(summary: Summary): void {
   const { rows, fileBytes } = summary;
   const { domain, range } = colorsOf(summary);
@@ -68,7 +68,7 @@ export function showRoles(summary: Summary): void {
   );
 }
 
-/** Bytes, bits a weight and error of every tensor. @param pick hears of a tensor that was clicked. */
+/** Plots bytes, bits per weight and error of every tensor. @param pick called with a clicked tensor's name. */
 export function showTensors(summary: Summary, pick: (name: string) => void): void {
   const { tensors } = summary;
   const data = tensors.map((tensor, index) => ({
@@ -102,14 +102,14 @@ export function showTensors(summary: Summary, pick: (name: string) => void): voi
     });
     return drawn;
   };
-  const plots = [plot('bytes', 'compressedBytes', 'bars'), plot('bits a weight', 'bits', 'dots')];
+  const plots = [plot('bytes', 'compressedBytes', 'bars'), plot('bits per weight', 'bits', 'dots')];
   if (data.some(({ error }) => error !== undefined))
     plots.push(plot('relative squared error', 'error', 'dots'));
   figure.replaceChildren(...plots);
 }
 
 export function showTable({ tensors }: Summary): void {
-  find('scroll').tabIndex = 0; // for who scrolls with keys
+  find('scroll').tabIndex = 0; // for scrolling with the keyboard
   find('all').replaceChildren(
     ...tensors.map((tensor) =>
       row([
@@ -124,7 +124,7 @@ export function showTable({ tensors }: Summary): void {
   );
 }
 
-/** How the weights of one tensor are spread over the levels it was quantized to. */
+/** Plots the distribution of a tensor's weights over its quantization levels. */
 export async function showHistogram(
   { container }: BrowserModel,
   name: string,
@@ -132,7 +132,7 @@ export async function showHistogram(
 ): Promise<void> {
   const histogram = await histogramOf(container, name, signal);
   const figure = find('histogram');
-  if (!histogram) return figure.replaceChildren(element('figcaption', 'its elements are no floats'));
+  if (!histogram) return figure.replaceChildren(element('figcaption', 'its elements are not floats'));
   const caption = captionOf(histogram);
   const bins = histogram.counts.map((value, i) => {
     const middle = histogram.first + i * histogram.width;
@@ -167,7 +167,7 @@ export async function showHistogram(
 }
 
 function captionOf({ unit, counts, beyond }: Histogram): string {
-  const outside = beyond ? `; ${count(beyond)} weights lie farther out` : '';
-  if (unit === 'weights') return `not quantized to a grid: ${counts.length} ranges of equal width${outside}`;
-  return `${counts.filter((n) => n > 0).length} levels, the even ones of one quantizer, the odd ones of the other, zero of both${outside}`;
+  const outside = beyond ? `; ${count(beyond)} weights are outside` : '';
+  if (unit === 'weights') return `not quantized: ${counts.length} ranges of equal width${outside}`;
+  return `${counts.filter((n) => n > 0).length} levels: even ones of one quantizer, odd ones of the other, zero of both${outside}`;
 }

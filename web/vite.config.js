@@ -5,7 +5,7 @@ import { defaultClientConditions, defineConfig } from 'vite';
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** The models that the page opens by itself: the bundled one, compressed with the build's own command line. */
+/** The bundled models, compressed with the built command line. */
 const MODELS = {
   'tiny.wpk': ['--bits', '3', '--calibration-tokens', '8192'],
   'tiny-lossless.wpk': [],
@@ -21,7 +21,7 @@ function bundledModels() {
   }
 }
 
-/** Isolated, so that WebAssembly has threads. */
+/** Headers for cross-origin isolation, which WebAssembly threads need. */
 const headers = {
   'Cross-Origin-Opener-Policy': 'same-origin',
   'Cross-Origin-Embedder-Policy': 'require-corp',
@@ -31,7 +31,7 @@ export default defineConfig({
   root: here('.'),
   base: './',
   plugins: [{ name: 'bundled-models', buildStart: bundledModels }],
-  // its threads load the runtime's own module, not the page's bundle
+  // the runtime's threads load its own module, not the page's bundle
   resolve: { conditions: ['onnxruntime-web-use-extern-wasm', ...defaultClientConditions] },
   worker: { format: 'es' },
   server: { headers },

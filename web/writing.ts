@@ -1,4 +1,4 @@
-// What a model writes: one text, or two beside each other whose differing tokens are marked.
+// Generates text with one model, or with two side by side, marking tokens that differ.
 
 import type { BrowserModel } from '../dist/browser/open.js';
 import { deviceOf, type LoadedModel, load, type OnnxRuntimeWeb } from '../dist/browser/run.js';
@@ -8,7 +8,7 @@ const absolute = (path: string) => new URL(path, location.href).href;
 
 let runtime: Promise<OnnxRuntimeWeb> | undefined;
 
-/** The runtime for what this browser has; either is some MB, so only that one is fetched. */
+/** Loads the runtime for this browser's device; each has several MB, so only one is downloaded. */
 function loadRuntime(): Promise<OnnxRuntimeWeb> {
   runtime ??= deviceOf('webgpu').then(async (device) => {
     const [ort, mjs, wasm] =
@@ -29,7 +29,7 @@ function loadRuntime(): Promise<OnnxRuntimeWeb> {
   return runtime;
 }
 
-/** Decodes a model into memory, ready to write. @throws {InputError} */
+/** Decodes a model into memory. @throws {InputError} when it cannot be run. */
 export async function prepare(
   model: BrowserModel,
   onDecoded: (done: number, total: number) => void,
@@ -38,13 +38,13 @@ export async function prepare(
   return load(await loadRuntime(), model, { device: 'webgpu', onDecoded, signal });
 }
 
-/** A model under the name that its text stands under. */
+/** A model and the name shown above its text. */
 export interface Writer {
   readonly name: string;
   readonly model: LoadedModel;
 }
 
-/** Lets each continue the prompt of the form, one after another. */
+/** Continues the form's prompt with each model in turn. */
 export async function write(writers: readonly Writer[], signal: AbortSignal): Promise<void> {
   const prompt = input('text').value;
   const columns = writers.map(({ name }) => new Column(name, prompt));
@@ -54,7 +54,7 @@ export async function write(writers: readonly Writer[], signal: AbortSignal): Pr
   if (columns.length > 1) find('difference').textContent = comparison(columns[0]!.tokens, columns[1]!.tokens);
 }
 
-/** One text, token by token. */
+/** The text of one model, shown token by token. */
 class Column {
   readonly tokens: number[] = [];
   readonly root: HTMLElement;
@@ -69,7 +69,7 @@ class Column {
     this.root = element('div', [element('h3', name), this.text, this.speed]);
   }
 
-  /** @param beside whose tokens are held against these. */
+  /** Generates text. @param beside the column that tokens are compared with. */
   async fill(model: LoadedModel, prompt: string, signal: AbortSignal, beside: Column): Promise<void> {
     const started = performance.now();
     const { tokens, tokenSeconds, promptSeconds } = await model.generate(prompt, {
@@ -87,13 +87,13 @@ class Column {
       },
     });
     const rate = tokens.length > 1 ? (tokens.length - 1) / tokenSeconds : 0;
-    this.speed.textContent = `${tokens.length} tokens, ${rate.toFixed(1)} a second after ${promptSeconds.toPrecision(2)} s for the prompt (${model.device})`;
+    this.speed.textContent = `${tokens.length} tokens, ${rate.toFixed(1)} tokens per second after ${promptSeconds.toPrecision(2)} s for the prompt (${model.device})`;
   }
 }
 
 function comparison(first: readonly number[], second: readonly number[]): string {
   const length = Math.max(first.length, second.length);
   const differing = Array.from({ length }, (_, i) => i).filter((i) => first[i] !== second[i]);
-  if (!differing.length) return `All ${length} tokens are the same.`;
-  return `The first ${differing[0]} tokens are the same; ${differing.length} of ${length} differ, place by place.`;
+  if (!differing.length) return `All ${length} tokens are identical.`;
+  return `The first ${differing[0]} tokens are identical; ${differing.length} of ${length} positions differ.`;
 }

@@ -72,7 +72,7 @@ async function decodeAll(address, workers) {
   return seconds;
 }
 
-/** Tokens a second after the first, of a model at hand. */
+/** Tokens per second after the first, of a model at hand. */
 async function generate(address, prompt, maxTokens) {
   const model = await open(await (await fetch(address)).blob());
   const loaded = await load(ort, model);

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { compress, compressLossy, compressTransform, open } from '../../dist/index.js';
+import { compress, open } from '../../dist/index.js';
+import { compressTransform } from '../../dist/operations/compress-transform.js';
+import { compressLossy } from '../../dist/quantization/compress.js';
 import { folderOf } from './checks.js';
 import { gguf, safetensors, text, zip, zipEntry } from './formats.js';
 import { stateOps } from './kinds/pickle.js';

@@ -2,19 +2,18 @@ import type { Graph, Value } from '../onnx/graph.js';
 import type { Dimensions } from './dimensions.js';
 
 /**
- * Attention over heads: queries, keys and values are [batch, sequence, ...] with heads and then features in the
- * dimensions that follow, in any grouping; the result is [batch, sequence, heads x head size].
- * `scale` multiplies the scores; by default it is 1 / sqrt(head size).
+ * Multi-head attention. Queries, keys and values are [batch, sequence, ...], followed by heads and features in any grouping of
+ * dimensions; the result is [batch, sequence, heads x head size]. `scale` multiplies the scores; by default 1 / sqrt(head size).
  */
 export type Attend = (queries: Value, keys: Value, values: Value, scale?: number) => Value;
 
 export interface AttentionOptions {
   readonly causal: boolean;
-  /** How many of a head's features rotary positions turn; 0 for none. */
+  /** Number of a head's features with rotary positions; 0 for none. */
   readonly rotarySize: number;
-  /** Whether the block takes the keys and values of earlier tokens, and gives them with the new ones added. */
+  /** Whether the block takes a KV cache as an input, and returns it with the new keys and values appended. */
   readonly cached?: boolean;
-  /** The length of the sequence, where it is known and nothing is cached: attention then takes less memory. */
+  /** Length of the sequence, if known and without a cache; attention then takes less memory. */
   readonly length?: number;
 }
 
@@ -22,7 +21,7 @@ export interface AttentionOptions {
 export const BLOCK_INPUTS = {
   hidden: 'hidden',
   hiddenOut: 'hidden_out',
-  /** Added to the scores, [sequence, keys]: 0 where a query sees a key, else very low. */
+  /** Added to the scores, [sequence, keys]: 0 where a query attends to a key, else a large negative number. */
   mask: 'mask',
   /** [sequence, rotary size / 2] */
   cosines: 'cosines',
@@ -35,8 +34,8 @@ export const BLOCK_INPUTS = {
 } as const;
 
 /**
- * The attention of a block graph. Inside, tensors are [batch, key heads, queries a key head, sequence, features]:
- * where queries share keys, the product broadcasts over the third axis and nothing is copied.
+ * Returns the attention of a block graph. Inside, tensors are [batch, key heads, queries per key head, sequence, features]: with grouped
+ * queries, the product broadcasts over the third axis without copies.
  */
 export function attentionOf(g: Graph, size: Dimensions, options: AttentionOptions): Attend {
   const { heads, keyValueHeads, headSize } = size;
@@ -60,12 +59,12 @@ export function attentionOf(g: Graph, size: Dimensions, options: AttentionOption
   };
 }
 
-/** Queries whose scores are in memory together. */
+/** Number of queries whose scores are in memory at a time. */
 const QUERY_BLOCK = 512;
 
 /**
- * softmax(scale q k + mask) v. Causal queries are taken in blocks that leave out the keys after them: with windows
- * of 2048 that is 5/8 of the work, and a quarter of the memory.
+ * Computes softmax(scale q k + mask) v. Causal queries are processed in blocks without the keys after them, which takes 5/8 of the work
+ * and a quarter of the memory for windows of 2048.
  */
 function mix(g: Graph, q: Value, k: Value, v: Value, scale: number, options: AttentionOptions): Value {
   const weigh = (scores: Value, values: Value) => g.matmul(g.softmax(scores), values);
@@ -86,26 +85,26 @@ function mix(g: Graph, q: Value, k: Value, v: Value, scale: number, options: Att
   return g.concat(blocks, 3);
 }
 
-/** Turns the pairs (i, i + size / 2) of each head's first `size` features: the rotate-half layout. */
+/** Rotates the pairs (i, i + size / 2) of each head's first `size` features: the rotate-half layout. */
 function rotate(g: Graph, x: Value, size: number, headSize: number): Value {
   const half = size / 2;
   const cosines = g.input(BLOCK_INPUTS.cosines, ['sequence', half]);
   const sines = g.input(BLOCK_INPUTS.sines, ['sequence', half]);
   const rest = headSize - size;
-  const [a, b, kept] = g.split(x, rest ? [half, half, rest] : [half, half], 4) as [Value, Value, Value?];
+  const [a, b, unchanged] = g.split(x, rest ? [half, half, rest] : [half, half], 4) as [Value, Value, Value?];
   const turned = [
     g.subtract(g.multiply(a, cosines), g.multiply(b, sines)),
     g.add(g.multiply(b, cosines), g.multiply(a, sines)),
   ];
-  return g.concat(kept ? [...turned, kept] : turned, 4);
+  return g.concat(unchanged ? [...turned, unchanged] : turned, 4);
 }
 
 /**
- * The mask of queries at positions `start` to `end` over keys 0 to `end`: [end - start, end]. A query sees the
- * keys up to its own, of these the last `window`.
+ * Returns the mask [end - start, end] of queries at positions `start` to `end` over keys 0 to `end`. A query attends to the last
+ * `window` keys up to its own.
  */
 export function causalMask(start: number, end: number, window = end): Float32Array {
-  // Finite, so that a row without any key would not become NaN.
+  // finite, so that a row without any key does not become NaN
   const mask = new Float32Array((end - start) * end).fill(-1e30);
   for (let query = start; query < end; query++) {
     const row = (query - start) * end;

@@ -2,25 +2,25 @@ import { InputError } from '../core/errors.js';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** The numbers that a model's size follows from. */
+/** The dimensions that determine a model's size. */
 export interface Dimensions {
   readonly layers: number;
   readonly hiddenSize: number;
   readonly intermediateSize: number;
   readonly heads: number;
-  /** Equal to `heads` unless queries share keys and values. */
+  /** Number of heads of keys and values; equal to `heads` without grouped queries. */
   readonly keyValueHeads: number;
-  /** Features of one head. */
+  /** Features per head. */
   readonly headSize: number;
-  /** Rows of the position table, or the longest input. */
+  /** Rows of the position table, or the maximum length of the input. */
   readonly positions: number;
   readonly vocabulary: number;
 }
 
-/** What a config says of them. */
+/** The dimensions that a config states. */
 export type PartialDimensions = { readonly [What in keyof Dimensions]: number | undefined };
 
-/** What each number is called in config.json; families have their own words. */
+/** Keys of each dimension in config.json; names differ between families. */
 const KEYS: Readonly<Record<keyof Dimensions, readonly string[]>> = {
   layers: ['num_hidden_layers', 'num_layers', 'n_layer', 'n_layers'],
   hiddenSize: ['hidden_size', 'n_embd', 'd_model'],
@@ -32,11 +32,11 @@ const KEYS: Readonly<Record<keyof Dimensions, readonly string[]>> = {
   vocabulary: ['vocab_size'],
 };
 
-/** Above this a config is a mistake or an attack; the largest models have numbers some 100 times smaller. */
-const LIMIT = 100_000_000;
-const LAYERS_LIMIT = 10_000;
+/** Limits about 100 times above the largest models; a config beyond them is a mistake or an attack. */
+const MAX_DIMENSION = 100_000_000;
+const MAX_LAYERS = 10_000;
 
-/** The numbers that the config gives, and those that follow from them where it gives none. */
+/** Reads the dimensions that a config states or implies. */
 export function readDimensions(config: Config): PartialDimensions {
   const given = Object.fromEntries(
     Object.entries(KEYS).map(([what, keys]) => [what, keys.map((key) => config[key]).find(isDimension)]),
@@ -49,8 +49,8 @@ export function readDimensions(config: Config): PartialDimensions {
 }
 
 /**
- * The numbers of a config, all of them.
- * @throws {InputError} naming the keys of what is missing or makes no sense.
+ * Reads all dimensions of a config.
+ * @throws {InputError} naming the keys of a dimension that is missing or invalid.
  */
 export function requireDimensions(config: Config): Dimensions {
   const found = readDimensions(config);
@@ -62,12 +62,12 @@ export function requireDimensions(config: Config): Dimensions {
       );
   }
   const size = found as Dimensions;
-  if (size.layers > LAYERS_LIMIT)
-    throw new InputError(`config.json: ${size.layers} layers are over the limit of ${LAYERS_LIMIT}`);
+  if (size.layers > MAX_LAYERS)
+    throw new InputError(`config.json: ${size.layers} layers are over the limit of ${MAX_LAYERS}`);
   return size;
 }
 
-/** Heads of keys and values where all queries share them, or groups do, by the names of Falcon, GPT-BigCode and ChatGLM. */
+/** Returns the number of key and value heads by the keys of Falcon, GPT-BigCode and ChatGLM. */
 function sharedHeads(config: Config): number | undefined {
   if (config.multi_query === true && config.new_decoder_architecture !== true) return 1;
   const { multi_query_attention: grouped, multi_query_group_num: groups } = config;
@@ -75,5 +75,5 @@ function sharedHeads(config: Config): number | undefined {
 }
 
 function isDimension(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= LIMIT;
+  return Number.isSafeInteger(value) && (value as number) > 0 && (value as number) <= MAX_DIMENSION;
 }

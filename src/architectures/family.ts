@@ -1,6 +1,6 @@
 import type { Dimensions } from './dimensions.js';
 
-/** What a tensor is for. A buffer is stored but computed, not trained: causal masks, rotary frequencies. */
+/** Roles of tensors. A buffer is stored but not trained: causal masks, rotary frequencies. */
 export const ROLES = [
   'token embedding',
   'position embedding',
@@ -13,55 +13,55 @@ export const ROLES = [
 ] as const;
 export type Role = (typeof ROLES)[number];
 
-/** The first pattern found in a tensor's name, its prefix removed, gives the role. */
+/** The first pattern that matches a tensor's name, without prefix, determines its role. */
 export type RoleRule = readonly [pattern: RegExp, role: Role];
 
-/** A parameter as the checkpoints on the Hub have it. */
+/** A parameter as named and shaped in checkpoints on the Hub. */
 export interface ParameterShape {
   readonly name: string;
   readonly shape: readonly number[];
 }
 
-/** Everything that differs between families of models, apart from the arithmetic. */
+/** Properties of a model family, apart from its forward pass. */
 export interface Family {
-  /** As people write it: `GPT-Neo`. */
+  /** Display name: `GPT-Neo`. */
   readonly name: string;
-  /** The `model_type`s of config.json that are this family. */
+  /** Values of `model_type` in config.json. */
   readonly modelTypes: readonly string[];
-  /** The names in `architectures` that are, for configs without a `model_type`. */
+  /** Matches names in `architectures`, for configs without a `model_type`. */
   readonly classes: RegExp;
-  /** What names of tensors begin with; bare checkpoints leave it away. */
+  /** Prefix of tensor names, which checkpoints of the bare model omit. */
   readonly prefix: string;
-  /** Whether the output matrix is the token embedding when the config does not say. */
+  /** Whether embeddings are tied by default. */
   readonly tiedByDefault: boolean;
-  /** Positions reserved at the front of the position table, which no token gets. */
+  /** Returns the number of reserved rows at the start of the position table. */
   readonly reservedPositions?: (config: Readonly<Record<string, unknown>>) => number;
   readonly roles: readonly RoleRule[];
-  /** The parameters of a model of this size, in the order of its modules; no buffers, a tied head once. */
+  /** Returns the parameters of a model of this size in the order of its modules, without buffers or a tied head. */
   parameterShapes(
     size: Dimensions & { readonly tied: boolean },
     config: Readonly<Record<string, unknown>>,
   ): ParameterShape[];
 }
 
-/** A matrix [outputs, inputs] and its bias, if there is one. */
+/** Returns a matrix [outputs, inputs] and, optionally, its bias. */
 export function linear(name: string, outputs: number, inputs: number, bias = true): ParameterShape[] {
   const weight = { name: `${name}.weight`, shape: [outputs, inputs] };
   return bias ? [weight, { name: `${name}.bias`, shape: [outputs] }] : [weight];
 }
 
-/** The scale of a norm and its shift, if there is one. */
+/** Returns the scale of a norm and, optionally, its bias. */
 export function norm(name: string, size: number, bias = true): ParameterShape[] {
   const weight = { name: `${name}.weight`, shape: [size] };
   return bias ? [weight, { name: `${name}.bias`, shape: [size] }] : [weight];
 }
 
-/** A table of `rows` vectors, or a matrix without bias. */
+/** Returns a table [rows, columns], or a matrix without bias. */
 export function matrix(name: string, rows: number, columns: number): ParameterShape[] {
   return linear(name, rows, columns, false);
 }
 
-/** What `layer` gives for each of `layers`, one after another. */
+/** Returns the parameters of `layers` layers in order. */
 export function repeat(layers: number, layer: (index: number) => ParameterShape[]): ParameterShape[] {
   return Array.from({ length: layers }, (_, index) => layer(index)).flat();
 }

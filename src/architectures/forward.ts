@@ -6,37 +6,38 @@ import type { Rotary } from './rotary.js';
 export type Config = Readonly<Record<string, unknown>>;
 
 /**
- * A family's arithmetic. Hidden states are [batch, sequence, hidden]; tensors are named as in the checkpoint,
- * without the family's prefix, inside a block relative to its layer.
+ * The forward pass of a family. Hidden states are [batch, sequence, hidden]. Tensors are named as in checkpoints, without the family's
+ * prefix and, in a block, without the layer's.
  */
 export interface ForwardFamily {
-  /** The `model_type`s of config.json that compute this way. */
+  /** Values of `model_type` in config.json. */
   readonly modelTypes: readonly string[];
-  /** @throws {InputError} for a config that lacks a needed field or asks for what is not built. */
+  /** Returns the forward pass for a config. @throws {InputError} when a field is missing or has an unsupported value. */
   plan(config: Config, size: Dimensions): ForwardPlan;
 }
 
-/** A family's arithmetic for the numbers of one config. */
+/** The forward pass for one config. */
 export interface ForwardPlan {
-  /** Causal models predict the next token, masked ones the token under a mask. */
+  /** Causal models predict the next token, masked ones the masked token. */
   readonly kind: 'causal' | 'masked';
-  /** The longest input, in tokens. */
+  /** Maximum length of the input in tokens. */
   readonly context: number;
-  /** The index of the first token in the position table. */
+  /** Row of the position table for the first token. */
   readonly firstPosition: number;
-  /** Rotary positions, for families that turn queries and keys. */
+  /** Rotary positions, for families that use them. */
   readonly rotary?: Rotary;
-  /** What the names of a layer's tensors begin with: `h.3.`. */
+  /** Returns the prefix of a layer's tensors, such as `h.3.`. */
   layerPrefix(layer: number): string;
-  /** How many keys, its own included, a query of this layer sees; undefined when all before it. */
+  /** Returns the attention window of a layer in tokens, the query's own included; undefined for full attention. */
   window?(layer: number): number | undefined;
-  /** Tensors that may be stored twice, as torch saves what modules share, and the one that is computed with. */
+  /** Names of tensors that may be stored twice, because modules share them, and the name of the one that is used. */
   readonly copies?: Readonly<Record<string, string>>;
-  /** Stored tensors that no logit depends on: masks and frequencies, which are computed, and other heads. */
+  /** Matches stored tensors that logits do not depend on: masks, frequencies and other heads. */
   readonly unneeded?: RegExp;
-  /** `tokens` is [batch, sequence], `positions` [sequence], both int64. */
+  /** Builds the embedding. `tokens` is [batch, sequence], `positions` [sequence], both int64. */
   embed(g: Graph, tokens: Value, positions: () => Value): Value;
+  /** Builds one layer. */
   block(g: Graph, x: Value, attend: Attend): Value;
-  /** Hidden states to logits [batch, sequence, vocabulary]. */
+  /** Builds the head, from hidden states to logits [batch, sequence, vocabulary]. */
   head(g: Graph, x: Value): Value;
 }

@@ -7,12 +7,13 @@ import { quantizationOf } from './quantization-config.js';
 type Config = Readonly<Record<string, unknown>>;
 type Tensor = Pick<TensorInfo, 'name' | 'dtype' | 'shape'>;
 
-/** What GPTQ and AWQ pack in, where the config does not say. */
+/** Default bits per weight of GPTQ and AWQ. */
 const DEFAULT_BITS = 4;
 
 /**
- * Counts the weights of each tensor: elements, but of packed integers as many as they hold, and none in scales, zeros and codes.
- * @param tensors all of a model: what lies beside a tensor tells how it is packed.
+ * Returns a function that counts a tensor's weights: its elements, or the number of weights that packed integers hold, and 0 for scales,
+ * zero points and codes.
+ * @param tensors all tensors of the model, since the neighbors of a tensor show how it is packed.
  */
 export function weightCounter(tensors: readonly Tensor[], config: Config | undefined) {
   const names = new Set(tensors.map(({ name }) => name));

@@ -2,21 +2,21 @@ import { isPlainObject } from '../core/json.js';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** What `quantization_config` says of how weights are packed. */
+/** How weights are packed, from `quantization_config`. */
 export interface Quantization {
   /** `gptq`, `awq`, `fp8` ... */
   readonly method: string;
   readonly bits: number | undefined;
-  /** Weights that share a scale. */
+  /** Number of weights that share a scale. */
   readonly groupSize: number | undefined;
 }
 
-/** Reads `quantization_config`; undefined where there is none. */
+/** Reads `quantization_config`; undefined if there is none. */
 export function quantizationOf(config: Config | undefined): Quantization | undefined {
   const given = config?.quantization_config ?? config?.compression_config;
   if (!isPlainObject(given) || Object.keys(given).length === 0) return undefined;
   const weights = groupOf(given);
-  const method = given.quant_method ?? given.quant_algo ?? 'method not said';
+  const method = given.quant_method ?? given.quant_algo ?? 'an unknown method';
   const bits = number(given.bits) ?? number(weights?.num_bits) ?? bitsOf(given);
   return {
     method: String(method),
@@ -25,7 +25,7 @@ export function quantizationOf(config: Config | undefined): Quantization | undef
   };
 }
 
-/** Of compressed-tensors: the first of the groups of layers, which models have one of. */
+/** Returns the weight settings of the first group of layers in compressed-tensors; models have only one group. */
 function groupOf({ config_groups: groups }: Config): Record<string, unknown> | undefined {
   const first = isPlainObject(groups) ? Object.values(groups).find(isPlainObject) : undefined;
   return isPlainObject(first?.weights) ? first.weights : undefined;

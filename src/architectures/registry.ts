@@ -12,10 +12,10 @@ import { guessRole } from './roles/unknown.js';
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** The families whose tensors are known by name. */
+/** Families with known tensor names. */
 export const FAMILIES: readonly Family[] = [gptNeo, gpt2, roberta, llama, qwen2, gptNeox];
 
-/** The family of a config, by `model_type`, or by `architectures` where there is none. */
+/** Finds the family of a config by `model_type` or, if there is none, by `architectures`. */
 export function findFamily(config: Config | undefined): Family | undefined {
   if (typeof config?.model_type === 'string') {
     const type = config.model_type;
@@ -25,9 +25,9 @@ export function findFamily(config: Config | undefined): Family | undefined {
   return name === undefined ? undefined : FAMILIES.find(({ classes }) => classes.test(name));
 }
 
-/** What a config says about the model; what it does not say is undefined. */
+/** Architecture of a model as stated in its config; undefined where the config states nothing. */
 export interface Architecture {
-  /** As people write it (`GPT-Neo`), for the families known here. */
+  /** Display name (`GPT-Neo`) of a known family. */
   readonly family: string | undefined;
   readonly modelType: string | undefined;
   readonly className: string | undefined;
@@ -35,23 +35,23 @@ export interface Architecture {
   readonly hiddenSize: number | undefined;
   readonly heads: number | undefined;
   readonly keyValueHeads: number | undefined;
-  /** The longest input, in tokens. */
+  /** Maximum length of the input in tokens. */
   readonly context: number | undefined;
   readonly vocabulary: number | undefined;
-  /** Whether the output matrix is the token embedding. */
+  /** Whether embeddings are tied. */
   readonly tiedEmbeddings: boolean | undefined;
-  /** Experts of a layer that a router chooses from, and how many of them a token passes. */
+  /** Number of experts per layer, and of active experts per token. */
   readonly experts: number | undefined;
   readonly activeExperts: number | undefined;
-  /** How many tokens back attention sees, and in how many layers where the config lists them; undefined when all see all. */
+  /** Attention window in tokens, and the number of layers with it if the config lists them; undefined for full attention. */
   readonly slidingWindow: { readonly tokens: number; readonly layers: number | undefined } | undefined;
   readonly quantization: Quantization | undefined;
 }
 
-/** Reads the architecture from a config; from none, everything is undefined. */
+/** Reads the architecture from a config; everything is undefined without one. */
 export function describeArchitecture(config: Config | undefined): Architecture {
   const family = findFamily(config);
-  // Models of images and text have what is said of the text in a part of its own.
+  // multimodal models have the language model's settings in text_config
   const text = isPlainObject(config?.text_config) ? { ...config, ...config.text_config } : (config ?? {});
   const size = readDimensions(text);
   const reserved = (config && family?.reservedPositions?.(config)) ?? 0;
@@ -94,14 +94,14 @@ function slidingWindowOf(config: Config): Architecture['slidingWindow'] {
   return slides === 0 ? undefined : { tokens, layers: slides };
 }
 
-/** Whether the output matrix is the token embedding: what the config says, or its family's default. */
+/** Returns whether embeddings are tied, from the config or its family's default. */
 export function embeddingsAreTied(config: Config | undefined): boolean | undefined {
   const text = isPlainObject(config?.text_config) ? config.text_config : undefined;
-  const said = config?.tie_word_embeddings ?? text?.tie_word_embeddings;
-  return typeof said === 'boolean' ? said : findFamily(config)?.tiedByDefault;
+  const tied = config?.tie_word_embeddings ?? text?.tie_word_embeddings;
+  return typeof tied === 'boolean' ? tied : findFamily(config)?.tiedByDefault;
 }
 
-/** What a tensor is for: by its family's names, else by names and shapes common to many families. */
+/** Returns a tensor's role: by its family's names, or else by common names and shapes. */
 export function tensorRole(tensor: Pick<TensorInfo, 'name' | 'shape'>, config: Config | undefined): Role {
   const family = findFamily(config);
   const name = family ? withoutPrefix(tensor.name, family) : tensor.name;
@@ -110,7 +110,7 @@ export function tensorRole(tensor: Pick<TensorInfo, 'name' | 'shape'>, config: C
   );
 }
 
-/** A tensor's name without the prefix that some checkpoints of its family have and others lack. */
+/** Returns a tensor's name without the family's prefix. */
 export function withoutPrefix(name: string, { prefix }: Family): string {
   return name.startsWith(prefix) ? name.slice(prefix.length) : name;
 }

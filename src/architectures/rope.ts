@@ -4,7 +4,7 @@ import { isPlainObject, quote } from '../core/json.js';
 type Config = Readonly<Record<string, unknown>>;
 type Settings = Readonly<Record<string, unknown>>;
 
-/** How rotary frequencies are rescaled for contexts longer than those of training. */
+/** How rotary frequencies are rescaled for longer contexts than in training. */
 export type RopeScaling =
   | { readonly type: 'default' }
   | { readonly type: 'linear'; readonly factor: number }
@@ -16,25 +16,25 @@ export type RopeScaling =
       readonly originalPositions: number;
     };
 
-/** What a config says of rotary positions, wherever its version of transformers puts it. */
+/** Rotary position settings of a config. */
 export interface Rope {
   readonly base: number;
-  /** The share of each head's features that is turned. */
+  /** Share of each head's features that are rotated. */
   readonly share: number;
   readonly scaling: RopeScaling;
 }
 
 const DEFAULT_BASE = 10_000;
 
-/** What each number is called, in `rope_parameters` or beside it. */
+/** Keys of each number, in `rope_parameters` or at the top level. */
 const BASE_KEYS = ['rope_theta', 'rotary_emb_base'];
 const SHARE_KEYS = ['partial_rotary_factor', 'rotary_pct'];
 
 /**
- * Reads the rotary positions of a config: `rope_parameters` of transformers 5, also by type of layer, or `rope_scaling`,
- * `rope_theta` and `partial_rotary_factor` of transformers 4, with the names that GPT-NeoX has for the last two.
- * @param defaultShare of features turned where the config says nothing.
- * @throws {InputError} for a scaling that is not built, for layers whose positions differ, and where two fields contradict each other.
+ * Reads the rotary position settings of a config: `rope_parameters` of transformers 5, possibly per layer type, or `rope_scaling`,
+ * `rope_theta` and `partial_rotary_factor` of transformers 4, or GPT-NeoX's names of the last two.
+ * @param defaultShare default share of rotated features.
+ * @throws {InputError} for an unsupported scaling, settings that differ between layers, and fields that contradict each other.
  */
 export function readRope(
   config: Config,
@@ -53,12 +53,12 @@ export function readRope(
   const other = others.find((reading) => JSON.stringify(reading) !== JSON.stringify(first));
   if (other)
     throw new InputError(
-      `config.json: rotary positions that are not the same everywhere cannot be run: ${quote(first)} and ${quote(other)}`,
+      `config.json: unsupported rotary positions that differ between layers: ${quote(first)} and ${quote(other)}`,
     );
   return first;
 }
 
-/** The objects that say how: one, or one for each type of layer, or the same under two names. */
+/** Returns the settings objects: one, or one per layer type, or the same under two keys. */
 function settingsOf(config: Config): Settings[] {
   const all = ['rope_parameters', 'rope_scaling'].flatMap((key) => {
     const value = config[key] ?? undefined;
@@ -71,7 +71,7 @@ function settingsOf(config: Config): Settings[] {
   return all.length ? all : [{}];
 }
 
-/** A positive number that has one name or another, here or there; undefined where it has none. */
+/** Returns a positive number that several keys may state, with the same value; undefined if none does. */
 function agreed(config: Config, settings: Settings, keys: readonly string[]): number | undefined {
   const given = [
     ...keys.map((key) => [`rope_parameters.${key}`, settings[key]] as const),
@@ -118,8 +118,8 @@ function scalingOf(settings: Settings): RopeScaling {
 }
 
 /**
- * What each of `size / 2` frequencies base^(-2i / size) is divided by. With llama3, long waves are slowed by the factor,
- * short ones kept, those between interpolated.
+ * Returns the divisors of the `size / 2` frequencies base^(-2i / size). With llama3, low frequencies are divided by the factor, high ones
+ * are unchanged, and those between are interpolated.
  */
 export function frequencyDivisors(
   { base, scaling }: Pick<Rope, 'base' | 'scaling'>,
@@ -130,7 +130,7 @@ export function frequencyDivisors(
     if (scaling.type === 'linear') return scaling.factor;
     const { factor, lowFrequencyFactor: low, highFrequencyFactor: high, originalPositions } = scaling;
     const waves = originalPositions / (2 * Math.PI * base ** ((2 * i) / size));
-    const kept = Math.min(1, Math.max(0, (waves - low) / (high - low)));
-    return 1 / (kept + (1 - kept) / factor);
+    const unscaled = Math.min(1, Math.max(0, (waves - low) / (high - low)));
+    return 1 / (unscaled + (1 - unscaled) / factor);
   });
 }

@@ -7,15 +7,17 @@ import { embeddingsAreTied, FAMILIES, findFamily } from './registry.js';
 export type { ParameterShape } from './family.js';
 
 /**
- * Every parameter of a model with this config, names as the Hub's checkpoints have them, in the order of the
- * modules. Buffers are not parameters; a tied head is not listed apart.
- * @throws {InputError} for an unknown family or a config without the numbers needed.
+ * Returns the parameters of a model with this config, named as in checkpoints on the Hub, in the order of its modules, without buffers or
+ * a tied head.
+ * @throws {InputError} for an unknown family or an incomplete config.
  */
 export function parameterShapes(config: Readonly<Record<string, unknown>>): ParameterShape[] {
   const family = findFamily(config);
   if (!family) {
     const known = FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(', ');
-    throw new InputError(`config.json: unknown model_type ${quote(config.model_type)}; known are ${known}`);
+    throw new InputError(
+      `config.json: unknown model_type ${quote(config.model_type)}, expected one of ${known}`,
+    );
   }
   const tied = embeddingsAreTied(config) ?? family.tiedByDefault;
   return family.parameterShapes({ ...requireDimensions(config), tied }, config);

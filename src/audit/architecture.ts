@@ -7,24 +7,24 @@ import { contradicted, judge, type Statement, show, supported, unknown } from '.
 
 type Config = Readonly<Record<string, unknown>>;
 
-/** How many parameters a model of known architecture has, by what they are. */
+/** Number of parameters of a known architecture, by kind. */
 export interface ParameterCount {
   readonly family: string;
-  /** Tied embeddings once, no buffers. */
+  /** All parameters, tied embeddings once, without buffers. */
   readonly unique: number;
-  /** Tensors of two dimensions. */
+  /** Number of two-dimensional tensors. */
   readonly matrices: number;
-  /** Weights in those of one: norms and biases. */
+  /** Weights in one-dimensional tensors: norms and biases. */
   readonly vectors: number;
-  /** Of these, the scale of the last norm. */
+  /** Weights of the last norm's scale, included in `vectors`. */
   readonly lastNorm: number;
-  /** The head again, when it is tied. */
+  /** Weights of a tied head, which `unique` does not count twice. */
   readonly tiedHead: number;
-  /** Causal masks of older checkpoints, a square of the context for each layer. */
+  /** Elements of the causal masks in older checkpoints: the square of the context per layer. */
   readonly masks: number;
 }
 
-/** @returns undefined for configs that lack a number, or of families that are not known. */
+/** Counts the parameters that a config implies; undefined for an incomplete config or an unknown family. */
 export function countParameters(config: Config): ParameterCount | undefined {
   const family = findFamily(config);
   if (!family) return undefined;
@@ -48,19 +48,19 @@ export function countParameters(config: Config): ParameterCount | undefined {
   }
 }
 
-/** Whether a claimed number of parameters is the architecture's; if not, whether it is a usual miscount of it. */
+/** Compares a claimed number of parameters with the architecture's, and recognizes common miscounts. */
 export function checkParameters(claimed: number, count: ParameterCount): Statement {
   const { family, unique } = count;
   const claim = `the model has ${show(claimed)} parameters`;
-  if (claimed === unique) return judge(true, claim, `so it is by the ${family} architecture`);
+  if (claimed === unique) return judge(true, claim, `matches the ${family} architecture`);
   if (isRounded(claimed, unique))
-    return judge(true, claim, `${show(unique)} by the ${family} architecture, rounded`);
+    return judge(true, claim, `the ${family} architecture has ${show(unique)}; rounded`);
   const found = miscounts(count).find(({ sum }) => isRounded(claimed, sum));
-  const how = found ? `; with ${found.how.join(', ')} they are ${show(found.sum)}` : '';
-  return judge(false, claim, `${show(unique)} by the ${family} architecture${how}`);
+  const how = found ? `; ${show(found.sum)} with ${found.how.join(', ')}` : '';
+  return judge(false, claim, `the ${family} architecture has ${show(unique)}${how}`);
 }
 
-/** Whether a claim is a number to as many digits as it is written with, rounded or cut: 1,300,000,000 for 1,315,575,808, not 1,316,000,001. */
+/** Returns whether a claim is a number rounded or truncated to the claim's digits: 1,300,000,000 for 1,315,575,808, but not 1,316,000,001. */
 function isRounded(claimed: number, exact: number): boolean {
   const zeros = /0*$/.exec(claimed.toFixed(0))![0].length;
   const unit = 10 ** zeros;
@@ -72,14 +72,14 @@ interface Miscount {
   readonly how: readonly string[];
 }
 
-/** Sums that reports give instead: every combination of what is often counted again or left out. */
+/** Returns common miscounts: every combination of parts that are often counted twice or left out. */
 function miscounts({ unique, tiedHead, masks, vectors, lastNorm }: ParameterCount): Miscount[] {
   const choices: readonly (readonly [change: number, how: string])[][] = [
-    [[tiedHead, 'the tied head counted again']],
+    [[tiedHead, 'the tied head counted twice']],
     [[masks, 'causal masks counted']],
     [
       [-vectors, 'norms and biases left out'],
-      [lastNorm - vectors, "norms and biases left out but for the last norm's scale"],
+      [lastNorm - vectors, "norms and biases left out except the last norm's scale"],
     ],
   ];
   const found: Miscount[] = [{ sum: unique, how: [] }];
@@ -90,27 +90,27 @@ function miscounts({ unique, tiedHead, masks, vectors, lastNorm }: ParameterCoun
   return found;
 }
 
-/** Whether a model's matrices are as large together as its architecture's, masks and a head stored beside its embedding apart. */
+/** Compares the total size of a model's matrices with its architecture's, allowing for stored masks and a stored tied head. */
 export function checkMatrices(tensors: readonly TensorInfo[], count: ParameterCount): Statement {
   const matrices = tensors.filter(({ shape }) => shape.length > 1);
   const stored = matrices.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const { family, unique, vectors, tiedHead, masks } = count;
   const expected = unique - vectors;
-  const claim = 'its matrices are those of its architecture';
-  const because = `${show(stored)} weights in matrices; ${family} of this config has ${show(expected)}`;
+  const claim = 'the matrices have the size of the architecture';
+  const because = `${show(stored)} weights in matrices; ${family} with this config has ${show(expected)}`;
   const also = [0, tiedHead, masks, tiedHead + masks];
   if (also.some((more) => stored === expected + more)) return supported(claim, because);
   // quantizers pack several weights into an integer, and add scales
   const packed = matrices.some(({ dtype }) => !canWiden(dtype));
-  if (packed) return unknown(claim, `${because}; some are integers, which may hold several weights each`);
+  if (packed) return unknown(claim, `${because}; some are integers, which may pack several weights`);
   return stored > expected ? unknown(claim, because) : contradicted(claim, because);
 }
 
-/** A config in the words of Hugging Face from those of a report: layers, hidden size, vocabulary, context. */
-export function configFrom(said: ReadonlyMap<string, unknown>, path: string): Config | undefined {
+/** Converts metadata of a report, such as layers, hidden size and vocabulary, to a config with Hugging Face's keys. */
+export function configFrom(metadata: ReadonlyMap<string, unknown>, path: string): Config | undefined {
   const get = (...names: string[]) => {
     for (const name of names) {
-      const value = said.get(path ? `${path}.${name}` : name);
+      const value = metadata.get(path ? `${path}.${name}` : name);
       if (value !== undefined) return value;
     }
     return undefined;
@@ -132,7 +132,7 @@ export function configFrom(said: ReadonlyMap<string, unknown>, path: string): Co
     vocab_size: get('vocab_size'),
     max_position_embeddings: get('max_position_embeddings', 'n_positions', 'context_length'),
     n_positions: get('n_positions', 'context_length'),
-    // counts do not depend on it where keys and values are not shared
+    // the count does not depend on it unless heads share keys and values
     num_attention_heads: get('num_attention_heads', 'num_heads', 'n_head') ?? 1,
     intermediate_size: get('intermediate_size'),
   };

@@ -1,23 +1,23 @@
-/** Numbers that an artifact holds, as one list of it. */
+/** A list of numbers in an artifact. */
 export interface Numbers {
-  /** Where in the artifact: a dotted path, or a tensor's name. */
+  /** Its place in the artifact: a dotted path, or a tensor's name. */
   readonly name: string;
-  /** As stored: `complex128`, `float32`, ... */
+  /** Stored type: `complex128`, `float32`, ... */
   readonly kind: string;
   readonly complex: boolean;
-  /** Interleaved when complex; a sample when there are more. */
+  /** The numbers or a sample of them; complex ones interleaved. */
   readonly values: Float64Array;
-  /** How many there are in all, complex ones counted once. */
+  /** Number of all numbers, complex ones counted once. */
   readonly count: number;
 }
 
-/** A file in the auditor's terms, whatever its format. */
+/** The content of an audited file, independent of its format. */
 export interface Artifact {
   readonly file: string;
   readonly kind: string;
   readonly fileBytes: number;
-  /** What it says of itself: scalars by dotted path. */
-  readonly says: ReadonlyMap<string, number | string | boolean>;
+  /** Metadata: scalars by dotted path. */
+  readonly metadata: ReadonlyMap<string, number | string | boolean>;
   readonly numbers: readonly Numbers[];
   /** Whether `values` are samples. */
   readonly sampled: boolean;

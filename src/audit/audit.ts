@@ -16,29 +16,29 @@ import { columnSums, tableStatements } from './tables.js';
 import { judge, type Statement, show } from './verdict.js';
 import { weightStatements } from './weights.js';
 
-/** What was audited, and what came of it. */
+/** The result of an audit. */
 export interface Audit {
   readonly subject: string;
   readonly statements: readonly Statement[];
 }
 
-/** Audits a file of numbers that is no model. @param against a model it is said to come from. */
+/** Audits a file of numbers that is not a model. @param against the model that it is claimed to be made from. */
 export async function auditArtifact(artifact: Artifact, against?: Model): Promise<Audit> {
-  const { says } = artifact;
-  const count = countSaid(says) ?? (against?.config && countParameters(against.config));
+  const { metadata } = artifact;
+  const count = countFrom(metadata) ?? (against?.config && countParameters(against.config));
   const content = examine(artifact);
   const statements = [
     ...contentStatements(artifact, content),
     ...tableStatements(artifact),
-    ...(count ? architectureStatements(says, count) : []),
-    ...checkClaim(claimSaid(artifact, count)),
+    ...(count ? architectureStatements(metadata, count) : []),
+    ...checkClaim(claimFrom(artifact, count)),
   ];
   const formulas = new Set(content.forms.flatMap(({ list, form }) => (form.degree === 0 ? [] : [list])));
   if (against) statements.push(...(await informationStatements(artifact, against, formulas)));
   return { subject: artifact.file, statements };
 }
 
-/** Audits a model. @param against the model that it is said to be. @param fileBytes of the file that it is in, where it is one. */
+/** Audits a model. @param against the model that it is claimed to be. @param fileBytes size of its file, if it is a single one. */
 export async function auditModel(model: Model, against?: Model, fileBytes?: number): Promise<Audit> {
   const artifact = await artifactOf(model, fileBytes);
   const statements = contentStatements(artifact, examine(artifact));
@@ -48,11 +48,13 @@ export async function auditModel(model: Model, against?: Model, fileBytes?: numb
   return { subject: model.id, statements };
 }
 
-/** The architecture that metadata describes, wherever in it. */
-function countSaid(says: Artifact['says']): ParameterCount | undefined {
-  const parents = new Set([...says.keys()].map((path) => path.slice(0, Math.max(0, path.lastIndexOf('.')))));
+/** Counts the parameters of the architecture that metadata describes at any path. */
+function countFrom(metadata: Artifact['metadata']): ParameterCount | undefined {
+  const parents = new Set(
+    [...metadata.keys()].map((path) => path.slice(0, Math.max(0, path.lastIndexOf('.')))),
+  );
   for (const parent of parents) {
-    const config = configFrom(says, parent);
+    const config = configFrom(metadata, parent);
     const count = config && countParameters(config);
     if (count) return count;
   }
@@ -62,10 +64,10 @@ function countSaid(says: Artifact['says']): ParameterCount | undefined {
 const TOTAL = /(^|\.)(num_|n_|total_|original_)?param(eter)?s(_count)?$/i;
 const MATRICES = /(layers|matrices|tensors)_compressed$|^num_matrices$/i;
 
-/** Totals that metadata states, against the architecture's. */
-function architectureStatements(says: Artifact['says'], count: ParameterCount): Statement[] {
-  const columns = columnSums(says);
-  return [...says].flatMap(([path, value]) => {
+/** Compares totals in metadata with the architecture's. */
+function architectureStatements(metadata: Artifact['metadata'], count: ParameterCount): Statement[] {
+  const columns = columnSums(metadata);
+  return [...metadata].flatMap(([path, value]) => {
     const name = path.slice(path.lastIndexOf('.') + 1);
     if (typeof value !== 'number' || columns.has(name)) return [];
     if (TOTAL.test(name) && !/compressed/i.test(name)) {
@@ -77,24 +79,24 @@ function architectureStatements(says: Artifact['says'], count: ParameterCount): 
         judge(
           value === count.matrices,
           `${path}: ${show(value)} matrices`,
-          `the ${count.family} model has ${show(count.matrices)} of two dimensions`,
+          `the ${count.family} architecture has ${show(count.matrices)} two-dimensional tensors`,
         ),
       ];
     return [];
   });
 }
 
-/** The claim that metadata makes about the file it is in. */
-function claimSaid({ says, fileBytes, numbers }: Artifact, count: ParameterCount | undefined): Claim {
-  const columns = columnSums(says);
+/** Returns the claim that metadata makes about its file. */
+function claimFrom({ metadata, fileBytes, numbers }: Artifact, count: ParameterCount | undefined): Claim {
+  const columns = columnSums(metadata);
   const total = (pattern: RegExp) => {
-    for (const [path, value] of says) {
+    for (const [path, value] of metadata) {
       const name = path.slice(path.lastIndexOf('.') + 1);
       if (typeof value === 'number' && pattern.test(name) && !columns.has(name)) return value;
     }
     return undefined;
   };
-  const ratio = [...says].find(
+  const ratio = [...metadata].find(
     ([path, value]) =>
       /ratio$/i.test(path) && typeof value === 'string' && !columns.has(path) && path.split('.').length <= 2,
   )?.[1];
@@ -102,7 +104,7 @@ function claimSaid({ says, fileBytes, numbers }: Artifact, count: ParameterCount
   return {
     parameters: total(/^original_param(eter)?s$/i) ?? total(/^param(eter)?s$/i) ?? count?.unique,
     values: total(/^compressed_param(eter)?s$|retained/i),
-    bytes: says.size && numbers.length ? fileBytes : undefined,
+    bytes: metadata.size && numbers.length ? fileBytes : undefined,
     ...(parsed > 0 && { ratio: parsed }),
   };
 }

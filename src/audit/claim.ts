@@ -3,16 +3,16 @@ import { InputError } from '../core/errors.js';
 import { parseSize } from '../quantization/rate-control/budget.js';
 import type { Claim } from './rate.js';
 
-/** A claim as people write it, from a file or from flags. */
+/** A claim from a file or from flags. */
 export interface WrittenClaim extends Claim {
-  /** A model's folder, file or id, whose numbers the claim is about. */
+  /** The model that the claim is about: a folder, file or id. */
   readonly model?: string | undefined;
 }
 
 const MAX_BYTES = 2 ** 20;
 
-/** What each member means; others are refused, so that none is left out by a slip. */
-const MEMBERS: Readonly<Record<string, (value: unknown) => WrittenClaim>> = {
+/** Parsers by key. Unknown keys are refused, so that a misspelled one is noticed. */
+const KEYS: Readonly<Record<string, (value: unknown) => WrittenClaim>> = {
   parameters: (value) => ({ parameters: count(value) }),
   bytes: (value) => ({ bytes: sizeOf(value) }),
   values: (value) => ({ values: count(value) }),
@@ -26,31 +26,31 @@ const MEMBERS: Readonly<Record<string, (value: unknown) => WrittenClaim>> = {
   model: (value) => ({ model: String(value) }),
 };
 
-/** Reads a claim in YAML. @throws {InputError} naming the member that is not understood. */
+/** Parses a claim in YAML. @throws {InputError} naming the key that is unknown or has an invalid value. */
 export function parseClaim(text: string, file: string): WrittenClaim {
-  if (text.length > MAX_BYTES) throw new InputError(`a claim of ${text.length} characters`, { file });
+  if (text.length > MAX_BYTES)
+    throw new InputError(`${text.length} characters, over the limit of ${MAX_BYTES}`, { file });
   let value: unknown;
   try {
     value = parse(text, { maxAliasCount: 10 });
   } catch (error) {
     const [line = ''] = String((error as Error).message).split('\n');
-    throw new InputError(`is not YAML: ${line}`, { file }, { cause: error });
+    throw new InputError(`not YAML: ${line}`, { file }, { cause: error });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new InputError(`expected members such as parameters, bytes and ratio`, { file });
+    throw new InputError('expected keys such as parameters, bytes and ratio', { file });
   return claimOf(value as Record<string, unknown>, file);
 }
 
-/** A claim from members as a file or flags give them. @throws {InputError} */
-export function claimOf(members: Readonly<Record<string, unknown>>, file: string): WrittenClaim {
+/** Returns the claim with the given keys and values. @throws {InputError} for an unknown key or invalid value. */
+export function claimOf(entries: Readonly<Record<string, unknown>>, file: string): WrittenClaim {
   let claim: WrittenClaim = {};
-  for (const [name, value] of Object.entries(members)) {
-    const read = Object.hasOwn(MEMBERS, name) ? MEMBERS[name] : undefined;
+  for (const [name, value] of Object.entries(entries)) {
+    const read = Object.hasOwn(KEYS, name) ? KEYS[name] : undefined;
     if (!read)
-      throw new InputError(
-        `${JSON.stringify(name)} is not understood; expected ${Object.keys(MEMBERS).join(', ')}`,
-        { file },
-      );
+      throw new InputError(`unknown key ${JSON.stringify(name)}, expected ${Object.keys(KEYS).join(', ')}`, {
+        file,
+      });
     try {
       claim = { ...claim, ...read(value) };
     } catch (error) {
@@ -58,7 +58,7 @@ export function claimOf(members: Readonly<Record<string, unknown>>, file: string
     }
   }
   if (claim.bitsPerWeight !== undefined && claim.bytes !== undefined)
-    throw new InputError('bits and bytes say the same; one is enough', { file });
+    throw new InputError('expected either bits or bytes, found both', { file });
   return claim;
 }
 
@@ -68,7 +68,7 @@ function notNegative(value: unknown): number {
 
 const SCALES: Readonly<Record<string, number>> = { k: 1e3, m: 1e6, b: 1e9, t: 1e12 };
 
-/** `1315575808`, `1,315,575,808`, or `1.3B` as models are named. */
+/** Parses a count such as `1315575808`, `1,315,575,808` or `1.3B`. */
 function count(value: unknown): number {
   const scaled = typeof value === 'string' ? /^([\d.]+)\s*([kmbt])$/i.exec(value) : null;
   if (!scaled) return positive(value);
@@ -96,7 +96,7 @@ const ORIGINALS: Readonly<Record<string, { readonly original: string; readonly o
   bf16: { original: 'bf16', originalBits: 16 },
 };
 
-/** `f16`, also as `fp16`, `float16` and in capitals. */
+/** Parses a type such as `f16`, `fp16` or `float16`, in upper or lower case. */
 function originalOf(value: unknown): Claim {
   const name = `${value}`.toLowerCase().replace(/^(b?)(fp|float)/, '$1f');
   const original = Object.hasOwn(ORIGINALS, name) ? ORIGINALS[name] : undefined;

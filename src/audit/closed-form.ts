@@ -1,32 +1,32 @@
-/** Numbers that follow from their index alone. */
+/** A formula that gives numbers from their index. */
 export interface ClosedForm {
-  /** Such as `1.62 exp(k (-1.455e-5 + 1.618034 i))`. */
+  /** For example `1.62 exp(k (-1.455e-5 + 1.618034 i))`. */
   readonly formula: string;
-  /** 0 for a constant, 1 for a ramp, and so on; undefined for what is no polynomial. */
+  /** Degree of a polynomial: 0 for a constant, 1 for a ramp; undefined for other forms. */
   readonly degree?: number;
-  /** Decay of a geometric form for each step of the index, e^(-decay k), where there is one. */
+  /** Decay per index step of a geometric form, e^(-decay k); undefined for other forms. */
   readonly decay?: number;
-  /** The largest difference between a number and the formula, as a share of the largest number. */
+  /** Largest difference between a number and the formula, relative to the largest number. */
   readonly largestError: number;
 }
 
-/** Fewer numbers than this fit anything. */
+/** Minimum count: with fewer numbers, a formula always fits. */
 export const MIN_NUMBERS = 12;
-/** Of numbers that rounding moves by a good part of their spread, as these many. */
+/** Minimum count of half-precision numbers, whose rounding errors are large. */
 const MIN_HALVES = 64;
 
-/** How precisely numbers are stored: as doubles, as float32, or as bf16 and float16. */
+/** Precision of stored numbers: float64, float32, or bf16 and float16. */
 export type Precision = 'double' | 'single' | 'half';
 
-/** The largest difference that rounding can make, through the numbers that a formula is fitted to as well. */
+/** Largest relative difference that rounding can cause, including rounding of the fitted points. */
 const TOLERANCES: Readonly<Record<Precision, number>> = { double: 1e-9, single: 1e-5, half: 2 ** -7 };
-/** Numbers that differ from each other by less than so many times the tolerance are constant but for noise, and any smooth formula fits. */
+/** Numbers that vary by less than this many tolerances count as constant, because any smooth formula would fit. */
 const MIN_SPREAD = 32;
 
 /**
- * Tries to write numbers as a function of their index: constants, polynomials to degree 3, and geometric or exponential forms, damped
- * oscillations among them. @param values interleaved when complex.
- * @returns undefined when none fits, as for any weights that were trained.
+ * Finds a formula that gives numbers from their index: a constant, a polynomial up to degree 3, a geometric sequence or a damped
+ * oscillation. @param values complex ones interleaved.
+ * @returns undefined when none fits, as for trained weights.
  */
 export function findClosedForm(
   values: Float64Array,
@@ -53,7 +53,7 @@ type Fit = (values: Float64Array) => ClosedForm | undefined;
 
 const text = (value: number) => `${Number(value.toPrecision(7))}`;
 
-/** The largest |values - formula| over the largest |values|. */
+/** Returns the largest |values - formula| relative to the largest |values|. */
 function deviation(values: Float64Array, formula: (k: number) => number): number {
   let [error, largest] = [0, 0];
   for (let k = 0; k < values.length; k++) {
@@ -68,7 +68,7 @@ const constant = (values: Float64Array): ClosedForm => {
   return { formula: text(first), degree: 0, largestError: deviation(values, () => first) };
 };
 
-/** Newton's form through numbers spread over all. */
+/** Interpolates evenly spaced numbers by a polynomial in Newton's form. */
 function polynomial(values: Float64Array, degree: number): ClosedForm {
   const nodes = Array.from({ length: degree + 1 }, (_, i) => Math.round((i * (values.length - 1)) / degree));
   const differences = nodes.map((k) => values[k]!);
@@ -93,7 +93,7 @@ const geometric: Fit = (values) => {
   return { formula: `${text(first)} exp(${text(-decay)} k)`, decay, largestError };
 };
 
-/** a exp(-decay k) cos(angle k + phase): what x[k + 2] = p x[k + 1] + q x[k] gives, p and q by least squares. */
+/** Fits a exp(-decay k) cos(angle k + phase), which satisfies x[k + 2] = p x[k + 1] + q x[k], by least squares in p and q. */
 const oscillation: Fit = (values) => {
   let [aa, ab, bb, ac, bc] = [0, 0, 0, 0, 0];
   for (let k = 0; k + 2 < values.length; k++) {
@@ -120,7 +120,7 @@ const oscillation: Fit = (values) => {
   return { formula, decay, largestError: largest ? error / largest : error };
 };
 
-/** z[0] exp(k (-decay + i angle)): the quotient of neighbors, made more precise by ever more distant ones. */
+/** Fits z[0] exp(k (-decay + i angle)), from quotients of numbers at increasing distances. */
 const exponential: Fit = (values) => {
   const count = values.length / 2;
   const [re, im] = [values[0]!, values[1]!];
@@ -153,7 +153,7 @@ const exponential: Fit = (values) => {
   return { formula, decay, largestError: largest ? error / largest : error };
 };
 
-/** Of real numbers that are not constant, simpler ones first. */
+/** Forms of real numbers that are not constant, simpler ones first. */
 const CANDIDATES: readonly Fit[] = [
   (values) => polynomial(values, 1),
   (values) => polynomial(values, 2),

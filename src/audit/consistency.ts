@@ -1,10 +1,10 @@
 import { type Claim, rateOf } from './rate.js';
 import { contradicted, judge, type Statement, show, supported } from './verdict.js';
 
-/** Claims are rounded: ratios and counts may be off by this share. */
+/** Relative tolerance for rounded ratios and counts. */
 const ROUNDING = 0.02;
 
-/** A claim's numbers against each other. */
+/** Compares a claim's numbers with each other. */
 export function consistency(claim: Claim): Statement[] {
   return [...ratioStatements(claim), ...valueStatements(claim)];
 }
@@ -23,7 +23,7 @@ function ratioStatements(claim: Claim): Statement[] {
     return [
       supported(
         claimed,
-        `as one of counts: ${show(parameters!)} parameters / ${show(values!)} values = ${show(count)}`,
+        `as a ratio of counts: ${show(parameters!)} parameters / ${show(values!)} values = ${show(count)}`,
       ),
       ...(bytes ? [contradicted(`${claimed} of bytes`, bytes.because)] : []),
     ];
@@ -46,7 +46,7 @@ function valueStatements({ parameters, bytes, values, valueBits, bitsPerWeight }
     judge(
       each >= (valueBits ?? 1) * (1 - ROUNDING),
       `${show(values)} values in ${show(size)} bytes`,
-      `${show(each)} bits a value${valueBits ? `, ${show(valueBits)} as they are said to be stored` : ''}`,
+      `${show(each)} bits per value${valueBits ? `, claimed ${show(valueBits)}` : ''}`,
     ),
   ];
 }

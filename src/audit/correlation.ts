@@ -1,4 +1,4 @@
-/** Pearson's correlation of two lists of one length; 0 where one is constant or not finite. Never quite 1, so that its atanh is finite. */
+/** Returns Pearson's correlation of two lists of equal length; 0 if one is constant or not finite. Clamped below 1, so that its atanh is finite. */
 export function correlate(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const n = a.length;
   let [ma, mb] = [0, 0];
@@ -16,17 +16,17 @@ export function correlate(a: ArrayLike<number>, b: ArrayLike<number>): number {
   return aa > 0 && bb > 0 ? Math.max(-0.999999, Math.min(0.999999, ab / Math.sqrt(aa * bb))) : 0;
 }
 
-/** A correlation of `count` pairs in standard deviations of what chance gives, by Fisher's transformation. */
+/** Returns the significance of a correlation of `count` pairs in standard deviations, by Fisher's transformation. */
 export function significance(correlation: number, count: number): number {
   return Math.abs(Math.atanh(correlation)) * Math.sqrt(count - 3);
 }
 
-/** The largest correlation that is `deviations` or less above what was found. */
+/** Returns the upper confidence bound of a correlation, `deviations` standard deviations above the one found. */
 export function boundOn(found: number, deviations: number, count: number): number {
   return Math.tanh((found + deviations) / Math.sqrt(count - 3));
 }
 
-/** A copy in random order. */
+/** Returns a copy in random order. */
 export function shuffled(values: Float64Array, random: () => number): Float64Array {
   const copy = values.slice();
   for (let i = copy.length - 1; i > 0; i--) {

@@ -1,12 +1,12 @@
 import { Twister } from './twister.js';
 
-/** Seeds that people choose. */
+/** Number of seeds that are tried, from 0. */
 const SEEDS = 1024;
-/** Numbers that are compared; three of them fix the range. */
+/** Number of values compared. */
 const COMPARED = 16;
 const TOLERANCE = 1e-5;
 
-/** The first numbers that a well-known function draws from a generator. */
+/** First numbers of common generators with a seed. */
 const DRAWS: Readonly<Record<string, (seed: number) => Float64Array>> = {
   'numpy.random.seed(S); uniform': (seed) => uniform(Twister.fromNumber(seed)),
   'numpy.random.seed(S); normal': (seed) => polarNormal(Twister.fromNumber(seed)),
@@ -18,12 +18,12 @@ function uniform(twister: Twister): Float64Array {
   return Float64Array.from({ length: COMPARED }, () => twister.double());
 }
 
-/** 24 bits of each word. */
+/** Draws uniform float32 numbers from 24 bits of each word. */
 function single(twister: Twister): Float64Array {
   return Float64Array.from({ length: COMPARED }, () => (twister.word() & 0xffffff) / 2 ** 24);
 }
 
-/** Marsaglia's polar method, two at a time, the second first, as NumPy's RandomState does. */
+/** Draws normal numbers by Marsaglia's polar method, in the order of NumPy's RandomState. */
 function polarNormal(twister: Twister): Float64Array {
   const values = new Float64Array(COMPARED);
   for (let i = 0; i < COMPARED; ) {
@@ -40,8 +40,8 @@ function polarNormal(twister: Twister): Float64Array {
 let known: { readonly name: string; readonly shape: Float64Array }[] | undefined;
 
 /**
- * The generator and seed that numbers were drawn from, in any range or scale; undefined for numbers that were not, and for fewer than 16.
- * @returns such as `numpy.random.seed(42); normal`.
+ * Finds the generator and seed of random numbers in any range or scale.
+ * @returns for example `numpy.random.seed(42); normal`; undefined if none matches, or there are fewer than 16 numbers.
  */
 export function findGenerator(values: Float64Array): string | undefined {
   if (values.length < COMPARED) return undefined;
@@ -58,10 +58,10 @@ export function findGenerator(values: Float64Array): string | undefined {
   )?.name;
 }
 
-/** Numbers moved and scaled so that the first is 0 and the largest distance from it 1: range and scale do not matter. */
+/** Shifts and scales numbers so that the first is 0 and the largest distance from it 1. */
 function shapeOf(values: Float64Array): Float64Array | undefined {
   const first = values[0]!;
   const moved = values.subarray(0, COMPARED).map((value) => value - first);
-  const scale = moved.reduce((most, value) => (Math.abs(value) > Math.abs(most) ? value : most), 0);
+  const scale = moved.reduce((max, value) => (Math.abs(value) > Math.abs(max) ? value : max), 0);
   return scale === 0 || !Number.isFinite(scale) ? undefined : moved.map((value) => value / scale);
 }

@@ -4,7 +4,7 @@ import { readGgufHeader } from '../models/gguf/header.js';
 import type { Audit } from './audit.js';
 import { judge, type Statement, show, supported } from './verdict.js';
 
-/** Audits a GGUF file by its header: what it holds, at how many bits, and whether its own counts agree. @throws {InputError} */
+/** Audits the header of a GGUF file: its weights, their rate, and whether its counts agree. @throws {InputError} for a malformed file. */
 export async function auditGguf(source: ByteSource): Promise<Audit> {
   const { metadata, tensors, dataStart, version } = await readGgufHeader(source);
   const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
@@ -13,14 +13,14 @@ export async function auditGguf(source: ByteSource): Promise<Audit> {
   const statements: Statement[] = [
     supported(
       `the file holds ${show(weights)} weights`,
-      `GGUF ${version}, ${show(tensors.length)} tensors (${types}) in ${show(bytes)} bytes: ${show(weights ? (8 * bytes) / weights : 0)} bits a weight, ${show(weights ? (8 * source.byteLength) / weights : 0)} with all else in the file`,
+      `GGUF ${version}, ${show(tensors.length)} tensors (${types}) in ${show(bytes)} bytes: ${show(weights ? (8 * bytes) / weights : 0)} bits per weight, ${show(weights ? (8 * source.byteLength) / weights : 0)} for the whole file`,
     ),
   ];
   const last = tensors.reduce((end, tensor) => Math.max(end, tensor.end), dataStart);
   statements.push(
     judge(
       source.byteLength - last < 2 ** 16,
-      'its tensors are all that it holds',
+      'the file contains only its tensors',
       `they end at byte ${show(last)} of ${show(source.byteLength)}`,
     ),
   );
@@ -29,7 +29,11 @@ export async function auditGguf(source: ByteSource): Promise<Audit> {
   if (typeof stated === 'number') {
     const blocks = new Set(tensors.flatMap(({ name }) => /^blk\.(\d+)\./.exec(name)?.[1] ?? [])).size;
     statements.push(
-      judge(blocks === stated, `a model of ${show(stated)} layers`, `tensors of ${show(blocks)} are there`),
+      judge(
+        blocks === stated,
+        `a model of ${show(stated)} layers`,
+        `tensors of ${show(blocks)} layers found`,
+      ),
     );
   }
   return { subject: source.name, statements };

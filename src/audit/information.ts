@@ -13,24 +13,24 @@ const CONFIDENCE = 0.99;
 /** The 99 % quantile of the standard normal distribution. */
 const QUANTILE = 2.326;
 const MIN_VALUES = 16;
-/** Weights that are read of a tensor, and of all together; of more, only the first. */
-const MOST_OF_TENSOR = 2 ** 22;
-const MOST_OF_ALL = 2 ** 25;
-const FIRST = 2 ** 12;
-/** Lists that are compared, and those beside each that may be its indices. */
+/** Limits of weights read per tensor and in total; above them, only the first `PREFIX_WEIGHTS` are read. */
+const MAX_TENSOR_WEIGHTS = 2 ** 22;
+const MAX_TOTAL_WEIGHTS = 2 ** 25;
+const PREFIX_WEIGHTS = 2 ** 12;
+/** Limits of lists compared, and of neighboring lists that may be indices. */
 const MAX_LISTS = 1024;
 const MAX_NEIGHBORS = 8;
 
-/** A list, and what it is compared with. */
+/** A list, and the views of weights that it is compared with. */
 interface Pair {
   readonly list: Numbers;
   readonly views: readonly View[];
 }
 
 /**
- * Whether numbers of unknown meaning say anything of a model's weights: their correlation with those of tensors that they are named after
- * (or of the same size or place), in several orders and transformed, against what permuted weights give.
- * @param formulas lists that are known to follow from a formula.
+ * Tests whether numbers carry information about a model's weights: by their correlation with the weights of the tensor of the same name,
+ * size or position, in several orders and transforms, compared with permuted weights.
+ * @param formulas lists that a formula gives.
  */
 export async function informationStatements(
   artifact: Artifact,
@@ -43,32 +43,29 @@ export async function informationStatements(
     return [
       contradicted(
         claim,
-        `all ${candidates.length} lists of ${MIN_VALUES} numbers or more are formulas of their index or of a seed, which no weight enters`,
+        `all ${candidates.length} lists of at least ${MIN_VALUES} numbers are formulas of their index or a seed, without any weight`,
       ),
     ];
   const others = candidates.filter((list) => !formulas.has(list));
   const pairs = await pairsOf(others.slice(0, MAX_LISTS), artifact.numbers, model);
   if (!pairs.length)
     return [
-      unknown(
-        claim,
-        `no list of ${MIN_VALUES} numbers or more belongs to a tensor by its name, size or place`,
-      ),
+      unknown(claim, `no list of at least ${MIN_VALUES} numbers matches a tensor by name, size or position`),
     ];
   const { chance, because } = weigh(pairs);
   const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const needed = `half of the energy of ${show(parameters)} weights takes ${show(parameters / 2)}`;
+  const needed = `half of the energy of ${show(parameters)} weights takes ${show(parameters / 2)} bits`;
   const arithmetic = `${because}; ${needed}`;
   if (chance <= 1 - CONFIDENCE) return [supported(claim, arithmetic)];
-  return [unknown(claim, `${arithmetic}; other orders and codes were not looked for`)];
+  return [unknown(claim, `${arithmetic}; other orders and codes were not tested`)];
 }
 
-/** The largest correlation, how often chance gives it, and what follows from it. */
+/** Finds the largest correlation, its probability by chance, and the information that it bounds. */
 function weigh(pairs: readonly Pair[]) {
   const all = pairs.flatMap(({ list, views }) =>
     views.map((view) => ({ list, view, found: strength(view) })),
   );
-  const best = all.reduce((most, one) => (one.found > most.found ? one : most));
+  const best = all.reduce((max, one) => (one.found > max.found ? one : max));
   const random = randomNumbers(1);
   let reached = 0;
   for (let i = 0; i < PERMUTATIONS; i++)
@@ -76,12 +73,12 @@ function weigh(pairs: readonly Pair[]) {
       reached++;
   const chance = (reached + 1) / (PERMUTATIONS + 1);
   const values = pairs.reduce((sum, { list }) => sum + list.count, 0);
-  const bits = pairs.reduce((sum, pair) => sum + mostInformation(pair), 0);
+  const bits = pairs.reduce((sum, pair) => sum + maxInformation(pair), 0);
   const { list, weights, name } = best.view;
   const because = [
-    `the largest of ${all.length} correlations is ${show(correlate(list, weights))}, of ${best.list.name} with ${name}`,
+    `the largest of ${all.length} correlations is ${show(correlate(list, weights))}, between ${best.list.name} and ${name}`,
     `permuted weights reach it with probability ${show(chance)}`,
-    `at ${CONFIDENCE * 100} % confidence such correlations tell at most ${show(Math.round(bits))} bits of the weights in ${show(values)} numbers`,
+    `at ${CONFIDENCE * 100} % confidence, ${show(values)} numbers with such correlations carry at most ${show(Math.round(bits))} bits about the weights`,
   ].join('; ');
   return { chance, because };
 }
@@ -90,14 +87,14 @@ function strength({ list, weights }: View): number {
   return significance(correlate(list, weights), list.length);
 }
 
-/** Bits that all numbers of a list could tell, were the largest correlation as large as the confidence bound allows. */
-function mostInformation({ list, views }: Pair): number {
+/** Returns the maximum information of a list in bits, if its largest correlation is at the confidence bound. */
+function maxInformation({ list, views }: Pair): number {
   const each = (view: View) => -0.5 * Math.log2(1 - boundOn(strength(view), QUANTILE, view.list.length) ** 2);
   return list.count * Math.max(...views.map(each));
 }
 
-/** Of fewer numbers, as whitening leaves them, no correlation is more than chance. */
-function isTelling({ list }: View): boolean {
+/** Returns whether enough numbers are left after whitening for a significant correlation. */
+function isLongEnough({ list }: View): boolean {
   return list.length >= MIN_VALUES / 2;
 }
 
@@ -113,18 +110,18 @@ async function pairsOf(
   for (const list of lists) {
     const tensor = named(list, tensors) ?? sized(list, tensors) ?? placed(list, numbers, tensors);
     if (!tensor) continue;
-    const weights = await weightsOf(model, tensor, read < MOST_OF_ALL);
+    const weights = await weightsOf(model, tensor, read < MAX_TOTAL_WEIGHTS);
     read += weights.values.length;
     if (weights.values.length < MIN_VALUES) continue;
     const neighbors = beside.get(parentOf(list))!.slice(0, MAX_NEIGHBORS);
-    pairs.push({ list, views: viewsOf(list, neighbors, weights).filter(isTelling) });
+    pairs.push({ list, views: viewsOf(list, neighbors, weights).filter(isLongEnough) });
   }
   return pairs;
 }
 
 async function weightsOf(model: Model, tensor: TensorInfo, all: boolean): Promise<TensorWeights> {
   const count = elementCount(tensor.shape);
-  const taken = all && count <= MOST_OF_TENSOR ? count : Math.min(count, FIRST);
+  const taken = all && count <= MAX_TENSOR_WEIGHTS ? count : Math.min(count, PREFIX_WEIGHTS);
   const width = tensor.shape.at(-1) ?? 1;
   return { values: await runOf(model, tensor, 0, taken), width, whole: taken === count };
 }
@@ -143,20 +140,20 @@ const parentOf = ({ name }: Numbers) => name.slice(0, Math.max(0, name.lastIndex
 
 type Tensors = readonly TensorInfo[];
 
-/** The tensor whose name is a part of the list's path, the longest of those. */
+/** Finds the tensor with the longest name that is part of the list's path. */
 function named({ name }: Numbers, tensors: Tensors): TensorInfo | undefined {
   return tensors
     .filter((tensor) => `.${name}.`.includes(`.${tensor.name}.`))
     .sort((a, b) => b.name.length - a.name.length)[0];
 }
 
-/** The only tensor with as many weights as the list has numbers. */
+/** Finds the only tensor with as many weights as the list has numbers. */
 function sized({ count }: Numbers, tensors: Tensors): TensorInfo | undefined {
   const same = tensors.filter(({ shape }) => elementCount(shape) === count);
   return same.length === 1 ? same[0] : undefined;
 }
 
-/** The matrix at the list's place, where there are as many lists as matrices. */
+/** Finds the matrix at the list's position, if there are as many lists as matrices. */
 function placed(list: Numbers, numbers: readonly Numbers[], tensors: Tensors): TensorInfo | undefined {
   const matrices = tensors.filter(({ shape }) => shape.length > 1);
   return numbers.length === matrices.length ? matrices[numbers.indexOf(list)] : undefined;

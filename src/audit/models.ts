@@ -6,8 +6,8 @@ import type { Artifact, Numbers } from './artifact.js';
 import { sampleOf } from './sampling.js';
 
 /**
- * A model's tensors as an artifact: numbers are samples of those of floats. @param fileBytes of the file, where it is one.
- * @throws {InputError} as the model's reads do.
+ * Returns a model's float tensors, sampled, as an artifact. @param fileBytes size of the file, by default of the weight files.
+ * @throws {InputError} when a tensor cannot be read.
  */
 export async function artifactOf(
   model: Model,
@@ -28,5 +28,5 @@ export async function artifactOf(
       count,
     });
   }
-  return { file: model.id, kind: model.kind, fileBytes, says: new Map(), numbers, sampled };
+  return { file: model.id, kind: model.kind, fileBytes, metadata: new Map(), numbers, sampled };
 }

@@ -2,19 +2,19 @@ import { fromFloat16 } from '../core/float16.js';
 import { NumpyArray } from '../models/pickle/numpy.js';
 import { Complex, type PickleValue } from '../models/pickle/values.js';
 
-/** Numbers of one kind, as the auditor counts them. */
+/** Numbers of one type. */
 export interface NumberList {
-  /** As stored: `complex128`, `float32`, ... */
+  /** Stored type: `complex128`, `float32`, ... */
   readonly kind: string;
   readonly complex: boolean;
-  /** Interleaved when complex. */
+  /** The numbers, complex ones interleaved. */
   readonly values: Float64Array;
 }
 
-/** A list of Python's numbers or of NumPy's scalars, as one; undefined for a list of anything else. */
+/** Converts a list of Python numbers or NumPy scalars; undefined for other lists. */
 export function numbersOf(items: readonly PickleValue[]): NumberList | undefined {
   if (!items.length) return undefined;
-  // without an object for each number: lists of millions are the usual case
+  // fast path without an object per number: lists of millions are common
   if (items.every((item) => typeof item === 'number')) {
     const kind = items.every(Number.isInteger) ? 'integer' : 'float64';
     return { kind, complex: false, values: Float64Array.from(items) };
@@ -28,12 +28,12 @@ export function numbersOf(items: readonly PickleValue[]): NumberList | undefined
     kinds.add(scalar.kind);
     values.set(scalar.values, i * scalar.values.length);
   }
-  // a float that is whole cannot be told from an integer
+  // integer-valued floats look like integers
   if (kinds.size > 1) kinds.delete('integer');
   return { kind: [...kinds].join('/'), complex, values };
 }
 
-/** One number, Python's or NumPy's; undefined for anything else. */
+/** Converts a Python or NumPy number; undefined for other values. */
 export function scalarOf(value: PickleValue): NumberList | undefined {
   if (typeof value === 'number')
     return {
@@ -48,7 +48,7 @@ export function scalarOf(value: PickleValue): NumberList | undefined {
   return value instanceof NumpyArray && value.shape.length === 0 ? arrayOf(value) : undefined;
 }
 
-/** A NumPy array's elements; undefined for those that are no numbers, or big-endian. */
+/** Converts a NumPy array; undefined if its elements are not numbers, or are big-endian. */
 export function arrayOf({ dtype, bytes }: NumpyArray): NumberList | undefined {
   const read = Object.hasOwn(NUMPY_KINDS, dtype.code) ? NUMPY_KINDS[dtype.code] : undefined;
   if (!read || dtype.byteOrder === '>') return undefined;

@@ -1,33 +1,34 @@
 import { show } from './verdict.js';
 
-/** What a claim says in numbers; what it leaves out is undefined. */
+/** The numbers of a claim; those that it does not state are undefined. */
 export interface Claim {
   readonly parameters?: number | undefined;
-  /** Of the compressed artifact. */
+  /** Size of the compressed artifact. */
   readonly bytes?: number | undefined;
-  /** Instead of bytes. */
+  /** Bits per weight, instead of `bytes`. */
   readonly bitsPerWeight?: number | undefined;
-  /** Numbers that are kept, of {@link valueBits} each where that is said. */
+  /** Number of stored values. */
   readonly values?: number | undefined;
+  /** Bits per stored value. */
   readonly valueBits?: number | undefined;
-  /** Original over compressed. */
+  /** Original size over compressed size. */
   readonly ratio?: number | undefined;
-  /** Bits a weight of the original, 32 where nothing is said. */
+  /** Bits per weight of the original; 32 by default. */
   readonly originalBits?: number | undefined;
-  /** What the original's weights are: `f32`, `f16` or `bf16`. */
+  /** Type of the original's weights: `f32`, `f16` or `bf16`. */
   readonly original?: string | undefined;
   readonly lossless?: boolean | undefined;
   readonly relativeError?: number | undefined;
   readonly kl?: number | undefined;
 }
 
-/** Bits a weight that a claim comes to, and how. */
+/** The rate of a claim in bits per weight, and its derivation. */
 export interface Rate {
   readonly bits: number;
   readonly arithmetic: string;
 }
 
-/** From bytes and parameters, or else bits as they are stated, or else the ratio; undefined without any. */
+/** Returns the rate from bytes and parameters, or else the stated bits, or else the ratio; undefined without any of these. */
 export function rateOf({
   parameters,
   bytes,
@@ -39,12 +40,12 @@ export function rateOf({
     const bits = (bytes * 8) / parameters;
     return {
       bits,
-      arithmetic: `${show(bytes)} bytes x 8 / ${show(parameters)} = ${show(bits)} bits a weight`,
+      arithmetic: `${show(bytes)} bytes x 8 / ${show(parameters)} = ${show(bits)} bits per weight`,
     };
   }
   if (bitsPerWeight !== undefined)
-    return { bits: bitsPerWeight, arithmetic: `${show(bitsPerWeight)} bits a weight` };
+    return { bits: bitsPerWeight, arithmetic: `${show(bitsPerWeight)} bits per weight` };
   if (ratio === undefined) return undefined;
   const bits = originalBits / ratio;
-  return { bits, arithmetic: `${show(originalBits)} bits / ${show(ratio)} = ${show(bits)} bits a weight` };
+  return { bits, arithmetic: `${show(originalBits)} bits / ${show(ratio)} = ${show(bits)} bits per weight` };
 }

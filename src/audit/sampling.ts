@@ -4,10 +4,10 @@ import type { Model, TensorInfo } from '../core/model.js';
 import { randomNumbers } from '../core/random.js';
 import { correlate, significance } from './correlation.js';
 
-/** Elements of a tensor that are looked at: a run from a place drawn with a fixed seed. */
+/** Maximum number of sampled elements per tensor: a run at a random offset with a fixed seed. */
 const SAMPLE = 2 ** 16;
 
-/** A run of a tensor's elements as floats. @param start by default drawn. */
+/** Reads a run of at most 65,536 of a tensor's elements, as floats, at a random offset. */
 export async function sampleOf(model: Model, { name, dtype, shape }: TensorInfo, random: () => number) {
   const count = elementCount(shape);
   const taken = Math.min(count, SAMPLE);
@@ -15,7 +15,7 @@ export async function sampleOf(model: Model, { name, dtype, shape }: TensorInfo,
   return { first, taken, count, values: await runOf(model, { name, dtype }, first, taken) };
 }
 
-/** Elements `first` to `first + taken` of a tensor. */
+/** Reads `taken` elements of a tensor from element `first`, as floats. */
 export async function runOf(
   model: Model,
   { name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>,
@@ -29,28 +29,28 @@ export async function runOf(
 
 export interface Comparison {
   readonly shared: number;
-  /** Tensors of the other model that this one lacks. */
+  /** Tensors of the other model that are missing from this one. */
   readonly missing: number;
   readonly exact: number;
-  /** Weights in tensors of which enough was compared to tell, and those in tensors that are related. */
-  readonly told: number;
+  /** Weights in tensors with enough samples for a decision, and in those of them that are related. */
+  readonly decided: number;
   readonly related: number;
   readonly error: number;
   readonly power: number;
   readonly worst: { readonly tensor: string; readonly error: number };
-  /** Whether some tensors are larger than what was compared of them. */
+  /** Whether some tensors were only sampled. */
   readonly sampled: boolean;
 }
 
-/** Weights that tell whether two tensors are related, and how far from chance they are then. */
-const MIN_TOLD = 64;
+/** Minimum number of weights to decide whether two tensors are related, and the required significance. */
+const MIN_DECIDED = 64;
 const DEVIATIONS = 5;
 
-/** Compares samples of all tensors of floats that two models share. */
+/** Compares samples of all float tensors that two models share. */
 export async function compareSamples(model: Model, against: Model): Promise<Comparison> {
   const random = randomNumbers(0);
   const own = new Map(model.tensors.map((tensor) => [bareName(tensor.name), tensor]));
-  let [shared, missing, exact, told, related, error, power] = [0, 0, 0, 0, 0, 0, 0];
+  let [shared, missing, exact, decided, related, error, power] = [0, 0, 0, 0, 0, 0, 0];
   let worst = { tensor: '', error: 0 };
   let sampled = false;
   for (const tensor of against.tensors) {
@@ -68,14 +68,14 @@ export async function compareSamples(model: Model, against: Model): Promise<Comp
     const correlation = correlate(ours, values);
     if (e === 0) exact++;
     else if (p > 0 && e / p > worst.error) worst = { tensor: tensor.name, error: e / p };
-    if (e === 0 || taken >= MIN_TOLD) told += count;
-    if (e === 0 || (taken >= MIN_TOLD && correlation > 0 && significance(correlation, taken) > DEVIATIONS))
+    if (e === 0 || taken >= MIN_DECIDED) decided += count;
+    if (e === 0 || (taken >= MIN_DECIDED && correlation > 0 && significance(correlation, taken) > DEVIATIONS))
       related += count;
-    // a sample stands for all of its tensor
+    // scaled from the sample to the whole tensor
     error += (e * count) / taken;
     power += (p * count) / taken;
   }
-  return { shared, missing, exact, told, related, error, power, worst, sampled };
+  return { shared, missing, exact, decided, related, error, power, worst, sampled };
 }
 
 function difference(a: Float32Array, b: Float32Array): { readonly error: number; readonly power: number } {
@@ -87,7 +87,7 @@ function difference(a: Float32Array, b: Float32Array): { readonly error: number;
   return { error, power };
 }
 
-/** A tensor's name without the part that some libraries put before all of a model's names. */
+/** Returns a tensor's name without the prefix that some libraries add. */
 function bareName(name: string): string {
   return name.replace(/^(transformer|model|gpt_neox|roberta|bert)\./, '');
 }

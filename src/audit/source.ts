@@ -3,7 +3,7 @@ import type { Model } from '../core/model.js';
 import { isGguf } from '../models/gguf/header.js';
 import { isCheckpoint } from '../models/pytorch/checkpoint.js';
 import { openSource, PREFIX_BYTES } from '../open/formats.js';
-import type { Verification } from '../operations/verify.js';
+import type { Verification } from '../wpk/verification.js';
 import { isWpk } from '../wpk/frames.js';
 import { openWpk } from '../wpk/original.js';
 import { summarize } from '../wpk/summary.js';
@@ -14,9 +14,9 @@ import { weightStatements } from './weights.js';
 import { containerStatements } from './wpk.js';
 
 /**
- * Audits a file, wherever it lies and whatever it holds, told by its first bytes. The source is closed then.
- * @param verify decodes all of a .wpk. @param against the model that the file is said to come from.
- * @throws {InputError} when it cannot be read, or asks to run something.
+ * Audits a file of any format, identified by its first bytes, and closes the source.
+ * @param verify decodes and checks a .wpk. @param against the model that the file is claimed to be made from.
+ * @throws {InputError} when it cannot be read, or is a pickle that is not plain data.
  */
 export async function auditSource(
   source: ByteSource,
@@ -46,7 +46,7 @@ async function auditWpk(
   return { subject, statements: [...statements, ...stored] };
 }
 
-/** By its header, and by its weights where there is a model to hold them against. */
+/** Audits the header, and the weights if there is a model to compare with. */
 async function auditGgufFile(source: ByteSource, against: Model | undefined): Promise<Audit> {
   const audit = await auditGguf(source);
   if (!against) return audit;

@@ -1,7 +1,7 @@
 const SIZE = 624;
 const SHIFT = 397;
 
-/** The Mersenne Twister MT19937, Matsumoto and Nishimura 1998: what NumPy, Python and PyTorch draw from. */
+/** The Mersenne Twister MT19937 (Matsumoto and Nishimura 1998), the generator of NumPy, Python and PyTorch. */
 export class Twister {
   private readonly state: Uint32Array;
   private next = SIZE;
@@ -10,7 +10,7 @@ export class Twister {
     this.state = state;
   }
 
-  /** `init_genrand`: NumPy's `seed(n)`, PyTorch's `manual_seed(n)`. */
+  /** Seeds with `init_genrand`, as NumPy's `seed(n)` and PyTorch's `manual_seed(n)`. */
   static fromNumber(seed: number): Twister {
     const state = new Uint32Array(SIZE);
     state[0] = seed;
@@ -21,7 +21,7 @@ export class Twister {
     return new Twister(state);
   }
 
-  /** `init_by_array` of one word: Python's `random.seed(n)`. */
+  /** Seeds with `init_by_array` of one word, as Python's `random.seed(n)`. */
   static fromWord(seed: number): Twister {
     const { state } = Twister.fromNumber(19650218);
     const mixed = (i: number, factor: number) =>
@@ -45,7 +45,7 @@ export class Twister {
     return new Twister(state);
   }
 
-  /** 32 random bits. */
+  /** Returns 32 random bits. */
   word(): number {
     if (this.next === SIZE) this.twist();
     let y = this.state[this.next++]!;
@@ -55,7 +55,7 @@ export class Twister {
     return (y ^ (y >>> 18)) >>> 0;
   }
 
-  /** In [0, 1), 53 bits. */
+  /** Returns a number in [0, 1) with 53 random bits. */
   double(): number {
     const high = this.word() >>> 5;
     return (high * 67108864 + (this.word() >>> 6)) / 9007199254740992;

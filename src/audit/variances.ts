@@ -5,10 +5,10 @@ import { randomNumbers } from '../core/random.js';
 import { sampleOf } from './sampling.js';
 import type { Part } from './water-filling.js';
 
-/** Fewer weights of a row say little of its variance. */
+/** Minimum length of a row for an estimate of its variance. */
 const MIN_WEIGHTS = 64;
 
-/** A model's weights in parts of one variance: rows of its matrices where they are sampled whole, else what is sampled of a tensor. */
+/** Samples a model's weights and returns their variances: one per matrix row if rows are sampled whole, else one per tensor. */
 export async function varianceParts(model: Model): Promise<Part[]> {
   const random = randomNumbers(0);
   const parts: Part[] = [];
@@ -20,8 +20,8 @@ export async function varianceParts(model: Model): Promise<Part[]> {
     const begin = step === width ? (width - (first % width)) % width : 0;
     const rows = Math.max(1, Math.floor((taken - begin) / step));
     for (let row = 0; row < rows; row++) {
-      const of = values.subarray(begin + row * step, begin + (row + 1) * step);
-      parts.push({ weights: count / rows, variance: of.reduce((sum, w) => sum + w * w, 0) / of.length });
+      const part = values.subarray(begin + row * step, begin + (row + 1) * step);
+      parts.push({ weights: count / rows, variance: part.reduce((sum, w) => sum + w * w, 0) / part.length });
     }
   }
   return parts;

@@ -1,8 +1,8 @@
-/** What an audit says of one claim, and how it comes to that. */
+/** The verdict on one claim. */
 export interface Statement {
   readonly claim: string;
   readonly verdict: 'supported' | 'contradicted' | 'cannot be checked';
-  /** The arithmetic, in a line. */
+  /** The reason, with its arithmetic, in one line. */
   readonly because: string;
 }
 
@@ -22,12 +22,12 @@ export const unknown = (claim: string, because: string): Statement => ({
   because,
 });
 
-/** Supported or contradicted. */
+/** Returns a supported or contradicted statement. */
 export function judge(holds: boolean, claim: string, because: string): Statement {
   return holds ? supported(claim, because) : contradicted(claim, because);
 }
 
-/** A number for people: `1,315,575,808`, `0.9491`, `1.2e-7`. */
+/** Formats a number: `1,315,575,808`, `0.9491`, `1.2e-7`. */
 export function show(value: number): string {
   if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString('en-US');
   return Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3)

@@ -3,33 +3,33 @@ import { multiply, transpose } from '../codecs/transform/products.js';
 import type { Numbers } from './artifact.js';
 import { whitened } from './whitening.js';
 
-/** Weights as they are compared with a list: numbers of it, and as many that the weights give, both whitened. */
+/** Numbers of a list, and as many numbers derived from weights, both whitened for comparison. */
 export interface View {
-  /** What was compared with: `the first weights`, `the dct of the first row`, ... */
+  /** Name of the derived numbers: `the first weights`, `the dct of the first row`, ... */
   readonly name: string;
   readonly list: Float64Array;
   readonly weights: Float64Array;
 }
 
-/** A tensor's weights, from its first on. */
+/** The first weights of a tensor. */
 export interface TensorWeights {
   readonly values: Float32Array;
-  /** Weights of a row. */
+  /** Weights per row. */
   readonly width: number;
-  /** Whether `values` are all of the tensor. */
+  /** Whether `values` are the whole tensor. */
   readonly whole: boolean;
 }
 
-/** Numbers that are compared of a list. */
+/** Maximum numbers of a list that are compared. */
 const MAX_COMPARED = 1024;
-/** Weights at the front of a tensor that block transforms are made of. */
+/** Number of first weights that are transformed as a block. */
 const BLOCK = 128;
 const BLOCK_TRANSFORMS = ['dct', 'dft', 'hadamard', 'haar', 'rft'] as const;
-/** Weights that low frequencies are computed of: a direct sum for each, of so many frequencies at most. */
+/** Limits of the weights and frequencies of direct Fourier sums. */
 const MAX_SUMMED = 2 ** 18;
 const MAX_FREQUENCIES = 256;
 
-/** Everything that a list is compared with. @param neighbors lists beside it, which may be its indices. */
+/** Returns all views of weights that a list is compared with. @param neighbors lists beside it, which may be indices. */
 export function viewsOf(list: Numbers, neighbors: readonly Numbers[], weights: TensorWeights): View[] {
   const { values, width, whole } = weights;
   const numbers = realParts(list).subarray(0, MAX_COMPARED);
@@ -44,7 +44,7 @@ export function viewsOf(list: Numbers, neighbors: readonly Numbers[], weights: T
   ];
 }
 
-/** Real numbers of a list, complex ones by their real parts. */
+/** Returns the numbers of a list, or their real parts if they are complex. */
 function realParts({ values, complex }: Numbers): Float64Array {
   return complex ? values.filter((_, i) => i % 2 === 0) : values;
 }
@@ -64,7 +64,7 @@ function blockView(name: string, list: Float64Array, values: Float32Array): View
   return against(`the ${name} of the first ${BLOCK}`, list, multiply(block, basis, 1, BLOCK, BLOCK));
 }
 
-/** The lowest frequencies of all of `values`: real parts of their Fourier transform, and their DCT-II, each but for its scale. */
+/** Returns the lowest frequencies of `values`, unscaled: the real parts of their Fourier transform, and their DCT-II. */
 function frequencyViews(of: string, list: Float64Array, values: Float32Array): View[] {
   if (values.length > MAX_SUMMED || values.length < 2) return [];
   const count = Math.min(list.length, MAX_FREQUENCIES, values.length);
@@ -76,7 +76,7 @@ function frequencyViews(of: string, list: Float64Array, values: Float32Array): V
   ];
 }
 
-/** The sum of values[n] cos(angle n + phase), the cosines by rotation. */
+/** Returns the sum of values[n] cos(angle n + phase), computing the cosines by rotation. */
 function cosineSum(values: Float32Array, angle: number, phase: number): number {
   const [turnCosine, turnSine] = [Math.cos(angle), Math.sin(angle)];
   let [cosine, sine, sum] = [Math.cos(phase), Math.sin(phase), 0];
@@ -87,7 +87,7 @@ function cosineSum(values: Float32Array, angle: number, phase: number): number {
   return sum;
 }
 
-/** The weights that a list of whole numbers beside this one points at. */
+/** Returns the weights at the indices in a neighboring list. */
 function indexedView(list: Numbers, indices: Numbers, values: Float32Array): View[] {
   if (indices === list || indices.complex || indices.count !== list.count) return [];
   const places = indices.values.subarray(0, MAX_COMPARED);
@@ -97,16 +97,16 @@ function indexedView(list: Numbers, indices: Numbers, values: Float32Array): Vie
 }
 
 /**
- * Signs of the largest weights, for a list of falling magnitudes. Of signs alone: that one list of falling magnitudes is like another
- * says nothing.
+ * Compares a list of decreasing magnitudes with the largest weights. Only signs are compared, because any two lists of decreasing
+ * magnitudes correlate.
  */
 function largestFirst(list: Float64Array, values: Float32Array): View[] {
   if (!list.every((value, i) => i === 0 || Math.abs(value) <= Math.abs(list[i - 1]!))) return [];
-  const signs = (of: Float64Array) => of.map(Math.sign);
+  const signs = (numbers: Float64Array) => numbers.map(Math.sign);
   return [against('the signs of the largest weights', signs(list), signs(largest(values, list.length)))];
 }
 
-/** The `count` numbers of largest magnitude, those first. */
+/** Returns the `count` numbers of largest magnitude, in decreasing order. */
 function largest(values: Float32Array, count: number): Float64Array {
   const magnitudes = values.map(Math.abs).sort();
   const least = magnitudes[Math.max(0, magnitudes.length - count)]!;

@@ -1,12 +1,12 @@
-/** Weights of one variance, and how many. */
+/** A number of weights with equal variance. */
 export interface Part {
   readonly weights: number;
   readonly variance: number;
 }
 
 /**
- * The least relative squared error at an average rate, for independent Gaussian weights of several variances: parts below the water
- * level get no bits (Cover and Thomas, theorem 10.3.3).
+ * Returns the minimum relative squared error at an average rate for independent Gaussian weights of several variances, by reverse
+ * water-filling: parts below the water level get no bits (Cover and Thomas, theorem 10.3.3).
  */
 export function waterFilling(parts: readonly Part[], bitsPerWeight: number): number {
   const weights = parts.reduce((sum, part) => sum + part.weights, 0);
@@ -15,8 +15,8 @@ export function waterFilling(parts: readonly Part[], bitsPerWeight: number): num
       (sum, { weights: n, variance }) => sum + (variance > level ? (n * Math.log2(variance / level)) / 2 : 0),
       0,
     ) / weights;
-  const most = parts.reduce((largest, { variance }) => Math.max(largest, variance), 1e-39);
-  let [low, high] = [1e-40, most];
+  const max = parts.reduce((largest, { variance }) => Math.max(largest, variance), 1e-39);
+  let [low, high] = [1e-40, max];
   for (let i = 0; i < 200; i++) {
     const middle = Math.sqrt(low * high);
     if (rate(middle) > bitsPerWeight) low = middle;

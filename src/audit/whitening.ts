@@ -1,17 +1,17 @@
-/** Neighbors that a number is predicted from, at most. */
+/** Maximum order of the linear prediction. */
 const MAX_ORDER = 8;
-/** Numbers for each neighbor, so that the prediction is not fitted to noise. */
-const NUMBERS_EACH = 8;
+/** Numbers per order, so that the prediction does not overfit. */
+const NUMBERS_PER_ORDER = 8;
 
 /**
- * What of a list its own neighbors do not predict. Two lists that are smooth, or oscillate, are alike without one saying anything of the
- * other; what is left of them here is not. By Burg's method, which finds decays and oscillations in short lists too.
+ * Returns the residuals of a linear prediction of a list by Burg's method, which works for short lists too. Smooth or oscillating lists
+ * correlate without sharing information; their residuals do not.
  */
 export function whitened(values: Float64Array): Float64Array {
   const mean = values.reduce((sum, value) => sum + value / values.length, 0);
   let forward = values.map((value) => value - mean);
   let backward = forward.slice();
-  const orders = Math.min(MAX_ORDER, Math.floor(values.length / NUMBERS_EACH));
+  const orders = Math.min(MAX_ORDER, Math.floor(values.length / NUMBERS_PER_ORDER));
   for (let order = 1; order <= orders; order++) {
     let [products, energy] = [0, 0];
     for (let i = order; i < values.length; i++) {

@@ -1,10 +1,10 @@
-import type { Verification } from '../operations/verify.js';
+import type { Verification } from '../wpk/verification.js';
 import type { Summary } from '../wpk/summary.js';
 import { checkClaim } from './bounds.js';
 import type { Claim } from './rate.js';
 import { judge, type Statement, show } from './verdict.js';
 
-/** What a .wpk states of itself: its digests, its size, its measured quality. */
+/** Checks what a .wpk states about itself: its digests, size and measured quality. */
 export function containerStatements(
   { good, problems, blocks, tensors, bitExact, error }: Verification,
   summary: Summary,
@@ -12,14 +12,14 @@ export function containerStatements(
   const statements = [
     judge(
       good,
-      'the file is sound',
+      'the file is intact',
       good
-        ? `${show(tensors)} tensors in ${show(blocks)} blocks have their checksums and digests`
+        ? `all checksums and digests match: ${show(tensors)} tensors in ${show(blocks)} blocks`
         : problems[0]!,
     ),
   ];
   if (bitExact)
-    statements.push(judge(true, 'nothing was lost', "every element equals the other model's, bit for bit"));
+    statements.push(judge(true, 'lossless', 'every element is bit-identical to that of the other model'));
   const {
     quality,
     weightError,
@@ -34,7 +34,7 @@ export function containerStatements(
     judge(
       true,
       `a ratio of ${show(originalBytes / fileBytes)}:1`,
-      `${show(originalBytes)} / ${show(fileBytes)} bytes, every byte counted`,
+      `${show(originalBytes)} / ${show(fileBytes)} bytes, all files counted`,
     ),
   );
   const kl = (quality as { readonly kl?: { readonly mean?: number } } | undefined)?.kl?.mean;

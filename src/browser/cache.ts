@@ -3,21 +3,21 @@ import type { HttpFile } from '../io/http.js';
 import { CachedBytes, TRAILER_BYTES } from './cached.js';
 import { sha256 } from './sha256.js';
 
-/** A file in the cache: what a page may show of it. */
+/** A file in the cache, as a page can show it. */
 export interface CachedFile {
   readonly address: string;
   readonly lengthBytes: number;
-  /** All of it when equal to the length. */
+  /** Number of cached bytes; equal to the length when the file is complete. */
   readonly haveBytes: number;
   /** When it was last opened. */
   readonly usedAt: Date;
 }
 
-/** What is written of a file beside its pieces. */
+/** Metadata stored with a file's pieces. */
 interface Entry {
   readonly address: string;
   readonly lengthBytes: number;
-  /** The server's name for this content, where it tells one. */
+  /** ETag of the content, if the server sends one. */
   readonly version?: string | undefined;
   readonly usedAt: number;
 }
@@ -26,14 +26,13 @@ const FOLDER = 'weightpress';
 const ENTRY = 'entry.json';
 
 /**
- * Files that were downloaded, in the origin-private file system: they stay when the page is closed. What is read of a file is fetched
- * once, so an interrupted download goes on where it was; pieces that are not as they were written are fetched again. Several pages may
- * read the same file.
+ * A persistent cache of downloads in the origin-private file system. Every byte of a file is downloaded once, so that interrupted
+ * downloads continue; damaged pieces are downloaded again. Several pages may read the same file.
  */
 export class DownloadCache {
   private constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
-  /** @returns undefined where the browser keeps nothing for this page: private windows, pages that are not served over https. */
+  /** Opens the cache. @returns undefined if the browser provides no storage: in private windows and insecure contexts. */
   static async open(): Promise<DownloadCache | undefined> {
     try {
       if (!crypto.subtle) return;
@@ -44,7 +43,7 @@ export class DownloadCache {
     }
   }
 
-  /** What it holds, last used first. */
+  /** Lists the cached files, most recently used first. */
   async list(): Promise<CachedFile[]> {
     const files: CachedFile[] = [];
     for await (const handle of this.folder.values()) {
@@ -59,24 +58,24 @@ export class DownloadCache {
   }
 
   async remove(address: string): Promise<void> {
-    await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // none is there
+    await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // not cached
   }
 
-  /** Removes what was last used before `usedBefore`, then what was used longest ago until no more than `mostBytes` are kept. */
+  /** Removes files last used before `usedBefore`, then the least recently used ones until at most `maxBytes` remain. */
   async evict({
-    mostBytes = Number.POSITIVE_INFINITY,
+    maxBytes = Number.POSITIVE_INFINITY,
     usedBefore = new Date(0),
   }: EvictOptions): Promise<void> {
     let kept = 0;
     for (const { address, haveBytes, usedAt } of await this.list()) {
       kept += haveBytes;
-      if (kept > mostBytes || usedAt < usedBefore) await this.remove(address);
+      if (kept > maxBytes || usedAt < usedBefore) await this.remove(address);
     }
   }
 
   /**
-   * A file on a server, of which nothing is fetched twice. When the browser has no more room, other files make place, those used
-   * longest ago first; when that is not enough, the rest is read without being kept.
+   * Returns a file on a server as a source that caches every byte read. When the quota is used up, least recently used files are evicted;
+   * if that is not enough, the rest is not cached.
    */
   async keep(address: string, file: HttpFile): Promise<ByteSource> {
     const name = await nameOf(address);
@@ -92,7 +91,7 @@ export class DownloadCache {
     );
   }
 
-  /** Removes the file that was used longest ago, other than one. @returns whether there was any. */
+  /** Removes the least recently used file other than `address`. @returns whether there was one. */
   private async makeRoom(address: string): Promise<boolean> {
     const oldest = (await this.list()).filter((file) => file.address !== address).at(-1);
     if (oldest) await this.remove(oldest.address);
@@ -101,11 +100,11 @@ export class DownloadCache {
 }
 
 export interface EvictOptions {
-  readonly mostBytes?: number;
+  readonly maxBytes?: number;
   readonly usedBefore?: Date;
 }
 
-/** Writes a file, whole or not at all, making room as often as that is possible. @returns whether it is there. */
+/** Writes a file atomically, evicting others while the quota is exceeded. @returns whether it was written. */
 async function write(
   folder: FileSystemDirectoryHandle,
   name: string,
@@ -120,7 +119,7 @@ async function write(
       await writable.close();
       return true;
     } catch (error) {
-      await folder.removeEntry(name).catch(() => {}); // empty, or gone with its folder
+      await folder.removeEntry(name).catch(() => {}); // empty, or removed with its folder
       if ((error as Error).name !== 'QuotaExceededError' || !(await makeRoom())) return false;
     }
 }
@@ -130,7 +129,7 @@ async function readEntry(folder: FileSystemDirectoryHandle): Promise<Entry | und
     const handle = await folder.getFileHandle(ENTRY);
     return JSON.parse(await (await handle.getFile()).text());
   } catch {
-    return; // none yet, or one that was being written
+    return; // missing or incomplete
   }
 }
 
@@ -143,7 +142,7 @@ async function bytesIn(folder: FileSystemDirectoryHandle): Promise<number> {
   return bytes;
 }
 
-/** A file's name for an address, which may be of any length. */
+/** Returns a file name for an address, which may have any length. */
 async function nameOf(address: string): Promise<string> {
   return (await sha256(new TextEncoder().encode(address)))!;
 }

@@ -2,19 +2,19 @@ import { checkRange } from '../core/byte-source.js';
 import { fetchBytes, type HttpFile, HttpSource } from '../io/http.js';
 import { longChecksum } from '../wpk/frames.js';
 
-/** A piece is a file of its own, named by its first byte: it is there whole or not at all, its checksum behind it. */
+/** Bytes of a piece, which is stored as a file named by its offset and ends with its checksum. */
 const PIECE_BYTES = 2 ** 20;
 export const TRAILER_BYTES = 8;
 
-/** Writes a piece. @returns whether it is there now. */
+/** Writes a piece. @returns whether it was written. */
 type Keep = (name: string, bytes: Uint8Array) => Promise<boolean>;
 
-/** A file on a server, read by ranges, of which every piece that was read stays in a folder. */
+/** A file on a server, read by ranges, whose pieces are cached in a folder. */
 export class CachedBytes extends HttpSource {
-  /** Until the browser has no more room. */
+  /** False once the quota is used up. */
   private keeping = true;
 
-  /** @param lock the name under which pages take turns in fetching it. */
+  /** @param lock name of the lock with which pages avoid concurrent downloads. */
   constructor(
     file: HttpFile,
     private readonly folder: FileSystemDirectoryHandle,
@@ -45,7 +45,7 @@ export class CachedBytes extends HttpSource {
     }
   }
 
-  /** Fetches from a piece on until `end` or a piece that another page has kept meanwhile. @returns where it stopped. */
+  /** Downloads from a piece until `end` or a piece that another page has cached in the meantime. @returns where it stopped. */
   private fetch(
     first: number,
     end: number,
@@ -69,7 +69,7 @@ export class CachedBytes extends HttpSource {
     return end;
   }
 
-  /** A piece, if it is there as it was written. */
+  /** Returns a cached piece; undefined if it is missing or damaged. */
   private async kept(first: number): Promise<Uint8Array | undefined> {
     try {
       const handle = await this.folder.getFileHandle(String(first));
@@ -78,14 +78,14 @@ export class CachedBytes extends HttpSource {
       const length = Math.min(PIECE_BYTES, this.byteLength - first);
       return piece.length === length && checksumIn(written) === longChecksum(piece, 0n) ? piece : undefined;
     } catch {
-      return; // it is not there, or goes just now
+      return; // missing, or just being removed
     }
   }
 }
 
 const roundUp = (bytes: number) => Math.ceil(bytes / PIECE_BYTES) * PIECE_BYTES;
 
-/** The same bytes, `total` of them, in pieces of one size but for the last. */
+/** Yields the same `total` bytes in pieces of equal size, except the last. */
 async function* inPieces(chunks: AsyncIterable<Uint8Array>, total: number): AsyncGenerator<Uint8Array> {
   let left = total;
   let piece = new Uint8Array(Math.min(left, PIECE_BYTES));

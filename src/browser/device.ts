@@ -9,30 +9,30 @@ import {
 
 export type Device = 'wasm' | 'webgpu';
 
-/** The part of onnxruntime-web that is used: the module itself, as imported. */
+/** The part of the module onnxruntime-web that is used here. */
 export interface OnnxRuntimeWeb {
   readonly Tensor: unknown;
   readonly InferenceSession: unknown;
   readonly env: { readonly wasm: { numThreads?: number | undefined } };
 }
 
-/** Further threads wait for each other more than they help. */
+/** Maximum number of threads; more are not faster. */
 const MAX_THREADS = 4;
 
-/** What a page can compute on, of what was asked for. */
-export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
-  if (asked === 'wasm') return asked;
+/** Returns the requested device, or `wasm` if it is not available. */
+export async function deviceOf(requested: Device = 'wasm'): Promise<Device> {
+  if (requested === 'wasm') return requested;
   const { gpu } = globalThis.navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
   const adapter = await gpu?.requestAdapter().catch(() => undefined);
   return adapter ? 'webgpu' : 'wasm';
 }
 
-/** A runtime on what the page has. It holds weights: what is given with a run is copied every time. */
-export async function webRuntime(ort: OnnxRuntimeWeb, asked?: Device) {
+/** Creates a runtime on an available device. It holds weights, because inputs of a run are copied each time. */
+export async function webRuntime(ort: OnnxRuntimeWeb, requested?: Device) {
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated
     ? Math.min(MAX_THREADS, navigator.hardwareConcurrency)
     : 1;
-  const device = await deviceOf(asked);
+  const device = await deviceOf(requested);
   const { InferenceSession } = ort as unknown as OnnxRuntime;
   const options = { executionProviders: [device], logSeverityLevel: 3 };
   const plain = createRuntime(ort as unknown as OnnxRuntime, options);
@@ -53,11 +53,11 @@ function bytesOf(tensor: Tensor): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** How long the page may wait for its turn: one frame. */
+/** Maximum time between two turns of the page: one frame. */
 const TURN_MS = 16;
 let lastTurn = 0;
 
-/** A session that lets the page draw and hear clicks between runs: WebAssembly does not wait for anything by itself. */
+/** Wraps a session so that the page can draw and handle events between runs, which WebAssembly does not allow by itself. */
 function yielding(session: Session): Session {
   return {
     run: async (feeds, into) => {
@@ -72,7 +72,7 @@ function yielding(session: Session): Session {
   };
 }
 
-/** The end of the line of what the page has to do; timers would wait for milliseconds. */
+/** Waits for pending tasks of the page; faster than a timer, which waits for milliseconds. */
 function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();

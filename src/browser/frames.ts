@@ -1,21 +1,21 @@
 import { type ByteSource, readInto } from '../core/byte-source.js';
 import type { FrameRange } from '../wpk/plan.js';
 
-/** Frames that follow each other are asked for together, up to so many bytes; one such piece is fetched ahead. */
+/** Maximum bytes of consecutive frames that are read together; one such piece is read ahead. */
 const PIECE_BYTES = 2 ** 22;
-/** The first piece; each is twice as large as the one before, so that decoding begins early and requests are few. */
+/** Size of the first piece; each is twice as large as the one before, so that decoding starts early with few requests. */
 const FIRST_PIECE_BYTES = 2 ** 17;
 
-/** A frame and its bytes, which are others once the next one is asked for. */
+/** A frame and its bytes, valid until the next one is requested. */
 export interface ReadFrame<Range> {
   readonly range: Range;
   readonly frame: Uint8Array;
 }
 
 /**
- * Reads frames in order, in few large reads, the next one while the last is worked on. Two buffers take turns: what a browser's
- * collector has to find would lie about in much larger amounts.
- * @throws {InputError} as the source's reads.
+ * Reads frames in order with few large reads, the next one during processing of the last. Two buffers alternate, because browsers are slow
+ * to collect large buffers.
+ * @throws {InputError} when the source cannot be read.
  */
 export async function* readFrames<Range extends FrameRange>(
   source: ByteSource,

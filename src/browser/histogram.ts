@@ -7,26 +7,27 @@ import type { StoredTensorEntry } from '../wpk/directory.js';
 import { planTensor } from '../wpk/plan.js';
 import { type Container, decodeFrame } from '../wpk/reader.js';
 
-/** How often a tensor's values occur. */
+/** Histogram of a tensor's values. */
 export interface Histogram {
-  /** `steps`: a bin is a level of the quantizer's grid, in steps of row and column. `weights`: a range of values. */
+  /** `steps`: a bin is a quantization level, in units of the step. `weights`: a bin is a range of values. */
   readonly unit: 'steps' | 'weights';
-  /** The middle of the first bin, and from one to the next. */
+  /** Center of the first bin. */
   readonly first: number;
+  /** Distance between centers of bins. */
   readonly width: number;
   readonly counts: readonly number[];
-  /** How many are farther from zero than any bin. */
+  /** Number of values outside of all bins. */
   readonly beyond: number;
 }
 
 /** Bins on each side of zero. */
 const SIDE_BINS = 40;
-/** The bins of weights reach so many standard deviations. */
+/** Range of the bins of weights, in standard deviations. */
 const SIDE_DEVIATIONS = 4;
 
 /**
- * Counts a stored tensor's values, block by block: of one that was quantized its levels, of others its weights.
- * @returns undefined for elements that are no floats. @throws {InputError} for an unknown name, bytes that are not sound.
+ * Counts a stored tensor's values block by block: levels if it is quantized, else weights.
+ * @returns undefined if the elements are not floats. @throws {InputError} for an unknown name or damaged data.
  */
 export async function histogramOf(
   container: Container,
@@ -66,20 +67,20 @@ async function ofWeights(
   let bins: Bins | undefined;
   for await (const { elements } of decodedBlocks(container, tensor, tensor.dtype, signal)) {
     const weights = toFloats({ id: container.source.name }, tensor, elements.slice());
-    // of the first block: those of a large tensor are alike
+    // from the first block; the blocks of a large tensor are alike
     bins ??= new Bins((SIDE_DEVIATIONS * deviationOf(weights)) / SIDE_BINS);
     for (const weight of weights) bins.add(weight);
   }
   return (bins ?? new Bins(1)).histogram('weights');
 }
 
-/** Around zero; 1 when all are zero. */
+/** Returns the root mean square; 1 when all weights are zero. */
 function deviationOf(weights: Float32Array): number {
   const square = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
   return Math.sqrt(square || 1);
 }
 
-/** A tensor's blocks one by one, as elements of a type; of a quantized one `I16` gives its indices. Each is valid until the next. */
+/** Yields a tensor's blocks as elements of a type; `I16` gives the indices of a quantized one. Each is valid until the next. */
 async function* decodedBlocks(
   container: Container,
   tensor: StoredTensorEntry,
@@ -108,7 +109,7 @@ class Bins {
     else this.counts[bin + SIDE_BINS]!++;
   }
 
-  /** Without the empty bins at both ends. */
+  /** Returns the histogram without empty bins at both ends. */
   histogram(unit: Histogram['unit']): Histogram {
     const { counts, beyond, width } = this;
     const last = counts.findLastIndex((count) => count > 0);

@@ -1,4 +1,4 @@
-// weightpress/browser: what reads a .wpk in a web page. docs/browser.md.
+// weightpress/browser: reads .wpk files in a web page. docs/browser.md.
 
 export type { Dtype } from '../core/dtype.js';
 export { type InputError, type IntegrityError, isInputError } from '../core/errors.js';

@@ -12,27 +12,27 @@ import { type DecodePool, startDecodePool } from './workers.js';
 
 export interface OpenOptions {
   readonly signal?: AbortSignal;
-  /** Web Workers that decode; default: one a processor, at most four. */
+  /** Number of Web Workers; by default one per core, at most four. */
   readonly workers?: number;
   /**
-   * Keep what is read for the next time, and read what was kept. Where the browser keeps nothing for this page (private windows, no
-   * more room), it is read as without this.
+   * Whether to cache what is read in this browser, and to read from that cache. Has no effect where the browser does not provide storage:
+   * in private windows, or when the quota is used up.
    */
   readonly keep?: boolean;
-  /** Told bytes of the file that came, where all of it has to be fetched first: from servers that do not send parts. */
+  /** Called with the bytes downloaded, if the server does not support range requests and the whole file is downloaded first. */
   readonly onDownload?: (doneBytes: number, totalBytes: number | undefined) => void;
 }
 
-/** A model in a .wpk file, and all of it at once. */
+/** A model in a .wpk file. */
 export interface BrowserModel extends OpenedWpk {
-  /** Every stored tensor in file order, decoded in workers while the rest is fetched. */
+  /** Yields every stored tensor in file order, decoded in workers while the rest is downloaded. */
   all(signal?: AbortSignal): AsyncGenerator<DecodedTensor>;
 }
 
 /**
- * Opens a .wpk from an address, a Blob or a File. Of an address only the directory is fetched, and later what is asked for; where the
- * server does not send parts of files, all of it is fetched now.
- * @throws {InputError} in one line when it is no sound .wpk or cannot be had.
+ * Opens a .wpk from a URL, a Blob or a File. From a URL only the directory is fetched, and weights later on demand; if the server does not
+ * support range requests, the whole file is downloaded first.
+ * @throws {InputError} when it is not a valid .wpk or cannot be downloaded.
  */
 export async function open(from: string | URL | Blob, options: OpenOptions = {}): Promise<BrowserModel> {
   const source = await sourceOf(from, options);
@@ -56,7 +56,7 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   const address = String(new URL(from, globalThis.location?.href));
   try {
     const cache = options.keep ? await DownloadCache.open() : undefined;
-    const file = await openAddress(address, options.signal, cache && 1); // its front may be kept
+    const file = await openAddress(address, options.signal, cache && 1); // its first bytes may be cached
     return cache ? await cache.keep(address, file) : new HttpSource(file);
   } catch (error) {
     if (!(error instanceof RangesRefused)) throw error;
@@ -64,7 +64,7 @@ async function sourceOf(from: string | URL | Blob, options: OpenOptions): Promis
   }
 }
 
-/** All of a file in one stream, again from its front when the connection breaks: such a server cannot go on where it was. */
+/** Downloads a whole file, starting over when the connection breaks, because the server does not support range requests. */
 async function fetchWhole(address: string, name: string, options: OpenOptions): Promise<Blob> {
   for (let failures = 1; ; failures++)
     try {
@@ -79,23 +79,23 @@ async function fetchWhole(address: string, name: string, options: OpenOptions): 
 
 async function fetchOnce(address: string, name: string, { signal, onDownload }: OpenOptions): Promise<Blob> {
   const { response } = await request(name, address, { signal });
-  if (!response.ok) throw new InputError(`the server answers ${response.status}`, { file: name });
+  if (!response.ok) throw new InputError(`the server answered ${response.status}`, { file: name });
   const { headers } = response;
   const declared = headers.get('content-encoding') ? null : headers.get('content-length');
   const total = declared === null ? undefined : Number(declared);
-  const parts: Blob[] = []; // a browser keeps large ones on disk
+  const parts: Blob[] = []; // browsers store large Blobs on disk
   let done = 0;
   for await (const chunk of chunksOf(response)) {
     if (!done && chunk.length >= FILE_HEADER_BYTES && !isWpk(chunk))
-      throw new InputError('not a .wpk file: its first bytes are others', { file: name });
+      throw new InputError('not a .wpk file (bad magic bytes)', { file: name });
     done += chunk.length;
     if (done > (total ?? MAX_UNDECLARED_BYTES))
-      throw new InputError('the server sends more bytes than were asked for', { file: name });
+      throw new InputError('the server sent more bytes than declared', { file: name });
     onDownload?.(done, total);
     parts.push(new Blob([chunk as Uint8Array<ArrayBuffer>]));
   }
   return new Blob(parts);
 }
 
-/** What is taken of a body whose length nobody tells. */
+/** Maximum size of a response without a content length. */
 const MAX_UNDECLARED_BYTES = 2 ** 33;

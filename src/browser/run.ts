@@ -1,4 +1,4 @@
-// weightpress/browser/run: models run in a web page, on the onnxruntime-web that the page brings. docs/browser.md.
+// weightpress/browser/run: runs models in a web page with the page's onnxruntime-web. docs/browser.md.
 
 import { elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
@@ -15,8 +15,8 @@ export { type Device, deviceOf, type OnnxRuntimeWeb } from './device.js';
 
 export interface LoadOptions {
   /**
-   * `wasm`, the default, computes on the processors: on several where the page is cross-origin isolated. `webgpu` needs the module
-   * `onnxruntime-web/webgpu`; where the browser has no adapter, `wasm` is taken.
+   * `wasm`, the default, computes on the CPU, with several threads if the page is cross-origin isolated. `webgpu` needs the module
+   * `onnxruntime-web/webgpu`, and falls back to `wasm` if the browser has no GPU adapter.
    */
   readonly device?: Device | undefined;
   readonly onDecoded?: OnDecoded | undefined;
@@ -25,29 +25,29 @@ export interface LoadOptions {
 
 export type RunOptions = Omit<GenerateOptions, 'onLoad'>;
 
-/** A model whose weights are in memory, as float32. */
+/** A model with its weights in memory as float32. */
 export interface LoadedModel {
-  /** Where it computes. */
+  /** The device in use. */
   readonly device: Device;
   /**
-   * Continues a prompt, text or token ids; `onToken` hears of every token as it comes. One call at a time.
-   * @throws {InputError} on settings out of range, and a prompt that is empty or too long.
+   * Continues a prompt, given as text or token ids. `onToken` is called with every token. Calls must not overlap.
+   * @throws {InputError} for settings out of range, and a prompt that is empty or too long.
    */
   generate(prompt: string | readonly number[], options?: RunOptions): Promise<Generation>;
   release(): Promise<void>;
 }
 
 /**
- * Loads a model: one of `weightpress/browser` is decoded in workers in the order of its file while the rest is on its way.
- * @param ort the module `onnxruntime-web`. Its number of threads is set by the first call.
- * @throws {InputError} on a model that cannot be run.
+ * Loads a model. One opened with `weightpress/browser` is decoded in workers, in file order, during the download.
+ * @param ort the module `onnxruntime-web`. The first call sets its number of threads.
+ * @throws {InputError} for an unsupported model, and for one that does not fit into memory.
  */
 export async function load(
   ort: OnnxRuntimeWeb,
   model: Model | BrowserModel,
-  { device: asked, onDecoded, signal }: LoadOptions = {},
+  { device: requested, onDecoded, signal }: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { runtime, device } = await webRuntime(ort, asked);
+  const { runtime, device } = await webRuntime(ort, requested);
   const decoder = await Decoder.load(runtime, model, {
     signal,
     read: (program) => {
@@ -62,21 +62,21 @@ export async function load(
   };
 }
 
-/** What WebAssembly can address, less what a run needs beside the weights. */
+/** Address space of WebAssembly, minus the memory that a run needs in addition to the weights. */
 const MAX_WEIGHT_BYTES = 2 ** 32 - 2 ** 28;
 
-/** @throws {InputError} when weights as float32 are more than WebAssembly can hold. */
+/** Checks that the weights as float32 fit into WebAssembly memory. @throws {InputError} when they do not. */
 function checkFits({ model, embedding, layers, head }: Program): void {
   const bindings = [embedding.weights, ...layers, head.weights].flat();
   const bytes = 4 * bindings.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
   if (bytes > MAX_WEIGHT_BYTES)
     throw new InputError(
-      `takes ${(bytes / 1e9).toFixed(1)} GB as float32, more than the ${(MAX_WEIGHT_BYTES / 1e9).toFixed(1)} GB that WebAssembly can hold`,
+      `${(bytes / 1e9).toFixed(1)} GB as float32, over the limit of ${(MAX_WEIGHT_BYTES / 1e9).toFixed(1)} GB in WebAssembly`,
       { file: model.id },
     );
 }
 
-/** Loads a model, continues one prompt and lets the model go. @throws {InputError} as {@link load} and its `generate`. */
+/** Loads a model, continues one prompt and releases the model. @throws {InputError} as {@link load} and its `generate`. */
 export async function generate(
   ort: OnnxRuntimeWeb,
   model: Model | BrowserModel,

@@ -8,12 +8,12 @@ import { readFrames } from './frames.js';
 import { sha256 as digestOf } from './sha256.js';
 import type { DecodePool } from './workers.js';
 
-/** A tensor with its elements, little-endian, row-major. */
+/** A tensor and its elements, little-endian, row-major. */
 export interface DecodedTensor extends TensorInfo {
   readonly bytes: Uint8Array;
 }
 
-/** A block of a tensor, decoded. */
+/** A decoded block of a tensor. */
 interface DecodedBlock {
   readonly index: number;
   readonly planned: PlannedBlock;
@@ -21,10 +21,10 @@ interface DecodedBlock {
 }
 
 /**
- * All tensors of a file in its order, each block and each tensor's SHA-256 verified (this where the page is served over https, as
- * browsers demand), the next ones being fetched and decoded while one is used: besides the tensor handed out, no more is in memory
- * than a few MB a worker. A tensor stored once for several comes once, under its first name.
- * @throws {InputError} on bytes that are not sound. @throws what `signal` was aborted with.
+ * Yields all tensors of a file in file order, after verifying each block's checksum and each tensor's SHA-256 (the latter only in secure
+ * contexts, as browsers require). The following tensors are fetched and decoded in the meantime; besides the yielded tensor, memory holds
+ * a few MB per worker. A tensor stored once for several names is yielded once, under its first name.
+ * @throws {InputError} for malformed or damaged data. @throws the reason of `signal` when it is aborted.
  */
 export async function* decodeAll(
   container: Container,
@@ -48,10 +48,10 @@ export async function* decodeAll(
     pool.give(elements);
   }
   if (current) yield await checked(container, stored[next - 1]!, current);
-  while (next < stored.length) yield await checked(container, stored[next]!, begin()); // empty ones at the end
+  while (next < stored.length) yield await checked(container, stored[next]!, begin()); // empty tensors at the end
 }
 
-/** @throws {IntegrityError} when a tensor is not the one that was compressed. */
+/** Returns a decoded tensor after checking its digest. @throws {IntegrityError} when it does not match. */
 async function checked(
   { source }: Container,
   { name, sha256 }: StoredTensorEntry,
@@ -93,7 +93,7 @@ async function* decodeBlocks(
   for (const decoded of underWay) yield await decoded;
 }
 
-/** The frames of all tensors in file order: blocks, and before those of some the parameters that they need, without `planned`. */
+/** Yields the frames of all tensors in file order: blocks and, before the blocks that need them, parameter frames without `planned`. */
 function* planAll(container: Container, stored: readonly StoredTensorEntry[]) {
   for (const [index, tensor] of stored.entries()) {
     const parameters = container.parametersOf(tensor);

@@ -4,13 +4,13 @@ import type { Program } from '../inference/program.js';
 import type { Runtime, Tensor } from '../onnx/runtime.js';
 import type { BrowserModel } from './open.js';
 
-/** Hears of bytes decoded, and of how many there are. */
+/** Called with the bytes decoded and their total. */
 export type OnDecoded = (doneBytes: number, totalBytes: number) => void;
 
 /**
- * A program's weights as they come in the order of the file: decoded in workers while the rest is on its way, and widened. All of the
- * file is read, whether the program needs it or not.
- * @returns undefined where the file's tensors are read as others (GGUF).
+ * Starts reading a program's weights in file order: decoded in workers during the download, and converted to float32. The whole file is
+ * read, even tensors that the program does not need.
+ * @returns undefined if the file's tensors are presented in another format (GGUF).
  */
 export function streamWeights(
   runtime: Runtime,
@@ -45,14 +45,14 @@ export function streamWeights(
   };
   const weights = new Map([...needed].map((name) => [name, arriving.get(firstNames.get(name)!)!.tensor]));
   const finished = read().catch((error) => {
-    for (const { reject } of arriving.values()) reject(error); // those that have come are not touched
+    for (const { reject } of arriving.values()) reject(error); // tensors that have arrived are not affected
     throw error;
   });
   finished.catch(() => {}); // awaited later
   return { weights, finished };
 }
 
-/** A tensor that has not come yet. */
+/** A tensor that has not arrived yet. */
 class Arriving {
   resolve!: (tensor: Tensor) => void;
   reject!: (error: unknown) => void;

@@ -2,7 +2,7 @@ import { loadWorker } from '../workers/browser/web-worker.js';
 import { BlockPool } from '../wpk/block-pool.js';
 import { decode } from '../wpk/jobs.js';
 
-/** Most workers that are started: decoding is faster than any download with fewer. */
+/** Maximum number of workers; with fewer, decoding is already faster than any download. */
 const MAX_WORKERS = 4;
 
 export type DecodePool = BlockPool<'decode'>;

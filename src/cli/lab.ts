@@ -77,7 +77,7 @@ async function report(path: string, options: Options): Promise<LabReport> {
   const model = await openWhole(path);
   const stages = new Stages(String);
   const onProgress = (name: string, done: number, total: number) =>
-    stages.show({ name, done, total, secondsLeft: undefined });
+    stages.show({ stage: name, done, total, secondsLeft: undefined });
   try {
     const calibration = await calibrationOf(options);
     const settings = {

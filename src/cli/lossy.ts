@@ -1,8 +1,9 @@
 import { basename } from 'node:path';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import type { Progress as RunProgress } from '../core/progress.js';
 import { readText } from '../io/node/file.js';
-import { compressLossy, type LossyResult, type Stage } from '../quantization/compress.js';
+import { compressLossy, type LossyResult } from '../quantization/compress.js';
 import { type Budget, parseSize } from '../quantization/rate-control/budget.js';
 import { type Progress, progress } from './terminal.js';
 
@@ -74,7 +75,7 @@ export async function runLossy(
       force,
       tune,
       calibration,
-      onStage: (stage) => stages.show(stage),
+      onProgress: (progress) => stages.show(progress),
     });
   } finally {
     stages.stop();
@@ -105,11 +106,11 @@ export class Stages {
 
   constructor(private readonly unit = (n: number) => `${(n / 1e6).toFixed(1)} M`) {}
 
-  show({ name, done, total, secondsLeft }: Stage): void {
-    if (name !== this.name) {
+  show({ stage, done, total, secondsLeft }: Omit<RunProgress, 'unit'>): void {
+    if (stage !== this.name) {
       this.stop();
-      this.name = name;
-      this.bar = progress(name, total, this.unit);
+      this.name = stage;
+      this.bar = progress(stage, total, this.unit);
     }
     this.bar?.update(done, secondsLeft);
     if (done >= total) this.name = undefined;

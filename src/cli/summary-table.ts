@@ -1,6 +1,6 @@
 import { plainLine } from '../core/plain-text.js';
 import type { WeightError } from '../evaluation/compare.js';
-import type { ExactGroup } from '../quantization/exact.js';
+import type { ExactGroup } from '../quantization/exact-tensors.js';
 import { measuredLoss, type Summary } from '../wpk/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 

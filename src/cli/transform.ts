@@ -60,7 +60,7 @@ export async function runTransform(
       budget: budgetOf(options),
       force,
       calibration,
-      onStage: (stage) => stages.show(stage),
+      onProgress: (progress) => stages.show(progress),
     });
   } finally {
     stages.stop();

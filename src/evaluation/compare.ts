@@ -3,23 +3,23 @@ import { InputError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** How a lossy file's weights differ from the original's. */
+/** Difference between a lossy file's weights and the original's. */
 export interface WeightError {
-  /** Tensors of which some element differs. */
+  /** Number of tensors with a differing element. */
   readonly differing: number;
-  /** Sum of squared differences over the sum of squares, of all weights that a lossy codec holds: not of what is rounded or kept beside them. */
+  /** Sum of squared differences over the sum of squares, of the weights in lossy codecs; rounded and exact tensors do not count. */
   readonly relativeSquaredError: number;
-  /** The tensor with the largest such share, and that share. */
+  /** The tensor with the largest relative squared error, and that error. */
   readonly worst: { readonly tensor: string; readonly relativeSquaredError: number } | undefined;
 }
 
-/** Compares a file's elements, as they are decoded, with those of another model. */
+/** Compares decoded elements of a file with those of another model. */
 export class Comparison {
   private readonly errors: { readonly tensor: string; readonly error: number; readonly power: number }[] = [];
 
   constructor(private readonly against: Model) {}
 
-  /** One line for each tensor that only one side has, or that differs in dtype or shape. */
+  /** Returns a message for each tensor that only one side has, or that differs in dtype or shape. */
   listProblems(tensors: readonly Pick<TensorInfo, 'name' | 'dtype' | 'shape'>[]): string[] {
     const others = new Map(this.against.tensors.map((tensor) => [tensor.name, tensor]));
     const problems: string[] = [];
@@ -35,7 +35,7 @@ export class Comparison {
     return problems;
   }
 
-  /** What compares a tensor block by block, and at the end says whether all of it was the same. */
+  /** Returns functions that compare a tensor block by block. */
   tensor({ name, dtype }: Pick<TensorInfo, 'name' | 'dtype'>) {
     const known = this.against.tensors.some((tensor) => tensor.name === name);
     let same = true;
@@ -53,7 +53,7 @@ export class Comparison {
         power += theirs[i]! ** 2;
       }
     };
-    /** The relative squared error of what was added. */
+    /** Returns the relative squared error so far. */
     const relativeError = () => relative(error, power);
     const finish = () => {
       if (!same) this.errors.push({ tensor: name, error, power });

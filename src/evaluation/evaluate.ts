@@ -9,18 +9,18 @@ import { type Estimate, estimate, quantile } from './statistics.js';
 import { cutWindows, type Window } from './windows.js';
 
 export interface EvaluateOptions {
-  /** The text, tokenized whole with the model's tokenizer; or `tokens` instead. */
+  /** The text, which is tokenized as a whole with the model's tokenizer; `tokens` can be given instead. */
   readonly text?: string;
   readonly tokens?: ArrayLike<number>;
-  /** The model that this one should behave like. */
+  /** The reference model. */
   readonly against?: Model;
-  /** Tokens a window; by default the context, at most {@link LONGEST_DEFAULT_WINDOW}. */
+  /** Tokens per window; by default the context length, at most {@link LONGEST_DEFAULT_WINDOW}. */
   readonly window?: number;
-  /** Use no more than the first so many tokens. */
+  /** Maximum number of tokens to use, from the first. */
   readonly maxTokens?: number;
-  /** For a masked model given `tokens`: the id that hides another. */
+  /** Id of the mask token, for masked models with `tokens`. */
   readonly maskToken?: number;
-  /** Called with work done and all work, in tokens moved through a layer. */
+  /** Called with the work done and its total, in tokens times layers. */
   readonly onProgress?: (done: number, total: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -29,36 +29,35 @@ export interface Perplexity {
   /** exp(mean negative log-likelihood). */
   readonly perplexity: number;
   readonly standardError: number | null;
-  /** Negative log-likelihood a token, in nats. */
+  /** Negative log-likelihood, nats per token. */
   readonly nll: Estimate;
 }
 
-/** How a model predicts a text, and how its predictions differ from a reference model's. */
+/** Perplexity of a model on a text and, with a reference model, the divergence of its predictions. */
 export interface Evaluation extends Perplexity {
   readonly model: string;
   readonly kind: 'causal' | 'masked';
   readonly windows: number;
-  /** Tokens a window. */
+  /** Tokens per window. */
   readonly window: number;
-  /** Tokens predicted in all windows together. */
+  /** Number of predicted tokens in all windows. */
   readonly tokens: number;
   readonly against?: string;
   readonly reference?: Perplexity;
-  /** The model's minus the reference's negative log-likelihood, token by token. */
+  /** Difference of the negative log-likelihoods, model minus reference, nats per token. */
   readonly nllDifference?: Estimate;
-  /** KL(reference || model) a token, in nats. */
+  /** KL(reference || model), nats per token. */
   readonly kl?: Estimate & { readonly median: number; readonly p99: number; readonly max: number };
-  /** The share of tokens where both models find the same token most probable. */
+  /** Share of positions at which both models have the same most probable token. */
   readonly top1?: { readonly agreement: number; readonly standardError: number | null };
 }
 
-/** Longer contexts are evaluated in windows of this many tokens unless asked otherwise. */
+/** Default maximum of the window. */
 export const LONGEST_DEFAULT_WINDOW = 2048;
 
 /**
- * Perplexity of a model on a text, and against a reference model their divergence. Both are run layer by layer;
- * logits are never kept.
- * @throws {InputError} on models that cannot be run or do not go together, and unusable text.
+ * Measures a model's perplexity on a text and its divergence from a reference model. Both are run layer by layer; logits are not stored.
+ * @throws {InputError} for unsupported models, models that cannot be compared, and unusable text.
  */
 export async function evaluateWith(
   runtime: Runtime,
@@ -129,7 +128,7 @@ async function run(
   const inputs = windows.map(({ input }) => input);
   const tokens = inputs.length * inputs[0]!.length;
   const programs = reference ? [program, reference] : [program];
-  // Every layer, the embedding and the head count as a step of each token.
+  // layers, embedding and head count as one step per token each
   const steps = programs.map(({ size }) => size.layers + 2);
   const total = tokens * steps.reduce((sum, count) => sum + count, 0);
   let before = 0;
@@ -153,7 +152,7 @@ async function run(
 function perplexityOf(values: Float64Array, windows: number): Perplexity {
   const nll = estimate(values, windows);
   const perplexity = Math.exp(nll.mean);
-  // To first order, an error of the mean is a relative error of its exponential.
+  // to first order, an error of the mean is a relative error of its exponential
   const standardError = nll.standardError === null ? null : perplexity * nll.standardError;
   return { perplexity, standardError, nll };
 }

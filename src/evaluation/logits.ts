@@ -1,14 +1,13 @@
-/** What one model says about one token. */
+/** A model's prediction at one position. */
 export interface Prediction {
   /** -log p(target), in nats. */
   readonly nll: number;
-  /** The most probable token; of equals the first. */
+  /** The most probable token; the first of equal ones. */
   readonly best: number;
 }
 
 /**
- * Scores the logits of one position, `logits[start..start + vocabulary]`, against the token that was there.
- * Sums are float64.
+ * Scores the logits of one position, `logits[start..start + vocabulary]`, against the target token. Sums are float64.
  */
 export function predict(
   logits: Float32Array,
@@ -25,8 +24,8 @@ export function predict(
 }
 
 /**
- * KL(reference || other) in nats, of the distributions that two models' logits give at one position:
- * sum p (a - b) - log Z_a + log Z_b. Exactly 0 for equal logits.
+ * Returns KL(reference || other) in nats of two models' distributions at one position: sum p (a - b) - log Z_a + log Z_b. Exactly 0 for
+ * equal logits.
  */
 export function divergence(
   reference: Float32Array,
@@ -38,7 +37,7 @@ export function divergence(
   let sum = 0;
   for (let i = start; i < start + vocabulary; i++)
     sum += Math.exp(reference[i]! - logNormalizers.reference) * (reference[i]! - other[i]!);
-  // Rounding can leave some 1e-16 below zero, where the divergence cannot be.
+  // rounding can give about -1e-16, but the divergence is never negative
   return Math.max(0, sum - logNormalizers.reference + logNormalizers.other);
 }
 

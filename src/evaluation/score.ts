@@ -4,7 +4,7 @@ import type { Runtime } from '../onnx/runtime.js';
 import { divergence, predict } from './logits.js';
 import type { Window } from './windows.js';
 
-/** A value for every predicted token, window after window. */
+/** Values for every predicted token, window by window. */
 export interface Scores {
   /** -log p(token), in nats. */
   readonly nll: Float64Array;
@@ -15,20 +15,20 @@ interface Comparison {
   readonly referenceNll: Float64Array;
   /** KL(reference || model), in nats. */
   readonly kl: Float64Array;
-  /** 1 where both find the same token most probable, else 0. */
+  /** 1 where both models have the same most probable token, else 0. */
   readonly agrees: Float64Array;
 }
 
-/** A model that all windows have passed, up to its head. */
+/** A model and its hidden states before the head for all windows. */
 export interface Streamed {
   readonly program: Program;
   readonly hidden: HiddenStates;
 }
 
-/** Logits held at once, a model: 64 MiB. */
+/** Maximum number of logits in memory per model: 64 MiB. */
 const CHUNK_LOGITS = 2 ** 24;
 
-/** Runs the heads over a few rows at a time and scores their logits, which are not kept. */
+/** Runs the heads on a few rows at a time and scores their logits, which are not stored. */
 export async function scoreWindows(
   runtime: Runtime,
   model: Streamed,
@@ -91,7 +91,7 @@ function score(
   });
 }
 
-/** A head, and memory for the rows it is given and the logits it gives. */
+/** A head, with memory for its input rows and output logits. */
 class Reader {
   private constructor(
     private readonly head: Head,

@@ -1,11 +1,11 @@
-/** A mean, and how far it may be off for the choice of text. */
+/** A mean and its standard error due to the choice of text. */
 export interface Estimate {
   readonly mean: number;
-  /** Over windows; null for a single one, which says nothing of the spread. */
+  /** Standard error over windows; null for a single window. */
   readonly standardError: number | null;
 }
 
-/** The mean of values that come in windows of equal length, with the standard error over windows. */
+/** Returns the mean of values in windows of equal length, with the standard error over windows. */
 export function estimate(values: Float64Array, windows: number): Estimate {
   const length = values.length / windows;
   const means = Float64Array.from({ length: windows }, (_, i) =>
@@ -17,7 +17,7 @@ export function estimate(values: Float64Array, windows: number): Estimate {
   return { mean, standardError: Math.sqrt(squares / (windows - 1) / windows) };
 }
 
-/** The value below which a share of the sorted values lies, interpolated between neighbors. */
+/** Returns a quantile of sorted values, with linear interpolation. */
 export function quantile(sorted: Float64Array, share: number): number {
   const position = share * (sorted.length - 1);
   const below = Math.floor(position);

@@ -2,32 +2,32 @@ import type { ForwardPlan } from '../architectures/forward.js';
 import { InputError } from '../core/errors.js';
 import { randomNumbers } from '../core/random.js';
 
-/** A window of tokens as the model sees it, and what it is asked. */
+/** A window of input tokens and its targets. */
 export interface Window {
   readonly input: Int32Array;
   /** Positions whose logits are scored, in order. */
   readonly rows: readonly number[];
-  /** The token each of these predicts. */
+  /** The target token of each of these positions. */
   readonly targets: Int32Array;
 }
 
 export interface WindowOptions {
   readonly kind: ForwardPlan['kind'];
-  /** Tokens a window. */
+  /** Tokens per window. */
   readonly length: number;
   readonly vocabulary: number;
-  /** For masked models: the token that hides another. */
+  /** Mask token of masked models. */
   readonly maskToken?: number | undefined;
 }
 
-/** The share of tokens hidden from masked models, that of their training. */
+/** Share of masked tokens, as in training. */
 const MASKED_SHARE = 0.15;
 const MASK_SEED = 1;
 
 /**
- * Contiguous windows of `length` tokens that do not overlap; an incomplete last one is dropped. Causal models
- * predict all tokens of a window but its first; masked ones 15 % of them, drawn with a fixed seed, under masks.
- * @throws {InputError} on fewer tokens than a window, and on ids out of range.
+ * Cuts tokens into contiguous windows of `length` tokens; an incomplete last window is dropped. Causal models predict all tokens of a
+ * window except the first, masked ones 15 % of the tokens, which are chosen with a fixed seed.
+ * @throws {InputError} for fewer tokens than a window, and for ids out of range.
  */
 export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): Window[] {
   const { kind, length, vocabulary, maskToken } = options;
@@ -40,7 +40,7 @@ export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): W
   );
   if (kind === 'causal') return pieces.map(nextTokens);
   if (maskToken === undefined)
-    throw new InputError('a masked language model needs a mask token, and its tokenizer has none');
+    throw new InputError('masked language model without a mask token in its tokenizer');
   checkTokens([maskToken], vocabulary);
   const random = randomNumbers(MASK_SEED);
   return pieces.map((tokens) => hiddenTokens(tokens, maskToken, random));
@@ -51,7 +51,7 @@ function nextTokens(tokens: Int32Array): Window {
   return { input: tokens, rows, targets: tokens.subarray(1) };
 }
 
-/** The same number of masks in every window, so that windows weigh the same. */
+/** Masks tokens of a window; every window has the same number of masks, so that windows have equal weight. */
 function hiddenTokens(tokens: Int32Array, maskToken: number, random: () => number): Window {
   const count = Math.max(1, Math.round(MASKED_SHARE * tokens.length));
   const order = Array.from(tokens, (_, position) => ({ position, key: random() }));
@@ -66,6 +66,6 @@ function checkTokens(tokens: ArrayLike<number>, vocabulary: number): void {
   for (let i = 0; i < tokens.length; i++) {
     const token = tokens[i]!;
     if (!(Number.isInteger(token) && token >= 0 && token < vocabulary))
-      throw new InputError(`token ${i} is ${token}, expected an id below the vocabulary's ${vocabulary}`);
+      throw new InputError(`token ${i}: expected an id below ${vocabulary}, found ${token}`);
   }
 }

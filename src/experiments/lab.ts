@@ -7,7 +7,7 @@ import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { hold, letGo } from '../io/node/temporary.js';
 import { type CalibrationSource, calibrate } from '../quantization/calibration/calibrate.js';
-import type { StatisticsFile } from '../quantization/calibration/file.js';
+import type { StatisticsFile } from '../quantization/calibration/statistics-file.js';
 import type { Method } from './attempt.js';
 import { curvesOf, type LabCurve } from './curves.js';
 import { type Extent, extentOf, matricesOf } from './matrices.js';

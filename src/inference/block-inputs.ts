@@ -5,8 +5,8 @@ import type { Feeds, Runtime, Tensor } from '../onnx/runtime.js';
 import type { Binding, Program } from './program.js';
 
 /**
- * What the blocks take beside hidden states and weights, for tokens at positions `start` to `end`: the mask of
- * the layer, and rotary tables.
+ * Returns the inputs of blocks other than hidden states and weights, for tokens at positions `start` to `end`: the layer's mask and the
+ * rotary tables.
  */
 export function positionFeeds(
   runtime: Runtime,
@@ -34,7 +34,7 @@ export function positionFeeds(
   };
 }
 
-/** What the embedding takes: windows of tokens, all of one length, at positions `start` onward. */
+/** Returns the inputs of the embedding: windows of tokens, all of the same length, from position `start`. */
 export function tokenFeeds(
   runtime: Runtime,
   { plan, embedding }: Program,
@@ -50,9 +50,8 @@ export function tokenFeeds(
 }
 
 /**
- * Reads weights, widened to float32. Tensors in `known`, by name, are not read again, others are added
- * to it.
- * @throws {InputError} on bytes that do not decode, NaN and infinity.
+ * Reads weights as float32. Tensors in `known`, by name, are reused; others are added to it.
+ * @throws {InputError} for bytes that do not decode, NaN and infinity.
  */
 export async function loadWeights(
   runtime: Runtime,

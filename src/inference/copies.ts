@@ -4,18 +4,18 @@ import { InputError } from '../core/errors.js';
 import { toFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** A tensor that is stored beside the one that is computed with, and must equal it. */
+/** A stored tensor that is not used and must equal one that is. */
 export interface Copy {
   readonly copy: TensorInfo;
-  readonly of: TensorInfo;
+  readonly original: TensorInfo;
 }
 
-/** Names in a refusal. */
+/** Names listed in a message. */
 const MAX_NAMES = 4;
 
 /**
- * Accounts for every tensor of a model: bound to a graph, known not to be needed, or a copy, which is returned.
- * @throws {InputError} naming those that are none of these: a number computed without them would be wrong.
+ * Checks that every tensor of a model is used by a graph, known to be unneeded, or a copy.
+ * @returns the copies. @throws {InputError} listing tensors that are none of these, since results without them would be wrong.
  */
 export function copiesOf(
   model: Model,
@@ -26,39 +26,39 @@ export function copiesOf(
   const plain = (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
   const used = new Set(bound.map(({ tensor }) => tensor.name));
   const byPlainName = new Map(bound.map(({ tensor }) => [plain(tensor.name), tensor]));
-  const left = model.tensors.filter(({ name }) => !used.has(name) && !unneeded?.test(plain(name)));
-  const found = left.flatMap((copy): Copy[] => {
+  const rest = model.tensors.filter(({ name }) => !used.has(name) && !unneeded?.test(plain(name)));
+  const found = rest.flatMap((copy): Copy[] => {
     const name = plain(copy.name);
-    const of = Object.hasOwn(copies, name) ? byPlainName.get(copies[name]!) : undefined;
-    return of && `${of.shape}` === `${copy.shape}` ? [{ copy, of }] : [];
+    const original = Object.hasOwn(copies, name) ? byPlainName.get(copies[name]!) : undefined;
+    return original && `${original.shape}` === `${copy.shape}` ? [{ copy, original }] : [];
   });
   const copied = new Set(found.map(({ copy }) => copy));
-  const unused = left.filter((tensor) => !copied.has(tensor));
+  const unused = rest.filter((tensor) => !copied.has(tensor));
   if (!unused.length) return found;
   const names = unused.slice(0, MAX_NAMES).map(({ name }) => name);
   const more = unused.length > names.length ? ` and ${unused.length - names.length} more` : '';
   throw new InputError(
-    `${unused.length === 1 ? 'a tensor has' : `${unused.length} tensors have`} no place in models of this config, and a number without ${unused.length === 1 ? 'it' : 'them'} would be wrong: ${names.join(', ')}${more}`,
+    `${unused.length === 1 ? 'a tensor is' : `${unused.length} tensors are`} not used by the architecture in config.json, so results would be wrong: ${names.join(', ')}${more}`,
     { file: model.id },
   );
 }
 
-/** Elements compared at a time. */
+/** Elements compared per step. */
 const PIECE_ELEMENTS = 2 ** 20;
 
 /**
- * Reads copies and what they are copies of, where their digests do not say already that they are equal.
- * @throws {InputError} naming a tensor that differs. Implementations differ here too: transformers 4 takes the embedding, 5 the head.
+ * Compares copies with their originals, reading them unless their digests are equal.
+ * @throws {InputError} naming a tensor that differs. In that case, transformers 4 uses the embedding and transformers 5 the head.
  */
 export async function checkCopies(
   model: Model,
   copies: readonly Copy[],
   signal?: AbortSignal,
 ): Promise<void> {
-  for (const { copy, of } of copies)
-    if (!(await areEqual(model, copy, of, signal)))
+  for (const { copy, original } of copies)
+    if (!(await areEqual(model, copy, original, signal)))
       throw new InputError(
-        `differs from ${of.name}, which the config (tie_word_embeddings) says it equals; with tie_word_embeddings false in config.json it is used`,
+        `differs from ${original.name}, although tie_word_embeddings in config.json ties them; set it to false to use this tensor`,
         { file: model.id, tensor: copy.name },
       );
 }

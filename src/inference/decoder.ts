@@ -6,15 +6,15 @@ import { type Feeds, floatsOf, type Runtime, type Tensor } from '../onnx/runtime
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
 import { blockGraph, openProgram, type Program, type Stage } from './program.js';
 
-/** Tokens of a prompt that pass at once, so that attention over a long one takes little memory. */
+/** Tokens of a prompt per forward pass, which limits the memory of attention. */
 const PREFILL_TOKENS = 512;
 
 /**
- * A causal model that reads tokens and says what may come next. All weights stay in memory, as float32, and so
- * do keys and values of the tokens read, so that a token costs one pass over the weights.
+ * A causal model that reads tokens and predicts the next one. Its weights, as float32, and the KV cache stay in memory, so that a token
+ * costs one pass over the weights.
  */
 export class Decoder {
-  /** How many tokens have been read. */
+  /** Number of tokens read. */
   length = 0;
   private caches: Feeds[];
 
@@ -32,8 +32,8 @@ export class Decoder {
   }
 
   /**
-   * Reads all weights of a model.
-   * @throws {InputError} when it cannot be run, or is not causal.
+   * Loads a model.
+   * @throws {InputError} when it is not supported, or not causal.
    */
   static async load(
     runtime: Runtime,
@@ -51,13 +51,13 @@ export class Decoder {
     ];
     const incoming = read?.(program);
     const known = new Map<string, Tensor | Promise<Tensor>>(incoming?.weights);
-    const uses = usesOf(stages);
+    const uses = countUses(stages);
     let done = 0;
     const add = async (stage: Stage): Promise<Run> => {
       const weights = await loadWeights(runtime, program, stage.weights, signal, known);
       const run = await graphs.add(stage.graph, weights);
       for (const { tensor } of stage.weights)
-        if (uses.countDown(tensor.name) === 0) known.delete(tensor.name);
+        if (uses.decrement(tensor.name) === 0) known.delete(tensor.name);
       onProgress?.(++done, stages.length);
       return run;
     };
@@ -78,26 +78,23 @@ export class Decoder {
     }
   }
 
-  /** Forgets the tokens that were read. */
+  /** Discards the tokens read and their KV cache. */
   reset(): void {
     this.length = 0;
     this.caches = this.emptyCaches();
   }
 
   /**
-   * Reads tokens that follow those read before.
-   * @returns the logits [vocabulary] of the token after the last; valid until the next call.
-   * @throws {InputError} when they no longer fit into the context.
+   * Reads tokens after those read before.
+   * @returns the logits [vocabulary] of the next token, valid until the next call.
+   * @throws {InputError} when they exceed the context.
    */
   async read(tokens: readonly number[]): Promise<Float32Array> {
     const { context } = this.program.plan;
     if (this.length + tokens.length > context)
-      throw new InputError(
-        `${this.length + tokens.length} tokens do not fit into the context of ${context}`,
-        {
-          file: this.program.model.id,
-        },
-      );
+      throw new InputError(`${this.length + tokens.length} tokens exceed the context of ${context}`, {
+        file: this.program.model.id,
+      });
     let hidden: Tensor | undefined;
     for (let start = 0; start < tokens.length; start += PREFILL_TOKENS)
       hidden = await this.pass(tokens.slice(start, start + PREFILL_TOKENS));
@@ -149,34 +146,34 @@ export class Decoder {
 
 type Run = (feeds: Feeds) => Promise<Feeds>;
 
-/** How many stages are still to take a tensor. */
-function usesOf(stages: readonly Stage[]) {
-  const left = new Map<string, number>();
+/** Counts the remaining stages that use each tensor. */
+function countUses(stages: readonly Stage[]) {
+  const remaining = new Map<string, number>();
   for (const { weights } of stages)
-    for (const { tensor } of weights) left.set(tensor.name, (left.get(tensor.name) ?? 0) + 1);
+    for (const { tensor } of weights) remaining.set(tensor.name, (remaining.get(tensor.name) ?? 0) + 1);
   return {
-    countDown(name: string): number {
-      left.set(name, left.get(name)! - 1);
-      return left.get(name)!;
+    decrement(name: string): number {
+      remaining.set(name, remaining.get(name)! - 1);
+      return remaining.get(name)!;
     },
   };
 }
 
 function checkCausal({ plan, model }: Program): void {
   if (plan.kind !== 'causal')
-    throw new InputError('a masked language model fills gaps and does not continue text', { file: model.id });
+    throw new InputError('masked language models cannot continue text', { file: model.id });
 }
 
-/** Weights that come in an order of their own, by name, and the end of that. */
+/** Weights that arrive in any order, by name, and a promise of their completion. */
 export interface IncomingWeights {
   readonly weights: ReadonlyMap<string, Promise<Tensor>>;
   readonly finished: Promise<void>;
 }
 
 export interface LoadOptions {
-  /** Hears of stages read (the embedding, every layer, the head) and of all. */
+  /** Called with the number of loaded stages (embedding, layers, head) and their total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Begins to read the weights; without it they are read stage by stage. */
+  /** Starts reading all weights; without it they are read stage by stage. */
   readonly read?: ((program: Program) => IncomingWeights | undefined) | undefined;
 }

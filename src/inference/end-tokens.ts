@@ -2,12 +2,12 @@ import { InputError } from '../core/errors.js';
 import { parseJsonObject, quote } from '../core/json.js';
 import type { Model } from '../core/model.js';
 
-/** Where a model's makers say how it generates; it may name more end tokens than the config, as chat models' do. */
+/** Name of the generation config; for chat models it lists more end tokens than config.json. */
 const GENERATION_CONFIG = 'generation_config.json';
 
 /**
- * The tokens after which a model's text ends: `eos_token_id` of generation_config.json and of config.json, a number or a list.
- * @throws {InputError} when it is something else, or the file is no JSON.
+ * Returns a model's end tokens: the `eos_token_id` of generation_config.json and of config.json, each a number or a list.
+ * @throws {InputError} when one is anything else, or the file is not JSON.
  */
 export async function endTokensOf({ id, config, sideFiles }: Model): Promise<readonly number[]> {
   const file = sideFiles.find(({ name }) => name === GENERATION_CONFIG);
@@ -23,7 +23,7 @@ function idsOf(value: unknown, file: string): number[] {
   if (value === undefined || value === null) return [];
   const ids: readonly unknown[] = Array.isArray(value) ? value : [value];
   if (ids.every((token): token is number => Number.isSafeInteger(token))) return [...ids] as number[];
-  throw new InputError(`expected eos_token_id to be a token or a list of them, found ${quote(value)}`, {
+  throw new InputError(`expected eos_token_id to be a token id or a list of them, found ${quote(value)}`, {
     file,
   });
 }

@@ -9,17 +9,17 @@ import { endTokensOf } from './end-tokens.js';
 import { checkSampling, type Sampling, sample } from './sampling.js';
 
 export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
-  /** By default 0, the most probable token; with `topK` or `topP`, 1. */
+  /** Sampling temperature; 0, greedy decoding, by default; 1 with `topK` or `topP`. */
   readonly temperature?: number | undefined;
-  /** By default 100. Less is generated when the context is full or the model ends its text. */
+  /** Maximum number of generated tokens; 100 by default. */
   readonly maxTokens?: number | undefined;
-  /** The same seed gives the same text; by default 0. */
+  /** Seed of the random numbers; 0 by default. */
   readonly seed?: number | undefined;
-  /** Tokens after which nothing follows; by default the `eos_token_id` of generation_config.json and config.json. */
+  /** Tokens that end the text; by default the `eos_token_id` of generation_config.json and config.json. */
   readonly endTokens?: readonly number[] | undefined;
-  /** Hears of every token, with the text it completes (empty within a character, and for prompts of ids). */
+  /** Called with every token and the text that it completes; empty within a character, and for prompts of token ids. */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
-  /** Hears of stages read (the embedding, every layer, the head) and of all, before the first token. */
+  /** Called while loading with the number of loaded stages (embedding, layers, head) and their total. */
   readonly onLoad?: LoadOptions['onProgress'];
   readonly signal?: AbortSignal | undefined;
 }
@@ -27,20 +27,21 @@ export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
 export interface Generation {
   readonly model: string;
   readonly promptTokens: number;
-  /** The generated tokens, the ending one not among them. */
+  /** The generated tokens, without the end token. */
   readonly tokens: readonly number[];
-  /** Their text; undefined for a prompt of ids. */
+  /** Their text; undefined for a prompt of token ids. */
   readonly text: string | undefined;
-  /** Why it ended: enough tokens, an ending token, or a full context. */
+  /** Why generation stopped: the token limit, an end token, or the context length. */
   readonly stopped: 'length' | 'end' | 'context';
-  /** Seconds to read the prompt, and from then to the last token. */
+  /** Seconds to read the prompt. */
   readonly promptSeconds: number;
+  /** Seconds from then to the last token. */
   readonly tokenSeconds: number;
 }
 
 /**
- * Continues a prompt, text or token ids.
- * @throws {InputError} on a model that cannot be run, settings out of range, and a prompt that is empty or too long.
+ * Continues a prompt, given as text or token ids.
+ * @throws {InputError} for an unsupported model, settings out of range, and a prompt that is empty or too long.
  */
 export async function generateWith(
   runtime: Runtime,
@@ -57,7 +58,7 @@ export async function generateWith(
   }
 }
 
-/** As {@link generateWith}, on a model that was loaded; what it read before is forgotten. @throws {InputError} */
+/** Continues a prompt with a loaded model, after resetting it. @throws {InputError} as {@link generateWith}. */
 export async function continueWith(
   decoder: Decoder,
   prompt: string | readonly number[],
@@ -68,7 +69,7 @@ export async function continueWith(
   return continuePrepared(decoder, prepared);
 }
 
-/** Everything that can be wrong with a prompt and its settings, before weights are read. */
+/** Checks a prompt and its settings before weights are read. @throws {InputError} */
 async function prepare(model: Model, prompt: string | readonly number[], options: GenerateOptions) {
   const { maxTokens = 100, topK, topP, seed = 0 } = options;
   const temperature = options.temperature ?? (topK === undefined && topP === undefined ? 0 : 1);
@@ -148,5 +149,5 @@ function checkPrompt(tokens: readonly number[], { program }: Decoder): void {
   const { vocabulary } = program.size;
   const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabulary));
   if (wrong !== undefined)
-    throw new InputError(`the prompt has token ${wrong}, expected ids below the vocabulary's ${vocabulary}`);
+    throw new InputError(`expected token ids below ${vocabulary}, found ${wrong} in the prompt`);
 }

@@ -13,42 +13,42 @@ import type { Model, TensorInfo } from '../core/model.js';
 import { Graph, type WeightInput } from '../onnx/graph.js';
 import { type Copy, checkCopies, copiesOf } from './copies.js';
 
-/** A tensor of the checkpoint and the input of a graph that it fills. */
+/** A graph input and the checkpoint's tensor for it. */
 export interface Binding {
   readonly input: string;
   readonly tensor: TensorInfo;
 }
 
-/** A graph and where its weights come from. */
+/** A graph and the tensors of its weights. */
 export interface Stage {
   readonly graph: Graph;
   readonly weights: readonly Binding[];
 }
 
-/** A model as graphs: everything checked against the checkpoint's headers, nothing read yet. */
+/** A model as graphs, checked against the checkpoint's headers. Weights are not read yet. */
 export interface Program {
   readonly model: Model;
   readonly plan: ForwardPlan;
   readonly size: Dimensions;
-  /** `tokens` (and `positions`) to `hidden_out`. */
+  /** Maps `tokens` (and `positions`) to `hidden_out`. */
   readonly embedding: Stage;
-  /** The weights of every layer; {@link blockGraph} is the graph of all. */
+  /** The weights of each layer; all layers have the same {@link blockGraph}. */
   readonly layers: readonly (readonly Binding[])[];
-  /** `hidden` to `logits`. */
+  /** Maps `hidden` to `logits`. */
   readonly head: Stage;
-  /** Stored tensors that no graph takes, as they must equal one that is taken. {@link openProgram} checks that they do. */
+  /** Stored tensors that are not used because they must equal one that is; {@link openProgram} checks this. */
   readonly copies: readonly Copy[];
 }
 
 /**
  * Builds the graphs of a model and finds its weights.
- * @throws {InputError} for an unknown architecture, a config that lacks what is needed or asks for what is not built,
- * tensors that are missing or have another shape than the config says, and tensors that no graph would use.
+ * @throws {InputError} for an unsupported architecture or setting, an incomplete config, tensors that are missing or have an unexpected
+ * shape, and tensors that no graph uses.
  */
 export function buildProgram(model: Model): Program {
   const { config } = model;
   if (model.configError) throw model.configError;
-  if (!config) throw new InputError('has no config.json, which says how to run it', { file: model.id });
+  if (!config) throw new InputError('has no config.json, which running a model needs', { file: model.id });
   refusePacked(model, config);
   const family = findForwardFamily(config.model_type);
   refuseForeign(config);
@@ -70,10 +70,10 @@ export function buildProgram(model: Model): Program {
   return { model, plan, size, ...stages, copies: copiesOf(model, plan, prefix, bound) };
 }
 
-/** Integers that weights are packed in, by the names that libraries give them. */
+/** Names of packed integers in checkpoints quantized by other programs. */
 const PACKED_INTEGERS = /\.(qweight|weight_packed|weight\.(absmax|SCB))$/;
 
-/** @throws {InputError} for weights that another program has quantized: they would be taken for what they are not. */
+/** Refuses weights quantized by other programs, which would be misinterpreted. @throws {InputError} */
 function refusePacked({ id, tensors }: Model, config: Config): void {
   const isPacked = tensors.some(({ name }) => PACKED_INTEGERS.test(name));
   const given = quantizationOf(config);
@@ -81,16 +81,16 @@ function refusePacked({ id, tensors }: Model, config: Config): void {
   const { method = 'another program', bits, groupSize } = given ?? {};
   const parts = [bits && `${bits} bits`, groupSize && `groups of ${groupSize}`].filter(Boolean).join(', ');
   throw new InputError(
-    `${given ? 'config.json, quantization_config: ' : ''}weights are quantized by ${method}${parts && ` (${parts})`}, which is not read as floats yet, so the model cannot be run; lossless compress keeps them bit for bit`,
+    `${given ? 'config.json, quantization_config: ' : ''}unsupported quantization by ${method}${parts && ` (${parts})`}, the model cannot be run; lossless compress stores it bit for bit`,
     { file: id },
   );
 }
 
-/** Models whose copies were compared. */
+/** Models whose copies have been compared. */
 const compared = new WeakSet<Model>();
 
 /**
- * Builds the graphs of a model that is about to be computed with, and reads those of its tensors that must be equal.
+ * Builds the graphs of a model that is about to be run, and compares its tied tensors.
  * @throws {InputError} as {@link buildProgram}, and for a tied head that differs from the embedding.
  */
 export async function openProgram(model: Model, signal?: AbortSignal): Promise<Program> {
@@ -100,7 +100,7 @@ export async function openProgram(model: Model, signal?: AbortSignal): Promise<P
   return program;
 }
 
-/** The graph of the embedding, `tokens` (and `positions`) to `hidden_out`. */
+/** Builds the graph of the embedding, from `tokens` (and `positions`) to `hidden_out`. */
 export function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): Graph {
   const g = new Graph('embedding');
   const tokens = g.input('tokens', ['batch', 'sequence'], 'int64');
@@ -110,22 +110,21 @@ export function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): G
 }
 
 /**
- * The graph of a layer, `hidden` to `hidden_out`: with a cache of keys and values, or for sequences of a length
- * known beforehand, or for any.
+ * Builds the graph of a layer, from `hidden` to `hidden_out`: with a KV cache, for a fixed sequence length, or for any length.
  */
 export function blockGraph(
   { plan, size }: Pick<Program, 'plan' | 'size'>,
-  use: { readonly cached?: boolean; readonly length?: number },
+  attention: { readonly cached?: boolean; readonly length?: number },
 ): Graph {
   const g = new Graph('block');
   const shape = ['batch', 'sequence', size.hiddenSize];
-  const options = { causal: plan.kind === 'causal', rotarySize: plan.rotary?.size ?? 0, ...use };
+  const options = { causal: plan.kind === 'causal', rotarySize: plan.rotary?.size ?? 0, ...attention };
   const hidden = g.input(BLOCK_INPUTS.hidden, shape);
   g.output(BLOCK_INPUTS.hiddenOut, plan.block(g, hidden, attentionOf(g, size, options)), shape);
   return g;
 }
 
-/** The graph of the head, `hidden` to `logits`. */
+/** Builds the graph of the head, from `hidden` to `logits`. */
 export function headGraph(plan: ForwardPlan, { hiddenSize, vocabulary }: Dimensions): Graph {
   const g = new Graph('head');
   const hidden = g.input(BLOCK_INPUTS.hidden, ['batch', 'sequence', hiddenSize]);
@@ -133,7 +132,7 @@ export function headGraph(plan: ForwardPlan, { hiddenSize, vocabulary }: Dimensi
   return g;
 }
 
-/** Finds tensors by name, with the family's prefix or without, as checkpoints have them. */
+/** Returns a function that finds tensors by name, with or without the family's prefix. */
 function tensorFinder(model: Model, familyPrefix: string) {
   const byName = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
   const prefixed = model.tensors.some(({ name }) => name.startsWith(familyPrefix));
@@ -151,6 +150,6 @@ function tensorFinder(model: Model, familyPrefix: string) {
 
 function missing(model: Model, name: string, prefix: string): InputError {
   const isHead = /^(lm_head|embed_out)\./.test(name);
-  const what = isHead ? 'missing: without its language-model head the model predicts no tokens' : 'missing';
+  const what = isHead ? 'missing: the model has no language-model head and predicts no tokens' : 'missing';
   return new InputError(what, { file: model.id, tensor: isHead ? name : prefix + name });
 }

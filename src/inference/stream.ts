@@ -4,27 +4,26 @@ import type { Feeds, Runtime, Session, Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
 import { type Binding, blockGraph, type Program } from './program.js';
 
-/** Hidden states before the head, window after window: [windows, length, hidden]. */
+/** Hidden states before the head, [windows, length, hidden]. */
 export interface HiddenStates {
   readonly length: number;
-  /** The states of one window, [length, hidden]. */
+  /** Returns the states of one window, [length, hidden]. */
   window(index: number): Float32Array;
 }
 
 export interface StreamOptions {
-  /** Called after each batch of each layer, with the tokens moved through one layer since the start. */
+  /** Called after each batch of each layer with the number of tokens times layers done. */
   readonly onProgress?: (tokenLayers: number) => void;
   readonly signal?: AbortSignal;
 }
 
-/** Rows of a matrix product from which it no longer gets faster, with room for attention over long windows. */
+/** Tokens per batch: matrix products do not get faster with more rows. */
 const BATCH_TOKENS = 1024;
 
 /**
- * Runs windows of tokens, all of one length, through a model up to its head, layer by layer: a layer's weights
- * are read, all windows pass, the weights are let go. So memory holds one layer (and the next, being read) and
- * the hidden states.
- * @throws {InputError} on weights that do not decode or are not finite.
+ * Runs windows of tokens, all of the same length, through a model up to its head, one layer at a time for all windows. Memory holds the
+ * hidden states and the weights of one layer, and of the next, which is being read.
+ * @throws {InputError} for weights that do not decode or are not finite.
  */
 export async function streamHidden(
   runtime: Runtime,
@@ -60,7 +59,7 @@ function batchesOf(windows: number, size: number): Batch[] {
   }));
 }
 
-/** The hidden states of every batch, and a spare buffer that results go into before they take their place. */
+/** The hidden states of every batch, and a spare buffer for results. */
 class Flow {
   private readonly states: Float32Array[];
   private spare: Float32Array;
@@ -78,7 +77,7 @@ class Flow {
     this.spare = new Float32Array(capacity);
   }
 
-  /** Every batch through a graph, once with each of these sets of weights. */
+  /** Runs every batch through a graph, once per set of weights. */
   async through(
     graph: Graph,
     layers: readonly (readonly Binding[])[],
@@ -89,7 +88,7 @@ class Flow {
     const session = await runtime.session(graph.encode());
     const load = (index: number) => {
       const loading = layers[index] && loadWeights(runtime, program, layers[index], options.signal);
-      // Awaited a layer later, so that an error must not count as unhandled meanwhile.
+      // awaited one layer later; until then an error must not count as unhandled
       loading?.catch(() => undefined);
       return loading;
     };
@@ -133,7 +132,7 @@ class Flow {
   }
 }
 
-/** A model's head with its weights, ready for any number of rows of hidden states. */
+/** A model's loaded head, for any number of rows of hidden states. */
 export class Head {
   private constructor(
     private readonly runtime: Runtime,
@@ -149,7 +148,7 @@ export class Head {
     return new Head(runtime, session, weights, program.size.hiddenSize, program.size.vocabulary);
   }
 
-  /** Logits [rows, vocabulary] of hidden states [rows, hidden], in `into`'s memory. */
+  /** Computes logits [rows, vocabulary] of hidden states [rows, hidden], in the memory of `into`. */
   async logits(hidden: Float32Array, into: Float32Array): Promise<Float32Array> {
     const rows = hidden.length / this.hiddenSize;
     const logits = into.subarray(0, rows * this.vocabulary);

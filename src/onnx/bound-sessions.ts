@@ -1,16 +1,16 @@
 import type { Graph } from './graph.js';
 import type { Feeds, Runtime, Session } from './runtime.js';
 
-/** Graphs with their weights. A runtime that holds none is given them with every run, in one session a graph. */
+/** Graphs with their weights. For a runtime that cannot hold weights, there is one session per graph, which receives them with each run. */
 export class BoundSessions {
   private readonly sessions: Session[] = [];
   private readonly byGraph = new Map<Graph, Session>();
-  /** The last of those that are made one after another, as runtimes want it. */
+  /** The last session created; runtimes require that sessions are created one after another. */
   private last: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly runtime: Runtime) {}
 
-  /** @returns what runs the graph. */
+  /** Adds a graph. @returns a function that runs it. */
   add(graph: Graph, weights: Feeds): Promise<(feeds: Feeds) => Promise<Feeds>> {
     const adding = this.last.then(() => this.make(graph, weights));
     this.last = adding.catch(() => {});

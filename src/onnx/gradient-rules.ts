@@ -1,11 +1,10 @@
 import type { Graph, Value } from './graph.js';
 import { type Attribute, MICROSOFT, type Node } from './proto.js';
 
-// Shapes need not be known: activations are [batch, sequence, features], inside attention [batch, key heads, queries a key head,
-// sequence, features]. What is broadcast is a weight vector over features, one number a token, or keys over the queries that
-// share them.
+// The rules need no shapes: activations are [batch, sequence, features], inside attention [batch, key heads, queries per key head,
+// sequence, features]. Broadcast operands are weight vectors over features, one number per token, or keys over grouped queries.
 
-/** An operation whose gradient is taken, and shorthands for the graph. */
+/** An operation to differentiate, with shorthands for building the graph. */
 export class Step {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
@@ -22,17 +21,17 @@ export class Step {
     return this.node.attributes[name];
   }
 
-  number(name: string, otherwise = 0): number {
+  number(name: string, fallback = 0): number {
     const value = this.attribute(name);
-    return typeof value === 'object' && 'float' in value ? value.float : ((value as number) ?? otherwise);
+    return typeof value === 'object' && 'float' in value ? value.float : ((value as number) ?? fallback);
   }
 
-  /** A matrix of the checkpoint. */
+  /** Returns whether a value is a matrix of the checkpoint. */
   isMatrix({ name }: Value): boolean {
     return this.g.weightShape(name)?.length === 2;
   }
 
-  /** [..., features] as a matrix of all its rows. */
+  /** Reshapes [..., features] to a matrix [rows, features]. */
   rows(x: Value): Value {
     const features = this.g.operation('Shape', [x], { start: -1 });
     return this.g.operation('Reshape', [x, this.g.concat([this.g.integers([-1]), features], 0)]);
@@ -50,15 +49,15 @@ export class Step {
     return this.g.add(a, typeof b === 'number' ? this.g.scalar(b) : b);
   }
 
-  sum(x: Value, axes: readonly number[], keep: boolean): Value {
-    return this.g.operation('ReduceSum', [x, this.g.integers(axes)], { keepdims: keep ? 1 : 0 });
+  sum(x: Value, axes: readonly number[], keepDimensions: boolean): Value {
+    return this.g.operation('ReduceSum', [x, this.g.integers(axes)], { keepdims: keepDimensions ? 1 : 0 });
   }
 
   mean(x: Value): Value {
     return this.g.operation('ReduceMean', [x, this.g.integers([-1])], { keepdims: 1 });
   }
 
-  /** The cotangent of an operand that may be a vector over features: summed over all tokens then. */
+  /** Returns the cotangent of an operand, summed over all tokens if the operand is a vector over features. */
   fit(cotangent: Value, { name }: Value): Value {
     return this.g.weightShape(name)?.length === 1 ? this.sum(cotangent, [0, 1], false) : cotangent;
   }
@@ -69,10 +68,10 @@ export class Step {
   }
 }
 
-/** For each input, in order, what computes its cotangent from those of the outputs; called only where it is wanted. */
+/** Returns, for each input in order, a function that computes its cotangent from those of the outputs; called only if needed. */
 type Rule = (step: Step, given: readonly Value[]) => readonly ((() => Value) | undefined)[];
 
-/** y = f(x) element by element; the rule gives f'(x). */
+/** Returns the rule of an elementwise y = f(x) from f'(x). */
 const elementwise =
   (derivative: (step: Step, x: Value, y: Value) => Value): Rule =>
   (step, [g]) => [() => step.times(g!, derivative(step, step.inputs[0]!, step.outputs[0]!))];
@@ -86,7 +85,7 @@ const matmul: Rule = (step, [g]) => {
       const flat = step.isMatrix(b) ? (x: Value) => step.rows(x) : (x: Value) => x;
       const pair = transB ? ([g!, a] as const) : ([a, g!] as const);
       const whole = step.product(flat(pair[0]), flat(pair[1]), { transA: 1, scale });
-      return step.isMatrix(b) ? whole : step.sum(whole, [2], true); // keys are shared by the queries of their group
+      return step.isMatrix(b) ? whole : step.sum(whole, [2], true); // grouped queries share keys
     },
   ];
 };
@@ -102,7 +101,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
     const [a, b] = step.inputs as [Value, Value];
     return [() => step.fit(step.times(g!, b), a), () => step.fit(step.times(g!, a), b)];
   },
-  // the divisor is one number a token
+  // the divisor is one number per token
   Div: (step, [g]) => {
     const [a, b] = step.inputs as [Value, Value];
     const divide = (x: Value) => step.g.operation('Div', [x, b]);
@@ -187,7 +186,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
-/** Rows of a table, looked up once for all sequences or for each: every look-up adds its cotangent to its row. */
+/** Rule of a table lookup, shared by all sequences or one per sequence: each lookup adds its cotangent to its row. */
 function gather(step: Step, [g]: readonly Value[]): readonly (() => Value)[] {
   const [table, indices] = step.inputs as [Value, Value];
   return [
@@ -202,7 +201,7 @@ function gather(step: Step, [g]: readonly Value[]): readonly (() => Value)[] {
   ];
 }
 
-/** y = weight * z + bias, z = (x - mean) / deviation. */
+/** Rule of y = weight * z + bias with z = (x - mean) / deviation. */
 function layerNormalization(step: Step, [g]: readonly Value[]): readonly (() => Value)[] {
   const [x, weight] = step.inputs as [Value, Value];
   const centered = step.g.subtract(x, step.mean(x));

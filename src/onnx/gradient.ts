@@ -4,11 +4,10 @@ import type { Graph, Value } from './graph.js';
 import type { Node } from './proto.js';
 
 /**
- * Appends to a graph what computes vector-Jacobian products: for a loss of which the cotangents of some values are given
- * (`seeds`, by name), d(loss) / d(value) of the `wanted` ones, which lie before them. Reverse mode, an operation at a
- * time, by a rule for every operation that the architectures' graphs use, so that an architecture is written once.
- * A cotangent has its value's shape, but for activations that an operation repeats for every sequence of the batch (the rows of
- * a position table): theirs stays one for each token.
+ * Appends vector-Jacobian products to a graph: from the cotangents of some values (`seeds`, by name) to d(loss) / d(value) of the `wanted`
+ * values. Reverse-mode differentiation with a rule per operation, so that an architecture's gradients need no code of their own.
+ * A cotangent has its value's shape, except for activations that are broadcast over the batch (rows of a position table), whose
+ * cotangents are per token.
  * @throws {InputError} for an operation without a rule, and for a value that the loss does not depend on.
  */
 export function backward(
@@ -27,7 +26,7 @@ export function backward(
     const given = node.outputs.map((name) => cotangents.get(name));
     if (!given.some((value) => value) || !node.inputs.some((name) => active.has(name))) continue;
     const rule = Object.hasOwn(RULES, node.operation) ? RULES[node.operation] : undefined;
-    if (!rule) throw new InputError(`there is no gradient of ${node.operation}`);
+    if (!rule) throw new InputError(`no gradient rule for ${node.operation}`);
     const parts = rule(new Step(g, node), given as Value[]);
     for (const [i, name] of node.inputs.entries()) if (active.has(name) && parts[i]) add(name, parts[i]());
   }
@@ -38,7 +37,7 @@ export function backward(
   });
 }
 
-/** The values that depend on the wanted ones, these included. */
+/** Returns the values that depend on the wanted ones, including these. */
 function dependents(nodes: readonly Node[], wanted: readonly Value[]): ReadonlySet<string> {
   const active = new Set(wanted.map(({ name }) => name));
   for (const { inputs, outputs } of nodes)

@@ -9,12 +9,12 @@ import {
   type ValueInfo,
 } from './proto.js';
 
-/** A tensor that flows through a graph. Only its name is known; shapes are ONNX Runtime's business. */
+/** A value in a graph, identified by its name. Shapes are inferred by ONNX Runtime. */
 export interface Value {
   readonly name: string;
 }
 
-/** A weight that a graph takes as an input. */
+/** A weight as an input of a graph. */
 export interface WeightInput {
   /** The tensor's name, relative to the layer or the model. */
   readonly name: string;
@@ -22,8 +22,8 @@ export interface WeightInput {
 }
 
 /**
- * Builds an ONNX graph, an operation a method. Weights are inputs, so one graph serves every layer of its kind.
- * All arithmetic is float32.
+ * Builder of an ONNX graph, with one method per operation. Weights are inputs, so that all layers share a graph. All arithmetic is
+ * float32.
  */
 export class Graph {
   private readonly inputs = new Map<string, ValueInfo>();
@@ -34,19 +34,19 @@ export class Graph {
 
   constructor(private readonly name: string) {}
 
-  /** An input of the graph; asked for again, the same one. */
+  /** Adds an input, or returns the existing one of this name. */
   input(name: string, shape: readonly Dimension[], type: ElementType = 'float32'): Value {
     if (!this.inputs.has(name)) this.inputs.set(name, { name, shape, type });
     return { name };
   }
 
-  /** An input that a tensor of the checkpoint fills. */
+  /** Adds an input for a tensor of the checkpoint. */
   weight(name: string, shape: readonly number[]): Value {
     if (!this.inputs.has(name)) this.weightInputs.push({ name, shape });
     return this.input(name, shape);
   }
 
-  /** Gives a value to the outside under this name. */
+  /** Declares a value as an output under a name. */
   output(name: string, value: Value, shape: readonly Dimension[]): void {
     this.nodes.push({
       operation: 'Identity',
@@ -58,7 +58,7 @@ export class Graph {
     this.outputs.push({ name, shape, type: 'float32' });
   }
 
-  /** Takes an output back; the graph no longer computes what only it needs. */
+  /** Removes an output, and with it all nodes that only this output needs. */
   withdraw(output: string): void {
     this.outputs.splice(
       this.outputs.findIndex(({ name }) => name === output),
@@ -66,12 +66,12 @@ export class Graph {
     );
   }
 
-  /** A scalar that is part of the graph. */
+  /** Adds a constant float32 scalar. */
   scalar(value: number): Value {
     return this.constant('float32', [], [value]);
   }
 
-  /** An integer scalar that is part of the graph. */
+  /** Adds a constant int64 scalar. */
   integer(value: number): Value {
     return this.constant('int64', [], [value]);
   }
@@ -88,28 +88,28 @@ export class Graph {
     return this.operation('Mul', [a, b]);
   }
 
-  /** a x b over the last two axes. */
+  /** Multiplies matrices over the last two axes. */
   matmul(a: Value, b: Value): Value {
     return this.operation('MatMul', [a, b]);
   }
 
-  /** a x transposed(b), times `scale`. As fast as `matmul`: measured 380 GFLOP/s both, one row 50 GB/s both. */
+  /** Computes a x transposed(b) times `scale`, as fast as `matmul`: both measured at 380 GFLOP/s, or 50 GB/s for one row. */
   matmulTransposed(a: Value, b: Value, scale = 1): Value {
     return this.operation('FusedMatMul', [a, b], { transB: 1, alpha: { float: scale } }, MICROSOFT);
   }
 
-  /** A linear layer whose matrix `NAME.weight` is stored [outputs, inputs], and `NAME.bias` if it has one. */
+  /** Adds a linear layer with matrix `NAME.weight` [outputs, inputs] and, optionally, `NAME.bias`. */
   linear(x: Value, name: string, outputs: number, inputs: number, bias = true): Value {
     const product = this.matmulTransposed(x, this.weight(`${name}.weight`, [outputs, inputs]));
     return bias ? this.add(product, this.weight(`${name}.bias`, [outputs])) : product;
   }
 
-  /** Rows of `table` by index. */
+  /** Selects rows of `table` by index. */
   gather(table: Value, indices: Value): Value {
     return this.operation('Gather', [table, indices], { axis: 0 });
   }
 
-  /** Over the last axis, with `NAME.weight` and `NAME.bias`. */
+  /** Adds a layer norm over the last axis with `NAME.weight` and `NAME.bias`. */
   layerNorm(x: Value, name: string, size: number, epsilon: number): Value {
     const parameters = [this.weight(`${name}.weight`, [size]), this.weight(`${name}.bias`, [size])];
     return this.operation('LayerNormalization', [x, ...parameters], {
@@ -118,7 +118,7 @@ export class Graph {
     });
   }
 
-  /** x / sqrt(mean(x^2) + epsilon) over the last axis, times `NAME.weight`. */
+  /** Computes x / sqrt(mean(x^2) + epsilon) over the last axis, times `NAME.weight`. */
   rmsNorm(x: Value, name: string, size: number, epsilon: number): Value {
     const axes = this.integers([-1]);
     const meanSquare = this.operation('ReduceMean', [this.multiply(x, x), axes], { keepdims: 1 });
@@ -126,12 +126,12 @@ export class Graph {
     return this.multiply(this.operation('Div', [x, root]), this.weight(`${name}.weight`, [size]));
   }
 
-  /** Over the last axis. */
+  /** Computes the softmax over the last axis. */
   softmax(x: Value): Value {
     return this.operation('Softmax', [x], { axis: -1 });
   }
 
-  /** A 0 in `shape` keeps that dimension, a -1 takes what is left. */
+  /** Reshapes a value. 0 in `shape` keeps that dimension, -1 infers it. */
   reshape(x: Value, shape: readonly number[]): Value {
     return this.operation('Reshape', [x, this.integers(shape)]);
   }
@@ -144,59 +144,59 @@ export class Graph {
     return this.operation('Concat', parts, { axis });
   }
 
-  /** Cuts `x` along an axis into pieces of these lengths. */
+  /** Splits `x` along an axis into pieces of these lengths. */
   split(x: Value, lengths: readonly number[], axis: number): Value[] {
     const sizes = this.integers(lengths);
     return this.operations('Split', [x, sizes], lengths.length, { axis });
   }
 
-  /** As {@link split}, by lengths that the graph computes. */
+  /** Splits `x` like {@link split}, by lengths that the graph computes. */
   splitBy(x: Value, lengths: Value, count: number, axis: number): Value[] {
     return this.operations('Split', [x, lengths], count, { axis });
   }
 
-  /** `x[start..end]` along an axis. */
+  /** Returns `x[start..end]` along an axis. */
   slice(x: Value, start: number, end: number, axis: number): Value {
     const ranges = [start, end, axis].map((value) => this.integers([value]));
     return this.operation('Slice', [x, ...ranges]);
   }
 
-  /** Any operation of ONNX, or of another domain, that has one output. */
+  /** Adds any operation with one output, of ONNX or another domain. */
   operation(name: string, inputs: readonly Value[], attributes = {}, domain = ''): Value {
     return this.operations(name, inputs, 1, attributes, domain)[0]!;
   }
 
-  /** The operations so far, each after those it depends on. */
+  /** The operations added so far, in topological order. */
   get operationNodes(): readonly Node[] {
     return [...this.nodes];
   }
 
-  /** The shape of an input that a tensor of the checkpoint fills; undefined for any other value. */
+  /** Returns the shape of a weight; undefined for other values. */
   weightShape(name: string): readonly number[] | undefined {
     return this.weightInputs.find((weight) => weight.name === name)?.shape;
   }
 
-  /** The numbers of a constant; undefined for any other value. */
+  /** Returns the numbers of a constant; undefined for other values. */
   constantOf(name: string): readonly number[] | undefined {
     return this.constants.find((constant) => constant.name === name)?.values;
   }
 
-  /** A list of integers that is part of the graph: axes, shapes, permutations. */
+  /** Adds a constant list of integers: axes, shapes, permutations. */
   integers(values: readonly number[]): Value {
     return this.constant('int64', [values.length], values);
   }
 
-  /** What the checkpoint must provide, in the order first used. */
+  /** The required tensors of the checkpoint, in order of first use. */
   get weights(): readonly WeightInput[] {
     return this.weightInputs;
   }
 
-  /** The names of all inputs, weights included. */
+  /** The names of all inputs, including weights. */
   get inputNames(): ReadonlySet<string> {
     return new Set(this.inputs.keys());
   }
 
-  /** The graph as the bytes of an ONNX file. With `held`, weights are no inputs but external data, each under its own name. */
+  /** Returns the graph as an ONNX file. With `held`, weights are external data under their names instead of inputs. */
   encode({ held = false } = {}): Uint8Array {
     const { name, outputs, constants } = this;
     const externals = held ? this.weightInputs : [];
@@ -211,7 +211,7 @@ export class Graph {
     });
   }
 
-  /** The nodes that some output depends on. */
+  /** Returns the nodes that an output depends on. */
   private neededNodes(): Node[] {
     const needed = new Set(this.outputs.map(({ name }) => name));
     const found = this.nodes.toReversed().filter(({ inputs, outputs }) => {

@@ -1,10 +1,10 @@
 import { MessageWriter } from './protobuf.js';
 
-/** Element types of ONNX tensors that graphs here use: TensorProto.DataType. */
+/** Element types of ONNX tensors (TensorProto.DataType) that are used here. */
 export const ELEMENT_TYPES = { float32: 1, int64: 7 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
-/** A dimension of an input: a length, or a name for one that is known only when the graph is run. */
+/** A dimension of an input: a length, or a name for a dynamic one. */
 export type Dimension = number | string;
 
 /** An input or output of a graph. */
@@ -14,17 +14,17 @@ export interface ValueInfo {
   readonly shape: readonly Dimension[];
 }
 
-/** One operation. An input `''` is an optional one left out. */
+/** An operation. An input `''` is an omitted optional input. */
 export interface Node {
   readonly operation: string;
-  /** `''` for ONNX's own operators. */
+  /** Operator domain; `''` for ONNX's own. */
   readonly domain: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
 }
 
-/** Numbers are written as integers unless wrapped as `{ float }`. */
+/** An attribute of an operation. Numbers are integers unless wrapped as `{ float }`. */
 export type Attribute = number | string | readonly number[] | { readonly float: number };
 
 /** A constant inside a graph. */
@@ -33,13 +33,13 @@ export interface Constant extends ValueInfo {
   readonly values: readonly number[];
 }
 
-/** Float32 numbers that the graph finds outside of its file, by its name. */
+/** Float32 tensor stored outside of the ONNX file, under its name. */
 export interface External {
   readonly name: string;
   readonly shape: readonly number[];
 }
 
-/** What an ONNX file of one graph holds. */
+/** The content of an ONNX file with one graph. */
 export interface GraphParts {
   readonly name: string;
   readonly inputs: readonly ValueInfo[];
@@ -49,15 +49,15 @@ export interface GraphParts {
   readonly nodes: readonly Node[];
 }
 
-/** Contrib operators of ONNX Runtime, in its builds for Node and for the browser. */
+/** Domain of ONNX Runtime's contrib operators, available in Node and in browsers. */
 export const MICROSOFT = 'com.microsoft';
 
 const IR_VERSION = 9;
-/** The first operator set with Gelu. */
+/** Operator set version, the first with Gelu. */
 const OPSET = 20;
 
 /**
- * The bytes of an ONNX model: a ModelProto around one GraphProto. Field numbers are those of
+ * Returns the bytes of an ONNX model: a ModelProto with one GraphProto. For field numbers see
  * https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
  */
 export function encodeModel(graph: GraphParts): Uint8Array {
@@ -90,7 +90,7 @@ function encodeNode({ operation, domain, inputs, outputs, attributes }: Node): M
   return domain ? message.bytes(7, domain) : message;
 }
 
-/** The last field, 20, says which of the value fields counts: AttributeProto.AttributeType. */
+/** Encodes an AttributeProto. Its last field, 20, is the type, which selects the value field. */
 function encodeAttribute(name: string, value: Attribute): MessageWriter {
   const message = new MessageWriter().bytes(1, name);
   if (typeof value === 'number') return message.integer(3, value).integer(20, 2);
@@ -107,7 +107,7 @@ function encodeConstant({ name, type, shape, values }: Constant): MessageWriter 
   return message.integer(2, ELEMENT_TYPES[type]).bytes(8, name).bytes(9, new Uint8Array(data.buffer));
 }
 
-/** Field 14 says that the numbers lie elsewhere, field 13 where. */
+/** Encodes a TensorProto with external data: field 14 is the location type, field 13 the location. */
 function encodeExternal({ name, shape }: External): MessageWriter {
   const message = new MessageWriter();
   for (const length of shape) message.integer(1, length);

@@ -1,30 +1,30 @@
 /**
- * Writes protocol-buffer messages: a list of fields, each a tag (number and wire type) and a value.
+ * Writer of protocol buffer messages: a list of fields, each a tag (number and wire type) and a value.
  * https://protobuf.dev/programming-guides/encoding/
  */
 export class MessageWriter {
   private readonly parts: Uint8Array[] = [];
 
-  /** An integer field, `value` a safe integer of either sign (negative ones take ten bytes, as int64 does). */
+  /** Writes an integer field. @param value a safe integer; negative ones take ten bytes, as int64 does. */
   integer(field: number, value: number): this {
     this.parts.push(varint(field << 3), varint(value));
     return this;
   }
 
-  /** A 32-bit float field. */
+  /** Writes a 32-bit float field. */
   float(field: number, value: number): this {
     this.parts.push(varint((field << 3) | 5), new Uint8Array(new Float32Array([value]).buffer));
     return this;
   }
 
-  /** A length-delimited field: text, bytes or a message. */
+  /** Writes a length-delimited field: text, bytes or a message. */
   bytes(field: number, value: Uint8Array | string | MessageWriter): this {
     const content = typeof value === 'string' ? new TextEncoder().encode(value) : contentOf(value);
     this.parts.push(varint((field << 3) | 2), varint(content.length), content);
     return this;
   }
 
-  /** The message so far. */
+  /** Returns the message so far. */
   finish(): Uint8Array {
     const whole = new Uint8Array(this.parts.reduce((total, { length }) => total + length, 0));
     let end = 0;
@@ -40,7 +40,7 @@ function contentOf(value: Uint8Array | MessageWriter): Uint8Array {
   return value instanceof MessageWriter ? value.finish() : value;
 }
 
-/** Seven bits a byte, the lowest first; the top bit says that more follow. */
+/** Encodes an integer in seven bits per byte, lowest first; the top bit is set on all but the last byte. */
 function varint(value: number): Uint8Array {
   const bytes: number[] = [];
   let rest = BigInt.asUintN(64, BigInt(value));

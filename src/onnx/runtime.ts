@@ -1,6 +1,6 @@
 import type { Graph } from './graph.js';
 
-/** A tensor in the runtime's keeping. `data` may be memory of the caller's, not copied. */
+/** A tensor of the runtime. `data` may be the caller's memory, not copied. */
 export interface Tensor {
   readonly data: unknown;
   readonly dims: readonly number[];
@@ -8,23 +8,23 @@ export interface Tensor {
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 
-/** A graph made ready to run. */
+/** A loaded graph. */
 export interface Session {
-  /** Results go into the tensors of `into`, where given, or into new ones. */
+  /** Runs the graph. Results are written to the tensors in `into`, or to new ones. */
   run(feeds: Feeds, into?: Feeds): Promise<Feeds>;
   release(): Promise<void>;
 }
 
-/** What runs graphs: ONNX Runtime, whichever of its packages. */
+/** A runtime for graphs: one of the ONNX Runtime packages. */
 export interface Runtime {
   floats(data: Float32Array, shape: readonly number[]): Tensor;
   integers(data: Iterable<number>, shape: readonly number[]): Tensor;
   session(model: Uint8Array): Promise<Session>;
-  /** A graph with its weights, where that is better than to be given them with every run. They are not needed after. */
+  /** Loads a graph together with its weights, if the runtime prefers that. The weights can be freed afterwards. */
   hold?(graph: Graph, weights: Feeds): Promise<Session>;
 }
 
-/** The part of onnxruntime-node and onnxruntime-web that is used. */
+/** The part of onnxruntime-node and onnxruntime-web that is used here. */
 export interface OnnxRuntime {
   readonly Tensor: new (
     type: 'float32' | 'int64',
@@ -36,7 +36,7 @@ export interface OnnxRuntime {
   };
 }
 
-/** A runtime around an onnxruntime package. */
+/** Creates a runtime from an onnxruntime package. */
 export function createRuntime({ Tensor, InferenceSession }: OnnxRuntime, options: object): Runtime {
   return {
     floats: (data, shape) => new Tensor('float32', data, shape),
@@ -45,7 +45,7 @@ export function createRuntime({ Tensor, InferenceSession }: OnnxRuntime, options
   };
 }
 
-/** The numbers of a float32 tensor, not copied. */
+/** Returns the data of a float32 tensor without copying. */
 export function floatsOf(tensor: Tensor | undefined): Float32Array {
   return tensor!.data as Float32Array;
 }

@@ -7,22 +7,22 @@ import { findLicense, type License } from '../models/license.js';
 import { scanTensor, type TensorScan } from './scan.js';
 
 export interface AnalyzeOptions {
-  /** Told the bytes of tensors read so far. */
+  /** Called with the bytes of tensors read so far. */
   readonly onProgress?: (doneBytes: number) => void;
-  /** Read no weights: what the headers tell, and nothing of the bits. Tied parameters are then told by the config alone. */
+  /** Whether to read only headers, no weights. Tied parameters are then known from the config only. */
   readonly headersOnly?: boolean;
   readonly signal?: AbortSignal;
 }
 
-/** Without what a scan tells where no weights were read. */
+/** Properties of a tensor; those of a scan are missing if no weights were read. */
 export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
   readonly role: Role;
   readonly elements: number;
-  /** Weights in it: packed integers hold several, scales and buffers none. */
+  /** Number of weights; packed integers hold several, scales and buffers none. */
   readonly parameters: number;
-  /** Another tensor of the same type, shape and bytes; this one then costs a lossless file nothing. */
+  /** Another tensor of the same type, shape and bytes; a lossless file then stores only one. */
   readonly sameAs: string | undefined;
-  /** A parameter that is another one stored again (a tied head), so it is not counted. */
+  /** Whether it is a duplicate of another parameter (a tied head) and is not counted. */
   readonly tied: boolean;
 }
 
@@ -32,23 +32,23 @@ export interface RoleAnalysis {
   /** Unique parameters; 0 for buffers. */
   readonly parameters: number;
   readonly lengthBytes: number;
-  /** Of the bytes of all tensors. */
+  /** Share of the bytes of all tensors. */
   readonly share: number;
-  /** Entropy of sign, exponent and mantissa per element, each tensor by itself; undefined without floats. */
+  /** Entropy of sign, exponent and mantissa per element, computed per tensor; undefined without floats. */
   readonly entropyBits: number | undefined;
-  /** Lossless bits per element, expected; undefined where no weights were read. */
+  /** Expected lossless bits per element; undefined if no weights were read. */
   readonly bitsPerElement: number | undefined;
-  /** Expected after lossless compression; a tensor stored twice once. */
+  /** Expected bytes after lossless compression; duplicate tensors count once. */
   readonly losslessBytes: number | undefined;
 }
 
-/** What the model's files say about it and what its weights hold. */
+/** The analysis of a model's files and weights. */
 export interface Analysis {
   readonly model: string;
   readonly kind: Model['kind'];
-  /** Of a checkpoint: which of its states the model is; undefined at its outermost level. */
+  /** For a checkpoint: the state in use; undefined at the top level. */
   readonly state: string | undefined;
-  /** Why a config.json that is there cannot be read. */
+  /** Why an existing config.json cannot be read. */
   readonly configError: string | undefined;
   readonly architecture: Architecture;
   readonly license: License;
@@ -58,26 +58,27 @@ export interface Analysis {
     readonly lengthBytes: number;
   }[];
   readonly parameters: {
-    /** Tied parameters once, buffers not. */
+    /** Number of parameters; tied ones count once, buffers do not count. */
     readonly unique: number;
-    /** As stored: tied parameters as often as they are in the files. */
+    /** Number of parameters stored in the files, including duplicates of tied ones. */
     readonly stored: number;
     /** Elements of buffers. */
     readonly buffers: number;
-    /** Unique parameters that a token passes; undefined unless a router chooses, and the config says how many. */
+    /** Active parameters per token of a mixture of experts; undefined for other models, or if the config does not state the active experts. */
     readonly active: number | undefined;
   };
   readonly roles: readonly RoleAnalysis[];
   readonly tensors: readonly TensorAnalysis[];
-  /** Bytes of all tensors, now and as expected after lossless compression; the latter undefined where no weights were read. */
+  /** Bytes of all tensors. */
   readonly lengthBytes: number;
+  /** Expected bytes after lossless compression; undefined if no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
 /**
- * Reads every tensor once, in blocks, and tells what the model is, what its bits hold, and how small a lossless
- * file can get. Nothing is printed that was not counted on these weights, the config's own statements apart.
- * @throws {InputError} as the model's reads do.
+ * Reads every tensor once, in blocks, and returns the model's properties, the entropy of its bits and the expected size of a lossless
+ * file. All figures are measured on these weights, except the statements of the config.
+ * @throws {InputError} when a tensor cannot be read.
  */
 export async function analyze(model: Model, options: AnalyzeOptions = {}): Promise<Analysis> {
   const tensors = await analyzeTensors(model, options);
@@ -135,7 +136,7 @@ async function analyzeTensors(
 
 type Scanned = Omit<TensorAnalysis, 'sameAs' | 'tied'>;
 
-/** Of tensors with equal content one is the original: the token embedding if it is among them, else the first. */
+/** Finds duplicates. Of tensors with equal content, the original is the token embedding if it is among them, else the first. */
 function findCopies(scanned: readonly Scanned[]): TensorAnalysis[] {
   const content = ({ dtype, shape, digest }: Scanned) => `${dtype} ${shape} ${digest}`;
   const originals = new Map<string, Scanned>();
@@ -147,7 +148,7 @@ function findCopies(scanned: readonly Scanned[]): TensorAnalysis[] {
   return scanned.map((tensor) => {
     const original = originals.get(content(tensor));
     const sameAs = original === tensor ? undefined : original?.name;
-    // Equal vectors and constants are chance: norms of ones and biases of zeros are parameters each.
+    // equal vectors and constants are coincidences: norms of ones and biases of zeros are separate parameters
     const couldBeTied = tensor.role !== 'buffer' && tensor.shape.length >= 2 && !tensor.constant;
     return { ...tensor, sameAs, tied: sameAs !== undefined && couldBeTied };
   });
@@ -196,7 +197,7 @@ function countUnique(parameters: readonly TensorAnalysis[]): number {
   return sum(parameters, (tensor) => (tensor.tied ? 0 : tensor.parameters));
 }
 
-/** Experts that a router chooses from, apart or stacked; those that all tokens share are none. */
+/** Names of routed experts, separate or stacked; shared experts do not count. */
 const ROUTED = /(^|[._])(experts?|ffn_(gate|up|down|gate_up)_exps)([._]|$)/;
 const SHARED = /(^|[._])shared_experts?([._]|$)/;
 

@@ -8,26 +8,26 @@ import { FURTHER } from '../wpk/stored/role.js';
 import { isLossless, type Summary, summarize } from '../wpk/summary.js';
 import { verify } from './verify.js';
 
-/** One .wpk file of a folder. */
+/** A .wpk file in a folder. */
 export interface CatalogEntry {
   /** Relative to the folder. */
   readonly file: string;
-  /** What was compressed; undefined, as everything below, for a file that cannot be read. */
+  /** The compressed model; undefined, like all fields below, for an unreadable file. */
   readonly model: string | undefined;
-  /** Elements that are not buffers, tensors stored twice counted once. */
+  /** Number of elements without buffers; duplicate tensors count once. */
   readonly parameters: number | undefined;
   readonly originalBytes: number | undefined;
   readonly compressedBytes: number | undefined;
   readonly ratio: number | undefined;
   readonly bitsPerWeight: number | undefined;
   readonly lossless: boolean | undefined;
-  /** What `evaluate --attach` stored. */
+  /** Perplexity stored by `evaluate --attach`. */
   readonly perplexity: number | undefined;
   readonly klNats: number | undefined;
   readonly license: string | undefined;
-  /** Whether every block was decoded and found right; undefined when that was not asked for. */
+  /** Whether all blocks were decoded and match their checksums; undefined without `verify`. */
   readonly verified: boolean | undefined;
-  /** Why the file cannot be read, or the first thing that verification found. */
+  /** Why the file is unreadable, or the first problem found by verification. */
   readonly problem: string | undefined;
 }
 
@@ -37,7 +37,7 @@ export interface CatalogOptions {
 }
 
 /**
- * Every .wpk file below a folder, in the order of their paths. A file that cannot be read is an entry with its problem.
+ * Lists every .wpk file in a folder and its subfolders, sorted by path. An unreadable file is listed with its problem.
  * @throws {InputError} when the folder cannot be read.
  */
 export async function catalog(folder: string, options: CatalogOptions = {}): Promise<CatalogEntry[]> {

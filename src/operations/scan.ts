@@ -4,17 +4,17 @@ import { TensorEstimate, type TensorStatistics } from '../codecs/lossless/estima
 import { DTYPE_BYTES } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** What reading a tensor once tells. */
+/** Results of reading a tensor once. */
 export interface TensorScan extends TensorStatistics {
-  /** SHA-256 of the elements, hexadecimal. */
+  /** SHA-256 of the elements in hexadecimal. */
   readonly digest: string;
-  /** Whether all elements are the same bytes, as in norms and biases that were never trained. */
+  /** Whether all elements are equal, as in untrained norms and biases. */
   readonly constant: boolean;
 }
 
 /**
- * Reads a tensor once, in blocks; `onBytes` is told the length of each.
- * @throws {InputError} as the model's reads do.
+ * Reads a tensor once, in blocks. @param onBytes called with the length of each block.
+ * @throws {InputError} when the tensor cannot be read.
  */
 export async function scanTensor(
   model: Model,
@@ -39,7 +39,7 @@ export async function scanTensor(
   return { ...estimate.finish(), digest: hash.digest('hex'), constant };
 }
 
-/** Whether `bytes` is `element` over and over. Stops at the first difference, so it costs nothing on real weights. */
+/** Returns whether `bytes` repeats `element`. Stops at the first difference, which is early in trained weights. */
 function repeats(bytes: Uint8Array, element: Uint8Array): boolean {
   const width = element.length;
   for (let at = 0; at < bytes.length; at++) if (bytes[at] !== element[at % width]) return false;

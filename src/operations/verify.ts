@@ -17,21 +17,6 @@ export interface VerifyOptions extends ContainerOptions {
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
 }
 
-export interface Verification {
-  /** No problem was found. */
-  readonly good: boolean;
-  /** One line each: what is wrong, and where. */
-  readonly problems: readonly string[];
-  readonly blocks: number;
-  readonly tensors: number;
-  readonly files: number;
-  readonly decodedBytes: number;
-  /** Undefined unless compared: whether every byte of every file equals the other's. */
-  readonly bitExact: boolean | undefined;
-  /** For a lossy file that was compared: how much its weights differ. */
-  readonly error: WeightError | undefined;
-}
-
 /**
  * Does with a .wpk what `decompress` does, without writing: every frame's checksum, every block's digest, every tensor's and file's
  * SHA-256. Problems are collected, not thrown; a file that cannot even be opened is one problem.

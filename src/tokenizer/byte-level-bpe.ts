@@ -1,13 +1,13 @@
 import { InputError } from '../core/errors.js';
 import { decodeUtf8, quote } from '../core/json.js';
 
-/** What GPT-2 and RoBERTa reserve; those in the vocabulary are never cut into pieces. */
+/** Special tokens of GPT-2 and RoBERTa; those in the vocabulary are never split. */
 const SPECIAL_TOKENS = ['<|endoftext|>', '<s>', '</s>', '<pad>', '<unk>', '<mask>'];
 
 /**
- * The `tokenizer.json` that GPT-2's two files amount to: byte-level BPE with `vocabulary` (token to id) and
- * `merges` (a pair of tokens a line, best first).
- * @throws {InputError} on ids that are no integers and lines that are no pairs.
+ * Converts GPT-2's two files to a `tokenizer.json`: byte-level BPE with `vocabulary` (token to id) and `merges` (a pair of tokens per
+ * line, highest priority first).
+ * @throws {InputError} for ids that are not integers and lines that are not pairs.
  */
 export function byteLevelBpe(
   vocabulary: Readonly<Record<string, unknown>>,
@@ -49,7 +49,7 @@ function specialTokens(
       id: vocabulary[content!],
       content,
       single_word: false,
-      // A mask takes the place of a word and of the space before it.
+      // a mask replaces a word and the space before it
       lstrip: content === '<mask>',
       rstrip: false,
       normalized: false,
@@ -65,11 +65,11 @@ function parseMerges(bytes: Uint8Array, file: string): [string, string][] {
     .map((line) => {
       const [left, right, ...more] = line.split(' ');
       if (left && right && !more.length) return [left, right];
-      throw new InputError(`merges.txt: expected a pair of tokens a line, found ${quote(line)}`, { file });
+      throw new InputError(`merges.txt: expected a pair of tokens per line, found ${quote(line)}`, { file });
     });
 }
 
-/** Special tokens are declared as text, or as an object around it. */
+/** Returns the text of a special token, which is declared as a string or an object with `content`. */
 export function contentOf(token: unknown): string | undefined {
   const content = (token as { content?: unknown } | null | undefined)?.content ?? token;
   return typeof content === 'string' ? content : undefined;

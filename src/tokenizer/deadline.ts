@@ -1,23 +1,27 @@
 /**
- * How long a text may take to be tokenized or put together again: a pattern of tokenizer.json can be made to try for ever. Where code
- * can be stopped it is; pages cannot stop their own thread.
+ * Time limit of tokenizing and decoding, since a regular expression in tokenizer.json may backtrack endlessly. Node enforces it; pages
+ * cannot interrupt their own thread.
  */
 export const DEADLINE = {
   firstMs: 10_000,
   msPerMegabyte: 10_000,
-  /** Does the work within so many milliseconds. @throws {TooLate} */
-  run: <Result>(work: () => Result, _mostMs: number): Result => work(),
+  /** Calls a function with a time limit. @throws {TooLate} */
+  run: <Result>(action: () => Result, _maxMs: number): Result => action(),
 };
 
-/** Work that was stopped. */
+/** The time limit was exceeded. */
 export class TooLate extends Error {}
 
-/** The same for work on so many bytes or characters. @param late makes the error of what did not come to an end. */
-export function inTime<Result>(length: number, work: () => Result, late: (seconds: number) => Error): Result {
-  const mostMs = DEADLINE.firstMs + Math.ceil((length / 1e6) * DEADLINE.msPerMegabyte);
+/** Calls a function with a time limit for `length` bytes or characters. @param timeout creates the error when the limit is exceeded. */
+export function withDeadline<Result>(
+  length: number,
+  action: () => Result,
+  timeout: (seconds: number) => Error,
+): Result {
+  const maxMs = DEADLINE.firstMs + Math.ceil((length / 1e6) * DEADLINE.msPerMegabyte);
   try {
-    return DEADLINE.run(work, mostMs);
+    return DEADLINE.run(action, maxMs);
   } catch (error) {
-    throw error instanceof TooLate ? late(mostMs / 1000) : error;
+    throw error instanceof TooLate ? timeout(maxMs / 1000) : error;
   }
 }

@@ -4,30 +4,30 @@ import { parseJsonObject } from '../core/json.js';
 import { refusePointer } from '../core/lfs-pointer.js';
 import type { Model } from '../core/model.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
-import { inTime } from './deadline.js';
+import { withDeadline } from './deadline.js';
 
-/** What is used of the library, whose own declarations do not resolve under Node's module rules. */
+/** The part of the library that is used; its own declarations do not resolve under Node's module rules. */
 interface HubTokenizer {
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
   decode(ids: number[], options: object): string;
   token_to_id(token: string): number | undefined;
 }
 
-/** Text to token ids and back, as the model was trained. */
+/** Converts text to token ids and back. */
 export interface TextTokenizer {
   /**
-   * Ids of a whole text; with `special`, those that the model expects around it (such as a first token) too.
-   * @throws {InputError} when an id lies beyond the model's vocabulary, or a pattern of the tokenizer does not come to an end.
+   * Returns the token ids of a text; with `special`, including special tokens around it, such as BOS.
+   * @throws {InputError} when an id is outside the model's vocabulary, or tokenizing exceeds its time limit.
    */
   encode(text: string, special?: boolean): number[];
-  /** Text of ids, special tokens left out. */
+  /** Returns the text of token ids, without special tokens. */
   decode(ids: readonly number[]): string;
-  /** The token that stands for a hidden one in masked models. */
+  /** The mask token of masked models. */
   readonly maskToken: number | undefined;
 }
 
 /**
- * The tokenizer that travels with a model: `tokenizer.json`, or GPT-2's `vocab.json` and `merges.txt`.
+ * Loads a model's tokenizer from `tokenizer.json`, or from GPT-2's `vocab.json` and `merges.txt`.
  * @throws {InputError} when there is none or it is malformed.
  */
 export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
@@ -35,30 +35,30 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
   if (!files)
     throw new InputError(
       model.kind === 'gguf'
-        ? 'has no tokenizer that is converted: of GGUF files byte-level BPE is, SentencePiece is not'
-        : 'has no tokenizer: neither tokenizer.json nor vocab.json and merges.txt',
+        ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE'
+        : 'has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt',
       { file: model.id },
     );
   const { definition, config } = files;
   const tokenizer = make(definition, config, model.id);
-  // to be ready to stop takes 0.1 ms, which a token of a small model would notice
+  // a deadline costs 0.1 ms, which is noticeable per token of a small model
   const decodesByPattern = JSON.stringify(definition.decoder ?? null).includes('"Regex"');
-  const late = (what: string) => (seconds: number) =>
-    new InputError(`tokenizer.json: ${what} did not come to an end within ${seconds} seconds`, {
+  const timeout = (what: string) => (seconds: number) =>
+    new InputError(`tokenizer.json: ${what} took over ${seconds} s`, {
       file: model.id,
     });
   return {
     encode: (text, special = false) => {
       const encode = () =>
         usable(() => tokenizer.encode(text, { add_special_tokens: special }).ids, model.id);
-      const ids = inTime(text.length, encode, late(`tokenizing ${text.length} characters`));
-      return withinVocabulary(ids, model);
+      const ids = withDeadline(text.length, encode, timeout(`tokenizing ${text.length} characters`));
+      return checkVocabulary(ids, model);
     },
     decode: (ids) => {
       const decode = () => usable(() => tokenizer.decode([...ids], AS_WRITTEN), model.id);
       if (!ids.length) return '';
       return decodesByPattern
-        ? inTime(ids.length, decode, late(`the text of ${ids.length} tokens`))
+        ? withDeadline(ids.length, decode, timeout(`decoding ${ids.length} tokens`))
         : decode();
     },
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
@@ -66,8 +66,8 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
 }
 
 /**
- * What travels with a model as `tokenizer.json` and `tokenizer_config.json`, or amounts to it; undefined when there is none.
- * @throws {InputError} when it is malformed.
+ * Reads a model's `tokenizer.json` and `tokenizer_config.json`, or converts older files to them; undefined if there is no tokenizer.
+ * @throws {InputError} when a file is malformed.
  */
 export async function readTokenizerFiles(model: Model): Promise<TokenizerFiles | undefined> {
   const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
@@ -103,28 +103,25 @@ function make(definition: object, config: object, file: string): HubTokenizer {
   return usable(() => new Tokenizer(definition, config), file);
 }
 
-/** What the library makes of a definition, which it does not check before it uses it. @throws {InputError} where it cannot. */
-function usable<Result>(work: () => Result, file: string): Result {
+/** Calls the library, which does not check tokenizer files, and converts its errors. @throws {InputError} */
+function usable<Result>(action: () => Result, file: string): Result {
   try {
-    return work();
+    return action();
   } catch (error) {
-    throw new InputError(
-      `its tokenizer cannot be used (${(error as Error).message})`,
-      { file },
-      { cause: error },
-    );
+    throw new InputError(`invalid tokenizer (${(error as Error).message})`, { file }, { cause: error });
   }
 }
 
-function withinVocabulary(ids: number[], { config, id: file }: Model): number[] {
+/** Returns token ids after checking them. @throws {InputError} when one is outside the model's vocabulary. */
+function checkVocabulary(ids: number[], { config, id: file }: Model): number[] {
   const vocabulary = config?.vocab_size;
   if (!ids.every((id) => Number.isSafeInteger(id) && id >= 0))
-    throw new InputError('the tokenizer gives tokens that are no numbers of a vocabulary', { file });
+    throw new InputError('invalid tokenizer: token ids must be non-negative integers', { file });
   if (typeof vocabulary !== 'number') return ids;
   const beyond = ids.find((id) => id >= vocabulary);
   if (beyond === undefined) return ids;
   throw new InputError(
-    `the tokenizer does not fit the model: it gives token ${beyond}, the vocabulary has ${vocabulary}`,
+    `the tokenizer does not match the model: token id ${beyond}, vocabulary of ${vocabulary}`,
     { file },
   );
 }

@@ -2,30 +2,30 @@ import { InputError } from '../../core/errors.js';
 import { quote } from '../../core/json.js';
 import type { Config } from '../forward.js';
 
-/** A positive number of the config. @throws {InputError} when it is there and is something else. */
+/** Returns a positive number of the config, or the fallback. @throws {InputError} when it is anything else. */
 export function number(config: Config, key: string, fallback: number): number {
   const value = config[key] ?? fallback;
   if (typeof value === 'number' && value > 0 && Number.isFinite(value)) return value;
   throw new InputError(`config.json: expected ${key} to be a positive number, found ${quote(value)}`);
 }
 
-/** As `number`, whole. @throws {InputError} */
+/** Returns a positive integer of the config, or the fallback. @throws {InputError} when it is anything else. */
 export function integer(config: Config, key: string, fallback: number): number {
   const value = number(config, key, fallback);
   if (Number.isSafeInteger(value)) return value;
   throw new InputError(`config.json: expected ${key} to be an integer, found ${value}`);
 }
 
-/** Refuses settings that change the arithmetic in a way not built here. @throws {InputError} naming the first. */
+/** Refuses unsupported settings. @throws {InputError} naming the first. */
 export function refuse(config: Config, settings: Readonly<Record<string, readonly unknown[]>>): void {
   for (const [key, refused] of Object.entries(settings))
     if (refused.includes(config[key]))
-      throw new InputError(`config.json: models with ${key} = ${quote(config[key])} cannot be run`);
+      throw new InputError(`config.json: unsupported setting ${key} = ${quote(config[key])}`);
 }
 
 /**
- * Settings of other families that change numbers, each with the values that change nothing. A checkpoint that borrows a
- * family's name and sets one of them computes something else than the family does.
+ * Settings of other families that change the computation, each with its neutral values. A checkpoint with a supported family's name and
+ * one of these settings would be computed wrongly.
  */
 const FOREIGN: Readonly<Record<string, readonly unknown[]>> = {
   logits_scaling: [1],
@@ -49,12 +49,12 @@ const FOREIGN: Readonly<Record<string, readonly unknown[]>> = {
   n_routed_experts: [0, 1],
 };
 
-/** Refuses what no family built here computes. @throws {InputError} naming the first such field. */
+/** Refuses settings that no family here supports. @throws {InputError} naming the first. */
 export function refuseForeign(config: Config): void {
   for (const [key, harmless] of Object.entries(FOREIGN)) {
     const value = config[key] ?? undefined;
     if (value !== undefined && !harmless.includes(value) && !isEmpty(value))
-      throw new InputError(`config.json: models with ${key} = ${quote(value)} cannot be run`);
+      throw new InputError(`config.json: unsupported setting ${key} = ${quote(value)}`);
   }
 }
 

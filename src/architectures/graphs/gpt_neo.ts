@@ -6,8 +6,7 @@ import { integer, number } from './config.js';
 import { outputMatrix } from './head.js';
 
 /**
- * GPT-Neo: as GPT-2, but scores are not divided by sqrt(head size), and local layers, every other one, see the
- * last `window_size` keys only.
+ * GPT-Neo: like GPT-2, but scores are not divided by sqrt(head size), and every other layer has a local window of `window_size` keys.
  */
 export const gptNeo: ForwardFamily = {
   modelTypes: ['gpt_neo'],
@@ -53,7 +52,7 @@ export const gptNeo: ForwardFamily = {
   },
 };
 
-/** `global` or `local` for each layer: `attention_layers`, or `attention_types` ([[pattern, times], ...]) spelled out. */
+/** Returns `global` or `local` for each layer, from `attention_layers` or by expanding `attention_types` ([[pattern, times], ...]). */
 function attentionKinds(config: Config, layers: number): readonly unknown[] {
   const types = Array.isArray(config.attention_types)
     ? config.attention_types

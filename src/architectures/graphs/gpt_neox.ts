@@ -7,7 +7,7 @@ import { rotaryOf } from '../rotary.js';
 import { number } from './config.js';
 import { outputMatrix } from './head.js';
 
-/** GPT-NeoX and Pythia: attention and MLP side by side, rotary positions on the first part of each head. */
+/** GPT-NeoX and Pythia: parallel attention and MLP, rotary positions on the first features of each head. */
 export const gptNeox: ForwardFamily = {
   modelTypes: ['gpt_neox'],
   plan: (config, size) => {
@@ -29,7 +29,7 @@ export const gptNeox: ForwardFamily = {
       block: (g, x, attend) => {
         const normed = g.layerNorm(x, 'input_layernorm', hiddenSize, epsilon);
         const fused = g.linear(normed, 'attention.query_key_value', 3 * hiddenSize, hiddenSize, bias);
-        // Head by head: q, k and v of the first, then of the second.
+        // interleaved by head: q, k and v of the first, then of the second
         const perHead = g.reshape(fused, [0, 0, heads, 3, headSize]);
         const [q, k, v] = g.split(perHead, [1, 1, 1], 3) as [Value, Value, Value];
         const mixed = g.linear(attend(q, k, v), 'attention.dense', hiddenSize, hiddenSize, bias);
@@ -55,13 +55,13 @@ export const gptNeox: ForwardFamily = {
   },
 };
 
-/** Of features, where the config does not say. */
+/** Default share of rotated features. */
 const ROTARY_SHARE = 0.25;
 
 function rotarySize(share: number, headSize: number): number {
   const size = Math.floor(headSize * share);
   if (size >= 2 && size <= headSize && size % 2 === 0) return size;
   throw new InputError(
-    `config.json: expected rotary_pct to turn an even number of a head's ${headSize} features, found ${share}`,
+    `config.json: expected rotary_pct to give an even number of a head's ${headSize} features, found ${share}`,
   );
 }

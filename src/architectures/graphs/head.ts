@@ -3,7 +3,7 @@ import type { Dimensions } from '../dimensions.js';
 import type { Config } from '../forward.js';
 import { embeddingsAreTied } from '../registry.js';
 
-/** The matrix [vocabulary, hidden] that gives logits: the token embedding, unless the config unties it. */
+/** Returns the output matrix [vocabulary, hidden]: the token embedding, unless the config unties it. */
 export function outputMatrix(
   g: Graph,
   config: Config,

@@ -8,7 +8,7 @@ import { rotaryOf } from '../rotary.js';
 import { integer, number } from './config.js';
 import { outputMatrix } from './head.js';
 
-/** What differs between the models that compute like Llama. */
+/** Differences between the models that compute like Llama. */
 interface Variant {
   readonly queryKeyValueBias: boolean;
   readonly outputBias: boolean;
@@ -16,14 +16,12 @@ interface Variant {
   readonly window?: (layer: number) => number | undefined;
 }
 
-/** Llama: RMS norms, rotary positions, queries that share keys, a gated MLP. */
+/** Llama: RMS norms, rotary positions, grouped queries, a gated MLP. */
 export const llama: ForwardFamily = {
   modelTypes: ['llama'],
   plan: (config, size) => {
     if (layerKinds(config, size, () => false).includes(SLIDING))
-      throw new InputError(
-        `config.json: models of model_type llama with layer_types ${SLIDING} cannot be run`,
-      );
+      throw new InputError(`config.json: unsupported setting layer_types ${SLIDING} for model_type llama`);
     return plan(config, size, {
       queryKeyValueBias: config.attention_bias === true,
       outputBias: config.attention_bias === true,
@@ -32,20 +30,20 @@ export const llama: ForwardFamily = {
   },
 };
 
-/** Mistral: as Llama without biases, every layer seeing the last `sliding_window` keys. */
+/** Mistral: like Llama without biases, with a window of `sliding_window` keys in every layer. */
 export const mistral: ForwardFamily = {
   modelTypes: ['mistral'],
   plan: (config, size) => {
     const window = slidingWindow(config);
     const kinds = layerKinds(config, size, () => window !== undefined);
     if (new Set(kinds).size > 1)
-      throw new InputError('config.json: layer_types that differ are not for models of model_type mistral');
+      throw new InputError('config.json: unsupported layer_types that differ for model_type mistral');
     const biases = { queryKeyValueBias: false, outputBias: false, mlpBias: false };
     return plan(config, size, { ...biases, window: windowOf(kinds, window) });
   },
 };
 
-/** Qwen2: as Llama with biases on q, k and v, and on request a window in some layers: `layer_types`, or those from `max_window_layers`. */
+/** Qwen2: like Llama with biases on q, k and v, and optionally a window in some layers: by `layer_types`, or from `max_window_layers` on. */
 export const qwen2: ForwardFamily = {
   modelTypes: ['qwen2'],
   plan: (config, size) => {
@@ -60,7 +58,7 @@ export const qwen2: ForwardFamily = {
 const SLIDING = 'sliding_attention';
 const FULL = 'full_attention';
 
-/** What each layer sees: `layer_types`, or what an older config means. @throws {InputError} for other words, or too few. */
+/** Returns each layer's attention type, from `layer_types` or an older config. @throws {InputError} for other names or too few. */
 function layerKinds(config: Config, { layers }: Dimensions, slides: (layer: number) => boolean): string[] {
   const given = config.layer_types ?? Array.from({ length: layers }, (_, i) => (slides(i) ? SLIDING : FULL));
   if (
@@ -74,7 +72,7 @@ function layerKinds(config: Config, { layers }: Dimensions, slides: (layer: numb
   );
 }
 
-/** @throws {InputError} for layers that slide with no window given: the reference implementation refuses them too. */
+/** Refuses sliding layers without a window, as the reference implementation does. @throws {InputError} */
 function windowOf(kinds: readonly string[], window: number | undefined) {
   if (window === undefined && kinds.includes(SLIDING))
     throw new InputError(
@@ -83,11 +81,11 @@ function windowOf(kinds: readonly string[], window: number | undefined) {
   return (layer: number) => (kinds[layer] === SLIDING ? window : undefined);
 }
 
-/** @throws {InputError} where only a part of each head is turned, which this family's reference does not do. */
+/** Refuses partial rotary positions, which this family's reference implementation does not support. @throws {InputError} */
 function wholeHeads(rope: Rope): Rope {
   if (rope.share === 1) return rope;
   throw new InputError(
-    `config.json: models of this family with partial_rotary_factor = ${rope.share} cannot be run`,
+    `config.json: unsupported setting partial_rotary_factor = ${rope.share} for this family`,
   );
 }
 
@@ -145,7 +143,7 @@ function checkHeads({ heads, keyValueHeads, headSize }: Dimensions): void {
     throw new InputError(`config.json: rotary positions need an even head size, found ${headSize}`);
 }
 
-/** What the reference takes where the config does not name `sliding_window`; null is none. */
+/** Returns `sliding_window`, or the reference implementation's default; null means none. */
 const DEFAULT_WINDOW = 4096;
 
 function slidingWindow({ sliding_window: window = DEFAULT_WINDOW }: Config): number | undefined {

@@ -4,7 +4,7 @@ import { roberta as names } from '../roles/roberta.js';
 import { integer, number, refuse } from './config.js';
 import { outputMatrix } from './head.js';
 
-/** RoBERTa, CodeBERT and XLM-RoBERTa: post-norm encoders in which every token sees every token. */
+/** RoBERTa, CodeBERT and XLM-RoBERTa: post-norm encoders with full attention. */
 export const roberta: ForwardFamily = {
   modelTypes: names.modelTypes,
   plan: (config, size) => {
@@ -26,7 +26,7 @@ export const roberta: ForwardFamily = {
         'lm_head.decoder.weight': 'embeddings.word_embeddings.weight',
         'lm_head.decoder.bias': 'lm_head.bias',
       },
-      // The pooler makes sentences of tokens; masked tokens are told without it.
+      // the pooler gives sentence embeddings; masked tokens are predicted without it
       unneeded: /^(embeddings\.(position_ids|token_type_ids)|pooler\.dense\.(weight|bias))$/,
       embed: (g, tokens, position) => {
         const table = (name: string, rows: number) =>
@@ -36,7 +36,7 @@ export const roberta: ForwardFamily = {
           g.gather(table('word', vocabulary), tokens),
           g.gather(table('position', positions), position()),
         );
-        // All tokens are of type 0.
+        // all tokens have type 0
         return g.layerNorm(
           g.add(sum, g.gather(types, g.integer(0))),
           'embeddings.LayerNorm',

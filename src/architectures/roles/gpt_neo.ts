@@ -1,6 +1,6 @@
 import { type Family, linear, matrix, norm, repeat } from '../family.js';
 
-/** GPT-Neo and TinyStories: as GPT-2, but q, k and v apart, without bias, and stored [out, in]. */
+/** GPT-Neo and TinyStories: like GPT-2, but with separate q, k and v, without bias, stored [out, in]. */
 export const gptNeo: Family = {
   name: 'GPT-Neo',
   modelTypes: ['gpt_neo'],

@@ -1,6 +1,6 @@
 import { type Family, linear, matrix, norm, repeat } from '../family.js';
 
-/** GPT-NeoX and Pythia: rotary positions, q, k and v fused, a head of its own named `embed_out`. */
+/** GPT-NeoX and Pythia: rotary positions, fused q, k and v, a separate head named `embed_out`. */
 export const gptNeox: Family = {
   name: 'GPT-NeoX',
   modelTypes: ['gpt_neox'],

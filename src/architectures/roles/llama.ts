@@ -10,7 +10,7 @@ const roles: readonly RoleRule[] = [
   [/^lm_head\./, 'head'],
 ];
 
-/** Where biases are: configs of Llama can ask for them, Qwen2 always has those of q, k and v. */
+/** Which layers have biases: Llama's config can enable them, Qwen2 always has those of q, k and v. */
 interface Biases {
   readonly queryKeyValue: boolean;
   readonly output: boolean;
@@ -42,7 +42,7 @@ function parameterShapes(size: Dimensions & { readonly tied: boolean }, biases: 
   ];
 }
 
-/** Llama and Mistral: RMS norms, rotary positions (so no position table), gated MLP, shared keys and values. */
+/** Llama and Mistral: RMS norms, rotary positions (no position table), gated MLP, grouped queries. */
 export const llama: Family = {
   name: 'Llama',
   modelTypes: ['llama', 'mistral'],
@@ -58,7 +58,7 @@ export const llama: Family = {
     }),
 };
 
-/** Qwen2: as Llama, with biases on q, k and v. */
+/** Qwen2: like Llama, with biases on q, k and v. */
 export const qwen2: Family = {
   ...llama,
   name: 'Qwen2',

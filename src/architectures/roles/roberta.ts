@@ -33,14 +33,14 @@ function languageModelHead({ hiddenSize, vocabulary }: Dimensions, tied: boolean
   ];
 }
 
-/** RoBERTa, CodeBERT and XLM-RoBERTa: encoders. `RobertaModel` is the encoder alone: no prefix, no head, a pooler. */
+/** RoBERTa, CodeBERT and XLM-RoBERTa: encoders. `RobertaModel` is the bare encoder: no prefix, no head, but a pooler. */
 export const roberta: Family = {
   name: 'RoBERTa',
   modelTypes: ['roberta', 'xlm-roberta', 'camembert'],
   classes: /^(Roberta|XLMRoberta|Camembert)/,
   prefix: 'roberta.',
   tiedByDefault: true,
-  // Positions count from pad_token_id + 1.
+  // positions start at pad_token_id + 1
   reservedPositions: ({ pad_token_id: padding }) => (typeof padding === 'number' ? padding : 1) + 1,
   roles: [
     [/^embeddings\.word_embeddings\./, 'token embedding'],

@@ -1,7 +1,7 @@
 import type { TensorInfo } from '../../core/model.js';
 import type { Role, RoleRule } from '../family.js';
 
-/** What tensors are called across families; the order settles names such as `attention.output.LayerNorm`. */
+/** Common tensor names; the order decides names that match twice, such as `attention.output.LayerNorm`. */
 const NAMES: readonly RoleRule[] = [
   [/(^|[._])(masked_bias|inv_freq|position_ids|token_type_ids|causal_mask|attention_mask)$/, 'buffer'],
   [
@@ -13,7 +13,7 @@ const NAMES: readonly RoleRule[] = [
     /(^|[._])(lm_head|embed_out|classifier|qa_outputs|pooler|score|head|cls)([._]|$)|^output\.weight$/,
     'head',
   ],
-  // T5 and BART share one embedding; experts that all tokens share are an MLP.
+  // T5 and BART have a shared embedding; shared experts are an MLP
   [
     /(^|[._])(wte|embed_tokens|embed_in|token_embd|(word|tok|token)_embeddings?)([._]|$)|(^|\.)shared\.weight$/,
     'token embedding',
@@ -25,13 +25,13 @@ const NAMES: readonly RoleRule[] = [
   ],
 ];
 
-/** The role of a tensor of an unknown architecture, from its name and shape. */
+/** Guesses a tensor's role in an unknown architecture from its name and shape. */
 export function guessRole({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>): Role {
   if (isCausalMask(name, shape)) return 'buffer';
   return NAMES.find(([pattern]) => pattern.test(name))?.[1] ?? 'other';
 }
 
-/** Masks are stored [1, 1, n, n] and often named `bias`, which parameters of that shape never are. */
+/** Returns whether a shape is that of a stored mask, [1, 1, n, n]. Masks are often named `bias`, but no bias has that shape. */
 function isCausalMask(name: string, [one, another, rows, columns, ...more]: readonly number[]): boolean {
   return one === 1 && another === 1 && rows === columns && !more.length && /(bias|mask)$/.test(name);
 }

@@ -7,12 +7,12 @@ import { type Audit, auditModel } from '../audit.js';
 import { auditSource } from '../source.js';
 
 /**
- * Audits a file or folder, whatever it holds, told by its first bytes. @param against the model that it is said to come from.
- * @throws {InputError} when it cannot be read, or asks to run something.
+ * Audits a file of any format, or a folder. @param against the model that it is claimed to be made from.
+ * @throws {InputError} when it cannot be read, or is a pickle that is not plain data.
  */
 export async function auditFile(path: string, against?: Model): Promise<Audit> {
   const source = await openFile(path).catch((error) => {
-    if (error instanceof InputError && /not a regular file/.test(error.message)) return undefined;
+    if (error instanceof InputError && /expected a regular file/.test(error.message)) return undefined;
     throw error;
   });
   if (source) return auditSource(source, () => verify(path, against ? { against } : {}), against);

@@ -8,7 +8,7 @@ import type { Claim } from '../rate.js';
 import { varianceParts } from '../variances.js';
 import type { Statement } from '../verdict.js';
 
-/** Audits a claim in numbers. @param model what it is about, if it is there to be measured. @param config or what describes it. */
+/** Audits a claim. @param model that it is about, which is measured. @param config of the model, if only that is available. */
 export async function auditClaim(claim: Claim, model?: Model, config = model?.config): Promise<Audit> {
   const count = config && countParameters(config);
   const statements: Statement[] = [];
@@ -21,7 +21,7 @@ export async function auditClaim(claim: Claim, model?: Model, config = model?.co
   return { subject: 'the claim', statements };
 }
 
-/** Variances of a model's weights, and what they take losslessly. */
+/** Measures the variances of a model's weights and, if needed, their lossless rate. */
 async function measure(model: Model, lossless: boolean): Promise<Known> {
   const parts = await varianceParts(model);
   if (!lossless) return { parts };
@@ -29,7 +29,7 @@ async function measure(model: Model, lossless: boolean): Promise<Known> {
   return { parts, losslessBits: (8 * losslessBytes!) / parameters.unique };
 }
 
-/** Bits a weight as the model is stored. */
+/** Returns the bits per weight of the stored model. */
 function storedBits({ tensors }: Model): number {
   const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   return (8 * tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)) / weights;

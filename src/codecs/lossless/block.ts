@@ -7,10 +7,10 @@ import { decodePlanes, encodePlanes } from './planes.js';
 
 export { BLOCK_BYTES };
 
-/** A block of at most BLOCK_BYTES whole elements and where it lies in its tensor. */
+/** A block of whole elements, at most BLOCK_BYTES, and its place in the tensor. */
 export interface Block extends BlockPlace {
   readonly dtype: Dtype;
-  /** Elements in it, at least 1. */
+  /** Number of elements, at least 1. */
   readonly count: number;
 }
 
@@ -22,13 +22,13 @@ const PLANES = 3;
 const FLOATS = 4;
 const FIELDS = 5;
 
-/** Digest of the decoded bytes, then the mode. */
+/** Bytes of the header: the digest of the decoded bytes, then the mode. */
 const HEADER_BYTES = 9;
 
 /**
- * Codes a block: the shortest of the modes that fit it, at most 9 bytes longer than its elements.
- * Little-endian elements in; the payload is written to `target`, which needs room for `payloadLimit(elements)` bytes and may
- * be the memory of the elements themselves. @returns the length of the payload.
+ * Encodes a block in the mode with the shortest payload, at most 9 bytes longer than its elements.
+ * @param elements little-endian. @param target receives the payload; it needs room for `payloadLimit(elements)` bytes and may be the
+ * memory of the elements. @returns the length of the payload.
  */
 export function encodeBlockInto(
   kernels: LosslessKernels,
@@ -38,7 +38,9 @@ export function encodeBlockInto(
 ): number {
   const width = DTYPE_BYTES[block.dtype];
   if (elements.length !== block.count * width || elements.length > BLOCK_BYTES || block.count < 1)
-    throw new RangeError(`a block of ${elements.length} bytes for ${block.count} elements of ${block.dtype}`);
+    throw new RangeError(
+      `expected ${block.count} elements of ${block.dtype}, found ${elements.length} bytes`,
+    );
   const stored = kernels.buffers.elements.subarray(0, elements.length);
   stored.set(elements);
   const digest = kernels.elementsDigest(stored.length);
@@ -54,10 +56,10 @@ export function encodeBlockInto(
   return next;
 }
 
-/** The longest payload that `elements` can become. */
+/** Returns the maximum length of the payload of `elements`. */
 export const payloadLimit = (elements: Uint8Array) => elements.length + HEADER_BYTES;
 
-/** As {@link encodeBlockInto}, into memory of its own. */
+/** Encodes a block like {@link encodeBlockInto} and returns the payload. */
 export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, block: Block): Uint8Array {
   const target = new Uint8Array(payloadLimit(elements));
   return target.slice(0, encodeBlockInto(kernels, elements, block, target));
@@ -77,10 +79,10 @@ function choosePayload(
   return lengthOf(coded) < elements.length ? [mode, coded] : [STORED, [elements]];
 }
 
-/** So few floats have no more bits than a stream's states and a table take. */
+/** So few floats take no more bytes than a stream's states and a table. */
 const FEW_FLOATS = 8;
 
-/** Fields are tried beside planes where rows are of a structure that is known: the length of a row alone may mislead. */
+/** Returns the shorter of planes and fields. Fields are tried for rows of a known length, which may be a coincidence. */
 function choosePlanes(
   kernels: LosslessKernels,
   elements: Uint8Array,
@@ -99,15 +101,15 @@ function lengthOf(pieces: readonly Uint8Array[]): number {
   return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
-/** XXH64 of the elements that a payload decodes to, as its first bytes declare it. */
+/** Returns the XXH64 of the decoded elements that a payload declares in its first bytes. */
 export function declaredDigest(payload: Uint8Array): bigint {
   return new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES).getBigUint64(0, true);
 }
 
 /**
  * Decodes a block's payload.
- * @returns a view of the kernels' memory, valid until their next use: copy it or consume it.
- * @throws {RangeError} when the payload is malformed or decodes to something else than was encoded.
+ * @returns a view of the kernels' memory, valid until their next use.
+ * @throws {RangeError} when the payload is malformed or the digest of the decoded elements does not match.
  */
 export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: Block): Uint8Array {
   const width = DTYPE_BYTES[block.dtype];
@@ -119,14 +121,14 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
     coded.length > length + HEADER_BYTES
   )
     throw new RangeError(
-      `a payload of ${coded.length} bytes cannot be ${block.count} elements of ${block.dtype}`,
+      `invalid length of ${coded.length} bytes for ${block.count} elements of ${block.dtype}`,
     );
   const out = kernels.buffers.elements.subarray(0, length);
   const body = kernels.buffers.payload.subarray(0, coded.length - HEADER_BYTES);
   body.set(coded.subarray(HEADER_BYTES));
   switch (coded[8]) {
     case STORED:
-      if (body.length !== length) throw new RangeError('a stored block of the wrong length');
+      if (body.length !== length) throw new RangeError('stored block of the wrong length');
       out.set(body);
       break;
     case RAMP:
@@ -142,18 +144,18 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
       decodeFloats(kernels, body, block.count, block.dtype);
       break;
     case FIELDS:
-      if (width !== 1) throw new RangeError('fields of elements that are no bytes');
+      if (width !== 1) throw new RangeError('field mode for elements that are not bytes');
       decodeFields(kernels, body, block.count, block.first);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);
   }
   if (kernels.elementsDigest(length) !== declaredDigest(coded))
-    throw new RangeError('the decoded elements differ from those that were encoded');
+    throw new RangeError('the digest of the decoded elements does not match');
   return out;
 }
 
-/** The blocks of a tensor of this dtype and shape, in order. None for an empty tensor. */
+/** Yields the blocks of a tensor of this dtype and shape in order; none for an empty tensor. */
 export function* blocksOf(dtype: Dtype, shape: readonly number[]): Generator<Block> {
   const total = shape.reduce((product, dimension) => product * dimension, 1);
   const most = BLOCK_BYTES / DTYPE_BYTES[dtype];

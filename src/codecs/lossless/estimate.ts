@@ -3,24 +3,24 @@ import { losslessKernels } from '../../wasm/lossless.js';
 import { encodeBlock } from './block.js';
 import { EXPONENT_BITS } from './floats.js';
 
-/** What a tensor's bits hold. Entropies are of order 0, in bits per element. */
+/** Entropies of a tensor, of order 0, in bits per element. */
 export interface TensorStatistics {
-  /** Undefined for integers and booleans. */
+  /** Entropy of the sign; undefined for integers and booleans. */
   readonly signBits: number | undefined;
   readonly exponentBits: number | undefined;
-  /** Of the mantissa, given sign and exponent; its bits below the top 16 of an element count fully unless always zero. */
+  /** Entropy of the mantissa given sign and exponent. Bits below an element's top 16 count fully unless they are always zero. */
   readonly mantissaBits: number | undefined;
   /** expectedBytes * 8 / elements. */
   readonly bitsPerElement: number;
-  /** Length of the tensor's frames in a .wpk: exact, by coding the blocks. */
+  /** Exact length of the tensor's frames in a .wpk, from encoding its blocks. */
   readonly expectedBytes: number;
 }
 
 const FRAME_HEADER_BYTES = 16;
-/** Exponent and mantissa of the dtypes whose elements are one byte. */
+/** Exponent bits of the one-byte float types. */
 const SMALL_FLOATS: Readonly<Partial<Record<Dtype, number>>> = { F8_E4M3: 4, F8_E5M2: 5 };
 
-/** Measures one tensor, fed block by block in order. */
+/** Measures one tensor from its blocks in order. */
 export class TensorEstimate {
   private readonly kernels = losslessKernels();
   private readonly heads = new Float64Array(65536);
@@ -33,7 +33,7 @@ export class TensorEstimate {
     private readonly shape: readonly number[],
   ) {}
 
-  /** The next block: whole elements, as many as `blocksOf` says. */
+  /** Adds the next block of `blocksOf`, whole elements. */
   add(block: Uint8Array): void {
     const width = DTYPE_BYTES[this.dtype];
     const count = block.length / width;
@@ -78,7 +78,7 @@ export class TensorEstimate {
     };
   }
 
-  /** Bits below the head that are not zero in every element. */
+  /** Returns the number of bits below the head that are not always zero. */
   private tailBits(): number {
     const width = Math.max(0, DTYPE_BYTES[this.dtype] * 8 - 16);
     let bits = width;
@@ -87,13 +87,13 @@ export class TensorEstimate {
   }
 }
 
-/** Order-0 entropy in bits of what `group` makes of the bins. */
+/** Returns the order-0 entropy, in bits, of the bins grouped by `group`. */
 function entropy(bins: Float64Array, group: (bin: number) => number): number {
   const groups = new Map<number, number>();
   let total = 0;
   for (let bin = 0; bin < bins.length; bin++) {
     const n = bins[bin]!;
-    if (!n) continue; // nearly all of a small tensor's, of which there may be many
+    if (!n) continue; // most bins of a small tensor are empty, and there may be many such tensors
     groups.set(group(bin), (groups.get(group(bin)) ?? 0) + n);
     total += n;
   }

@@ -1,18 +1,18 @@
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodePart, encodePart } from './stream.js';
 
-// Rows of bytes that repeat a structure, as quantized blocks do: scales, minima, packed integers. Bytes of the same meaning share a
-// table, wherever in a row they stand. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together
+// Rows of bytes with a repeated structure, such as quantized blocks: scales, minima, packed integers. Bytes of the same field share a
+// table. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together
 // they are a row); then field by field as a byte plane: length u32, the bytes themselves or table and stream. spec/wpk-v1.md, "Fields".
 
-/** Consecutive bytes of a row that are of one field. */
+/** Consecutive bytes of a row that belong to one field. */
 type Run = readonly [field: number, length: number];
 
 const run = (...lengths: number[]): Run[] => lengths.map((length, field) => [field, length]);
 
 /**
- * The structure of ggml's quantized blocks, by their length in bytes (ggml-common.h). A 16-bit scale is two fields, its low and its
- * high byte.
+ * Structures of ggml's quantized blocks by their length in bytes (ggml-common.h). The low and high byte of a 16-bit scale are two
+ * fields.
  */
 const LAYOUTS: Readonly<Record<number, readonly Run[]>> = {
   18: run(1, 1, 16), // Q4_0, IQ4_NL: scale, nibbles
@@ -28,12 +28,12 @@ const LAYOUTS: Readonly<Record<number, readonly Run[]>> = {
   210: run(128, 64, 16, 1, 1), // Q6_K: four bits each, two bits each, scales, their scale
 };
 
-/** True for rows of a structure that is known. */
+/** Returns whether rows of this length have a known structure. */
 export function hasFields(columns: number): boolean {
   return Object.hasOwn(LAYOUTS, columns);
 }
 
-/** Codes the first `count` bytes of the kernels' `elements`, of which the first is byte `first` of the tensor. @returns the payload in pieces. */
+/** Encodes the first `count` bytes of the kernels' `elements`, of which the first is byte `first` of the tensor. @returns the payload in pieces. */
 export function encodeFields(
   kernels: LosslessKernels,
   count: number,
@@ -74,7 +74,7 @@ export function decodeFields(
       for (let i = 0; i < chunk; i++) elements[places[from + i]!] = symbols[i]!;
     });
   }
-  if (next !== payload.length) throw new RangeError('bytes left over after the last field');
+  if (next !== payload.length) throw new RangeError('extra bytes after the last field');
 }
 
 function writeRuns(columns: number, runs: readonly Run[]): Uint8Array {
@@ -99,11 +99,11 @@ function readRuns(payload: Uint8Array) {
     (_, i): Run => [view.getUint8(3 + 3 * i), view.getUint16(4 + 3 * i, true)],
   );
   if (!columns || runs.reduce((sum, [, length]) => sum + length, 0) !== columns)
-    throw new RangeError(`fields do not make a row of ${columns} bytes`);
+    throw new RangeError(`fields do not add up to a row of ${columns} bytes`);
   return { columns, runs, next: 3 + 3 * count };
 }
 
-/** For every field the places of its bytes in a row, counted from the block's first byte; negative ones are before it. */
+/** Returns, for every field, the positions of its bytes in a row relative to the block's first byte; some are negative. */
 function fieldPositions(columns: number, runs: readonly Run[], first: number): number[][] {
   const phase = first % columns;
   const fields: number[][] = [];
@@ -115,7 +115,7 @@ function fieldPositions(columns: number, runs: readonly Run[], first: number): n
   return fields;
 }
 
-/** Calls `visit` with every place below `count` that is one of `positions` and a multiple of `columns`, ascending. */
+/** Calls `visit` with every index below `count` that is one of `positions` plus a multiple of `columns`, in ascending order. */
 function eachPosition(
   positions: readonly number[],
   columns: number,

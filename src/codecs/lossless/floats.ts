@@ -3,33 +3,33 @@ import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import type { FloatSplit, LosslessKernels } from '../../wasm/lossless.js';
 import { encodeSymbols, SymbolDecoder } from './stream.js';
 
-/** Bits of exponent of the dtypes whose elements are split; the others are coded byte by byte. */
+/** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
 
 const LOWEST_LOW = 2; // symbols of at most 13 bits
 
-/** Bits of the head stored as they are: what lies between symbol and zeros, and the sign when it is not modeled. */
+/** Returns the number of raw bits of the head: those between symbol and zeros, and the sign when it is not modeled. */
 export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
 
-/** Symbol values are below this. */
+/** Returns the size of the symbol alphabet. */
 const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
 
-/** Length of a packed plane: groups of eight fields are whole bytes. */
+/** Returns the length of a packed plane, in which groups of eight fields are whole bytes. */
 const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
-/** With signs as even as this in a block this large, modeling them cannot pay. */
+/** In a block this large with signs this balanced, modeling the sign saves nothing. */
 const LARGE = 1 << 15;
 const EVEN = 0.05;
 
-/** A split, what it is expected to cost, and how often each of its symbols occurs. */
+/** A split, its expected cost, and the counts of its symbols. */
 export interface ChosenSplit extends FloatSplit {
   readonly bits: number;
   readonly bins: Uint32Array;
 }
 
 /**
- * The cheapest split of `count` elements, by order-0 entropy and the table's cost.
- * heads: how often each value of the top 14 bits occurs; seen: OR of all elements.
+ * Returns the cheapest split of `count` elements, by order-0 entropy and the table's cost.
+ * @param heads counts of each value of the top 14 bits. @param seen bitwise OR of all elements.
  */
 export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dtype: Dtype): ChosenSplit {
   const tailWidth = DTYPE_BYTES[dtype] * 8 - 16;
@@ -56,7 +56,7 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   return best!;
 }
 
-/** Codes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
+/** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
 export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dtype): Uint8Array[] {
   const width = DTYPE_BYTES[dtype];
   const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);
@@ -90,7 +90,7 @@ export function decodeFloats(
     tailBits > width * 8 - 16 ||
     !(dtype in EXPONENT_BITS)
   )
-    throw new RangeError('a split of floats that does not exist');
+    throw new RangeError('invalid split of floats');
   const symbols = new SymbolDecoder(kernels, payload.subarray(2), alphabet(split));
   const tailsStart = planeBytes(count, rawHeadBits(split));
   const streamStart = tailsStart + planeBytes(count, tailBits);
@@ -101,7 +101,7 @@ export function decodeFloats(
   );
 }
 
-/** Order-0 entropy times `count`, and what the table costs, in bits. */
+/** Returns the order-0 entropy times `count` plus the cost of the table, in bits. */
 function codedBits(bins: Uint32Array, count: number): number {
   const logCount = Math.log2(count);
   let bits = 0;
@@ -118,14 +118,14 @@ function codedBits(bins: Uint32Array, count: number): number {
   return symbols > 1 ? bits + 128 : bits;
 }
 
-/** Merges bins that differ in their last bit only. */
+/** Merges bins whose indices differ only in the last bit. */
 function fold(bins: Uint32Array): Uint32Array {
   const folded = new Uint32Array(bins.length / 2);
   for (let i = 0; i < folded.length; i++) folded[i] = bins[2 * i]! + bins[2 * i + 1]!;
   return folded;
 }
 
-/** Merges bins that differ in their first bit, the sign, only. */
+/** Merges bins whose indices differ only in the first bit, the sign. */
 function addHalves(bins: Uint32Array): Uint32Array {
   const half = bins.length / 2;
   const merged = bins.slice(0, half);

@@ -4,16 +4,16 @@ import { BitReader, BitWriter } from './bits.js';
 
 const SCALE = 1 << SYMBOL_SCALE_BITS;
 
-/** A static model: which symbols occur (ascending) and their frequencies, positive, summing to 2^14. */
+/** A static model: the symbols that occur, ascending, and their frequencies, which are positive and sum to 2^14. */
 export interface FrequencyTable {
   readonly symbols: readonly number[];
   readonly frequencies: readonly number[];
 }
 
 /**
- * The table of 14-bit frequencies nearest to `counts` in coded length.
- * Every symbol that occurs gets at least 1; what rounding leaves over goes, one by one, where it costs least.
- * At least one and at most 2^13 symbols must occur. Integer arithmetic and a total order: the same on every machine.
+ * Returns the table of 14-bit frequencies with the shortest code for `counts`. Every symbol that occurs gets at least 1, and rounding
+ * differences are distributed one by one where they cost least. At least one and at most 2^13 symbols must occur. Integer arithmetic and
+ * a total order make the result the same on every machine.
  */
 export function normalize(counts: ArrayLike<number>, length = counts.length): FrequencyTable {
   const symbols: number[] = [];
@@ -62,8 +62,8 @@ export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array
 }
 
 /**
- * Reads a table from the head of `bytes`.
- * @throws {RangeError} when it ends too soon, names a symbol of `limit` or more, or does not sum to 2^14.
+ * Reads a table from the start of `bytes`.
+ * @throws {RangeError} when it is truncated, has a symbol of `limit` or more, or does not sum to 2^14.
  */
 export function readTable(
   bytes: Uint8Array,
@@ -71,8 +71,7 @@ export function readTable(
 ): FrequencyTable & { readonly lengthBytes: number } {
   const bits = new BitReader(bytes);
   const count = bits.readGamma();
-  if (count > Math.min(limit, MAX_SYMBOLS))
-    throw new RangeError('a table has more symbols than its alphabet');
+  if (count > Math.min(limit, MAX_SYMBOLS)) throw new RangeError('table with more symbols than its alphabet');
   const symbols: number[] = [];
   const frequencies: number[] = [];
   let symbol = -1;
@@ -82,13 +81,13 @@ export function readTable(
     symbol += bits.readGamma();
     length += unzigzag(bits.readGamma() - 1);
     if (symbol >= limit || length < 0 || length > SYMBOL_SCALE_BITS)
-      throw new RangeError('a table leaves its alphabet');
+      throw new RangeError('table with a symbol outside its alphabet');
     const frequency = (1 << length) | bits.read(length);
     symbols.push(symbol);
     frequencies.push(frequency);
     sum += frequency;
   }
-  if (sum !== SCALE) throw new RangeError(`a table's frequencies sum to ${sum}, not ${SCALE}`);
+  if (sum !== SCALE) throw new RangeError(`expected frequencies that sum to ${SCALE}, found ${sum}`);
   return { symbols, frequencies, lengthBytes: bits.bytesRead };
 }
 

@@ -1,7 +1,7 @@
-// Blocks that are a closed form of the index: constants, ramps (position_ids), causal masks.
-// They work on bit patterns, so they are exact for floats as for integers, and cost some bytes a block.
+// Blocks that follow from the index: constants, ramps (position_ids), causal masks. They are coded as bit patterns, which is exact for
+// floats and integers, in a few bytes per block.
 
-/** Where a block lies in its tensor: index of its first element, and the last two dimensions (1 when missing). */
+/** The place of a block in its tensor: the index of its first element, and the tensor's last two dimensions (1 when missing). */
 export interface BlockPlace {
   readonly first: number;
   readonly rows: number;
@@ -9,11 +9,11 @@ export interface BlockPlace {
 }
 
 /**
- * Elements as unsigned integers of their width; copies when the bytes are not aligned to it. Those of 8 bytes are
- * BigInts, but `+`, `-` and assignment treat them alike as long as both sides come from the same array.
+ * Returns elements as unsigned integers of their width, copied if the bytes are not aligned. Those of 8 bytes are BigInts, for which `+`,
+ * `-` and assignment work in the same way within one array.
  */
 function patterns(bytes: Uint8Array, width: number): Uint32Array {
-  const aligned = bytes.byteOffset % width ? new Uint8Array(bytes) : bytes; // a Buffer's slice would be no copy
+  const aligned = bytes.byteOffset % width ? new Uint8Array(bytes) : bytes; // a Buffer's slice would not copy
   const View = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[width]!;
   return new View(
     aligned.buffer as ArrayBuffer,
@@ -22,7 +22,7 @@ function patterns(bytes: Uint8Array, width: number): Uint32Array {
   ) as Uint32Array;
 }
 
-/** `first + step * i`, modulo 2^(8 width): first and step, or undefined when the block is something else. */
+/** Encodes a block of `first + step * i`, modulo 2^(8 width), as first and step; undefined for other blocks. */
 export function encodeRamp(bytes: Uint8Array, width: number): Uint8Array | undefined {
   const x = patterns(bytes, width);
   const payload = new Uint8Array(2 * width);
@@ -37,9 +37,9 @@ export function encodeRamp(bytes: Uint8Array, width: number): Uint8Array | undef
   return payload;
 }
 
-/** Undoes encodeRamp. @throws {RangeError} on a payload of the wrong length. */
+/** Decodes the payload of encodeRamp. @throws {RangeError} for a payload of the wrong length. */
 export function decodeRamp(payload: Uint8Array, width: number, out: Uint8Array): void {
-  if (payload.length !== 2 * width) throw new RangeError('a ramp of the wrong length');
+  if (payload.length !== 2 * width) throw new RangeError('ramp of the wrong length');
   const ramp = patterns(new Uint8Array(payload), width);
   const x = patterns(new Uint8Array(out.length), width);
   for (let i = 0; i < x.length; i++) {
@@ -50,8 +50,8 @@ export function decodeRamp(payload: Uint8Array, width: number, out: Uint8Array):
 }
 
 /**
- * A matrix with one value where `lowest <= column - row <= highest` and another elsewhere: causal and local masks.
- * Payload: lowest i32, highest i32, inside, outside.
+ * Encodes a matrix with one value where `lowest <= column - row <= highest` and another elsewhere, as causal and local masks have;
+ * undefined for other blocks. Payload: lowest i32, highest i32, inside, outside.
  */
 export function encodeBand(
   bytes: Uint8Array,
@@ -88,7 +88,7 @@ export function encodeBand(
   return;
 }
 
-/** Undoes encodeBand. @throws {RangeError} on a payload of the wrong length. */
+/** Decodes the payload of encodeBand. @throws {RangeError} for a payload of the wrong length. */
 export function decodeBand(
   payload: Uint8Array,
   width: number,
@@ -96,7 +96,7 @@ export function decodeBand(
   out: Uint8Array,
 ): void {
   if (payload.length !== 8 + 2 * width || columns < 1 || rows < 1)
-    throw new RangeError('a band of the wrong length');
+    throw new RangeError('band of the wrong length');
   const copy = new Uint8Array(payload);
   const [lowest, highest] = new Int32Array(copy.buffer, 0, 2) as unknown as [number, number];
   const [inside, outside] = patterns(copy.subarray(8), width) as unknown as [number, number]; // or two BigInts
@@ -108,7 +108,7 @@ export function decodeBand(
   out.set(new Uint8Array(x.buffer));
 }
 
-/** True when both hold the same bytes. */
+/** Returns whether both arrays have the same bytes. */
 export function equal(a: Uint8Array, b: Uint8Array): boolean {
   if (a.length !== b.length) return false;
   for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;

@@ -4,7 +4,7 @@ import { decodePart, encodePart } from './stream.js';
 // Integers, booleans and 8-bit floats: byte b of every element makes plane b, coded by a table of its own.
 // spec/wpk-v1.md, "Lossless block".
 
-/** Codes the first `count` of the kernels' `elements`. @returns the payload in pieces. */
+/** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces. */
 export function encodePlanes(kernels: LosslessKernels, count: number, width: number): Uint8Array[] {
   const planes = Array.from({ length: width }, (_, plane) =>
     encodePart(kernels, count, kernels.splitPlane(count, width, plane)),
@@ -24,5 +24,5 @@ export function decodePlanes(
     next = decodePart(kernels, payload, next, count, (first, chunk) =>
       kernels.mergePlane(first, chunk, width, plane),
     );
-  if (next !== payload.length) throw new RangeError('bytes left over after the last plane');
+  if (next !== payload.length) throw new RangeError('extra bytes after the last plane');
 }

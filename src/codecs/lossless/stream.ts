@@ -2,14 +2,14 @@ import { STATES_BYTES } from '../../wasm/constants.js';
 import { DECODE_CHUNK, type LosslessKernels } from '../../wasm/lossless.js';
 import { type FrequencyTable, normalize, readTable, writeTable } from './frequencies.js';
 
-/** A table and the stream coded by it. A table of one symbol needs no stream. */
+/** A table and the stream coded with it, which is empty for a table of one symbol. */
 export interface CodedSymbols {
   readonly table: Uint8Array;
   /** A view of the kernels' memory, valid until their next use. */
   readonly stream: Uint8Array;
 }
 
-/** Codes the first `count` of the kernels' `symbols`, counted in `bins` (index: symbol). */
+/** Encodes the first `count` of the kernels' `symbols`, counted in `bins` (index: symbol). */
 export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uint32Array): CodedSymbols {
   const model = normalize(bins);
   const table = writeTable(model);
@@ -52,18 +52,18 @@ export class SymbolDecoder {
     const single = symbols.length === 1;
     if (single) kernels.buffers.symbols.fill(symbols[0]! << shift, 0, DECODE_CHUNK);
     else {
-      if (stream.length < STATES_BYTES) throw new RangeError('a stream is too short');
+      if (stream.length < STATES_BYTES) throw new RangeError('stream too short');
       kernels.buffers.frequencies.set(frequencies);
       kernels.buffers.values.set(symbols.map((symbol) => symbol << shift));
       kernels.startDecoding(stream, symbols.length);
     }
     for (let first = 0; first < count; first += DECODE_CHUNK) {
       const chunk = Math.min(DECODE_CHUNK, count - first);
-      if (!single && !kernels.decode(chunk)) throw new RangeError('a stream ends before its last symbol');
+      if (!single && !kernels.decode(chunk)) throw new RangeError('stream ends before its last symbol');
       take(first, chunk);
     }
     if (single ? stream.length : !kernels.streamEnded())
-      throw new RangeError('a stream does not end with its last symbol');
+      throw new RangeError('stream does not end with its last symbol');
   }
 }
 

@@ -5,8 +5,8 @@ export const MIN_SIZE = 4;
 export const MAX_SIZE = 256;
 
 /**
- * Transforms that do not depend on the data. All are applied as matrix products, 2 N operations a weight: at these sizes a fast Fourier
- * transform would save less than it takes to explain, and the comparison is one of what they compact, not of speed.
+ * Data-independent transforms. All are applied as matrix products, 2 N operations per weight: at these sizes a fast Fourier transform
+ * would save little, and the comparison is about compaction, not speed.
  */
 export const FIXED: Readonly<Record<string, (size: number) => Basis>> = {
   none: identity,
@@ -17,20 +17,22 @@ export const FIXED: Readonly<Record<string, (size: number) => Basis>> = {
   haar,
 };
 
-/** True for sizes that transforms have. */
+/** Returns whether a block size is supported. */
 export function isBlockSize(size: number): boolean {
   return size >= MIN_SIZE && size <= MAX_SIZE && Number.isInteger(Math.log2(size));
 }
 
 const known = new Map<string, Basis>();
 
-/** @param size a power of two from {@link MIN_SIZE} to {@link MAX_SIZE}. @throws {RangeError} */
+/** Returns the basis of a transform. @param size a power of two from {@link MIN_SIZE} to {@link MAX_SIZE}. @throws {RangeError} */
 export function fixedBasis(name: string, size: number): Basis {
   const key = `${name} ${size}`;
   const make = Object.hasOwn(FIXED, name) ? FIXED[name] : undefined;
   if (!make) throw new RangeError(`unknown transform ${JSON.stringify(name)}`);
   if (!isBlockSize(size))
-    throw new RangeError(`blocks of ${size}; expected a power of two from ${MIN_SIZE} to ${MAX_SIZE}`);
+    throw new RangeError(
+      `expected a block size that is a power of two from ${MIN_SIZE} to ${MAX_SIZE}, found ${size}`,
+    );
   const basis = known.get(key) ?? make(size);
   known.set(key, basis);
   return basis;
@@ -45,7 +47,7 @@ function identity(size: number): Basis {
   return fill(size, (k, n) => (k === n ? 1 : 0));
 }
 
-/** DCT-II, orthonormal. */
+/** Returns the orthonormal DCT-II. */
 function cosine(size: number): Basis {
   return fill(
     size,
@@ -54,8 +56,8 @@ function cosine(size: number): Basis {
 }
 
 /**
- * The Fourier transform of real numbers: its coefficients are conjugate in pairs, so N real numbers hold them all, cosines and
- * sines of each frequency up to half the rate.
+ * Returns the Fourier transform of real numbers. Its coefficients are conjugate in pairs, so N real numbers suffice: cosines and sines of
+ * each frequency up to half the sampling rate.
  */
 function fourier(size: number): Basis {
   return fill(size, (row, n) => {
@@ -66,7 +68,7 @@ function fourier(size: number): Basis {
   });
 }
 
-/** Walsh-Hadamard: row k has the sign of the parity of the bits that k and n share. */
+/** Returns the Walsh-Hadamard transform: the sign of entry n in row k is the parity of k AND n. */
 function hadamard(size: number): Basis {
   const parity = (bits: number) => {
     let odd = 0;
@@ -76,7 +78,7 @@ function hadamard(size: number): Basis {
   return fill(size, (k, n) => (parity(k & n) ? -1 : 1) / Math.sqrt(size));
 }
 
-/** The mean, then differences of halves, of quarters and so on. */
+/** Returns the Haar transform: the mean, then differences of halves, quarters and so on. */
 function haar(size: number): Basis {
   return fill(size, (k, n) => {
     if (k === 0) return 1 / Math.sqrt(size);

@@ -1,6 +1,6 @@
 /**
- * An orthonormal transform of blocks of `size` numbers: coefficient k is row k of the matrix times the block. A unitary one has an
- * imaginary part too, and takes 2 `size` real numbers for `size`.
+ * An orthonormal transform of blocks of `size` numbers: coefficient k is row k of the matrix times the block. A unitary one also has an
+ * imaginary part, and gives 2 `size` real numbers per block.
  */
 export interface Basis {
   readonly size: number;

@@ -2,28 +2,28 @@ import { fromFloat16, toFloat16 } from '../../core/float16.js';
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodeStream, encodeStream } from './streams.js';
 
-/** How numbers are made fewer: only the largest are kept, or all are rounded to multiples of a step. */
+/** How coefficients are reduced: by keeping only the largest, or by rounding all to multiples of a step. */
 export type Coding = { readonly keep: number } | { readonly step: number };
 
-/** What a decoder must know beside the streams. */
+/** Parameters that a decoder needs in addition to the streams. */
 export interface CodingHeader {
   readonly mode: 'keep' | 'quantize';
-  /** The unit of kept values, or the step. */
+  /** The unit of the values, or the quantization step. */
   readonly scale: number;
-  /** Of quantized numbers: how far a level of 1, and any above, lies from the middle of its interval, in steps. */
+  /** For quantized numbers: offset of level 1, and of higher levels, from the middle of their intervals, in steps. */
   readonly shifts: readonly [one: number, more: number];
 }
 
-/** Numbers are rounded up from this part of a step: a little more than half pays where most are zero. */
+/** Rounding threshold in steps; slightly above one half, which pays when most numbers are zero. */
 const THRESHOLD = 0.6;
 const MAX_LEVEL = 32767;
 
-/** Codes numbers. @throws {RangeError} when a step is so small that levels do not fit in 16 bits. */
+/** Encodes numbers. @throws {RangeError} when levels do not fit in 16 bits because the step is too small. */
 export function encodeNumbers(kernels: LosslessKernels, numbers: Float64Array, coding: Coding) {
   return 'keep' in coding ? keep(kernels, numbers, coding.keep) : quantize(kernels, numbers, coding.step);
 }
 
-/** The inverse of {@link encodeNumbers}. @throws {RangeError} when the streams are malformed. */
+/** Decodes numbers, the inverse of {@link encodeNumbers}. @throws {RangeError} when the streams are malformed. */
 export function decodeNumbers(
   kernels: LosslessKernels,
   coded: Uint8Array,
@@ -36,7 +36,7 @@ export function decodeNumbers(
   return numbers;
 }
 
-/** Flags say which are kept, one symbol a number, coded at their entropy; values are float16 in units of the largest. */
+/** Encodes the largest numbers: entropy-coded flags, one symbol per number, and float16 values in units of the largest. */
 function keep(kernels: LosslessKernels, numbers: Float64Array, count: number) {
   const order = Uint32Array.from(numbers, (_, i) => i).sort(
     (a, b) => Math.abs(numbers[b]!) - Math.abs(numbers[a]!) || a - b,
@@ -57,7 +57,7 @@ function quantize(kernels: LosslessKernels, numbers: Float64Array, given: number
   for (let i = 0; i < numbers.length; i++) {
     const magnitude = Math.abs(numbers[i]!) / step;
     const level = Math.floor(magnitude + 1 - THRESHOLD);
-    if (level > MAX_LEVEL) throw new RangeError(`a step of ${step} gives levels above ${MAX_LEVEL}`);
+    if (level > MAX_LEVEL) throw new RangeError(`step ${step} gives levels above ${MAX_LEVEL}`);
     levels[i] = numbers[i]! < 0 ? -level : level;
     if (level === 0) continue;
     const kind = level === 1 ? 0 : 1;

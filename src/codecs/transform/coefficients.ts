@@ -3,18 +3,18 @@ import { karhunenBasis, karhunenTable } from './karhunen.js';
 import { type Dimensions, forward, inverse, numberCount, type Shape } from './separable.js';
 import { singularFactors, singularProduct } from './singular.js';
 
-/** All transforms, in the order of their numbers in a payload. */
+/** All transforms; their indices are their numbers in a payload. */
 export const TRANSFORMS = ['none', 'rft', 'dft', 'dct', 'hadamard', 'haar', 'klt', 'svd'] as const;
 export type TransformName = (typeof TRANSFORMS)[number];
 
 export interface TransformOptions {
   readonly transform: TransformName;
-  /** Of blocks: a power of two from 4 to 256. */
+  /** Block size: a power of two from 4 to 256. */
   readonly size: number;
   readonly dimensions: Dimensions;
 }
 
-/** A matrix transformed: numbers to code, and what else its inverse needs. */
+/** A transformed matrix: the numbers to encode, and the table that the inverse needs. */
 export interface Coefficients {
   readonly numbers: Float64Array;
   /** The basis of a Karhunen-Loeve transform; empty otherwise. */
@@ -23,20 +23,20 @@ export interface Coefficients {
 
 const NO_TABLE = new Int16Array(0);
 
-/** @throws {RangeError} for weights that are not finite, and sizes that the transform does not have. */
+/** Transforms a matrix. @throws {RangeError} for weights that are not finite and for unsupported sizes. */
 export function analyze(values: Float32Array, shape: Shape, options: TransformOptions): Coefficients {
   if (!values.every(Number.isFinite)) throw new RangeError('NaN or infinite weights cannot be transformed');
   const { transform, size, dimensions } = options;
   if (transform === 'svd') return { numbers: singularFactors(values, shape), table: NO_TABLE };
   if (transform in FIXED)
     return { numbers: forward(values, shape, fixedBasis(transform, size), dimensions), table: NO_TABLE };
-  // rows of tiles have one second moment for both sides: blocks of them are what it is taken of
+  // tiles use one second moment for both sides, estimated from blocks of their rows
   const blocks = forward(values, shape, fixedBasis('none', size), dimensions);
   const table = karhunenTable(blocks, size);
   return { numbers: forward(values, shape, karhunenBasis(table, size), dimensions), table };
 }
 
-/** The inverse of {@link analyze}. */
+/** Reconstructs a matrix, the inverse of {@link analyze}. */
 export function synthesize(
   { numbers, table }: Coefficients,
   shape: Shape,
@@ -48,7 +48,7 @@ export function synthesize(
   return inverse(numbers, shape, basis, dimensions);
 }
 
-/** How many numbers a matrix becomes, and entries its table has. */
+/** Returns the number of coefficients of a matrix and of entries in its table. */
 export function coefficientCounts(shape: Shape, { transform, size, dimensions }: TransformOptions) {
   if (transform === 'svd')
     return { numbers: Math.min(shape.rows, shape.columns) * (shape.rows + shape.columns), table: 0 };

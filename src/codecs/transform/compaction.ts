@@ -1,7 +1,7 @@
 /**
- * Energy compaction: the share of all energy that is in the largest numbers.
- * @param numbers of all blocks; those of a complex transform, twice as many, count one by one.
- * @param shares of the weights' number, ascending: how many numbers are kept for each weight.
+ * Returns the share of energy in the largest numbers, for each share of their count.
+ * @param numbers coefficients of all blocks; a complex transform has two per weight.
+ * @param shares numbers per weight, ascending.
  */
 export function compactionCurve(numbers: Float64Array, weights: number, shares: readonly number[]): number[] {
   const squares = numbers.map((value) => value * value).sort();
@@ -18,8 +18,8 @@ export function compactionCurve(numbers: Float64Array, weights: number, shares: 
 }
 
 /**
- * The same for independent Gaussian numbers of one variance: the p largest of them hold p + 2 t phi(t) of the energy, where
- * t is the magnitude that a share p exceeds and phi the density.
+ * Returns the share of energy in the largest independent Gaussian numbers of equal variance: a share p of them has p + 2 t phi(t) of the
+ * energy, where t is the magnitude that a share p exceeds and phi the density.
  */
 export function gaussianCompaction(share: number): number {
   if (share <= 0) return 0;
@@ -33,10 +33,10 @@ export function gaussianCompaction(share: number): number {
   return share + 2 * low * (Math.exp((-low * low) / 2) / Math.sqrt(2 * Math.PI));
 }
 
-/** The least relative squared error at `bits` bits a weight of a Gaussian source: 2^(-2R), Shannon. */
+/** Returns the minimum relative squared error of a Gaussian source at `bits` bits per weight: 2^(-2R) (Shannon). */
 export const gaussianDistortion = (bits: number) => 2 ** (-2 * bits);
 
-/** P(|x| > t) for a standard normal x: erfc(t / sqrt 2) by its continued fraction, by its series near 0. */
+/** Returns P(|x| > t) for a standard normal x: erfc(t / sqrt 2) by its continued fraction, or by its series near 0. */
 function tail(t: number): number {
   const density = Math.exp((-t * t) / 2) / Math.sqrt(2 * Math.PI);
   if (t < 3) {

@@ -2,12 +2,12 @@ import { EigenvalueDecomposition, Matrix } from 'ml-matrix';
 import type { Basis } from './basis.js';
 import { multiply, transpose } from './products.js';
 
-/** Entries of a stored basis in these units: what rounding them loses is far below what coefficients lose. */
+/** Unit of the entries of a stored basis; the loss by rounding them is far below that of coefficients. */
 const UNIT = 1 / 32767;
 
 /**
- * The Karhunen-Loeve transform: the eigenvectors of the blocks' second moment, largest eigenvalue first. It depends on the data, so it
- * is stored with it, in 16 bits an entry.
+ * Computes the Karhunen-Loeve transform: the eigenvectors of the blocks' second moment, largest eigenvalue first. It depends on the data
+ * and is stored with it, in 16 bits per entry.
  * @param blocks [count, size]. @returns entries of the analysis matrix [size, size] in units of 1/32767.
  */
 export function karhunenTable(blocks: Float64Array, size: number): Int16Array {
@@ -22,12 +22,12 @@ export function karhunenTable(blocks: Float64Array, size: number): Int16Array {
   return Int16Array.from(vectors, (value) => Math.round(value / UNIT));
 }
 
-/** The basis as a decoder has it. */
+/** Returns the basis of a stored table. */
 export function karhunenBasis(table: Int16Array, size: number): Basis {
   return { size, real: Float64Array.from(table, (entry) => entry * UNIT) };
 }
 
-/** Eigenvalues of a symmetric matrix, largest first, and the eigenvectors as rows in that order. */
+/** Returns the eigenvalues of a symmetric matrix, largest first, and its eigenvectors as rows in that order. */
 export function symmetricEigen(matrix: Float64Array, size: number) {
   const given = Matrix.from1DArray(size, size, matrix);
   const { realEigenvalues, eigenvectorMatrix } = new EigenvalueDecomposition(given, {

@@ -14,7 +14,7 @@ import { decodeStream, encodeStream } from './streams.js';
 
 const HEADER_BYTES = 16;
 const MODES = ['keep', 'quantize'] as const;
-/** Numbers of one piece that a decoder makes room for: a complex transform of 1,024 rows of 65,536. */
+/** Maximum numbers per piece that a decoder allocates: a complex transform of 1,024 rows of 65,536. */
 const MAX_NUMBERS = 2 ** 27;
 
 /**
@@ -31,7 +31,7 @@ export function encodeTransform(
   return encodeCoefficients(kernels, analyze(values, shape, options), options, coding);
 }
 
-/** As {@link encodeTransform}, of a matrix that is transformed already. */
+/** Encodes a transformed matrix like {@link encodeTransform}. */
 export function encodeCoefficients(
   kernels: LosslessKernels,
   { numbers, table }: Coefficients,
@@ -52,11 +52,12 @@ export function encodeCoefficients(
   return concatenate([bytes, ...encodeStream(kernels, tableBytes, 'I16'), ...parts]);
 }
 
-/** The matrix that a payload holds. @throws {RangeError} when it is malformed. */
+/** Decodes the matrix of a payload. @throws {RangeError} when it is malformed. */
 export function decodeTransform(kernels: LosslessKernels, payload: Uint8Array, shape: Shape): Float32Array {
   const { options, header } = readHeader(payload);
   const counts = coefficientCounts(shape, options);
-  if (counts.numbers > MAX_NUMBERS) throw new RangeError(`${counts.numbers} coefficients are too many`);
+  if (counts.numbers > MAX_NUMBERS)
+    throw new RangeError(`${counts.numbers} coefficients are over the limit of ${MAX_NUMBERS}`);
   const { elements, end } = decodeStream(kernels, payload, HEADER_BYTES, 'I16', 2 * counts.table);
   const numbers = decodeNumbers(kernels, payload, end, counts.numbers, header);
   return synthesize({ numbers, table: new Int16Array(elements.buffer) }, shape, options);
@@ -66,7 +67,8 @@ function readHeader(payload: Uint8Array): {
   readonly options: TransformOptions;
   readonly header: CodingHeader;
 } {
-  if (payload.length < HEADER_BYTES) throw new RangeError(`a payload of ${payload.length} bytes`);
+  if (payload.length < HEADER_BYTES)
+    throw new RangeError(`expected at least ${HEADER_BYTES} bytes, found ${payload.length}`);
   const view = new DataView(payload.buffer, payload.byteOffset, HEADER_BYTES);
   const transform = TRANSFORMS[view.getUint8(0)];
   const mode = MODES[view.getUint8(3)];
@@ -75,10 +77,10 @@ function readHeader(payload: Uint8Array): {
   const [scale, one, more] = [view.getFloat32(4, true), view.getFloat32(8, true), view.getFloat32(12, true)];
   if (!transform || !mode || (dimensions !== 1 && dimensions !== 2))
     throw new RangeError(
-      `an unknown transform, mode or number of dimensions: ${payload.subarray(0, 4).join(' ')}`,
+      `unknown transform, mode or number of dimensions: ${payload.subarray(0, 4).join(' ')}`,
     );
   if (!(scale > 0 && [scale, one, more].every(Number.isFinite)))
-    throw new RangeError(`a step of ${scale}, shifted by ${one} and ${more}`);
+    throw new RangeError(`invalid step ${scale} or offsets ${one} and ${more}`);
   return {
     options: { transform, size, dimensions: dimensions satisfies Dimensions },
     header: { mode, scale, shifts: [one, more] },

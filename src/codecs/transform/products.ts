@@ -1,4 +1,4 @@
-/** a [m, k] times b [k, n], row-major: [m, n]. In float64, in one order of summation, so that results are the same everywhere. */
+/** Returns a [m, k] times b [k, n], row-major. Float64 with a fixed order of summation gives the same result everywhere. */
 export function multiply(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array {
   const result = new Float64Array(m * n);
   for (let row = 0; row < m; row++) {
@@ -13,7 +13,7 @@ export function multiply(a: Float64Array, b: Float64Array, m: number, k: number,
   return result;
 }
 
-/** The transpose of a [m, n]. */
+/** Returns the transpose of a [m, n]. */
 export function transpose(a: Float64Array, m: number, n: number): Float64Array {
   const result = new Float64Array(m * n);
   for (let row = 0; row < m; row++)

@@ -10,9 +10,9 @@ interface Complex {
 const PHI = (1 + Math.sqrt(5)) / 2;
 
 /**
- * The "resonance Fourier transform" as its authors define it: Phi[n, k] = exp(2 pi i f_k n) / sqrt N with f_k = frac((k + 1) phi), made
- * unitary as Phi (Phi^H Phi)^(-1/2); coefficients are its conjugate transpose times the block. Written from that formula alone, as a
- * baseline to be measured; its authors' notice says that patents are pending on it.
+ * Returns the "resonance Fourier transform" as defined by its authors: Phi[n, k] = exp(2 pi i f_k n) / sqrt N with f_k = frac((k + 1) phi),
+ * made unitary as Phi (Phi^H Phi)^(-1/2); coefficients are its conjugate transpose times the block. Written from that formula only, as a
+ * baseline for measurements. Its authors state that patents are pending.
  * @returns the analysis matrix, row k for coefficient k, unitary to 1e-12.
  */
 export function resonanceBasis(size: number): Basis {
@@ -39,7 +39,7 @@ const MAX_STEPS = 200;
 const CONVERGED = 1e-15;
 
 /**
- * X (X^H X)^(-1/2) by the Newton-Schulz iteration, X <- X (3 - X^H X) / 2: products only, quadratic once near.
+ * Computes X (X^H X)^(-1/2) by the Newton-Schulz iteration X <- X (3 - X^H X) / 2, which needs only products and converges quadratically.
  * Higham, "Functions of Matrices", section 8.3.
  */
 function polarFactor({ real, imaginary }: Complex, size: number): Complex {
@@ -57,7 +57,7 @@ function polarFactor({ real, imaginary }: Complex, size: number): Complex {
   return x;
 }
 
-/** The product of the largest absolute row and column sums. */
+/** Returns the product of the largest absolute row and column sums. */
 function sumNorm({ real, imaginary }: Complex, size: number): number {
   const rows = new Float64Array(size);
   const columns = new Float64Array(size);

@@ -6,12 +6,12 @@ export interface Shape {
   readonly columns: number;
 }
 
-/** Along one dimension, blocks of consecutive weights; along two, square tiles of the matrix, transformed on both sides. */
+/** 1: blocks of consecutive weights in a row. 2: square tiles of the matrix, transformed on both sides. */
 export type Dimensions = 1 | 2;
 
 /**
- * Coefficients of a matrix, block by block, edges padded with zeros: all real parts, then all imaginary ones of a complex basis.
- * For unitary A a tile X becomes A X A^T, a block x becomes A x.
+ * Returns the coefficients of a matrix block by block, with edges padded with zeros: all real parts, then all imaginary ones of a complex
+ * basis. For unitary A, a block x becomes A x and a tile X becomes A X A^T.
  */
 export function forward(
   values: Float32Array,
@@ -33,7 +33,7 @@ export function forward(
   return numbers;
 }
 
-/** The inverse of {@link forward}: of a complex basis the real part, A^H C conj(A). */
+/** Returns the inverse of {@link forward}; for a complex basis the real part of A^H C conj(A). */
 export function inverse(
   numbers: Float64Array,
   shape: Shape,
@@ -57,12 +57,12 @@ export function inverse(
   return scatter(blocks, shape, size, dimensions);
 }
 
-/** How many numbers {@link forward} gives. */
+/** Returns the number of coefficients of {@link forward}. */
 export function numberCount(shape: Shape, { size, imaginary }: Basis, dimensions: Dimensions): number {
   return paddedLength(shape, size, dimensions) * (imaginary ? 2 : 1);
 }
 
-/** A times each tile of complex numbers. */
+/** Multiplies each tile of complex numbers by A from the left. */
 function onTheLeft(re: Float64Array, im: Float64Array | undefined, { size, real, imaginary }: Basis) {
   const area = size * size;
   const outRe = new Float64Array(re.length);
@@ -105,7 +105,7 @@ function scatter(blocks: Float64Array, shape: Shape, size: number, dimensions: D
   return values;
 }
 
-/** Visits the rows of all tiles: where one lies in the matrix, where among the tiles, and how many weights it has. */
+/** Visits the rows of all tiles with their offsets in the matrix and in the tiles, and their number of weights. */
 function eachTileRow(
   { rows, columns }: Shape,
   size: number,

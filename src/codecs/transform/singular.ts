@@ -3,9 +3,9 @@ import { multiply, transpose } from './products.js';
 import type { Shape } from './separable.js';
 
 /**
- * The singular value decomposition X = U S V^T as two factors, U sqrt(S) and V sqrt(S), from the eigenvectors of the smaller of X X^T and
- * X^T X. Both are given rank by rank, largest first: a truncated decomposition is their beginning, and small ranks round to zeros.
- * @returns [rank, rows + columns]: for each rank its column of both factors.
+ * Returns the singular value decomposition X = U S V^T as two factors, U sqrt(S) and V sqrt(S), from the eigenvectors of the smaller of
+ * X X^T and X^T X. Ranks are in decreasing order, so that a truncated decomposition is a prefix and small ranks round to zero.
+ * @returns [rank, rows + columns]: for each rank its columns of both factors.
  */
 export function singularFactors(values: Float32Array, { rows, columns }: Shape): Float64Array {
   const wide = columns > rows;
@@ -27,7 +27,7 @@ export function singularFactors(values: Float32Array, { rows, columns }: Shape):
   return numbers;
 }
 
-/** The matrix of factors as {@link singularFactors} gives them. */
+/** Returns the matrix of the factors of {@link singularFactors}. */
 export function singularProduct(numbers: Float64Array, { rows, columns }: Shape): Float32Array {
   const rank = Math.min(rows, columns);
   const side = (from: number, length: number) => {

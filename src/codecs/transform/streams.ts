@@ -2,9 +2,9 @@ import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
 import { decodeBlock, encodeBlock } from '../lossless/block.js';
 
-/** Sequences of integers and float16 numbers, coded by the lossless codec in blocks, each with its length in front. */
+// Sequences of integers and float16 numbers, encoded in blocks of the lossless codec, each after its length.
 
-/** @param elements little-endian. */
+/** Encodes a sequence. @param elements little-endian. */
 export function encodeStream(kernels: LosslessKernels, elements: Uint8Array, dtype: Dtype): Uint8Array[] {
   const parts: Uint8Array[] = [];
   for (let start = 0; start < elements.length; start += BLOCK_BYTES) {
@@ -15,7 +15,7 @@ export function encodeStream(kernels: LosslessKernels, elements: Uint8Array, dty
   return parts;
 }
 
-/** Reads `lengthBytes` of elements from `coded`, from `start`. @throws {RangeError} when it is malformed or too short. */
+/** Decodes `lengthBytes` of elements from `coded` at `start`. @throws {RangeError} when it is malformed or too short. */
 export function decodeStream(
   kernels: LosslessKernels,
   coded: Uint8Array,

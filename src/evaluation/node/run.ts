@@ -4,12 +4,12 @@ import { nodeRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
 import { type EvaluateOptions, type Evaluation, evaluateWith } from '../evaluate.js';
 
-/** As {@link evaluateWith}, on this machine's processors. @throws {InputError} */
+/** Evaluates a model on the CPU. @throws {InputError} as {@link evaluateWith}. */
 export function evaluate(model: Model, options: EvaluateOptions): Promise<Evaluation> {
   return evaluateWith(nodeRuntime, model, options);
 }
 
-/** As {@link generateWith}, on this machine's processors. @throws {InputError} */
+/** Generates text on the CPU. @throws {InputError} as {@link generateWith}. */
 export function generate(
   model: Model,
   prompt: string | readonly number[],

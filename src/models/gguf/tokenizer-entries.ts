@@ -65,7 +65,7 @@ function listTokens(
   const set = (content: string, id: unknown, kind: number) => {
     if (!(Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < size))
       throw new InputError(
-        `the tokenizer does not fit the model: token ${quote(content)} has id ${quote(id)}, the vocabulary has ${size}`,
+        `the tokenizer does not match the model: token ${quote(content)} has id ${quote(id)}, vocabulary of ${size}`,
         { file },
       );
     tokens[id as number] = content;

@@ -1,6 +1,6 @@
 import { isMainThread } from 'node:worker_threads';
 
-// onnxruntime-node reports on who uses it unless this is set before it is loaded: it asks for the host of a collector, keeps a device
-// id under ~/.cache/Microsoft and writes what it could not send into the temporary folder. A worker's environment is a copy that
-// native code does not see, so whatever starts threads that load it imports this first.
+// onnxruntime-node sends telemetry unless this variable is set before it is loaded: it contacts a collector, stores a device id in
+// ~/.cache/Microsoft and writes unsent data to the temporary folder. A worker's environment is a copy that native code does not see, so
+// code that starts threads which load the package imports this module first.
 if (isMainThread) process.env.ORT_DISABLE_TELEMETRY = '1';

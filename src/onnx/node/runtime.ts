@@ -1,4 +1,4 @@
-import './no-telemetry.js'; // before what it silences is loaded
+import './no-telemetry.js'; // must precede onnxruntime-node
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createRuntime, type OnnxRuntime } from '../runtime.js';
 
@@ -7,12 +7,12 @@ const ONNX_RUNTIME = { Tensor, InferenceSession } as unknown as OnnxRuntime;
 const OPTIONS = {
   executionProviders: ['cpu'],
   logSeverityLevel: 3,
-  // Threads that wait by spinning take processors from others: beside other work a token took twice as long.
+  // spinning threads occupy cores: beside other work, a token took twice as long
   extra: { session: { intra_op: { allow_spinning: '0' } } },
 };
 
-/** ONNX Runtime on this machine's processors. */
+/** ONNX Runtime on the CPU, with several threads. */
 export const nodeRuntime = createRuntime(ONNX_RUNTIME, OPTIONS);
 
-/** On the calling thread alone: for work of which several threads do a piece each. */
+/** ONNX Runtime on the calling thread only, for callers that use several threads themselves. */
 export const singleThreadRuntime = createRuntime(ONNX_RUNTIME, { ...OPTIONS, intraOpNumThreads: 1 });

@@ -13,31 +13,31 @@ import { readTokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';
 import { ENCODINGS, type GgufWriteType } from './gguf-types.js';
 
-/** All of a GGUF file but its tensors' bytes. */
+/** A GGUF file without the bytes of its tensors. */
 export interface GgufPlan {
   readonly entries: readonly GgufEntry[];
   readonly tensors: readonly PlannedTensor[];
 }
 
-/** `general.quantization_version`: that of the blocks as they are made today. */
+/** `general.quantization_version`, the current one. */
 const QUANTIZATION_VERSION = 2;
 
 /**
- * What a model is as GGUF, from its headers and side files.
- * @throws {InputError} for what llama.cpp does not compute, or this writer does not write.
+ * Converts a model's headers and side files to the plan of a GGUF file.
+ * @throws {InputError} for a model that llama.cpp or this writer does not support.
  */
 export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufPlan> {
   const { config, id: file } = model;
   if (model.configError) throw model.configError;
-  if (!config) throw new InputError('has no config.json, which says what the model is', { file });
+  if (!config) throw new InputError('has no config.json, which writing GGUF needs', { file });
   const family = GGUF_FAMILIES.find(({ modelType }) => modelType === config.model_type);
   if (!family)
     throw new InputError(
-      `config.json: models of model_type ${String(config.model_type)} cannot be written as GGUF; those that can: ${GGUF_FAMILIES.map(({ modelType }) => modelType).join(', ')}`,
+      `config.json: unsupported model_type ${String(config.model_type)} for GGUF, expected one of ${GGUF_FAMILIES.map(({ modelType }) => modelType).join(', ')}`,
       { file },
     );
   const metadata = writeConfig(family, config, file);
-  // llama.cpp computes with every tensor of the file: one that the model does not compute with would change it.
+  // llama.cpp uses every tensor in the file: an unused tensor would change the results
   await openProgram(model);
   const tensors = planTensors(model, config, family, type);
   const factors = rotaryFactors(model, family, metadata);

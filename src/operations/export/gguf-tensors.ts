@@ -11,14 +11,14 @@ import { FREQUENCY_FACTORS } from '../../models/gguf/rope.js';
 import { typeNamed } from '../../models/gguf/types.js';
 import { ENCODINGS, type GgufWriteType, typeFor } from './gguf-types.js';
 
-/** A tensor of the file to be, and its bytes, made as they are asked for. */
+/** A tensor to write, whose bytes are converted on demand. */
 export interface PlannedTensor extends GgufTensorEntry {
   pieces(signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 /**
- * The tensors of a model under their GGUF names, in the model's order. Nothing is read.
- * @throws {InputError} for tensors that the architecture has no place for, and matrices that llama.cpp would miss.
+ * Maps a model's tensors to GGUF names, in the model's order, without reading them.
+ * @throws {InputError} for tensors that the architecture does not have, and for missing matrices.
  */
 export function planTensors(
   model: Model,
@@ -33,7 +33,7 @@ export function planTensors(
     if (family.buffers.test(tensor.name)) return [];
     const mapped = rename(tensor.name);
     if (!mapped)
-      throw new InputError(`has no place in a GGUF file of ${family.modelType}`, {
+      throw new InputError(`unknown tensor for a GGUF file of ${family.modelType}`, {
         file: model.id,
         tensor: tensor.name,
       });
@@ -74,16 +74,16 @@ interface AsGguf {
   readonly read: ReadBytes;
 }
 
-/** Elements that are converted at a time: whole blocks. */
+/** Elements converted per step: whole blocks. */
 const PIECE_ELEMENTS = 2 ** 18;
 
 function planTensor(
   model: Model,
   source: TensorInfo,
   { name, shape, read }: AsGguf,
-  asked: GgufWriteType,
+  requested: GgufWriteType,
 ): PlannedTensor {
-  const chosen = typeFor(asked, name, shape);
+  const chosen = typeFor(requested, name, shape);
   const type = typeNamed(chosen);
   const elements = elementCount(shape);
   const widen = widenerOf(model, source.name, source.dtype);
@@ -99,7 +99,7 @@ function planTensor(
   return { name, type, shape, lengthBytes: (elements / type.blockElements) * type.blockBytes, pieces };
 }
 
-/** A copy. NaN and infinity would spoil a whole block, and llama.cpp makes nothing of them. */
+/** Returns a copy. @throws {InputError} for NaN and infinity, which would corrupt a whole block. */
 function finite(values: Float32Array, start: number, tensor: string, file: string): Float32Array {
   const wrong = values.findIndex((value) => !Number.isFinite(value));
   if (wrong < 0) return values.slice();
@@ -109,7 +109,7 @@ function finite(values: Float32Array, start: number, tensor: string, file: strin
   });
 }
 
-/** Llama 3's scaling of rotary positions is a tensor of the file. */
+/** Returns the tensor with Llama 3's scaling of rotary positions. */
 export function planFactors(factors: Float32Array): PlannedTensor {
   async function* pieces() {
     yield new Uint8Array(factors.buffer);

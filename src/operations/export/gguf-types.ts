@@ -1,11 +1,11 @@
 import { ELEMENTS } from '../../core/elements.js';
 import { quantizeQ8 } from '../../models/gguf/quantize.js';
 
-/** How matrices are written, by ggml's names. */
+/** Types for writing matrices, by ggml's names. */
 export const WRITE_TYPES = ['F32', 'F16', 'BF16', 'Q8_0'] as const;
 export type GgufWriteType = (typeof WRITE_TYPES)[number];
 
-/** `general.file_type`, and how elements are made of finite numbers, which are used up. */
+/** `general.file_type` and the encoder of each type, which may overwrite its input of finite numbers. */
 export const ENCODINGS: Readonly<
   Record<GgufWriteType, { readonly fileType: number; encode(values: Float32Array): Uint8Array }>
 > = {
@@ -15,8 +15,8 @@ export const ENCODINGS: Readonly<
   Q8_0: { fileType: 7, encode: quantizeQ8 },
 };
 
-/** llama.cpp expects vectors and position embeddings in F32; rows that no blocks fill stay F16. */
-export function typeFor(asked: GgufWriteType, name: string, shape: readonly number[]): GgufWriteType {
+/** Returns the type of a tensor: llama.cpp expects vectors and position embeddings in F32; rows that are not whole blocks are F16. */
+export function typeFor(requested: GgufWriteType, name: string, shape: readonly number[]): GgufWriteType {
   if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
-  return asked === 'Q8_0' && shape.at(-1)! % 32 ? 'F16' : asked;
+  return requested === 'Q8_0' && shape.at(-1)! % 32 ? 'F16' : requested;
 }

@@ -8,19 +8,19 @@ import { planGguf } from './gguf-plan.js';
 import type { GgufWriteType } from './gguf-types.js';
 
 export interface GgufOptions {
-  /** Of matrices; by default F16. */
+  /** Type of matrices; F16 by default. */
   readonly type?: GgufWriteType;
-  /** Replace an existing file. */
+  /** Whether to replace an existing file. */
   readonly force?: boolean;
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
   readonly signal?: AbortSignal;
 }
 
 /**
- * Writes a model of llama, qwen2, gpt2 or gpt_neox as GGUF, with the metadata and the tokenizer that llama.cpp needs, piece by
- * piece. The file appears under its name only when it is whole.
- * @throws {InputError} for what llama.cpp does not compute, tensors that are missing or unknown, a tokenizer that is no byte-level
- * BPE, and a place that cannot be written to.
+ * Writes a model of type llama, qwen2, gpt2 or gpt_neox as GGUF, with the metadata and tokenizer that llama.cpp needs. The file gets its
+ * name once it is complete.
+ * @throws {InputError} for settings that llama.cpp does not support, missing or unknown tensors, a tokenizer that is not byte-level BPE,
+ * and a path that cannot be written to.
  */
 export async function writeGguf(model: Model, path: string, options: GgufOptions = {}): Promise<void> {
   const { type = 'F16', force = false, onProgress, signal } = options;

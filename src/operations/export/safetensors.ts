@@ -13,24 +13,24 @@ import { requireElements } from '../../wpk/manifest.js';
 import { inputPaths } from '../../wpk/node/manifest.js';
 import { makeFolder } from '../folder.js';
 
-/** What floats can be written as, and torch's name for it. */
+/** Float types for writing, and their names in torch. */
 export const EXPORT_DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
 export type ExportDtype = keyof typeof EXPORT_DTYPES;
 
 export interface ExportOptions {
-  /** What floats are rounded to; by default each stays what it is. */
+  /** Type of the written floats; unchanged by default. */
   readonly dtype?: ExportDtype | undefined;
-  /** Bytes of tensors in a file, unless one alone has more. By default all are in one. */
+  /** Maximum bytes of tensors per file, unless a single tensor is larger. By default there is one file. */
   readonly shardBytes?: number | undefined;
-  /** Replace an existing folder. */
+  /** Whether to replace an existing folder. */
   readonly force?: boolean | undefined;
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 /**
- * Writes a model as a folder of safetensors as transformers expects it: `model.safetensors`, or shards and their index, and the files
- * that go with it. The folder appears under its name only when it is whole.
- * @throws {InputError} on weights that the type cannot hold, and a place that cannot be written to.
+ * Writes a model as a safetensors folder for transformers: `model.safetensors`, or shards and their index, and the side files. The folder
+ * gets its name once it is complete.
+ * @throws {InputError} for weights out of the type's range, and a path that cannot be written to.
  */
 export async function exportSafetensors(
   model: Model,
@@ -58,12 +58,12 @@ export async function exportSafetensors(
 }
 
 interface Written extends TensorInfo {
-  /** As it is in the model. */
+  /** The tensor in the model. */
   readonly source: TensorInfo;
 }
 
-function asWritten(source: TensorInfo, asked: ExportDtype | undefined): Written {
-  const dtype: Dtype = asked !== undefined && canWiden(source.dtype) ? asked : source.dtype;
+function asWritten(source: TensorInfo, requested: ExportDtype | undefined): Written {
+  const dtype: Dtype = requested !== undefined && canWiden(source.dtype) ? requested : source.dtype;
   return { ...source, dtype, lengthBytes: elementCount(source.shape) * DTYPE_BYTES[dtype], source };
 }
 
@@ -71,7 +71,7 @@ function sum(tensors: readonly TensorInfo[]): number {
   return tensors.reduce((bytes, { lengthBytes }) => bytes + lengthBytes, 0);
 }
 
-/** In order, a new shard where the next tensor would be too much for the last, as transformers does. */
+/** Distributes tensors over shards in order, starting a new shard when the next tensor would exceed the size, as transformers does. */
 function cut(tensors: readonly Written[], shardBytes: number): Written[][] {
   const shards: Written[][] = [[]];
   for (const tensor of tensors) {
@@ -94,7 +94,7 @@ function indexOf(shards: readonly Written[][], names: readonly string[], total: 
   return `${JSON.stringify({ metadata: { total_size: total }, weight_map }, null, 2)}\n`;
 }
 
-/** As it is, but for the index of other shards, and for the type of floats that a config names. */
+/** Copies a side file, except the index of other shards; updates the float type in config.json. */
 async function copySideFile(file: SideFile, folder: string, dtype: ExportDtype | undefined): Promise<void> {
   if (file.name === INDEX_NAME || file.name === TORCH_INDEX_NAME) return;
   const bytes = await file.read();
@@ -104,7 +104,7 @@ async function copySideFile(file: SideFile, folder: string, dtype: ExportDtype |
   await writeWhole(path, changed ? withDtype(bytes, dtype) : bytes, false);
 }
 
-/** A config in which floats are said to be of a type, by both names that transformers has had for it. All else stays as it is written. */
+/** Sets the float type in a config, under both keys that transformers has used, and leaves the rest of the text unchanged. */
 function withDtype(config: Uint8Array, dtype: ExportDtype): Uint8Array {
   const types = Object.values(EXPORT_DTYPES).join('|');
   const said = new RegExp(`("(?:torch_)?dtype"\\s*:\\s*)"(?:${types})"`, 'g');
@@ -112,7 +112,7 @@ function withDtype(config: Uint8Array, dtype: ExportDtype): Uint8Array {
   return new TextEncoder().encode(text.replaceAll(said, `$1"${EXPORT_DTYPES[dtype]}"`));
 }
 
-/** Elements that are converted at a time. */
+/** Elements converted per step. */
 const PIECE_ELEMENTS = 2 ** 18;
 
 async function writeShard(
@@ -147,11 +147,11 @@ async function* convert(model: Model, { name, dtype, source }: Written) {
   }
 }
 
-/** The largest number that rounds to one of float16. */
+/** Bound of the numbers that round to a finite float16. */
 const F16_LIMIT = 65520;
 
 function narrow(values: Float32Array, dtype: ExportDtype, place: InputError['place']): Uint8Array {
   const large = dtype === 'F16' && values.find((value) => Math.abs(value) >= F16_LIMIT && value * 0 === 0);
-  if (large) throw new InputError(`${large} is beyond what F16 holds; BF16 has the range of F32`, place);
+  if (large) throw new InputError(`${large} is out of range for F16; BF16 has the range of F32`, place);
   return ELEMENTS[dtype](values.slice());
 }

@@ -3,15 +3,15 @@ import { plainLine } from '../../core/plain-text.js';
 import type { License } from '../../models/license.js';
 import { isLossless, measuredLoss, type Summary } from '../../wpk/summary.js';
 
-/** What a generated card begins with, below its front matter: such a card may be replaced. */
+/** First line of a generated card below its front matter; only such a card may be replaced. */
 export const CARD_MARK = '<!-- made by weightpress push -->';
 
-/** A model of the Hub as a file's `source` names it. */
+/** Matches a `source` that is a model on the Hub. */
 const HUB_SOURCE = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/;
 
 /**
- * The model card of a .wpk file: what it is of, its size against the original's, what is lost, how to use it, what it was made with.
- * Every figure is from the file. The license is the original's; where that is not known the card says so.
+ * Returns the model card of a .wpk file: its source, size, loss, use and settings. All figures are from the file. The license is the
+ * original's, or stated to be unknown.
  */
 export function modelCard(
   repository: string,
@@ -33,8 +33,8 @@ export function modelCard(
       'original',
       base === undefined ? code(source) : `[${base}](https://huggingface.co/${base}) at \`${commit}\``,
     ],
-    ['original size', `${number(originalBytes)} bytes, every file of it counted`],
-    ['compressed size', `${number(fileBytes)} bytes, config and tokenizer counted`],
+    ['original size', `${number(originalBytes)} bytes, all files counted`],
+    ['compressed size', `${number(fileBytes)} bytes, including config and tokenizer`],
     ['ratio', `${(originalBytes / fileBytes).toFixed(3)}:1`],
     ...(weights ? [['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)]] : []),
     ['loss', lossOf(summary)],
@@ -72,7 +72,7 @@ function lossOf({ tensors, quality, leftOut }: Summary): string {
   if (!loss) return 'lossy; the loss was not measured';
   const { kl, top1, perplexity, reference, text } = loss;
   return [
-    `KL divergence ${kl.mean.toPrecision(3)} nats a token`,
+    `KL divergence ${kl.mean.toPrecision(3)} nats per token`,
     `same most probable token ${(100 * top1.agreement).toFixed(2)} %`,
     `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)} (${code(text?.name ?? '')})`,
   ].join(', ');
@@ -80,10 +80,10 @@ function lossOf({ tensors, quality, leftOut }: Summary): string {
 
 const number = (n: number) => n.toLocaleString('en-US');
 
-/** As code within a table: what stands in files may be anything. */
+/** Formats text from a file as code in a table cell. */
 const code = (text: string) => `\`${withoutTicks(text).replaceAll('|', ' ') || '?'}\``;
-/** As one word of a shell, which runs nothing that is in it. */
+/** Quotes text as one word for a shell. */
 const word = (text: string) =>
   /^[\w./@+-]+$/.test(text) ? text : `'${withoutTicks(text).replaceAll("'", String.raw`'\''`)}'`;
-/** One line that ends no code. */
+/** Returns text as one line without backticks. */
 const withoutTicks = (text: string) => plainLine(text).replaceAll('`', ' ');

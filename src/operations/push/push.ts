@@ -12,22 +12,22 @@ import { openContainer } from '../decompress.js';
 import { verify } from '../verify.js';
 import { CARD_MARK, modelCard } from './card.js';
 
-/** What would be uploaded. */
+/** The content of an upload. */
 export interface PushPlan {
   readonly repository: string;
   readonly file: string;
   readonly card: string;
   readonly license: License;
-  /** Whether the license is one of those known to let anyone share the model. */
+  /** Whether the license is known to permit sharing. */
   readonly permissive: boolean;
   readonly summary: Summary;
-  /** The original's license files, to go along. */
+  /** The original's license files. */
   readonly texts: Readonly<Record<string, string>>;
 }
 
 /**
- * What `push` would upload, from the file alone: nothing is sent.
- * @throws {InputError} when the file is no sound .wpk, or the name none of a repository.
+ * Returns what `push` would upload, without sending anything.
+ * @throws {InputError} when the file is not a valid .wpk, or the repository's name is invalid.
  */
 export async function planPush(path: string, repository: string): Promise<PushPlan> {
   const address = parseAddress(repository);
@@ -64,7 +64,7 @@ export async function planPush(path: string, repository: string): Promise<PushPl
   }
 }
 
-/** What the original's card says of its license, as it says it. */
+/** Returns the license fields of the original's card. */
 function licenseFields(card: Uint8Array): Record<string, unknown> {
   const text = frontMatterOf(new TextDecoder().decode(card));
   try {
@@ -72,13 +72,13 @@ function licenseFields(card: Uint8Array): Record<string, unknown> {
     const fields = Object.entries(front ?? {}).filter(([key]) => /^license(_name|_link)?$/.test(key));
     return Object.fromEntries(fields);
   } catch {
-    return {}; // front matter that is no YAML
+    return {}; // front matter that is not YAML
   }
 }
 
 /**
- * Uploads a .wpk with its card to the Hub, after every block of it was checked. A card that somebody wrote there stays.
- * @returns the address of the commit, and whether the card was written.
+ * Verifies a .wpk and uploads it with its card to the Hub. An existing card that was not generated is left unchanged.
+ * @returns the URL of the commit, and whether the card was written.
  * @throws {InputError} without a token, and when the Hub refuses. @throws {IntegrityError} when the file is damaged.
  */
 export async function push(
@@ -101,7 +101,7 @@ export async function push(
     };
     await source.verify?.();
     const url = await upload(account, repository, `Upload ${file}`, files, options);
-    await source.verify?.(); // what was sent is what was checked
+    await source.verify?.(); // the uploaded file is the verified one
     return { url, wroteCard };
   } finally {
     await source.close();

@@ -1,4 +1,5 @@
 import type { matrixOf } from '../../codecs/codec.js';
+import { sumOf } from '../../core/sum.js';
 import type { Statistics, TensorStatistics } from '../calibration/statistics.js';
 import type { Moments } from '../jobs.js';
 
@@ -49,18 +50,18 @@ function relativeError(
   const size = weights.length / stack;
   for (let i = 0; i < stack; i++) {
     const own = weights.subarray(i * size, (i + 1) * size);
-    const square = own.reduce((sum, weight) => sum + weight * weight, 0) / size;
+    const square = sumOf(own, (weight) => weight * weight) / size;
     values.fill(1 / (square || 1), (i * rows) / stack, ((i + 1) * rows) / stack);
   }
   return { rows: { values, damping: 0 }, columns: { values: new Float32Array(columns).fill(1), damping: 0 } };
 }
 
-/** sum over rows of e (a_row A + b_row B) e^T, as one matrix and one weight a row that have the same trace. */
+/** sum over rows of e (a_row A + b_row B) e^T, as one matrix and one weight per row that have the same trace. */
 function tied(found: readonly TensorStatistics[], rows: number, columns: number): MatrixMoments {
   const values = new Float32Array(columns * columns);
   const weights = new Float32Array(rows);
   for (const { inputs, outputs } of found) {
-    const total = outputs.reduce((sum, weight) => sum + weight, 0);
+    const total = sumOf(outputs, (weight) => weight);
     let trace = 0;
     for (let i = 0; i < columns; i++) trace += inputs[i * columns + i]!;
     for (let i = 0; i < values.length; i++) values[i]! += inputs[i]! * total;
@@ -76,6 +77,6 @@ function tied(found: readonly TensorStatistics[], rows: number, columns: number)
 
 /** Positions are all seen about as often; tokens are not. */
 function hasRareRows(frequencies: Float32Array): boolean {
-  const mean = frequencies.reduce((sum, frequency) => sum + frequency, 0) / frequencies.length;
+  const mean = sumOf(frequencies, (frequency) => frequency) / frequencies.length;
   return frequencies.some((frequency) => frequency < mean / 4);
 }

@@ -27,8 +27,10 @@ export interface Sizes {
 /** What a search must reach. */
 export interface Goal {
   readonly kind: 'kl' | 'bytes';
-  readonly least: number;
-  readonly most: number;
+  /** The smallest value that uses the budget up. */
+  readonly min: number;
+  /** The largest that is allowed. */
+  readonly max: number;
   readonly originalBytes: number;
 }
 
@@ -47,14 +49,14 @@ export function checkBudget(budget: Budget): void {
 /** A budget as what is measured after each try. */
 export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters }: Sizes): Goal {
   if (budget.kl !== undefined)
-    return { kind: 'kl', least: budget.kl * (1 - KL_TOLERANCE), most: budget.kl, originalBytes };
-  const most =
+    return { kind: 'kl', min: budget.kl * (1 - KL_TOLERANCE), max: budget.kl, originalBytes };
+  const max =
     budget.size ??
     (budget.ratio === undefined ? sideBytes + (budget.bits! * parameters) / 8 : originalBytes / budget.ratio);
   return {
     kind: 'bytes',
-    least: Math.ceil(most * (1 - SIZE_TOLERANCE)),
-    most: Math.floor(most),
+    min: Math.ceil(max * (1 - SIZE_TOLERANCE)),
+    max: Math.floor(max),
     originalBytes,
   };
 }

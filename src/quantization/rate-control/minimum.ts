@@ -7,30 +7,28 @@ import { INDICES } from '../../codecs/trellis/tokens.js';
 import type { Model, TensorInfo } from '../../core/model.js';
 import { indexCoder } from '../../wasm/indices.js';
 import type { Candidate, CodedTensor } from '../candidate.js';
-import type { Exact } from '../exact.js';
-import { isQuantized } from '../model-quantizer.js';
-import { codeVector } from '../vectors.js';
+import type { PlannedTensor } from '../plan.js';
+import { encodeUnquantized } from '../unquantized.js';
 
 /**
  * Writes the smallest candidate of a model: every weight of its matrices zero, all else as in any other.
- * What a budget below its bytes asks for is known to be impossible before anything is calibrated.
+ * A budget below its bytes is known to be impossible before anything is calibrated.
  * @returns its bytes.
  */
-export function writeLeast(
+export function writeMinimum(
   candidate: Candidate,
   model: Model,
-  tensors: readonly TensorInfo[],
-  exact: Exact,
+  tensors: readonly PlannedTensor[],
 ): Promise<number> {
   const counts = new Float64Array(CONTEXTS * 2 * INDICES);
   counts[MAX_INDEX] = 1;
   const tables = writeTables(counts, new Float32Array(CONTEXTS * 2 * 4));
   const read = readTables(tables);
   async function* coded(): AsyncGenerator<CodedTensor> {
-    for (const tensor of tensors)
-      yield isQuantized(tensor) && !exact.has(tensor.name)
+    for (const { tensor, treatment } of tensors)
+      yield treatment === 'quantized'
         ? { codec: TRELLIS, payloads: zeros(read, tensor) }
-        : await codeVector(model, tensor, exact.has(tensor.name));
+        : await encodeUnquantized(model, tensor, treatment === 'exact');
   }
   return candidate.write(tables, coded());
 }

@@ -1,128 +1,106 @@
-/** What a search aims at: `value(step)` in [least, most], where the value moves one way as the step grows. */
-export interface Aim {
-  readonly least: number;
-  readonly most: number;
-  /** Whether the value grows with the step, as a divergence does, or falls, as a size does. */
-  readonly grows: boolean;
+import type { Evaluation } from '../../evaluation/evaluate.js';
+import type { Pipeline } from '../pipeline.js';
+import type { CompressionPlan } from '../plan.js';
+import type { Goal } from './budget.js';
+import { cannotMeet, LOST_NOTHING, withinNote } from './messages.js';
+import { nextSample, type RateSample, sizePredictor } from './rate-samples.js';
+import { searchStep, type Trial } from './step-search.js';
+
+/** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
+export const STEP_BOUNDS = [1e-9, 1e3] as const;
+
+/** What a search does with candidates: the last one that it writes is the file. */
+export type Candidates = Pick<
+  Pipeline,
+  'canTune' | 'write' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
+>;
+
+/** What a search ended with. */
+export interface Found {
+  readonly quality: Evaluation | undefined;
+  /** Says that the budget allows more than the file takes; undefined when it is used up. */
+  readonly note: string | undefined;
 }
-
-/** A step that was tried. */
-export interface Trial {
-  readonly step: number;
-  readonly value: number;
-}
-
-/** A guess at the step that has a value, from the trials so far; undefined for none. */
-export type Predict = (trials: readonly Trial[], target: number) => number | undefined;
-
-/** Trials before a search gives up: a secant in logarithms needs four to eight. */
-const MAX_TRIALS = 20;
-/** Predictions that have missed so often are no better than secants. */
-const MAX_PREDICTIONS = 8;
-/** The step moves by no more than this factor beyond what was tried. */
-const WIDEST_MOVE = 4;
-/** Steps farther apart than this give other files, unless nothing is left to change. */
-const FAR = 1.5;
-/** Steps nearer than this give the same file. */
-const NARROWEST = 1e-5;
 
 /**
- * Finds a step whose value is in the aim: secants of log value over log step, kept inside of the bracket, bisection
- * where they stall. The last call of `measure` is the step that is returned, and its value the one that is.
- * @param bounds the least and the largest step that make sense. @param predict knows better than a secant, or not.
- * @returns the trial that met the aim; or undefined with the nearest allowed one when none does.
+ * Writes candidates until one meets the goal, or is the best within it: budgets are upper limits.
+ * @throws {InputError} when every candidate is beyond it, naming the nearest.
  */
-export async function searchStep(
-  measure: (step: number) => Promise<number>,
-  aim: Aim,
-  first: number,
-  bounds: readonly [least: number, most: number],
-  predict?: Predict,
-): Promise<{ readonly met: boolean; readonly nearest: Trial | undefined }> {
-  const trials: Trial[] = [];
-  let step = Math.min(Math.max(first, bounds[0]), bounds[1]);
-  for (let i = 0; i < MAX_TRIALS; i++) {
-    const value = await measure(step);
-    trials.push({ step, value });
-    if (value >= aim.least && value <= aim.most) return { met: true, nearest: trials.at(-1) };
-    const next = nextStep(trials, aim, bounds, predict);
-    if (next === undefined || (aim.grows && value <= aim.most && isFlat(trials))) break;
-    step = next;
-  }
-  const allowed = trials.filter(({ value }) => value <= aim.most);
-  const nearest = allowed.reduce<Trial | undefined>(
-    (best, trial) => (best && best.value >= trial.value ? best : trial),
-    undefined,
+export function searchCandidate(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+  return plan.goal.kind === 'kl' ? searchDivergence(plan, candidates) : searchSize(plan, candidates);
+}
+
+async function searchSize(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+  const { goal } = plan;
+  const { samples, step: first } = plan.samplesRate
+    ? await sampleRate(plan, candidates)
+    : { samples: [], step: plan.firstStep };
+  const { met, trial } = await searchStep(
+    (step) => candidates.write(step),
+    { ...goal, increasing: false },
+    { first, bounds: STEP_BOUNDS, predict: sizePredictor(samples) },
   );
-  if (!nearest) return { met: false, nearest: trials.reduce((a, b) => (b.value < a.value ? b : a)) };
-  return nearest === trials.at(-1) ? { met: false, nearest } : again(measure, aim, nearest.step);
+  if (trial.value > goal.max) throw cannotMeet(goal, trial.value);
+  // bf16 of other values may take some bytes more
+  if (candidates.canTune && (await candidates.tune()) > goal.max) await candidates.untune();
+  return { quality: await candidates.measure(), note: met ? undefined : withinNote(goal, trial.value) };
 }
 
-/** Steps to the safe side before a search that had an allowed trial gives up. */
-const MOST_AGAIN = 10;
-const ASIDE = 1.02;
-
-/** Measures an earlier step once more: what passes have learned since moves its value, which must not be over the limit for that. */
-async function again(measure: (step: number) => Promise<number>, aim: Aim, from: number) {
-  let nearest: Trial = { step: from, value: await measure(from) };
-  for (let i = 0; i < MOST_AGAIN && nearest.value > aim.most; i++) {
-    const step = aim.grows ? nearest.step / ASIDE : nearest.step * ASIDE;
-    nearest = { step, value: await measure(step) };
+/** Samples a model until a step has about the bits per weight that a size allows. */
+async function sampleRate({ goal, quantizedWeights, firstStep }: CompressionPlan, candidates: Candidates) {
+  const target = (8 * Math.sqrt(goal.min * goal.max)) / quantizedWeights;
+  const samples: RateSample[] = [];
+  for (;;) {
+    const { step, isFinal } = nextSample(samples, target, firstStep);
+    if (isFinal) return { samples, step };
+    samples.push(await candidates.sample(step));
   }
-  return { met: nearest.value >= aim.least && nearest.value <= aim.most, nearest };
 }
 
-function nextStep(
-  trials: readonly Trial[],
-  { least, most, grows }: Aim,
-  bounds: readonly [number, number],
-  predict: Predict | undefined,
-): number | undefined {
-  const target = Math.sqrt(least * most);
-  // Without regard to the bracket: what a step gives moves a little with what the passes before have taught.
-  const predicted = trials.length <= MAX_PREDICTIONS ? predict?.(trials, target) : undefined;
-  if (predicted !== undefined) {
-    const step = Math.min(bounds[1], Math.max(bounds[0], predicted));
-    return step === trials.at(-1)!.step ? undefined : step; // at a bound
+/** How often the gain of tuning is guessed again before a file is left untuned. */
+const MAX_GUESSES = 3;
+const FIRST_GAIN = 1.03;
+
+interface MeasuredTrial extends Trial {
+  readonly quality: Evaluation;
+}
+
+async function searchDivergence(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+  const { goal } = plan;
+  let first = plan.firstStep;
+  // Tuning comes last, so the search is for a divergence that it will bring down to the goal.
+  let gain = FIRST_GAIN;
+  for (let guess = 0; candidates.canTune && guess < MAX_GUESSES; guess++) {
+    const untuned = await findDivergence(goal, gain, first, candidates);
+    if (!untuned.met) break;
+    first = untuned.trial.step;
+    await candidates.tune();
+    const { value, quality } = await measured(candidates, first);
+    if (value <= goal.max && value >= goal.min) return { quality, note: undefined };
+    gain = Math.max(1, untuned.trial.value / value);
   }
-  const over = ({ value }: Trial) => value > target;
-  const small = trials.filter((trial) => over(trial) !== grows).map(({ step }) => step);
-  const large = trials.filter((trial) => over(trial) === grows).map(({ step }) => step);
-  const from = small.length ? Math.max(...small) : undefined;
-  const to = large.length ? Math.min(...large) : undefined;
-  const low = from ?? Math.max(bounds[0], to! / WIDEST_MOVE);
-  const high = to ?? Math.min(bounds[1], from! * WIDEST_MOVE);
-  if (high / low < 1 + NARROWEST) return undefined; // at a bound
-  const guess = secant(trials, target);
-  const inside = guess !== undefined && guess > low && guess < high;
-  if (inside && !(from && to && stalls(trials))) return guess;
-  // nothing to lean on, or the bound itself is asked for
-  if (from === undefined && to !== undefined) return inside ? guess : low;
-  if (to === undefined && from !== undefined) return inside ? guess : high;
-  return Math.sqrt(low * high);
+  const { met, trial } = await findDivergence(goal, 1, first, candidates);
+  if (met) return { quality: trial.quality, note: undefined };
+  if (trial.value <= goal.max) return { quality: trial.quality, note: withinNote(goal, trial.value) };
+  await candidates.writeLossless();
+  const { quality } = await measured(candidates, 0);
+  return { quality, note: `no lossy file has so small a divergence; ${LOST_NOTHING}` };
 }
 
-/** True when steps far apart gave the same: nothing changes any more, as where every weight is zero. */
-function isFlat(trials: readonly Trial[]): boolean {
-  const [a, b] = trials.slice(-2);
-  return !!a && !!b && a.value === b.value && Math.max(a.step / b.step, b.step / a.step) > FAR;
+/** Finds the step that has `gain` times the divergence of the goal. */
+function findDivergence(goal: Goal, gain: number, first: number, candidates: Candidates) {
+  const attempt = async (step: number) => {
+    await candidates.write(step);
+    return measured(candidates, step);
+  };
+  const aim = { min: goal.min * gain, max: goal.max * gain, increasing: true };
+  // a divergence grows with the square of the step; from the second trial on a secant knows better
+  const predict = (trials: readonly Trial[], target: number) =>
+    trials.length === 1 ? trials[0]!.step * Math.sqrt(target / trials[0]!.value) : undefined;
+  return searchStep(attempt, aim, { first, bounds: STEP_BOUNDS, predict });
 }
 
-/** Where the line through the two trials nearest to the target, in logarithms, meets it. */
-function secant(trials: readonly Trial[], target: number): number | undefined {
-  const positive = trials.filter(({ value }) => value > 0 && value < Number.POSITIVE_INFINITY);
-  const far = ({ value }: Trial) => Math.abs(Math.log(value / target));
-  const [a, b] = [...positive].sort((x, y) => far(x) - far(y));
-  if (!a || !b || a.value === b.value || a.step === b.step) return undefined;
-  const slope = Math.log(b.value / a.value) / Math.log(b.step / a.step);
-  return a.step * Math.exp(Math.log(target / a.value) / slope);
-}
-
-/** True when the last three trials lie on one side, near each other: the other end of the bracket does not move. */
-function stalls(trials: readonly Trial[]): boolean {
-  const last = trials.slice(-3);
-  return (
-    last.length === 3 &&
-    Math.max(...last.map(({ step }) => step)) / Math.min(...last.map(({ step }) => step)) < 1.001
-  );
+async function measured(candidates: Candidates, step: number): Promise<MeasuredTrial> {
+  const quality = (await candidates.measure())!; // a plan for a divergence has a text
+  return { step, value: quality.kl!.mean, quality };
 }

@@ -1,20 +1,20 @@
 import { type Context, createContext, Script } from 'node:vm';
 import { DEADLINE, TooLate } from '../deadline.js';
 
-// V8 ends a script that runs too long, in the middle of a regular expression too, and whatever the script has called.
+// V8 terminates a script that runs too long, even within a regular expression or a function that the script has called.
 
-const script = new Script('work()');
+const script = new Script('action()');
 let context: Context | undefined;
 
-DEADLINE.run = (work, mostMs) => {
+DEADLINE.run = (action, maxMs) => {
   context ??= createContext({});
-  context.work = work;
+  context.action = action;
   try {
-    return script.runInContext(context, { timeout: mostMs });
+    return script.runInContext(context, { timeout: maxMs });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
     throw new TooLate();
   } finally {
-    context.work = undefined;
+    context.action = undefined;
   }
 };

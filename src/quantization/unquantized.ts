@@ -5,13 +5,13 @@ import { canWiden, readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { losslessKernels } from '../wasm/lossless.js';
 import type { CodedTensor } from './candidate.js';
-import { narrow } from './narrow.js';
+import { roundToDtype } from './round-to-dtype.js';
 
 /**
- * A tensor that is not quantized, coded losslessly: float32 in 16 bits, what is exact and all else as they are.
- * @param tuned values that take the place of the original's.
+ * Encodes a tensor that is not quantized, losslessly: float32 rounded to bfloat16 before, all else and what is exact as it is.
+ * @param tuned values in place of the original's, rounded to the tensor's dtype.
  */
-export async function codeVector(
+export async function encodeUnquantized(
   model: Model,
   tensor: TensorInfo,
   exact: boolean,
@@ -34,5 +34,5 @@ async function roundedBytes(model: Model, tensor: TensorInfo, tuned: Float32Arra
   const { name, dtype } = tensor;
   const floats = canWiden(dtype) ? await readFloats(model, tensor) : undefined;
   const rounded = tuned ?? (dtype === 'F32' ? floats : undefined);
-  return (rounded && narrow(rounded, dtype)) ?? model.readTensor(name);
+  return (rounded && roundToDtype(rounded, dtype)) ?? model.readTensor(name);
 }

@@ -1,16 +1,16 @@
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
-import type { Moment, SiteMoments } from './graphs.js';
+import type { Moment, SiteMoments } from './backward-graph.js';
 import { mirror } from './symmetric.js';
 
 /** Second moments as they grow from batch to batch: two arrays each, which a graph reads and writes in turn. */
-export class Sums {
+export class MomentSums {
   private readonly moments: readonly Moment[];
   private sums: Feeds;
   private spares: Feeds;
   private readonly means = new Map<Moment, Float32Array>();
 
   /** @param before sums of the same moments that have ended: half of their memory is used again. */
-  constructor(runtime: Runtime, sites: readonly SiteMoments[], before?: Sums) {
+  constructor(runtime: Runtime, sites: readonly SiteMoments[], before?: MomentSums) {
     const found = sites.flatMap(({ inputs, outputs }) => [inputs, outputs]);
     this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
     const zeros = () =>

@@ -4,7 +4,7 @@ import type { Graph, Value } from '../../onnx/graph.js';
 import { type MatmulSite, matmulSitesOf } from './matmul-sites.js';
 
 /** Names of a backward graph's inputs and outputs beside those of its forward graph. */
-export const BACKWARD_PORTS = {
+export const BACKWARD_NAMES = {
   /** d(loss) / d(output): of a block's hidden states, of a head's logits. */
   cotangent: 'cotangent',
   /** d(loss) / d(input): of the hidden states before. */
@@ -42,14 +42,14 @@ export interface BackwardOptions {
 export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): SiteMoments[] {
   const sites = matmulSitesOf(g);
   const differentiated = sites.filter(({ weight }) => weight !== skipped);
-  const cotangent = g.input(BACKWARD_PORTS.cotangent, ['batch', 'sequence', 'features']);
+  const cotangent = g.input(BACKWARD_NAMES.cotangent, ['batch', 'sequence', 'features']);
   const wanted = [
     ...differentiated.map((site) => site.output),
     ...(hidden ? [{ name: BLOCK_INPUTS.hidden }] : []),
   ];
   const gradients = backward(g, new Map([[output, cotangent]]), wanted);
   g.withdraw(output);
-  if (hidden) g.output(BACKWARD_PORTS.cotangentOut, gradients.at(-1)!, ['batch', 'sequence', 'hidden']);
+  if (hidden) g.output(BACKWARD_NAMES.cotangentOut, gradients.at(-1)!, ['batch', 'sequence', 'hidden']);
   const moments = new Map<string, Moment>();
   const moment = (value: Value, size: number, weighting?: Moment): Moment => {
     if (!moments.has(value.name))

@@ -4,11 +4,11 @@ import { loadWeights } from '../../inference/block-inputs.js';
 import type { Program } from '../../inference/program.js';
 import { headGraph } from '../../inference/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
-import { addBackward, BACKWARD_PORTS, type SiteMoments } from './graphs.js';
-import { sampleGradients } from './labels.js';
-import { nameOf } from './names.js';
+import { addBackward, BACKWARD_NAMES, type SiteMoments } from './backward-graph.js';
+import { sampleGradients } from './label-gradients.js';
+import { tensorNameOf } from './matmul-sites.js';
+import { MomentSums } from './moment-sums.js';
 import type { StatisticsSink } from './statistics.js';
-import { Sums } from './sums.js';
 
 /** Logits held at once: 64 MiB. */
 const CHUNK_LOGITS = 2 ** 24;
@@ -24,7 +24,7 @@ interface Parts {
 
 /** The turn from forward to back: logits, labels drawn from them, and the cotangents of the hidden states before the head. */
 export class HeadPass {
-  private readonly sums: Sums;
+  private readonly sums: MomentSums;
   private readonly random: () => number;
   private readonly rowWeights: Float64Array;
 
@@ -34,7 +34,7 @@ export class HeadPass {
     seed: number,
     private readonly parts: Parts,
   ) {
-    this.sums = new Sums(runtime, parts.moments);
+    this.sums = new MomentSums(runtime, parts.moments);
     this.random = randomNumbers(seed);
     this.rowWeights = new Float64Array(program.size.vocabulary);
   }
@@ -80,7 +80,7 @@ export class HeadPass {
     const { matrix, moments } = this.parts;
     for (const { site, inputs, outputs } of moments) {
       const isHead = site.weight === matrix;
-      await sink.add(nameOf(this.program.head.weights, site.weight), {
+      await sink.add(tensorNameOf(this.program.head.weights, site.weight), {
         kind: isHead ? 'head' : 'linear',
         inputs: this.sums.mean(inputs!, predictions),
         outputs: isHead
@@ -105,8 +105,8 @@ export class HeadPass {
     const before = new Float32Array(states.length);
     await this.sums.add(
       (feeds, into) => parts.backward.run(feeds, into),
-      { ...given, [BACKWARD_PORTS.cotangent]: cotangent },
-      { [BACKWARD_PORTS.cotangentOut]: runtime.floats(before, [1, rows, hiddenSize]) },
+      { ...given, [BACKWARD_NAMES.cotangent]: cotangent },
+      { [BACKWARD_NAMES.cotangentOut]: runtime.floats(before, [1, rows, hiddenSize]) },
     );
     return before;
   }

@@ -1,4 +1,5 @@
 import { InputError } from '../../core/errors.js';
+import { sumOf } from '../../core/sum.js';
 import type { Window } from '../../evaluation/windows.js';
 import type { Program } from '../../inference/program.js';
 
@@ -16,8 +17,8 @@ export interface Batch {
 const BATCH_TOKENS = 1024;
 
 /** The windows of a calibration, in batches. */
-export class Calibration {
-  /** Tokens a window. */
+export class CalibrationBatches {
+  /** Tokens per window. */
   readonly length: number;
   readonly batches: readonly Batch[];
   readonly tokens: number;
@@ -44,7 +45,7 @@ export class Calibration {
     const atOnce = Math.max(1, Math.floor(batchTokens / length));
     this.length = length;
     this.tokens = whole.length * length;
-    this.predictions = whole.reduce((sum, { rows }) => sum + rows.length, 0);
+    this.predictions = sumOf(whole, ({ rows }) => rows.length);
     this.batches = Array.from({ length: Math.ceil(whole.length / atOnce) }, (_, i) => {
       const batch = whole.slice(i * atOnce, (i + 1) * atOnce);
       return {
@@ -54,7 +55,7 @@ export class Calibration {
     });
   }
 
-  /** How often each token was seen, a token. */
+  /** Returns how often each token was seen, per token of the text. */
   tokenFrequencies(vocabulary: number): Float32Array {
     const counts = new Float64Array(vocabulary);
     for (const { tokens } of this.batches)

@@ -1,12 +1,12 @@
 import { stat } from 'node:fs/promises';
 import type { Model } from '../../core/model.js';
 import type { Runtime } from '../../onnx/runtime.js';
-import type { CalibrationWindow } from './calibration.js';
+import { SpillStore } from './array-store.js';
+import type { CalibrationWindow } from './batches.js';
 import { type CollectOptions, collectStatistics } from './collect.js';
-import { StatisticsFile } from './file.js';
 import { modelDigest } from './identity.js';
-import { SpillStore } from './store.js';
-import { StatisticsWriter } from './writer.js';
+import { StatisticsFile } from './statistics-file.js';
+import { StatisticsWriter } from './statistics-writer.js';
 
 /** Hidden states beyond these wait in a file. */
 const STATES_IN_MEMORY_BYTES = 2 ** 28;
@@ -24,7 +24,7 @@ export interface CalibrationText {
  * written to it. Memory holds one layer, not the model; an interrupted collection leaves no file under this name.
  * @throws {InputError} when the file is damaged or of something else, or as {@link collectStatistics} does.
  */
-export async function statisticsIn(
+export async function loadStatistics(
   path: string,
   runtime: Runtime,
   model: Model,

@@ -1,6 +1,7 @@
 import { Output } from '../../io/node/output.js';
 import { checksum } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
+import type { StatisticsSink, TensorStatistics } from './statistics.js';
 import {
   type ArrayEntry,
   encodeDirectory,
@@ -8,8 +9,7 @@ import {
   PIECE_BYTES,
   storedRows,
   type TensorEntry,
-} from './layout.js';
-import type { StatisticsSink, TensorStatistics } from './statistics.js';
+} from './statistics-format.js';
 
 /** Writes statistics to a file as they are found; it has its name only when whole. */
 export class StatisticsWriter implements StatisticsSink {

@@ -3,6 +3,7 @@ import { InputError, IntegrityError } from '../../core/errors.js';
 import { openFile } from '../../io/node/file.js';
 import { checksum } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
+import type { Statistics, TensorStatistics } from './statistics.js';
 import {
   type ArrayEntry,
   type Directory,
@@ -13,8 +14,7 @@ import {
   storedLength,
   storedRows,
   TRAILER_BYTES,
-} from './layout.js';
-import type { Statistics, TensorStatistics } from './statistics.js';
+} from './statistics-format.js';
 import { mirror } from './symmetric.js';
 
 /** Statistics in a file, an array read when it is asked for and its checksum verified. */
