@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { CompressionPlan } from '../src/quantization/plan.js';
 import type { Goal } from '../src/quantization/rate-control/budget.js';
-import { type Candidates, searchCandidate } from '../src/quantization/rate-control/search.js';
+import { type Candidates, searchCandidate } from '../src/quantization/search.js';
 
 const counts = new Float64Array(64 * 2 * 2047).map((_, i) => (i % 2047 < 20 ? 100 : 0));
 

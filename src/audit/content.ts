@@ -75,11 +75,11 @@ function precisionOf(kind: string): Precision {
 export function contentStatements(artifact: Artifact, content: Content): Statement[] {
   const { numbers, lists, longest, kinds, distinct, examined, deflated } = content;
   const { fileBytes, kind, sampled } = artifact;
-  const held = supported(
+  const overview = supported(
     `the file holds ${show(numbers)} numbers`,
     `${lists} lists of at most ${show(longest)} (${kinds.join(', ')}) in a ${kind} of ${show(fileBytes)} bytes; ${sampled ? `of ${show(examined)} examined, ` : ''}${show(distinct)} distinct values; DEFLATE leaves ${show(deflated * 100)} %`,
   );
-  return [held, ...formStatements(artifact, content)];
+  return [overview, ...formStatements(artifact, content)];
 }
 
 /** Returns statements about lists that a formula gives. Constants and integer ramps do not count: norms, biases and indices may be such. */

@@ -66,10 +66,10 @@ export class DownloadCache {
     maxBytes = Number.POSITIVE_INFINITY,
     usedBefore = new Date(0),
   }: EvictOptions): Promise<void> {
-    let kept = 0;
+    let totalBytes = 0;
     for (const { address, haveBytes, usedAt } of await this.list()) {
-      kept += haveBytes;
-      if (kept > maxBytes || usedAt < usedBefore) await this.remove(address);
+      totalBytes += haveBytes;
+      if (totalBytes > maxBytes || usedAt < usedBefore) await this.remove(address);
     }
   }
 

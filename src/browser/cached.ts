@@ -12,7 +12,7 @@ type Keep = (name: string, bytes: Uint8Array) => Promise<boolean>;
 /** A file on a server, read by ranges, whose pieces are cached in a folder. */
 export class CachedBytes extends HttpSource {
   /** False once the quota is used up. */
-  private keeping = true;
+  private hasRoom = true;
 
   /** @param lock name of the lock with which pages avoid concurrent downloads. */
   constructor(
@@ -33,11 +33,11 @@ export class CachedBytes extends HttpSource {
       target.set(piece.subarray(from - first, to - first), from - start);
     };
     for (let first = start - (start % PIECE_BYTES); first < end; ) {
-      const piece = await this.kept(first);
+      const piece = await this.cachedPiece(first);
       if (piece) {
         take(piece, first);
         first += PIECE_BYTES;
-      } else if (this.keeping) first = await this.fetch(first, end, take, signal);
+      } else if (this.hasRoom) first = await this.fetch(first, end, take, signal);
       else {
         const from = Math.max(start, first);
         return super.readInto(target.subarray(from - start), from, signal);
@@ -53,24 +53,24 @@ export class CachedBytes extends HttpSource {
     signal?: AbortSignal,
   ): Promise<number> {
     return navigator.locks.request(this.lock, { ...(signal && { signal }) }, async () => {
-      const last = await this.firstKept(first, Math.min(this.byteLength, roundUp(end)));
+      const last = await this.firstCached(first, Math.min(this.byteLength, roundUp(end)));
       let at = first;
       for await (const piece of inPieces(fetchBytes(this.file, first, last, signal), last - first)) {
         take(piece, at);
-        if (this.keeping) this.keeping = await this.keep(String(at), withChecksum(piece));
+        if (this.hasRoom) this.hasRoom = await this.keep(String(at), withChecksum(piece));
         at += piece.length;
       }
       return last;
     });
   }
 
-  private async firstKept(first: number, end: number): Promise<number> {
-    for (let at = first; at < end; at += PIECE_BYTES) if (await this.kept(at)) return at;
+  private async firstCached(first: number, end: number): Promise<number> {
+    for (let at = first; at < end; at += PIECE_BYTES) if (await this.cachedPiece(at)) return at;
     return end;
   }
 
   /** Returns a cached piece; undefined if it is missing or damaged. */
-  private async kept(first: number): Promise<Uint8Array | undefined> {
+  private async cachedPiece(first: number): Promise<Uint8Array | undefined> {
     try {
       const handle = await this.folder.getFileHandle(String(first));
       const written = new Uint8Array(await (await handle.getFile()).arrayBuffer());

@@ -41,7 +41,7 @@ export async function webRuntime(ort: OnnxRuntimeWeb, requested?: Device) {
     session: async (model) => yielding(await plain.session(model)),
     hold: async (graph, weights) => {
       const externalData = Object.entries(weights).map(([path, tensor]) => ({ path, data: bytesOf(tensor) }));
-      const model = graph.encode({ held: true });
+      const model = graph.encode({ externalWeights: true });
       return yielding(await InferenceSession.create(model, { ...options, externalData }));
     },
   };

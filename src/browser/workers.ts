@@ -24,7 +24,7 @@ export function startDecodePool(
       );
     }
   } catch {
-    // there are none, or not for a module of another origin
+    // unsupported, or the module has another origin
   }
   return pool;
 }

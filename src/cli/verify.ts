@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { WeightError } from '../evaluation/compare.js';
-import { type Verification, verify } from '../operations/verify.js';
+import { verify } from '../operations/verify.js';
+import type { Verification } from '../wpk/verification.js';
 import { expansionOption, jsonOption, threadsOption } from './options.js';
 import { bytes, count, print, printError, printJson, printLine, progress } from './terminal.js';
 

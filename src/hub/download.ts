@@ -29,7 +29,7 @@ export async function download(
   await makeFolders(dirname(path)).catch((error) => {
     throw fileError(error, path);
   });
-  const output = await begin(path, file);
+  const output = await openOutput(path, file);
   const resumed = output.length > 0;
   try {
     let found = await fetchRest(remote, file, output, onDownload);
@@ -54,7 +54,7 @@ export async function download(
 }
 
 /** Returns an output that continues the longest interrupted download, or a new one. */
-async function begin(path: string, { lengthBytes }: HubFile): Promise<Output> {
+async function openOutput(path: string, { lengthBytes }: HubFile): Promise<Output> {
   const options = { resumable: true, ending: ENDING };
   for (const { path: left, isDead } of await leftoversOf(path, ENDING)) {
     const own = isDead && (await claim(left, path, ENDING));

@@ -196,10 +196,10 @@ export class Graph {
     return new Set(this.inputs.keys());
   }
 
-  /** Returns the graph as an ONNX file. With `held`, weights are external data under their names instead of inputs. */
-  encode({ held = false } = {}): Uint8Array {
+  /** Returns the graph as an ONNX file. With `externalWeights`, weights are external data under their names instead of inputs. */
+  encode({ externalWeights = false } = {}): Uint8Array {
     const { name, outputs, constants } = this;
-    const externals = held ? this.weightInputs : [];
+    const externals = externalWeights ? this.weightInputs : [];
     const isExternal = new Set(externals.map((weight) => weight.name));
     return encodeModel({
       name,

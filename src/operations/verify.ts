@@ -1,11 +1,12 @@
 import { isLossyCodec } from '../codecs/codec.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
-import { Comparison, type WeightError } from '../evaluation/compare.js';
+import { Comparison } from '../evaluation/compare.js';
 import { openFiles, openModel } from '../open/open.js';
 import { isLossyTensor, type StoredTensorEntry } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
 import type { Container, ContainerOptions } from '../wpk/reader.js';
+import type { Verification } from '../wpk/verification.js';
 import { FileComparison, NowhereTarget } from './compare-files.js';
 import { openContainer } from './decompress.js';
 import { Restoring, type Target, type Watch } from './restore.js';

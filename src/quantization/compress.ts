@@ -3,14 +3,14 @@ import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
 import { type CalibrationSource, calibrate, expectedTokens } from './calibration/calibrate.js';
 import { finishLossless } from './lossless-candidate.js';
+import { writeMinimum } from './minimum-size.js';
 import { Pipeline } from './pipeline.js';
 import { type CompressionPlan, planCompression } from './plan.js';
 import { type Prepared, prepare } from './prepare.js';
 import { Stages } from './progress.js';
 import type { Budget } from './rate-control/budget.js';
 import { cannotMeet } from './rate-control/messages.js';
-import { writeMinimum } from './rate-control/minimum.js';
-import { searchCandidate } from './rate-control/search.js';
+import { searchCandidate } from './search.js';
 
 export interface LossyOptions {
   readonly budget: Budget;

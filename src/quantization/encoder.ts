@@ -1,8 +1,8 @@
 import { TRELLIS } from '../codecs/codec.js';
 import type { Model } from '../core/model.js';
 import type { CodedTensor } from './candidate.js';
+import type { QuantizedModel, StoredMatrix } from './model-quantizer.js';
 import type { PlannedTensor } from './plan.js';
-import type { QuantizedModel, StoredMatrix } from './quantizer/model-quantizer.js';
 import type { QuantizationThreads } from './threads.js';
 import { encodeUnquantized } from './unquantized.js';
 

@@ -5,10 +5,10 @@ import type { Candidate } from './candidate.js';
 import { encodeModel } from './encoder.js';
 import { IndexStore } from './index-store.js';
 import { writeLossless } from './lossless-candidate.js';
+import { ModelQuantizer, type QuantizedModel } from './model-quantizer.js';
 import { type CompressionPlan, quantizedTensors } from './plan.js';
 import type { Stages } from './progress.js';
 import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
-import { ModelQuantizer, type QuantizedModel } from './quantizer/model-quantizer.js';
 import type { RateSample, SizeTrial } from './rate-control/rate-samples.js';
 import { type QuantizationThreads, startQuantization } from './threads.js';
 

@@ -41,11 +41,11 @@ function keep(kernels: LosslessKernels, numbers: Float64Array, count: number) {
   const order = Uint32Array.from(numbers, (_, i) => i).sort(
     (a, b) => Math.abs(numbers[b]!) - Math.abs(numbers[a]!) || a - b,
   );
-  const kept = order.subarray(0, Math.min(count, numbers.length)).slice().sort();
+  const largest = order.subarray(0, Math.min(count, numbers.length)).slice().sort();
   const flags = new Uint8Array(numbers.length);
-  for (const i of kept) flags[i] = 1;
+  for (const i of largest) flags[i] = 1;
   const scale = Math.fround(Math.abs(numbers[order[0]!]!)) || 1;
-  const values = Uint16Array.from(kept, (i) => toFloat16(numbers[i]! / scale));
+  const values = Uint16Array.from(largest, (i) => toFloat16(numbers[i]! / scale));
   const parts = [...encodeStream(kernels, flags, 'U8'), ...encodeStream(kernels, bytesOf(values), 'F16')];
   return { header: { mode: 'keep', scale, shifts: [0, 0] } satisfies CodingHeader as CodingHeader, parts };
 }
@@ -80,8 +80,8 @@ type Decode = (
 const DECODE: Readonly<Record<CodingHeader['mode'], Decode>> = {
   keep(kernels, coded, start, count, { scale }) {
     const flags = decodeStream(kernels, coded, start, 'U8', count);
-    const kept = flags.elements.reduce((sum, flag) => sum + (flag ? 1 : 0), 0);
-    const { elements, end } = decodeStream(kernels, coded, flags.end, 'F16', 2 * kept);
+    const valueCount = flags.elements.reduce((sum, flag) => sum + (flag ? 1 : 0), 0);
+    const { elements, end } = decodeStream(kernels, coded, flags.end, 'F16', 2 * valueCount);
     const values = new Uint16Array(elements.buffer);
     const numbers = new Float64Array(count);
     let next = 0;

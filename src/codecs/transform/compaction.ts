@@ -8,11 +8,11 @@ export function compactionCurve(numbers: Float64Array, weights: number, shares: 
   let total = 0;
   for (const square of squares) total += square;
   const curve: number[] = [];
-  let [kept, next] = [0, squares.length];
+  let [energy, next] = [0, squares.length];
   for (const share of shares) {
     const until = Math.max(0, squares.length - Math.round(share * weights));
-    while (next > until) kept += squares[--next]!;
-    curve.push(total > 0 ? kept / total : 1);
+    while (next > until) energy += squares[--next]!;
+    curve.push(total > 0 ? energy / total : 1);
   }
   return curve;
 }

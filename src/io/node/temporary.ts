@@ -20,7 +20,7 @@ interface Temporary {
 }
 
 /** Temporary files and folders of this process. */
-const held = new Map<string, Temporary>();
+const temporaries = new Map<string, Temporary>();
 
 /** Returns a unique name in the folder of `path`, `NAME.HOST-PID-RANDOM.ENDING`, which identifies the process. */
 export function temporaryName(path: string, ending = 'partial'): string {
@@ -37,17 +37,17 @@ function shortened(name: string, rest: number): string {
 
 /** Registers a file or folder that is removed if the run ends early. */
 export function hold(path: string, resumable = false): void {
-  held.set(resolve(path), { resumable });
+  temporaries.set(resolve(path), { resumable });
 }
 
 /** Registers a backup: what was moved from `from` to `path`, to be removed once `from` exists again. */
 export function holdInstead(path: string, from: string): void {
-  held.set(resolve(path), { from });
+  temporaries.set(resolve(path), { from });
 }
 
 /** Unregisters a path that was renamed or removed. */
 export function letGo(path: string): void {
-  held.delete(resolve(path));
+  temporaries.delete(resolve(path));
 }
 
 /**
@@ -56,7 +56,7 @@ export function letGo(path: string): void {
  */
 export function removeTemporaries(): string[] {
   const remaining: string[] = [];
-  for (const [path, { resumable, from }] of held)
+  for (const [path, { resumable, from }] of temporaries)
     try {
       if (resumable) remaining.push(path);
       else if (from !== undefined && !existsSync(from)) renameSync(path, from);
@@ -122,7 +122,7 @@ export async function claim(path: string, output: string, ending?: string): Prom
 }
 
 function isInUse(path: string, pid: number): boolean {
-  if (pid === process.pid) return held.has(resolve(path));
+  if (pid === process.pid) return temporaries.has(resolve(path));
   try {
     process.kill(pid, 0);
     return true;

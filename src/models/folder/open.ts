@@ -145,7 +145,7 @@ async function closeAll(sources: readonly ByteSource[]): Promise<void> {
   await Promise.all(sources.map((source) => source.close()));
 }
 
-/** Reads config.json, if there is one. An unreadable one is returned as `configError`, for whoever needs it to throw. */
+/** Reads config.json, if there is one. An unreadable one is returned as `configError`, to be thrown by code that needs it. */
 export async function readConfig(folder: Folder, files: readonly FolderFile[]) {
   if (!files.some(({ name }) => name === 'config.json')) return { config: undefined };
   const bytes = await readWhole(folder, 'config.json');

@@ -1,19 +1,19 @@
-import { matrixOf } from '../../codecs/codec.js';
-import { CONTEXTS } from '../../codecs/trellis/levels.js';
-import { initialPrices, tablePrices } from '../../codecs/trellis/prices.js';
-import { readTables, writeTables } from '../../codecs/trellis/tables.js';
-import { elementCount } from '../../core/dtype.js';
-import { readFloats } from '../../core/floats.js';
-import type { Model, TensorInfo } from '../../core/model.js';
-import { sumOf } from '../../core/sum.js';
-import type { Statistics } from '../calibration/statistics.js';
-import type { IndexStore } from '../index-store.js';
-import type { Counted, Quantized, QuantizeJob } from '../jobs.js';
-import type { OnProgress } from '../progress.js';
-import { predictBits } from '../rate-control/rate-model.js';
-import type { RateSample } from '../rate-control/rate-samples.js';
-import type { QuantizationThreads } from '../threads.js';
+import { matrixOf } from '../codecs/codec.js';
+import { CONTEXTS } from '../codecs/trellis/levels.js';
+import { initialPrices, tablePrices } from '../codecs/trellis/prices.js';
+import { readTables, writeTables } from '../codecs/trellis/tables.js';
+import { elementCount } from '../core/dtype.js';
+import { readFloats } from '../core/floats.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { sumOf } from '../core/sum.js';
+import type { Statistics } from './calibration/statistics.js';
+import type { IndexStore } from './index-store.js';
+import type { Counted, Quantized, QuantizeJob } from './jobs.js';
 import { momentsOf } from './moments.js';
+import type { OnProgress } from './progress.js';
+import { predictBits } from './rate-control/rate-model.js';
+import type { RateSample } from './rate-control/rate-samples.js';
+import type { QuantizationThreads } from './threads.js';
 
 /** Squared steps that a bit is worth, and the trellis' step in those of a scalar quantizer: at the optimum, which is flat. */
 const LAMBDA = 0.1;

@@ -1,14 +1,14 @@
-import { matrixOf, TRELLIS } from '../../codecs/codec.js';
-import { encodeBlock } from '../../codecs/trellis/block.js';
-import { CONTEXTS, MAX_INDEX, ROWS_PER_BLOCK } from '../../codecs/trellis/levels.js';
-import { writeParameters } from '../../codecs/trellis/parameters.js';
-import { readTables, writeTables } from '../../codecs/trellis/tables.js';
-import { INDICES } from '../../codecs/trellis/tokens.js';
-import type { Model, TensorInfo } from '../../core/model.js';
-import { indexCoder } from '../../wasm/indices.js';
-import type { Candidate, CodedTensor } from '../candidate.js';
-import type { PlannedTensor } from '../plan.js';
-import { encodeUnquantized } from '../unquantized.js';
+import { matrixOf, TRELLIS } from '../codecs/codec.js';
+import { encodeBlock } from '../codecs/trellis/block.js';
+import { CONTEXTS, MAX_INDEX, ROWS_PER_BLOCK } from '../codecs/trellis/levels.js';
+import { writeParameters } from '../codecs/trellis/parameters.js';
+import { readTables, writeTables } from '../codecs/trellis/tables.js';
+import { INDICES } from '../codecs/trellis/tokens.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { indexCoder } from '../wasm/indices.js';
+import type { Candidate, CodedTensor } from './candidate.js';
+import type { PlannedTensor } from './plan.js';
+import { encodeUnquantized } from './unquantized.js';
 
 /**
  * Writes the smallest candidate of a model: every weight of its matrices zero, all else as in any other.

@@ -1,10 +1,10 @@
-import type { Evaluation } from '../../evaluation/evaluate.js';
-import type { Pipeline } from '../pipeline.js';
-import type { CompressionPlan } from '../plan.js';
-import type { Goal } from './budget.js';
-import { cannotMeet, LOST_NOTHING, withinNote } from './messages.js';
-import { nextSample, type RateSample, sizePredictor } from './rate-samples.js';
-import { searchStep, type Trial } from './step-search.js';
+import type { Evaluation } from '../evaluation/evaluate.js';
+import type { Pipeline } from './pipeline.js';
+import type { CompressionPlan } from './plan.js';
+import type { Goal } from './rate-control/budget.js';
+import { cannotMeet, LOST_NOTHING, withinNote } from './rate-control/messages.js';
+import { nextSample, type RateSample, sizePredictor } from './rate-control/rate-samples.js';
+import { searchStep, type Trial } from './rate-control/step-search.js';
 
 /** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
 export const STEP_BOUNDS = [1e-9, 1e3] as const;

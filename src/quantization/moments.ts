@@ -1,7 +1,7 @@
-import type { matrixOf } from '../../codecs/codec.js';
-import { sumOf } from '../../core/sum.js';
-import type { Statistics, TensorStatistics } from '../calibration/statistics.js';
-import type { Moments } from '../jobs.js';
+import type { matrixOf } from '../codecs/codec.js';
+import { sumOf } from '../core/sum.js';
+import type { Statistics, TensorStatistics } from './calibration/statistics.js';
+import type { Moments } from './jobs.js';
 
 /** What errors of a stored matrix cost, along its rows and its columns. */
 export interface MatrixMoments {
