@@ -206,7 +206,6 @@ describe('one cache', () => {
       }
       expect(readFileSync(blob).equals(damage(Buffer.from(WEIGHTS)))).toBe(true);
     },
-    60_000,
   );
 
   test('what one run fetched for itself and removes at its end is not what another has put there', {
