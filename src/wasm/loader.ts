@@ -2,7 +2,7 @@ import * as shared from './constants.js';
 
 /** What every module in assembly/ exports, beside its functions and, as globals, its buffers and constants.ts. */
 export interface KernelExports {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   /** Where buffers may begin. */
   heapBase(): number;
 }
