@@ -38,11 +38,14 @@ function generatedIn(page: Page, path: string, device: 'wasm' | 'webgpu') {
       const decoded: number[] = [];
       const heard: number[] = [];
       try {
-        const loaded = await run.load(ort, model, { device, onDecoded: (done) => decoded.push(done) });
+        const loaded = await run.load(ort, model, {
+          device,
+          onProgress: ({ stage, done }) => stage === 'decoding' && decoded.push(done),
+        });
         const onToken = (token: number) => heard.push(token);
         const { tokens } = await loaded.generate(prompt, { maxTokens, onToken });
         const again = await loaded.generate(prompt, { maxTokens });
-        await loaded.release();
+        await loaded.close();
         return { tokens, heard, again: again.tokens, decoded, device: loaded.device, said: '' };
       } catch (error) {
         const said = String((error as Error).message);
@@ -188,7 +191,7 @@ describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
           () => '',
           (error) => error.message,
         );
-      await loaded.release();
+      await loaded.close();
       await model.close();
       return { heard, drawn, said };
     });

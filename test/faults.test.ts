@@ -2,16 +2,7 @@ import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  attachQuality,
-  compress,
-  compressLossy,
-  compressTransform,
-  decompress,
-  exportSafetensors,
-  isInputError,
-  open,
-} from '../src/index.js';
+import { attachQuality, compress, decompress, exportSafetensors, isInputError, open } from '../src/index.js';
 import { LOSSES, Recording, readTree, type Tree, withFault, writeTree } from './helpers/faulty-disk.js';
 import { HubServer } from './helpers/hub-server.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
@@ -78,10 +69,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
     names: ['new.wpk'],
     work: (place) =>
       withModel(join(place, 'model'), (model) =>
-        compressTransform(model, join(place, 'new.wpk'), {
-          transform: { transform: 'none', size: 64, dimensions: 1 },
-          keep: false,
+        compress(model, join(place, 'new.wpk'), {
+          codec: { transform: 'none' },
           budget: { ratio: 4 },
+          calibration: false,
         }),
       ),
   },
@@ -107,7 +98,7 @@ const LOSSY: Scenario = {
   names: ['new.wpk'],
   work: (place) =>
     withModel(join(place, 'model'), (model) =>
-      compressLossy(model, join(place, 'new.wpk'), { budget: { bits: 6 }, threads: 1 }),
+      compress(model, join(place, 'new.wpk'), { budget: { bits: 6 }, threads: 1, calibration: false }),
     ),
 };
 

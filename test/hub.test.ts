@@ -14,7 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { compress, inspect, open } from '../src/index.js';
+import { compress, inspect, open, type Progress, planPush, push } from '../src/index.js';
 import { RETRIES } from '../src/io/request.js';
 import { planTensor } from '../src/wpk/plan.js';
 import { complaint, weightpressWith } from './helpers/cli.js';
@@ -213,7 +213,7 @@ describe('a connection that breaks', () => {
     const stopped = open(NAME, { reading: 'sequential' }).then((model) =>
       compress(model, output).finally(() => model.close()),
     );
-    await expect(stopped).rejects.toThrow(/--resume goes on/);
+    await expect(stopped).rejects.toMatchObject({ name: 'ConnectionError', code: 'resumable' });
     expect(sent).toBe(RETRIES.attempts);
     const [left] = leftovers(output);
     expect(statSync(left!).size).toBeGreaterThan(100);
@@ -608,5 +608,56 @@ describe('push', () => {
     expect((await run('push', output, 'someone/new', '--dry-run')).stdout).toMatch(/^---\nlicense: mit/);
     expect(complaint(await run('push', output, 'not-a-repository')).status).toBe(2);
     expect(hub.asked).toEqual([]);
+  });
+});
+
+describe('from the library', () => {
+  const stages = (reports: readonly Progress[]) => [...new Set(reports.map(({ stage }) => stage))];
+  /** Aborts at the first report of a stage. */
+  const stopAt = (begins: string) => {
+    const stop = new AbortController();
+    const onProgress = ({ stage }: Progress) => stage.startsWith(begins) && stop.abort(new Error('enough'));
+    return { signal: stop.signal, onProgress };
+  };
+
+  test('a download reports its bytes; aborted, it leaves nothing and is fetched whole the next time', async () => {
+    const stopped = open(NAME, { reading: 'download', ...stopAt('downloading') });
+    await expect(stopped).rejects.toThrow('enough');
+    expect(filesBelow(home).filter((path) => /blobs|snapshots/.test(path))).toEqual([]);
+    const reports: Progress[] = [];
+    const opened = await open(NAME, {
+      reading: 'download',
+      onProgress: (progress) => reports.push(progress),
+    });
+    await opened.close();
+    const weights = reports.filter(({ stage }) => stage === 'downloading model.safetensors');
+    expect(weights.at(-1)).toMatchObject({ done: bytesOfModel, total: bytesOfModel, unit: 'bytes' });
+  });
+
+  test('a name on the Hub is compressed; what a budget needed is not left in the cache, unless asked for', async () => {
+    const lossless = await compress(NAME, output);
+    expect(lossless.source).toMatch(/^someone\/small-model@/);
+    const budget = { budget: { bits: 6 }, calibration: false, force: true } as const;
+    expect((await compress(NAME, output, budget)).weights).toBeGreaterThan(3_000_000);
+    expect(filesBelow(home).filter((path) => /blobs|snapshots/.test(path))).toEqual([]);
+    await compress(NAME, output, { ...budget, keep: true });
+    expect(filesBelow(home).some((path) => /blobs/.test(path))).toBe(true);
+  });
+
+  test('an upload reports its stages; aborted, nothing is committed', async () => {
+    await compress(NAME, output);
+    const plan = await planPush(output, 'someone/new');
+    await expect(push(output, plan, stopAt('verifying'))).rejects.toThrow('enough');
+    expect(hub.repositories.has('someone/new')).toBe(false);
+    await expect(push(output, plan, stopAt('hashing'))).rejects.toThrow('enough');
+    expect([...hub.repositories.get('someone/new')!.files.keys()]).toEqual([]);
+    const reports: Progress[] = [];
+    const { wroteCard } = await push(output, plan, { onProgress: (progress) => reports.push(progress) });
+    expect(wroteCard).toBe(true);
+    expect(stages(reports)).toEqual(
+      expect.arrayContaining(['verifying', 'hashing model.wpk', 'uploading model.wpk']),
+    );
+    const { size } = statSync(output);
+    expect(reports.find(({ stage, done }) => stage === 'uploading model.wpk' && done === size)).toBeDefined();
   });
 });

@@ -3,9 +3,8 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { open, verify } from '../src/index.js';
-import { compressTransform } from '../src/operations/compress-transform.js';
+import { compress } from '../src/operations/compress-any.js';
 import { inspect } from '../src/operations/inspect.js';
-import { compressLossy } from '../src/quantization/compress.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
 import { isLossless } from '../src/wpk/summary.js';
 import { weightpress } from './helpers/cli.js';
@@ -31,16 +30,14 @@ async function compressed(budget: Budget, from = MODEL, calibrated = true) {
   const stages = new Set<string>();
   const model = await open(from);
   try {
-    const { note } = await compressLossy(model, output, {
+    const { note } = await compress(model, output, {
       budget,
-      ...(calibrated && {
-        calibration: {
-          text: TEXT,
-          name: 'text',
-          tokens: 4096,
-          statisticsPath: join(place, 'statistics'),
-        },
-      }),
+      calibration: calibrated && {
+        text: TEXT,
+        name: 'text',
+        tokens: 4096,
+        statisticsPath: join(place, 'statistics'),
+      },
       onProgress: ({ stage }) => stages.add(stage),
     });
     const bytes = statSync(output).size;
@@ -107,7 +104,7 @@ describe('an impossible budget', () => {
       const model = await open(MODEL);
       const stages: string[] = [];
       const refusal = await refusalOf(() =>
-        compressLossy(model, join(place, 'no.wpk'), {
+        compress(model, join(place, 'no.wpk'), {
           budget,
           calibration: { text: TEXT, name: 'text', tokens: 4096 },
           onProgress: ({ stage }) => stages.push(stage),
@@ -134,9 +131,9 @@ describe('a compression that is aborted', () => {
       const output = join(place, `aborted-${files++}.wpk`);
       const stop = new AbortController();
       const calibration = { text: TEXT, name: 'text', tokens: 4096 };
-      const compression = compressLossy(model, output, {
+      const compression = compress(model, output, {
         budget: { bits: 4 },
-        ...(calibrated && { calibration }),
+        calibration: calibrated && calibration,
         signal: stop.signal,
         onProgress: ({ stage }) => {
           if (stage === where) stop.abort(new Error(`stopped while ${stage}`));
@@ -160,10 +157,10 @@ describe('a transform', () => {
     async (budget, codec, said) => {
       const model = await open(randomModel());
       const output = join(place, `${files++}.wpk`);
-      const { note } = await compressTransform(model, output, {
-        transform: { transform: 'hadamard', size: 64, dimensions: 1 },
-        keep: false,
+      const { note } = await compress(model, output, {
+        codec: { transform: 'hadamard' },
         budget,
+        calibration: false,
       });
       await model.close();
       const summary = await inspect(output);

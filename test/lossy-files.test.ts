@@ -220,7 +220,7 @@ describe('a lossy compression is refused in one line', () => {
   writeFileSync(short, 'Too short a text to learn from. '.repeat(20));
 
   test.each([
-    [['--bits', '3', '--kl', '0.1'], /expected one budget .*--kl and --bits/],
+    [['--bits', '3', '--kl', '0.1'], /expected one budget .*found kl and bits/],
     [['--bits', '0'], /expected --bits to be a positive number/],
     [['--kl', 'small'], /expected --kl to be a positive number, found "small"/],
     [['--size', '3 apples'], /expected a size such as 400MB/],
@@ -228,7 +228,10 @@ describe('a lossy compression is refused in one line', () => {
     [['--no-calibration'], /--no-calibration needs a budget/],
     [['--bits', '3', '--resume'], /--resume needs a lossless file/],
     [['--bits', '3', '--no-calibration', '--calibrate', short], /--no-calibration contradicts --calibrate/],
-    [['--kl', '0.1', '--no-calibration'], /kl needs a text/],
+    [
+      ['--kl', '0.1', '--no-calibration'],
+      /kl needs a text to measure the divergence on; --calibrate names one/,
+    ],
     [['--bits', '3', '--calibrate', short], /has \d+ tokens, at least 4096 are needed/],
     [['--bits', '3', '--calibrate', at('none.txt')], /no such file/],
     [['--size', '20kB', '--no-calibration'], /cannot be met; the nearest that can is \d/],

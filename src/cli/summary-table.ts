@@ -84,6 +84,9 @@ export function qualityLine(quality: Summary['quality']): string {
   ].join(', ');
 }
 
+/** The reason of files that hold the weights in another format. */
+const FURTHER_COPY = /^copy of the weights for /;
+
 /** Returns one line per weight file that is stored as plain bytes, and per file that was left out. */
 export function fileNotes({ weightFiles, leftOut }: Summary): string[] {
   return [
@@ -92,7 +95,8 @@ export function fileNotes({ weightFiles, leftOut }: Summary): string[] {
     ),
     ...leftOut.map(({ name, lengthBytes, reason }) => {
       const size = lengthBytes === undefined ? '' : `, ${bytes(lengthBytes)}`;
-      return `left out: ${name}${size}: ${reason}`;
+      const hint = FURTHER_COPY.test(reason) ? '; --all includes it' : '';
+      return `left out: ${name}${size}: ${reason}${hint}`;
     }),
   ];
 }

@@ -76,7 +76,8 @@ export async function compressTransform(
 function checkTransform({ transform: { size }, budget }: TransformCompression): void {
   if (!isBlockSize(size))
     throw new InputError(`expected blocks of a power of two from ${MIN_SIZE} to ${MAX_SIZE}, found ${size}`);
-  if (budget.kl !== undefined) throw new InputError('transforms take --bits, --size or --ratio, not --kl');
+  if (budget.kl !== undefined)
+    throw new InputError('a transform takes a budget of bits, size or ratio, found kl');
 }
 
 function sizeOfTooFine(error: unknown): number {

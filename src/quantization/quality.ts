@@ -25,10 +25,10 @@ export async function measureCandidate(
     return await evaluate(compressed, {
       tokens,
       window,
-      ...(maskToken !== undefined && { maskToken }),
-      ...(signal && { signal }),
+      maskToken,
+      signal,
       against: model,
-      onProgress,
+      onProgress: ({ done, total }) => onProgress(done, total),
     });
   } finally {
     await compressed.close();

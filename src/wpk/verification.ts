@@ -1,16 +1,21 @@
 import type { WeightError } from '../evaluation/compare.js';
 
+/** What the verification of a .wpk found. */
 export interface Verification {
-  /** No problem was found. */
+  /** True when no problem was found. */
   readonly good: boolean;
-  /** One line each: what is wrong, and where. */
+  /** What is wrong, and where, one line each. */
   readonly problems: readonly string[];
+  /** Blocks of tensors that were decoded. */
   readonly blocks: number;
+  /** Tensors in the file. */
   readonly tensors: number;
+  /** Files that it restores. */
   readonly files: number;
+  /** Bytes of these files. */
   readonly decodedBytes: number;
-  /** Undefined unless compared: whether every byte of every file equals the other's. */
+  /** True when every byte of every file equals the other's; undefined where nothing was compared. */
   readonly bitExact: boolean | undefined;
-  /** For a lossy file that was compared: how much its weights differ. */
+  /** How much the weights of a lossy file differ from the other's; undefined where nothing was compared. */
   readonly error: WeightError | undefined;
 }

@@ -13,13 +13,15 @@ import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
+/** A text that tells which errors matter, and that the loss is measured on a part of. */
 export interface CalibrationSource {
+  /** At least some 4096 tokens; a message says how many are needed. */
   readonly text: string;
-  /** How the text is called in the file's quality report. */
+  /** The text's name in the file's quality report. */
   readonly name: string;
-  /** Tokens that the statistics see; by default what a few minutes allow, see {@link defaultTokens}. */
+  /** Tokens that the statistics see; by default what a few minutes allow, from 8192 to 262144. */
   readonly tokens?: number | undefined;
-  /** Where statistics are kept, and used again from; by default beside the output while it is made. */
+  /** A file that statistics are stored in, and read again from; by default one beside the output, removed at the end. */
   readonly statisticsPath?: string | undefined;
 }
 
@@ -73,14 +75,10 @@ interface Split {
 }
 
 /** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
-async function split(
-  model: Model,
-  { text, name, tokens }: CalibrationSource,
-  otherwise?: string,
-): Promise<Split> {
+async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
   const { program, tokenizer } = await openProgramAndTokenizer(model).catch((error) => {
-    if (!isInputError(error) || otherwise === undefined) throw error;
-    throw new InputError(`${error.message}; ${otherwise}`, {}, { cause: error });
+    if (!isInputError(error)) throw error;
+    throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });
   });
   const { plan, size } = program;
   const ids = tokenizer.encode(text);
@@ -111,9 +109,6 @@ async function openProgramAndTokenizer(model: Model) {
   return { program: await openProgram(model), tokenizer: await loadTokenizer(model) };
 }
 
-/** What a model that cannot be run can still be compressed by. */
-const UNCALIBRATED = '--no-calibration with --bits, --size or --ratio needs neither, and measures no loss';
-
 /** The part of a calibration text that statistics would not see, to measure on. @throws {InputError} */
 export async function heldOutOf(model: Model, source: CalibrationSource): Promise<HeldOut> {
   return (await split(model, source)).heldOut;
@@ -130,7 +125,7 @@ export async function calibrate(
   onProgress: (done: number, total: number) => void,
   signal?: AbortSignal,
 ): Promise<Calibrated> {
-  const { windows, kind, vocabulary, heldOut } = await split(model, source, UNCALIBRATED);
+  const { windows, kind, vocabulary, heldOut } = await split(model, source);
   const { window: length, maskToken } = heldOut;
   const options = { kind, length, vocabulary, maskToken };
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);

@@ -2,7 +2,7 @@ import { InputError } from '../../core/errors.js';
 
 /** What the user allows: a divergence in nats, or a size. Exactly one member is given. */
 export interface Budget {
-  /** Mean KL(original || compressed) a token, nats, measured on held-out calibration text. */
+  /** Mean KL(original || compressed) in nats per token, measured on held-out calibration text. */
   readonly kl?: number;
   /** Bits per weight: the file without config, tokenizer and texts, over the weights in it: no masks, no integers, tied tensors once. */
   readonly bits?: number;
@@ -39,11 +39,11 @@ export function checkBudget(budget: Budget): void {
   const given = Object.entries(budget).filter(([, value]) => value !== undefined);
   if (given.length !== 1)
     throw new InputError(
-      `expected one budget of --kl, --bits, --size and --ratio, found ${given.map(([name]) => `--${name}`).join(' and ') || 'none'}`,
+      `expected one budget of kl, bits, size and ratio, found ${given.map(([name]) => name).join(' and ') || 'none'}`,
     );
   const [name, value] = given[0]!;
   if (!(Number.isFinite(value) && value > 0))
-    throw new InputError(`expected --${name} to be positive, found ${value}`);
+    throw new InputError(`expected a positive ${name}, found ${value}`);
 }
 
 /** A budget as what is measured after each try. */
