@@ -23,6 +23,7 @@ export default defineConfig({
     // `npm test` runs all but these, `npm run test:slow` these.
     tags: [{ name: 'slow', description: 'takes seconds', timeout: 600_000 }],
     testTimeout: 120_000,
+    hookTimeout: 60_000,
     pool: 'forks',
     maxWorkers: 2,
   },

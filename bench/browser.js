@@ -31,7 +31,7 @@ function compress(model, name, ...flags) {
   return output;
 }
 
-/** Seconds to the first token from each form of the model, the page and the runtime being there. */
+/** Seconds to the first token from each form of the model, with page and runtime already loaded. */
 async function firstTokens(browser, address, forms, runs) {
   const rows = [];
   for (const { label, path, bytes } of forms) {
@@ -108,7 +108,7 @@ async function decoding(browser, address, files, runs) {
   );
 }
 
-/** Tokens a second, here and in the page, of prompts of ids. */
+/** Tokens per second, here and in the page, of prompts of ids. */
 async function generating(browser, address, files, runs) {
   const rows = [];
   for (const [label, path, url] of files) {
@@ -125,7 +125,7 @@ async function generating(browser, address, files, runs) {
     const [node, page] = [median(times.node), median(times.page)];
     rows.push([label, node.toFixed(1), page.toFixed(1), `${((100 * page) / node).toFixed(0)} %`]);
   }
-  print(table(['tokens a second', 'Node', 'page', ''], rows));
+  print(table(['tokens per second', 'Node', 'page', ''], rows));
 }
 
 async function main() {
@@ -170,7 +170,7 @@ async function main() {
   const server = await serve(files, (Number(values.mbit) * 1e6) / 8);
   const browser = await launch();
   print(
-    `\nTo the first token over ${values.mbit} Mbit/s, the page and its runtime being there; medians of ${runs}:`,
+    `\nTo the first token over ${values.mbit} Mbit/s, with page and runtime already loaded; medians of ${runs}:`,
   );
   const size = (path) => statSync(path).size;
   const forms = [

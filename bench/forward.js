@@ -17,7 +17,7 @@ const INNER = 2048;
 const COLUMNS = 8192;
 const THREADS = 2;
 
-/** FLOP a second of [rows, inner] x [inner, columns], f32: the median of `times`. */
+/** FLOP per second of [rows, inner] x [inner, columns], f32: the median of `times`. */
 async function matrixProductRate(times = 7) {
   const g = new Graph('product');
   const product = g.matmul(g.input('a', [ROWS, INNER]), g.input('b', [INNER, COLUMNS]));
@@ -40,7 +40,7 @@ async function matrixProductRate(times = 7) {
   return (2 * ROWS * INNER * COLUMNS) / median(seconds);
 }
 
-/** Bytes a second that two threads read, each comparing two equal halves of 512 MiB: the median of `times`. */
+/** Bytes per second that two threads read, each comparing two equal halves of 512 MiB: the median of `times`. */
 async function readBandwidth(times = 5) {
   const source = `const { parentPort } = require('node:worker_threads');
     const half = Buffer.alloc(2 ** 28, 1);
@@ -65,14 +65,14 @@ async function readBandwidth(times = 5) {
   return median(rates);
 }
 
-/** FLOP that a token takes: two for each weight of a matrix product, and attention over half the window. */
+/** FLOP per token: two for each weight of a matrix product, and attention over half the window. */
 function flopPerToken({ layers, head, size }, window) {
   const matrices = [...layers, head.weights].flat().filter(({ tensor }) => tensor.shape.length === 2);
   const products = matrices.reduce((sum, { tensor }) => sum + 2 * elementCount(tensor.shape), 0);
   return products + layers.length * 4 * (window / 2) * size.heads * size.headSize;
 }
 
-/** Bytes of the weights a token passes, as the float32 they are held in; of the embedding, a row. */
+/** Bytes of the weights that a token uses, as float32; one row of the embedding. */
 function bytesPerToken({ layers, head }) {
   return [...layers, head.weights]
     .flat()

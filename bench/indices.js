@@ -72,9 +72,9 @@ export function benchIndices() {
     return [`${sigma}`, ((8 * bytes.length) / indices.length).toFixed(2), rate(encode), ...decoded];
   });
   console.log(
-    `\nLossy blocks of ${ROWS_PER_BLOCK} x ${COLUMNS}, one core, in memory, millions of weights a second (medians of ${RUNS})\n`,
+    `\nLossy blocks of ${ROWS_PER_BLOCK} x ${COLUMNS}, one core, in memory, millions of weights per second (medians of ${RUNS})\n`,
   );
-  console.log(table(['sigma, steps', 'bits a weight', 'encode', 'to F32', 'to F16', 'to BF16'], lines));
+  console.log(table(['sigma, steps', 'bits per weight', 'encode', 'to F32', 'to F16', 'to BF16'], lines));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -34,7 +34,7 @@ ${ticks([1e6, 2e6, 3e6, 4e6, 6e6], x)
   )
   .join('\n')}
 <text x="${WIDTH / 2}" y="${HEIGHT - 8}" text-anchor="middle">all weights with every table, bytes</text>
-<text transform="translate(14 ${HEIGHT / 2}) rotate(-90)" text-anchor="middle">KL divergence, nats a token</text>
+<text transform="translate(14 ${HEIGHT / 2}) rotate(-90)" text-anchor="middle">KL divergence, nats per token</text>
 <polyline points="${line}" fill="none" stroke="#0a6" stroke-width="2"/>
 ${points.map(dot('#0a6')).join('\n')}
 ${others.map(dot('#c40')).join('\n')}

@@ -5,9 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { count, percent, print, table } from '../dist/cli/terminal.js';
-import { evaluate, inspect, open } from '../dist/index.js';
-import { compressLossy } from '../dist/quantization/compress.js';
-import { machine } from './measure.js';
+import { compress, evaluate, inspect, open } from '../dist/index.js';
 import { plot } from './plot.js';
 
 const USAGE = `usage: node bench/quality.js [MODEL_DIR] [--calibrate TEXT] [--text TEXT] [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]
@@ -49,7 +47,7 @@ async function point(model, request, bits, folder) {
     name: 'held out',
     statisticsPath: join(folder, 'statistics'),
   };
-  await compressLossy(model, output, { budget: { bits }, calibration, force: true });
+  await compress(model, output, { budget: { bits }, calibration, force: true });
   const { fileBytesWithoutSideFiles: bytes } = await inspect(output);
   const compressed = await open(output);
   const measures = [];

@@ -11,7 +11,7 @@ import { machine, measure, summary } from './measure.js';
 
 const USAGE = `usage: npm run bench -- MODEL_DIR [--runs N] [--quick]
   --runs N  medians of N runs (default 3)
-  --quick   leaves out zstd -19 and xz, which take minutes a gigabyte
+  --quick   leaves out zstd -19 and xz, which take minutes per gigabyte
 Scratch files, about three times the model, go to a folder under TMPDIR.`;
 
 const COMMAND = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));

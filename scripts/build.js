@@ -6,7 +6,6 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -35,6 +34,5 @@ for (const file of modules.filter((name) => !name.startsWith('_'))) {
   source += `export const ${name} =\n  '${readFileSync(wasm).toString('base64')}';\n`;
 }
 writeFileSync('src/wasm/compiled.ts', source);
-rmSync('dist/.tsbuildinfo', { force: true });
-run('typescript/bin/tsc', '-p', 'tsconfig.json');
+run('typescript/bin/tsc', '--build', '--force');
 chmodSync('dist/cli/main.js', 0o755);

@@ -1,27 +1,103 @@
+/**
+ * Compresses transformer weights into one .wpk file, losslessly or to a budget, and measures what is lost.
+ * @module
+ */
+
+export { ROLES, type Role } from './architectures/family.js';
+export type { Quantization } from './architectures/quantization-config.js';
+export type { Architecture } from './architectures/registry.js';
 export type { Audit } from './audit/audit.js';
 export { auditFile } from './audit/node/file.js';
 export { auditClaim } from './audit/node/stated.js';
 export type { Claim } from './audit/rate.js';
 export type { Statement } from './audit/verdict.js';
+export type { TensorStatistics } from './codecs/lossless/estimate.js';
+export { TRANSFORMS, type TransformName } from './codecs/transform/coefficients.js';
+export type { ByteSource } from './core/byte-source.js';
 export type { Dtype } from './core/dtype.js';
-export { type InputError, type IntegrityError, isInputError } from './core/errors.js';
-export type { Model, SideFile, TensorInfo } from './core/model.js';
+export {
+  type ByteRange,
+  ConnectionError,
+  type ErrorCode,
+  InputError,
+  type InputErrorOptions,
+  IntegrityError,
+  isInputError,
+  type Place,
+} from './core/errors.js';
+export type { Folder, FolderFile, LeftOut, Listing } from './core/folder.js';
+export type {
+  Closable,
+  EncodedTensor,
+  Model,
+  OpenOptions,
+  SideFile,
+  Tensor,
+  TensorInfo,
+  TensorRange,
+  WeightFile,
+} from './core/model.js';
+export type { Progress, RunOptions } from './core/progress.js';
 export { VERSION } from './core/version.js';
-export type { Evaluation } from './evaluation/evaluate.js';
+export type { TensorError, WeightError } from './evaluation/compare.js';
+export type {
+  Agreement,
+  Divergence,
+  EvaluateOptions,
+  Evaluation,
+  Perplexity,
+} from './evaluation/evaluate.js';
 export { evaluate, generate } from './evaluation/node/run.js';
-export { type LabOptions, type LabReport, runLab as lab } from './experiments/lab.js';
-export { openModel as open } from './open/open.js';
-export { type Analysis, analyze } from './operations/analyze.js';
+export type { Estimate } from './evaluation/statistics.js';
+export type { LabCurve } from './experiments/curves.js';
+export {
+  type LabOptions,
+  type LabPoint,
+  type LabReport,
+  type LabRole,
+  runLab as lab,
+} from './experiments/lab.js';
+export type { FetchedFolder, HubOptions, Reading } from './hub/folder.js';
+export type { UploadOptions } from './hub/upload.js';
+export type { GenerateOptions, Generation } from './inference/generate.js';
+export type { Sampling } from './inference/sampling.js';
+export type { License } from './models/license.js';
+export { type OpenModelOptions, openModel as open } from './open/open.js';
+export {
+  type Analysis,
+  type AnalyzeOptions,
+  analyze,
+  type DtypeAnalysis,
+  type RoleAnalysis,
+  type TensorAnalysis,
+} from './operations/analyze.js';
 export { attachQuality } from './operations/attach.js';
 export { type CatalogEntry, type CatalogOptions, catalog } from './operations/catalog.js';
-export { type CompressOptions, compress } from './operations/compress.js';
-export { compressTransform, type TransformCompression } from './operations/compress-transform.js';
+export {
+  type CalibrationOptions,
+  type Codec,
+  type Compressed,
+  type CompressOptions,
+  compress,
+  type TransformCodec,
+} from './operations/compress-any.js';
 export { type DecompressOptions, decompress } from './operations/decompress.js';
-export { writeGguf } from './operations/export/gguf.js';
-export { type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';
+export { type GgufOptions, writeGguf as exportGguf } from './operations/export/gguf.js';
+export { type GgufWriteType, WRITE_TYPES as GGUF_TYPES } from './operations/export/gguf-types.js';
+export { type ExportDtype, type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';
 export { inspect } from './operations/inspect.js';
-export { type Verification, type VerifyOptions, verify } from './operations/verify.js';
+export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';
+export type { TensorScan } from './operations/scan.js';
+export { type VerifyOptions, verify } from './operations/verify.js';
 export type { CalibrationSource } from './quantization/calibration/calibrate.js';
-export { compressLossy, type LossyOptions } from './quantization/compress.js';
 export type { Budget } from './quantization/rate-control/budget.js';
-export type { Summary } from './wpk/summary.js';
+export type { ContainerOptions } from './wpk/reader.js';
+export type {
+  FileSummary,
+  QuantizedSummary,
+  Summary,
+  SummaryRow,
+  TensorSummary,
+  WeightFileSummary,
+} from './wpk/summary.js';
+export type { Verification } from './wpk/verification.js';

@@ -108,7 +108,9 @@ it('reads every byte once, in blocks of at most 1 MiB, and reports progress', as
   const model = await openModel(join(path, 'm.safetensors'));
   const reads = vi.spyOn(model, 'readTensor');
   const progress: number[] = [];
-  const { kind, architecture, license } = await analyze(model, { onProgress: (done) => progress.push(done) });
+  const { kind, architecture, license } = await analyze(model, {
+    onProgress: ({ done }) => progress.push(done),
+  });
   const ranges = reads.mock.calls.map(([name, start, end]) => [name, start, end]);
   expect(ranges).toEqual([
     ['big', 0, 1048576],

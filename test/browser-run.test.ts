@@ -7,6 +7,7 @@ import { parameterShapes } from '../src/architectures/shapes.js';
 import { open as openWeb } from '../src/browser/open.js';
 import { load } from '../src/browser/run.js';
 import { compress, generate, open } from '../src/index.js';
+import type { WpkModel } from '../src/wpk/model.js';
 import { CHROMIUM, digestsIn, launch, moduleFiles, openPage, type PageGlobals } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
@@ -37,11 +38,14 @@ function generatedIn(page: Page, path: string, device: 'wasm' | 'webgpu') {
       const decoded: number[] = [];
       const heard: number[] = [];
       try {
-        const loaded = await run.load(ort, model, { device, onDecoded: (done) => decoded.push(done) });
+        const loaded = await run.load(ort, model, {
+          device,
+          onProgress: ({ stage, done }) => stage === 'decoding' && decoded.push(done),
+        });
         const onToken = (token: number) => heard.push(token);
         const { tokens } = await loaded.generate(prompt, { maxTokens, onToken });
         const again = await loaded.generate(prompt, { maxTokens });
-        await loaded.release();
+        await loaded.close();
         return { tokens, heard, again: again.tokens, decoded, device: loaded.device, said: '' };
       } catch (error) {
         const said = String((error as Error).message);
@@ -123,7 +127,7 @@ describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
   it.each(models.map(([name]) => name))(
     '%s: the same bytes and the same tokens as here',
     async (name) => {
-      const here = await open(join(place, `${name}.wpk`));
+      const here = (await open(join(place, `${name}.wpk`))) as WpkModel;
       const expected = new Map<string, string>(
         here.container!.directory.tensors.map(({ name, sha256 }) => [name, sha256]),
       );
@@ -187,7 +191,7 @@ describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
           () => '',
           (error) => error.message,
         );
-      await loaded.release();
+      await loaded.close();
       await model.close();
       return { heard, drawn, said };
     });

@@ -118,8 +118,8 @@ describe('weightpress/browser, without a browser', () => {
   it('a server without ranges sends all of it once', async () => {
     behavior.ranges = 'ignored';
     const progress: number[] = [];
-    const onDownload = (done: number) => progress.push(done);
-    const model = await web.open(`${server.address}/lossy.wpk`, { onDownload });
+    const onProgress = ({ done }: { done: number }) => progress.push(done);
+    const model = await web.open(`${server.address}/lossy.wpk`, { onProgress });
     expect(progress.at(-1)).toBe(files.get('/lossy.wpk')!.length);
     expect(await decoded(model)).toEqual(digests.lossy);
   });

@@ -94,10 +94,10 @@ test('a file that restores over 1 GiB and 1000 times its length is asked for', {
     const said = complaint(weightpress(...args));
     expect(said).toMatchObject({ status: 2, lines: 1 });
     expect(said.message).toMatch(
-      /would restore 1074790\d{3}, over 1000 times as many; --max-expansion \d+ allows it/,
+      /would restore 1074790\d{3}, \d+ times as many; the limit is 1000 times; --max-expansion allows more/,
     );
   }
-  const asked = /--max-expansion (\d+)/.exec(complaint(weightpress('verify', wpk)).message)![1]!;
+  const asked = /(\d+) times as many/.exec(complaint(weightpress('verify', wpk)).message)![1]!;
   expect(weightpress('verify', wpk, '--max-expansion', asked).status).toBe(0);
 });
 
@@ -165,7 +165,7 @@ test('--calibrate reads the text that is named, and measures on what is held out
   expect(stdout).toContain('quality (held out of held-out.txt): KL divergence');
 });
 
-test('catalog --sort orders by any column', () => {
+test('catalog --sort orders by any column', { tags: 'slow' }, () => {
   const place = folder();
   for (const [name, n] of [
     ['b', 10],

@@ -5,9 +5,8 @@ import { exactKind } from '../src/architectures/exact.js';
 import { errorLine, exactLine, summaryTable } from '../src/cli/summary-table.js';
 import { matrixOf } from '../src/codecs/codec.js';
 import { openModel } from '../src/open/open.js';
-import { compressTransform } from '../src/operations/compress-transform.js';
+import { compress } from '../src/operations/compress-any.js';
 import { inspect } from '../src/operations/inspect.js';
-import { compressLossy } from '../src/quantization/compress.js';
 import { tinyModel } from './helpers/gguf.js';
 import { causalMask } from './helpers/models.js';
 import { f32, folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
@@ -40,12 +39,12 @@ async function pressed(
   const output = join(path, 'out.wpk');
   const original = await openModel(path);
   if (transform)
-    await compressTransform(original, output, {
-      transform: { transform: 'hadamard', size: 64, dimensions: 1 },
-      keep: false,
+    await compress(original, output, {
+      codec: { transform: 'hadamard' },
       budget: { bits },
+      calibration: false,
     });
-  else await compressLossy(original, output, { budget: { bits }, threads: 1 });
+  else await compress(original, output, { budget: { bits }, threads: 1, calibration: false });
   const [summary, opened] = [await inspect(output), await openModel(output)];
   const floats = async (name: string) => new Float32Array((await opened.readTensor(name)).slice().buffer);
   const original32 = async (name: string) =>
@@ -152,7 +151,7 @@ describe('a tensor that is never quantized', () => {
       { kind: 'not finite', tensors: 2, names: ['pattern', 'offsets'] },
     ]);
     expect(exactLine(summary)).toBe(
-      'kept exact: 2 tensors (scales and codes of packed weights: layers.*.q_proj.scales, layers.*.q_proj.weight_scale_inv); 2 tensors (routers: layers.*.mlp.gate.weight); 1 tensor (state-space parameters: layers.*.mixer.A_log); 2 tensors (not finite: pattern, offsets)',
+      'stored exactly: 2 tensors (scales and codes of packed weights: layers.*.q_proj.scales, layers.*.q_proj.weight_scale_inv); 2 tensors (routers: layers.*.mlp.gate.weight); 1 tensor (state-space parameters: layers.*.mixer.A_log); 2 tensors (not finite: pattern, offsets)',
     );
     await Promise.all([opened.close(), original.close()]);
   });

@@ -6,6 +6,12 @@ it('exports what is documented, and nothing else', () => {
   // After a deliberate change: npx vitest run test/exports.test.ts -u
   expect(Object.keys(weightpress).sort()).toMatchInlineSnapshot(`
     [
+      "ConnectionError",
+      "GGUF_TYPES",
+      "InputError",
+      "IntegrityError",
+      "ROLES",
+      "TRANSFORMS",
       "VERSION",
       "analyze",
       "attachQuality",
@@ -13,18 +19,18 @@ it('exports what is documented, and nothing else', () => {
       "auditFile",
       "catalog",
       "compress",
-      "compressLossy",
-      "compressTransform",
       "decompress",
       "evaluate",
+      "exportGguf",
       "exportSafetensors",
       "generate",
       "inspect",
       "isInputError",
       "lab",
       "open",
+      "planPush",
+      "push",
       "verify",
-      "writeGguf",
     ]
   `);
 });

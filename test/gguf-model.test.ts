@@ -153,7 +153,10 @@ it('axes are swapped as element by element, runs short and long, and swapped bac
       const read = async (start: number, end: number) => bytes.slice(start, end);
       const there = swapAxes(read, bytes.length, swap, new LastSlice());
       const back = swapAxes(there, bytes.length, inverse(swap), new LastSlice());
-      const [start, end] = [a % (bytes.length + 1), b % (bytes.length + 1)].sort((x, y) => x - y);
+      const [start, end] = [a % (bytes.length + 1), b % (bytes.length + 1)].sort((x, y) => x - y) as [
+        number,
+        number,
+      ];
       expect(Buffer.compare(await there(start, end), swapped(bytes, swap).slice(start, end))).toBe(0);
       expect(Buffer.compare(await back(start, end), bytes.slice(start, end))).toBe(0);
     }),

@@ -3,13 +3,12 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { open, verify } from '../src/index.js';
-import { compressTransform } from '../src/operations/compress-transform.js';
+import { compress } from '../src/operations/compress-any.js';
 import { inspect } from '../src/operations/inspect.js';
-import { compressLossy } from '../src/quantization/compress.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
-import { searchStep } from '../src/quantization/rate-control/search.js';
 import { isLossless } from '../src/wpk/summary.js';
 import { weightpress } from './helpers/cli.js';
+import { leftovers } from './helpers/leftovers.js';
 import { refusalOf } from './helpers/logits.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -31,17 +30,15 @@ async function compressed(budget: Budget, from = MODEL, calibrated = true) {
   const stages = new Set<string>();
   const model = await open(from);
   try {
-    const { note } = await compressLossy(model, output, {
+    const { note } = await compress(model, output, {
       budget,
-      ...(calibrated && {
-        calibration: {
-          text: TEXT,
-          name: 'text',
-          tokens: 4096,
-          statisticsPath: join(place, 'statistics'),
-        },
-      }),
-      onStage: ({ name }) => stages.add(name),
+      calibration: calibrated && {
+        text: TEXT,
+        name: 'text',
+        tokens: 4096,
+        statisticsPath: join(place, 'statistics'),
+      },
+      onProgress: ({ stage }) => stages.add(stage),
     });
     const bytes = statSync(output).size;
     return { output, note, bytes, summary: await inspect(output), stages };
@@ -74,31 +71,21 @@ describe('a loose budget', () => {
     expect(note).toMatch(/^the budget allows \d+ bytes; the best file within it that was found has \d+$/);
   }, 120_000);
 
-  it(
-    'of divergence gives the smallest file that the codec makes',
-    { tags: 'slow' },
-    async () => {
-      const { note, summary, bytes } = await compressed({ kl: 100 });
-      expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
-      expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file within it/);
-      const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
-      const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
-      expect(bytes / nearest).toBeLessThan(1.1);
-    },
-    120_000,
-  );
+  it('of divergence gives the smallest file that the codec makes', { tags: 'slow' }, async () => {
+    const { note, summary, bytes } = await compressed({ kl: 100 });
+    expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
+    expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file within it/);
+    const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
+    const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
+    expect(bytes / nearest).toBeLessThan(1.1);
+  });
 
-  it(
-    'of divergence below that of every lossy file gives the lossless one',
-    { tags: 'slow' },
-    async () => {
-      const { summary, note } = await compressed({ kl: 1e-13 });
-      expect(isLossless(summary.tensors)).toBe(true);
-      expect((summary.quality as { kl: { mean: number } }).kl.mean).toBe(0);
-      expect(note).toMatch(/the file is lossless$/);
-    },
-    240_000,
-  );
+  it('of divergence below that of every lossy file gives the lossless one', { tags: 'slow' }, async () => {
+    const { summary, note } = await compressed({ kl: 1e-13 });
+    expect(isLossless(summary.tensors)).toBe(true);
+    expect((summary.quality as { kl: { mean: number } }).kl.mean).toBe(0);
+    expect(note).toMatch(/the file is lossless$/);
+  });
 
   it('is told by the command, too', () => {
     const output = join(place, 'cli.wpk');
@@ -117,10 +104,10 @@ describe('an impossible budget', () => {
       const model = await open(MODEL);
       const stages: string[] = [];
       const refusal = await refusalOf(() =>
-        compressLossy(model, join(place, 'no.wpk'), {
+        compress(model, join(place, 'no.wpk'), {
           budget,
           calibration: { text: TEXT, name: 'text', tokens: 4096 },
-          onStage: ({ name }) => stages.push(name),
+          onProgress: ({ stage }) => stages.push(stage),
         }),
       );
       expect(refusal).toMatch(/^the budget of \d+ bytes cannot be met; the nearest that can is \d+ bytes/);
@@ -129,6 +116,35 @@ describe('an impossible budget', () => {
         expect(existsSync(join(place, `no.wpk${rest}`))).toBe(false);
       await model.close();
     },
+  );
+});
+
+describe('a compression that is aborted', () => {
+  it.each([
+    ['calibrating', true],
+    ['quantizing, pass 1', false],
+    ['measuring', true],
+  ])(
+    'while %s rejects with the reason, and leaves nothing',
+    async (where, calibrated) => {
+      const model = await open(MODEL);
+      const output = join(place, `aborted-${files++}.wpk`);
+      const stop = new AbortController();
+      const calibration = { text: TEXT, name: 'text', tokens: 4096 };
+      const compression = compress(model, output, {
+        budget: { bits: 4 },
+        calibration: calibrated && calibration,
+        signal: stop.signal,
+        onProgress: ({ stage }) => {
+          if (stage === where) stop.abort(new Error(`stopped while ${stage}`));
+        },
+      });
+      await expect(compression).rejects.toThrow(`stopped while ${where}`);
+      expect(existsSync(output)).toBe(false);
+      expect(leftovers(output)).toEqual([]);
+      await model.close();
+    },
+    120_000,
   );
 });
 
@@ -141,10 +157,10 @@ describe('a transform', () => {
     async (budget, codec, said) => {
       const model = await open(randomModel());
       const output = join(place, `${files++}.wpk`);
-      const { note } = await compressTransform(model, output, {
-        transform: { transform: 'hadamard', size: 64, dimensions: 1 },
-        keep: false,
+      const { note } = await compress(model, output, {
+        codec: { transform: 'hadamard' },
         budget,
+        calibration: false,
       });
       await model.close();
       const summary = await inspect(output);
@@ -155,21 +171,4 @@ describe('a transform', () => {
     },
     60_000,
   );
-});
-
-it('a search ends where nothing changes any more, with what is within the aim', async () => {
-  const calls: number[] = [];
-  const divergence = async (step: number) => {
-    calls.push(step);
-    return Math.min(7, step * 1000);
-  };
-  const { met, nearest } = await searchStep(
-    divergence,
-    { least: 98, most: 100, grows: true },
-    1,
-    [1e-9, 1e3],
-  );
-  expect({ met, value: nearest!.value }).toEqual({ met: false, value: 7 });
-  expect(calls.length).toBeLessThan(4);
-  expect(calls.at(-1)).toBe(nearest!.step);
 });

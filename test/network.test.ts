@@ -372,9 +372,10 @@ test.each(['../up.txt', 'a/../../up.txt', '/etc/passwd', 'a//b', 'a\\b', 'a/\u00
     hub.add(NAME, { ...model, [path]: 'x' });
     const folder = await HubFolder.open(parseAddress(NAME) as never);
     await expect(folder.open(path)).rejects.toThrow(/: its name /);
-    await expect(compress(NAME, join(place, 'out.wpk'))).rejects.toThrow(
-      /its name .*; use --exclude to leave it out/,
-    );
+    await expect(compress(NAME, join(place, 'out.wpk'))).rejects.toMatchObject({
+      message: expect.stringMatching(/its name /),
+      code: 'unsupported-file',
+    });
     const opened = await open(NAME);
     expect(opened.tensors).toHaveLength(tensors.length);
     await opened.close();
@@ -411,19 +412,14 @@ describe('where the Hub cannot be reached', () => {
     }
   }
 
-  test(
-    'what is whole in the cache is read there, and that is said',
-    { tags: 'slow' },
-    async () => {
-      fill(model);
-      const said = await weightpressWith({ HF_ENDPOINT: nowhere }, 'analyze', NAME, '--weights', '--json');
-      expect(said.status).toBe(0);
-      expect(JSON.parse(said.stdout).model).toBe(`${NAME}@${commit}`);
-      expect(said.stderr).toMatch(/^weightpress: the Hub cannot be reached: someone\/small-model@c+ is read/);
-      expect(said.stderr.trim().split('\n')).toHaveLength(1);
-    },
-    30_000,
-  );
+  test('what is whole in the cache is read there, and that is said', { tags: 'slow' }, async () => {
+    fill(model);
+    const said = await weightpressWith({ HF_ENDPOINT: nowhere }, 'analyze', NAME, '--weights', '--json');
+    expect(said.status).toBe(0);
+    expect(JSON.parse(said.stdout).model).toBe(`${NAME}@${commit}`);
+    expect(said.stderr).toMatch(/^weightpress: the Hub cannot be reached: someone\/small-model@c+ is read/);
+    expect(said.stderr.trim().split('\n')).toHaveLength(1);
+  });
 
   test('what is not there is not made of what is', async () => {
     fill({ 'config.json': '{}' });
@@ -489,7 +485,6 @@ describe('a proxy', () => {
       expect(complaint(await analyze(secure))).toMatchObject({ status: 2, lines: 1 }); // the server speaks no TLS
       expect(passed).toContain(`CONNECT ${new URL(hub.endpoint).host}`);
     },
-    60_000,
   );
 
   test.each(['NO_PROXY', 'no_proxy'])('is not asked for the hosts of %s', async (variable) => {
@@ -505,15 +500,10 @@ describe('a proxy', () => {
     expect(said.message).not.toContain('password');
   });
 
-  test(
-    'that is not there is said to be what cannot be reached',
-    { tags: 'slow' },
-    async () => {
-      const said = complaint(await analyze({ HTTP_PROXY: 'http://me:password@127.0.0.1:9' }));
-      expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
-      expect(said.message).toMatch(/cannot be reached/);
-      expect(said.message).not.toContain('password');
-    },
-    60_000,
-  );
+  test('that is not there is said to be what cannot be reached', { tags: 'slow' }, async () => {
+    const said = complaint(await analyze({ HTTP_PROXY: 'http://me:password@127.0.0.1:9' }));
+    expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
+    expect(said.message).toMatch(/cannot be reached/);
+    expect(said.message).not.toContain('password');
+  });
 });

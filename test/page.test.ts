@@ -1,3 +1,4 @@
+// @module-tag slow
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,6 +11,7 @@ import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
+import { seedArtifact } from './helpers/seed-artifact.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
 const BUILT = 'dist/page';
@@ -347,7 +349,6 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       expect(found).toEqual({ opened: [], table: [], beside: [], audited: [], wrong: [] });
       expect(moved).toEqual([]);
     },
-    120_000,
   );
 
   it('shows a model that cannot write, and says why', async () => {
@@ -369,21 +370,16 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     await page.locator('#continue:enabled').waitFor();
   }, 60_000);
 
-  it(
-    'computes on a GPU where there is one',
-    { tags: 'slow' },
-    async () => {
-      const other = await launch({ gpu: true });
-      const gpuPage = await other.newPage();
-      await gpuPage.goto(`${server.address}/index.html`);
-      await sound(gpuPage);
-      await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
-      await gpuPage.getByRole('button', { name: 'Continue' }).click();
-      await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
-      await other.close();
-    },
-    90_000,
-  );
+  it('computes on a GPU where there is one', { tags: 'slow' }, async () => {
+    const other = await launch({ gpu: true });
+    const gpuPage = await other.newPage();
+    await gpuPage.goto(`${server.address}/index.html`);
+    await sound(gpuPage);
+    await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
+    await gpuPage.getByRole('button', { name: 'Continue' }).click();
+    await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });
+    await other.close();
+  });
 
   it('asks nobody but its own server, and nothing went wrong unsaid', async () => {
     const origins = await page.evaluate(() => [

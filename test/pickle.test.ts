@@ -130,15 +130,10 @@ describe('pickles that want to exhaust something', () => {
       raw(0x80, 2, ...Array.from({ length: 40 }, () => raw('V', many('a', 800_000), '\n')), 'R.'),
     ],
   ];
-  test.each(bombs)(
-    `millions of %s, in less than ${LIMIT_MEGABYTES} MB`,
-    { tags: 'slow' },
-    (_, bytes) => {
-      refused('millions.pkl', bytes, /limit of 72000000 bytes of memory|not a class or function/);
-      expect(peakMegabytes(at('millions.pkl'))).toBeLessThan(LIMIT_MEGABYTES);
-    },
-    30_000,
-  );
+  test.each(bombs)(`millions of %s, in less than ${LIMIT_MEGABYTES} MB`, { tags: 'slow' }, (_, bytes) => {
+    refused('millions.pkl', bytes, /limit of 72000000 bytes of memory|not a class or function/);
+    expect(peakMegabytes(at('millions.pkl'))).toBeLessThan(LIMIT_MEGABYTES);
+  });
 
   // 60 pairs, each of the one before twice: as text it would have 2^60 characters
   const pairs = raw(')\x94', ...Array.from({ length: 60 }, (_, i) => raw('h', i, 'h', i, 0x86, 0x94)));
@@ -168,26 +163,16 @@ describe('pickles that want to exhaust something', () => {
     expect(weightpress('audit', at('key.pkl')).status).toBe(0);
   });
 
-  test(
-    'a billion operations, gzipped',
-    { tags: 'slow' },
-    () => {
-      const zeros = Buffer.alloc(2 ** 24, 'N0');
-      refused('operations.pkl', raw(0x80, 2, zeros), /limit of 4000000 operations/);
-    },
-    30_000,
-  );
+  test('a billion operations, gzipped', { tags: 'slow' }, () => {
+    const zeros = Buffer.alloc(2 ** 24, 'N0');
+    refused('operations.pkl', raw(0x80, 2, zeros), /limit of 4000000 operations/);
+  });
 
-  test(
-    'a gzip bomb',
-    { tags: 'slow' },
-    () => {
-      // members of a gzip file follow each other
-      const member = gzipSync(Buffer.alloc(2 ** 26));
-      refused('bomb.gz', raw(...Array.from({ length: 160 }, () => member)), /is over the limit of \d+ bytes/);
-    },
-    30_000,
-  );
+  test('a gzip bomb', { tags: 'slow' }, () => {
+    // members of a gzip file follow each other
+    const member = gzipSync(Buffer.alloc(2 ** 26));
+    refused('bomb.gz', raw(...Array.from({ length: 160 }, () => member)), /is over the limit of \d+ bytes/);
+  });
 
   test('announced lengths of what is not there', () => {
     for (const bytes of [

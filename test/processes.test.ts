@@ -22,7 +22,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   attachQuality,
   compress,
-  compressTransform,
   decompress,
   exportSafetensors,
   inspect,
@@ -70,25 +69,22 @@ beforeEach(() => {
 const at = (name: string) => join(place, name);
 
 describe('two processes', () => {
-  test(
-    'compress to one name: one file, whole; who comes second is told in a line',
-    { tags: 'slow' },
-    async () => {
-      for (let round = 0; round < 3; round++) {
-        const output = at(`${round}.wpk`);
-        const runs = [0, 1].map(() => new Running(['compress', model, '-o', output]));
-        const ended = await Promise.all(runs.map((run) => run.ended));
-        expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
-        const { stderr } = ended.find(({ status }) => status === 2)!;
-        expect(stderr).toMatch(
-          /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
-        );
-        expect(readFileSync(output).equals(whole)).toBe(true);
-        expect(leftovers(output)).toEqual([]);
-      }
-    },
-    60_000,
-  );
+  test('compress to one name: one file, whole; who comes second is told in a line', {
+    tags: 'slow',
+  }, async () => {
+    for (let round = 0; round < 3; round++) {
+      const output = at(`${round}.wpk`);
+      const runs = [0, 1].map(() => new Running(['compress', model, '-o', output]));
+      const ended = await Promise.all(runs.map((run) => run.ended));
+      expect(ended.map(({ status }) => status).sort()).toEqual([0, 2]);
+      const { stderr } = ended.find(({ status }) => status === 2)!;
+      expect(stderr).toMatch(
+        /^weightpress: .*\.wpk: (was created by another program in the meantime|already exists); --force replaces it\n$/,
+      );
+      expect(readFileSync(output).equals(whole)).toBe(true);
+      expect(leftovers(output)).toEqual([]);
+    }
+  });
 
   test('compress to one name with --force: whichever was last, it is whole', async () => {
     const output = at('x.wpk');
@@ -98,29 +94,24 @@ describe('two processes', () => {
     expect(leftovers(output)).toEqual([]);
   }, 60_000);
 
-  test(
-    'attach to one file: it stays whole and has what one of them measured',
-    { tags: 'slow' },
-    async () => {
-      const path = at('tiny.wpk');
-      expect(weightpress('compress', TINY, '-o', path).status).toBe(0);
-      const evaluate = (tokens: string) =>
-        new Running(['evaluate', path, '--text', TEXT, '--tokens', tokens, '--attach']);
-      for (let round = 0; round < 2; round++) {
-        const ended = await Promise.all([evaluate('512'), evaluate('513')].map((run) => run.ended));
-        expect(ended.map(({ status }) => status)).toContain(0);
-        for (const { status, stderr } of ended)
-          if (status !== 0) {
-            expect(status).toBe(2);
-            expect(stderr).toMatch(/^weightpress: .*tiny\.wpk: was replaced while being read\n$/);
-          }
-        expect((await verify(path)).good).toBe(true);
-        expect((await inspect(path)).quality).toMatchObject({ text: { name: 'held-out.txt' } });
-        expect(leftovers(path)).toEqual([]);
-      }
-    },
-    90_000,
-  );
+  test('attach to one file: it stays whole and has what one of them measured', { tags: 'slow' }, async () => {
+    const path = at('tiny.wpk');
+    expect(weightpress('compress', TINY, '-o', path).status).toBe(0);
+    const evaluate = (tokens: string) =>
+      new Running(['evaluate', path, '--text', TEXT, '--tokens', tokens, '--attach']);
+    for (let round = 0; round < 2; round++) {
+      const ended = await Promise.all([evaluate('512'), evaluate('513')].map((run) => run.ended));
+      expect(ended.map(({ status }) => status)).toContain(0);
+      for (const { status, stderr } of ended)
+        if (status !== 0) {
+          expect(status).toBe(2);
+          expect(stderr).toMatch(/^weightpress: .*tiny\.wpk: was replaced while being read\n$/);
+        }
+      expect((await verify(path)).good).toBe(true);
+      expect((await inspect(path)).quality).toMatchObject({ text: { name: 'held-out.txt' } });
+      expect(leftovers(path)).toEqual([]);
+    }
+  });
 
   test('decompress into one folder: one is whole, the other is told', async () => {
     writeFileSync(at('x.wpk'), whole);
@@ -200,11 +191,12 @@ describe('one cache', () => {
   ];
   test.each(wrong)(
     '%s in a cached blob is found before use, online and offline, with what to do',
+    { tags: 'slow' },
     async (_, damage) => {
       expect(await keep('a.wpk').ended).toMatchObject({ status: 0 });
       const blob = join(blobs(), sha256(WEIGHTS));
       writeFileSync(blob, damage(Buffer.from(WEIGHTS)));
-      for (const env of [{}, { HF_HUB_OFFLINE: '1' }]) {
+      for (const env of [{}, { HF_HUB_OFFLINE: '1' }] as Record<string, string>[]) {
         const all = { HF_ENDPOINT: hub.endpoint, HF_HOME: place, ...env };
         const said = complaint(await weightpressWith(all, 'compress', NAME, '-o', at('b.wpk')));
         expect(said).toMatchObject({ status: 2, lines: 1, stack: false });
@@ -213,42 +205,38 @@ describe('one cache', () => {
       }
       expect(readFileSync(blob).equals(damage(Buffer.from(WEIGHTS)))).toBe(true);
     },
-    60_000,
   );
 
-  test(
-    'what one run fetched for itself and removes at its end is not what another has put there',
-    { tags: 'slow' },
-    async () => {
-      const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: place };
-      const run = () =>
-        new Running(
-          ['compress', NAME, '-o', at('c.wpk'), '--codec', 'none', '--ratio', '4', '--no-calibration'],
-          {
-            env,
-          },
-        );
-      const weights = () =>
-        existsSync(blobs()) ? readdirSync(blobs()).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
-      const first = run();
-      const moved = await new Promise<string>((resolve, reject) => {
-        const timer = setInterval(() => {
-          const [name] = weights();
-          if (!name) return;
-          clearInterval(timer);
-          const [blob, other] = [join(blobs(), name), at('other')];
-          copyFileSync(blob, other);
-          renameSync(other, blob); // the same content, of another process
-          resolve(blob);
-        }, 5);
-        first.ended.then(() => clearInterval(timer) ?? reject(new Error('ended before')), reject);
-      });
-      expect(await first.ended).toMatchObject({ status: 0, stderr: '' });
-      expect(existsSync(moved)).toBe(true);
-      expect(sha256(readFileSync(moved))).toBe(moved.split('/').at(-1));
-    },
-    60_000,
-  );
+  test('what one run fetched for itself and removes at its end is not what another has put there', {
+    tags: 'slow',
+  }, async () => {
+    const env = { HF_ENDPOINT: hub.endpoint, HF_HOME: place };
+    const run = () =>
+      new Running(
+        ['compress', NAME, '-o', at('c.wpk'), '--codec', 'none', '--ratio', '4', '--no-calibration'],
+        {
+          env,
+        },
+      );
+    const weights = () =>
+      existsSync(blobs()) ? readdirSync(blobs()).filter((name) => /^[0-9a-f]{64}$/.test(name)) : [];
+    const first = run();
+    const moved = await new Promise<string>((resolve, reject) => {
+      const timer = setInterval(() => {
+        const [name] = weights();
+        if (!name) return;
+        clearInterval(timer);
+        const [blob, other] = [join(blobs(), name), at('other')];
+        copyFileSync(blob, other);
+        renameSync(other, blob); // the same content, of another process
+        resolve(blob);
+      }, 5);
+      first.ended.then(() => clearInterval(timer) ?? reject(new Error('ended before')), reject);
+    });
+    expect(await first.ended).toMatchObject({ status: 0, stderr: '' });
+    expect(existsSync(moved)).toBe(true);
+    expect(sha256(readFileSync(moved))).toBe(moved.split('/').at(-1));
+  });
 });
 
 describe('a run that is stopped', () => {
@@ -290,31 +278,28 @@ describe('a run that is stopped', () => {
     expect(readFileSync(at('out/mine.txt'), 'utf8')).toBe('mine');
   }, 30_000);
 
-  test(
-    'by kill -9 is named by the next, which leaves it alone without --resume',
-    { tags: 'slow' },
-    async () => {
-      const output = at('x.wpk');
-      const killed = await new Running(['compress', model, '-o', output], { preload: SLOW }).endWhen(
-        () => big(output),
-        'SIGKILL',
-      );
-      expect(killed.signal).toBe('SIGKILL');
-      const [left] = leftovers(output);
-      const before = readFileSync(left!);
-      const next = weightpress('compress', model, '-o', output);
-      expect(next.status).toBe(0);
-      expect(next.stderr).toBe(
-        `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
-      );
-      expect(readFileSync(left!).equals(before)).toBe(true);
-      const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');
-      expect(resumed).toMatchObject({ status: 0, stderr: '' });
-      expect(readFileSync(output).equals(whole)).toBe(true);
-      expect(leftovers(output)).toEqual([]);
-    },
-    30_000,
-  );
+  test('by kill -9 is named by the next, which leaves it alone without --resume', {
+    tags: 'slow',
+  }, async () => {
+    const output = at('x.wpk');
+    const killed = await new Running(['compress', model, '-o', output], { preload: SLOW }).endWhen(
+      () => big(output),
+      'SIGKILL',
+    );
+    expect(killed.signal).toBe('SIGKILL');
+    const [left] = leftovers(output);
+    const before = readFileSync(left!);
+    const next = weightpress('compress', model, '-o', output);
+    expect(next.status).toBe(0);
+    expect(next.stderr).toBe(
+      `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
+    );
+    expect(readFileSync(left!).equals(before)).toBe(true);
+    const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');
+    expect(resumed).toMatchObject({ status: 0, stderr: '' });
+    expect(readFileSync(output).equals(whole)).toBe(true);
+    expect(leftovers(output)).toEqual([]);
+  });
 
   test('right after its file got its name: --resume does not touch the file through its other name', async () => {
     const output = at('x.wpk');
@@ -476,11 +461,11 @@ describe('a source that changes while it is read', () => {
     [
       'a transform to a budget',
       (opened, output, onProgress) =>
-        compressTransform(opened, output, {
-          transform: { transform: 'none', size: 64, dimensions: 1 },
-          keep: false,
+        compress(opened, output, {
+          codec: { transform: 'none' },
           budget: { ratio: 5 },
-          onStage: onProgress,
+          calibration: false,
+          onProgress,
         }),
     ],
     [
@@ -489,7 +474,7 @@ describe('a source that changes while it is read', () => {
     ],
   ];
   for (const [what, produce] of producers)
-    test.each(changes)(`%s: ${what} refuses, naming it`, async (_, change, expected) => {
+    test.each(changes)(`%s: ${what} refuses, naming it`, { tags: 'slow' }, async (_, change, expected) => {
       const opened = await open(at('model'));
       let isChanged = false;
       const once = () => {
@@ -542,27 +527,24 @@ describe('what is not a file is refused at once', () => {
 });
 
 describe('nothing that the run did not make is touched', () => {
-  test(
-    'files and links under the names that older versions used, and their targets',
-    { tags: 'slow' },
-    async () => {
-      writeFileSync(at('precious'), 'mine');
-      symlinkSync(at('precious'), at('x.wpk.partial'));
-      symlinkSync(at('precious'), at('x.wpk.scratch'));
-      mkdirSync(at('out.partial'));
-      writeFileSync(at('out.partial/mine'), 'mine');
-      await compressed(at('x.wpk'));
-      expect(
-        weightpress('compress', TINY, '-o', at('x.wpk'), '--bits', '4', '--no-calibration', '--force').status,
-      ).toBe(0);
-      await compressed(at('x.wpk'), { force: true });
-      await decompress(at('x.wpk'), at('out'));
-      expect(readFileSync(at('precious'), 'utf8')).toBe('mine');
-      expect(readlinkSync(at('x.wpk.partial'))).toBe(at('precious'));
-      expect(readFileSync(at('out.partial/mine'), 'utf8')).toBe('mine');
-    },
-    30_000,
-  );
+  test('files and links under the names that older versions used, and their targets', {
+    tags: 'slow',
+  }, async () => {
+    writeFileSync(at('precious'), 'mine');
+    symlinkSync(at('precious'), at('x.wpk.partial'));
+    symlinkSync(at('precious'), at('x.wpk.scratch'));
+    mkdirSync(at('out.partial'));
+    writeFileSync(at('out.partial/mine'), 'mine');
+    await compressed(at('x.wpk'));
+    expect(
+      weightpress('compress', TINY, '-o', at('x.wpk'), '--bits', '4', '--no-calibration', '--force').status,
+    ).toBe(0);
+    await compressed(at('x.wpk'), { force: true });
+    await decompress(at('x.wpk'), at('out'));
+    expect(readFileSync(at('precious'), 'utf8')).toBe('mine');
+    expect(readlinkSync(at('x.wpk.partial'))).toBe(at('precious'));
+    expect(readFileSync(at('out.partial/mine'), 'utf8')).toBe('mine');
+  });
 
   test('an output that is a link is replaced itself, not what it leads to; a dangling one is there too', async () => {
     writeFileSync(at('precious'), 'mine');

@@ -1,3 +1,4 @@
+// @module-tag slow
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -64,31 +65,24 @@ describe('what PyTorch writes', needs(PYTHON, 'Python with PyTorch'), () => {
     60_000,
   );
 
-  test(
-    'a folder of .bin shards comes back as it was, and reads as the same model',
-    { tags: 'slow' },
-    () => {
-      mkdirSync(at('sharded'), { recursive: true });
-      writeFileSync(at('sharded/config.json'), '{}');
-      python(`
+  test('a folder of .bin shards comes back as it was, and reads as the same model', { tags: 'slow' }, () => {
+    mkdirSync(at('sharded'), { recursive: true });
+    writeFileSync(at('sharded/config.json'), '{}');
+    python(`
 torch.save({'a.weight': torch.randn(64, 32), 'a.bias': torch.randn(64)}, 'sharded/pytorch_model-00001-of-00002.bin')
 torch.save({'b.weight': torch.randn(32, 64).t()}, 'sharded/pytorch_model-00002-of-00002.bin')
 files = {'a.weight': 1, 'a.bias': 1, 'b.weight': 2}
 json.dump({'metadata': {}, 'weight_map': {name: 'pytorch_model-0000%d-of-00002.bin' % n for name, n in files.items()}}, open('sharded/pytorch_model.bin.index.json', 'w'))
 `);
-      const made = weightpress('compress', at('sharded'), '-o', at('s.wpk'));
-      expect(made.stderr).toBe('');
-      expect(weightpress('verify', at('s.wpk'), '--against', at('sharded')).stdout).toMatch(/bit-exact/);
-      expect(weightpress('decompress', at('s.wpk'), '-o', at('restored')).status).toBe(0);
-      for (const name of readdirSync(at('sharded')))
-        expect(readFileSync(at(`restored/${name}`)).equals(readFileSync(at(`sharded/${name}`)))).toBe(true);
-      for (const path of [at('restored'), at('s.wpk')])
-        expect(JSON.parse(weightpress('analyze', path, '--json').stdout).parameters.stored).toBe(
-          2 * 2048 + 64,
-        );
-    },
-    60_000,
-  );
+    const made = weightpress('compress', at('sharded'), '-o', at('s.wpk'));
+    expect(made.stderr).toBe('');
+    expect(weightpress('verify', at('s.wpk'), '--against', at('sharded')).stdout).toMatch(/bit-exact/);
+    expect(weightpress('decompress', at('s.wpk'), '-o', at('restored')).status).toBe(0);
+    for (const name of readdirSync(at('sharded')))
+      expect(readFileSync(at(`restored/${name}`)).equals(readFileSync(at(`sharded/${name}`)))).toBe(true);
+    for (const path of [at('restored'), at('s.wpk')])
+      expect(JSON.parse(weightpress('analyze', path, '--json').stdout).parameters.stored).toBe(2 * 2048 + 64);
+  });
 
   test('evaluates as its safetensors twin', () => {
     mkdirSync(at('twin'), { recursive: true });
@@ -127,24 +121,19 @@ torch.save(out, 'twin/pytorch_model.bin')
     expect(message).toMatch(/uses "torch\.nn\.modules\.linear\.Linear"/);
   }, 60_000);
 
-  test(
-    'cut or damaged files are refused in one line',
-    { tags: 'slow' },
-    () => {
-      python(
-        `${MAKE}torch.save(tensors, 'model.pt')\ntorch.save(tensors, 'old.pt', _use_new_zipfile_serialization=False)`,
-      );
-      for (const name of ['model.pt', 'old.pt']) {
-        const bytes = readFileSync(at(name));
-        for (const share of [0.1, 0.5, 0.9, 0.999]) {
-          writeFileSync(at('cut.pt'), bytes.subarray(0, Math.floor(bytes.length * share)));
-          const { status, lines, stack } = complaint(weightpress('analyze', at('cut.pt')));
-          expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
-        }
+  test('cut or damaged files are refused in one line', { tags: 'slow' }, () => {
+    python(
+      `${MAKE}torch.save(tensors, 'model.pt')\ntorch.save(tensors, 'old.pt', _use_new_zipfile_serialization=False)`,
+    );
+    for (const name of ['model.pt', 'old.pt']) {
+      const bytes = readFileSync(at(name));
+      for (const share of [0.1, 0.5, 0.9, 0.999]) {
+        writeFileSync(at('cut.pt'), bytes.subarray(0, Math.floor(bytes.length * share)));
+        const { status, lines, stack } = complaint(weightpress('analyze', at('cut.pt')));
+        expect({ status, lines, stack }).toEqual({ status: 2, lines: 1, stack: false });
       }
-    },
-    60_000,
-  );
+    }
+  });
 });
 
 /** A zip archive of stored entries, its directory as given. */

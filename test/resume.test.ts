@@ -45,25 +45,22 @@ function expectWhole() {
 }
 
 describe('compress --resume', () => {
-  test(
-    'after kill -9 at a random moment gives the file of an undisturbed run, 50 times out of 50',
-    { tags: 'slow' },
-    async () => {
-      const random = seededRandom(2);
-      let killed = 0;
-      for (let i = 0; i < 50; i++) {
-        clear();
-        // several times in a row in every fifth
-        for (let times = i % 5 === 0 ? 3 : 1; times > 0; times--)
-          if (await killedAfter(120 + random() * 250, 'compress', model, '-o', output, '--resume', '--force'))
-            killed++;
-        if (leftovers(output).length || !existsSync(output)) expect(resume().status).toBe(0);
-        expectWhole();
-      }
-      expect(killed).toBeGreaterThan(25); // else the moments say nothing
-    },
-    300_000,
-  );
+  test('after kill -9 at a random moment gives the file of an undisturbed run, 50 times out of 50', {
+    tags: 'slow',
+  }, async () => {
+    const random = seededRandom(2);
+    let killed = 0;
+    for (let i = 0; i < 50; i++) {
+      clear();
+      // several times in a row in every fifth
+      for (let times = i % 5 === 0 ? 3 : 1; times > 0; times--)
+        if (await killedAfter(120 + random() * 250, 'compress', model, '-o', output, '--resume', '--force'))
+          killed++;
+      if (leftovers(output).length || !existsSync(output)) expect(resume().status).toBe(0);
+      expectWhole();
+    }
+    expect(killed).toBeGreaterThan(25); // else the moments say nothing
+  });
 
   test('control-C says how to go on, and going on gives the whole file', async () => {
     clear();

@@ -4,13 +4,13 @@ import { describe, expect, it } from 'vitest';
 import type { Model } from '../src/core/model.js';
 import { randomNumbers } from '../src/core/random.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
-import type { CalibrationWindow } from '../src/quantization/calibration/calibration.js';
+import { SpillStore } from '../src/quantization/calibration/array-store.js';
+import type { CalibrationWindow } from '../src/quantization/calibration/batches.js';
 import { type CollectOptions, collectStatistics } from '../src/quantization/calibration/collect.js';
-import { StatisticsFile } from '../src/quantization/calibration/file.js';
-import { sampleGradients } from '../src/quantization/calibration/labels.js';
-import { MemoryStatistics } from '../src/quantization/calibration/memory.js';
-import { statisticsIn } from '../src/quantization/calibration/reuse.js';
-import { SpillStore } from '../src/quantization/calibration/store.js';
+import { sampleGradients } from '../src/quantization/calibration/label-gradients.js';
+import { loadStatistics } from '../src/quantization/calibration/load-statistics.js';
+import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
+import { StatisticsFile } from '../src/quantization/calibration/statistics-file.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities, type See } from './helpers/gpt-neo-reference.js';
 import { refusalOf } from './helpers/logits.js';
@@ -175,7 +175,7 @@ describe('statistics of GPT-Neo, against the slow way in float64', async () => {
       drawn[sampleGradients(logits.slice(), 3, random, new Float64Array(3)).findIndex((g) => g < 0)]! += 1;
     for (const [i, share] of [1, 2, 5].entries()) expect(drawn[i]! / 1000 / share).toBeCloseTo(1, 0.8);
     const name = layer('mlp.c_fc');
-    const [[one], [same], [other]] = await Promise.all(
+    const [[one] = [], [same] = [], [other] = []] = await Promise.all(
       [1, 1, 2].map(async (seed) => (await collect(model, windows, { seed })).tensor(name)),
     );
     expect(same).toEqual(one);
@@ -277,7 +277,7 @@ describe('statistics in a file', () => {
   const text = (windows = windowsOf(3, 10)) => ({ sha256: 'ab'.repeat(32), windows });
   const write = async (name: string, path = join(folder({}), 's.stats')) => {
     const model = await fixture(name);
-    const file = await statisticsIn(path, nodeRuntime, model as unknown as Model, text());
+    const file = await loadStatistics(path, nodeRuntime, model as unknown as Model, text());
     return { model, path, file };
   };
 
@@ -310,7 +310,7 @@ describe('statistics in a file', () => {
     await file.close();
     const before = statSync(path).mtimeMs;
     const options = { onProgress: () => expect.unreachable('collected again') };
-    const again = await statisticsIn(path, nodeRuntime, model as unknown as Model, text(), options);
+    const again = await loadStatistics(path, nodeRuntime, model as unknown as Model, text(), options);
     expect(again.tokens).toBe(30);
     await again.close();
     expect(statSync(path).mtimeMs).toBe(before);
@@ -321,7 +321,7 @@ describe('statistics in a file', () => {
     await file.close();
     const bytes = readFileSync(path);
     const use = (memory: MemoryModel, given = text(), seed = 1) =>
-      refusalOf(() => statisticsIn(path, nodeRuntime, memory as unknown as Model, given, { seed }));
+      refusalOf(() => loadStatistics(path, nodeRuntime, memory as unknown as Model, given, { seed }));
     const longer = text(windowsOf(3, 11));
     expect(await use(model, { ...text(), sha256: 'cd'.repeat(32) })).toMatch(
       /s\.stats: statistics of another text: /,
@@ -340,7 +340,7 @@ describe('statistics in a file', () => {
     for (const share of [0.1, 0.5, 0.7]) {
       const stop = new AbortController();
       const onProgress = (done: number, total: number) => done > share * total && stop.abort();
-      const started = statisticsIn(path, nodeRuntime, model, text(), { signal: stop.signal, onProgress });
+      const started = loadStatistics(path, nodeRuntime, model, text(), { signal: stop.signal, onProgress });
       await expect(started).rejects.toThrow(/abort/);
       expect(readdirSync(join(path, '..'))).toEqual([]);
     }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { evaluate, open } from '../src/index.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
-import { narrow } from '../src/quantization/narrow.js';
+import { roundToDtype } from '../src/quantization/round-to-dtype.js';
 import { tune } from '../src/quantization/tuning/tune.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { seededRandom } from './helpers/safetensors.js';
@@ -30,7 +30,7 @@ describe('tuning', () => {
     for (const [name, values] of vectors) {
       const tensor = damaged.byName.get(name)!;
       expect(tensor.shape).toEqual([values.length]);
-      damaged.byName.set(name, { ...tensor, data: narrow(values, 'BF16')! });
+      damaged.byName.set(name, { ...tensor, data: roundToDtype(values, 'BF16')! });
     }
     expect(vectors.size).toBe(4 * 7 + 2);
     expect(await divergence()).toBeLessThan(before * 0.9);
@@ -40,7 +40,7 @@ describe('tuning', () => {
 
 describe('elements of 16 bits', () => {
   const bits = (values: readonly number[], dtype: 'F16' | 'BF16') => {
-    const bytes = narrow(Float32Array.from(values), dtype)!;
+    const bytes = roundToDtype(Float32Array.from(values), dtype)!;
     return [...new Uint16Array(bytes.buffer)];
   };
 
@@ -67,7 +67,7 @@ describe('elements of 16 bits', () => {
     expect(bits([1, -1, 1 + 2 ** -8, 1 + 3 * 2 ** -8], 'BF16')).toEqual([0x3f80, 0xbf80, 0x3f80, 0x3f82]);
   });
 
-  test('other types are not narrowed to', () => {
-    expect(narrow(Float32Array.of(1), 'F64')).toBeUndefined();
+  test('other dtypes are not rounded to', () => {
+    expect(roundToDtype(Float32Array.of(1), 'F64')).toBeUndefined();
   });
 });

@@ -7,7 +7,7 @@ import { isInputError } from '../src/core/errors.js';
 import { open } from '../src/index.js';
 import type { StoredModel } from '../src/models/stored-model.js';
 import { Candidate } from '../src/quantization/candidate.js';
-import { writeWhole } from '../src/quantization/whole.js';
+import { writeLossless } from '../src/quantization/lossless-candidate.js';
 import { deflate, FRAME, frame } from '../src/wpk/frames.js';
 import { describe as describeManifest } from '../src/wpk/manifest.js';
 import { WpkModel } from '../src/wpk/model.js';
@@ -179,8 +179,8 @@ describe('a candidate', () => {
   async function lossless() {
     const model = (await open(join(place, 'model'))) as StoredModel;
     const candidate = new Candidate(output, model, await describeFiles(model, {}), true);
-    const promised = await writeWhole(candidate, model, model.tensors, () => {});
-    return { model, candidate, promised: promised! };
+    const promised = await writeLossless(candidate, model, model.tensors, () => {});
+    return { model, candidate, promised };
   }
 
   test('is as long as it says when it has its name', async () => {
@@ -195,7 +195,7 @@ describe('a candidate', () => {
     const { model, candidate } = await lossless();
     const path = join(place, 'other.wpk');
     const other = new Candidate(path, model, await describeFiles(model, {}), true);
-    await writeWhole(other, model, model.tensors, () => {});
+    await writeLossless(other, model, model.tensors, () => {});
     const error = await other.finish(undefined, 0, 1000).catch((error) => error);
     expect(error.message).toMatch(/has \d+ bytes, over its budget of 1000/);
     expect(isInputError(error)).toBe(false);
@@ -206,7 +206,9 @@ describe('a candidate', () => {
 
   test('is not written beyond the most that it may have', async () => {
     const { model, candidate } = await lossless();
-    expect(await writeWhole(candidate, model, model.tensors, () => {}, 1000)).toBeUndefined();
+    expect(await writeLossless(candidate, model, model.tensors, () => {}, { maxBytes: 1000 })).toBe(
+      Number.POSITIVE_INFINITY,
+    );
     expect(statSync(candidate.partialPath).size).toBeLessThan(40_000);
     await candidate.discard();
     await model.close();

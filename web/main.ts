@@ -2,6 +2,7 @@
 import { type BrowserModel, open } from '../dist/browser/open.js';
 import { InputError, IntegrityError, isInputError } from '../dist/core/errors.js';
 import { lastName } from '../dist/core/file-name.js';
+import type { Progress } from '../dist/core/progress.js';
 import { chunksOf } from '../dist/io/body.js';
 import { request } from '../dist/io/request.js';
 import { FILE_HEADER_BYTES, isWpk } from '../dist/wpk/frames.js';
@@ -29,7 +30,7 @@ class Opened {
     const model = await open(from, {
       signal,
       keep: input('keep').checked,
-      onDownload: (done, total) => progress(`downloaded ${count(done)} bytes`, done, total ?? done),
+      onProgress: ({ done, total }) => progress(`downloaded ${count(done)} bytes`, done, total),
     });
     return new Opened(from, model, summarize(model.container));
   }
@@ -48,8 +49,11 @@ class Opened {
       const left = (((performance.now() - started) / done) * (of - done)) / 1000;
       progress(`decoded ${count(done)} of ${count(of)} bytes, ${left.toFixed(0)} s left`, done, of);
     };
+    const onProgress = ({ unit, done, total }: Progress) => {
+      if (unit === 'bytes') onDecoded(done, total);
+    };
     try {
-      this.writer = { name: this.name, model: await prepare(this.model, onDecoded, signal) };
+      this.writer = { name: this.name, model: await prepare(this.model, onProgress, signal) };
     } catch (error) {
       if (!isInputError(error) || error instanceof IntegrityError || done) throw error;
       this.problem = error.message;
@@ -62,7 +66,7 @@ class Opened {
   }
 
   async close(): Promise<void> {
-    await this.writer?.model.release();
+    await this.writer?.model.close();
     await this.model.close();
   }
 }

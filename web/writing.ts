@@ -2,6 +2,7 @@
 
 import type { BrowserModel } from '../dist/browser/open.js';
 import { deviceOf, type LoadedModel, load, type OnnxRuntimeWeb } from '../dist/browser/run.js';
+import type { Progress } from '../dist/core/progress.js';
 import { element, find, input } from './page.js';
 
 const absolute = (path: string) => new URL(path, location.href).href;
@@ -32,10 +33,10 @@ function loadRuntime(): Promise<OnnxRuntimeWeb> {
 /** Decodes a model into memory. @throws {InputError} when it cannot be run. */
 export async function prepare(
   model: BrowserModel,
-  onDecoded: (done: number, total: number) => void,
+  onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<LoadedModel> {
-  return load(await loadRuntime(), model, { device: 'webgpu', onDecoded, signal });
+  return load(await loadRuntime(), model, { device: 'webgpu', onProgress, signal });
 }
 
 /** A model and the name shown above its text. */

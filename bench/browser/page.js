@@ -37,7 +37,7 @@ async function firstToken(address, prompt) {
       seconds = (performance.now() - started) / 1000;
     },
   });
-  await loaded.release();
+  await loaded.close();
   await model.close();
   return { seconds, token: tokens[0] };
 }
@@ -47,7 +47,7 @@ async function start(address) {
   const model = await open(address);
   const loaded = await load(ort, model);
   await loaded.generate('A', { maxTokens: 1 });
-  await loaded.release();
+  await loaded.close();
   await model.close();
 }
 
@@ -72,13 +72,13 @@ async function decodeAll(address, workers) {
   return seconds;
 }
 
-/** Tokens a second after the first, of a model at hand. */
+/** Tokens per second after the first, of a model at hand. */
 async function generate(address, prompt, maxTokens) {
   const model = await open(await (await fetch(address)).blob());
   const loaded = await load(ort, model);
   await loaded.generate(prompt, { maxTokens: 2, endTokens: [] });
   const { tokens, tokenSeconds } = await loaded.generate(prompt, { maxTokens, endTokens: [] });
-  await loaded.release();
+  await loaded.close();
   await model.close();
   return (tokens.length - 1) / tokenSeconds;
 }

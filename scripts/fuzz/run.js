@@ -74,6 +74,6 @@ const total = Object.values(counts).reduce((sum, n) => sum + n, 0);
 for (const [kind, n] of Object.entries(counts))
   console.log(`${kind.padEnd(12)} ${String(n).padStart(9)} inputs`);
 console.log(
-  `${'all'.padEnd(12)} ${String(total).padStart(9)} inputs, ${(total / elapsed).toFixed(0)} a second, seed ${seed}, ${findings.length} findings`,
+  `${'all'.padEnd(12)} ${String(total).padStart(9)} inputs, ${(total / elapsed).toFixed(0)} per second, seed ${seed}, ${findings.length} findings`,
 );
 process.exit(findings.length ? 1 : 0);

@@ -1,6 +1,6 @@
 import type { Dimensions } from './dimensions.js';
 
-/** Roles of tensors. A buffer is stored but not trained: causal masks, rotary frequencies. */
+/** What tensors are in a model, in the order of tables. */
 export const ROLES = [
   'token embedding',
   'position embedding',
@@ -11,6 +11,7 @@ export const ROLES = [
   'buffer',
   'other',
 ] as const;
+/** What a tensor is in a model. */
 export type Role = (typeof ROLES)[number];
 
 /** The first pattern that matches a tensor's name, without prefix, determines its role. */

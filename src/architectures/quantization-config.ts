@@ -6,6 +6,7 @@ type Config = Readonly<Record<string, unknown>>;
 export interface Quantization {
   /** `gptq`, `awq`, `fp8` ... */
   readonly method: string;
+  /** Bits per weight. */
   readonly bits: number | undefined;
   /** Number of weights that share a scale. */
   readonly groupSize: number | undefined;

@@ -27,24 +27,40 @@ export function findFamily(config: Config | undefined): Family | undefined {
 
 /** Architecture of a model as stated in its config; undefined where the config states nothing. */
 export interface Architecture {
-  /** Display name (`GPT-Neo`) of a known family. */
+  /** The family's name as people write it (`GPT-Neo`), for those that are known. */
   readonly family: string | undefined;
+  /** `model_type` of the config. */
   readonly modelType: string | undefined;
+  /** The first of `architectures` in the config. */
   readonly className: string | undefined;
+  /** Transformer blocks. */
   readonly layers: number | undefined;
+  /** Features of a hidden state. */
   readonly hiddenSize: number | undefined;
+  /** Attention heads per layer. */
   readonly heads: number | undefined;
+  /** Heads of keys and values per layer; as many as `heads` unless they are shared. */
   readonly keyValueHeads: number | undefined;
   /** Maximum length of the input in tokens. */
   readonly context: number | undefined;
+  /** Tokens that the embedding has rows for. */
   readonly vocabulary: number | undefined;
   /** Whether embeddings are tied. */
   readonly tiedEmbeddings: boolean | undefined;
-  /** Number of experts per layer, and of active experts per token. */
+  /** Experts of a layer that a router chooses from. */
   readonly experts: number | undefined;
+  /** Experts that a token passes. */
   readonly activeExperts: number | undefined;
-  /** Attention window in tokens, and the number of layers with it if the config lists them; undefined for full attention. */
-  readonly slidingWindow: { readonly tokens: number; readonly layers: number | undefined } | undefined;
+  /** How many tokens back attention sees, and in how many layers where the config lists them; undefined when all tokens are seen. */
+  readonly slidingWindow:
+    | {
+        /** Tokens that are seen. */
+        readonly tokens: number;
+        /** Layers in which it is so; undefined for all. */
+        readonly layers: number | undefined;
+      }
+    | undefined;
+  /** How weights are packed; undefined for weights that are not. */
   readonly quantization: Quantization | undefined;
 }
 

@@ -18,7 +18,9 @@ import { weightStatements } from './weights.js';
 
 /** The result of an audit. */
 export interface Audit {
+  /** The file, or `the claim`. */
   readonly subject: string;
+  /** What was found, claim by claim. */
   readonly statements: readonly Statement[];
 }
 

@@ -2,23 +2,27 @@ import { show } from './verdict.js';
 
 /** The numbers of a claim; those that it does not state are undefined. */
 export interface Claim {
+  /** Parameters of the model. */
   readonly parameters?: number | undefined;
-  /** Size of the compressed artifact. */
+  /** Bytes of the compressed artifact. */
   readonly bytes?: number | undefined;
-  /** Bits per weight, instead of `bytes`. */
+  /** Bits per weight, instead of bytes. */
   readonly bitsPerWeight?: number | undefined;
-  /** Number of stored values. */
+  /** Numbers that are stored. */
   readonly values?: number | undefined;
-  /** Bits per stored value. */
+  /** Bits of each stored number. */
   readonly valueBits?: number | undefined;
-  /** Original size over compressed size. */
+  /** Original over compressed bytes. */
   readonly ratio?: number | undefined;
-  /** Bits per weight of the original; 32 by default. */
+  /** The type of the original's weights: `f32`, `f16` or `bf16`. */
   readonly originalBits?: number | undefined;
   /** Type of the original's weights: `f32`, `f16` or `bf16`. */
   readonly original?: string | undefined;
+  /** True for a claim that nothing is lost. */
   readonly lossless?: boolean | undefined;
+  /** Squared error over the sum of the weights' squares. */
   readonly relativeError?: number | undefined;
+  /** KL divergence from the original, in nats per token. */
   readonly kl?: number | undefined;
 }
 

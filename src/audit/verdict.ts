@@ -1,6 +1,8 @@
 /** The verdict on one claim. */
 export interface Statement {
+  /** What is claimed, in a line. */
   readonly claim: string;
+  /** What the arithmetic says of it. */
   readonly verdict: 'supported' | 'contradicted' | 'cannot be checked';
   /** The reason, with its arithmetic, in one line. */
   readonly because: string;

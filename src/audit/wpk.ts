@@ -1,5 +1,5 @@
-import type { Verification } from '../operations/verify.js';
 import type { Summary } from '../wpk/summary.js';
+import type { Verification } from '../wpk/verification.js';
 import { checkClaim } from './bounds.js';
 import type { Claim } from './rate.js';
 import { judge, type Statement, show } from './verdict.js';

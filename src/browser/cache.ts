@@ -5,9 +5,11 @@ import { sha256 } from './sha256.js';
 
 /** A file in the cache, as a page can show it. */
 export interface CachedFile {
+  /** Where it was fetched from. */
   readonly address: string;
+  /** Bytes in it. */
   readonly lengthBytes: number;
-  /** Number of cached bytes; equal to the length when the file is complete. */
+  /** Bytes of it that are here: all when equal to the length. */
   readonly haveBytes: number;
   /** When it was last opened. */
   readonly usedAt: Date;
@@ -32,7 +34,7 @@ const ENTRY = 'entry.json';
 export class DownloadCache {
   private constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
-  /** Opens the cache. @returns undefined if the browser provides no storage: in private windows and insecure contexts. */
+  /** Opens the cache. @returns undefined where the browser stores nothing for this page: private windows, pages that are not served over https. */
   static async open(): Promise<DownloadCache | undefined> {
     try {
       if (!crypto.subtle) return;
@@ -43,7 +45,7 @@ export class DownloadCache {
     }
   }
 
-  /** Lists the cached files, most recently used first. */
+  /** Lists the files in it, last used first. */
   async list(): Promise<CachedFile[]> {
     const files: CachedFile[] = [];
     for await (const handle of this.folder.values()) {
@@ -57,11 +59,12 @@ export class DownloadCache {
     return files.sort((a, b) => Number(b.usedAt) - Number(a.usedAt));
   }
 
+  /** Removes a file; where there is none, nothing happens. */
   async remove(address: string): Promise<void> {
     await this.folder.removeEntry(await nameOf(address), { recursive: true }).catch(() => {}); // not cached
   }
 
-  /** Removes files last used before `usedBefore`, then the least recently used ones until at most `maxBytes` remain. */
+  /** Removes what was last used before `usedBefore`, then what was used longest ago until no more than `mostBytes` are left. */
   async evict({
     maxBytes = Number.POSITIVE_INFINITY,
     usedBefore = new Date(0),
@@ -74,8 +77,9 @@ export class DownloadCache {
   }
 
   /**
-   * Returns a file on a server as a source that caches every byte read. When the quota is used up, least recently used files are evicted;
-   * if that is not enough, the rest is not cached.
+   * Opens a file on a server, of which nothing is fetched twice. When the browser has no more room, the least recently used files are
+   * evicted; when that is not enough, the rest is read without being cached.
+   * @internal
    */
   async keep(address: string, file: HttpFile): Promise<ByteSource> {
     const name = await nameOf(address);
@@ -99,8 +103,11 @@ export class DownloadCache {
   }
 }
 
+/** Which files are removed. */
 export interface EvictOptions {
+  /** Bytes that may stay; by default all. */
   readonly maxBytes?: number;
+  /** Files that were last used before this go; by default none. */
   readonly usedBefore?: Date;
 }
 

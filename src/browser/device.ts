@@ -7,21 +7,37 @@ import {
   type Tensor,
 } from '../onnx/runtime.js';
 
+/** What a model computes on. */
 export type Device = 'wasm' | 'webgpu';
 
-/** The part of the module onnxruntime-web that is used here. */
+/** The settings of onnxruntime-web that are used. */
+export interface OnnxRuntimeEnv {
+  /** Those of its WebAssembly. */
+  readonly wasm: OnnxRuntimeWasm;
+}
+
+/** The settings of onnxruntime-web's WebAssembly that are used. */
+export interface OnnxRuntimeWasm {
+  /** Threads that it computes on. */
+  numThreads?: number | undefined;
+}
+
+/** The part of onnxruntime-web that is used: the module itself, as imported. */
 export interface OnnxRuntimeWeb {
+  /** The class of its tensors. */
   readonly Tensor: unknown;
+  /** The class of its sessions. */
   readonly InferenceSession: unknown;
-  readonly env: { readonly wasm: { numThreads?: number | undefined } };
+  /** Its settings: the number of threads is set by the first call. */
+  readonly env: OnnxRuntimeEnv;
 }
 
 /** Maximum number of threads; more are not faster. */
 const MAX_THREADS = 4;
 
-/** Returns the requested device, or `wasm` if it is not available. */
-export async function deviceOf(requested: Device = 'wasm'): Promise<Device> {
-  if (requested === 'wasm') return requested;
+/** Returns what the page can compute on: `wasm` where `webgpu` was asked for and the browser has no adapter. */
+export async function deviceOf(asked: Device = 'wasm'): Promise<Device> {
+  if (asked === 'wasm') return asked;
   const { gpu } = globalThis.navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
   const adapter = await gpu?.requestAdapter().catch(() => undefined);
   return adapter ? 'webgpu' : 'wasm';

@@ -1,64 +1,78 @@
-// weightpress/browser/run: runs models in a web page with the page's onnxruntime-web. docs/browser.md.
+/**
+ * Runs models in a web page, on the onnxruntime-web that the page brings: docs/browser.md.
+ * @module
+ */
 
 import { elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
-import type { Model } from '../core/model.js';
-import { Decoder } from '../inference/decoder.js';
+import type { Closable, Model } from '../core/model.js';
+import type { RunOptions } from '../core/progress.js';
+import { Decoder, type IncomingWeights } from '../inference/decoder.js';
 import { continueWith, type GenerateOptions, type Generation } from '../inference/generate.js';
 import type { Program } from '../inference/program.js';
 import { type Device, type OnnxRuntimeWeb, webRuntime } from './device.js';
 import type { BrowserModel } from './open.js';
-import { type OnDecoded, streamWeights } from './weights.js';
+import { streamWeights } from './weights.js';
 
+export type { Progress, RunOptions } from '../core/progress.js';
 export type { GenerateOptions, Generation } from '../inference/generate.js';
-export { type Device, deviceOf, type OnnxRuntimeWeb } from './device.js';
+export type { Sampling } from '../inference/sampling.js';
+export {
+  type Device,
+  deviceOf,
+  type OnnxRuntimeEnv,
+  type OnnxRuntimeWasm,
+  type OnnxRuntimeWeb,
+} from './device.js';
 
-export interface LoadOptions {
+/** How a model is loaded. */
+export interface LoadOptions extends RunOptions {
   /**
    * `wasm`, the default, computes on the CPU, with several threads if the page is cross-origin isolated. `webgpu` needs the module
    * `onnxruntime-web/webgpu`, and falls back to `wasm` if the browser has no GPU adapter.
    */
   readonly device?: Device | undefined;
-  readonly onDecoded?: OnDecoded | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
-export type RunOptions = Omit<GenerateOptions, 'onLoad'>;
-
-/** A model with its weights in memory as float32. */
-export interface LoadedModel {
-  /** The device in use. */
+/** A model whose weights are in memory, as float32. */
+export interface LoadedModel extends Closable {
+  /** Where it computes. */
   readonly device: Device;
   /**
-   * Continues a prompt, given as text or token ids. `onToken` is called with every token. Calls must not overlap.
-   * @throws {InputError} for settings out of range, and a prompt that is empty or too long.
+   * Continues a prompt, text or token ids; `onToken` is called with every token as it comes. One call at a time.
+   * @throws {InputError} for settings out of range, and a prompt that is empty or too long. @throws the signal's reason once it is aborted.
    */
-  generate(prompt: string | readonly number[], options?: RunOptions): Promise<Generation>;
-  release(): Promise<void>;
+  generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<Generation>;
 }
 
 /**
- * Loads a model. One opened with `weightpress/browser` is decoded in workers, in file order, during the download.
- * @param ort the module `onnxruntime-web`. The first call sets its number of threads.
- * @throws {InputError} for an unsupported model, and for one that does not fit into memory.
+ * Loads a model: one of `weightpress/browser` is decoded in workers in the order of its file while the rest is on its way.
+ * @param ort the module `onnxruntime-web`. Its number of threads is set by the first call.
+ * @throws {InputError} on a model that cannot be run. @throws the signal's reason once it is aborted.
  */
 export async function load(
   ort: OnnxRuntimeWeb,
   model: Model | BrowserModel,
-  { device: requested, onDecoded, signal }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<LoadedModel> {
-  const { runtime, device } = await webRuntime(ort, requested);
+  const { runtime, device } = await webRuntime(ort, options.device);
+  const { onProgress, signal } = options;
+  let incoming: IncomingWeights | undefined;
   const decoder = await Decoder.load(runtime, model, {
     signal,
+    onProgress: (progress) => incoming ?? onProgress?.(progress), // whoever decodes reports it
     read: (program) => {
       if (device === 'wasm') checkFits(program);
-      return 'all' in model ? streamWeights(runtime, model, program, onDecoded, signal) : undefined;
+      incoming = 'all' in model ? streamWeights(runtime, model, program, options) : undefined;
+      return incoming;
     },
   });
+  const close = () => decoder.release();
   return {
     device,
     generate: (prompt, options) => continueWith(decoder, prompt, options),
-    release: () => decoder.release(),
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
@@ -76,17 +90,17 @@ function checkFits({ model, embedding, layers, head }: Program): void {
     );
 }
 
-/** Loads a model, continues one prompt and releases the model. @throws {InputError} as {@link load} and its `generate`. */
+/** Loads a model, continues one prompt and frees the model. @throws {InputError} as {@link load} and its `generate`. */
 export async function generate(
   ort: OnnxRuntimeWeb,
   model: Model | BrowserModel,
   prompt: string | readonly number[],
-  options: RunOptions & LoadOptions = {},
+  options: GenerateOptions & LoadOptions = {},
 ): Promise<Generation> {
   const loaded = await load(ort, model, options);
   try {
     return await loaded.generate(prompt, options);
   } finally {
-    await loaded.release();
+    await loaded.close();
   }
 }

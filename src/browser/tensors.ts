@@ -1,5 +1,6 @@
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { IntegrityError } from '../core/errors.js';
+import { widenerOf } from '../core/floats.js';
 import type { TensorInfo } from '../core/model.js';
 import type { StoredTensorEntry } from '../wpk/directory.js';
 import { type PlannedBlock, planTensor } from '../wpk/plan.js';
@@ -8,9 +9,15 @@ import { readFrames } from './frames.js';
 import { sha256 as digestOf } from './sha256.js';
 import type { DecodePool } from './workers.js';
 
-/** A tensor and its elements, little-endian, row-major. */
+/** A tensor with its elements. */
 export interface DecodedTensor extends TensorInfo {
+  /** Little-endian, row-major. */
   readonly bytes: Uint8Array;
+  /**
+   * Returns the elements as float32: of F32, F16 and BF16 exactly, of F64 rounded. They may share the memory of `bytes`.
+   * @throws {InputError} for elements that are no floats.
+   */
+  floats(): Float32Array;
 }
 
 /** A decoded block of a tensor. */
@@ -21,10 +28,10 @@ interface DecodedBlock {
 }
 
 /**
- * Yields all tensors of a file in file order, after verifying each block's checksum and each tensor's SHA-256 (the latter only in secure
- * contexts, as browsers require). The following tensors are fetched and decoded in the meantime; besides the yielded tensor, memory holds
- * a few MB per worker. A tensor stored once for several names is yielded once, under its first name.
- * @throws {InputError} for malformed or damaged data. @throws the reason of `signal` when it is aborted.
+ * Decodes all tensors of a file in its order, each block and each tensor's SHA-256 verified (this where the page is served over https,
+ * as browsers demand), the next ones being fetched and decoded while one is used: besides the tensor handed out, no more is in memory
+ * than a few MB per worker. A tensor stored once for several comes once, under its first name.
+ * @throws {InputError} on bytes that are not sound. @throws the signal's reason once it is aborted.
  */
 export async function* decodeAll(
   container: Container,
@@ -37,7 +44,9 @@ export async function* decodeAll(
   const begin = () => {
     const { name, dtype, shape } = stored[next++]!;
     const lengthBytes = elementCount(shape) * DTYPE_BYTES[dtype];
-    return { name, dtype, shape, lengthBytes, bytes: new Uint8Array(lengthBytes) };
+    const bytes = new Uint8Array(lengthBytes);
+    const floats = () => widenerOf({ id: container.source.name }, name, dtype)(bytes);
+    return { name, dtype, shape, lengthBytes, bytes, floats };
   };
   for await (const { index, planned, elements } of decodeBlocks(container, stored, pool, signal)) {
     while (next <= index) {

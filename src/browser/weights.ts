@@ -1,23 +1,20 @@
 import { toFloats } from '../core/floats.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import type { IncomingWeights } from '../inference/decoder.js';
 import type { Program } from '../inference/program.js';
 import type { Runtime, Tensor } from '../onnx/runtime.js';
 import type { BrowserModel } from './open.js';
 
-/** Called with the bytes decoded and their total. */
-export type OnDecoded = (doneBytes: number, totalBytes: number) => void;
-
 /**
- * Starts reading a program's weights in file order: decoded in workers during the download, and converted to float32. The whole file is
- * read, even tensors that the program does not need.
- * @returns undefined if the file's tensors are presented in another format (GGUF).
+ * Reads a program's weights in the order of the file: decoded in workers while the rest is fetched, and widened. All of the file is
+ * read, whether the program needs it or not.
+ * @returns undefined where the file's tensors are read as others (GGUF).
  */
 export function streamWeights(
   runtime: Runtime,
   model: BrowserModel,
   program: Program,
-  onDecoded?: OnDecoded,
-  signal?: AbortSignal,
+  options: RunOptions,
 ): IncomingWeights | undefined {
   const { tensors: stored } = model.container.directory;
   const firstNames = new Map(
@@ -36,10 +33,9 @@ export function streamWeights(
     0,
   );
   const read = async () => {
-    let doneBytes = 0;
-    for await (const tensor of model.all(signal)) {
-      doneBytes += tensor.lengthBytes;
-      onDecoded?.(doneBytes, totalBytes);
+    const meter = new Meter(options, 'decoding', totalBytes);
+    for await (const tensor of model.all(options.signal)) {
+      meter.add(tensor.lengthBytes);
       arriving.get(tensor.name)?.resolve(runtime.floats(toFloats(model, tensor, tensor.bytes), tensor.shape));
     }
   };

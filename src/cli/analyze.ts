@@ -5,7 +5,7 @@ import { addressOf, openModel } from '../open/open.js';
 import { type Analysis, analyze, type TensorAnalysis } from '../operations/analyze.js';
 import { licenseLine } from './license-line.js';
 import { stateOption } from './options.js';
-import { bytes, count, percent, print, printJson, progress, table } from './terminal.js';
+import { bytes, count, percent, print, printJson, table, withBars } from './terminal.js';
 
 interface Options {
   readonly tensors?: true;
@@ -36,14 +36,9 @@ export function analyzeCommand(): Command {
 async function analyzeWithProgress(path: string, { weights, state }: Options): Promise<Analysis> {
   const headersOnly = !weights && (await addressOf(path)) !== undefined;
   const model = await openModel(path, { reading: headersOnly ? 'ranges' : 'sequential', state });
-  const bar = progress(
-    'reading',
-    headersOnly ? 0 : model.tensors.reduce((total, { lengthBytes }) => total + lengthBytes, 0),
-  );
   try {
-    return await analyze(model, { onProgress: bar.update, headersOnly });
+    return await withBars((onProgress) => analyze(model, { onProgress, headersOnly }));
   } finally {
-    bar.stop();
     await model.close();
   }
 }

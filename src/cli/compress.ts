@@ -2,11 +2,10 @@ import { Command, Option } from 'commander';
 import { TRANSFORMS } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
 import type { OpenOptions } from '../core/model.js';
-import type { HubFolder } from '../hub/folder.js';
-import { compress } from '../operations/compress.js';
-import { inspect } from '../operations/inspect.js';
+import type { FetchedFolder } from '../hub/folder.js';
+import { type Compressed, compress } from '../operations/compress-any.js';
 import { isLossless } from '../wpk/summary.js';
-import { isLossy, type LossyOptions, runLossy } from './lossy.js';
+import { budgetOptions, isLossy, type LossyOptions } from './lossy.js';
 import { openWhole } from './open.js';
 import {
   excludeOption,
@@ -18,8 +17,8 @@ import {
 } from './options.js';
 import { isNoticeable, printSentences } from './sentences.js';
 import { errorLine, exactLine, fileNotes, qualityLine, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, duration, print, printJson, printLine, progress } from './terminal.js';
-import { isTransform, runTransform, type TransformFlags } from './transform.js';
+import { bytes, duration, print, printJson, printLine, withBars } from './terminal.js';
+import { codecOf, type TransformFlags } from './transform.js';
 
 interface Options extends LossyOptions, TransformFlags {
   readonly threads?: number;
@@ -91,66 +90,49 @@ export function compressCommand(): Command {
     )
     .action(async (path: string, { output, json, ...options }: Options & { readonly output: string }) => {
       const started = performance.now();
-      const lossy = isLossy(options);
-      let fetched: HubFolder | undefined;
-      const onFolder = (folder: HubFolder) => {
-        fetched = folder;
-      };
-      const run = lossy ? runBudget : runLossless;
-      const note = await run(path, output, options, onFolder);
-      const seconds = (performance.now() - started) / 1000;
-      await report(path, output, options, { seconds, note, ...(json && { json }) });
-      if (!options.keep) await fetched?.forget();
+      const run = isLossy(options) ? runBudget : runLossless;
+      await run(path, output, options, async (compressed) => {
+        const seconds = (performance.now() - started) / 1000;
+        await report(path, output, options, { seconds, compressed, json });
+      });
     });
 }
 
-type OnFolder = (folder: HubFolder) => void;
+/** What is printed of a file, while a model that was fetched for it is still in the cache. */
+type Report = (compressed: Compressed) => Promise<void>;
 
-/** Compresses to a budget. @returns a note when the budget is not used up. */
-async function runBudget(
-  path: string,
-  output: string,
-  options: Options,
-  onFolder: OnFolder,
-): Promise<string | undefined> {
-  const { state, exclude } = options;
+async function runBudget(path: string, output: string, options: Options, report: Report): Promise<void> {
+  const { state, exclude, threads, force, keep } = options;
   if (options.all)
-    throw new InputError('--all needs a lossless file: a lossy one holds one copy of the weights');
+    throw new InputError('--all is for lossless files: a lossy one holds one copy of the weights');
+  const codec = codecOf(options);
+  let fetched: FetchedFolder | undefined;
+  const onFolder = (folder: FetchedFolder) => {
+    fetched = folder;
+  };
   const model = await openWhole(path, { onFolder, state, exclude });
   try {
-    const run = isTransform(options) ? runTransform : runLossy;
-    return (await run(model, output, options)).note;
+    const settings = { ...(await budgetOptions(options)), codec, threads, force };
+    await report(await withBars((onProgress) => compress(model, output, { ...settings, onProgress })));
   } finally {
     await model.close();
   }
+  if (!keep) await fetched?.forget();
 }
 
-async function runLossless(
-  path: string,
-  output: string,
-  options: Options,
-  onFolder: OnFolder,
-): Promise<undefined> {
+async function runLossless(path: string, output: string, options: Options, report: Report): Promise<void> {
   if (options.state !== undefined)
     throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
-  isTransform(options); // refuses options that contradict each other
-  let bar: ReturnType<typeof progress> | undefined;
-  const onProgress = (done: number, total: number) => {
-    bar ??= progress('compressing', total);
-    bar.update(done);
-  };
-  try {
-    await compress(path, output, { ...options, onFolder, onProgress });
-  } finally {
-    bar?.stop();
-  }
+  codecOf(options); // options that contradict each other
+  const { threads, force, resume, exclude, all, keep } = options;
+  const settings = { threads, force, resume, exclude, all, keep };
+  await report(await withBars((onProgress) => compress(path, output, { ...settings, onProgress })));
 }
 
-interface Report {
+interface Result {
   readonly seconds: number;
-  /** Says that the budget is not used up. */
-  readonly note: string | undefined;
-  readonly json?: boolean;
+  readonly compressed: Compressed;
+  readonly json: boolean | undefined;
 }
 
 /** Prints what the file holds, its loss, and, if the loss is large, a sentence by each of the two models. */
@@ -158,9 +140,8 @@ async function report(
   path: string,
   output: string,
   options: OpenOptions,
-  { seconds, json, note }: Report,
+  { seconds, json, compressed: { note, ...summary } }: Result,
 ): Promise<void> {
-  const summary = await inspect(output);
   const total = summary.originalBytes;
   if (json) return printJson({ ...summary, seconds, ...(note !== undefined && { note }) });
   const lossy = !isLossless(summary.tensors);

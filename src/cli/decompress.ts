@@ -1,5 +1,7 @@
 import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
+import type { Progress } from '../core/progress.js';
 import { decompress } from '../operations/decompress.js';
 import { writeGguf } from '../operations/export/gguf.js';
 import { type GgufWriteType, WRITE_TYPES } from '../operations/export/gguf-types.js';
@@ -9,7 +11,7 @@ import { parseSize } from '../quantization/rate-control/budget.js';
 import { isLossless } from '../wpk/summary.js';
 import { openWhole } from './open.js';
 import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
-import { bytes, duration, print, printJson, progress } from './terminal.js';
+import { bytes, duration, print, printJson, withBars } from './terminal.js';
 
 interface Options {
   readonly output: string;
@@ -63,12 +65,7 @@ async function restore(path: string, { output, json, ...options }: Options): Pro
   const summary = await inspect(path);
   const files = [...summary.sideFiles, ...summary.weightFiles];
   const total = files.reduce((sum, { length }) => sum + length, 0);
-  const bar = progress('decompressing', total);
-  try {
-    await decompress(path, output, { ...options, onProgress: bar.update });
-  } finally {
-    bar.stop();
-  }
+  await withBars((onProgress) => decompress(path, output, { ...options, onProgress }));
   const seconds = (performance.now() - started) / 1000;
   const listed = files.map(({ name, length, sha256 }) => ({ name, length, sha256 }));
   if (json) return printJson({ folder: output, files: listed, seconds });
@@ -97,7 +94,7 @@ function toGguf(
   if (shardSize !== undefined)
     throw new InputError('--shard-size needs --format safetensors; GGUF is one file');
   return written({ path, state }, output, json, dtype, (model, onProgress) =>
-    writeGguf(model, output, { type: dtype, force: force ?? false, onProgress }),
+    writeGguf(model, output, { type: dtype, force, onProgress }),
   );
 }
 
@@ -107,23 +104,19 @@ async function written(
   output: string,
   json: boolean | undefined,
   dtype: string,
-  write: (
-    model: Awaited<ReturnType<typeof openWhole>>,
-    onProgress: (done: number, total: number) => void,
-  ) => Promise<void>,
+  write: (model: Model, onProgress: (progress: Progress) => void) => Promise<void>,
 ): Promise<void> {
   const started = performance.now();
   const model = await openWhole(path, { state });
-  let bar: ReturnType<typeof progress> | undefined;
   let writtenBytes = 0;
   try {
-    await write(model, (done, total) => {
-      bar ??= progress('writing', total);
-      bar.update(done);
-      writtenBytes = done;
-    });
+    await withBars((onProgress) =>
+      write(model, (progress) => {
+        writtenBytes = progress.done;
+        onProgress(progress);
+      }),
+    );
   } finally {
-    bar?.stop();
     await model.close();
   }
   const seconds = (performance.now() - started) / 1000;

@@ -10,7 +10,7 @@ import { readBytes } from '../io/node/file.js';
 import { attachQuality } from '../operations/attach.js';
 import { openWhole } from './open.js';
 import { jsonOption, stateOption, wholeNumber } from './options.js';
-import { count, percent, print, printJson, progress, table } from './terminal.js';
+import { count, percent, print, printJson, table, withBars } from './terminal.js';
 
 interface Options {
   readonly text: string;
@@ -50,7 +50,6 @@ export function evaluateCommand(): Command {
 
 async function evaluateWithProgress(path: string, options: Options, text: Buffer): Promise<Evaluation> {
   const opened: Model[] = [];
-  let bar: ReturnType<typeof progress> | undefined;
   try {
     const model = await openWhole(path, { state: options.state });
     opened.push(model);
@@ -58,18 +57,11 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
       throw new InputError('--attach needs a .wpk file to store the result in', { file: path });
     const against = options.against === undefined ? undefined : await openWhole(options.against);
     if (against) opened.push(against);
-    return await evaluate(model, {
-      text: text.toString('utf8'),
-      ...(against && { against }),
-      ...(options.window && { window: options.window }),
-      ...(options.tokens && { maxTokens: options.tokens }),
-      onProgress: (done, total) => {
-        bar ??= progress('evaluating', total, (tokens) => `${count(Math.round(tokens))} token layers`);
-        bar.update(done);
-      },
-    });
+    const { window, tokens: maxTokens } = options;
+    return await withBars((onProgress) =>
+      evaluate(model, { text: text.toString('utf8'), against, window, maxTokens, onProgress }),
+    );
   } finally {
-    bar?.stop();
     await Promise.all(opened.map((model) => model.close()));
   }
 }

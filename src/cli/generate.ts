@@ -3,7 +3,7 @@ import { generate } from '../evaluation/node/run.js';
 import type { Generation } from '../inference/generate.js';
 import { openWhole } from './open.js';
 import { jsonOption, stateOption, wholeNumber } from './options.js';
-import { count, print, printJson, printText, progress } from './terminal.js';
+import { count, print, printJson, printText, withBars } from './terminal.js';
 
 interface Options {
   readonly tokens: number;
@@ -56,25 +56,24 @@ async function run(
   write?: (text: string) => void,
 ): Promise<Generation> {
   const model = await openWhole(path, { state });
-  let bar: ReturnType<typeof progress> | undefined;
   try {
     let written = '';
-    const generation = await generate(model, prompt, {
-      ...{ maxTokens, temperature, topK, topP, seed },
-      onLoad: (done, total) => {
-        bar ??= progress('loading', total, (parts) => `${parts} parts`);
-        bar.update(done);
-        if (done === total) bar.stop();
-      },
-      onToken: (_, text) => {
-        written += text;
-        write?.(text);
-      },
-    });
+    const generation = await withBars((onProgress) =>
+      generate(model, prompt, {
+        ...{ maxTokens, temperature, topK, topP, seed },
+        // the text itself shows how far it is
+        onProgress: (progress) => {
+          if (progress.stage === 'loading') onProgress(progress);
+        },
+        onToken: (_, text) => {
+          written += text;
+          write?.(text);
+        },
+      }),
+    );
     write?.(generation.text!.slice(written.length));
     return generation;
   } finally {
-    bar?.stop();
     await model.close();
   }
 }

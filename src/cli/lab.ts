@@ -3,10 +3,10 @@ import { InputError } from '../core/errors.js';
 import { type LabReport, runLab } from '../experiments/lab.js';
 import { checkOutput, writeWhole } from '../io/node/checked-output.js';
 import { readText } from '../io/node/file.js';
-import { calibrationOf, Stages } from './lossy.js';
+import { calibrationOf } from './lossy.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
-import { bytes, count, percent, print, printJson, printLine, table } from './terminal.js';
+import { bytes, count, percent, print, printJson, printLine, table, withBars } from './terminal.js';
 
 interface Options {
   readonly ratio: string;
@@ -75,9 +75,6 @@ async function report(path: string, options: Options): Promise<LabReport> {
   if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
   const text = textPath === undefined ? undefined : await readText(textPath);
   const model = await openWhole(path);
-  const stages = new Stages(String);
-  const onProgress = (name: string, done: number, total: number) =>
-    stages.show({ name, done, total, secondsLeft: undefined });
   try {
     const calibration = await calibrationOf(options);
     const settings = {
@@ -86,9 +83,10 @@ async function report(path: string, options: Options): Promise<LabReport> {
       dimensions: dimensions === '1' ? 1 : 2,
       keep: keepLargest ?? false,
     } as const;
-    return await runLab(model, { ...settings, text, tokens, prompt, calibration, onProgress });
+    return await withBars((onProgress) =>
+      runLab(model, { ...settings, text, tokens, prompt, calibration, onProgress }),
+    );
   } finally {
-    stages.stop();
     await model.close();
   }
 }

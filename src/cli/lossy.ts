@@ -1,10 +1,6 @@
-import { basename } from 'node:path';
 import { InputError } from '../core/errors.js';
-import type { Model } from '../core/model.js';
-import { readText } from '../io/node/file.js';
-import { compressLossy, type LossyResult, type Stage } from '../quantization/compress.js';
+import { readCalibrationText } from '../operations/calibration-text.js';
 import { type Budget, parseSize } from '../quantization/rate-control/budget.js';
-import { type Progress, progress } from './terminal.js';
 
 /** The options of a lossy `compress`, as commander gives them. */
 export interface LossyOptions {
@@ -21,7 +17,7 @@ export interface LossyOptions {
 }
 
 /** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
-export function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
+function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
   return {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
     ...(bits !== undefined && { bits: positive(bits, '--bits') }),
@@ -29,8 +25,6 @@ export function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
     ...(ratio !== undefined && { ratio: positive(ratio, '--ratio') }),
   };
 }
-
-const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
 
 /** Returns whether a budget was given. @throws {InputError} for options that need one. */
 export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boolean {
@@ -50,73 +44,26 @@ export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boo
   return budget;
 }
 
-/** Runs a lossy compression with a progress bar per stage. */
-export async function runLossy(
-  model: Model,
-  output: string,
-  options: LossyOptions & { readonly threads?: number; readonly force?: boolean; readonly resume?: boolean },
-): Promise<LossyResult> {
-  if (
-    options.calibration === false &&
-    (options.calibrate ?? options.statistics ?? options.calibrationTokens) !== undefined
-  )
+/** Returns the options of a file with a budget. @throws {InputError} for flags that contradict each other. */
+export async function budgetOptions(options: LossyOptions & { readonly resume?: boolean }) {
+  const { calibrate, statistics, calibrationTokens, tune } = options;
+  const isCalibrated = options.calibration !== false;
+  if (!isCalibrated && (calibrate ?? statistics ?? calibrationTokens) !== undefined)
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
   if (options.resume)
     throw new InputError('--resume needs a lossless file; a lossy run reuses saved statistics without it');
-  const { threads, force, tune } = options;
-  const budget = budgetOf(options);
-  const stages = new Stages();
-  try {
-    const calibration = options.calibration === false ? undefined : await calibrationOf(options);
-    return await compressLossy(model, output, {
-      budget,
-      threads,
-      force,
-      tune,
-      calibration,
-      onStage: (stage) => stages.show(stage),
-    });
-  } finally {
-    stages.stop();
-  }
+  const calibration = isCalibrated && (await calibrationOf(options));
+  return { budget: budgetOf(options), tune, calibration };
 }
 
 /** Reads the text for calibration and held-out measurement. @throws {InputError} when it cannot be read. */
 export async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
-  const path = calibrate ?? DEFAULT_TEXT;
-  const text = await readText(path);
-  const name =
-    calibrate === undefined
-      ? 'held out of the default calibration text'
-      : `held out of ${basename(calibrate)}`;
-  return { text, name, tokens: calibrationTokens, statisticsPath: statistics };
+  const text = await readCalibrationText(calibrate);
+  return { ...text, tokens: calibrationTokens, statisticsPath: statistics };
 }
 
 function positive(text: string, option: string): number {
   const value = Number(text);
   if (text.trim() && Number.isFinite(value) && value > 0) return value;
   throw new InputError(`expected ${option} to be a positive number, found ${JSON.stringify(text)}`);
-}
-
-/** Shows one progress bar at a time, a new one when the stage changes. The time left is that of the whole run. */
-export class Stages {
-  private name: string | undefined;
-  private bar: Progress | undefined;
-
-  constructor(private readonly unit = (n: number) => `${(n / 1e6).toFixed(1)} M`) {}
-
-  show({ name, done, total, secondsLeft }: Stage): void {
-    if (name !== this.name) {
-      this.stop();
-      this.name = name;
-      this.bar = progress(name, total, this.unit);
-    }
-    this.bar?.update(done, secondsLeft);
-    if (done >= total) this.name = undefined;
-  }
-
-  stop(): void {
-    this.bar?.stop();
-    this.bar = undefined;
-  }
 }

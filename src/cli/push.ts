@@ -3,7 +3,7 @@ import { InputError } from '../core/errors.js';
 import { planPush, push } from '../operations/push/push.js';
 import { licenseLine } from './license-line.js';
 import { jsonOption } from './options.js';
-import { bytes, type Progress, print, printJson, printLine, progress } from './terminal.js';
+import { bytes, print, printJson, printLine, withBars } from './terminal.js';
 
 interface Options {
   readonly private?: true;
@@ -41,17 +41,9 @@ export function pushCommand(): Command {
             : `license ${license.id} is not known to permit sharing; read it, then use --yes`,
           { file: path },
         );
-      const bars = new Map<string, Progress>();
-      const result = await push(path, plan, {
-        private: options.private ?? false,
-        onProgress: (name, stage, share) => {
-          const label = `${stage} ${name}`;
-          const bar = bars.get(label) ?? progress(label, summary.fileBytes);
-          bars.set(label, bar);
-          bar.update(share * summary.fileBytes);
-          if (share === 1) bar.stop();
-        },
-      });
+      const result = await withBars((onProgress) =>
+        push(path, plan, { private: options.private, onProgress }),
+      );
       if (options.json) return printJson({ repository, file, license, ...result });
       if (!result.wroteCard) print('README.md was not changed: it was not written by weightpress');
       printLine(`uploaded: ${result.url}`);

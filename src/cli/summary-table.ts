@@ -1,6 +1,6 @@
 import { plainLine } from '../core/plain-text.js';
 import type { WeightError } from '../evaluation/compare.js';
-import type { ExactGroup } from '../quantization/exact.js';
+import type { ExactGroup } from '../quantization/exact-tensors.js';
 import { measuredLoss, type Summary } from '../wpk/summary.js';
 import { bytes, count, percent, table } from './terminal.js';
 
@@ -84,6 +84,9 @@ export function qualityLine(quality: Summary['quality']): string {
   ].join(', ');
 }
 
+/** The reason of files that hold the weights in another format. */
+const FURTHER_COPY = /^copy of the weights for /;
+
 /** Returns one line per weight file that is stored as plain bytes, and per file that was left out. */
 export function fileNotes({ weightFiles, leftOut }: Summary): string[] {
   return [
@@ -92,7 +95,8 @@ export function fileNotes({ weightFiles, leftOut }: Summary): string[] {
     ),
     ...leftOut.map(({ name, lengthBytes, reason }) => {
       const size = lengthBytes === undefined ? '' : `, ${bytes(lengthBytes)}`;
-      return `left out: ${name}${size}: ${reason}`;
+      const hint = FURTHER_COPY.test(reason) ? '; --all includes it' : '';
+      return `left out: ${name}${size}: ${reason}${hint}`;
     }),
   ];
 }

@@ -4,9 +4,11 @@ import { type Command, CommanderError } from 'commander';
 import { isInputError } from '../core/errors.js';
 import { NOTICES } from '../core/notices.js';
 import { plainJson, plainLine, plainText } from '../core/plain-text.js';
+import type { Progress } from '../core/progress.js';
 import { redactSecrets } from '../core/secrets.js';
 import { fileError } from '../io/node/file.js';
 import { removeTemporaries } from '../io/node/temporary.js';
+import { hintFor } from './hints.js';
 
 /** Formats bytes in decimal units: `23.4 MB`. Exact below 10 kB. */
 export function bytes(n: number): string {
@@ -72,43 +74,78 @@ export function table(
     .join('\n');
 }
 
-export interface Progress {
-  /** @param secondsLeft of the whole run, if this bar shows a part of it. */
-  update(done: number, secondsLeft?: number): void;
-  stop(): void;
+/** How what is counted is printed. */
+const UNITS: Readonly<Record<Progress['unit'], (n: number) => string>> = {
+  bytes,
+  weights: (n) => `${(n / 1e6).toFixed(1)} M weights`,
+  tokens: (n) => `${count(Math.round(n))} tokens`,
+  files: (n) => `${count(n)} files`,
+  tensors: (n) => `${count(n)} tensors`,
+};
+
+/**
+ * Runs what reports progress, with a bar on standard error for each of its stages: throughput and the time left. Nothing is shown when
+ * that is not a terminal.
+ */
+export async function withBars<Result>(
+  work: (onProgress: (progress: Progress) => void) => Promise<Result>,
+): Promise<Result> {
+  let shown: { readonly stage: string; readonly bar: Bar } | undefined;
+  try {
+    return await work((progress) => {
+      if (!process.stderr.isTTY || !progress.total) return;
+      if (shown?.stage !== progress.stage) {
+        shown?.bar.stop();
+        shown = { stage: progress.stage, bar: new Bar(progress) };
+      }
+      shown.bar.update(progress);
+      if (progress.done < progress.total) return;
+      shown.bar.stop();
+      shown = undefined;
+    });
+  } finally {
+    shown?.bar.stop();
+  }
 }
 
-/** Starts a progress bar on standard error with throughput and time left; does nothing when that is not a terminal. */
-export function progress(label: string, total: number, unit: (n: number) => string = bytes): Progress {
-  if (!process.stderr.isTTY || total === 0) return { update() {}, stop() {} };
-  const started = performance.now();
-  const bar = new SingleBar(
-    {
-      format: `${plainLine(label).replaceAll(/[{}]/g, ' ')} {bar} {percentage} %  {done} of {all}  {rate}/s  {left}`,
-      barsize: 24,
-      hideCursor: true,
-      clearOnComplete: true,
-      fps: 8,
-      stream: process.stderr,
-    },
-    { barCompleteChar: '█', barIncompleteChar: '░', format: '' },
-  );
-  const payload = (done: number, secondsLeft?: number) => {
-    const seconds = (performance.now() - started) / 1000;
-    const own = done > 0 && seconds > 0.5 ? (seconds / done) * (total - done) : undefined;
-    const ofAll = secondsLeft === undefined ? undefined : `${duration(secondsLeft)} left in total`;
+class Bar {
+  private readonly started = performance.now();
+  private readonly bar: SingleBar;
+
+  constructor(progress: Progress) {
+    const stage = plainLine(progress.stage).replaceAll(/[{}]/g, ' ');
+    this.bar = new SingleBar(
+      {
+        format: `${stage} {bar} {percentage} %  {done} of {all}  {rate}/s  {left}`,
+        barsize: 24,
+        hideCursor: true,
+        clearOnComplete: true,
+        fps: 8,
+        stream: process.stderr,
+      },
+      { barCompleteChar: '█', barIncompleteChar: '░', format: '' },
+    );
+    this.bar.start(progress.total, 0, this.payload(progress));
+  }
+
+  update(progress: Progress): void {
+    this.bar.update(Math.min(progress.done, progress.total), this.payload(progress));
+  }
+
+  stop(): void {
+    this.bar.stop();
+  }
+
+  private payload({ done, total, unit, secondsLeft }: Progress) {
+    const seconds = (performance.now() - this.started) / 1000;
+    const print = UNITS[unit];
     return {
-      done: unit(done),
-      all: unit(total),
-      rate: unit(Math.round(done / Math.max(seconds, 0.001))),
-      left: ofAll ?? (own === undefined ? '…' : `${duration(own)} left`),
+      done: print(done),
+      all: print(total),
+      rate: print(Math.round(done / Math.max(seconds, 0.001))),
+      left: secondsLeft === undefined ? '…' : `${duration(secondsLeft)} left`,
     };
-  };
-  bar.start(total, 0, payload(0));
-  return {
-    update: (done, secondsLeft) => bar.update(Math.min(done, total), payload(done, secondsLeft)),
-    stop: () => bar.stop(),
-  };
+  }
 }
 
 /** Prints a result as JSON on standard output. */
@@ -213,7 +250,8 @@ function report(error: unknown, more = ''): number {
   const known = fileError(error, (error as NodeJS.ErrnoException).path ?? 'output');
   const isInput = isInputError(known);
   const { message, stack } = known instanceof Error ? known : new Error(String(known));
-  printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${more}`);
+  const hint = isInput ? hintFor(known) : '';
+  printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${hint}${more}`);
   if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(redactSecrets(`${stack}\n`));
   return isInput ? 2 : UNEXPECTED;
 }

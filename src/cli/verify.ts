@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import type { WeightError } from '../evaluation/compare.js';
-import { type Verification, verify } from '../operations/verify.js';
+import { verify } from '../operations/verify.js';
 import { expansionOption, jsonOption, threadsOption } from './options.js';
-import { bytes, count, print, printError, printJson, printLine, progress } from './terminal.js';
+import { bytes, count, print, printError, printJson, printLine, withBars } from './terminal.js';
 
 interface Options {
   readonly against?: string;
@@ -28,17 +28,7 @@ export function verifyCommand(): Command {
     .addHelpText('after', '\nExample:\n  $ weightpress verify gpt-neo-1.3B.wpk --against models/gpt-neo-1.3B')
     .action(async (path: string, { json, ...options }: Options) => {
       const { against } = options;
-      let bar: ReturnType<typeof progress> | undefined;
-      const onProgress = (done: number, total: number) => {
-        bar ??= progress('verifying', total);
-        bar.update(done);
-      };
-      let result: Verification;
-      try {
-        result = await verify(path, { ...options, onProgress });
-      } finally {
-        bar?.stop();
-      }
+      const result = await withBars((onProgress) => verify(path, { ...options, onProgress }));
       if (!result.good) process.exitCode = 1;
       if (json) return printJson(result);
       for (const problem of result.problems) printError(`weightpress: ${problem}`);

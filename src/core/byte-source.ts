@@ -5,14 +5,15 @@ import { InputError } from './errors.js';
  * `read` returns exactly `end - start` bytes, in memory that the caller owns.
  */
 export interface ByteSource {
-  /** Shown in error messages: a path or an address. */
+  /** What messages call it: a path or an address. */
   readonly name: string;
+  /** Bytes in it. */
   readonly byteLength: number;
-  /** Whether reading a byte again is cheap, because the source is on a local disk. */
+  /** True where reading a byte twice costs next to nothing: it is on this machine's disk. */
   readonly isLocal?: boolean;
-  /** Reads bytes `start` to `end` (exclusive). @throws {InputError} when the range is out of bounds or the source has been truncated. */
+  /** Reads bytes `start` to `end` (exclusive). @throws {InputError} when the range lies outside, or the source has become shorter. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
-  /** Fills `target` with the bytes from `start` on, for callers that reuse memory. @throws {InputError} as `read`. */
+  /** Reads as many bytes as `target` has, from `start`, into it: for loops that use their memory again. */
   readInto?(target: Uint8Array, start: number, signal?: AbortSignal): Promise<void>;
   /**
    * Checks that everything read belongs to one version of the file. On disk: that it was not changed or replaced since it was opened.
@@ -20,10 +21,25 @@ export interface ByteSource {
    * @throws {InputError} when it does not.
    */
   verify?(signal?: AbortSignal): Promise<void>;
+  /** Frees it. */
   close(): Promise<void>;
 }
 
-/** Checks that `start` to `end` (exclusive) lies within the source. @throws {InputError} when it does not. */
+/** Returns a source whose reads end with `signal`, for one that a single run reads. */
+export function withSignal(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
+  if (!signal) return source;
+  return {
+    name: source.name,
+    byteLength: source.byteLength,
+    ...(source.isLocal && { isLocal: true }),
+    read: (start, end) => source.read(start, end, signal),
+    ...(source.readInto && { readInto: (target, start) => source.readInto!(target, start, signal) }),
+    ...(source.verify && { verify: () => source.verify!(signal) }),
+    close: () => source.close(),
+  };
+}
+
+/** @throws {InputError} unless `start` to `end` (exclusive) are bytes of the source. */
 export function checkRange(
   { name, byteLength }: Pick<ByteSource, 'name' | 'byteLength'>,
   start: number,

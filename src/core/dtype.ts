@@ -1,5 +1,23 @@
-/** The element types of safetensors and their sizes in bytes. */
-export const DTYPE_BYTES = {
+/** The type of elements, as safetensors names it. */
+export type Dtype =
+  | 'F64'
+  | 'F32'
+  | 'F16'
+  | 'BF16'
+  | 'F8_E4M3'
+  | 'F8_E5M2'
+  | 'I64'
+  | 'I32'
+  | 'I16'
+  | 'I8'
+  | 'U64'
+  | 'U32'
+  | 'U16'
+  | 'U8'
+  | 'BOOL';
+
+/** Bytes per element of each type. */
+export const DTYPE_BYTES: Readonly<Record<Dtype, number>> = {
   F64: 8,
   F32: 4,
   F16: 2,
@@ -15,21 +33,14 @@ export const DTYPE_BYTES = {
   U16: 2,
   U8: 1,
   BOOL: 1,
-} as const;
+};
 
 /** Element types that are pairs of known ones: complex numbers. Elements of other unknown types are treated as bytes. */
 export const PAIRS: Readonly<Record<string, Dtype>> = { C64: 'F32', C128: 'F64' };
 
-export type Dtype = keyof typeof DTYPE_BYTES;
-
-/** Returns whether a value is the name of a known element type. */
+/** True for a name of a known element type. */
 export function isDtype(name: unknown): name is Dtype {
   return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
-}
-
-/** Returns whether an element type is floating-point. */
-export function isFloat(dtype: Dtype): boolean {
-  return dtype.startsWith('F') || dtype === 'BF16';
 }
 
 /** Returns the product of the dimensions: 1 for a scalar (`[]`), 0 when any dimension is 0. */

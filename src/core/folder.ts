@@ -1,26 +1,31 @@
 import type { ByteSource } from './byte-source.js';
 import { lastName } from './file-name.js';
 
+/** A file of a folder. */
 export interface FolderFile {
   /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
+  /** Bytes in it. */
   readonly lengthBytes: number;
 }
 
-/** A file or folder that is left out, and why. */
+/** A file or folder that is not stored, and why. */
 export interface LeftOut {
+  /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
   /** Undefined for folders and for everything that is not a regular file. */
   readonly lengthBytes?: number | undefined;
+  /** Why, in words. */
   readonly reason: string;
 }
 
 /** Everything in a folder and its subfolders. */
 export interface Listing {
+  /** Regular files, subfolders included. */
   readonly files: readonly FolderFile[];
   /** Empty subfolders. */
   readonly emptyFolders: readonly string[];
-  /** What is always left out: version control folders. */
+  /** What is never stored: folders of version control. */
   readonly leftOut: readonly LeftOut[];
   /** What cannot be read as a file of the folder: links that lead out, pipes, names that are not valid on every system. */
   readonly refused: readonly LeftOut[];
@@ -28,22 +33,18 @@ export interface Listing {
 
 /** Access to the files of a model by name: in a folder on disk, a repository on the Hub, one file, or a .wpk. */
 export interface Folder {
-  /** The name that the user gave. */
+  /** The path, address or name that it was opened by. */
   readonly id: string;
+  /** Where it is: a folder on disk, a repository on the Hub, one file, or a .wpk. */
   readonly kind: 'directory' | 'hub' | 'file' | 'wpk';
-  /** Returns the regular files, subfolders included, in no particular order. @throws {InputError} */
+  /** Lists the regular files in it, subfolders included, in no order. @throws {InputError} */
   list(): Promise<readonly FolderFile[]>;
-  /** Returns the files and everything else in the folder. Absent where there are only files. @throws {InputError} */
+  /** Lists everything in it; without this there are only files. @throws {InputError} */
   listAll?(): Promise<Listing>;
   /** Opens a file. @throws {InputError} */
   open(name: string): Promise<ByteSource>;
   /** Returns a file's path or address for messages. */
   place(name: string): string;
-}
-
-/** Returns the first of `names` that is among the files. */
-export function firstOf(files: readonly FolderFile[], names: readonly string[]): string | undefined {
-  return names.find((name) => files.some((file) => file.name === name));
 }
 
 /** Returns everything in a folder. @throws {InputError} */

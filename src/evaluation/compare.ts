@@ -3,14 +3,22 @@ import { InputError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** Difference between a lossy file's weights and the original's. */
-export interface WeightError {
-  /** Number of tensors with a differing element. */
-  readonly differing: number;
-  /** Sum of squared differences over the sum of squares, of the weights in lossy codecs; rounded and exact tensors do not count. */
+/** The error of one tensor. */
+export interface TensorError {
+  /** The tensor's name. */
+  readonly tensor: string;
+  /** Sum of squared differences over the sum of squares. */
   readonly relativeSquaredError: number;
-  /** The tensor with the largest relative squared error, and that error. */
-  readonly worst: { readonly tensor: string; readonly relativeSquaredError: number } | undefined;
+}
+
+/** How a lossy file's weights differ from the original's. */
+export interface WeightError {
+  /** How many tensors differ in some element. */
+  readonly differing: number;
+  /** Sum of squared differences over the sum of squares, over all weights that a lossy codec holds, but not over what is rounded or stored exactly beside them. */
+  readonly relativeSquaredError: number;
+  /** The tensor with the largest error; undefined where none differs. */
+  readonly worst: TensorError | undefined;
 }
 
 /** Compares decoded elements of a file with those of another model. */

@@ -1,5 +1,6 @@
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { openProgram, type Program } from '../inference/program.js';
 import { streamHidden } from '../inference/stream.js';
 import type { Runtime } from '../onnx/runtime.js';
@@ -8,56 +9,82 @@ import { type Scores, scoreWindows } from './score.js';
 import { type Estimate, estimate, quantile } from './statistics.js';
 import { cutWindows, type Window } from './windows.js';
 
-export interface EvaluateOptions {
-  /** The text, which is tokenized as a whole with the model's tokenizer; `tokens` can be given instead. */
-  readonly text?: string;
-  readonly tokens?: ArrayLike<number>;
-  /** The reference model. */
-  readonly against?: Model;
-  /** Tokens per window; by default the context length, at most {@link LONGEST_DEFAULT_WINDOW}. */
-  readonly window?: number;
-  /** Maximum number of tokens to use, from the first. */
-  readonly maxTokens?: number;
-  /** Id of the mask token, for masked models with `tokens`. */
-  readonly maskToken?: number;
-  /** Called with the work done and its total, in tokens times layers. */
-  readonly onProgress?: (done: number, total: number) => void;
-  readonly signal?: AbortSignal;
+/** What a model is evaluated on, and how. */
+export interface EvaluateOptions extends RunOptions {
+  /** The text, tokenized whole with the model's tokenizer; or `tokens` instead. */
+  readonly text?: string | undefined;
+  /** Token ids, instead of a text. */
+  readonly tokens?: ArrayLike<number> | undefined;
+  /** The model that this one should behave like. */
+  readonly against?: Model | undefined;
+  /** Tokens per window; by default the context, at most 2048. */
+  readonly window?: number | undefined;
+  /** Uses no more than the first so many tokens. */
+  readonly maxTokens?: number | undefined;
+  /** For a masked model that is given `tokens`: the id that hides another. */
+  readonly maskToken?: number | undefined;
 }
 
+/** How well a model predicts a text. */
 export interface Perplexity {
   /** exp(mean negative log-likelihood). */
   readonly perplexity: number;
+  /** Of the perplexity, over windows; null for a single window. */
   readonly standardError: number | null;
-  /** Negative log-likelihood, nats per token. */
+  /** Negative log-likelihood per token, in nats. */
   readonly nll: Estimate;
 }
 
-/** Perplexity of a model on a text and, with a reference model, the divergence of its predictions. */
+/** How far predictions are from those of a reference: a mean and the spread over tokens. */
+export interface Divergence extends Estimate {
+  /** Half of the tokens have less. */
+  readonly median: number;
+  /** 99 % of the tokens have less. */
+  readonly p99: number;
+  /** The largest of a token. */
+  readonly max: number;
+}
+
+/** How often two models find the same token most probable. */
+export interface Agreement {
+  /** The share of tokens, 0 to 1. */
+  readonly agreement: number;
+  /** Of the share, over windows; null for a single window. */
+  readonly standardError: number | null;
+}
+
+/** How a model predicts a text, and how its predictions differ from a reference model's. */
 export interface Evaluation extends Perplexity {
+  /** The path, address or name that the model was opened by. */
   readonly model: string;
+  /** Whether it predicts the next token, or hidden ones. */
   readonly kind: 'causal' | 'masked';
+  /** Windows that the text was cut into. */
   readonly windows: number;
   /** Tokens per window. */
   readonly window: number;
   /** Number of predicted tokens in all windows. */
   readonly tokens: number;
+  /** The reference model; this and all below are undefined without one. */
   readonly against?: string;
+  /** How well the reference predicts the same text. */
   readonly reference?: Perplexity;
   /** Difference of the negative log-likelihoods, model minus reference, nats per token. */
   readonly nllDifference?: Estimate;
-  /** KL(reference || model), nats per token. */
-  readonly kl?: Estimate & { readonly median: number; readonly p99: number; readonly max: number };
-  /** Share of positions at which both models have the same most probable token. */
-  readonly top1?: { readonly agreement: number; readonly standardError: number | null };
+  /** KL(reference || model) per token, in nats. */
+  readonly kl?: Divergence;
+  /** How often both models find the same token most probable. */
+  readonly top1?: Agreement;
 }
 
-/** Default maximum of the window. */
-export const LONGEST_DEFAULT_WINDOW = 2048;
+/** Longer contexts are evaluated in windows of this many tokens unless asked otherwise. */
+const LONGEST_DEFAULT_WINDOW = 2048;
 
 /**
- * Measures a model's perplexity on a text and its divergence from a reference model. Both are run layer by layer; logits are not stored.
- * @throws {InputError} for unsupported models, models that cannot be compared, and unusable text.
+ * Measures the perplexity of a model on a text, and against a reference model their divergence. Both are run layer by layer;
+ * logits are not stored.
+ * @throws {InputError} for models that cannot be run or compared, and a text that is too short.
+ * @throws the signal's reason once it is aborted.
  */
 export async function evaluateWith(
   runtime: Runtime,
@@ -123,29 +150,30 @@ async function run(
   program: Program,
   reference: Program | undefined,
   windows: readonly Window[],
-  { onProgress, signal }: EvaluateOptions,
+  options: EvaluateOptions,
 ): Promise<Scores> {
+  const { signal } = options;
   const inputs = windows.map(({ input }) => input);
   const tokens = inputs.length * inputs[0]!.length;
   const programs = reference ? [program, reference] : [program];
-  // layers, embedding and head count as one step per token each
-  const steps = programs.map(({ size }) => size.layers + 2);
-  const total = tokens * steps.reduce((sum, count) => sum + count, 0);
+  // Every layer, the embedding and the head count as a step of each token.
+  const steps = programs.map(({ size }) => size.layers + 2).reduce((sum, count) => sum + count, 0);
+  const meter = new Meter(options, 'evaluating', tokens * programs.length, 'tokens');
+  const reach = (tokenLayers: number) => meter.reach((tokenLayers / steps) * programs.length);
   let before = 0;
   const streamed = [];
   for (const each of programs) {
-    const progress = (done: number) => onProgress?.(before + done, total);
     const hidden = await streamHidden(runtime, each, inputs, {
-      onProgress: progress,
-      ...(signal && { signal }),
+      onProgress: (tokenLayers) => reach(before + tokenLayers),
+      signal,
     });
     streamed.push({ program: each, hidden });
     before += tokens * (each.size.layers + 1);
   }
-  const perWindow = (total - before) / windows.length;
+  const perWindow = (tokens * steps - before) / windows.length;
   return scoreWindows(runtime, streamed[0]!, streamed[1], windows, {
-    onWindow: (done) => onProgress?.(before + done * perWindow, total),
-    ...(signal && { signal }),
+    onWindow: (done) => reach(before + done * perWindow),
+    signal,
   });
 }
 

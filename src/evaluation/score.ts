@@ -34,7 +34,7 @@ export async function scoreWindows(
   model: Streamed,
   reference: Streamed | undefined,
   windows: readonly Window[],
-  options: { readonly onWindow?: (done: number) => void; readonly signal?: AbortSignal } = {},
+  options: { readonly onWindow?: (done: number) => void; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Scores> {
   const { vocabulary } = model.program.size;
   const tokens = windows.reduce((sum, { rows }) => sum + rows.length, 0);

@@ -1,7 +1,8 @@
 /** A mean and its standard error due to the choice of text. */
 export interface Estimate {
+  /** Over all tokens. */
   readonly mean: number;
-  /** Standard error over windows; null for a single window. */
+  /** Of the mean, over windows; null for a single window, which says nothing of the spread. */
   readonly standardError: number | null;
 }
 

@@ -2,14 +2,17 @@ import { compactionCurve, gaussianCompaction } from '../codecs/transform/compact
 import type { LabMatrix } from './matrices.js';
 import type { TransformMethod } from './transforms.js';
 
-/** Of one transform and one role: the share of energy in so many of the largest numbers. */
+/** The share of energy in the largest numbers of one transform, for one role. */
 export interface LabCurve {
+  /** The transform. */
   readonly method: string;
+  /** The role of the matrices. */
   readonly role: string;
-  /** Numbers kept for each weight. */
+  /** Numbers that are stored, per weight. */
   readonly shares: readonly number[];
+  /** Their share of the energy, 0 to 1, at each of `shares`. */
   readonly energy: readonly number[];
-  /** What independent Gaussian numbers, as many, would have. */
+  /** The share that as many independent Gaussian numbers would have. */
   readonly gaussian: readonly number[];
   /** Standard error over matrices of the share of energy less its Gaussian limit, at each share; null for one matrix. */
   readonly standardError: readonly (number | null)[];

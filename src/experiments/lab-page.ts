@@ -47,7 +47,7 @@ function draw(options: Options): string {
     marginLeft: 60,
     ...options,
   };
-  return (Plot.plot(given as Options) as unknown as Element).outerHTML;
+  return (Plot.plot(given as Options) as unknown as { outerHTML: string }).outerHTML;
 }
 
 /** Methods in the order they were run, always in the same colors. */

@@ -1,7 +1,7 @@
 import { tensorRole } from '../architectures/registry.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
-import { isTransformed } from '../operations/compress-transform.js';
+import { isTransformed } from '../operations/transform-encoder.js';
 import { findDuplicates } from '../wpk/node/duplicates.js';
 
 /** A matrix that methods compete on. */

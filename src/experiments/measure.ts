@@ -1,11 +1,12 @@
 import type { Model } from '../core/model.js';
+import type { RunOptions } from '../core/progress.js';
 import { evaluate, generate } from '../evaluation/node/run.js';
 import { buildProgram } from '../inference/program.js';
 import type { HeldOut } from '../quantization/calibration/calibrate.js';
 import { type Attempt, relativeError } from './attempt.js';
 import { Overlay } from './overlay.js';
 
-export interface MeasureOptions {
+export interface MeasureOptions extends Pick<RunOptions, 'signal'> {
   /** What is measured on; without it, what is held out. */
   readonly text?: string | undefined;
   readonly heldOut: HeldOut;
@@ -58,16 +59,19 @@ export class Measure {
   }
 
   private source() {
-    const { text, tokens } = this.options;
-    if (text !== undefined) return { text, maxTokens: tokens };
-    const { tokens: held, window, maskToken } = this.options.heldOut;
-    return { tokens: held, window, maxTokens: tokens, ...(maskToken !== undefined && { maskToken }) };
+    const { text, tokens: maxTokens, signal, heldOut } = this.options;
+    if (text !== undefined) return { text, maxTokens, signal };
+    const { tokens, window, maskToken } = heldOut;
+    return { tokens, window, maskToken, maxTokens, signal };
   }
 
   /** What a causal model writes; masked ones write nothing. */
   private async sentence(model: Model): Promise<string | undefined> {
     if (buildProgram(this.model).plan.kind === 'masked') return undefined;
-    const { text } = await generate(model, this.options.prompt, { maxTokens: SENTENCE_TOKENS });
+    const { text } = await generate(model, this.options.prompt, {
+      maxTokens: SENTENCE_TOKENS,
+      signal: this.options.signal,
+    });
     return `${this.options.prompt}${text?.replaceAll(/\s+/g, ' ')}`;
   }
 }

@@ -1,19 +1,25 @@
 import { DTYPE_BYTES } from '../core/dtype.js';
-import type { Model, TensorInfo } from '../core/model.js';
+import type { Model, Tensor } from '../core/model.js';
+import { readable } from '../core/tensor.js';
 
 /** A model with the weights of some of its tensors replaced, in memory. Those that are replaced are float32, whatever they were. */
 export class Overlay implements Model {
-  readonly tensors: readonly TensorInfo[];
+  readonly tensors: readonly Tensor[];
 
   constructor(
     private readonly base: Model,
     private readonly replaced: ReadonlyMap<string, Float32Array>,
   ) {
-    this.tensors = base.tensors.map((tensor) =>
+    const tensors = base.tensors.map((tensor) =>
       replaced.has(tensor.name)
-        ? { ...tensor, dtype: 'F32', lengthBytes: replaced.get(tensor.name)!.length * DTYPE_BYTES.F32 }
+        ? {
+            ...tensor,
+            dtype: 'F32' as const,
+            lengthBytes: replaced.get(tensor.name)!.length * DTYPE_BYTES.F32,
+          }
         : tensor,
     );
+    this.tensors = readable(this, tensors);
   }
 
   get id() {
@@ -40,4 +46,6 @@ export class Overlay implements Model {
 
   /** The base stays open: it is not this one's. */
   async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }

@@ -1,15 +1,15 @@
-import { layoutOf, TRANSFORM } from '../codecs/codec.js';
 import { analyze, type Coefficients, type TransformOptions } from '../codecs/transform/coefficients.js';
 import { decodeTransform } from '../codecs/transform/payload.js';
 import { readFloats } from '../core/floats.js';
 import type { Model } from '../core/model.js';
-import { BOUNDS, codePiece } from '../operations/compress-transform.js';
-import { searchStep } from '../quantization/rate-control/search.js';
+import { sumOf } from '../core/sum.js';
+import { encodePiece, piecesOf, STRENGTH_SEARCH } from '../operations/transform-encoder.js';
+import { searchStep } from '../quantization/rate-control/step-search.js';
 import { losslessKernels } from '../wasm/lossless.js';
 import { type Attempt, type MatrixAttempt, type Method, squares } from './attempt.js';
 import type { LabMatrix } from './matrices.js';
 
-/** A transform, with the largest coefficients kept or all quantized. Coefficients are computed once and stay in memory. */
+/** A transform, with the largest coefficients stored or all quantized. Coefficients are computed once and stay in memory. */
 export class TransformMethod implements Method {
   readonly name: string;
   private pieces: readonly { readonly matrix: LabMatrix; readonly list: readonly Piece[] }[] | undefined;
@@ -31,47 +31,40 @@ export class TransformMethod implements Method {
 
   async fit(bytes: number): Promise<Attempt | undefined> {
     this.pieces ??= await this.analyzeAll();
-    let last: readonly Coded[] = [];
-    const size = async (value: number) => {
-      last = this.code(value);
-      return last.reduce((sum, coded) => sum + coded.bytes, 0);
+    let coded: readonly Coded[] = []; // of the last attempt, which is the one that is met
+    const attempt = async (strength: number) => {
+      coded = this.encode(strength);
+      return { step: strength, value: sumOf(coded, ({ bytes }) => bytes) };
     };
-    const aim = { least: Math.ceil(bytes * 0.995), most: bytes, grows: false };
-    const { met } = await searchStep(size, aim, this.keep ? 10 : 1, BOUNDS[this.keep ? 'keep' : 'quantize']);
+    const aim = { min: Math.ceil(bytes * 0.995), max: bytes, increasing: false };
+    const { met, trial } = await searchStep(attempt, aim, STRENGTH_SEARCH[this.keep ? 'keep' : 'quantize']);
     if (!met) return undefined;
     const matrices: MatrixAttempt[] = [];
-    for (const { matrix, payloads, bytes: own } of last)
+    for (const { matrix, payloads, bytes: own } of coded)
       matrices.push(await this.decode(matrix, payloads, own));
-    return { bytes: matrices.reduce((sum, matrix) => sum + matrix.bytes, 0), matrices };
+    return { bytes: trial.value, matrices };
   }
 
   private async analyzeAll() {
     const all = [];
     for (const matrix of this.matrices) {
       const weights = await readFloats(this.model, matrix.tensor);
-      const list = Array.from(
-        layoutOf({ ...matrix.tensor, codec: TRANSFORM }, '').blocks(matrix.tensor),
-        ({ first, count, columns }) => ({
-          count,
-          columns,
-          coefficients: analyze(
-            weights.subarray(first, first + count),
-            { rows: count / columns, columns },
-            this.options,
-          ),
-        }),
-      );
+      const list = Array.from(piecesOf(matrix.tensor), ({ first, count, columns }) => {
+        const shape = { rows: count / columns, columns };
+        const coefficients = analyze(weights.subarray(first, first + count), shape, this.options);
+        return { count, columns, coefficients };
+      });
       all.push({ matrix, list });
     }
     return all;
   }
 
-  private code(value: number): Coded[] {
+  private encode(strength: number): Coded[] {
     return this.pieces!.map(({ matrix, list }) => {
       const payloads = list.map(({ coefficients, count }) =>
-        codePiece(coefficients, count, this.options, { keep: this.keep, value }),
+        encodePiece(coefficients, count, this.options, { keep: this.keep, strength }),
       );
-      return { matrix, payloads, bytes: payloads.reduce((sum, { length }) => sum + length, 0) };
+      return { matrix, payloads, bytes: sumOf(payloads, ({ length }) => length) };
     });
   }
 

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { ConnectionError, IntegrityError } from '../core/errors.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { fetchBytes, type HttpFile } from '../io/http.js';
 import { makeFolders } from '../io/node/disk.js';
 import { fileError, openFile } from '../io/node/file.js';
@@ -9,22 +10,20 @@ import { Made } from './cache.js';
 import { updateHash } from './content.js';
 import { digestOf, type HubFile } from './repository.js';
 
-export type OnDownload = (name: string, doneBytes: number, totalBytes: number) => void;
-
 const ENDING = 'incomplete';
 
 /**
- * Downloads a file to `path`, continuing an interrupted download in `NAME.….incomplete`. The file gets its name once it is complete and
- * its digest matches the Hub's.
- * @returns the created file; undefined if another run created it first.
- * @throws {InputError} when it cannot be downloaded or written. @throws {IntegrityError} when its digest does not match; the download is
- * then removed.
+ * Fetches a file to `path`, going on from what a run that was stopped has left in `NAME.….incomplete`; it has its name only when all of
+ * it is there and its digest is that which the Hub lists.
+ * @returns the file that was made; undefined when another run was faster: what has the name then is that run's.
+ * @throws the signal's reason once it is aborted; what came is removed then.
+ * @throws {InputError} when it cannot be had or written. @throws {IntegrityError} when it is another file; what came is removed then.
  */
 export async function download(
   remote: HttpFile,
   file: HubFile,
   path: string,
-  onDownload?: OnDownload,
+  options: RunOptions = {},
 ): Promise<Made | undefined> {
   await makeFolders(dirname(path)).catch((error) => {
     throw fileError(error, path);
@@ -32,10 +31,10 @@ export async function download(
   const output = await openOutput(path, file);
   const resumed = output.length > 0;
   try {
-    let found = await fetchRest(remote, file, output, onDownload);
+    let found = await fetchRest(remote, file, output, options);
     if (found !== file.etag && resumed) {
-      await output.truncate(0); // the interrupted download may have been damaged
-      found = await fetchRest(remote, file, output, onDownload);
+      await output.truncate(0); // what was left may have been torn
+      found = await fetchRest(remote, file, output, options);
     }
     if (found !== file.etag)
       throw new IntegrityError(
@@ -71,7 +70,7 @@ async function fetchRest(
   remote: HttpFile,
   file: HubFile,
   output: Output,
-  onDownload: OnDownload | undefined,
+  options: RunOptions,
 ): Promise<string> {
   const hash = digestOf(file);
   const source = await openFile(output.partial);
@@ -80,10 +79,11 @@ async function fetchRest(
   } finally {
     await source.close();
   }
-  for await (const chunk of fetchBytes(remote, output.length, file.lengthBytes)) {
+  const meter = new Meter(options, `downloading ${file.name}`, file.lengthBytes);
+  for await (const chunk of fetchBytes(remote, output.length, file.lengthBytes, options.signal)) {
     hash.update(chunk);
     await output.write(chunk);
-    onDownload?.(file.name, output.length, file.lengthBytes);
+    meter.reach(output.length);
   }
   return hash.digest('hex');
 }

@@ -4,6 +4,7 @@ import { ConnectionError, InputError } from '../core/errors.js';
 import { problemOfPath } from '../core/file-name.js';
 import type { Folder, FolderFile } from '../core/folder.js';
 import { NOTICES } from '../core/notices.js';
+import type { RunOptions } from '../core/progress.js';
 import { HttpSource } from '../io/http.js';
 import { SequentialSource } from '../io/node/sequential.js';
 import { LocalFolder } from '../models/node/local.js';
@@ -11,7 +12,7 @@ import { type Account, readAccount } from './account.js';
 import type { HubAddress } from './address.js';
 import { HubCache, type Made } from './cache.js';
 import { contentByName, openContent } from './content.js';
-import { download, type OnDownload } from './download.js';
+import { download } from './download.js';
 import { hubFile } from './file.js';
 import { digestOf, type HubFile, type Repository, readRepository } from './repository.js';
 
@@ -21,15 +22,24 @@ import { digestOf, type HubFile, type Repository, readRepository } from './repos
  */
 export type Reading = 'ranges' | 'sequential' | 'download';
 
-export interface HubOptions {
-  readonly reading?: Reading;
-  readonly onDownload?: OnDownload;
-  /** Called with the repository once it is found. */
-  readonly onFolder?: (folder: HubFolder) => void;
+/** A repository of the Hub whose files may have been brought into the cache. */
+export interface FetchedFolder {
+  /** `user/name@commit` */
+  readonly id: string;
+  /** Removes from the cache what was brought there. */
+  forget(): Promise<void>;
 }
 
-/** A repository as a folder. Cached files are read from the cache, others as the options say. */
-export class HubFolder implements Folder {
+/** How a repository of the Hub is read, and what reports its downloads and ends them. */
+export interface HubOptions extends RunOptions {
+  /** By default `ranges`. */
+  readonly reading?: Reading | undefined;
+  /** Is called with the repository once it is found. */
+  readonly onFolder?: ((folder: FetchedFolder) => void) | undefined;
+}
+
+/** A model's repository as a folder. What is in the cache is read there; the rest as the options say. */
+export class HubFolder implements Folder, FetchedFolder {
   readonly kind = 'hub';
   readonly id: string;
   private readonly fetched: Made[] = [];
@@ -92,7 +102,6 @@ export class HubFolder implements Folder {
       : new HttpSource(remote);
   }
 
-  /** Removes the files that this folder has downloaded from the cache. */
   async forget(): Promise<void> {
     for (const made of this.fetched.splice(0).reverse()) await made.remove();
   }
@@ -101,7 +110,7 @@ export class HubFolder implements Folder {
     const remote = hubFile(this.account, this.repository, file);
     const blob = this.cache.blob(file);
     const isThere = await stat(blob).catch(() => undefined);
-    const fetched = isThere ? undefined : await download(remote, file, blob, this.options.onDownload);
+    const fetched = isThere ? undefined : await download(remote, file, blob, this.options);
     if (fetched) this.fetched.push(fetched);
     const source = await openContent(blob, file);
     try {

@@ -1,14 +1,15 @@
+import { stat } from 'node:fs/promises';
 import type { CommitOperation } from '@huggingface/hub';
 import { InputError, isInputError } from '../core/errors.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { type Account, readAccount } from './account.js';
 import { hubFetch } from './exchange.js';
 import { readRepository } from './repository.js';
 
-export interface UploadOptions {
-  /** Whether a new repository is private. */
-  readonly private?: boolean;
-  /** Called with the share of a file that was read or sent, from 0 to 1. */
-  readonly onProgress?: (name: string, stage: string, share: number) => void;
+/** How files are uploaded. */
+export interface UploadOptions extends RunOptions {
+  /** Makes a new repository private; one that exists stays as it is. */
+  readonly private?: boolean | undefined;
 }
 
 /** Files by their names in the repository: text, or the location of a file on disk. */
@@ -71,28 +72,68 @@ export async function upload(
       content: typeof content === 'string' ? new Blob([content]) : content,
     }),
   );
+  const meters = new Meters(options, await lengthsOf(files));
+  const { signal } = options;
   const { commitIter } = await import('@huggingface/hub');
-  return withInputErrors(repository, async () => {
-    const steps = commitIter({
-      repo: repository,
-      title,
-      operations,
-      hubUrl: account.endpoint,
-      fetch: hubFetch(account, repository),
-    });
-    for (;;) {
-      const { done, value } = await steps.next();
-      if (done) return value?.commit.url ?? `${account.endpoint}/${repository}`;
-      if (value.event === 'fileProgress') options.onProgress?.(value.path, value.state, value.progress);
-    }
-  });
+  return withInputErrors(
+    repository,
+    async () => {
+      const steps = commitIter({
+        repo: repository,
+        title,
+        operations,
+        hubUrl: account.endpoint,
+        fetch: hubFetch(account, repository),
+        ...(signal && { abortSignal: signal }),
+      });
+      for (;;) {
+        signal?.throwIfAborted();
+        const { done, value } = await steps.next();
+        if (done) return value?.commit.url ?? `${account.endpoint}/${repository}`;
+        if (value.event === 'fileProgress') meters.reach(value.path, value.state, value.progress);
+      }
+    },
+    signal,
+  );
 }
 
-/** Calls `action` and converts errors of the library to InputErrors. */
-async function withInputErrors<Value>(repository: string, action: () => Promise<Value>): Promise<Value> {
+async function lengthsOf(files: Upload): Promise<ReadonlyMap<string, number>> {
+  const lengths = Object.entries(files).map(async ([name, content]) => {
+    const length = typeof content === 'string' ? Buffer.byteLength(content) : (await stat(content)).size;
+    return [name, length] as const;
+  });
+  return new Map(await Promise.all(lengths));
+}
+
+/** One stage for each file and what is done with it: `hashing model.wpk`, `uploading model.wpk`. */
+class Meters {
+  private readonly stages = new Map<string, Meter>();
+
+  constructor(
+    private readonly options: RunOptions,
+    private readonly lengths: ReadonlyMap<string, number>,
+  ) {}
+
+  /** @param share of the file, from 0 to 1. */
+  reach(name: string, state: string, share: number): void {
+    const stage = `${state} ${name}`;
+    const length = this.lengths.get(name) ?? 0;
+    const meter = this.stages.get(stage) ?? new Meter(this.options, stage, length);
+    this.stages.set(stage, meter);
+    meter.reach(Math.round(share * length));
+  }
+}
+
+/** Calls `action` and converts errors of the library to InputErrors. The reason of an abort passes. */
+async function withInputErrors<Value>(
+  repository: string,
+  action: () => Promise<Value>,
+  signal?: AbortSignal,
+): Promise<Value> {
   try {
     return await action();
   } catch (error) {
+    signal?.throwIfAborted();
     if (isInputError(error)) throw error;
     throw new InputError(
       `upload failed (${(error as Error).message})`,

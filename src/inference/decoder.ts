@@ -1,6 +1,7 @@
 import { BLOCK_INPUTS } from '../architectures/attention.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { BoundSessions } from '../onnx/bound-sessions.js';
 import { type Feeds, floatsOf, type Runtime, type Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
@@ -35,11 +36,8 @@ export class Decoder {
    * Loads a model.
    * @throws {InputError} when it is not supported, or not causal.
    */
-  static async load(
-    runtime: Runtime,
-    model: Model,
-    { onProgress, signal, read }: LoadOptions = {},
-  ): Promise<Decoder> {
+  static async load(runtime: Runtime, model: Model, options: LoadOptions = {}): Promise<Decoder> {
+    const { signal, read } = options;
     const program = await openProgram(model, signal);
     checkCausal(program);
     const graphs = new BoundSessions(runtime);
@@ -52,13 +50,14 @@ export class Decoder {
     const incoming = read?.(program);
     const known = new Map<string, Tensor | Promise<Tensor>>(incoming?.weights);
     const uses = countUses(stages);
-    let done = 0;
+    const tensors = stages.reduce((sum, { weights }) => sum + weights.length, 0);
+    const meter = new Meter(options, 'loading', tensors, 'tensors');
     const add = async (stage: Stage): Promise<Run> => {
       const weights = await loadWeights(runtime, program, stage.weights, signal, known);
       const run = await graphs.add(stage.graph, weights);
       for (const { tensor } of stage.weights)
         if (uses.decrement(tensor.name) === 0) known.delete(tensor.name);
-      onProgress?.(++done, stages.length);
+      meter.add(stage.weights.length);
       return run;
     };
     const adding: Promise<Run>[] = [];
@@ -170,10 +169,7 @@ export interface IncomingWeights {
   readonly finished: Promise<void>;
 }
 
-export interface LoadOptions {
-  /** Called with the number of loaded stages (embedding, layers, head) and their total. */
-  readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  /** Starts reading all weights; without it they are read stage by stage. */
+export interface LoadOptions extends RunOptions {
+  /** Begins to read the weights; without it they are read stage by stage. */
   readonly read?: ((program: Program) => IncomingWeights | undefined) | undefined;
 }

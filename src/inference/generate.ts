@@ -1,33 +1,35 @@
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { randomNumbers } from '../core/random.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { TextStream } from '../tokenizer/text-stream.js';
 import { loadTokenizer } from '../tokenizer/tokenizer.js';
-import { Decoder, type LoadOptions } from './decoder.js';
+import { Decoder } from './decoder.js';
 import { endTokensOf } from './end-tokens.js';
 import { checkSampling, type Sampling, sample } from './sampling.js';
 
-export interface GenerateOptions extends Omit<Sampling, 'temperature'> {
-  /** Sampling temperature; 0, greedy decoding, by default; 1 with `topK` or `topP`. */
+/** How a prompt is continued. */
+export interface GenerateOptions extends Omit<Sampling, 'temperature'>, RunOptions {
+  /** 0 chooses the most probable token, 1 draws by the model's probabilities, more draws less probable ones. By default 0; with `topK` or `topP` 1. */
   readonly temperature?: number | undefined;
-  /** Maximum number of generated tokens; 100 by default. */
+  /** Tokens to generate, by default 100; fewer when the context is full or the model ends its text. */
   readonly maxTokens?: number | undefined;
   /** Seed of the random numbers; 0 by default. */
   readonly seed?: number | undefined;
   /** Tokens that end the text; by default the `eos_token_id` of generation_config.json and config.json. */
   readonly endTokens?: readonly number[] | undefined;
-  /** Called with every token and the text that it completes; empty within a character, and for prompts of token ids. */
+  /** Is called with every token and the text that it completes: empty within a character, and for prompts of ids. */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
-  /** Called while loading with the number of loaded stages (embedding, layers, head) and their total. */
-  readonly onLoad?: LoadOptions['onProgress'];
-  readonly signal?: AbortSignal | undefined;
 }
 
+/** How a prompt was continued. */
 export interface Generation {
+  /** The path, address or name that the model was opened by. */
   readonly model: string;
+  /** Tokens of the prompt. */
   readonly promptTokens: number;
-  /** The generated tokens, without the end token. */
+  /** The generated token ids, without the one that ended the text. */
   readonly tokens: readonly number[];
   /** Their text; undefined for a prompt of token ids. */
   readonly text: string | undefined;
@@ -50,7 +52,7 @@ export async function generateWith(
   options: GenerateOptions = {},
 ): Promise<Generation> {
   const prepared = await prepare(model, prompt, options);
-  const decoder = await Decoder.load(runtime, model, { onProgress: options.onLoad, signal: options.signal });
+  const decoder = await Decoder.load(runtime, model, options);
   try {
     return await continuePrepared(decoder, prepared);
   } finally {
@@ -96,20 +98,21 @@ async function continuePrepared(
   return { model: decoder.program.model.id, promptTokens: tokens.length, ...continued };
 }
 
-interface Continuing {
+interface Continuing extends RunOptions {
   readonly maxTokens: number;
   readonly endTokens: readonly number[];
   readonly stream: TextStream | undefined;
   readonly onToken?: GenerateOptions['onToken'];
-  readonly signal?: AbortSignal | undefined;
 }
 
 async function continueTokens(
   decoder: Decoder,
   prompt: readonly number[],
   choose: (logits: Float32Array) => number,
-  { maxTokens, endTokens, stream, onToken, signal }: Continuing,
+  options: Continuing,
 ) {
+  const { maxTokens, endTokens, stream, onToken } = options;
+  const meter = new Meter(options, 'generating', maxTokens, 'tokens');
   const { plan } = decoder.program;
   const tokens: number[] = [];
   let text = '';
@@ -118,7 +121,7 @@ async function continueTokens(
   let logits = await decoder.read(prompt);
   const promptRead = performance.now();
   for (;;) {
-    signal?.throwIfAborted();
+    meter.reach(tokens.length);
     const token = choose(logits);
     if (endTokens.includes(token)) {
       stopped = 'end';

@@ -14,7 +14,7 @@ export interface HiddenStates {
 export interface StreamOptions {
   /** Called after each batch of each layer with the number of tokens times layers done. */
   readonly onProgress?: (tokenLayers: number) => void;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Tokens per batch: matrix products do not get faster with more rows. */

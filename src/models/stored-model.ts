@@ -1,6 +1,7 @@
 import type { ByteSource } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
-import type { Model, SideFile, WeightFile } from '../core/model.js';
+import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
+import { readable } from '../core/tensor.js';
 import { readSafetensors, type StoredTensor } from './safetensors/header.js';
 
 /** Format of a weight file; `bytes` is one that cannot be parsed. */
@@ -59,7 +60,7 @@ export class FileBackedModel implements StoredModel {
   readonly config: Readonly<Record<string, unknown>> | undefined;
   readonly sideFiles: readonly SideFile[];
   readonly weightSources: readonly WeightSource[];
-  readonly tensors: readonly StoredTensor[];
+  readonly tensors: readonly (StoredTensor & Tensor)[];
   readonly weightFiles: readonly WeightFile[];
   readonly configError: FileBackedParts['configError'];
   readonly state: FileBackedParts['state'];
@@ -79,7 +80,10 @@ export class FileBackedModel implements StoredModel {
     this.leftOut = parts.leftOut;
     this.sideFiles = sideFiles;
     this.weightSources = weightSources;
-    this.tensors = weightSources.flatMap(({ tensors }) => tensors);
+    this.tensors = readable(
+      this,
+      weightSources.flatMap(({ tensors }) => tensors),
+    );
     this.weightFiles = weightSources.map(({ name, source, storedBytes }) => ({
       name,
       lengthBytes: storedBytes ?? source.byteLength,
@@ -117,6 +121,10 @@ export class FileBackedModel implements StoredModel {
 
   async close(): Promise<void> {
     await Promise.all(this.weightSources.map(({ source }) => source.close()));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

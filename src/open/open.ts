@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { InputError } from '../core/errors.js';
 import { type Folder, SingleFile } from '../core/folder.js';
-import type { Model, OpenOptions } from '../core/model.js';
+import type { Closable, Model, OpenOptions } from '../core/model.js';
 import { type Address, parseAddress } from '../hub/address.js';
 import { nameOnHub } from '../hub/bare-names.js';
 import { HubFolder, type HubOptions } from '../hub/folder.js';
@@ -17,12 +17,16 @@ import type { ByteSource } from '../core/byte-source.js';
 import { HttpSource, openAddress } from '../io/http.js';
 import { fileError, openFile } from '../io/node/file.js';
 
+/** How a model is opened, and how it is read where it lies on the Hub. */
+export interface OpenModelOptions extends OpenOptions, HubOptions {}
+
 /**
- * Opens a model: a folder or file on disk or, if there is none of that name, a model or file on the Hub (`user/name`,
- * `user/name@revision`, `user/name/file.wpk`) or a URL. Only headers are read.
- * @throws {InputError} when it does not exist or is not a supported model.
+ * Opens a model: a folder or file on disk; or, where there is none of that name, a model or file of the Hub (`user/name`,
+ * `user/name@revision`, `user/name/file.wpk`) or an address. Only headers are read, unless `reading` is `download`.
+ * @throws {InputError} when there is nothing of that name that can be opened. @throws the signal's reason once it is aborted.
  */
-export async function openModel(name: string, options: HubOptions & OpenOptions = {}): Promise<Model> {
+export async function openModel(name: string, options: OpenModelOptions = {}): Promise<Model> {
+  options.signal?.throwIfAborted();
   const address = await addressOf(name);
   if (!address) return openLocal(name, options);
   if (address.kind === 'url' || address.file !== undefined) {
@@ -36,7 +40,7 @@ export async function openModel(name: string, options: HubOptions & OpenOptions 
   return openSource(source.name, source, options);
 }
 
-async function openLocal(path: string, options: OpenOptions): Promise<Model> {
+async function openLocal(path: string, options: OpenModelOptions): Promise<Model> {
   const found = await stat(path).catch((error) => {
     throw fileError(error, path);
   });
@@ -45,10 +49,8 @@ async function openLocal(path: string, options: OpenOptions): Promise<Model> {
     : openSource(path, await openFile(path), options);
 }
 
-/** A folder that has to be closed after use. */
-export interface OpenedFiles extends Folder {
-  close(): Promise<void>;
-}
+/** A folder whose files are compressed as they are, to be closed afterwards. */
+export interface OpenedFiles extends Folder, Closable {}
 
 /**
  * Opens the files that {@link openModel} would open, even if they are not a model.
@@ -97,6 +99,7 @@ function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
     open: (name) => folder.open(name),
     place: (name) => folder.place(name),
     close,
+    [Symbol.asyncDispose]: close,
   };
 }
 
@@ -125,7 +128,7 @@ export async function addressOf(name: string): Promise<Address | undefined> {
 }
 
 async function openRemote(address: Address, options: HubOptions): Promise<ByteSource> {
-  if (address.kind === 'url') return new HttpSource(await openAddress(address.url));
+  if (address.kind === 'url') return new HttpSource(await openAddress(address.url, options.signal));
   const folder = await HubFolder.open(address, options);
   const file = address.file ?? (await singleWpk(folder));
   if (file === undefined) throw await withoutOneWpk(folder, address.repository);

@@ -3,20 +3,21 @@ import { weightCounter } from '../architectures/packed.js';
 import { type Architecture, describeArchitecture, tensorRole } from '../architectures/registry.js';
 import { type Dtype, elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { findLicense, type License } from '../models/license.js';
 import { scanTensor, type TensorScan } from './scan.js';
 
-export interface AnalyzeOptions {
-  /** Called with the bytes of tensors read so far. */
-  readonly onProgress?: (doneBytes: number) => void;
-  /** Whether to read only headers, no weights. Tied parameters are then known from the config only. */
-  readonly headersOnly?: boolean;
-  readonly signal?: AbortSignal;
+/** How {@link analyze} runs. */
+export interface AnalyzeOptions extends RunOptions {
+  /** Reads no weights: only what the headers say is returned, and nothing of the bits. Tied parameters are then known by the config alone. */
+  readonly headersOnly?: boolean | undefined;
 }
 
-/** Properties of a tensor; those of a scan are missing if no weights were read. */
+/** One tensor of a model. What a scan finds is undefined where no weights were read. */
 export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
+  /** What it is in the model. */
   readonly role: Role;
+  /** Elements in it. */
   readonly elements: number;
   /** Number of weights; packed integers hold several, scales and buffers none. */
   readonly parameters: number;
@@ -26,37 +27,53 @@ export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
   readonly tied: boolean;
 }
 
+/** All tensors of one role. */
 export interface RoleAnalysis {
+  /** What they are in the model. */
   readonly role: Role;
+  /** How many. */
   readonly tensors: number;
   /** Unique parameters; 0 for buffers. */
   readonly parameters: number;
+  /** Bytes of their elements. */
   readonly lengthBytes: number;
-  /** Share of the bytes of all tensors. */
+  /** The share of the bytes of all tensors, 0 to 1. */
   readonly share: number;
   /** Entropy of sign, exponent and mantissa per element, computed per tensor; undefined without floats. */
   readonly entropyBits: number | undefined;
   /** Expected lossless bits per element; undefined if no weights were read. */
   readonly bitsPerElement: number | undefined;
-  /** Expected bytes after lossless compression; duplicate tensors count once. */
+  /** Bytes expected after lossless compression, a tensor stored twice counted once; undefined where no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
-/** The analysis of a model's files and weights. */
+/** All tensors of one element type. */
+export interface DtypeAnalysis {
+  /** The type. */
+  readonly dtype: Dtype;
+  /** How many. */
+  readonly tensors: number;
+  /** Bytes of their elements. */
+  readonly lengthBytes: number;
+}
+
+/** What the model's files say about it and what its weights hold. */
 export interface Analysis {
+  /** The path, address or name that it was opened by. */
   readonly model: string;
+  /** As {@link Model.kind}. */
   readonly kind: Model['kind'];
   /** For a checkpoint: the state in use; undefined at the top level. */
   readonly state: string | undefined;
   /** Why an existing config.json cannot be read. */
   readonly configError: string | undefined;
+  /** What the config says. */
   readonly architecture: Architecture;
+  /** The license, and where it was found. */
   readonly license: License;
-  readonly dtypes: readonly {
-    readonly dtype: Dtype;
-    readonly tensors: number;
-    readonly lengthBytes: number;
-  }[];
+  /** Tensors and bytes of each element type, the most bytes first. */
+  readonly dtypes: readonly DtypeAnalysis[];
+  /** Elements that are no buffers. */
   readonly parameters: {
     /** Number of parameters; tied ones count once, buffers do not count. */
     readonly unique: number;
@@ -67,18 +84,20 @@ export interface Analysis {
     /** Active parameters per token of a mixture of experts; undefined for other models, or if the config does not state the active experts. */
     readonly active: number | undefined;
   };
+  /** Roles that the model has, from the embedding on. */
   readonly roles: readonly RoleAnalysis[];
+  /** All tensors, in the order of the model. */
   readonly tensors: readonly TensorAnalysis[];
   /** Bytes of all tensors. */
   readonly lengthBytes: number;
-  /** Expected bytes after lossless compression; undefined if no weights were read. */
+  /** Bytes of tensors expected after lossless compression; undefined where no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
 /**
- * Reads every tensor once, in blocks, and returns the model's properties, the entropy of its bits and the expected size of a lossless
- * file. All figures are measured on these weights, except the statements of the config.
- * @throws {InputError} when a tensor cannot be read.
+ * Reads every tensor once, in blocks, and returns what the model is, what its bits hold, and how small a lossless
+ * file can get. Every figure was counted on these weights, but for what the config says.
+ * @throws {InputError} as the model's reads do. @throws the signal's reason once it is aborted.
  */
 export async function analyze(model: Model, options: AnalyzeOptions = {}): Promise<Analysis> {
   const tensors = await analyzeTensors(model, options);
@@ -106,20 +125,17 @@ export async function analyze(model: Model, options: AnalyzeOptions = {}): Promi
   };
 }
 
-async function analyzeTensors(
-  model: Model,
-  { onProgress, headersOnly, signal }: AnalyzeOptions,
-): Promise<TensorAnalysis[]> {
+async function analyzeTensors(model: Model, options: AnalyzeOptions): Promise<TensorAnalysis[]> {
+  const { headersOnly, signal } = options;
   const scanned: Scanned[] = [];
   const weightsIn = weightCounter(model.tensors, model.config);
-  let doneBytes = 0;
-  const onBytes = (lengthBytes: number) => {
-    doneBytes += lengthBytes;
-    onProgress?.(doneBytes);
-  };
+  const total = sum(model.tensors, ({ lengthBytes }) => lengthBytes);
+  const meter = new Meter(options, 'reading', total);
   for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
     const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
-    const scan = headersOnly ? undefined : await scanTensor(model, tensor, onBytes, signal);
+    const scan = headersOnly
+      ? undefined
+      : await scanTensor(model, tensor, (bytes) => meter.add(bytes), signal);
     const role = tensorRole(tensor, model.config);
     scanned.push({
       ...tensor,

@@ -9,16 +9,14 @@ import { openContainer } from './decompress.js';
 
 /**
  * Stores what was measured in a .wpk file, as the directory's `quality`, in place of what was there. Everything else stays as it is,
- * members of the directory that this version does not know included. A copy is made and takes the file's place when it is safe on the
+ * also members of the directory that this version does not know. A copy is made and takes the file's place when it is safe on the
  * disk: until then the file is as it was.
+ * @param file on disk. @param quality anything that JSON can hold; an {@link Evaluation} is what other commands show.
  * @throws {InputError} when the file is not sound, cannot be replaced, or was replaced by somebody else meanwhile.
  */
-export async function attachQuality(
-  given: string,
-  quality: Readonly<Record<string, unknown>>,
-): Promise<void> {
-  const path = await realpath(given).catch((error) => {
-    throw fileError(error, given);
+export async function attachQuality(file: string, quality: Readonly<Record<string, unknown>>): Promise<void> {
+  const path = await realpath(file).catch((error) => {
+    throw fileError(error, file);
   });
   const container = await openContainer(path);
   try {

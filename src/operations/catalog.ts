@@ -1,6 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { isInputError } from '../core/errors.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import { fileError, openFile } from '../io/node/file.js';
 import { findLicense } from '../models/license.js';
 import { openWpk } from '../wpk/original.js';
@@ -10,20 +11,27 @@ import { verify } from './verify.js';
 
 /** A .wpk file in a folder. */
 export interface CatalogEntry {
-  /** Relative to the folder. */
+  /** Its path, relative to the folder. */
   readonly file: string;
   /** The compressed model; undefined, like all fields below, for an unreadable file. */
   readonly model: string | undefined;
   /** Number of elements without buffers; duplicate tensors count once. */
   readonly parameters: number | undefined;
+  /** Bytes of all files that it was made of. */
   readonly originalBytes: number | undefined;
+  /** Bytes of the file. */
   readonly compressedBytes: number | undefined;
+  /** Original over compressed bytes. */
   readonly ratio: number | undefined;
+  /** Bits of the file per parameter. */
   readonly bitsPerWeight: number | undefined;
+  /** True when every tensor is restored bit for bit. */
   readonly lossless: boolean | undefined;
-  /** Perplexity stored by `evaluate --attach`. */
+  /** The perplexity that is stored in the file; undefined where none was measured. */
   readonly perplexity: number | undefined;
+  /** The KL divergence from the original that is stored in the file, in nats per token; undefined where none was measured. */
   readonly klNats: number | undefined;
+  /** The license of the original, as an SPDX identifier; `unknown` where its files do not say. */
   readonly license: string | undefined;
   /** Whether all blocks were decoded and match their checksums; undefined without `verify`. */
   readonly verified: boolean | undefined;
@@ -31,14 +39,15 @@ export interface CatalogEntry {
   readonly problem: string | undefined;
 }
 
-export interface CatalogOptions {
-  /** Decode and check every file, not only its directory. */
-  readonly verify?: boolean;
+/** How {@link catalog} runs. */
+export interface CatalogOptions extends RunOptions {
+  /** Decodes and checks every file, not only its directory. */
+  readonly verify?: boolean | undefined;
 }
 
 /**
- * Lists every .wpk file in a folder and its subfolders, sorted by path. An unreadable file is listed with its problem.
- * @throws {InputError} when the folder cannot be read.
+ * Lists every .wpk file below a folder, in the order of their paths. A file that cannot be read is an entry with its problem.
+ * @throws {InputError} when the folder cannot be read. @throws the signal's reason once it is aborted.
  */
 export async function catalog(folder: string, options: CatalogOptions = {}): Promise<CatalogEntry[]> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error) => {
@@ -47,8 +56,13 @@ export async function catalog(folder: string, options: CatalogOptions = {}): Pro
   const paths = found
     .filter((entry) => entry.isFile() && entry.name.endsWith('.wpk'))
     .map((entry) => join(entry.parentPath, entry.name));
+  const meter = new Meter(options, 'reading', paths.length, 'files');
+  meter.reach(0);
   const entries: CatalogEntry[] = [];
-  for (const path of paths.sort()) entries.push(await describe(path, relative(folder, path), options));
+  for (const path of paths.sort()) {
+    entries.push(await describe(path, relative(folder, path), options));
+    meter.add(1);
+  }
   return entries;
 }
 
@@ -74,7 +88,7 @@ async function describe(path: string, file: string, options: CatalogOptions): Pr
       const license = (await findLicense(model.sideFiles)).id;
       const entry = { ...UNKNOWN, ...figures(summarize(model.container)), file, license };
       if (!options.verify) return entry;
-      const { good, problems } = await verify(path);
+      const { good, problems } = await verify(path, { signal: options.signal });
       return { ...entry, verified: good, problem: problems[0] };
     } finally {
       await model.close();

@@ -30,8 +30,10 @@ export interface CompressOptions {
   readonly keep?: boolean;
   /** Called with the repository once it is found. */
   readonly onFolder?: HubOptions['onFolder'];
-  /** Bytes done, of all of them. */
+  /** Bytes done, of all of them. What it throws ends the run, which then leaves no output. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Ends the run when it is aborted, and leaves no output. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -45,10 +47,9 @@ export async function compress(
   output: string,
   options: CompressOptions = {},
 ): Promise<void> {
-  const { keep, onFolder } = options;
+  const { keep, onFolder, signal } = options;
   const reading = keep ? 'download' : 'sequential';
-  const opened =
-    typeof from === 'string' ? await openFiles(from, { reading, ...(onFolder && { onFolder }) }) : undefined;
+  const opened = typeof from === 'string' ? await openFiles(from, { reading, onFolder, signal }) : undefined;
   const files = opened ?? (from as Model).files;
   try {
     if (!files || files.kind === 'wpk')
@@ -91,6 +92,7 @@ async function writeContents(
     const writer = new WpkWriter(out, output, manifest, front);
     if (finished.end === 0) await writer.begin();
     await encode({ files, contents, manifest, writer, finished: finished.frames, onProgress }, threads);
+    options.signal?.throwIfAborted();
     await out.finish();
   } catch (error) {
     if (!(error instanceof ConnectionError)) {
@@ -98,11 +100,7 @@ async function writeContents(
       throw error;
     }
     await out.close();
-    throw new ConnectionError(
-      `${error.message}; the same command with --resume goes on`,
-      {},
-      { cause: error },
-    );
+    throw new ConnectionError(error.what, error.place, { cause: error, code: 'resumable' });
   }
 }
 

@@ -1,6 +1,8 @@
 import { type FileHandle, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { withSignal } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
+import type { RunOptions } from '../core/progress.js';
 import type { HubOptions } from '../hub/folder.js';
 import { Appender, disk, makeFolders } from '../io/node/disk.js';
 import { fileError } from '../io/node/file.js';
@@ -12,39 +14,44 @@ import { Container, type ContainerOptions } from '../wpk/reader.js';
 import { makeFolder } from './folder.js';
 import { type FileTarget, Restoring, type Target } from './restore.js';
 
-export interface DecompressOptions extends ContainerOptions {
-  readonly threads?: number;
-  /** Replace an existing folder. */
-  readonly force?: boolean;
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+/** How {@link decompress} runs. */
+export interface DecompressOptions extends ContainerOptions, RunOptions {
+  /** Worker threads; 0: none; default: as many as the machine runs at once. The result is the same with any number. */
+  readonly threads?: number | undefined;
+  /** Replaces an existing folder. */
+  readonly force?: boolean | undefined;
 }
 
 /**
  * Restores a folder from a .wpk: all files in it, byte for byte, each checked against its SHA-256.
  * The folder appears under its name only when it is whole.
- * @throws {InputError} on a file that is not sound, and a folder that cannot be made.
+ * @param path a .wpk file: on disk, at an address, or on the Hub. @param folder the folder to make.
+ * @throws {InputError} for a folder that cannot be made. @throws {IntegrityError} for a file that is damaged.
+ * @throws the signal's reason once it is aborted.
  */
 export async function decompress(
   path: string,
   folder: string,
   options: DecompressOptions = {},
 ): Promise<void> {
-  const container = await openContainer(path, { reading: 'sequential' });
+  const container = await openContainer(path, { reading: 'sequential', signal: options.signal });
   const decoding = new Decoding(container, options.threads);
-  const { maxExpansion, onProgress } = options;
+  const restoring = { ...options, stage: 'decompressing' };
   try {
-    await makeFolder(folder, path, options.force ?? false, (making) =>
-      new Restoring(container, decoding, new FolderTarget(making), { maxExpansion, onProgress }).all(),
-    );
+    await makeFolder(folder, path, options.force ?? false, async (making) => {
+      await new Restoring(container, decoding, new FolderTarget(making), restoring).all();
+      options.signal?.throwIfAborted();
+    });
   } finally {
     await Promise.all([decoding.close(), container.close()]);
   }
 }
 
 /** Opens a .wpk by anything that {@link openAnyFile} takes. @throws {InputError} saying of another what it is, and what is meant for it. */
-export async function openContainer(name: string, options?: HubOptions): Promise<Container> {
+export async function openContainer(name: string, options: HubOptions = {}): Promise<Container> {
+  options.signal?.throwIfAborted();
   if (await isFolder(name)) throw notWpk(name, 'a folder');
-  const source = await openAnyFile(name, options);
+  const source = withSignal(await openAnyFile(name, options), options.signal);
   try {
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
     const kind = isWpk(prefix) ? undefined : kindOf(prefix);

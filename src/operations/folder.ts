@@ -51,7 +51,7 @@ async function rename(making: string, path: string): Promise<void> {
   } catch (error) {
     if (!IS_THERE.has((error as NodeJS.ErrnoException).code)) throw error;
     await disk.removeFolder(path).catch(() => {
-      throw new InputError('already exists and is not empty; --force replaces it', { file: path });
+      throw new InputError('already exists and is not empty', { file: path }, { code: 'exists' });
     });
     await disk.rename(making, path); // where no folder can take another's place, as on Windows
   }
@@ -107,7 +107,7 @@ async function checkFolder(path: string, inputs: readonly string[], force: boole
       });
   if (force) return;
   if ((await readdir(path)).length)
-    throw new InputError('already exists and is not empty; --force replaces it', { file: path });
+    throw new InputError('already exists and is not empty', { file: path }, { code: 'exists' });
   if (found.isSymbolicLink())
     throw new InputError('is a link to a folder; expected the name of a new one', { file: path });
 }

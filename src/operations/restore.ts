@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InputError, IntegrityError, isInputError } from '../core/errors.js';
 import { isRestorable } from '../core/file-name.js';
+import { Meter, type RunOptions } from '../core/progress.js';
 import {
   restoredBytes,
   type StoredFile,
@@ -29,8 +30,9 @@ export interface Target {
   emptyFolder(name: string): Promise<void>;
 }
 
-export interface RestoreOptions extends ContainerOptions {
-  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
+export interface RestoreOptions extends ContainerOptions, RunOptions {
+  /** What it is called in reports of progress. */
+  readonly stage: string;
   /** Called with what is wrong, after which the rest is restored; without it the first problem ends all. */
   readonly onProblem?: ((error: InputError) => void) | undefined;
   /** Sees the elements of each tensor as they are decoded. */
@@ -50,7 +52,7 @@ export class Restoring {
   /** Blocks of tensors that were decoded. */
   blocks = 0;
   doneBytes = 0;
-  private readonly totalBytes: number;
+  private readonly meter: Meter;
 
   constructor(
     private readonly container: Container,
@@ -58,7 +60,7 @@ export class Restoring {
     private readonly target: Target,
     private readonly options: RestoreOptions,
   ) {
-    this.totalBytes = restoredBytes(container.directory);
+    this.meter = new Meter(options, options.stage, restoredBytes(container.directory));
   }
 
   /** @throws {InputError} for what is wrong, unless `onProblem` is called with it. */
@@ -124,7 +126,7 @@ export class Restoring {
       const digest = await work(async (bytes) => {
         await target.write(bytes);
         this.doneBytes += bytes.length;
-        this.options.onProgress?.(this.doneBytes, this.totalBytes);
+        this.meter.reach(this.doneBytes);
       });
       if (digest === sha256) return await target.finish();
       await target.discard();

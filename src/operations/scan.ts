@@ -4,7 +4,7 @@ import { TensorEstimate, type TensorStatistics } from '../codecs/lossless/estima
 import { DTYPE_BYTES } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** Results of reading a tensor once. */
+/** What reading all of a tensor finds. */
 export interface TensorScan extends TensorStatistics {
   /** SHA-256 of the elements in hexadecimal. */
   readonly digest: string;
@@ -13,8 +13,8 @@ export interface TensorScan extends TensorStatistics {
 }
 
 /**
- * Reads a tensor once, in blocks. @param onBytes called with the length of each block.
- * @throws {InputError} when the tensor cannot be read.
+ * Reads a tensor once, in blocks; `onBytes` is called with the length of each.
+ * @throws {InputError} as the model's reads do.
  */
 export async function scanTensor(
   model: Model,

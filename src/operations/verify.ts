@@ -1,47 +1,36 @@
 import { isLossyCodec } from '../codecs/codec.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
-import { Comparison, type WeightError } from '../evaluation/compare.js';
+import type { RunOptions } from '../core/progress.js';
+import { Comparison } from '../evaluation/compare.js';
 import { openFiles, openModel } from '../open/open.js';
 import { isLossyTensor, type StoredTensorEntry } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
 import type { Container, ContainerOptions } from '../wpk/reader.js';
+import type { Verification } from '../wpk/verification.js';
 import { FileComparison, NowhereTarget } from './compare-files.js';
 import { openContainer } from './decompress.js';
 import { Restoring, type Target, type Watch } from './restore.js';
 
-export interface VerifyOptions extends ContainerOptions {
-  readonly threads?: number;
-  /** A folder, file, address or name on the Hub, or a model opened from one: compare with it every byte of every file; of a lossy file, every element. */
-  readonly against?: string | Model;
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-}
-
-export interface Verification {
-  /** No problem was found. */
-  readonly good: boolean;
-  /** One line each: what is wrong, and where. */
-  readonly problems: readonly string[];
-  readonly blocks: number;
-  readonly tensors: number;
-  readonly files: number;
-  readonly decodedBytes: number;
-  /** Undefined unless compared: whether every byte of every file equals the other's. */
-  readonly bitExact: boolean | undefined;
-  /** For a lossy file that was compared: how much its weights differ. */
-  readonly error: WeightError | undefined;
+/** How {@link verify} runs. */
+export interface VerifyOptions extends ContainerOptions, RunOptions {
+  /** Worker threads; 0: none; default: as many as the machine runs at once. */
+  readonly threads?: number | undefined;
+  /** What it is compared with: a path, an address, a name on the Hub, or a model opened from one. Of a lossless file every byte is compared, of a lossy one every element. */
+  readonly against?: string | Model | undefined;
 }
 
 /**
- * Does with a .wpk what `decompress` does, without writing: every frame's checksum, every block's digest, every tensor's and file's
- * SHA-256. Problems are collected, not thrown; a file that cannot even be opened is one problem.
- * @throws {InputError} when the file or the other model cannot be read at all.
+ * Checks a .wpk as `decompress` does, without writing: every frame's checksum, every block's digest, every tensor's and file's
+ * SHA-256. Problems are collected, not thrown; a damaged file that cannot even be opened is one problem.
+ * @param path a .wpk file: on disk, at an address, or on the Hub.
+ * @throws {InputError} when the file or the other model cannot be read at all. @throws the signal's reason once it is aborted.
  */
 export async function verify(path: string, options: VerifyOptions = {}): Promise<Verification> {
   let container: Container | undefined;
   let decoding: Decoding | undefined;
   try {
-    container = await openContainer(path, { reading: 'sequential' });
+    container = await openContainer(path, { reading: 'sequential', signal: options.signal });
     decoding = new Decoding(container, options.threads);
     return await (isLossy(container) ? verifyLossy : verifyLossless)(container, decoding, options);
   } catch (error) {
@@ -56,6 +45,10 @@ const NOTHING = { blocks: 0, tensors: 0, files: 0, decodedBytes: 0, bitExact: un
 
 const isLossy = ({ directory }: Container) => directory.tensors.some(({ codec }) => isLossyCodec(codec));
 
+/** How the other model is read: more than once, from front to back or not. */
+const reading = ({ onProgress, signal }: VerifyOptions) =>
+  ({ reading: 'download', onProgress, signal }) as const;
+
 /** Compares files, not tensors: what is not looked at cannot be equal. */
 async function verifyLossless(
   container: Container,
@@ -63,7 +56,7 @@ async function verifyLossless(
   options: VerifyOptions,
 ): Promise<Verification> {
   const { against } = options;
-  const opened = typeof against === 'string' ? await openFiles(against, { reading: 'download' }) : undefined;
+  const opened = typeof against === 'string' ? await openFiles(against, reading(options)) : undefined;
   const files = opened ?? (against as Model | undefined)?.files;
   if (against && !files) throw new InputError('the other model was not opened from files');
   try {
@@ -84,7 +77,7 @@ async function verifyLossy(
   options: VerifyOptions,
 ): Promise<Verification> {
   const { against } = options;
-  const opened = typeof against === 'string' ? await openModel(against, { reading: 'download' }) : undefined;
+  const opened = typeof against === 'string' ? await openModel(against, reading(options)) : undefined;
   const model = opened ?? (against as Model | undefined);
   try {
     const comparison = model && new Comparison(model);
@@ -114,19 +107,13 @@ async function restored(
   container: Container,
   decoding: Decoding,
   target: Target,
-  options: ContainerOptions &
-    Pick<VerifyOptions, 'onProgress'> & { readonly watch?: ReturnType<typeof elementsOf> | undefined },
+  options: VerifyOptions & { readonly watch?: ReturnType<typeof elementsOf> | undefined },
 ): Promise<Verification> {
   const problems: string[] = [];
-  const { maxExpansion, onProgress, watch } = options;
   const onProblem = ({ message }: InputError) => void problems.push(message);
-  const restoring = new Restoring(container, decoding, target, {
-    maxExpansion,
-    onProgress,
-    onProblem,
-    watch,
-  });
+  const restoring = new Restoring(container, decoding, target, { ...options, stage: 'verifying', onProblem });
   await restoring.all();
+  options.signal?.throwIfAborted();
   const { sideFiles, weightFiles, tensors } = container.directory;
   return {
     ...NOTHING,

@@ -4,46 +4,47 @@ import { evaluate } from '../evaluation/node/run.js';
 import { nodeRuntime } from '../onnx/node/runtime.js';
 import { openModel } from '../open/open.js';
 import type { HeldOut } from './calibration/calibrate.js';
-import type { OnProgress } from './stages.js';
-import { tune } from './tuning/tune.js';
+import type { OnProgress } from './progress.js';
+import { type TuneOptions, tune } from './tuning/tune.js';
 
-/** What is stored in the file: the measures, and what they were made on. */
+/** Returns what is stored in the file: the measures, and what they were made on. */
 export function qualityReport({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
   return { text: { name }, against: 'the original', ...measured };
 }
 
-/** Tunes norms and biases of a candidate by the windows that calibration has seen. */
-export async function tuneCandidate(
+/** Measures a candidate against the original. */
+export async function measureCandidate(
   path: string,
   model: Model,
-  seen: readonly (readonly number[])[],
+  { tokens, window, maskToken }: HeldOut,
   onProgress: OnProgress,
-) {
+  signal?: AbortSignal,
+): Promise<Evaluation> {
   const compressed = await openModel(path);
   try {
-    return await tune(nodeRuntime, model, compressed, seen, { onProgress });
+    return await evaluate(compressed, {
+      tokens,
+      window,
+      maskToken,
+      signal,
+      against: model,
+      onProgress: ({ done, total }) => onProgress(done, total),
+    });
   } finally {
     await compressed.close();
   }
 }
 
-/** Measures a candidate against the original; nothing without text that is held out. */
-export async function measureCandidate(
+/** Tunes norms and biases of a candidate on windows of text. @returns their values by tensor name; the candidate stays as it is. */
+export async function tuneCandidate(
   path: string,
   model: Model,
-  heldOut: HeldOut | undefined,
-  onProgress: OnProgress,
-) {
-  if (!heldOut) return undefined;
+  windows: readonly (readonly number[])[],
+  options: TuneOptions,
+): Promise<Map<string, Float32Array>> {
   const compressed = await openModel(path);
   try {
-    return await evaluate(compressed, {
-      tokens: heldOut.tokens,
-      window: heldOut.window,
-      ...(heldOut.maskToken === undefined ? {} : { maskToken: heldOut.maskToken }),
-      against: model,
-      onProgress,
-    });
+    return await tune(nodeRuntime, model, compressed, windows, options);
   } finally {
     await compressed.close();
   }

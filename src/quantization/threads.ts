@@ -4,9 +4,12 @@ import { startThread } from '../workers/node/thread.js';
 import { Pool } from '../workers/pool.js';
 import type { QuantizationJobs } from './jobs.js';
 
+/** Threads that quantize and encode matrices. */
+export type QuantizationThreads = Pool<QuantizationJobs>;
+
 /** Starts a pool of threads, each of which has one matrix at a time: a second one would only take memory. */
-export function startQuantization(threads = availableParallelism()): Pool<QuantizationJobs> {
-  const pool = new Pool<QuantizationJobs>(1);
+export function startQuantization(threads = availableParallelism()): QuantizationThreads {
+  const pool: QuantizationThreads = new Pool(1);
   for (let i = 0; i < Math.max(1, threads); i++)
     pool.add(startThread(new URL('./thread.js', import.meta.url)));
   return pool;

@@ -1,7 +1,8 @@
 import type { ByteSource } from '../core/byte-source.js';
 import { InputError, isInputError } from '../core/errors.js';
 import { parsePythonJson } from '../core/json.js';
-import type { Model, SideFile, TensorInfo, WeightFile } from '../core/model.js';
+import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
+import { readable } from '../core/tensor.js';
 import { bytesOf, type StoredTensorEntry, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
 import { Container } from './reader.js';
@@ -9,7 +10,7 @@ import { Container } from './reader.js';
 /** A model in a .wpk file, decoded block by block as it is read: the tensors of the weight files that are the model's. */
 export class WpkModel implements Model {
   readonly kind = 'wpk';
-  readonly tensors: readonly TensorInfo[];
+  readonly tensors: readonly Tensor[];
   readonly sideFiles: readonly SideFile[];
   readonly weightFiles: readonly WeightFile[];
   private readonly entries: ReadonlyMap<string, StoredTensorEntry>;
@@ -26,13 +27,16 @@ export class WpkModel implements Model {
     this.entries = new Map(tensors.map((tensor) => [tensor.name, tensor]));
     if (this.entries.size !== tensors.length)
       throw new InputError('two weight files of the model hold a tensor of the same name', { file: id });
-    this.tensors = tensors.map((tensor) => ({
-      name: tensor.name,
-      dtype: tensor.dtype,
-      shape: tensor.shape,
-      sha256: tensor.sha256,
-      lengthBytes: bytesOf(tensor),
-    }));
+    this.tensors = readable(
+      this,
+      tensors.map((tensor) => ({
+        name: tensor.name,
+        dtype: tensor.dtype,
+        shape: tensor.shape,
+        sha256: tensor.sha256,
+        lengthBytes: bytesOf(tensor),
+      })),
+    );
     this.sideFiles = directory.sideFiles.map((file) => ({
       name: file.name,
       lengthBytes: file.length,
@@ -75,6 +79,10 @@ export class WpkModel implements Model {
 
   close(): Promise<void> {
     return this.container.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }
 

@@ -9,6 +9,7 @@ import type { Container } from './reader.js';
 /** A model in a .wpk file, whatever form its files had. */
 export interface OpenedWpk extends Model {
   readonly kind: 'wpk';
+  /** The file itself. @internal */
   readonly container: Container;
 }
 
@@ -31,6 +32,10 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
 
 /** What the files of a .wpk are read as, as a model in that .wpk. */
 export function withContainer({ id, container, weightFiles }: WpkModel, inner: Model): OpenedWpk {
+  const close = async () => {
+    await inner.close();
+    await container.close();
+  };
   return {
     id,
     kind: 'wpk',
@@ -43,10 +48,8 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
     sideFiles: inner.sideFiles,
     readTensor: inner.readTensor.bind(inner),
     verify: async () => container.source.verify?.(),
-    close: async () => {
-      await inner.close();
-      await container.close();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -1,13 +1,7 @@
 import { layoutOf } from '../codecs/codec.js';
 import type { Block } from '../codecs/lossless/block.js';
 import { DTYPE_BYTES } from '../core/dtype.js';
-import {
-  type Directory,
-  MANIFEST_START,
-  type StoredFile,
-  type StoredTensorEntry,
-  total,
-} from './directory.js';
+import { type Directory, type StoredFile, type StoredTensorEntry, total } from './directory.js';
 
 /** A range of the file that is one whole frame. */
 export interface FrameRange {
@@ -78,5 +72,3 @@ export function accountBytes(directory: Directory, fileBytes: number) {
   const tensors = directory.tensors.map(({ frames, sameAs }) => (sameAs === undefined ? total(frames) : 0));
   return { tensors, sideFiles, container: fileBytes - sideFiles - total(tensors) };
 }
-
-export { MANIFEST_START };

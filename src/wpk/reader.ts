@@ -50,8 +50,9 @@ const WHOLE_LIMIT_BYTES = 2 ** 26;
 export const DEFAULT_EXPANSION = 1000;
 const ALWAYS_RESTORED_BYTES = 2 ** 30;
 
+/** What a file may restore. */
 export interface ContainerOptions {
-  /** Times its length that a file may restore, if that is over 1 GiB; default 1000. */
+  /** How many times its length a file may restore, where that is over 1 GiB; by default 1000. */
   readonly maxExpansion?: number | undefined;
 }
 
@@ -107,8 +108,9 @@ export class Container {
     const bytes = restoredBytes(this.directory);
     if (bytes <= Math.max(ALWAYS_RESTORED_BYTES, maxExpansion * byteLength)) return;
     throw new InputError(
-      `a file of ${byteLength} bytes would restore ${bytes}, over ${maxExpansion} times as many; --max-expansion ${Math.ceil(bytes / byteLength)} allows it`,
+      `a file of ${byteLength} bytes would restore ${bytes}, ${Math.ceil(bytes / byteLength)} times as many; the limit is ${maxExpansion} times`,
       { file: name },
+      { code: 'expansion' },
     );
   }
 

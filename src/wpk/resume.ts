@@ -39,9 +39,11 @@ export async function readFinished(source: ByteSource, front: Uint8Array): Promi
   const found = await source.read(0, end);
   if (!equal(found.subarray(FILE_HEADER_BYTES), front.subarray(FILE_HEADER_BYTES))) {
     if (!(await readFrame(source, FILE_HEADER_BYTES))) return { frames, end: 0 }; // torn by a power cut
-    throw new InputError('was begun from another model or with other options; start over without --resume', {
-      file: source.name,
-    });
+    throw new InputError(
+      'was begun from another model or with other options',
+      { file: source.name },
+      { code: 'resume-differs' },
+    );
   }
   if (!equal(found, front)) return { frames, end: 0 };
   for (;;) {

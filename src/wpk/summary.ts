@@ -10,68 +10,114 @@ import { accountBytes } from './plan.js';
 import type { Container } from './reader.js';
 import { UNPARSED } from './stored/role.js';
 
-/** One row of the closing table. `parts` without elements are files and the container itself. */
+/** One row of the table of a file: a role, or files and the container itself, which have no elements. */
 export interface SummaryRow {
+  /** The role, or what else it is. */
   readonly part: string;
+  /** Tensors of this role. */
   readonly tensors: number;
+  /** Elements in them. */
   readonly elements: number;
-  /** Elements that take bytes of their own: of tensors that are the same as another, none. */
+  /** Elements that take bytes of their own: none in tensors that are the same as another. */
   readonly storedElements: number;
+  /** Bytes in the original. */
   readonly originalBytes: number;
+  /** Bytes in the .wpk. */
   readonly compressedBytes: number;
 }
 
-export interface TensorSummary extends Omit<SummaryRow, 'part' | 'tensors' | 'storedElements'> {
+/** A tensor in a .wpk. */
+export interface TensorSummary {
+  /** Elements, or weights where elements hold several. */
+  readonly elements: number;
+  /** Bytes in the original. */
+  readonly originalBytes: number;
+  /** Bytes in the .wpk. */
+  readonly compressedBytes: number;
+  /** Its name. */
   readonly name: string;
+  /** What it is in the model. */
   readonly role: string;
+  /** The type of its elements, or the encoding that they are the bytes of. */
   readonly dtype: string;
+  /** Elements along each axis. */
   readonly shape: readonly number[];
+  /** How it is coded: `lossless`, `trellis` or `transform`. */
   readonly codec: string;
+  /** SHA-256 of its decoded elements, hexadecimal. */
   readonly sha256: string;
-  /** Relative squared error of a lossy tensor, as measured when the file was made. */
+  /** Relative squared error, as measured when the file was made; undefined for lossless tensors. */
   readonly error: number | undefined;
+  /** The tensor that is stored for this one too; undefined for one that is stored itself. */
   readonly sameAs: string | undefined;
 }
 
-/** What a .wpk holds, from its directory alone. The rows' compressedBytes sum to the file's length. */
+/** What a .wpk holds, from its directory alone. The `compressedBytes` of all rows sum to `fileBytes`. */
 export interface Summary {
+  /** Its path or address. */
   readonly file: string;
+  /** The program that made it, and its version. */
   readonly generator: string;
+  /** What was compressed: the name of a folder or file, or `user/name@commit`. */
   readonly source: string;
+  /** How it was compressed. */
   readonly options: Readonly<Record<string, unknown>>;
+  /** The loss as it was measured, an {@link Evaluation} without paths; undefined where none was. */
   readonly quality: Readonly<Record<string, unknown>> | undefined;
-  /** Of a lossy file: `relativeSquaredError` of all weights, and the `worst` tensor's. */
+  /** Of a lossy file: `relativeSquaredError` over all weights, and the `worst` tensor's. */
   readonly weightError: Readonly<Record<string, unknown>> | undefined;
-  /** What a lossy codec holds: weights, and the bytes they take, tables included. Undefined in a lossless file. */
-  readonly quantized: { readonly weights: number; readonly bytes: number } | undefined;
-  /** Weights of the model: no masks and no integers, tied tensors once. What bits per weight are stated of. */
+  /** What a lossy codec holds; undefined in a lossless file. */
+  readonly quantized: QuantizedSummary | undefined;
+  /** Weights of the model: no masks and no integers, tied tensors once. What bits per weight are of. */
   readonly weights: number;
+  /** Bytes of the file. */
   readonly fileBytes: number;
-  /** The original weight files and side files, as they lay on disk. */
+  /** Bytes of the original weight files and side files, as they lay on disk. */
   readonly originalBytes: number;
-  /** Tensors alone, and the file without side files: what shares of the weights are stated of. */
+  /** Bytes of tensors alone in the original. */
   readonly tensorBytes: number;
+  /** Bytes of the file without config, tokenizer and other side files. */
   readonly fileBytesWithoutSideFiles: number;
+  /** Bytes by role. */
   readonly rows: readonly SummaryRow[];
+  /** All tensors, in the order of the file. */
   readonly tensors: readonly TensorSummary[];
+  /** Config, tokenizer and other files. */
   readonly sideFiles: readonly FileSummary[];
-  readonly weightFiles: readonly (FileSummary & {
-    /** `bytes`: kept without being seen into. */
-    readonly format: string;
-    /** Why, where its name promises tensors. */
-    readonly note: string | undefined;
-    /** False for weights that are no part of the model. */
-    readonly isModel: boolean;
-  })[];
+  /** Files of weights. */
+  readonly weightFiles: readonly WeightFileSummary[];
+  /** Folders without files. */
   readonly emptyFolders: readonly string[];
-  /** What of the original is not in the file, and why. */
+  /** Files of the original that are not stored, and why. */
   readonly leftOut: readonly LeftOut[];
 }
 
+/** A file that a .wpk restores. */
 export interface FileSummary {
+  /** Relative to the folder, its parts separated by `/`. */
   readonly name: string;
+  /** Bytes in it. */
   readonly length: number;
+  /** SHA-256 of these, hexadecimal. */
   readonly sha256: string;
+}
+
+/** A file of weights that a .wpk restores. */
+export interface WeightFileSummary extends FileSummary {
+  /** How it is read; `bytes` for one that is stored without being understood. */
+  readonly format: string;
+  /** Why it is not understood, where its name promises tensors. */
+  readonly note: string | undefined;
+  /** False for weights that are no part of the model. */
+  readonly isModel: boolean;
+}
+
+/** What a lossy codec holds. */
+export interface QuantizedSummary {
+  /** Weights. */
+  readonly weights: number;
+  /** Bytes that they take, tables included. */
+  readonly bytes: number;
 }
 
 /** Sums up an open file without decoding anything. */

@@ -126,7 +126,7 @@ export class Recording {
     const under =
       (name: Name) =>
       async (...args: never[]) => {
-        const bytes = name === 'write' ? Buffer.from(args[1] as Uint8Array) : undefined;
+        const bytes = name === 'write' ? Buffer.from(args[1] as unknown as Uint8Array) : undefined;
         const result = await REAL[name](...args);
         const step = recording.step(name, args, result, bytes, paths);
         recording.steps.push(step);

@@ -10,7 +10,9 @@ export type See = (name: string, inputs: Matrix, outputs: Matrix) => void;
  * Slow and obvious; it shares nothing with what it checks.
  */
 export function gptNeoLogits(model: MemoryModel, tokens: readonly number[], see: See = () => {}): Matrix {
-  const { num_layers, num_heads, attention_layers, window_size } = model.config as Record<string, never>;
+  const { num_layers, num_heads, attention_layers, window_size } = model.config as Record<string, never> & {
+    attention_layers: readonly string[];
+  };
   const weight = (name: string) => model.floats(`transformer.${name}`);
   const hidden = weight('ln_f.weight').length;
   const linear = (rows: Matrix, name: string, hasBias = true) => {
@@ -22,7 +24,7 @@ export function gptNeoLogits(model: MemoryModel, tokens: readonly number[], see:
   };
   const embedding = weight('wte.weight');
   const positions = weight('wpe.weight');
-  let x = tokens.map((token, position) =>
+  let x: Matrix = tokens.map((token, position) =>
     Float64Array.from(
       { length: hidden },
       (_, i) => embedding[token * hidden + i]! + positions[position * hidden + i]!,

@@ -1,4 +1,5 @@
-import type { Model, TensorInfo } from '../../src/core/model.js';
+import type { Model, Tensor, TensorInfo } from '../../src/core/model.js';
+import { readable } from '../../src/core/tensor.js';
 import { openModel } from '../../src/open/open.js';
 
 interface MemoryTensor {
@@ -34,9 +35,12 @@ export class MemoryModel {
     return copy;
   }
 
-  get tensors(): TensorInfo[] {
-    return [...this.byName].map(
-      ([name, { dtype, shape, data }]) => ({ name, dtype, shape, lengthBytes: data.length }) as TensorInfo,
+  get tensors(): Tensor[] {
+    return readable(
+      this,
+      [...this.byName].map(
+        ([name, { dtype, shape, data }]) => ({ name, dtype, shape, lengthBytes: data.length }) as TensorInfo,
+      ),
     );
   }
 
@@ -77,4 +81,6 @@ export class MemoryModel {
   }
 
   async close(): Promise<void> {}
+
+  async [Symbol.asyncDispose](): Promise<void> {}
 }

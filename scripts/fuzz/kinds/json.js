@@ -1,6 +1,6 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeGguf } from '../../../dist/index.js';
+import { exportGguf } from '../../../dist/index.js';
 import { buildProgram } from '../../../dist/inference/program.js';
 import { loadTokenizer } from '../../../dist/tokenizer/tokenizer.js';
 import { attempt, checkFolder } from '../checks.js';
@@ -243,7 +243,7 @@ const further = (place) => async (model) => {
   });
   await attempt(() => buildProgram(model));
   const path = join(place, 'x.gguf');
-  await attempt(() => writeGguf(model, path, { force: true }));
+  await attempt(() => exportGguf(model, path, { force: true }));
   rmSync(path, { force: true });
 };
 

@@ -5,14 +5,15 @@ import { EXPONENT_BITS } from './floats.js';
 
 /** Entropies of a tensor, of order 0, in bits per element. */
 export interface TensorStatistics {
-  /** Entropy of the sign; undefined for integers and booleans. */
+  /** Entropy of the sign; undefined, as the next two, for integers and booleans. */
   readonly signBits: number | undefined;
+  /** Entropy of the exponent. */
   readonly exponentBits: number | undefined;
-  /** Entropy of the mantissa given sign and exponent. Bits below an element's top 16 count fully unless they are always zero. */
+  /** Entropy of the mantissa, given sign and exponent; its bits below the top 16 of an element count fully unless always zero. */
   readonly mantissaBits: number | undefined;
-  /** expectedBytes * 8 / elements. */
+  /** `expectedBytes` * 8 / elements. */
   readonly bitsPerElement: number;
-  /** Exact length of the tensor's frames in a .wpk, from encoding its blocks. */
+  /** Bytes of the tensor's frames in a lossless .wpk: exact, by coding the blocks. */
   readonly expectedBytes: number;
 }
 

@@ -5,6 +5,7 @@ import { singularFactors, singularProduct } from './singular.js';
 
 /** All transforms; their indices are their numbers in a payload. */
 export const TRANSFORMS = ['none', 'rft', 'dft', 'dct', 'hadamard', 'haar', 'klt', 'svd'] as const;
+/** A transform: `none`, fixed bases, and those that are computed for each matrix (`klt`, `svd`). */
 export type TransformName = (typeof TRANSFORMS)[number];
 
 export interface TransformOptions {

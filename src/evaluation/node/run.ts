@@ -4,12 +4,22 @@ import { nodeRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
 import { type EvaluateOptions, type Evaluation, evaluateWith } from '../evaluate.js';
 
-/** Evaluates a model on the CPU. @throws {InputError} as {@link evaluateWith}. */
+/**
+ * Measures the perplexity of a model on a text, and against a reference model their divergence, on this machine's processors. Both are
+ * run layer by layer; logits are not stored.
+ * @throws {InputError} for models that cannot be run or compared, and a text that is too short.
+ * @throws the signal's reason once it is aborted.
+ */
 export function evaluate(model: Model, options: EvaluateOptions): Promise<Evaluation> {
   return evaluateWith(nodeRuntime, model, options);
 }
 
-/** Generates text on the CPU. @throws {InputError} as {@link generateWith}. */
+/**
+ * Continues a prompt on this machine's processors.
+ * @param prompt text, or token ids.
+ * @throws {InputError} for a model that cannot be run, settings out of range, and a prompt that is empty or too long.
+ * @throws the signal's reason once it is aborted.
+ */
 export function generate(
   model: Model,
   prompt: string | readonly number[],

@@ -18,7 +18,7 @@ export async function checkOutput(path: string, inputs: readonly string[], force
   }
   if (existing?.isDirectory())
     throw new InputError('expected the name of a file, found a folder', { file: path });
-  if (!force) throw new InputError('already exists; --force replaces it', { file: path });
+  if (!force) throw new InputError('already exists', { file: path }, { code: 'exists' });
 }
 
 /** Writes a small file atomically. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */

@@ -17,7 +17,7 @@ export interface OutputOptions {
 /** Another program created a file with the output's name in the meantime. */
 export class NameTaken extends InputError {
   constructor(file: string) {
-    super('was created by another program in the meantime; --force replaces it', { file });
+    super('was created by another program in the meantime', { file }, { code: 'exists' });
   }
 }
 

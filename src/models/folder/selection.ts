@@ -26,9 +26,7 @@ export async function selectFiles(folder: Folder, options: SelectOptions = {}): 
   const { files, emptyFolders, leftOut, refused } = await listAll(folder);
   const [first] = [...refused, ...files.flatMap(badName)];
   if (first)
-    throw new InputError(`${first.reason}; use --exclude to leave it out`, {
-      file: folder.place(first.name),
-    });
+    throw new InputError(first.reason, { file: folder.place(first.name) }, { code: 'unsupported-file' });
   const copies = folder.kind === 'hub' && !options.all ? copiesOfWeights(files) : new Map<string, string>();
   const selected: FolderFile[] = [];
   const omitted = [...leftOut];
@@ -102,7 +100,7 @@ function copiesOfWeights(files: readonly FolderFile[]): Map<string, string> {
   return new Map(
     further.map(({ name }) => [
       name,
-      `copy of the weights for ${FORMATS[formatOf(name)]![0]}, beside ${FORMATS[first]![0]}; --all includes it`,
+      `copy of the weights for ${FORMATS[formatOf(name)]![0]}, beside ${FORMATS[first]![0]}`,
     ]),
   );
 }

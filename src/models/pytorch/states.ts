@@ -26,7 +26,11 @@ export function chooseState(value: PickleValue, requested: string | undefined, f
   const [only, ...others] = likely.length ? likely : states;
   if (!only) throw new InputError('no model tensors in the checkpoint', { file });
   if (others.length)
-    throw new InputError(`several states: ${listed([only, ...others])}; choose one with --state`, { file });
+    throw new InputError(
+      `several states: ${listed([only, ...others])}`,
+      { file },
+      { code: 'several-states' },
+    );
   return only;
 }
 

@@ -1,8 +1,9 @@
 import { ELEMENTS } from '../../core/elements.js';
 import { quantizeQ8 } from '../../models/gguf/quantize.js';
 
-/** Types for writing matrices, by ggml's names. */
+/** The types that matrices can be written as in GGUF, by ggml's names. */
 export const WRITE_TYPES = ['F32', 'F16', 'BF16', 'Q8_0'] as const;
+/** A type that matrices can be written as in GGUF. */
 export type GgufWriteType = (typeof WRITE_TYPES)[number];
 
 /** `general.file_type` and the encoder of each type, which may overwrite its input of finite numbers. */

@@ -1,4 +1,5 @@
 import type { Model } from '../../core/model.js';
+import { Meter, type RunOptions } from '../../core/progress.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { aligned, writeGgufHeader } from '../../models/gguf/header-writer.js';
 import { isStoredModel } from '../../models/stored-model.js';
@@ -7,38 +8,40 @@ import { inputPaths } from '../../wpk/node/manifest.js';
 import { planGguf } from './gguf-plan.js';
 import type { GgufWriteType } from './gguf-types.js';
 
-export interface GgufOptions {
-  /** Type of matrices; F16 by default. */
-  readonly type?: GgufWriteType;
-  /** Whether to replace an existing file. */
-  readonly force?: boolean;
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  readonly signal?: AbortSignal;
+/** How {@link writeGguf} runs. */
+export interface GgufOptions extends RunOptions {
+  /** The type of matrices; by default F16. */
+  readonly type?: GgufWriteType | undefined;
+  /** Replaces an existing file. */
+  readonly force?: boolean | undefined;
 }
 
 /**
- * Writes a model of type llama, qwen2, gpt2 or gpt_neox as GGUF, with the metadata and tokenizer that llama.cpp needs. The file gets its
- * name once it is complete.
- * @throws {InputError} for settings that llama.cpp does not support, missing or unknown tensors, a tokenizer that is not byte-level BPE,
- * and a path that cannot be written to.
+ * Writes a model of llama, qwen2, gpt2 or gpt_neox as GGUF, with the metadata and the tokenizer that llama.cpp needs, piece by
+ * piece. The file appears under its name only when it is whole.
+ * @throws {InputError} for what llama.cpp does not compute, tensors that are missing or unknown, a tokenizer that is no byte-level
+ * BPE, and a place that cannot be written to. @throws the signal's reason once it is aborted.
  */
 export async function writeGguf(model: Model, path: string, options: GgufOptions = {}): Promise<void> {
-  const { type = 'F16', force = false, onProgress, signal } = options;
+  const { type = 'F16', force = false, signal } = options;
+  signal?.throwIfAborted();
   await checkOutput(path, isStoredModel(model) ? inputPaths(model) : [model.id], force);
   const { entries, tensors } = await planGguf(model, type);
   requireElements(model);
   const header = writeGgufHeader(entries, tensors);
   const total = tensors.reduce((end, { lengthBytes }) => end + aligned(lengthBytes), header.length);
+  const meter = new Meter(options, 'writing GGUF', total);
   const output = await Output.create(path, { force });
   try {
     await output.write(header);
     for (const tensor of tensors) {
       for await (const bytes of tensor.pieces(signal)) {
         await output.write(bytes);
-        onProgress?.(output.length, total);
+        meter.reach(output.length);
       }
       await output.write(new Uint8Array(aligned(output.length) - output.length));
     }
+    signal?.throwIfAborted();
     await output.finish(() => model.verify?.());
   } catch (error) {
     await output.discard();

@@ -4,6 +4,7 @@ import { ELEMENTS } from '../../core/elements.js';
 import { InputError } from '../../core/errors.js';
 import { canWiden, widenerOf } from '../../core/floats.js';
 import type { Model, SideFile, TensorInfo } from '../../core/model.js';
+import { Meter, type RunOptions } from '../../core/progress.js';
 import { Output, writeWhole } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../../models/folder/shard-index.js';
@@ -13,24 +14,31 @@ import { requireElements } from '../../wpk/manifest.js';
 import { inputPaths } from '../../wpk/node/manifest.js';
 import { makeFolder } from '../folder.js';
 
-/** Float types for writing, and their names in torch. */
-export const EXPORT_DTYPES = { F32: 'float32', F16: 'float16', BF16: 'bfloat16' } as const;
-export type ExportDtype = keyof typeof EXPORT_DTYPES;
+/** What floats can be written as. */
+export type ExportDtype = 'F32' | 'F16' | 'BF16';
 
-export interface ExportOptions {
-  /** Type of the written floats; unchanged by default. */
+/** The names that torch has for it. */
+export const EXPORT_DTYPES: Readonly<Record<ExportDtype, string>> = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+};
+
+/** How {@link exportSafetensors} runs. */
+export interface ExportOptions extends RunOptions {
+  /** What floats are rounded to; by default each stays what it is. */
   readonly dtype?: ExportDtype | undefined;
   /** Maximum bytes of tensors per file, unless a single tensor is larger. By default there is one file. */
   readonly shardBytes?: number | undefined;
-  /** Whether to replace an existing folder. */
+  /** Replaces an existing folder. */
   readonly force?: boolean | undefined;
-  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 /**
- * Writes a model as a safetensors folder for transformers: `model.safetensors`, or shards and their index, and the side files. The folder
- * gets its name once it is complete.
- * @throws {InputError} for weights out of the type's range, and a path that cannot be written to.
+ * Writes a model as a folder of safetensors as transformers expects it: `model.safetensors`, or shards and their index, and the files
+ * that go with it. The folder appears under its name only when it is whole.
+ * @throws {InputError} on weights that the type cannot hold, and a place that cannot be written to.
+ * @throws the signal's reason once it is aborted.
  */
 export async function exportSafetensors(
   model: Model,
@@ -38,22 +46,21 @@ export async function exportSafetensors(
   options: ExportOptions = {},
 ): Promise<void> {
   requireElements(model);
-  const { dtype, shardBytes = Infinity, force = false, onProgress } = options;
+  const { dtype, shardBytes = Infinity, force = false, signal } = options;
+  signal?.throwIfAborted();
   const tensors = model.tensors.map((tensor) => asWritten(tensor, dtype));
   const total = sum(tensors);
   const shards = cut(tensors, shardBytes);
-  let done = 0;
+  const meter = new Meter(options, 'writing safetensors', total);
   const inputs = isStoredModel(model) ? inputPaths(model) : [model.id];
   await makeFolder(folder, inputs, force, async (making) => {
     for (const file of model.sideFiles) await copySideFile(file, making, dtype);
     const names = shards.map((_, i) => shardName(i, shards.length));
     for (const [i, shard] of shards.entries())
-      await writeShard(model, shard, join(making, names[i]!), (bytes) => {
-        done += bytes;
-        onProgress?.(done, total);
-      });
+      await writeShard(model, shard, join(making, names[i]!), (bytes) => meter.add(bytes), signal);
     if (shards.length > 1) await writeWhole(join(making, INDEX_NAME), indexOf(shards, names, total), false);
     await model.verify?.();
+    signal?.throwIfAborted();
   });
 }
 
@@ -120,12 +127,13 @@ async function writeShard(
   tensors: readonly Written[],
   path: string,
   onBytes: (bytes: number) => void,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const output = await Output.create(path);
   try {
     await output.write(writeHeader(tensors, { format: 'pt' }).headerBytes);
     for (const tensor of tensors)
-      for await (const bytes of convert(model, tensor)) {
+      for await (const bytes of convert(model, tensor, signal)) {
         await output.write(bytes);
         onBytes(bytes.length);
       }
@@ -136,12 +144,12 @@ async function writeShard(
   }
 }
 
-async function* convert(model: Model, { name, dtype, source }: Written) {
+async function* convert(model: Model, { name, dtype, source }: Written, signal: AbortSignal | undefined) {
   const width = DTYPE_BYTES[source.dtype];
   const widen = dtype === source.dtype ? undefined : widenerOf(model, name, source.dtype);
   for (let start = 0; start < source.lengthBytes; start += PIECE_ELEMENTS * width) {
     const end = Math.min(source.lengthBytes, start + PIECE_ELEMENTS * width);
-    const bytes = await model.readTensor(name, start, end);
+    const bytes = await model.readTensor(name, start, end, signal);
     if (widen) yield narrow(widen(bytes), dtype as ExportDtype, { file: model.id, tensor: name, start, end });
     else yield bytes;
   }

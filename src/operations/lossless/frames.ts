@@ -58,8 +58,10 @@ export class FrameMaker {
   }
 
   private changed(): InputError {
-    return new InputError('has changed since the interrupted run; start over without --resume', {
-      file: this.id,
-    });
+    return new InputError(
+      'has changed since the interrupted run',
+      { file: this.id },
+      { code: 'resume-differs' },
+    );
   }
 }

@@ -14,20 +14,33 @@ import { CARD_MARK, modelCard } from './card.js';
 
 /** The content of an upload. */
 export interface PushPlan {
+  /** `user/name` on the Hub. */
   readonly repository: string;
+  /** The name that the file gets there. */
   readonly file: string;
+  /** The model card, Markdown with front matter. */
   readonly card: string;
+  /** The license of the original, and where it was found. */
   readonly license: License;
-  /** Whether the license is known to permit sharing. */
+  /** True for a license that is known to let anyone share the model. */
   readonly permissive: boolean;
+  /** What the file holds. */
   readonly summary: Summary;
-  /** The original's license files. */
+  /** The original's license files by name, which are uploaded too. */
   readonly texts: Readonly<Record<string, string>>;
 }
 
+/** What came of an upload. */
+export interface Pushed {
+  /** The address of the commit. */
+  readonly url: string;
+  /** False where a card that somebody wrote was there, which stays. */
+  readonly wroteCard: boolean;
+}
+
 /**
- * Returns what `push` would upload, without sending anything.
- * @throws {InputError} when the file is not a valid .wpk, or the repository's name is invalid.
+ * Plans an upload from the file alone: nothing is sent.
+ * @throws {InputError} when the file is no sound .wpk, or the name none of a repository.
  */
 export async function planPush(path: string, repository: string): Promise<PushPlan> {
   const address = parseAddress(repository);
@@ -77,19 +90,16 @@ function licenseFields(card: Uint8Array): Record<string, unknown> {
 }
 
 /**
- * Verifies a .wpk and uploads it with its card to the Hub. An existing card that was not generated is left unchanged.
- * @returns the URL of the commit, and whether the card was written.
+ * Uploads a .wpk with its card to the Hub, after every block of it was checked. A card that somebody wrote there stays.
  * @throws {InputError} without a token, and when the Hub refuses. @throws {IntegrityError} when the file is damaged.
+ * @throws the signal's reason once it is aborted; nothing is committed then.
  */
-export async function push(
-  path: string,
-  plan: PushPlan,
-  options: UploadOptions = {},
-): Promise<{ readonly url: string; readonly wroteCard: boolean }> {
+export async function push(path: string, plan: PushPlan, options: UploadOptions = {}): Promise<Pushed> {
   const account = await uploader();
   const source = await openFile(path);
   try {
-    const { good, problems } = await verify(path);
+    const { onProgress, signal } = options;
+    const { good, problems } = await verify(path, { onProgress, signal });
     if (!good) throw new IntegrityError(problems[0] ?? 'is damaged', { file: path });
     const { repository, file, card, texts } = plan;
     const there = await prepareRepository(account, repository, options);

@@ -2,23 +2,26 @@ import { createHash } from 'node:crypto';
 import { elementCount } from '../../core/dtype.js';
 import { InputError, isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
+import { sumOf } from '../../core/sum.js';
 import { cutWindows } from '../../evaluation/windows.js';
 import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/node/temporary.js';
 import { nodeRuntime } from '../../onnx/node/runtime.js';
-import type { StatisticsFile } from './file.js';
-import { statisticsIn } from './reuse.js';
+import { loadStatistics } from './load-statistics.js';
+import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
+/** A text that tells which errors matter, and that the loss is measured on a part of. */
 export interface CalibrationSource {
+  /** At least some 4096 tokens; a message says how many are needed. */
   readonly text: string;
-  /** How the text is called in the file's quality report. */
+  /** The text's name in the file's quality report. */
   readonly name: string;
-  /** Tokens that the statistics see; by default what a few minutes allow, see {@link defaultTokens}. */
+  /** Tokens that the statistics see; by default what a few minutes allow, from 8192 to 262144. */
   readonly tokens?: number | undefined;
-  /** Where statistics are kept, and used again from; by default beside the output while it is made. */
+  /** A file that statistics are stored in, and read again from; by default one beside the output, removed at the end. */
   readonly statisticsPath?: string | undefined;
 }
 
@@ -40,11 +43,11 @@ export interface Calibrated {
 }
 
 /** Windows are no longer than this: attention over long ones costs memory and tells little more. */
-const LONGEST_WINDOW = 512;
+const MAX_WINDOW_TOKENS = 512;
 /** Fewer tokens say too little of thousands of features. */
 const MIN_TOKENS = 4096;
 /** Of English, by tokenizers large and small. */
-const CHARACTERS_A_TOKEN = 3.5;
+const CHARACTERS_PER_TOKEN = 3.5;
 /** One window of so many is held out to measure on; no more tokens than this, nor than a quarter of those that are seen. */
 const HELD_OUT_ONE_IN = 10;
 const MAX_HELD_OUT_TOKENS = 16384;
@@ -56,8 +59,8 @@ function defaultTokens(parameters: number): number {
 
 /** How many tokens statistics will be collected on, and quality measured on, as far as a text's length tells. */
 export function expectedTokens(model: Model, { text, tokens }: CalibrationSource) {
-  const inText = text.length / CHARACTERS_A_TOKEN;
-  const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const inText = text.length / CHARACTERS_PER_TOKEN;
+  const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
   const calibrationTokens = Math.min(tokens ?? defaultTokens(parameters), inText);
   const measuredTokens = Math.min(MAX_HELD_OUT_TOKENS, calibrationTokens / 4, inText / HELD_OUT_ONE_IN);
   return { calibrationTokens, measuredTokens };
@@ -72,18 +75,14 @@ interface Split {
 }
 
 /** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
-async function split(
-  model: Model,
-  { text, name, tokens }: CalibrationSource,
-  otherwise?: string,
-): Promise<Split> {
-  const { program, tokenizer } = await understand(model).catch((error) => {
-    if (!isInputError(error) || otherwise === undefined) throw error;
-    throw new InputError(`${error.message}; ${otherwise}`, {}, { cause: error });
+async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
+  const { program, tokenizer } = await openProgramAndTokenizer(model).catch((error) => {
+    if (!isInputError(error)) throw error;
+    throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });
   });
   const { plan, size } = program;
   const ids = tokenizer.encode(text);
-  const length = Math.min(plan.context, LONGEST_WINDOW);
+  const length = Math.min(plan.context, MAX_WINDOW_TOKENS);
   const needed = Math.max(MIN_TOKENS, HELD_OUT_ONE_IN * length);
   if (ids.length < needed)
     throw new InputError(
@@ -93,7 +92,7 @@ async function split(
     ids.slice(i * length, (i + 1) * length),
   );
   const isHeldOut = (_: unknown, i: number) => i % HELD_OUT_ONE_IN === HELD_OUT_ONE_IN - 1;
-  const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
   const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parameters)) / length));
   const heldTokens = Math.min(MAX_HELD_OUT_TOKENS, (count * length) / 4);
   const held = all.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
@@ -106,12 +105,9 @@ async function split(
 }
 
 /** What has to be known of a model to run text through it. @throws {InputError} */
-async function understand(model: Model) {
+async function openProgramAndTokenizer(model: Model) {
   return { program: await openProgram(model), tokenizer: await loadTokenizer(model) };
 }
-
-/** What a model that cannot be run can still be compressed by. */
-const UNCALIBRATED = '--no-calibration with --bits, --size or --ratio needs neither, and measures no loss';
 
 /** The part of a calibration text that statistics would not see, to measure on. @throws {InputError} */
 export async function heldOutOf(model: Model, source: CalibrationSource): Promise<HeldOut> {
@@ -127,31 +123,32 @@ export async function calibrate(
   output: string,
   source: CalibrationSource,
   onProgress: (done: number, total: number) => void,
+  signal?: AbortSignal,
 ): Promise<Calibrated> {
-  const { windows, kind, vocabulary, heldOut } = await split(model, source, UNCALIBRATED);
+  const { windows, kind, vocabulary, heldOut } = await split(model, source);
   const { window: length, maskToken } = heldOut;
   const options = { kind, length, vocabulary, maskToken };
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = (path: string) =>
-    statisticsIn(path, nodeRuntime, model, { sha256, windows: given }, { onProgress });
+    loadStatistics(path, nodeRuntime, model, { sha256, windows: given }, { onProgress, signal });
   const { statistics, close } = source.statisticsPath
-    ? await keptAt(source.statisticsPath, collect)
-    : await besideOutput(output, collect);
+    ? await collectAt(source.statisticsPath, collect)
+    : await collectBeside(output, collect);
   return { statistics, close, seen: kind === 'causal' ? windows : [], heldOut };
 }
 
 type Collect = (path: string) => Promise<StatisticsFile>;
-type Held = Pick<Calibrated, 'statistics' | 'close'>;
+type OpenStatistics = Pick<Calibrated, 'statistics' | 'close'>;
 
-async function keptAt(path: string, collect: Collect): Promise<Held> {
+async function collectAt(path: string, collect: Collect): Promise<OpenStatistics> {
   const statistics = await collect(path);
   return { statistics, close: () => statistics.close() };
 }
 
-/** Statistics that are kept until the output is whole, and when the run is stopped: the next one begins with them. */
-async function besideOutput(output: string, collect: Collect): Promise<Held> {
-  const found = await leftBeside(output, collect);
+/** Collects statistics into a temporary file, which stays until the output is whole, and when the run is stopped: the next one begins with it. */
+async function collectBeside(output: string, collect: Collect): Promise<OpenStatistics> {
+  const found = await findLeftover(output, collect);
   const path = found?.path ?? temporaryName(output, ENDING);
   hold(path, true);
   try {
@@ -172,7 +169,7 @@ async function besideOutput(output: string, collect: Collect): Promise<Held> {
 const ENDING = 'statistics';
 
 /** What a run that was stopped has left, if it is of this model and text; what is of others stays where it is. */
-async function leftBeside(output: string, collect: Collect) {
+async function findLeftover(output: string, collect: Collect) {
   for (const { path: left, isDead } of await leftoversOf(output, ENDING)) {
     const path = isDead && (await claim(left, output, ENDING));
     if (!path) continue;

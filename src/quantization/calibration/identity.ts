@@ -9,7 +9,7 @@ export interface Identity {
   readonly text: string;
   /** Tokens that were seen. */
   readonly tokens: number;
-  /** Tokens a window. */
+  /** Tokens per window. */
   readonly window: number;
   /** Of the labels that were drawn. */
   readonly seed: number;

@@ -1,3 +1,4 @@
+import type { Binding } from '../../inference/program.js';
 import type { Graph, Value } from '../../onnx/graph.js';
 
 /** Where a matrix of the checkpoint meets the values that flow through a graph. */
@@ -37,4 +38,9 @@ export function matmulSitesOf(g: Graph): MatmulSite[] {
     const input = { name: first!.name };
     return [{ weight: second.name, kind: 'linear', input, inputSize, output, outputSize, transposed }];
   });
+}
+
+/** Returns the checkpoint's name of the tensor that fills a graph's input. */
+export function tensorNameOf(bindings: readonly Binding[], weight: string): string {
+  return bindings.find(({ input }) => input === weight)!.tensor.name;
 }

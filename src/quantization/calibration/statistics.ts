@@ -1,8 +1,8 @@
 /**
- * Second moments on both sides of a matrix: of what goes in, and of the gradients of what comes out, a predicted token.
+ * Second moments on both sides of a matrix: of what goes in, and of the gradients of what comes out, per predicted token.
  * What goes into a linear layer counts as much as its gradient: a token at which nothing depends on the layer says nothing of it.
  * Gradients are those of the sum of -log p(y) over predicted tokens, y drawn from the model itself. So an error E of the
- * matrix costs about 1/2 tr(outputs E inputs E^T) nats a predicted token.
+ * matrix costs about 1/2 tr(outputs E inputs E^T) nats per predicted token.
  */
 export interface TensorStatistics {
   readonly kind: 'linear' | 'embedding' | 'head';

@@ -30,21 +30,8 @@ export async function quantizeMatrix(
   products: Products,
   matrix: MatrixInput,
 ): Promise<Int16Array> {
-  const { rows, columns, columnFactor, columnSteps, columnContexts } = matrix;
-  const panels = Array.from({ length: Math.ceil(columns / PANEL_COLUMNS) }, (_, i) => {
-    const start = i * PANEL_COLUMNS;
-    const end = Math.min(columns, start + PANEL_COLUMNS);
-    return {
-      start,
-      end,
-      above: start && columnFactor ? cut(columnFactor, columns, 0, start, start, end) : undefined,
-      corner: columnFactor
-        ? cut(columnFactor, columns, start, end, start, end)
-        : new Float32Array((end - start) ** 2),
-      steps: columnSteps.subarray(start, end),
-      contexts: columnContexts.subarray(start, end),
-    };
-  });
+  const { rows, columns } = matrix;
+  const panels = panelsOf(matrix);
   const indices = new Int16Array(rows * columns);
   const terms: Float32Array[] = []; // V of each block above, [columns, rows of the block]
   for (let top = 0; top < rows; top += ROWS_PER_BLOCK) {
@@ -85,6 +72,24 @@ export async function quantizeMatrix(
     terms.push(blockTerms);
   }
   return indices;
+}
+
+/** The columns that the kernel takes at once, with what of the factor lies above them and beside them. */
+function panelsOf({ columns, columnFactor, columnSteps, columnContexts }: MatrixInput) {
+  return Array.from({ length: Math.ceil(columns / PANEL_COLUMNS) }, (_, i) => {
+    const start = i * PANEL_COLUMNS;
+    const end = Math.min(columns, start + PANEL_COLUMNS);
+    return {
+      start,
+      end,
+      above: start && columnFactor ? cut(columnFactor, columns, 0, start, start, end) : undefined,
+      corner: columnFactor
+        ? cut(columnFactor, columns, start, end, start, end)
+        : new Float32Array((end - start) ** 2),
+      steps: columnSteps.subarray(start, end),
+      contexts: columnContexts.subarray(start, end),
+    };
+  });
 }
 
 /** What V of the blocks above adds to the terms of rows `top` to `bottom`: [columns, bottom - top]. */

@@ -2,7 +2,7 @@ import { InputError } from '../../core/errors.js';
 
 /** What the user allows: a divergence in nats, or a size. Exactly one member is given. */
 export interface Budget {
-  /** Mean KL(original || compressed) a token, nats, measured on held-out calibration text. */
+  /** Mean KL(original || compressed) in nats per token, measured on held-out calibration text. */
   readonly kl?: number;
   /** Bits per weight: the file without config, tokenizer and texts, over the weights in it: no masks, no integers, tied tensors once. */
   readonly bits?: number;
@@ -27,8 +27,10 @@ export interface Sizes {
 /** What a search must reach. */
 export interface Goal {
   readonly kind: 'kl' | 'bytes';
-  readonly least: number;
-  readonly most: number;
+  /** The smallest value that uses the budget up. */
+  readonly min: number;
+  /** The largest that is allowed. */
+  readonly max: number;
   readonly originalBytes: number;
 }
 
@@ -37,24 +39,24 @@ export function checkBudget(budget: Budget): void {
   const given = Object.entries(budget).filter(([, value]) => value !== undefined);
   if (given.length !== 1)
     throw new InputError(
-      `expected one budget of --kl, --bits, --size and --ratio, found ${given.map(([name]) => `--${name}`).join(' and ') || 'none'}`,
+      `expected one budget of kl, bits, size and ratio, found ${given.map(([name]) => name).join(' and ') || 'none'}`,
     );
   const [name, value] = given[0]!;
   if (!(Number.isFinite(value) && value > 0))
-    throw new InputError(`expected --${name} to be positive, found ${value}`);
+    throw new InputError(`expected a positive ${name}, found ${value}`);
 }
 
 /** A budget as what is measured after each try. */
 export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters }: Sizes): Goal {
   if (budget.kl !== undefined)
-    return { kind: 'kl', least: budget.kl * (1 - KL_TOLERANCE), most: budget.kl, originalBytes };
-  const most =
+    return { kind: 'kl', min: budget.kl * (1 - KL_TOLERANCE), max: budget.kl, originalBytes };
+  const max =
     budget.size ??
     (budget.ratio === undefined ? sideBytes + (budget.bits! * parameters) / 8 : originalBytes / budget.ratio);
   return {
     kind: 'bytes',
-    least: Math.ceil(most * (1 - SIZE_TOLERANCE)),
-    most: Math.floor(most),
+    min: Math.ceil(max * (1 - SIZE_TOLERANCE)),
+    max: Math.floor(max),
     originalBytes,
   };
 }

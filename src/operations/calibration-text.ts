@@ -1,0 +1,13 @@
+import { basename } from 'node:path';
+import { readText } from '../io/node/file.js';
+import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
+
+const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
+
+/** Reads the text that tells which errors matter: by default the one that comes with weightpress. @throws {InputError} */
+export async function readCalibrationText(path?: string): Promise<Pick<CalibrationSource, 'text' | 'name'>> {
+  return {
+    text: await readText(path ?? DEFAULT_TEXT),
+    name: `held out of ${path === undefined ? 'the default calibration text' : basename(path)}`,
+  };
+}

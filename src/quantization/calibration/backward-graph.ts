@@ -1,0 +1,83 @@
+import { BLOCK_INPUTS } from '../../architectures/attention.js';
+import { backward } from '../../onnx/gradient.js';
+import type { Graph, Value } from '../../onnx/graph.js';
+import { type MatmulSite, matmulSitesOf } from './matmul-sites.js';
+
+/** Names of a backward graph's inputs and outputs beside those of its forward graph. */
+export const BACKWARD_NAMES = {
+  /** d(loss) / d(output): of a block's hidden states, of a head's logits. */
+  cotangent: 'cotangent',
+  /** d(loss) / d(input): of the hidden states before. */
+  cotangentOut: 'cotangent_out',
+} as const;
+
+/** A sum over tokens of v v^T, [size, size]: an output of a graph, and the input that holds the sum over the tokens before. */
+export interface Moment {
+  readonly output: string;
+  readonly before: string;
+  readonly size: number;
+  /** The moment of the gradients whose squared length each token has as its weight; without, all tokens weigh the same. */
+  readonly weighting?: Moment;
+}
+
+/** The second moments on both sides of a matrix. */
+export interface SiteMoments {
+  readonly site: MatmulSite;
+  /** Of what goes in, weighted by the gradient where there is one; undefined for an embedding, whose inputs are indices. */
+  readonly inputs: Moment | undefined;
+  /** Of the gradient of what comes out; undefined where that is not asked for. */
+  readonly outputs: Moment | undefined;
+}
+
+export interface BackwardOptions {
+  /** What the cotangent belongs to: `hidden_out` or `logits`. The graph no longer gives it. */
+  readonly output: string;
+  /** Whether the graph begins at hidden states, whose cotangent it then gives. */
+  readonly hidden: boolean;
+  /** A matrix whose output gradients are too many. */
+  readonly skipped?: string;
+}
+
+/** Makes a forward graph one that computes its gradient instead, and second moments on both sides of its matrices. */
+export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): SiteMoments[] {
+  const sites = matmulSitesOf(g);
+  const differentiated = sites.filter(({ weight }) => weight !== skipped);
+  const cotangent = g.input(BACKWARD_NAMES.cotangent, ['batch', 'sequence', 'features']);
+  const wanted = [
+    ...differentiated.map((site) => site.output),
+    ...(hidden ? [{ name: BLOCK_INPUTS.hidden }] : []),
+  ];
+  const gradients = backward(g, new Map([[output, cotangent]]), wanted);
+  g.withdraw(output);
+  if (hidden) g.output(BACKWARD_NAMES.cotangentOut, gradients.at(-1)!, ['batch', 'sequence', 'hidden']);
+  const moments = new Map<string, Moment>();
+  const moment = (value: Value, size: number, weighting?: Moment): Moment => {
+    if (!moments.has(value.name))
+      moments.set(value.name, {
+        ...addMoment(g, value, size, moments.size),
+        ...(weighting && { weighting }),
+      });
+    return moments.get(value.name)!;
+  };
+  return sites.map((site) => {
+    const gradient = gradients[differentiated.indexOf(site)];
+    const outputs = gradient && moment(gradient, site.outputSize);
+    if (site.kind !== 'linear') return { site, inputs: undefined, outputs };
+    const weighted = gradient ? g.multiply(site.input, length(g, gradient)) : site.input;
+    return { site, inputs: moment(weighted, site.inputSize, outputs), outputs };
+  });
+}
+
+/** |x| over the last axis, [batch, sequence, 1]. */
+function length(g: Graph, x: Value): Value {
+  return g.operation('ReduceL2', [x, g.integers([-1])], { keepdims: 1 });
+}
+
+/** x [batch, sequence, size]; the product and the sum are one operation. */
+function addMoment(g: Graph, x: Value, size: number, index: number): Moment {
+  const moment = { output: `moment_${index}`, before: `moment_${index}_before`, size };
+  const rows = g.reshape(x, [-1, size]);
+  const before = g.input(moment.before, [size, size]);
+  g.output(moment.output, g.operation('Gemm', [rows, rows, before], { transA: 1 }), [size, size]);
+  return moment;
+}

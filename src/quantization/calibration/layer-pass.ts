@@ -1,0 +1,87 @@
+import { loadWeights } from '../../inference/block-inputs.js';
+import type { Binding, Program } from '../../inference/program.js';
+import type { Runtime, Session, Tensor } from '../../onnx/runtime.js';
+import type { ArrayStore, StoredArray } from './array-store.js';
+import type { Batch, CalibrationBatches } from './batches.js';
+
+/** How much more a layer takes back than forward. */
+export const BACKWARD_COST = 3;
+
+/** Runs a graph on one batch. @returns what is stored of it. */
+export type Step = (run: Session['run'], batch: Batch, index: number) => Promise<Float32Array>;
+
+export interface PassOptions {
+  readonly store: ArrayStore;
+  /** Is called with work done and all work, in tokens moved through a layer; back counts thrice. */
+  readonly onProgress: ((done: number, total: number) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Moves all batches of a calibration through one graph after another. */
+export class LayerPasses {
+  private done = 0;
+
+  constructor(
+    private readonly runtime: Runtime,
+    private readonly program: Program,
+    private readonly calibration: CalibrationBatches,
+    private readonly options: PassOptions,
+  ) {}
+
+  /** Moves every batch through a graph with one set of weights. @param cost of a token: 1, or {@link BACKWARD_COST}. */
+  async run(
+    session: Session,
+    bindings: readonly Binding[],
+    cost: number,
+    step: Step,
+  ): Promise<StoredArray[]> {
+    const weights = await loadWeights(this.runtime, this.program, bindings, this.options.signal);
+    const run: Session['run'] = (feeds, into) => session.run({ ...weights, ...feeds }, into);
+    return this.each(cost, (batch, index) => step(run, batch, index));
+  }
+
+  /** Computes something of every batch, and stores it. */
+  async each(
+    cost: number,
+    compute: (batch: Batch, index: number) => Promise<Float32Array>,
+  ): Promise<StoredArray[]> {
+    const stored: StoredArray[] = [];
+    for (const [i, batch] of this.calibration.batches.entries()) {
+      this.options.signal?.throwIfAborted();
+      stored.push(await this.options.store.add(await compute(batch, i)));
+      this.report(batch, cost);
+    }
+    return stored;
+  }
+
+  /** Opens a graph for one use. */
+  async withSession<T>(graph: Uint8Array, use: (session: Session) => Promise<T>): Promise<T> {
+    const session = await this.runtime.session(graph);
+    try {
+      return await use(session);
+    } finally {
+      await session.release();
+    }
+  }
+
+  /** Hidden states as a graph takes them: [windows, length, hidden]. */
+  hidden(values: Float32Array): Tensor {
+    const { hiddenSize } = this.program.size;
+    const { length } = this.calibration;
+    return this.runtime.floats(values, [values.length / hiddenSize / length, length, hiddenSize]);
+  }
+
+  private report(batch: Batch, cost: number): void {
+    const { length, tokens } = this.calibration;
+    this.done += batch.tokens.length * length * cost;
+    const stages = this.program.layers.length + 1;
+    this.options.onProgress?.(this.done, tokens * stages * (1 + BACKWARD_COST) + tokens * BACKWARD_COST);
+  }
+}
+
+/** Reads an array for the last time. */
+export async function take(stored: StoredArray): Promise<Float32Array> {
+  const values = await stored.read();
+  stored.release();
+  return values;
+}

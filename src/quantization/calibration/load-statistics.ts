@@ -1,0 +1,66 @@
+import { stat } from 'node:fs/promises';
+import type { Model } from '../../core/model.js';
+import type { Runtime } from '../../onnx/runtime.js';
+import { SpillStore } from './array-store.js';
+import type { CalibrationWindow } from './batches.js';
+import { type CollectOptions, collectStatistics } from './collect.js';
+import { modelDigest } from './identity.js';
+import { StatisticsFile } from './statistics-file.js';
+import { StatisticsWriter } from './statistics-writer.js';
+
+/** Hidden states beyond these wait in a file. */
+const STATES_IN_MEMORY_BYTES = 2 ** 28;
+
+/** A text as a model sees it. */
+export interface CalibrationText {
+  /** SHA-256 of the text, hexadecimal. */
+  readonly sha256: string;
+  /** All of one length. */
+  readonly windows: readonly CalibrationWindow[];
+}
+
+/**
+ * The statistics in a file: those that are there, when they are of this model, text and seed; where there is no file, collected and
+ * written to it. Memory holds one layer, not the model; an interrupted collection leaves no file under this name.
+ * @throws {InputError} when the file is damaged or of something else, or as {@link collectStatistics} does.
+ */
+export async function loadStatistics(
+  path: string,
+  runtime: Runtime,
+  model: Model,
+  text: CalibrationText,
+  options: Omit<CollectOptions, 'store'> = {},
+): Promise<StatisticsFile> {
+  const [first] = text.windows;
+  const window = first ? ('input' in first ? first.input : first).length : 0;
+  const { seed = 1 } = options;
+  const identity = {
+    model: await modelDigest(model),
+    text: text.sha256,
+    tokens: text.windows.length * window,
+    window,
+    seed,
+  };
+  if (!(await stat(path).catch(() => undefined))) {
+    const store = new SpillStore(path, STATES_IN_MEMORY_BYTES);
+    const writer = await StatisticsWriter.create(path, identity);
+    try {
+      await collectStatistics(runtime, model, text.windows, writer, { ...options, store, seed });
+      await model.verify?.();
+      await writer.finish();
+    } catch (error) {
+      await writer.discard();
+      throw error;
+    } finally {
+      await store.close();
+    }
+  }
+  const file = await StatisticsFile.open(path);
+  try {
+    file.require(identity);
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}

@@ -1,0 +1,56 @@
+import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
+import type { Moment, SiteMoments } from './backward-graph.js';
+import { mirror } from './symmetric.js';
+
+/** Second moments as they grow from batch to batch: two arrays each, which a graph reads and writes in turn. */
+export class MomentSums {
+  private readonly moments: readonly Moment[];
+  private sums: Feeds;
+  private spares: Feeds;
+  private readonly means = new Map<Moment, Float32Array>();
+
+  /** @param before sums of the same moments that have ended: half of their memory is used again. */
+  constructor(runtime: Runtime, sites: readonly SiteMoments[], before?: MomentSums) {
+    const found = sites.flatMap(({ inputs, outputs }) => [inputs, outputs]);
+    this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
+    const zeros = () =>
+      Object.fromEntries(
+        this.moments.map(({ output, size }) => [
+          output,
+          runtime.floats(new Float32Array(size * size), [size, size]),
+        ]),
+      );
+    this.sums = zeros();
+    this.spares = before?.spares ?? zeros(); // written before it is read
+  }
+
+  /** Runs a graph on one more batch. @param into where its other results go. */
+  async add(run: Session['run'], feeds: Feeds, into: Feeds): Promise<void> {
+    const before = Object.fromEntries(this.moments.map(({ output, before }) => [before, this.sums[output]!]));
+    await run({ ...feeds, ...before }, { ...into, ...this.spares });
+    [this.sums, this.spares] = [this.spares, this.sums];
+  }
+
+  /**
+   * [size, size], symmetric to the bit: the sum over `count`, or over the tokens' weights. Asked for again, the same array;
+   * ends the summing.
+   */
+  mean(moment: Moment, count: number): Float32Array {
+    const known = this.means.get(moment);
+    if (known) return known;
+    const { weighting } = moment;
+    const total = weighting ? trace(this.mean(weighting, count), weighting.size) * count : count;
+    const values = floatsOf(this.sums[moment.output]);
+    for (let i = 0; i < values.length; i++) values[i]! /= total || 1;
+    mirror(values, moment.size);
+    this.means.set(moment, values);
+    return values;
+  }
+}
+
+/** Of second moments of gradients: their mean squared length. */
+function trace(matrix: Float32Array, size: number): number {
+  let sum = 0;
+  for (let i = 0; i < size; i++) sum += matrix[i * size + i]!;
+  return sum;
+}

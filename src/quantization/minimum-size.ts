@@ -1,0 +1,57 @@
+import { matrixOf, TRELLIS } from '../codecs/codec.js';
+import { encodeBlock } from '../codecs/trellis/block.js';
+import { CONTEXTS, MAX_INDEX, ROWS_PER_BLOCK } from '../codecs/trellis/levels.js';
+import { writeParameters } from '../codecs/trellis/parameters.js';
+import { readTables, writeTables } from '../codecs/trellis/tables.js';
+import { INDICES } from '../codecs/trellis/tokens.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { indexCoder } from '../wasm/indices.js';
+import type { Candidate, CodedTensor } from './candidate.js';
+import type { PlannedTensor } from './plan.js';
+import { encodeUnquantized } from './unquantized.js';
+
+/**
+ * Writes the smallest candidate of a model: every weight of its matrices zero, all else as in any other.
+ * A budget below its bytes is known to be impossible before anything is calibrated.
+ * @returns its bytes.
+ */
+export function writeMinimum(
+  candidate: Candidate,
+  model: Model,
+  tensors: readonly PlannedTensor[],
+): Promise<number> {
+  const counts = new Float64Array(CONTEXTS * 2 * INDICES);
+  counts[MAX_INDEX] = 1;
+  const tables = writeTables(counts, new Float32Array(CONTEXTS * 2 * 4));
+  const read = readTables(tables);
+  async function* coded(): AsyncGenerator<CodedTensor> {
+    for (const { tensor, treatment } of tensors)
+      yield treatment === 'quantized'
+        ? { codec: TRELLIS, payloads: zeros(read, tensor) }
+        : await encodeUnquantized(model, tensor, treatment === 'exact');
+  }
+  return candidate.write(tables, coded());
+}
+
+/** The payloads of a matrix of zeros; blocks of as many rows are one and the same. */
+function zeros(tables: ReturnType<typeof readTables>, { shape }: TensorInfo): Uint8Array[] {
+  const { rows, columns } = matrixOf(shape);
+  const codes = (n: number) => ({
+    steps: new Int16Array(n),
+    contexts: new Int16Array(n),
+    factors: undefined,
+  });
+  const parameters = { scale: 1, rowFactorRange: 0, columnFactorRange: 0, columns: codes(columns) };
+  const blockOf = (count: number) =>
+    encodeBlock(indexCoder(), tables, parameters, {
+      rows: codes(count),
+      indices: new Int16Array(count * columns),
+    });
+  const whole = Math.floor(rows / ROWS_PER_BLOCK);
+  const rest = rows % ROWS_PER_BLOCK;
+  return [
+    writeParameters(parameters),
+    ...(whole ? Array<Uint8Array>(whole).fill(blockOf(ROWS_PER_BLOCK)) : []),
+    ...(rest ? [blockOf(rest)] : []),
+  ];
+}

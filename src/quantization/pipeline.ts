@@ -1,0 +1,129 @@
+import type { Evaluation } from '../evaluation/evaluate.js';
+import type { StoredModel } from '../models/stored-model.js';
+import type { Calibrated } from './calibration/calibrate.js';
+import type { Candidate } from './candidate.js';
+import { encodeModel } from './encoder.js';
+import { IndexStore } from './index-store.js';
+import { writeLossless } from './lossless-candidate.js';
+import { ModelQuantizer, type QuantizedModel } from './model-quantizer.js';
+import { type CompressionPlan, quantizedTensors } from './plan.js';
+import type { Stages } from './progress.js';
+import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
+import type { RateSample, SizeTrial } from './rate-control/rate-samples.js';
+import { type QuantizationThreads, startQuantization } from './threads.js';
+
+/** Fewer windows would overfit. */
+const MIN_TUNING_WINDOWS = 16;
+
+export interface PipelineParts {
+  readonly model: StoredModel;
+  readonly candidate: Candidate;
+  readonly plan: CompressionPlan;
+  /** Undefined where weights alone decide, and nothing is measured. */
+  readonly calibrated: Calibrated | undefined;
+  readonly stages: Stages;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** From a step to a candidate: quantizes, encodes, writes, measures and tunes. Every method works on the candidate last written. */
+export class Pipeline {
+  private readonly quantizer: ModelQuantizer;
+  private passes = 0;
+  private quantized: QuantizedModel | undefined;
+
+  private constructor(
+    private readonly parts: PipelineParts,
+    private readonly indexStore: IndexStore,
+    private readonly threads: QuantizationThreads,
+  ) {
+    const { model, plan, calibrated, stages, signal } = parts;
+    const onPass = (kind: 'quantizing' | 'sampling') =>
+      stages.begin(kind, 'weights', kind === 'quantizing' ? `pass ${++this.passes}` : undefined);
+    const { learnsPrices } = plan;
+    this.quantizer = new ModelQuantizer(
+      model,
+      quantizedTensors(plan.tensors),
+      calibrated?.statistics,
+      indexStore,
+      threads,
+      { learnsPrices, onPass, signal },
+    );
+  }
+
+  /** Starts the threads, and a temporary file beside the output. @throws {InputError} when the place cannot be written to. */
+  static async open(parts: PipelineParts): Promise<Pipeline> {
+    const indexStore = await IndexStore.create(parts.candidate.path);
+    return new Pipeline(parts, indexStore, startQuantization(parts.threads));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.threads.close(), this.indexStore.close()]);
+  }
+
+  /** Whether norms and biases may be tuned: masked models have no windows for it. */
+  get canTune(): boolean {
+    const { plan, calibrated } = this.parts;
+    return plan.tunes && (calibrated?.seen.length ?? 0) >= MIN_TUNING_WINDOWS;
+  }
+
+  /** Quantizes the model with a step, and writes the candidate. @returns its bytes, and the counts of the indices. */
+  async write(step: number): Promise<SizeTrial> {
+    this.quantized = await this.quantizer.quantize(step);
+    return { step, value: await this.encode(this.quantized), counts: this.quantized.counts };
+  }
+
+  /** Quantizes a sample of the matrices with a step. */
+  sample(step: number): Promise<RateSample> {
+    return this.quantizer.sample(step);
+  }
+
+  /** Measures the candidate against the original; undefined without calibration. */
+  async measure(): Promise<Evaluation | undefined> {
+    const { candidate, model, calibrated, stages } = this.parts;
+    const onProgress = stages.begin('measuring', 'tokens');
+    return (
+      calibrated &&
+      measureCandidate(candidate.partialPath, model, calibrated.heldOut, onProgress, this.parts.signal)
+    );
+  }
+
+  /** Tunes norms and biases on the windows that calibration has seen, and writes the candidate again. @returns its bytes. */
+  async tune(): Promise<number> {
+    const { candidate, model, calibrated, stages } = this.parts;
+    const onProgress = stages.begin('tuning', 'tokens');
+    const options = { onProgress, signal: this.parts.signal };
+    const tuned = await tuneCandidate(candidate.partialPath, model, calibrated!.seen, options);
+    return this.encode(this.quantized!, tuned);
+  }
+
+  /** Writes the candidate as it was before it was tuned. */
+  untune(): Promise<number> {
+    return this.encode(this.quantized!);
+  }
+
+  /** Writes a candidate that loses nothing. */
+  async writeLossless(): Promise<void> {
+    const { candidate, model, plan, stages } = this.parts;
+    const tensors = plan.tensors.map(({ tensor }) => tensor);
+    const onProgress = stages.begin('compressing', 'bytes');
+    await writeLossless(candidate, model, tensors, onProgress, { signal: this.parts.signal });
+  }
+
+  /** Gives the file its name. @param quality of the candidate, stored in it. @throws {Error} when it is over a budget of bytes. */
+  async finish(quality: Evaluation | undefined): Promise<void> {
+    const { candidate, plan, calibrated, threads, signal } = this.parts;
+    signal?.throwIfAborted();
+    const report = quality && qualityReport(quality, calibrated!.heldOut);
+    await candidate.finish(report, threads, plan.goal.kind === 'bytes' ? plan.goal.max : undefined);
+  }
+
+  private encode(quantized: QuantizedModel, tuned?: ReadonlyMap<string, Float32Array>): Promise<number> {
+    const { candidate, model, plan } = this.parts;
+    const options = { tuned, signal: this.parts.signal };
+    return candidate.write(
+      quantized.tables,
+      encodeModel(model, plan.tensors, quantized, this.threads, options),
+    );
+  }
+}

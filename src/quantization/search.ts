@@ -1,0 +1,106 @@
+import type { Evaluation } from '../evaluation/evaluate.js';
+import type { Pipeline } from './pipeline.js';
+import type { CompressionPlan } from './plan.js';
+import type { Goal } from './rate-control/budget.js';
+import { cannotMeet, LOST_NOTHING, withinNote } from './rate-control/messages.js';
+import { nextSample, type RateSample, sizePredictor } from './rate-control/rate-samples.js';
+import { searchStep, type Trial } from './rate-control/step-search.js';
+
+/** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
+export const STEP_BOUNDS = [1e-9, 1e3] as const;
+
+/** What a search does with candidates: the last one that it writes is the file. */
+export type Candidates = Pick<
+  Pipeline,
+  'canTune' | 'write' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
+>;
+
+/** What a search ended with. */
+export interface Found {
+  readonly quality: Evaluation | undefined;
+  /** Says that the budget allows more than the file takes; undefined when it is used up. */
+  readonly note: string | undefined;
+}
+
+/**
+ * Writes candidates until one meets the goal, or is the best within it: budgets are upper limits.
+ * @throws {InputError} when every candidate is beyond it, naming the nearest.
+ */
+export function searchCandidate(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+  return plan.goal.kind === 'kl' ? searchDivergence(plan, candidates) : searchSize(plan, candidates);
+}
+
+async function searchSize(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+  const { goal } = plan;
+  const { samples, step: first } = plan.samplesRate
+    ? await sampleRate(plan, candidates)
+    : { samples: [], step: plan.firstStep };
+  const { met, trial } = await searchStep(
+    (step) => candidates.write(step),
+    { ...goal, increasing: false },
+    { first, bounds: STEP_BOUNDS, predict: sizePredictor(samples) },
+  );
+  if (trial.value > goal.max) throw cannotMeet(goal, trial.value);
+  // bf16 of other values may take some bytes more
+  if (candidates.canTune && (await candidates.tune()) > goal.max) await candidates.untune();
+  return { quality: await candidates.measure(), note: met ? undefined : withinNote(goal, trial.value) };
+}
+
+/** Samples a model until a step has about the bits per weight that a size allows. */
+async function sampleRate({ goal, quantizedWeights, firstStep }: CompressionPlan, candidates: Candidates) {
+  const target = (8 * Math.sqrt(goal.min * goal.max)) / quantizedWeights;
+  const samples: RateSample[] = [];
+  for (;;) {
+    const { step, isFinal } = nextSample(samples, target, firstStep);
+    if (isFinal) return { samples, step };
+    samples.push(await candidates.sample(step));
+  }
+}
+
+/** How often the gain of tuning is guessed again before a file is left untuned. */
+const MAX_GUESSES = 3;
+const FIRST_GAIN = 1.03;
+
+interface MeasuredTrial extends Trial {
+  readonly quality: Evaluation;
+}
+
+async function searchDivergence(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+  const { goal } = plan;
+  let first = plan.firstStep;
+  // Tuning comes last, so the search is for a divergence that it will bring down to the goal.
+  let gain = FIRST_GAIN;
+  for (let guess = 0; candidates.canTune && guess < MAX_GUESSES; guess++) {
+    const untuned = await findDivergence(goal, gain, first, candidates);
+    if (!untuned.met) break;
+    first = untuned.trial.step;
+    await candidates.tune();
+    const { value, quality } = await measured(candidates, first);
+    if (value <= goal.max && value >= goal.min) return { quality, note: undefined };
+    gain = Math.max(1, untuned.trial.value / value);
+  }
+  const { met, trial } = await findDivergence(goal, 1, first, candidates);
+  if (met) return { quality: trial.quality, note: undefined };
+  if (trial.value <= goal.max) return { quality: trial.quality, note: withinNote(goal, trial.value) };
+  await candidates.writeLossless();
+  const { quality } = await measured(candidates, 0);
+  return { quality, note: `no lossy file has so small a divergence; ${LOST_NOTHING}` };
+}
+
+/** Finds the step that has `gain` times the divergence of the goal. */
+function findDivergence(goal: Goal, gain: number, first: number, candidates: Candidates) {
+  const attempt = async (step: number) => {
+    await candidates.write(step);
+    return measured(candidates, step);
+  };
+  const aim = { min: goal.min * gain, max: goal.max * gain, increasing: true };
+  // a divergence grows with the square of the step; from the second trial on a secant knows better
+  const predict = (trials: readonly Trial[], target: number) =>
+    trials.length === 1 ? trials[0]!.step * Math.sqrt(target / trials[0]!.value) : undefined;
+  return searchStep(attempt, aim, { first, bounds: STEP_BOUNDS, predict });
+}
+
+async function measured(candidates: Candidates, step: number): Promise<MeasuredTrial> {
+  const quality = (await candidates.measure())!; // a plan for a divergence has a text
+  return { step, value: quality.kl!.mean, quality };
+}

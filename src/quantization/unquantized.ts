@@ -1,0 +1,38 @@
+import { LOSSLESS, layoutOf } from '../codecs/codec.js';
+import { encodeBlock } from '../codecs/lossless/block.js';
+import { DTYPE_BYTES } from '../core/dtype.js';
+import { canWiden, readFloats } from '../core/floats.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { losslessKernels } from '../wasm/lossless.js';
+import type { CodedTensor } from './candidate.js';
+import { roundToDtype } from './round-to-dtype.js';
+
+/**
+ * Encodes a tensor that is not quantized, losslessly: float32 rounded to bfloat16 before, all else and what is exact as it is.
+ * @param tuned values in place of the original's, rounded to the tensor's dtype.
+ */
+export async function encodeUnquantized(
+  model: Model,
+  tensor: TensorInfo,
+  exact: boolean,
+  tuned?: Float32Array | undefined,
+): Promise<CodedTensor> {
+  const bytes = exact ? await model.readTensor(tensor.name) : await roundedBytes(model, tensor, tuned);
+  const width = DTYPE_BYTES[tensor.dtype];
+  const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, model.id).blocks(tensor);
+  const payloads = Array.from(blocks, (block) =>
+    encodeBlock(
+      losslessKernels(),
+      bytes.subarray(block.first * width, (block.first + block.count) * width),
+      block,
+    ),
+  );
+  return { codec: LOSSLESS, payloads };
+}
+
+async function roundedBytes(model: Model, tensor: TensorInfo, tuned: Float32Array | undefined) {
+  const { name, dtype } = tensor;
+  const floats = canWiden(dtype) ? await readFloats(model, tensor) : undefined;
+  const rounded = tuned ?? (dtype === 'F32' ? floats : undefined);
+  return (rounded && roundToDtype(rounded, dtype)) ?? model.readTensor(name);
+}
