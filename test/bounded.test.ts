@@ -135,7 +135,7 @@ describe('the manifest says what the directory says', () => {
 test.each([
   ['a lone surrogate', 'a\ud800.txt', /not valid Unicode/],
   ['a control of direction', 'gpj.\u202exe', /control characters/],
-  ['a device of Windows', 'sub/NUL.txt', /device on Windows/],
+  ['a device of Windows', 'sub/NUL.txt', /device name on Windows/],
   ['a file below a file', 'model.safetensors/x', /is a file and a folder/],
   ['an empty part', 'a//b', /empty part/],
 ])('a name with %s is refused', async (_, name, message) => {

@@ -327,9 +327,9 @@ describe('a server', () => {
     [
       'names a commit that is a list',
       (_, r) => !!r.writeHead(200).end(JSON.stringify({ sha: ['a'.repeat(40)] })),
-      /no commit/,
+      /commit is missing/,
     ],
-    ['names no commit', (_, r) => !!r.writeHead(200).end('{"sha":"../../../etc"}'), /no commit/],
+    ['names no commit', (_, r) => !!r.writeHead(200).end('{"sha":"../../../etc"}'), /commit is missing/],
   ])('that %s is refused in one line', async (_, fault, expected) => {
     hub.fault = fault;
     const said = complaint(await run('compress', NAME, '-o', output));
@@ -561,7 +561,7 @@ describe('push', () => {
     // a card of ours is replaced, one that was written stays
     expect(await run('push', output, 'someone/new')).toMatchObject({ status: 0 });
     hub.add('someone/other', { 'README.md': 'By hand.' });
-    expect((await run('push', output, 'someone/other')).stdout).toMatch(/it was left/);
+    expect((await run('push', output, 'someone/other')).stdout).toMatch(/README\.md was not changed/);
     expect(String(hub.repositories.get('someone/other')!.files.get('README.md')!.bytes)).toBe('By hand.');
   });
 
