@@ -386,7 +386,7 @@ describe('pickled numbers', () => {
     .map((value, i) => ({ value, i }))
     .sort((a, b) => Math.abs(b.value) - Math.abs(a.value));
 
-  test('that are the largest weights are, by their indices or by their order alone', () => {
+  test('that are the largest weights are, by their indices or by their order alone', { tags: 'slow' }, () => {
     const largest = byMagnitude.slice(0, 200);
     const values = largest.map(({ value }) => value);
     const indices = largest.map(({ i }) => i);
@@ -412,7 +412,7 @@ describe('pickled numbers', () => {
     });
   });
 
-  test('that are anything else are not, which contradicts nothing', () => {
+  test('that are anything else are not, which contradicts nothing', { tags: 'slow' }, () => {
     const permuted = byMagnitude
       .map(({ value }) => value)
       .sort((a, b) => Math.sin(9e5 * a) - Math.sin(9e5 * b));

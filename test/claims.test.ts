@@ -165,7 +165,7 @@ test('--calibrate reads the text that is named, and measures on what is held out
   expect(stdout).toContain('quality (held out of held-out.txt): KL divergence');
 });
 
-test('catalog --sort orders by any column', () => {
+test('catalog --sort orders by any column', { tags: 'slow' }, () => {
   const place = folder();
   for (const [name, n] of [
     ['b', 10],

@@ -61,14 +61,18 @@ describe('generation with cached keys and values', () => {
     ['qwen2', (model) => Object.assign(model.config, { max_position_embeddings: 256 })],
     ['gpt_neox', (model) => Object.assign(model.config, { max_position_embeddings: 256 })],
   ];
-  it.each(architectures)('%s gives the tokens of recomputing, 200 of them', async (name, change) => {
-    const model = await MemoryModel.of(join(FIXTURES, name));
-    change(model);
-    const prompt = [5, 17, 88, 42, 3];
-    const { tokens, stopped, text } = await run(model, prompt, { maxTokens: 200, endTokens: [] });
-    expect(tokens).toEqual(await recomputed(model, prompt, 200));
-    expect({ stopped, text }).toEqual({ stopped: 'length', text: undefined });
-  });
+  it.each(architectures)(
+    '%s gives the tokens of recomputing, 200 of them',
+    { tags: 'slow' },
+    async (name, change) => {
+      const model = await MemoryModel.of(join(FIXTURES, name));
+      change(model);
+      const prompt = [5, 17, 88, 42, 3];
+      const { tokens, stopped, text } = await run(model, prompt, { maxTokens: 200, endTokens: [] });
+      expect(tokens).toEqual(await recomputed(model, prompt, 200));
+      expect({ stopped, text }).toEqual({ stopped: 'length', text: undefined });
+    },
+  );
 
   it('a trained model, 200 tokens of text', { tags: 'slow' }, async () => {
     const model = await openModel(TINY);

@@ -5,6 +5,7 @@ import { type Histogram, histogramOf } from '../src/browser/histogram.js';
 import { type BrowserModel, open } from '../src/browser/open.js';
 import { toFloats } from '../src/core/floats.js';
 import { weightpress } from './helpers/cli.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { folder } from './helpers/safetensors.js';
 
 const place = folder();
@@ -14,7 +15,7 @@ let lossless: BrowserModel;
 beforeAll(async () => {
   const made = async (name: string, ...flags: string[]) => {
     const path = join(place, name);
-    expect(weightpress('compress', 'examples/gpt-neo-tiny', '-o', path, ...flags).stderr).toBe('');
+    expect(weightpress('compress', join(FIXTURES, 'gpt_neo'), '-o', path, ...flags).stderr).toBe('');
     return open(new Blob([readFileSync(path)]));
   };
   lossy = await made('lossy.wpk', '--bits', '3', '--no-calibration');

@@ -98,7 +98,7 @@ describe('compress, straight from the Hub', () => {
     expect(source).toBe(`${NAME}@${hub.repositories.get(NAME)!.commit}`);
   });
 
-  test('with --keep leaves what Python would, and does not fetch it again', async () => {
+  test('with --keep leaves what Python would, and does not fetch it again', { tags: 'slow' }, async () => {
     expect(await run('compress', NAME, '-o', output, '--keep')).toMatchObject({ status: 0, stderr: '' });
     const folder = join(home, 'hub', 'models--someone--small-model');
     const { commit } = hub.repositories.get(NAME)!;
@@ -112,7 +112,7 @@ describe('compress, straight from the Hub', () => {
     await expectRestored(output);
   });
 
-  test('takes what Python has downloaded, also offline', async () => {
+  test('takes what Python has downloaded, also offline', { tags: 'slow' }, async () => {
     const { commit } = hub.repositories.get(NAME)!;
     const folder = join(home, 'hub', 'models--someone--small-model');
     for (const part of ['blobs', 'refs', join('snapshots', commit)])
@@ -503,7 +503,7 @@ describe('a model that runs', () => {
     Object.fromEntries(readdirSync(TINY).map((name) => [name, readFileSync(join(TINY, name))]));
   const text = 'examples/held-out.txt';
 
-  test('evaluates and generates from the Hub as from here', async () => {
+  test('evaluates and generates from the Hub as from here', { tags: 'slow' }, async () => {
     hub.add('someone/tiny', files());
     const [there, here] = [
       await run('generate', 'someone/tiny', 'The', '--tokens', '8'),
@@ -544,7 +544,7 @@ describe('push', () => {
     hub.reset();
   };
 
-  test('uploads the file and a card with its figures; it reads back', async () => {
+  test('uploads the file and a card with its figures; it reads back', { tags: 'slow' }, async () => {
     await made();
     const said = await run('push', output, 'someone/new', '--private');
     expect(said).toMatchObject({ status: 0, stderr: '' });
@@ -579,19 +579,23 @@ describe('push', () => {
       /mine is not known to permit/,
       'license: other\nlicense_name: mine\nlicense_link: https://example.org',
     ],
-  ])('with %s needs --yes, and the card says what the original says', async (_, card, expected, said) => {
-    await made(card);
-    const refused = complaint(await run('push', output, 'someone/new'));
-    expect(refused).toMatchObject({ status: 2, lines: 1 });
-    expect(refused.message).toMatch(expected);
-    expect(hub.asked).toEqual([]);
-    expect((await run('push', output, 'someone/new', '--yes')).status).toBe(0);
-    const written = String(hub.repositories.get('someone/new')!.files.get('README.md')!.bytes);
-    if (said) expect(written).toContain(said);
-    else expect(written).not.toMatch(/^license:/m);
-  });
+  ])(
+    'with %s needs --yes, and the card says what the original says',
+    { tags: 'slow' },
+    async (_, card, expected, said) => {
+      await made(card);
+      const refused = complaint(await run('push', output, 'someone/new'));
+      expect(refused).toMatchObject({ status: 2, lines: 1 });
+      expect(refused.message).toMatch(expected);
+      expect(hub.asked).toEqual([]);
+      expect((await run('push', output, 'someone/new', '--yes')).status).toBe(0);
+      const written = String(hub.repositories.get('someone/new')!.files.get('README.md')!.bytes);
+      if (said) expect(written).toContain(said);
+      else expect(written).not.toMatch(/^license:/m);
+    },
+  );
 
-  test('sends nothing of a damaged file, without a token, or with --dry-run', async () => {
+  test('sends nothing of a damaged file, without a token, or with --dry-run', { tags: 'slow' }, async () => {
     await made();
     const bytes = readFileSync(output);
     bytes[bytes.length >> 1]! ^= 1;

@@ -1,3 +1,4 @@
+// @module-tag slow
 import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
@@ -191,6 +192,7 @@ describe('one cache', () => {
   ];
   test.each(wrong)(
     '%s in a cached blob is found before use, online and offline, with what to do',
+    { tags: 'slow' },
     async (_, damage) => {
       expect(await keep('a.wpk').ended).toMatchObject({ status: 0 });
       const blob = join(blobs(), sha256(WEIGHTS));
@@ -204,7 +206,6 @@ describe('one cache', () => {
       }
       expect(readFileSync(blob).equals(damage(Buffer.from(WEIGHTS)))).toBe(true);
     },
-    60_000,
   );
 
   test('what one run fetched for itself and removes at its end is not what another has put there', {
@@ -474,7 +475,7 @@ describe('a source that changes while it is read', () => {
     ],
   ];
   for (const [what, produce] of producers)
-    test.each(changes)(`%s: ${what} refuses, naming it`, async (_, change, expected) => {
+    test.each(changes)(`%s: ${what} refuses, naming it`, { tags: 'slow' }, async (_, change, expected) => {
       const opened = await open(at('model'));
       let isChanged = false;
       const once = () => {

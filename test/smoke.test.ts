@@ -66,7 +66,7 @@ describe('the packed package', () => {
     expect(packed).toEqual(
       expect.arrayContaining(['dist/index.js', 'dist/web/index.js', 'assets/calibration.txt']),
     );
-    const allowed = /^(dist|docs|assets)\/|^(README|CHANGELOG)\.md$|^LICENSE$|^package\.json$/;
+    const allowed = /^(dist|docs|spec|assets)\/|^(README|CHANGELOG)\.md$|^LICENSE$|^package\.json$/;
     expect(packed.filter((path) => !allowed.test(path) || /tsbuildinfo|dist\/page/.test(path))).toEqual([]);
   });
 

@@ -57,7 +57,7 @@ describe('a pattern of tokenizer.json that never ends', () => {
   });
 });
 
-test('a model that cannot be run names the way that works without running it', () => {
+test('a model that cannot be run names the way that works without running it', { tags: 'slow' }, () => {
   const data = new Uint8Array(Float32Array.from({ length: 65_536 }, (_, i) => Math.sin(i)).buffer);
   const model = folder({
     'model.safetensors': safetensors([{ name: 'w', dtype: 'F32', shape: [256, 256], data }]),

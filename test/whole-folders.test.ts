@@ -24,17 +24,21 @@ const difference = (a: string, b: string) => spawnSync('diff', ['-r', a, b], { e
 const weights = () => safetensors([f32('w', [64, 48], Float32Array.from({ length: 3072 }, seededRandom(1)))]);
 
 describe('folders as people have them', needs(PYTHON, 'Python with PyTorch'), () => {
-  it.each(Object.keys(REAL_FOLDERS))('%s: diff -r of original and restored is empty', async (name) => {
-    const original = folder();
-    REAL_FOLDERS[name]!(original);
-    const { wpk, restored } = await roundTrip(original);
-    expect(difference(original, restored)).toBe('');
-    expect(await verify(wpk, { against: original })).toMatchObject({
-      good: true,
-      bitExact: true,
-      problems: [],
-    });
-  });
+  it.each(Object.keys(REAL_FOLDERS))(
+    '%s: diff -r of original and restored is empty',
+    { tags: 'slow' },
+    async (name) => {
+      const original = folder();
+      REAL_FOLDERS[name]!(original);
+      const { wpk, restored } = await roundTrip(original);
+      expect(difference(original, restored)).toBe('');
+      expect(await verify(wpk, { against: original })).toMatchObject({
+        good: true,
+        bitExact: true,
+        problems: [],
+      });
+    },
+  );
 
   it('tensors of what is understood are coded as tensors, also the optimizer of a checkpoint', async () => {
     const original = folder();
@@ -158,7 +162,9 @@ describe('formats', () => {
     }
   });
 
-  it('floats in a file that cannot be seen into are coded as floats, however they are aligned', async () => {
+  it('floats in a file that cannot be seen into are coded as floats, however they are aligned', {
+    tags: 'slow',
+  }, async () => {
     const original = cases['model.onnx']!;
     const { wpk } = await roundTrip(join(folder({ 'model.onnx': original }), 'model.onnx'));
     const { tensors, fileBytes } = await inspect(wpk);
@@ -224,6 +230,7 @@ describe('tensors of any length', () => {
   const block = 2 ** 20;
   it.each([1, 31, 4097, block - 1, block, block + 1, block + 24, 2 * block + 40_000, 3 * block + 4])(
     '%i bytes, among others',
+    { tags: 'slow' },
     async (length) => {
       const random = seededRandom(length);
       const of = (name: string, n: number) => ({
@@ -330,7 +337,7 @@ describe('the state of a checkpoint', { tags: 'slow', ...needs(PYTHON, 'Python w
     await expect(open(join(path, 'scalar.pt'))).rejects.toThrow(/no model tensors/);
   });
 
-  test('complex, unsigned and scale types have their bytes', async () => {
+  test('complex, unsigned and scale types have their bytes', { tags: 'slow' }, async () => {
     python(
       path,
       "torch.save({'c': torch.view_as_complex(torch.arange(12.).reshape(2, 3, 2)), 'w': torch.ones(2, 2)}, 'c.pt')",

@@ -199,7 +199,7 @@ describe('a folder without a model that is read', () => {
     expect(message).not.toMatch(/\n/);
   });
 
-  it('is compressed losslessly all the same, unless it has no files', async () => {
+  it('is compressed losslessly all the same, unless it has no files', { tags: 'slow' }, async () => {
     for (const [files] of Object.values(cases)) {
       const path = folder(files);
       const wpk = join(folder(), 'x.wpk');
@@ -316,28 +316,32 @@ describe('a file without tensors', () => {
     'nothing but empty files': { 'a.txt': '', 'b.txt': '' },
   };
 
-  it.each(Object.keys(files))('%s: no table has an infinite or undefined number', async (name) => {
-    const path = folder(files[name]!);
-    const wpk = join(folder(), 'x.wpk');
-    await compress(path, wpk);
-    const said = [
-      weightpress('inspect', wpk, '--tensors'),
-      weightpress('verify', wpk, '--against', path),
-      ...(name === 'nothing but empty files'
-        ? []
-        : [weightpress('analyze', path, '--tensors'), weightpress('analyze', wpk)]),
-      weightpress('catalog', join(wpk, '..'), '--markdown'),
-      weightpress('audit', wpk),
-    ];
-    for (const { status, stdout } of said) {
-      expect(status).toBe(0);
-      expect(stdout).not.toMatch(/NaN|Infinity|undefined|null/);
-    }
-    const summary = await inspect(wpk);
-    expect(summaryTable(summary)).not.toMatch(/NaN|Infinity/);
-    const card = modelCard('a/b', 'x.wpk', summary, { id: 'unknown', fields: {} } as never);
-    expect(card).not.toMatch(/NaN|Infinity/);
-  });
+  it.each(Object.keys(files))(
+    '%s: no table has an infinite or undefined number',
+    { tags: 'slow' },
+    async (name) => {
+      const path = folder(files[name]!);
+      const wpk = join(folder(), 'x.wpk');
+      await compress(path, wpk);
+      const said = [
+        weightpress('inspect', wpk, '--tensors'),
+        weightpress('verify', wpk, '--against', path),
+        ...(name === 'nothing but empty files'
+          ? []
+          : [weightpress('analyze', path, '--tensors'), weightpress('analyze', wpk)]),
+        weightpress('catalog', join(wpk, '..'), '--markdown'),
+        weightpress('audit', wpk),
+      ];
+      for (const { status, stdout } of said) {
+        expect(status).toBe(0);
+        expect(stdout).not.toMatch(/NaN|Infinity|undefined|null/);
+      }
+      const summary = await inspect(wpk);
+      expect(summaryTable(summary)).not.toMatch(/NaN|Infinity/);
+      const card = modelCard('a/b', 'x.wpk', summary, { id: 'unknown', fields: {} } as never);
+      expect(card).not.toMatch(/NaN|Infinity/);
+    },
+  );
 
   it('has nothing to quantize or convert, in one line', async () => {
     const path = folder(files['no tensor']!);

@@ -63,13 +63,13 @@ export class Candidate {
 
   /**
    * Writes the whole file, its tensors as they come.
-   * @param tables for codecs that need them. @param most bytes that it may have: nothing is written beyond them.
+   * @param tables for codecs that need them. @param maxBytes that it may have: nothing is written beyond them.
    * @returns the bytes it will not be longer than when it is finished; infinity when it is not written whole.
    */
   async write(
     tables: Uint8Array | undefined,
     tensors: AsyncIterable<CodedTensor>,
-    most = Number.POSITIVE_INFINITY,
+    maxBytes = Number.POSITIVE_INFINITY,
   ): Promise<number> {
     const { sideFiles, headers } = await this.makeFront();
     this.out ??= await Output.create(this.path, { force: this.force });
@@ -83,7 +83,7 @@ export class Candidate {
     for (const [i, frames] of headers.entries())
       for (const whole of frames) await writer.append('weightHeaders', i, whole);
     if (tables) await writer.append('tables', 0, frame(FRAME.tables, tables));
-    const facts = await this.writeTensors(writer, tensors, most);
+    const facts = await this.writeTensors(writer, tensors, maxBytes);
     if (!facts) return Number.POSITIVE_INFINITY;
     const { file } = await writer.finish({
       sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
@@ -101,13 +101,13 @@ export class Candidate {
 
   /**
    * Decodes all of the file, writes digests and errors into its directory, and gives it its name.
-   * @param most bytes that the budget allows. @returns the bytes of the file.
+   * @param maxBytes that the budget allows. @returns the bytes of the file.
    * @throws {Error} when the file is longer than `write` has promised that it will be.
    */
   async finish(
     quality: DirectoryFacts['quality'],
     threads: number | undefined,
-    most = Number.POSITIVE_INFINITY,
+    maxBytes = Number.POSITIVE_INFINITY,
   ): Promise<number> {
     const [out, writer] = [this.out!, this.writer!];
     const { weightFiles, ...decoded } = await decodeFacts(out.partial, this.model, threads);
@@ -122,7 +122,7 @@ export class Candidate {
       weightFiles: files,
       quality,
     });
-    if (file > most) throw new Error(`${this.path} has ${file} bytes, over its budget of ${most}`);
+    if (file > maxBytes) throw new Error(`${this.path} has ${file} bytes, over its budget of ${maxBytes}`);
     await out.finish(() => this.model.verify?.());
     return file;
   }
@@ -133,11 +133,11 @@ export class Candidate {
     this.out = undefined;
   }
 
-  /** @returns what is known of each tensor; undefined when the file would have more than `most` bytes. */
+  /** @returns what is known of each tensor; undefined when the file would have more than `maxBytes` bytes. */
   private async writeTensors(
     writer: WpkWriter,
     tensors: AsyncIterable<CodedTensor>,
-    most: number,
+    maxBytes: number,
   ): Promise<(TensorFacts | undefined)[] | undefined> {
     const { tensors: entries } = this.manifest;
     const facts: (TensorFacts | undefined)[] = entries.map(() => undefined);
@@ -146,7 +146,7 @@ export class Candidate {
       const index = stored.shift()!;
       for (const [i, payload] of payloads.entries())
         await writer.append('tensors', index, frame(frameType(codec, i), payload));
-      if (writer.directoryStart > most) return undefined;
+      if (writer.directoryStart > maxBytes) return undefined;
       const error = isLossyCodec(codec) && { error: PLACEHOLDER_ERROR };
       facts[index] = { codec, sha256: placeholder(entries[index]!.name), ...error };
     }

@@ -2,19 +2,16 @@ import * as shared from './constants.js';
 
 /** What every module in assembly/ exports, beside its functions and, as globals, its buffers and constants.ts. */
 export interface KernelExports {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
   /** Where buffers may begin. */
   heapBase(): number;
 }
 
-type Element =
-  | Uint8ArrayConstructor
-  | Int16ArrayConstructor
-  | Uint16ArrayConstructor
-  | Int32ArrayConstructor
-  | Uint32ArrayConstructor
-  | Float32ArrayConstructor
-  | BigUint64ArrayConstructor;
+/** A constructor of typed arrays. */
+interface Element {
+  readonly BYTES_PER_ELEMENT: number;
+  new (memory: ArrayBuffer, address: number, length: number): ArrayBufferView;
+}
 
 /** Elements and their number, by the names of buffers. */
 export type BufferSizes = Readonly<Record<string, readonly [element: Element, length: number]>>;
@@ -80,7 +77,7 @@ export function layOutBuffers<Sizes extends BufferSizes>(
   return Object.fromEntries(
     Object.entries(sizes).map(([name, [View, length]]) => [
       name,
-      new View(kernels.memory.buffer, addresses[name], length),
+      new View(kernels.memory.buffer, addresses[name]!, length),
     ]),
   ) as unknown as Buffers<Sizes>;
 }

@@ -2,8 +2,8 @@ import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodePart, encodePart } from './stream.js';
 
 // Rows of bytes with a repeated structure, such as quantized blocks: scales, minima, packed integers. Bytes of the same field share a
-// table. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together
-// they are a row); then field by field as a byte plane: length u32, the bytes themselves or table and stream. spec/wpk-v1.md, "Fields".
+// table. Payload: stride u16, number of runs u8, for each run its field u8 and its length u16 (together they make up a row); then for
+// each field a byte plane: length u32, then the bytes themselves or table and stream. spec/wpk-v1.md, "Fields".
 
 /** Consecutive bytes of a row that belong to one field. */
 type Run = readonly [field: number, length: number];
@@ -33,7 +33,7 @@ export function hasFields(columns: number): boolean {
   return Object.hasOwn(LAYOUTS, columns);
 }
 
-/** Encodes the first `count` bytes of the kernels' `elements`, of which the first is byte `first` of the tensor. @returns the payload in pieces. */
+/** Encodes the first `count` bytes of the kernels' `elements`, which start at byte `first` of the tensor. @returns the payload in pieces. */
 export function encodeFields(
   kernels: LosslessKernels,
   count: number,

@@ -44,7 +44,7 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
   return { symbols, frequencies };
 }
 
-/** spec/wpk-v1.md, "Frequency table": number of symbols, then for each its distance from the last and its frequency. */
+/** Encodes a table: the number of symbols, then the distance from the last and the frequency of each. spec/wpk-v1.md, "Frequency table". */
 export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array {
   const bits = new BitWriter();
   bits.writeGamma(symbols.length);

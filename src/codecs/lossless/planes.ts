@@ -1,7 +1,7 @@
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodePart, encodePart } from './stream.js';
 
-// Integers, booleans and 8-bit floats: byte b of every element makes plane b, coded by a table of its own.
+// Integers, booleans and 8-bit floats: byte b of every element forms plane b, which has its own table.
 // spec/wpk-v1.md, "Lossless block".
 
 /** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces. */

@@ -9,7 +9,7 @@ export interface CodedSymbols {
   readonly stream: Uint8Array;
 }
 
-/** Encodes the first `count` of the kernels' `symbols`, counted in `bins` (index: symbol). */
+/** Encodes the first `count` of the kernels' `symbols`. @param bins counts by symbol. */
 export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uint32Array): CodedSymbols {
   const model = normalize(bins);
   const table = writeTable(model);
@@ -22,16 +22,16 @@ export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uin
   return { table, stream: kernels.encode(count, bins.length) };
 }
 
-/** Takes decoded values, of which the first is number `first` of all: they are the first `count` of the kernels' `symbols`. */
+/** Called with decoded values `first` to `first + count`, which are the first `count` of the kernels' `symbols`. */
 export type TakeChunk = (first: number, count: number) => void;
 
-/** Decodes symbols by the table at the head of a view of the kernels' `payload`. */
+/** Decodes symbols with the table at the start of a view of the kernels' `payload`. */
 export class SymbolDecoder {
   private readonly table: FrequencyTable;
-  /** What follows the table. */
+  /** The bytes after the table. */
   readonly rest: Uint8Array;
 
-  /** @throws {RangeError} on a malformed table, or one with a symbol of `limit` or more. */
+  /** Reads the table. @throws {RangeError} for a malformed table, or one with a symbol of `limit` or more. */
   constructor(
     private readonly kernels: LosslessKernels,
     coded: Uint8Array,
@@ -43,8 +43,8 @@ export class SymbolDecoder {
   }
 
   /**
-   * Decodes `count` symbols, shifted left by `shift`, from `stream`, a view of the kernels' `payload`, chunk by chunk.
-   * @throws {RangeError} when the stream is not exactly as long as its symbols.
+   * Decodes `count` symbols, shifted left by `shift`, from `stream`, a view of the kernels' `payload`, in chunks.
+   * @throws {RangeError} when the stream is shorter or longer than its symbols.
    */
   decode(count: number, shift: number, stream: Uint8Array, take: TakeChunk): void {
     const { kernels } = this;
@@ -70,7 +70,7 @@ export class SymbolDecoder {
 const LENGTH_BYTES = 4;
 
 /**
- * Codes the first `count` of the kernels' `symbols`, which are bytes counted in `bins`, as a part of a payload: length u32
+ * Encodes the first `count` of the kernels' `symbols`, which are bytes with counts in `bins`, as a part of a payload: length u32
  * little-endian, then either table and stream (shorter than `count`) or the bytes themselves. @returns the part in pieces.
  */
 export function encodePart(kernels: LosslessKernels, count: number, bins: Uint32Array): Uint8Array[] {
@@ -83,8 +83,8 @@ export function encodePart(kernels: LosslessKernels, count: number, bins: Uint32
 }
 
 /**
- * Decodes the part of `count` bytes that begins at `start` of a view of the kernels' `payload`.
- * @returns where the next part begins. @throws {RangeError} when malformed.
+ * Decodes the part of `count` bytes at offset `start` of a view of the kernels' `payload`.
+ * @returns the offset of the next part. @throws {RangeError} when malformed.
  */
 export function decodePart(
   kernels: LosslessKernels,
@@ -94,10 +94,9 @@ export function decodePart(
   take: TakeChunk,
 ): number {
   const body = start + LENGTH_BYTES;
-  if (body > payload.length) throw new RangeError('a part of the payload is missing');
+  if (body > payload.length) throw new RangeError('missing part of the payload');
   const length = new DataView(payload.buffer, payload.byteOffset + start).getUint32(0, true);
-  if (length > count || body + length > payload.length)
-    throw new RangeError('a part is longer than the payload');
+  if (length > count || body + length > payload.length) throw new RangeError('part longer than the payload');
   const coded = payload.subarray(body, body + length);
   if (length === count) {
     kernels.buffers.symbols.set(coded);

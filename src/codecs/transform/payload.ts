@@ -18,8 +18,8 @@ const MODES = ['keep', 'quantize'] as const;
 const MAX_NUMBERS = 2 ** 27;
 
 /**
- * A transformed and coded matrix as bytes, spec/wpk-v1.md, "Transform blocks".
- * @throws {RangeError} as {@link analyze} and {@link encodeNumbers} do.
+ * Transforms and encodes a matrix. spec/wpk-v1.md, "Transform blocks".
+ * @throws {RangeError} as {@link analyze} and {@link encodeNumbers}.
  */
 export function encodeTransform(
   kernels: LosslessKernels,

@@ -1,6 +1,6 @@
 // The inner loops of the lossy codec's entropy coder: indices of dependent quantization to bytes and back, and to values.
 // spec/wpk-v1.md, "Trellis blocks", has the layouts. Pointers are byte offsets into the module's memory;
-// src/wasm/index-kernels.ts lays buffers out, with room for whole vectors past every end.
+// src/wasm/index-memory.ts lays buffers out, with room for whole vectors past every end.
 //
 // A row is decoded in passes over all its columns: which table each weight has, its index, the state it leaves behind,
 // its value. Only the second is serial, and there four states of rANS run side by side: column j belongs to state j % 4.
