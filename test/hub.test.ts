@@ -637,7 +637,12 @@ describe('from the library', () => {
   test('a name on the Hub is compressed; what a budget needed is not left in the cache, unless asked for', async () => {
     const lossless = await compress(NAME, output);
     expect(lossless.source).toMatch(/^someone\/small-model@/);
-    const budget = { budget: { bits: 6 }, calibration: false, force: true } as const;
+    const budget = {
+      codec: { transform: 'none' },
+      budget: { bits: 6 },
+      calibration: false,
+      force: true,
+    } as const;
     expect((await compress(NAME, output, budget)).weights).toBeGreaterThan(3_000_000);
     expect(filesBelow(home).filter((path) => /blobs|snapshots/.test(path))).toEqual([]);
     await compress(NAME, output, { ...budget, keep: true });

@@ -126,7 +126,7 @@ describe('gpt-neo-small without its side files, as a share of the tensors', () =
     ['F32', 0.83],
     ['BF16', 0.658],
     ['F16', 0.847],
-  ] as const)('%s: at most %d', async (dtype, limit) => {
+  ] as const)('%s: at most %d', { tags: 'slow' }, async (dtype, limit) => {
     const path = folder();
     copyModelAs(dtype, SMALL, path);
     const model = await open(path);

@@ -17,7 +17,6 @@ interface Options {
 /** `weightpress analyze MODEL` */
 export function analyzeCommand(): Command {
   return new Command('analyze')
-    .description('describe a model, the entropy of its bits, and the size of a lossless file')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub: user/name')
     .option('--tensors', 'also list every tensor')
     .option('--weights', 'for a model on the Hub: read all weights, not only the headers')

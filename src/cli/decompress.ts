@@ -28,7 +28,6 @@ interface Options {
 /** `weightpress decompress` */
 export function decompressCommand(): Command {
   return new Command('decompress')
-    .description('restore all files of a .wpk file, byte for byte, or convert the model to another format')
     .argument('<file>', 'a .wpk file; any model with --format, --dtype or --shard-size')
     .requiredOption('-o, --output <path>', 'the folder to create; for GGUF, the file')
     .addOption(
