@@ -236,7 +236,7 @@ describe('a file', () => {
   it('of an unknown kind is refused with what is accepted', async () => {
     const path = folder({ 'model.onnx': 'garbage and more garbage', empty: '' });
     expect(await refusal(join(path, 'model.onnx'))).toMatch(/model\.onnx: not a model.*\.safetensors file/);
-    expect(await refusal(join(path, 'empty'))).toMatch(/not a model/);
+    expect(await refusal(join(path, 'empty'))).toMatch(/expected a model, found an empty file/);
   });
 
   it('is safetensors by its content, whatever its name, and takes nothing from beside it', async () => {

@@ -18,6 +18,7 @@ import {
   type RunOptions,
 } from '../src/index.js';
 import { openFiles } from '../src/open/open.js';
+import { FIXTURES } from './helpers/fixtures.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
 // What the library promises to every caller: one kind of progress, an end on request, errors for programs, tensors as numbers.
@@ -51,7 +52,7 @@ const LONG: Readonly<Record<string, (model: Model, output: string, run: RunOptio
   'export as safetensors': (model, output, run) =>
     weightpress.exportSafetensors(model, output, { dtype: 'F16', ...run }),
   'export as GGUF': async (_, output, run) => {
-    const llama = await open('test/fixtures/architectures/llama');
+    const llama = await open(join(FIXTURES, 'llama'));
     try {
       await weightpress.exportGguf(llama, output, run);
     } finally {
@@ -232,7 +233,7 @@ function upperHalves(values: Float32Array): Uint8Array {
 }
 
 test.each(weightpress.GGUF_TYPES)('a model is written as GGUF of %s, and read again', async (type) => {
-  const llama = await open('test/fixtures/architectures/llama');
+  const llama = await open(join(FIXTURES, 'llama'));
   await weightpress.exportGguf(llama, at(`${type}.gguf`), { type });
   const written = await open(at(`${type}.gguf`));
   const floats = async (model: Model) =>

@@ -158,7 +158,7 @@ describe('what cannot be evaluated is refused in one line', () => {
     ['a window beyond the context', { tokens, window: 33 }, /window of 2 to 32 tokens, found 33/],
     ['a window that predicts nothing', { tokens, window: 1 }, /window of 2 to 32 tokens, found 1/],
     ['token ids out of range', { tokens: [...tokens, 97] }, /token 40: expected an id below 97, found 97/],
-    ['negative token ids', { tokens: [-1, ...tokens] }, /token 0 is -1/],
+    ['negative token ids', { tokens: [-1, ...tokens] }, /token 0: expected an id below 97, found -1/],
     ['text without a tokenizer', { text: 'Some text.' }, /model: has no tokenizer/],
   ];
   it.each(cases)('%s', async (_, options, expected) => {

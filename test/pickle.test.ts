@@ -87,7 +87,7 @@ describe('pickles that want to run something are refused by name', () => {
       raw(0x80, 4, 0x8c, 8, 'builtins', 0x8c, 16, 'complex.__init__', 0x93, '.'),
       /"builtins\.complex\.__init_/,
     ],
-    ['an extension', raw(0x80, 2, 0x82, 1, '.'), /operation 130/],
+    ['an extension', raw(0x80, 2, 0x82, 1, '.'), /opcode 130/],
     ['a persistent id', raw(0x80, 2, 'U', 1, 'x', 'Q.'), /refers to external data/],
   ] as const)(
     '%s',
@@ -165,7 +165,7 @@ describe('pickles that want to exhaust something', () => {
 
   test('a billion operations, gzipped', { tags: 'slow' }, () => {
     const zeros = Buffer.alloc(2 ** 24, 'N0');
-    refused('operations.pkl', raw(0x80, 2, zeros), /more than 4000000 operations/);
+    refused('operations.pkl', raw(0x80, 2, zeros), /limit of 4000000 operations/);
   });
 
   test('a gzip bomb', { tags: 'slow' }, () => {

@@ -274,7 +274,7 @@ describe('a run that is stopped', () => {
     writeFileSync(at('out/mine.txt'), 'mine');
     const run = new Running(['decompress', at('x.wpk'), '-o', at('out'), '--force'], { preload: SLOW });
     const { status, stderr } = await run.endWhen(() => leftovers(at('out')).length > 0, 'SIGTERM');
-    expect({ status, stderr }).toEqual({ status: 143, stderr: 'weightpress: ended by SIGTERM\n' });
+    expect({ status, stderr }).toEqual({ status: 143, stderr: 'weightpress: stopped by SIGTERM\n' });
     expect(readdirSync(place).sort()).toEqual(['out', 'x.wpk']);
     expect(readFileSync(at('out/mine.txt'), 'utf8')).toBe('mine');
   }, 30_000);

@@ -81,7 +81,7 @@ describe('a config', () => {
     [
       'two scalings',
       { rope_scaling: { type: 'linear', factor: 2 }, rope_parameters: { rope_type: 'linear', factor: 4 } },
-      /everywhere/,
+      /differ between layers/,
     ],
     ['more than all features', { partial_rotary_factor: 2 }, /at most 1/],
     ['no number', { rope_parameters: { rope_theta: '1e6' } }, /rope_theta/],

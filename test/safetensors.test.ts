@@ -303,8 +303,8 @@ describe('what is written', () => {
 
   it('refuses names the format cannot hold', () => {
     const tensor = { name: 'a', dtype: 'U8', shape: [], lengthBytes: 1 } as const;
-    expect(() => writeHeader([tensor, tensor])).toThrow(/tensor "a".*taken/);
-    expect(() => writeHeader([{ ...tensor, name: '__metadata__' }])).toThrow(/taken/);
+    expect(() => writeHeader([tensor, tensor])).toThrow(/tensor "a".*duplicate name/);
+    expect(() => writeHeader([{ ...tensor, name: '__metadata__' }])).toThrow(/duplicate name/);
   });
 
   it('spells a header as the reference implementation does', () => {

@@ -54,9 +54,9 @@ describe('refused in one line', () => {
     [['--codec', 'rft'], /--codec rft needs a budget/],
     [['--codec', 'rft', '--kl', '0.1'], /transforms take --bits, --size or --ratio/],
     [['--codec', 'dct', '--bits', '3', '--block', '48'], /a power of two from 4 to 256, found 48/],
-    [['--codec', 'dct', '--bits', '3', '--tune'], /not calibrated/],
+    [['--codec', 'dct', '--bits', '3', '--tune'], /use no calibration/],
     [['--bits', '3', '--block', '64'], /need --codec with a transform/],
-    [['--codec', 'lossless', '--bits', '3'], /contradicts a budget/],
+    [['--codec', 'lossless', '--bits', '3'], /excludes a budget/],
     [['--codec', 'rft', '--ratio', '853'], /cannot be met; the nearest that can is \d+ bytes/],
   ])(
     '%j',

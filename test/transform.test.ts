@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { analyze } from '../src/codecs/transform/analysis.js';
 import { FIXED, fixedBasis } from '../src/codecs/transform/bases.js';
-import { analyze, synthesize, TRANSFORMS } from '../src/codecs/transform/coefficients.js';
+import { synthesize, TRANSFORMS } from '../src/codecs/transform/coefficients.js';
 import { compactionCurve, gaussianCompaction } from '../src/codecs/transform/compaction.js';
-import { symmetricEigen } from '../src/codecs/transform/karhunen.js';
-import { decodeTransform, encodeTransform } from '../src/codecs/transform/payload.js';
+import { symmetricEigen } from '../src/codecs/transform/eigen.js';
+import { encodeTransform } from '../src/codecs/transform/encode.js';
+import { decodeTransform } from '../src/codecs/transform/payload.js';
 import { losslessKernels } from '../src/wasm/lossless.js';
 import { seededRandom } from './helpers/safetensors.js';
 

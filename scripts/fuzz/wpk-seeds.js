@@ -106,7 +106,7 @@ const matrices = (r) => ({
   ]),
 });
 
-const toBudget = (codec, bits) => (model, output) =>
+export const toBudget = (codec, bits) => (model, output) =>
   compress(model, output, { codec, budget: { bits }, calibration: false, force: true, threads: 1 });
 
 export const quantized = (bits) => toBudget('trellis', bits);

@@ -18,8 +18,8 @@ import {
   manyFiles,
   quantized,
   tensorFile,
+  toBudget,
   torchFile,
-  transformed,
 } from '../fuzz/wpk-seeds.js';
 
 // Files that every reader must restore. Each is small and made from a seed.
@@ -93,7 +93,7 @@ const matrix = (r) => model([f32('a.weight', [61, 72], r), f32('bias', [72], r)]
 const transform = (name, dimensions, keep) => ({
   about: `transform ${name}, ${dimensions === 1 ? 'blocks of 16' : 'tiles of 16 x 16'}, ${keep ? 'the largest coefficients in F16' : 'all coefficients quantized'}`,
   files: matrix,
-  write: transformed({ transform: name, size: 16, dimensions }, keep, 8),
+  write: toBudget({ transform: name, size: 16, dimensions, keepLargest: keep }, 8),
 });
 
 /** By name: what it is for, its files, what writes them if loss is allowed, and what changes the finished file. */

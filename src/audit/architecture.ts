@@ -3,6 +3,7 @@ import { embeddingsAreTied, findFamily } from '../architectures/registry.js';
 import { elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { TensorInfo } from '../core/model.js';
+import { sumOf } from '../core/sum.js';
 import { contradicted, judge, type Statement, show, supported, unknown } from './verdict.js';
 
 type Config = Readonly<Record<string, unknown>>;
@@ -93,7 +94,7 @@ function miscounts({ unique, tiedHead, masks, vectors, lastNorm }: ParameterCoun
 /** Compares the total size of a model's matrices with its architecture's, allowing for stored masks and a stored tied head. */
 export function checkMatrices(tensors: readonly TensorInfo[], count: ParameterCount): Statement {
   const matrices = tensors.filter(({ shape }) => shape.length > 1);
-  const stored = matrices.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const stored = sumOf(matrices, ({ shape }) => elementCount(shape));
   const { family, unique, vectors, tiedHead, masks } = count;
   const expected = unique - vectors;
   const claim = 'the matrices have the size of the architecture';

@@ -1,5 +1,6 @@
 import { deflateSync } from 'fflate';
 import { concatenate } from '../core/bytes.js';
+import { sumOf } from '../core/sum.js';
 import type { Artifact, Numbers } from './artifact.js';
 import { type ClosedForm, findClosedForm, MIN_NUMBERS, type Precision } from './closed-form.js';
 import { findGenerator } from './generators.js';
@@ -42,7 +43,7 @@ export function examine({ numbers }: Artifact): Content {
   }
   const long = numbers.filter(({ count }) => count >= MIN_NUMBERS);
   return {
-    numbers: numbers.reduce((sum, { count }) => sum + count, 0),
+    numbers: sumOf(numbers, ({ count }) => count),
     lists: numbers.length,
     longest: numbers.reduce((max, { count }) => Math.max(max, count), 0),
     kinds: [...new Set(numbers.map(({ kind }) => kind))],
@@ -88,7 +89,7 @@ function formStatements(artifact: Artifact, { numbers, forms, fittable }: Conten
   const [first] = formulas;
   if (!first) return [];
   const worst = formulas.reduce((max, { form }) => Math.max(max, form.largestError), 0);
-  const count = formulas.reduce((sum, { list }) => sum + list.count, 0);
+  const count = sumOf(formulas, ({ list }) => list.count);
   const lists = fittable - (forms.length - formulas.length);
   const because = `${formulas.length} of ${lists} lists of at least ${MIN_NUMBERS} numbers are a function of their index or a seed, with relative error up to ${show(worst)}: ${first.list.name} is ${first.form.formula}${namedRate(artifact, first)}`;
   return formulas.length > lists / 2 || count > numbers / 2

@@ -1,5 +1,6 @@
 import type { ByteSource } from '../core/byte-source.js';
 import { elementCount } from '../core/dtype.js';
+import { sumOf } from '../core/sum.js';
 import { readGgufHeader } from '../models/gguf/header.js';
 import type { Audit } from './audit.js';
 import { judge, type Statement, show, supported } from './verdict.js';
@@ -7,8 +8,8 @@ import { judge, type Statement, show, supported } from './verdict.js';
 /** Audits the header of a GGUF file: its weights, their rate, and whether its counts agree. @throws {InputError} for a malformed file. */
 export async function auditGguf(source: ByteSource): Promise<Audit> {
   const { metadata, tensors, dataStart, version } = await readGgufHeader(source);
-  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const bytes = tensors.reduce((sum, { start, end }) => sum + end - start, 0);
+  const weights = sumOf(tensors, ({ shape }) => elementCount(shape));
+  const bytes = sumOf(tensors, ({ start, end }) => end - start);
   const types = [...new Set(tensors.map(({ type }) => type.name))].join(', ');
   const statements: Statement[] = [
     supported(

@@ -2,6 +2,7 @@ import { elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { randomNumbers } from '../core/random.js';
+import { sumOf } from '../core/sum.js';
 import type { Artifact, Numbers } from './artifact.js';
 import { boundOn, correlate, shuffled, significance } from './correlation.js';
 import { runOf } from './sampling.js';
@@ -53,7 +54,7 @@ export async function informationStatements(
       unknown(claim, `no list of at least ${MIN_VALUES} numbers matches a tensor by name, size or position`),
     ];
   const { chance, because } = weigh(pairs);
-  const parameters = model.tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
   const needed = `half of the energy of ${show(parameters)} weights takes ${show(parameters / 2)} bits`;
   const arithmetic = `${because}; ${needed}`;
   if (chance <= 1 - CONFIDENCE) return [supported(claim, arithmetic)];
@@ -72,8 +73,8 @@ function weigh(pairs: readonly Pair[]) {
     if (all.some(({ view }) => strength({ ...view, weights: shuffled(view.weights, random) }) >= best.found))
       reached++;
   const chance = (reached + 1) / (PERMUTATIONS + 1);
-  const values = pairs.reduce((sum, { list }) => sum + list.count, 0);
-  const bits = pairs.reduce((sum, pair) => sum + maxInformation(pair), 0);
+  const values = sumOf(pairs, ({ list }) => list.count);
+  const bits = sumOf(pairs, (pair) => maxInformation(pair));
   const { list, weights, name } = best.view;
   const because = [
     `the largest of ${all.length} correlations is ${show(correlate(list, weights))}, between ${best.list.name} and ${name}`,

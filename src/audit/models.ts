@@ -2,6 +2,7 @@ import { elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { Model } from '../core/model.js';
 import { randomNumbers } from '../core/random.js';
+import { sumOf } from '../core/sum.js';
 import type { Artifact, Numbers } from './artifact.js';
 import { sampleOf } from './sampling.js';
 
@@ -11,7 +12,7 @@ import { sampleOf } from './sampling.js';
  */
 export async function artifactOf(
   model: Model,
-  fileBytes = model.weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0),
+  fileBytes = sumOf(model.weightFiles, ({ lengthBytes }) => lengthBytes),
 ): Promise<Artifact> {
   const random = randomNumbers(0);
   const numbers: Numbers[] = [];

@@ -2,6 +2,7 @@ import { elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { Model } from '../core/model.js';
 import { randomNumbers } from '../core/random.js';
+import { sumOf } from '../core/sum.js';
 import { sampleOf } from './sampling.js';
 import type { Part } from './water-filling.js';
 
@@ -21,7 +22,7 @@ export async function varianceParts(model: Model): Promise<Part[]> {
     const rows = Math.max(1, Math.floor((taken - begin) / step));
     for (let row = 0; row < rows; row++) {
       const part = values.subarray(begin + row * step, begin + (row + 1) * step);
-      parts.push({ weights: count / rows, variance: part.reduce((sum, w) => sum + w * w, 0) / part.length });
+      parts.push({ weights: count / rows, variance: sumOf(part, (w) => w * w) / part.length });
     }
   }
   return parts;

@@ -9,7 +9,7 @@ export interface Part {
  * water-filling: parts below the water level get no bits (Cover and Thomas, theorem 10.3.3).
  */
 export function waterFilling(parts: readonly Part[], bitsPerWeight: number): number {
-  const weights = parts.reduce((sum, part) => sum + part.weights, 0);
+  const weights = sumOf(parts, (part) => part.weights);
   const rate = (level: number) =>
     parts.reduce(
       (sum, { weights: n, variance }) => sum + (variance > level ? (n * Math.log2(variance / level)) / 2 : 0),
@@ -22,7 +22,8 @@ export function waterFilling(parts: readonly Part[], bitsPerWeight: number): num
     if (rate(middle) > bitsPerWeight) low = middle;
     else high = middle;
   }
-  const energy = parts.reduce((sum, { weights: n, variance }) => sum + n * variance, 0);
-  const error = parts.reduce((sum, { weights: n, variance }) => sum + n * Math.min(variance, high), 0);
+  const energy = sumOf(parts, ({ weights: n, variance }) => n * variance);
+  const error = sumOf(parts, ({ weights: n, variance }) => n * Math.min(variance, high));
   return energy > 0 ? error / energy : 0;
 }
+import { sumOf } from '../core/sum.js';

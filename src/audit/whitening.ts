@@ -8,7 +8,7 @@ const NUMBERS_PER_ORDER = 8;
  * correlate without sharing information; their residuals do not.
  */
 export function whitened(values: Float64Array): Float64Array {
-  const mean = values.reduce((sum, value) => sum + value / values.length, 0);
+  const mean = sumOf(values, (value) => value / values.length);
   let forward = values.map((value) => value - mean);
   let backward = forward.slice();
   const orders = Math.min(MAX_ORDER, Math.floor(values.length / NUMBERS_PER_ORDER));
@@ -26,3 +26,4 @@ export function whitened(values: Float64Array): Float64Array {
   }
   return forward.subarray(orders);
 }
+import { sumOf } from '../core/sum.js';

@@ -1,3 +1,4 @@
+import { sumOf } from '../core/sum.js';
 import type { Summary } from '../wpk/summary.js';
 import type { Verification } from '../wpk/verification.js';
 import { checkClaim } from './bounds.js';
@@ -29,7 +30,7 @@ export function containerStatements(
     tensorBytes,
     rows,
   } = summary;
-  const parameters = rows.reduce((sum, row) => sum + row.elements, 0);
+  const parameters = sumOf(rows, (row) => row.elements);
   statements.push(
     judge(
       true,

@@ -3,6 +3,7 @@ import { level, NEXT_STATE } from '../codecs/trellis/levels.js';
 import type { Dtype } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
 import { canWiden, toFloats } from '../core/floats.js';
+import { sumOf } from '../core/sum.js';
 import type { StoredTensorEntry } from '../wpk/directory.js';
 import { planTensor } from '../wpk/plan.js';
 import { type Container, decodeFrame } from '../wpk/reader.js';
@@ -76,7 +77,7 @@ async function ofWeights(
 
 /** Returns the root mean square; 1 when all weights are zero. */
 function deviationOf(weights: Float32Array): number {
-  const square = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
+  const square = sumOf(weights, (weight) => weight * weight) / weights.length;
   return Math.sqrt(square || 1);
 }
 

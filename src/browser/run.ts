@@ -7,6 +7,7 @@ import { elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
 import type { Closable, Model } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
+import { sumOf } from '../core/sum.js';
 import { Decoder, type IncomingWeights } from '../inference/decoder.js';
 import { continueWith, type GenerateOptions, type Generation } from '../inference/generate.js';
 import type { Program } from '../inference/program.js';
@@ -82,7 +83,7 @@ const MAX_WEIGHT_BYTES = 2 ** 32 - 2 ** 28;
 /** Checks that the weights as float32 fit into WebAssembly memory. @throws {InputError} when they do not. */
 function checkFits({ model, embedding, layers, head }: Program): void {
   const bindings = [embedding.weights, ...layers, head.weights].flat();
-  const bytes = 4 * bindings.reduce((sum, { tensor }) => sum + elementCount(tensor.shape), 0);
+  const bytes = 4 * sumOf(bindings, ({ tensor }) => elementCount(tensor.shape));
   if (bytes > MAX_WEIGHT_BYTES)
     throw new InputError(
       `${(bytes / 1e9).toFixed(1)} GB as float32, over the limit of ${(MAX_WEIGHT_BYTES / 1e9).toFixed(1)} GB in WebAssembly`,

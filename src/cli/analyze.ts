@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { Architecture } from '../architectures/registry.js';
 import { plainLine } from '../core/plain-text.js';
+import { sumOf } from '../core/sum.js';
 import { addressOf, openModel } from '../open/open.js';
 import { type Analysis, analyze, type TensorAnalysis } from '../operations/analyze.js';
 import { licenseLine } from './license-line.js';
@@ -17,7 +18,6 @@ interface Options {
 /** `weightpress analyze MODEL` */
 export function analyzeCommand(): Command {
   return new Command('analyze')
-    .description('describe a model, the entropy of its bits, and the size of a lossless file')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub: user/name')
     .option('--tensors', 'also list every tensor')
     .option('--weights', 'for a model on the Hub: read all weights, not only the headers')
@@ -162,7 +162,7 @@ function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis):
     row.bitsPerElement?.toFixed(2) ?? '',
     maybeBytes(row.losslessBytes),
   ]);
-  const tensors = roles.reduce((total, row) => total + row.tensors, 0);
+  const tensors = sumOf(roles, (row) => row.tensors);
   const all = [
     'all',
     count(tensors),

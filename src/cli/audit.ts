@@ -35,7 +35,6 @@ interface Options {
 /** `weightpress audit`: exit code 1 when a statement is contradicted. */
 export function auditCommand(): Command {
   const command = new Command('audit')
-    .description('check a compression claim: whether it is possible, and what the artifact holds')
     .argument('[subject]', 'a claim in YAML, a pickle (gzipped or not), a GGUF file, or any model')
     .option('--against <model>', 'the original model of the artifact');
   for (const [flag, description] of Object.values(FLAGS)) command.option(flag, description);

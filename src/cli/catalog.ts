@@ -46,7 +46,6 @@ interface Options {
 /** `weightpress catalog`: exit code 1 when a file is unreadable or, with --verify, damaged. */
 export function catalogCommand(): Command {
   return new Command('catalog')
-    .description('list every .wpk file in a folder and its subfolders')
     .argument('<folder>', 'a folder')
     .addOption(new Option('--sort <column>', 'ascending order').choices(Object.keys(SORTS)).default('file'))
     .option('--verify', 'decode and check every file, instead of reading its directory only')

@@ -34,7 +34,6 @@ interface Options extends LossyOptions, TransformFlags {
 /** `weightpress compress` */
 export function compressCommand(): Command {
   return new Command('compress')
-    .description('compress a model into one .wpk file: losslessly, or to a budget')
     .argument(
       '<model>',
       'a folder (all its files are compressed), one file, or a model on the Hub: user/name, user/name@revision',

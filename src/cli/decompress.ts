@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
+import { sumOf } from '../core/sum.js';
 import { decompress } from '../operations/decompress.js';
 import { writeGguf } from '../operations/export/gguf.js';
 import { type GgufWriteType, WRITE_TYPES } from '../operations/export/gguf-types.js';
@@ -28,7 +29,6 @@ interface Options {
 /** `weightpress decompress` */
 export function decompressCommand(): Command {
   return new Command('decompress')
-    .description('restore all files of a .wpk file, byte for byte, or convert the model to another format')
     .argument('<file>', 'a .wpk file; any model with --format, --dtype or --shard-size')
     .requiredOption('-o, --output <path>', 'the folder to create; for GGUF, the file')
     .addOption(
@@ -64,7 +64,7 @@ async function restore(path: string, { output, json, ...options }: Options): Pro
   const started = performance.now();
   const summary = await inspect(path);
   const files = [...summary.sideFiles, ...summary.weightFiles];
-  const total = files.reduce((sum, { length }) => sum + length, 0);
+  const total = sumOf(files, ({ length }) => length);
   await withBars((onProgress) => decompress(path, output, { ...options, onProgress }));
   const seconds = (performance.now() - started) / 1000;
   const listed = files.map(({ name, length, sha256 }) => ({ name, length, sha256 }));

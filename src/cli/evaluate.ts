@@ -25,7 +25,6 @@ interface Options {
 /** `weightpress evaluate MODEL --text FILE` */
 export function evaluateCommand(): Command {
   return new Command('evaluate')
-    .description('measure perplexity on a text and, with --against, KL divergence from a reference model')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
     .requiredOption('--text <file>', 'a text file in UTF-8')
     .option('--against <model>', 'the reference model, usually the uncompressed original')

@@ -18,7 +18,6 @@ interface Options {
 /** `weightpress generate MODEL "prompt"` */
 export function generateCommand(): Command {
   return new Command('generate')
-    .description('continue a text; greedy unless a sampling option is given')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
     .argument('<prompt>', 'the text to continue')
     .option('--tokens <n>', 'generate at most n tokens', wholeNumber(1), 100)

@@ -8,7 +8,6 @@ import { bytes, count, print, printJson, printLine, table } from './terminal.js'
 /** `weightpress inspect`: reads the directory without decoding weights. */
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show what a .wpk file holds, without decoding it')
     .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub (user/name, user/name/file.wpk)')
     .option('--tensors', 'list every tensor')
     .addOption(jsonOption())

@@ -27,9 +27,6 @@ interface Options {
 /** `weightpress lab`: compares transforms with the quantizer. */
 export function labCommand(): Command {
   return new Command('lab')
-    .description(
-      'compare transforms with the quantizer at increasing ratios: energy, error, perplexity, a sentence',
-    )
     .argument('<model...>', 'one model, or several of different sizes')
     .option('--ratio <n>', 'the largest ratio, counting only the matrices', '853')
     .option('--block <n>', 'transform: weights per block, a power of two from 4 to 256', wholeNumber(4), 64)

@@ -15,7 +15,6 @@ interface Options {
 /** `weightpress push` */
 export function pushCommand(): Command {
   return new Command('push')
-    .description('upload a .wpk file to the Hub, with a generated model card')
     .argument('<file>', 'a .wpk file')
     .argument('<repository>', 'user/name; created if it does not exist')
     .option('--private', 'create a private repository')

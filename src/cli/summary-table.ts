@@ -1,4 +1,5 @@
 import { plainLine } from '../core/plain-text.js';
+import { sumOf } from '../core/sum.js';
 import type { WeightError } from '../evaluation/compare.js';
 import type { ExactGroup } from '../quantization/exact-tensors.js';
 import { measuredLoss, type Summary } from '../wpk/summary.js';
@@ -14,7 +15,7 @@ export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summar
     compressed ? (original / compressed).toFixed(3) : '',
     per ? ((compressed * 8) / per).toFixed(3) : '',
   ];
-  const elements = rows.reduce((sum, row) => sum + row.elements, 0);
+  const elements = sumOf(rows, (row) => row.elements);
   return table(
     ['', 'elements', 'original bytes', 'compressed bytes', 'ratio', 'bits per weight'],
     [

@@ -14,9 +14,6 @@ interface Options {
 /** `weightpress verify`: exit code 1 when something is wrong with the file. */
 export function verifyCommand(): Command {
   return new Command('verify')
-    .description(
-      'decode and check every block and file without writing; with --against, compare with the original',
-    )
     .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub')
     .option(
       '--against <model>',

@@ -1,6 +1,6 @@
 /** Returns a copy of all pieces, one after another. */
 export function concatenate(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  const whole = new Uint8Array(sumOf(pieces, ({ length }) => length));
   let next = 0;
   for (const piece of pieces) {
     whole.set(piece, next);
@@ -8,3 +8,4 @@ export function concatenate(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuff
   }
   return whole;
 }
+import { sumOf } from './sum.js';

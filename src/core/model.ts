@@ -1,6 +1,7 @@
 import type { Dtype } from './dtype.js';
 import type { InputError } from './errors.js';
 import type { Folder, LeftOut } from './folder.js';
+import { sumOf } from './sum.js';
 
 /** A tensor as a file declares it. Elements are little-endian, row-major. */
 export interface TensorInfo {
@@ -74,7 +75,7 @@ export interface WeightFile {
 
 /** Returns the bytes of all of a model's files as they lie on disk: what ratios are of. */
 export function originalBytes({ weightFiles, sideFiles }: Model): number {
-  const weights = weightFiles.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  const weights = sumOf(weightFiles, ({ lengthBytes }) => lengthBytes);
   return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
 }
 

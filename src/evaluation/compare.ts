@@ -2,6 +2,7 @@ import { equal } from '../codecs/lossless/patterns.js';
 import { InputError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { sumOf } from '../core/sum.js';
 
 /** The error of one tensor. */
 export interface TensorError {
@@ -71,7 +72,7 @@ export class Comparison {
   }
 
   weightError(): WeightError {
-    const sum = (key: 'error' | 'power') => this.errors.reduce((total, entry) => total + entry[key], 0);
+    const sum = (key: 'error' | 'power') => sumOf(this.errors, (entry) => entry[key]);
     const shares = this.errors.map(({ tensor, error, power }) => ({
       tensor,
       relativeSquaredError: relative(error, power),

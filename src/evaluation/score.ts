@@ -1,3 +1,4 @@
+import { sumOf } from '../core/sum.js';
 import type { Program } from '../inference/program.js';
 import { Head, type HiddenStates } from '../inference/stream.js';
 import type { Runtime } from '../onnx/runtime.js';
@@ -37,7 +38,7 @@ export async function scoreWindows(
   options: { readonly onWindow?: (done: number) => void; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Scores> {
   const { vocabulary } = model.program.size;
-  const tokens = windows.reduce((sum, { rows }) => sum + rows.length, 0);
+  const tokens = sumOf(windows, ({ rows }) => rows.length);
   const rowsAtOnce = Math.max(1, Math.floor(CHUNK_LOGITS / vocabulary));
   const scores = emptyScores(tokens, reference !== undefined);
   const ours = await Reader.open(runtime, model, rowsAtOnce, options.signal);

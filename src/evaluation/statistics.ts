@@ -14,7 +14,7 @@ export function estimate(values: Float64Array, windows: number): Estimate {
   );
   const mean = average(means);
   if (windows < 2) return { mean, standardError: null };
-  const squares = means.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  const squares = sumOf(means, (value) => (value - mean) ** 2);
   return { mean, standardError: Math.sqrt(squares / (windows - 1) / windows) };
 }
 
@@ -27,5 +27,6 @@ export function quantile(sorted: Float64Array, share: number): number {
 }
 
 function average(values: Float64Array): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+  return sumOf(values, (value) => value) / values.length;
 }
+import { sumOf } from '../core/sum.js';

@@ -1,3 +1,4 @@
+import { sumOf } from '../core/sum.js';
 import type { LabMatrix } from './matrices.js';
 
 /** A model's matrices as one method left them at one size. */
@@ -35,6 +36,6 @@ export function squares(original: Float32Array, decoded: Float32Array) {
 
 /** Of some of the matrices together. */
 export function relativeError(matrices: readonly MatrixAttempt[]): number {
-  const sum = (key: 'error' | 'power') => matrices.reduce((total, matrix) => total + matrix[key], 0);
+  const sum = (key: 'error' | 'power') => sumOf(matrices, (matrix) => matrix[key]);
   return sum('power') > 0 ? sum('error') / sum('power') : 0;
 }

@@ -1,4 +1,5 @@
 import { compactionCurve, gaussianCompaction } from '../codecs/transform/compaction.js';
+import { sumOf } from '../core/sum.js';
 import type { LabMatrix } from './matrices.js';
 import type { TransformMethod } from './transforms.js';
 
@@ -28,7 +29,7 @@ export async function curvesOf(method: TransformMethod, matrices: readonly LabMa
     const own: { readonly weight: number; readonly energy: number[]; readonly gaussian: number[] }[] = [];
     for (const matrix of matrices.filter((entry) => entry.role === role)) {
       const numbers = (await method.coefficients(matrix)).map(({ coefficients }) => coefficients.numbers);
-      const all = new Float64Array(numbers.reduce((sum, { length }) => sum + length, 0));
+      const all = new Float64Array(sumOf(numbers, ({ length }) => length));
       let next = 0;
       for (const part of numbers) {
         all.set(part, next);
@@ -37,9 +38,9 @@ export async function curvesOf(method: TransformMethod, matrices: readonly LabMa
       const gaussian = SHARES.map((share) => gaussianCompaction((share * matrix.elements) / all.length));
       own.push({ weight: matrix.elements, energy: compactionCurve(all, matrix.elements, SHARES), gaussian });
     }
-    const weight = own.reduce((sum, entry) => sum + entry.weight, 0);
+    const weight = sumOf(own, (entry) => entry.weight);
     const mean = (of: (entry: (typeof own)[number]) => number) =>
-      own.reduce((sum, entry) => sum + (entry.weight / weight) * of(entry), 0);
+      sumOf(own, (entry) => (entry.weight / weight) * of(entry));
     curves.push({
       method: method.name,
       role,

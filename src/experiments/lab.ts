@@ -121,8 +121,12 @@ export async function runLab(model: Model, options: LabOptions): Promise<LabRepo
   let statistics: StatisticsFile | undefined;
   try {
     const calibrating = new Meter(options, 'calibrating', 0, 'tokens');
-    const calibrated = await calibrate(model, join(folder, 'model'), calibration, (done, total) =>
-      calibrating.reach(done, total),
+    const calibrated = await calibrate(
+      model,
+      join(folder, 'model'),
+      calibration,
+      (done, total) => calibrating.reach(done, total),
+      options.signal,
     );
     statistics = calibrated.statistics;
     const measure = new Measure(model, { ...options, heldOut: calibrated.heldOut });

@@ -1,6 +1,7 @@
 import { tensorRole } from '../architectures/registry.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { sumOf } from '../core/sum.js';
 import { isTransformed } from '../operations/transform-encoder.js';
 import { findDuplicates } from '../wpk/node/duplicates.js';
 
@@ -36,8 +37,7 @@ export interface Extent {
 }
 
 export function extentOf(matrices: readonly LabMatrix[]): Extent {
-  const sum = (of: (matrix: LabMatrix) => number) =>
-    matrices.reduce((total, matrix) => total + of(matrix), 0);
+  const sum = (of: (matrix: LabMatrix) => number) => sumOf(matrices, (matrix) => of(matrix));
   return {
     weights: sum(({ elements }) => elements),
     bytes: sum(({ elements, tensor }) => elements * DTYPE_BYTES[tensor.dtype]),

@@ -1,5 +1,6 @@
 import type { Model } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
+import { sumOf } from '../core/sum.js';
 import { evaluate, generate } from '../evaluation/node/run.js';
 import { buildProgram } from '../inference/program.js';
 import type { HeldOut } from '../quantization/calibration/calibrate.js';
@@ -46,7 +47,7 @@ export class Measure {
         const own = matrices.filter(({ matrix }) => matrix.role === role);
         return {
           role,
-          bytes: own.reduce((sum, matrix) => sum + matrix.bytes, 0),
+          bytes: sumOf(own, (matrix) => matrix.bytes),
           relativeSquaredError: relativeError(own),
         };
       }),

@@ -1,4 +1,5 @@
-import { analyze, type Coefficients, type TransformOptions } from '../codecs/transform/coefficients.js';
+import { analyze } from '../codecs/transform/analysis.js';
+import type { Coefficients, TransformOptions } from '../codecs/transform/coefficients.js';
 import { decodeTransform } from '../codecs/transform/payload.js';
 import { readFloats } from '../core/floats.js';
 import type { Model } from '../core/model.js';

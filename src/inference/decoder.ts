@@ -2,6 +2,7 @@ import { BLOCK_INPUTS } from '../architectures/attention.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
+import { sumOf } from '../core/sum.js';
 import { BoundSessions } from '../onnx/bound-sessions.js';
 import { type Feeds, floatsOf, type Runtime, type Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
@@ -50,7 +51,7 @@ export class Decoder {
     const incoming = read?.(program);
     const known = new Map<string, Tensor | Promise<Tensor>>(incoming?.weights);
     const uses = countUses(stages);
-    const tensors = stages.reduce((sum, { weights }) => sum + weights.length, 0);
+    const tensors = sumOf(stages, ({ weights }) => weights.length);
     const meter = new Meter(options, 'loading', tensors, 'tensors');
     const add = async (stage: Stage): Promise<Run> => {
       const weights = await loadWeights(runtime, program, stage.weights, signal, known);

@@ -1,4 +1,5 @@
 import { InputError } from '../core/errors.js';
+import { sumOf } from '../core/sum.js';
 
 /** How the next token is sampled. */
 export interface Sampling {
@@ -29,7 +30,7 @@ export function sample(logits: Float32Array, sampling: Sampling, random: () => n
   candidates.sort((a, b) => b.logit - a.logit || a.token - b.token);
   candidates.length = Math.min(candidates.length, topK);
   const weights = candidates.map(({ logit }) => Math.exp((logit - candidates[0]!.logit) / temperature));
-  const nucleus = topP * weights.reduce((sum, weight) => sum + weight, 0);
+  const nucleus = topP * sumOf(weights, (weight) => weight);
   let count = 0;
   let mass = 0;
   while (count < weights.length && (mass < nucleus || count === 0)) mass += weights[count++]!;

@@ -26,7 +26,7 @@ export class MessageWriter {
 
   /** Returns the message so far. */
   finish(): Uint8Array {
-    const whole = new Uint8Array(this.parts.reduce((total, { length }) => total + length, 0));
+    const whole = new Uint8Array(sumOf(this.parts, ({ length }) => length));
     let end = 0;
     for (const part of this.parts) {
       whole.set(part, end);
@@ -48,3 +48,4 @@ function varint(value: number): Uint8Array {
   bytes.push(Number(rest));
   return Uint8Array.from(bytes);
 }
+import { sumOf } from '../core/sum.js';

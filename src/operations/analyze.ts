@@ -4,6 +4,7 @@ import { type Architecture, describeArchitecture, tensorRole } from '../architec
 import { type Dtype, elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
+import { sumOf } from '../core/sum.js';
 import { findLicense, type License } from '../models/license.js';
 import { scanTensor, type TensorScan } from './scan.js';
 
@@ -233,5 +234,5 @@ function losslessBytes({ sameAs, expectedBytes = 0 }: TensorAnalysis): number {
 }
 
 function sum<Item>(items: readonly Item[], value: (item: Item) => number): number {
-  return items.reduce((total, item) => total + value(item), 0);
+  return sumOf(items, (item) => value(item));
 }

@@ -1,7 +1,8 @@
 import { exactKind } from '../architectures/exact.js';
 import { isMatrix, layoutOf, TRANSFORM } from '../codecs/codec.js';
-import { analyze, type Coefficients, type TransformOptions } from '../codecs/transform/coefficients.js';
-import { encodeCoefficients } from '../codecs/transform/payload.js';
+import { analyze } from '../codecs/transform/analysis.js';
+import type { Coefficients, TransformOptions } from '../codecs/transform/coefficients.js';
+import { encodeCoefficients } from '../codecs/transform/encode.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
 import { readFloats } from '../core/floats.js';

@@ -4,6 +4,7 @@ import { CONTEXTS, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK, stepSizes } from '../c
 import { type TensorParameters, writeParameters } from '../codecs/trellis/parameters.js';
 import { readTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
+import { sumOf } from '../core/sum.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
@@ -139,7 +140,7 @@ const MAX_PRIOR = 1;
  * estimate with that prior adds (step^2 / 12) / variance to G x H, here as a share of the means of both sides; it matters at low rates.
  */
 function priorDamping({ weights, step, rows, columns, rowMoments, columnMoments }: QuantizeJob): number {
-  const variance = weights.reduce((sum, weight) => sum + weight * weight, 0) / weights.length;
+  const variance = sumOf(weights, (weight) => weight * weight) / weights.length;
   const cost = diagonalMean(rowMoments, rows) * diagonalMean(columnMoments, columns);
   return variance > 0 ? Math.min(MAX_PRIOR, (PRIOR * step ** 2) / 12 / variance / cost) : 0;
 }

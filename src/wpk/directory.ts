@@ -4,6 +4,7 @@ import { InputError, IntegrityError } from '../core/errors.js';
 import { problemOfPath } from '../core/file-name.js';
 import type { LeftOut } from '../core/folder.js';
 import { isPlainObject, kindOf } from '../core/json.js';
+import { sumOf } from '../core/sum.js';
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES, pieceCount } from './frames.js';
 
 /** A file stored in pieces. `frames`: their lengths, including frame headers. */
@@ -103,7 +104,7 @@ export function parseDirectory(
   for (const entry of check.list(value, 'tensors')) tensors.push(check.tensor(entry, tensors));
   const emptyFolders = check.optionalList(value, 'emptyFolders').map((name) => check.path(name));
   check.paths([...sideFiles, ...weightFiles], emptyFolders);
-  const counted = weightFiles.reduce((sum, { tensors: n }) => sum + n, 0);
+  const counted = sumOf(weightFiles, ({ tensors: n }) => n);
   if (counted !== tensors.length)
     check.fail(`expected ${counted} tensors as in weightFiles, found ${tensors.length}`);
   let first = 0;
@@ -185,7 +186,7 @@ export function tensorsByFile({ weightFiles, tensors }: Pick<Directory, 'weightF
 
 /** Returns the sum of lengths. */
 export function total(lengths: readonly number[]): number {
-  return lengths.reduce((sum, length) => sum + length, 0);
+  return sumOf(lengths, (length) => length);
 }
 
 class Check {
@@ -291,7 +292,7 @@ class Check {
       tensors.map((tensor) => tensor.name),
     );
     const { name, length, between } = file;
-    const header = length - tensors.reduce((sum, tensor) => sum + bytesOf(tensor), 0);
+    const header = length - sumOf(tensors, (tensor) => bytesOf(tensor));
     if (header < 0 || (between && total(between) !== header))
       this.fail(`header and tensors of ${name} do not sum to its ${length} bytes`);
     if (header > HEADER_LIMIT_BYTES)

@@ -1,6 +1,7 @@
 import { layoutOf } from '../codecs/codec.js';
 import type { Block } from '../codecs/lossless/block.js';
 import { DTYPE_BYTES } from '../core/dtype.js';
+import { sumOf } from '../core/sum.js';
 import { type Directory, type StoredFile, type StoredTensorEntry, total } from './directory.js';
 
 /** The range of one frame in the file. */
@@ -68,7 +69,7 @@ export function planFiles(directory: Directory, manifestEnd: number): Map<Stored
 
 /** Returns the bytes of the file by content: each tensor, side files, container. They sum to `fileBytes`. */
 export function accountBytes(directory: Directory, fileBytes: number) {
-  const sideFiles = directory.sideFiles.reduce((sum, { frames }) => sum + total(frames), 0);
+  const sideFiles = sumOf(directory.sideFiles, ({ frames }) => total(frames));
   const tensors = directory.tensors.map(({ frames, sameAs }) => (sameAs === undefined ? total(frames) : 0));
   return { tensors, sideFiles, container: fileBytes - sideFiles - total(tensors) };
 }

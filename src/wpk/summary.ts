@@ -4,6 +4,7 @@ import { LOSSLESS } from '../codecs/codec.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { LeftOut } from '../core/folder.js';
+import { sumOf } from '../core/sum.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
 import { type Directory, isLossyTensor, type StoredFile, type StoredTensorEntry } from './directory.js';
 import { accountBytes } from './plan.js';
@@ -136,7 +137,7 @@ export function summarize({ source, directory }: Container): Summary {
     originalBytes: entry.sourceLength ?? elementCount(shape) * DTYPE_BYTES[dtype],
     compressedBytes: bytes.tensors[i]!,
   }));
-  const sum = (items: readonly number[]) => items.reduce((total, n) => total + n, 0);
+  const sum = (items: readonly number[]) => sumOf(items, (n) => n);
   const tensorBytes = sum(tensors.map(({ originalBytes }) => originalBytes));
   const original = ({ length, sourceLength = length }: StoredFile) => sourceLength;
   const sideBytes = sum(directory.sideFiles.map(original));
@@ -208,7 +209,7 @@ function quantizedIn({ tensors, tables = 0 }: Directory, bytes: readonly number[
   );
   if (!held.length) return undefined;
   return {
-    weights: held.reduce((sum, { weights }) => sum + weights, 0),
+    weights: sumOf(held, ({ weights }) => weights),
     bytes: held.reduce((sum, { bytes }) => sum + bytes, tables),
   };
 }

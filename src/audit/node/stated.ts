@@ -1,5 +1,6 @@
 import { elementCount } from '../../core/dtype.js';
 import type { Model } from '../../core/model.js';
+import { sumOf } from '../../core/sum.js';
 import { analyze } from '../../operations/analyze.js';
 import { checkParameters, countParameters } from '../architecture.js';
 import type { Audit } from '../audit.js';
@@ -31,6 +32,6 @@ async function measure(model: Model, lossless: boolean): Promise<Known> {
 
 /** Returns the bits per weight of the stored model. */
 function storedBits({ tensors }: Model): number {
-  const weights = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  return (8 * tensors.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0)) / weights;
+  const weights = sumOf(tensors, ({ shape }) => elementCount(shape));
+  return (8 * sumOf(tensors, ({ lengthBytes }) => lengthBytes)) / weights;
 }

@@ -1,4 +1,5 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
+import { sumOf } from '../../core/sum.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
 import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
@@ -98,7 +99,7 @@ function choosePlanes(
 }
 
 function lengthOf(pieces: readonly Uint8Array[]): number {
-  return pieces.reduce((sum, { length }) => sum + length, 0);
+  return sumOf(pieces, ({ length }) => length);
 }
 
 /** Returns the XXH64 of the decoded elements that a payload declares in its first bytes. */

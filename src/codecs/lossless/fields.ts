@@ -1,3 +1,4 @@
+import { sumOf } from '../../core/sum.js';
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodePart, encodePart } from './stream.js';
 
@@ -98,7 +99,7 @@ function readRuns(payload: Uint8Array) {
     { length: count },
     (_, i): Run => [view.getUint8(3 + 3 * i), view.getUint16(4 + 3 * i, true)],
   );
-  if (!columns || runs.reduce((sum, [, length]) => sum + length, 0) !== columns)
+  if (!columns || sumOf(runs, ([, length]) => length) !== columns)
     throw new RangeError(`fields do not add up to a row of ${columns} bytes`);
   return { columns, runs, next: 3 + 3 * count };
 }

@@ -1,3 +1,4 @@
+import { sumOf } from '../../core/sum.js';
 import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import { MAX_SYMBOLS } from '../../wasm/lossless.js';
 import { BitReader, BitWriter } from './bits.js';
@@ -24,7 +25,7 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
       total += counts[s]!;
     }
   const frequencies = symbols.map((s) => Math.max(1, Math.round((counts[s]! * SCALE) / total)));
-  let excess = frequencies.reduce((sum, f) => sum + f, 0) - SCALE;
+  let excess = sumOf(frequencies, (f) => f) - SCALE;
   const step = Math.sign(excess);
   for (; excess !== 0; excess -= step) {
     let best = -1;

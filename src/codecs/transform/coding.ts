@@ -1,4 +1,5 @@
 import { fromFloat16, toFloat16 } from '../../core/float16.js';
+import { sumOf } from '../../core/sum.js';
 import type { LosslessKernels } from '../../wasm/lossless.js';
 import { decodeStream, encodeStream } from './streams.js';
 
@@ -80,7 +81,7 @@ type Decode = (
 const DECODE: Readonly<Record<CodingHeader['mode'], Decode>> = {
   keep(kernels, coded, start, count, { scale }) {
     const flags = decodeStream(kernels, coded, start, 'U8', count);
-    const valueCount = flags.elements.reduce((sum, flag) => sum + (flag ? 1 : 0), 0);
+    const valueCount = sumOf(flags.elements, (flag) => (flag ? 1 : 0));
     const { elements, end } = decodeStream(kernels, coded, flags.end, 'F16', 2 * valueCount);
     const values = new Uint16Array(elements.buffer);
     const numbers = new Float64Array(count);

@@ -1,7 +1,7 @@
-import { FIXED, fixedBasis } from './bases.js';
-import { karhunenBasis, karhunenTable } from './karhunen.js';
-import { type Dimensions, forward, inverse, numberCount, type Shape } from './separable.js';
-import { singularFactors, singularProduct } from './singular.js';
+import { fixedBasis } from './bases.js';
+import { karhunenBasis } from './karhunen.js';
+import { type Dimensions, inverse, numberCount, type Shape } from './separable.js';
+import { singularProduct } from './singular.js';
 
 /** All transforms; their indices are their numbers in a payload. */
 export const TRANSFORMS = ['none', 'rft', 'dft', 'dct', 'hadamard', 'haar', 'klt', 'svd'] as const;
@@ -22,22 +22,7 @@ export interface Coefficients {
   readonly table: Int16Array;
 }
 
-const NO_TABLE = new Int16Array(0);
-
-/** Transforms a matrix. @throws {RangeError} for weights that are not finite and for unsupported sizes. */
-export function analyze(values: Float32Array, shape: Shape, options: TransformOptions): Coefficients {
-  if (!values.every(Number.isFinite)) throw new RangeError('NaN or infinite weights cannot be transformed');
-  const { transform, size, dimensions } = options;
-  if (transform === 'svd') return { numbers: singularFactors(values, shape), table: NO_TABLE };
-  if (transform in FIXED)
-    return { numbers: forward(values, shape, fixedBasis(transform, size), dimensions), table: NO_TABLE };
-  // tiles use one second moment for both sides, estimated from blocks of their rows
-  const blocks = forward(values, shape, fixedBasis('none', size), dimensions);
-  const table = karhunenTable(blocks, size);
-  return { numbers: forward(values, shape, karhunenBasis(table, size), dimensions), table };
-}
-
-/** Reconstructs a matrix, the inverse of {@link analyze}. */
+/** Reconstructs a matrix, the inverse of `analyze` (analysis.ts). */
 export function synthesize(
   { numbers, table }: Coefficients,
   shape: Shape,

@@ -1,3 +1,4 @@
+import { sumOf } from '../../core/sum.js';
 import type { IndexTables } from '../../wasm/indices.js';
 import { CONTEXTS, level, MAX_INDEX } from './levels.js';
 import {
@@ -59,6 +60,6 @@ export function tablePrices({ frequencies }: IndexTables, before: Float32Array):
 }
 
 function writePrices(share: Float64Array, prices: Float32Array, table: number): void {
-  const total = share.reduce((sum, part) => sum + part, 0);
+  const total = sumOf(share, (part) => part);
   for (let i = 0; i < INDICES; i++) prices[table * INDICES + i] = Math.log2(total / share[i]!);
 }

@@ -1,3 +1,4 @@
+import { sumOf } from '../../core/sum.js';
 import type { IndexTables } from '../../wasm/indices.js';
 import { ArithmeticDecoder, ArithmeticEncoder, Bit, type BitCoder, IntegerModel } from './arithmetic.js';
 import { CONTEXTS, MAX_INDEX } from './levels.js';
@@ -147,11 +148,11 @@ function toFrequencies({ logs, escapeLog }: LogTable): Uint16Array {
   });
   // a single token would get all slots, more than its field can store: add the escape
   if (escapeLog !== undefined || logs.length === 1) weights[0] = weightOf(escapeLog ?? 0);
-  const total = weights.reduce((sum, weight) => sum + weight, 0);
+  const total = sumOf(weights, (weight) => weight);
   const frequencies = Uint16Array.from(weights, (weight) =>
     weight ? Math.max(1, Math.floor((weight * SCALE) / total + 0.5)) : 0,
   );
-  let excess = frequencies.reduce((sum, frequency) => sum + frequency, 0) - SCALE;
+  let excess = sumOf(frequencies, (frequency) => frequency) - SCALE;
   for (; excess !== 0; excess -= Math.sign(excess)) {
     const largest = frequencies.indexOf(Math.max(...frequencies));
     frequencies[largest]! -= Math.sign(excess);
@@ -174,7 +175,7 @@ function tokenCounts(counts: ArrayLike<number>, table: number): Float64Array {
 
 /** Finds approximately the table with the fewest bits, counting the table itself and the tokens coded with it. Undefined if all counts are 0. */
 function fitTable(counts: Float64Array, before: readonly number[]): LogTable | undefined {
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  const total = sumOf(counts, (count) => count);
   if (total === 0) return undefined;
   let size = counts.findLastIndex((count) => count > 0) + 1;
   let escapes = 0;

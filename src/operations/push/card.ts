@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import { plainLine } from '../../core/plain-text.js';
+import { sumOf } from '../../core/sum.js';
 import type { License } from '../../models/license.js';
 import { isLossless, measuredLoss, type Summary } from '../../wpk/summary.js';
 
@@ -21,7 +22,7 @@ export function modelCard(
 ): string {
   const { source, fileBytes, originalBytes, generator, options, tensors } = summary;
   const [, base, commit] = HUB_SOURCE.exec(source) ?? [];
-  const weights = tensors.reduce((sum, { elements }) => sum + elements, 0);
+  const weights = sumOf(tensors, ({ elements }) => elements);
   const frontMatter = {
     ...license.fields,
     ...(base !== undefined && { base_model: base, base_model_relation: 'quantized' }),

@@ -2,6 +2,7 @@ import type { ByteSource } from '../../core/byte-source.js';
 import type { Folder, FolderFile, LeftOut } from '../../core/folder.js';
 import { isPlainObject } from '../../core/json.js';
 import { isPointer, MAX_POINTER_BYTES, POINTER_PREFIX_BYTES } from '../../core/lfs-pointer.js';
+import { sumOf } from '../../core/sum.js';
 import { readConfig } from '../../models/folder/open.js';
 import { type SelectOptions, selectFiles } from '../../models/folder/selection.js';
 import { readWhole } from '../../models/folder/side-files.js';
@@ -132,5 +133,5 @@ async function deflatesBetter(source: ByteSource): Promise<boolean> {
   if (source.byteLength <= SMALL_BYTES) return true;
   if (source.byteLength > MAX_DEFLATED_BYTES) return false;
   const { samples, codedBytes } = await measureElements(source, 0, source.byteLength);
-  return samples.reduce((sum, sample) => sum + deflate(sample).length, 0) < codedBytes;
+  return sumOf(samples, (sample) => deflate(sample).length) < codedBytes;
 }

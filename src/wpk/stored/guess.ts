@@ -1,6 +1,7 @@
 import { BLOCK_BYTES, encodeBlock } from '../../codecs/lossless/block.js';
 import type { ByteSource } from '../../core/byte-source.js';
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
+import { sumOf } from '../../core/sum.js';
 import { losslessKernels } from '../../wasm/lossless.js';
 
 /** Element types to try for unknown bytes, the more likely first. */
@@ -32,7 +33,7 @@ export async function measureElements(source: ByteSource, start: number, end: nu
   for (const dtype of CANDIDATES) {
     const width = DTYPE_BYTES[dtype];
     for (let phase = 0; phase < width; phase++) {
-      const bytes = samples.reduce((sum, sample) => sum + codedBytes(sample, dtype, phase), 0);
+      const bytes = sumOf(samples, (sample) => codedBytes(sample, dtype, phase));
       if (bytes >= fewest * (dtype === 'U8' ? 1 : 1 - MIN_GAIN)) continue;
       fewest = bytes;
       best = { dtype, width, phase };
