@@ -85,7 +85,7 @@ test('rows too wide to be decoded in bounded memory are no lossy tensor', async 
       Object.assign(d.tensors[0], { dtype: 'BF16', shape: [4, 2 ** 17], codec: 'trellis' });
     }),
   );
-  await expect(inspect(bad)).rejects.toThrow(/codec trellis cannot hold BF16 \[4,131072\]/);
+  await expect(inspect(bad)).rejects.toThrow(/codec trellis cannot store BF16 \[4,131072\]/);
 });
 
 test('a transformed tensor of next to nothing is refused', async () => {
@@ -95,7 +95,7 @@ test('a transformed tensor of next to nothing is refused', async () => {
       Object.assign(d.tensors[0], { dtype: 'F32', shape: [1024, 2 ** 13], codec: 'transform' });
     }),
   );
-  await expect(inspect(bad)).rejects.toThrow(/too few for the 33554432 that they stand for/);
+  await expect(inspect(bad)).rejects.toThrow(/too few for 33554432 decoded bytes/);
 });
 
 describe('the manifest says what the directory says', () => {

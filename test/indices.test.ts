@@ -310,8 +310,8 @@ describe('tables', () => {
       for (const value of [size, ...logs]) new IntegerModel().code(encoder, value);
       return () => readTables(encoder.finish());
     };
-    for (const size of [0, -1, 65, 30_000]) expect(first(size)).toThrow(/a table of -?\d+ magnitudes/);
-    for (const log of [97, -1]) expect(first(1, log - 88)).toThrow(/a frequency of 2\^/);
+    for (const size of [0, -1, 65, 30_000]) expect(first(size)).toThrow(/magnitudes, found -?\d+/);
+    for (const log of [97, -1]) expect(first(1, log - 88)).toThrow(/frequency logarithm -?\d+ is not in/);
   });
 
   it('of a whole model take less than a kilobyte', () => {
@@ -415,7 +415,7 @@ describe('parameters and blocks', () => {
       { ...columns, steps: columns.steps.with(2, 300) },
       { ...columns, contexts: columns.contexts.with(2, -2000) },
     ])
-      expect(() => writeParameters({ ...good, columns: bad })).toThrow(/code of/);
+      expect(() => writeParameters({ ...good, columns: bad })).toThrow(/code/);
     expect(() => writeParameters({ ...good, columnFactorRange: 0.125 })).toThrow(/factors/);
     const bytes = writeParameters(good);
     expect(() => readParameters(Uint8Array.of(...bytes, 1, 1, 1, 1, 1, 1, 1), 4)).toThrow(/left/);

@@ -352,10 +352,10 @@ describe('a file without tensors', () => {
     ]) {
       const said = complaint(weightpress('compress', path, '-o', join(folder(), 'x.wpk'), ...args));
       expect(said).toMatchObject({ status: 2, lines: 1 });
-      expect(said.message).toMatch(/holds no weights; lossless compress keeps its files as they are/);
+      expect(said.message).toMatch(/has no weights; lossless compress stores the files unchanged/);
     }
     const model = await open(path);
-    expect(await refusal(exportSafetensors(model, join(folder(), 'out')))).toMatch(/holds no weights/);
+    expect(await refusal(exportSafetensors(model, join(folder(), 'out')))).toMatch(/has no weights/);
     await model.close();
   });
 });

@@ -164,8 +164,8 @@ describe('the writer of .wpk files', () => {
   test('refuses parts in another order than that of the file', async () => {
     const writer = new WpkWriter(new MemorySink(), 'model.wpk', manifest);
     await writer.append('tensors', 1, FRAMES.at(-1)![2]);
-    await expect(writer.append('tensors', 0, FRAMES[2]![2])).rejects.toThrow(/written too late/);
-    await expect(writer.append('sideFiles', 0, FRAMES[0]![2])).rejects.toThrow(/written too late/);
+    await expect(writer.append('tensors', 0, FRAMES[2]![2])).rejects.toThrow(/written out of order/);
+    await expect(writer.append('sideFiles', 0, FRAMES[0]![2])).rejects.toThrow(/written out of order/);
   });
 });
 

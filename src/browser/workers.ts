@@ -20,11 +20,11 @@ export function startDecodePool(
       const worker = new Worker(new URL('./decode-worker.js', import.meta.url), { type: 'module' });
       loadWorker(worker).then(
         (ready) => pool.add(ready),
-        () => {}, // it cannot be loaded
+        () => {}, // the module cannot be loaded
       );
     }
   } catch {
-    // unsupported, or the module has another origin
+    // workers are unsupported, or the module has another origin
   }
   return pool;
 }

@@ -6,22 +6,22 @@ import { ROWS_PER_BLOCK } from './trellis/levels.js';
 
 type Shaped = { readonly dtype: Dtype; readonly shape: readonly number[] };
 
-/** How a codec lays a tensor out in frames. */
+/** How a codec divides a tensor into frames. */
 export interface Layout {
-  /** Whether the blocks' frames come after one of parameters that all of them need. */
+  /** Whether a frame of parameters, needed by all blocks, precedes the frames of blocks. */
   readonly hasParameters: boolean;
-  /** Frames of a tensor, that of the parameters included. */
+  /** Returns the number of frames of a tensor, including that of the parameters. */
   frameCount(tensor: Shaped): number;
-  /** What each block holds, in order. */
+  /** Yields the blocks in order. */
   blocks(tensor: Shaped): Iterable<Block>;
 }
 
-/** The codecs, by their names in the directory. */
+/** Names of the codecs in the directory. */
 export const LOSSLESS = 'lossless';
 export const TRELLIS = 'trellis';
 export const TRANSFORM = 'transform';
 
-/** Rows of a transformed tensor that are one block. */
+/** Rows per block of a transformed tensor. */
 const ROWS_PER_PIECE = 1024;
 
 const LAYOUTS: Readonly<Record<string, Layout>> = {
@@ -42,12 +42,12 @@ const LAYOUTS: Readonly<Record<string, Layout>> = {
   },
 };
 
-/** Kernels of convolutions end in fewer features than this, stacks of matrices in more. */
+/** Tells stacks of matrices from convolution kernels, whose last dimension is smaller than this. */
 const MIN_STACK_COLUMNS = 64;
 
 /**
- * The matrices that a lossy tensor of two dimensions or more is: `stack` of them, [rows / stack, columns] each, one below the other.
- * Stacked experts [E, outputs, inputs] are E matrices; a kernel [outputs, inputs, width] is one, with a row for each output.
+ * Views a tensor of two or more dimensions as `stack` matrices of [rows / stack, columns], one below the other.
+ * Stacked experts [E, outputs, inputs] are E matrices; a convolution kernel [outputs, inputs, width] is one, with one row per output.
  */
 export function matrixOf(shape: readonly number[]): {
   readonly rows: number;
@@ -63,29 +63,28 @@ export function matrixOf(shape: readonly number[]): {
 
 const LOSSY_DTYPES: ReadonlySet<Dtype> = new Set<Dtype>(['F32', 'F16', 'BF16']);
 
-/** Columns of a lossy tensor: a block of 256 rows, or a piece of 1024, is decoded at once, and must fit into memory. */
+/** Maximum columns of a lossy tensor: a block of 256 rows (or 1024, transformed) is decoded at once and must fit into memory. */
 const MAX_COLUMNS: Readonly<Record<string, number>> = { [TRELLIS]: 2 ** 16, [TRANSFORM]: 2 ** 14 };
 
-/** True for codecs that give back something else than was put in. */
+/** Returns true for codecs that do not restore the exact elements. */
 export const isLossyCodec = (codec: string) => Object.hasOwn(MAX_COLUMNS, codec);
 
-/** True for tensors that a lossy codec can hold: matrices of floats, of any number of dimensions above one. */
+/** Returns true for tensors that a lossy codec can store: floats, with two or more dimensions. */
 export function isMatrix({ dtype, shape }: Shaped, codec = TRELLIS): boolean {
-  const mostColumns = MAX_COLUMNS[codec]!;
+  const maxColumns = MAX_COLUMNS[codec]!;
   const elements = elementCount(shape);
-  return (
-    LOSSY_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && matrixOf(shape).columns <= mostColumns
-  );
+  return LOSSY_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && matrixOf(shape).columns <= maxColumns;
 }
 
-/** @throws {InputError} when the codec is not known, or cannot hold such a tensor. */
+/** Returns the layout of a tensor. @throws {InputError} when the codec is unknown, or cannot store such a tensor. */
 export function layoutOf(tensor: Shaped & { readonly name: string; readonly codec: string }, file: string) {
   const { name, codec } = tensor;
   const layout = Object.hasOwn(LAYOUTS, codec) ? LAYOUTS[codec] : undefined;
   const place = { file, tensor: name };
-  if (!layout) throw new InputError(`codec ${JSON.stringify(codec)} is not known to this version`, place);
+  if (!layout)
+    throw new InputError(`unknown codec ${JSON.stringify(codec)}; a newer weightpress may read it`, place);
   if (isLossyCodec(codec) && !isMatrix(tensor, codec))
-    throw new InputError(`codec ${codec} cannot hold ${tensor.dtype} [${tensor.shape}]`, place);
+    throw new InputError(`codec ${codec} cannot store ${tensor.dtype} [${tensor.shape}]`, place);
   return layout;
 }
 

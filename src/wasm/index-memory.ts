@@ -31,16 +31,16 @@ export interface IndexExports extends KernelExports {
 /** Weights handled by one call: their values stay in the processor's cache. */
 export const CALL_WEIGHTS = 1 << 18;
 
-/** A token takes at most a word of the stream, and 13 raw bits. */
+/** Maximum bytes per weight of either input: a token takes at most one word of the stream and 13 raw bits. */
 export const MAX_BYTES = 2;
 
 /** Room behind every buffer for whole vectors. */
 const SLACK_BYTES = 64;
 
-/** For matrices of so many columns. */
+/** Returns the buffers for matrices of `columns` columns. */
 function sizesFor(columns: number) {
   const weights = Math.max(CALL_WEIGHTS, columns);
-  const codedBytes = (weights + columns) * MAX_BYTES; // a damaged stream is read up to a row past its end
+  const codedBytes = (weights + columns) * MAX_BYTES; // a damaged stream may be read up to one row past its end
   return {
     slots: [Uint32Array, TABLES << TOKEN_SCALE_BITS],
     encoder: [Uint8Array, TABLES * TOKENS * ENCODER_ENTRY_BYTES],
@@ -72,7 +72,7 @@ export class IndexMemory {
     this.reserve(columns);
   }
 
-  /** Grows as needed. Buffers of tables stay where they are. */
+  /** Grows the memory if needed. Buffers of tables do not move. */
   reserve(columns: number): void {
     if (columns <= this.capacity) return;
     this.buffers = layOutBuffers(this.call, sizesFor(columns), SLACK_BYTES);
@@ -80,9 +80,9 @@ export class IndexMemory {
   }
 }
 
-/** A stream in a buffer of the kernels' memory, moved along as it is consumed. Positions are addresses. */
+/** A window onto a stream, in a buffer of the kernels' memory. It moves forward as the stream is consumed. Positions are addresses. */
 export class InputWindow {
-  /** Where the bytes that are loaded end. */
+  /** End of the loaded bytes. */
   end: number;
   private loaded: number;
 
@@ -95,7 +95,7 @@ export class InputWindow {
     this.end = buffer.byteOffset + this.loaded;
   }
 
-  /** Makes `need` bytes lie from `position` on, or all that are left. @returns where they lie now. */
+  /** Loads `need` bytes from `position` on, or all that are left. @returns their new address. */
   supply(position: number, need: number): number {
     if (this.end - position >= need || this.loaded === this.source.length) return position;
     const { buffer } = this;

@@ -2,33 +2,33 @@ import { concatenate } from '../core/bytes.js';
 import { KIND_BF16, KIND_F16, KIND_F32, KIND_I16, ROWS_PER_BLOCK, STATES_BYTES } from './constants.js';
 import { CALL_WEIGHTS, IndexMemory, InputWindow, MAX_BYTES } from './index-memory.js';
 
-/** What blocks are coded with: shared by all tensors of a file. */
+/** Entropy coding tables, shared by all tensors of a file. */
 export interface IndexTables {
-  /** [TABLES][TOKENS], tokens from -64. A table sums to SCALE, none of it over SCALE - 1; or it is zero and not used. */
+  /** [TABLES][TOKENS], tokens from -64. A table sums to SCALE, with no entry above SCALE - 1; an unused table is all zero. */
   readonly frequencies: Uint16Array;
-  /** [CONTEXTS][2][4]: how far a value lies below its level, in steps, for |index| = 0 (always 0), 1, 2, and 3 or more. */
+  /** [CONTEXTS][2][4]: the distance of a value below its level, in steps, for |index| = 0 (always 0), 1, 2, and 3 or more. */
   readonly shrinks: Float32Array;
 }
 
-/** Where a block's weights stand: at most ROWS_PER_BLOCK rows, and all columns of the tensor. */
+/** Contexts of a block's rows, at most ROWS_PER_BLOCK, and of all columns of the tensor. */
 export interface BlockContexts {
   readonly rowContexts: Int16Array;
   readonly columnContexts: Int16Array;
 }
 
-/** What turns indices to values: float32 steps. */
+/** Steps of rows and columns, float32; their product turns an index into a value. */
 export interface BlockSteps {
   readonly rowSteps: Float32Array;
   readonly columnSteps: Float32Array;
 }
 
-/** Indices as bytes: the rANS stream, and the raw bits that follow some of its tokens. */
+/** Encoded indices: the rANS stream, and the raw bits that follow some of its tokens. */
 export interface CodedIndices {
   readonly stream: Uint8Array;
   readonly raw: Uint8Array;
 }
 
-/** Elements that decoding can write, with their bytes: `I16` are the indices themselves. */
+/** Element types that decoding can write: the kernel's code and the bytes per element. `I16` are the indices themselves. */
 export const KINDS = {
   I16: [KIND_I16, 2],
   F32: [KIND_F32, 4],
@@ -37,19 +37,20 @@ export const KINDS = {
 } as const;
 export type ElementKind = keyof typeof KINDS;
 
-/** Most matrices have no more. */
+/** Columns that memory is reserved for at first; most matrices have no more. */
 const USUAL_COLUMNS = 1 << 13;
 
-/** Rows that one call handles; encoding, with the states that columns have before them. */
+/** Rows that one call handles. */
 interface Group {
   readonly first: number;
   readonly rows: number;
+  /** State of each column before the first row; only set by encoding. */
   states?: Uint8Array;
 }
 
 /**
- * Codes blocks of indices. One instance per thread, used by one block at a time; its memory is 5 MiB, or what a row
- * takes (24 bytes per column) when that is more.
+ * Encodes and decodes blocks of indices. One instance per thread, used for one block at a time. Its memory is 5 MiB, or more
+ * for very wide matrices (24 bytes per column).
  */
 export class IndexCoder {
   private readonly memory = new IndexMemory(USUAL_COLUMNS);
@@ -57,8 +58,8 @@ export class IndexCoder {
   private encoding: IndexTables | undefined;
 
   /**
-   * Codes `indices` [rows, columns], row-major, each from -1000 to 1000.
-   * @throws {RangeError} when an index is beyond that, or the tables have none for a context in use.
+   * Encodes `indices` [rows, columns], row-major, each from -1000 to 1000.
+   * @throws {RangeError} for an index out of range, and a context without a table.
    */
   encode(tables: IndexTables, contexts: BlockContexts, indices: Int16Array): CodedIndices {
     const groups = this.prepare(contexts, indices.length);
@@ -73,8 +74,8 @@ export class IndexCoder {
   }
 
   /**
-   * Decodes a block to little-endian elements of `kind`, row-major, into `out`, which is exactly as long.
-   * @returns false when the bytes are not those of such a block; `out` is then garbage.
+   * Decodes a block to little-endian elements of `kind`, row-major, into `out`, which has exactly their length.
+   * @returns false when the bytes are malformed; the content of `out` is then undefined.
    */
   decode(
     tables: IndexTables,
@@ -104,12 +105,12 @@ export class IndexCoder {
     return Boolean(call.endedAt(words.end, bits.end));
   }
 
-  /** Checks the shape, makes room and loads contexts; every column's state is 0. @returns the groups of rows. */
+  /** Checks the shape, reserves memory, loads the contexts and sets every column's state to 0. @returns the groups of rows. */
   private prepare({ rowContexts, columnContexts }: BlockContexts, weights: number): Group[] {
     const rows = rowContexts.length;
     const columns = columnContexts.length;
     if (rows < 1 || rows > ROWS_PER_BLOCK || columns < 1 || weights !== rows * columns)
-      throw new RangeError(`a block of ${weights} weights for ${rows} rows and ${columns} columns`);
+      throw new RangeError(`bad block: ${weights} weights, ${rows} rows, ${columns} columns`);
     this.memory.reserve(columns);
     const { buffers } = this.memory;
     buffers.rowContexts.set(rowContexts);
@@ -133,7 +134,7 @@ export class IndexCoder {
     this.decoding = tables;
   }
 
-  /** Goes through all groups forwards, which leaves tables and tokens of the last in memory. @returns the raw bits. */
+  /** Finds tables and tokens of all groups in order; those of the last group stay in memory. @returns the raw bits. */
   private tokenizeAll(groups: readonly Group[], columns: number, indices: Int16Array): Uint8Array {
     const { call, buffers } = this.memory;
     const { raw, states } = buffers;
@@ -142,7 +143,7 @@ export class IndexCoder {
     for (const group of groups) {
       group.states = states.slice(0, columns);
       if (!this.tokenize(group, columns, indices, partBits))
-        throw new RangeError('an index is out of bounds, or its context has no table');
+        throw new RangeError('an index is out of range, or its context has no table');
       const length = call.rawLengthBits() >> 3;
       pieces.push(raw.slice(0, length));
       raw[0] = raw[length]!;
@@ -152,7 +153,7 @@ export class IndexCoder {
     return concatenate(pieces);
   }
 
-  /** After tokenizeAll: finds tables and tokens of the groups before the last again, rather than store them all. */
+  /** Encodes the groups from the last to the first, after tokenizeAll. Tokenizes all but the last again, so that they need not be stored. */
   private encodeBackwards(groups: readonly Group[], columns: number, indices: Int16Array): Uint8Array {
     const { call, buffers } = this.memory;
     const { stream } = buffers;
@@ -180,7 +181,7 @@ export class IndexCoder {
 
 let shared: IndexCoder | undefined;
 
-/** The calling thread's own instance, made on first use. */
+/** Returns the calling thread's own instance, created on first use. */
 export function indexCoder(): IndexCoder {
   shared ??= new IndexCoder();
   return shared;

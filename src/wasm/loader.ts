@@ -1,9 +1,9 @@
 import * as shared from './constants.js';
 
-/** What every module in assembly/ exports, beside its functions and, as globals, its buffers and constants.ts. */
+/** The exports that every module in assembly/ has, besides its functions, its buffers' addresses and constants.ts (both globals). */
 export interface KernelExports {
   readonly memory: { readonly buffer: ArrayBuffer; grow(pages: number): number };
-  /** Where buffers may begin. */
+  /** Returns the lowest address that buffers may use. */
   heapBase(): number;
 }
 
@@ -13,10 +13,10 @@ interface Element {
   new (memory: ArrayBuffer, address: number, length: number): ArrayBufferView;
 }
 
-/** Elements and their number, by the names of buffers. */
+/** Element type and length of each buffer, by name. */
 export type BufferSizes = Readonly<Record<string, readonly [element: Element, length: number]>>;
 
-/** Views of a module's memory, by the names of buffers. */
+/** Views of a module's memory, by buffer name. */
 export type Buffers<Sizes extends BufferSizes> = {
   readonly [Name in keyof Sizes]: InstanceType<Sizes[Name][0]>;
 };
@@ -27,8 +27,8 @@ const ALIGNMENT = 16;
 const compiled = new Map<string, WebAssembly.Module>();
 
 /**
- * Instantiates a module of compiled.ts, which is compiled once per thread.
- * @throws {Error} when its constants are not `constants`.
+ * Instantiates a module of compiled.ts. Each module is compiled once per thread.
+ * @throws {Error} when its constants differ from `constants`.
  */
 export function loadKernels<Exports extends KernelExports>(
   base64: string,
@@ -44,16 +44,16 @@ export function loadKernels<Exports extends KernelExports>(
     const exported = exports[name];
     const found = exported instanceof WebAssembly.Global ? exported.value : 'missing';
     if (found !== expected)
-      throw new Error(`WebAssembly kernels: ${name} is ${found}, expected ${expected}; build them again`);
+      throw new Error(`WebAssembly kernels: ${name} is ${found}, expected ${expected}; run npm run build`);
   }
   return exports as unknown as Exports;
 }
 
 /**
- * Lays buffers out one after another, 16-byte aligned with `slackBytes` behind each, and grows the memory to hold them. Sets the
- * module's global of a buffer's name to its address; a buffer without a global is for TypeScript alone.
+ * Lays out buffers one after another, 16-byte aligned, with `slackBytes` of padding after each, and grows the memory to hold them.
+ * Sets the module's global of the same name to a buffer's address; only TypeScript uses a buffer without a global.
  * @returns views, valid until the memory grows again.
- * @throws {Error} when the module has a global that is neither one of the buffers nor a constant.
+ * @throws {Error} when the module has a global that is neither a buffer nor a constant.
  */
 export function layOutBuffers<Sizes extends BufferSizes>(
   kernels: KernelExports,
@@ -84,7 +84,7 @@ export function layOutBuffers<Sizes extends BufferSizes>(
 
 /**
  * Returns the address of a view's first byte, for a kernel.
- * @throws {RangeError} when it is a view of some other memory.
+ * @throws {RangeError} for a view of any other memory.
  */
 export function addressOf({ memory }: KernelExports, view: Uint8Array): number {
   if (view.buffer !== memory.buffer) throw new RangeError("a view of memory that is not the kernels' own");

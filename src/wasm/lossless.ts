@@ -9,24 +9,24 @@ import {
   loadKernels,
 } from './loader.js';
 
-/** A block holds at most this many bytes of elements: 2^20. */
+/** Maximum bytes of elements per block: 2^20. */
 export const BLOCK_BYTES = 1 << 20;
 
-/** Symbols a table may hold, and their largest value plus one. */
+/** Maximum number of symbols in a table; their values are below it. */
 export const MAX_SYMBOLS = 1 << 13;
 
-/** Symbols decoded between two looks at whether the stream is still within its bounds. */
+/** Number of symbols decoded between two checks of the stream's bounds. */
 export const DECODE_CHUNK = 1 << 13;
 
 /**
- * Which bits of a float are modeled (docs/lossless.md, "Floats"). The top 16 bits of an element are its head:
- * sign, symbol bits, and `low` bits below them of which the last `zeros` are zero in the whole block. The rest is
- * the tail, of which only the top `tailBits` are not zero in the whole block.
+ * The bits of a float that are modeled (docs/lossless.md, "Floats"). The top 16 bits of an element are its head:
+ * sign, symbol bits, and below them `low` bits. The last `zeros` of these are zero in the whole block. The rest of the
+ * element is the tail; below its top `tailBits` all bits are zero in the whole block.
  */
 export interface FloatSplit {
   readonly low: number;
   readonly zeros: number;
-  /** The sign is the symbol's top bit; else it is stored as it is. */
+  /** True: the sign is the symbol's top bit. False: it is stored raw. */
   readonly signed: boolean;
   readonly tailBits: number;
 }
@@ -62,7 +62,7 @@ const SIZES = {
   entries: [Uint8Array, MAX_SYMBOLS * DECODER_ENTRY_BYTES],
 } as const satisfies BufferSizes;
 
-/** Room behind every buffer for whole vectors, and for a chunk of a damaged stream. */
+/** Padding after every buffer, for whole SIMD vectors and for a chunk of a damaged stream. */
 const SLACK_BYTES = 4 * DECODE_CHUNK;
 
 /**
@@ -71,17 +71,17 @@ const SLACK_BYTES = 4 * DECODE_CHUNK;
  */
 export class LosslessKernels {
   private readonly call = loadKernels<Exports>(lossless);
-  /** Views of the memory, which is fixed in size. Encoded streams end where `payload` does. */
+  /** Views of the memory, which has a fixed size. Encoded streams end at the end of `payload`. */
   readonly buffers: Buffers<typeof SIZES> = layOutBuffers(this.call, SIZES, SLACK_BYTES);
   private streamEnd = 0;
 
-  /** Counts values of the top 16 bits of elements, less their last `shift` bits. @returns the counts, and the OR of all elements. */
+  /** Counts the values of the elements' top 16 bits, without the last `shift` of them. @returns the counts, and the OR of all elements. */
   countHeads(count: number, width: number, shift: number): { heads: Uint32Array; seen: bigint } {
     const seen = BigInt.asUintN(64, this.call.countHeads(count, width, shift));
     return { heads: this.buffers.bins.subarray(0, 65536 >> shift), seen };
   }
 
-  /** Writes byte `plane` of every element to `symbols`. @returns how often each value occurs. */
+  /** Writes byte `plane` of every element to `symbols`. @returns the count of each value. */
   splitPlane(count: number, width: number, plane: number): Uint32Array {
     this.call.splitPlane(count, width, plane);
     return this.buffers.bins.subarray(0, 256);
@@ -97,7 +97,7 @@ export class LosslessKernels {
     this.call.splitFloats(count, width, low, zeros, signed, tailBits);
   }
 
-  /** Undoes splitFloats. `symbols` are shifted left by `low`; `heads` and `tails` are views of `payload`. */
+  /** Inverts splitFloats. `symbols` are shifted left by `low`; `heads` and `tails` are views of `payload`. */
   mergeFloats(
     first: number,
     count: number,
@@ -110,7 +110,7 @@ export class LosslessKernels {
     this.call.mergeFloats(first, count, width, low, zeros, signed, tailBits, headsAt, tailsAt);
   }
 
-  /** Codes `count` of `symbols` by the `frequencies` of all below `limit`. @returns a view, valid until the next use. */
+  /** Encodes the first `count` of `symbols` with `frequencies`; all symbols are below `limit`. @returns a view, valid until the next call. */
   encode(count: number, limit: number): Uint8Array {
     const { payload } = this.buffers;
     this.call.buildEncoder(limit);
@@ -118,29 +118,29 @@ export class LosslessKernels {
     return payload.subarray(this.call.encode(count, end) - payload.byteOffset);
   }
 
-  /** Begins to decode a view of `payload`, by the first `count` of `frequencies` and the `values` they stand for. */
+  /** Starts decoding a view of `payload` with the first `count` of `frequencies` and of the `values` that they belong to. */
   startDecoding(stream: Uint8Array, count: number): void {
     this.call.buildDecoder(count);
     this.call.startDecoding(addressOf(this.call, stream));
     this.streamEnd = stream.byteOffset + stream.length;
   }
 
-  /** Decodes the next values to `symbols`: DECODE_CHUNK, or what is left. @returns false when the stream is too short. */
+  /** Decodes the next `count` values to `symbols`: DECODE_CHUNK of them, fewer only in the last call. @returns false when the stream is too short. */
   decode(count: number): boolean {
     return Boolean(this.call.decode(count, this.streamEnd));
   }
 
-  /** True when the stream ends with what was decoded last. */
+  /** Returns true when the stream ends at the last decoded value. */
   streamEnded(): boolean {
     return Boolean(this.call.endedAt(this.streamEnd));
   }
 
-  /** XXH64 of the first bytes of `elements`. */
+  /** Returns the XXH64 of the first `length` bytes of `elements`. */
   elementsDigest(length: number): bigint {
     return BigInt.asUintN(64, this.call.checksum(this.buffers.elements.byteOffset, length, 0n));
   }
 
-  /** XXH64 of bytes of any length up to 2 MiB. */
+  /** Returns the XXH64 of up to 2 MiB of bytes. @throws {RangeError} for more. */
   checksum(bytes: Uint8Array, seed: bigint): bigint {
     const { payload } = this.buffers;
     if (bytes.length > payload.length) throw new RangeError('checksum takes at most 2 MiB at a time');
@@ -151,13 +151,13 @@ export class LosslessKernels {
 
 let shared: LosslessKernels | undefined;
 
-/** The calling thread's own instance, made on first use. */
+/** Returns the calling thread's own instance, created on first use. */
 export function losslessKernels(): LosslessKernels {
   shared ??= new LosslessKernels();
   return shared;
 }
 
-/** XXH64 of bytes of any length up to 2 MiB, by the calling thread's kernels. */
+/** Returns the XXH64 of up to 2 MiB of bytes, computed by the calling thread's kernels. @throws {RangeError} for more. */
 export function checksum(bytes: Uint8Array, seed = 0n): bigint {
   return losslessKernels().checksum(bytes, seed);
 }

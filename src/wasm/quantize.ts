@@ -11,7 +11,7 @@ interface Exports extends KernelExports {
 
 const STRIDE = ROWS_PER_BLOCK;
 const PANEL = [Float32Array, PANEL_COLUMNS * STRIDE] as const;
-/** Of every row and each of the eight states after it. */
+/** One number per row and per state after that row. */
 const PATHS = [Float32Array, ROWS_PER_BLOCK * 8] as const;
 
 const SIZES = {
@@ -37,12 +37,12 @@ const SIZES = {
   ownNext: [Float32Array, 8 * STRIDE],
 } as const satisfies BufferSizes;
 
-/** Room behind every buffer for the last row's vector. */
+/** Padding after every buffer, for the last row's SIMD vector. */
 const SLACK_BYTES = 16;
 
 /**
- * What was found for a panel: at most ROWS_PER_BLOCK rows and PANEL_COLUMNS columns of a matrix. Column after column, each
- * ROWS_PER_BLOCK long whatever the rows; views of the kernel's memory, valid until the next call.
+ * A quantized panel: at most ROWS_PER_BLOCK rows and PANEL_COLUMNS columns of a matrix. Stored column by column; a column
+ * takes ROWS_PER_BLOCK entries, however many rows there are. Views of the kernel's memory, valid until the next call.
  */
 export interface Panel {
   readonly errors: Float32Array;
@@ -56,12 +56,12 @@ export class QuantizerKernel {
   private readonly buffers: Buffers<typeof SIZES> = layOutBuffers(this.call, SIZES, SLACK_BYTES);
   private hasRowFactor = false;
 
-  /** What choosing an index costs, and what it stands for: [CONTEXTS][2][INDICES] pairs, to be filled in by the caller. */
+  /** Pairs of an index's cost and its level, [CONTEXTS][2][INDICES]; the caller fills them in. */
   get choices(): Float32Array {
     return this.buffers.choices;
   }
 
-  /** Sets the block's rows and their factor of G, [rows, rows], of which entries right of the diagonal count; none: rows do not interact. */
+  /** Sets the block's rows and their factor of G, [rows, rows]; only entries right of the diagonal are used. Undefined: rows do not interact. */
   setRows(steps: Float32Array, contexts: ArrayLike<number>, factor: Float32Array | undefined): void {
     this.buffers.rowSteps.set(steps);
     this.buffers.rowContexts.set(contexts);
@@ -69,7 +69,7 @@ export class QuantizerKernel {
     if (factor) spread(factor, steps.length, this.buffers.rowFactor, STRIDE);
   }
 
-  /** Sets the panel's columns and their factor of H, [columns, columns], of which entries right of the diagonal count. */
+  /** Sets the panel's columns and their factor of H, [columns, columns]; only entries right of the diagonal are used. */
   setColumns(steps: Float32Array, contexts: ArrayLike<number>, factor: Float32Array): void {
     this.buffers.columnSteps.set(steps);
     this.buffers.columnContexts.set(contexts);
@@ -77,8 +77,9 @@ export class QuantizerKernel {
   }
 
   /**
-   * Quantizes a panel. All are [columns, rows]: `weights`; `fed`, what errors left of the panel add to each weight;
-   * `pushed`, what errors above the block add to each term (counts only with a factor of rows).
+   * Quantizes a panel. All arrays are [columns, rows].
+   * @param fed what errors of the columns before the panel add to each weight.
+   * @param pushed what errors of the rows above the block add to each term; used only with a factor of rows.
    */
   quantize(
     rows: number,
@@ -96,7 +97,7 @@ export class QuantizerKernel {
   }
 }
 
-/** Copies lines of `length` to lines of `stride`. */
+/** Copies rows of `length` numbers to rows that are `stride` numbers apart. */
 function spread(values: Float32Array, length: number, target: Float32Array, stride: number): void {
   for (let from = 0, to = 0; from < values.length; from += length, to += stride)
     target.set(values.subarray(from, from + length), to);

@@ -1,9 +1,9 @@
 import { ConnectionError, InputError, IntegrityError } from '../core/errors.js';
 
-/** What can be told apart on the other side of a channel, subclasses first. */
+/** Error classes that are preserved across a channel, subclasses first. */
 const CLASSES = { IntegrityError, ConnectionError, InputError, RangeError, TypeError, Error };
 
-/** An error as plain data: messages between threads keep neither the class of an error nor its fields. */
+/** An error as plain data: messages between threads preserve neither the class of an error nor its fields. */
 export interface ErrorRecord {
   readonly kind: keyof typeof CLASSES;
   readonly message: string;
@@ -13,7 +13,7 @@ export interface ErrorRecord {
   readonly cause?: ErrorRecord;
 }
 
-/** Returns what was thrown as plain data, its causes included. */
+/** Converts a thrown value to plain data, including its causes. */
 export function describeError(thrown: unknown): ErrorRecord {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const kind = (Object.keys(CLASSES) as (keyof typeof CLASSES)[]).find(
@@ -24,7 +24,7 @@ export function describeError(thrown: unknown): ErrorRecord {
   return { kind, message, stack, fields, ...(cause !== undefined && { cause: describeError(cause) }) };
 }
 
-/** Returns an error of the nearest known class, with the message, stack, fields and causes of the one described. */
+/** Rebuilds an error of the nearest known class, with message, stack, fields and causes. */
 export function rebuildError({ kind, message, stack, fields, cause }: ErrorRecord): Error {
   const options = cause && { cause: rebuildError(cause) };
   const { what, place } = fields as Partial<InputError>;

@@ -1,6 +1,6 @@
 /**
- * Consumes the results of promises in the order of the promises, at most `depth` of them at work at a time.
- * A rejection ends it once everything before it has been consumed.
+ * Consumes the results of promises in the order in which they are added, with at most `depth` promises pending.
+ * A rejection is thrown once all earlier results have been consumed.
  */
 export class Ordered<T> {
   private readonly queue: Promise<T>[] = [];
@@ -10,14 +10,14 @@ export class Ordered<T> {
     private readonly consume: (result: T) => Promise<void> | void,
   ) {}
 
-  /** Adds one; waits while there are more than `depth`. */
+  /** Adds a promise; waits while more than `depth` are pending. */
   async add(promise: Promise<T>): Promise<void> {
-    promise.catch(() => {}); // it is awaited later: not unhandled
+    promise.catch(() => {}); // awaited later: not an unhandled rejection
     this.queue.push(promise);
     if (this.queue.length > this.depth) await this.consume(await this.queue.shift()!);
   }
 
-  /** Waits for all. */
+  /** Consumes all remaining results. */
   async finish(): Promise<void> {
     for (let next = this.queue.shift(); next; next = this.queue.shift()) await this.consume(await next);
   }

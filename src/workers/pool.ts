@@ -17,8 +17,8 @@ interface Queued extends Waiting {
 }
 
 /**
- * Workers that run jobs in the order in which they are asked for. When one of them ends by itself, the pool ends: one worker
- * less would only be slower, but the jobs that it had are lost.
+ * A pool of workers that start jobs in the order of the calls. When one of them ends unexpectedly, the pool fails,
+ * because the jobs of that worker are lost.
  */
 export class Pool<Jobs extends JobTable<Jobs>> {
   private members: Member[] = [];
@@ -27,15 +27,15 @@ export class Pool<Jobs extends JobTable<Jobs>> {
   private failure: Error | undefined;
   private ended: Promise<unknown> | undefined;
 
-  /** @param jobsPerWorker how many a worker is handed at a time: one that runs and one that waits, so that it never idles. */
+  /** @param jobsPerWorker maximum number of jobs per worker; by default 2: one running and one queued. */
   constructor(private readonly jobsPerWorker = 2) {}
 
-  /** How many workers there are; none once the pool has ended. */
+  /** Number of workers; 0 once the pool has ended. */
   get count(): number {
     return this.members.length;
   }
 
-  /** How many jobs to ask for at a time, so that no worker idles. */
+  /** Number of jobs that keep all workers busy. */
   get depth(): number {
     return Math.max(1, this.count * this.jobsPerWorker);
   }
@@ -51,8 +51,8 @@ export class Pool<Jobs extends JobTable<Jobs>> {
   }
 
   /**
-   * Runs a job on the next worker that is free. Buffers in `transfer` are moved, not copied.
-   * @throws what the job throws, rebuilt with its class, fields and causes. @throws {Error} when a worker has ended by itself.
+   * Runs a job on the next free worker. Buffers in `transfer` are moved, not copied.
+   * @throws the job's error, with its class, fields and causes. @throws {Error} when a worker has ended unexpectedly.
    */
   run<Kind extends keyof Jobs>(
     kind: Kind,
@@ -66,7 +66,7 @@ export class Pool<Jobs extends JobTable<Jobs>> {
     });
   }
 
-  /** Ends all workers. Jobs that wait are rejected with `reason`. */
+  /** Ends all workers. Unfinished jobs are rejected with `reason`. */
   async close(reason = new Error('the worker pool was closed')): Promise<void> {
     this.end(reason);
     await this.ended;
@@ -83,7 +83,7 @@ export class Pool<Jobs extends JobTable<Jobs>> {
       try {
         worker.post(request, transfer);
       } catch (error) {
-        waiting.delete(request.id); // it cannot be sent
+        waiting.delete(request.id); // the job cannot be sent
         reject(error as Error);
       }
     }

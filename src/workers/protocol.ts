@@ -1,6 +1,6 @@
 import type { ErrorRecord } from './errors.js';
 
-/** Functions by the kind of job: what a worker does with one, and what it answers. */
+/** Functions by kind of job: each takes a job and returns its result. */
 export type JobTable<Jobs> = { readonly [Kind in keyof Jobs]: (job: never) => unknown };
 export type JobOf<Work> = Work extends (job: infer Job) => unknown ? Job : never;
 export type ResultOf<Work> = Work extends (job: never) => infer Result ? Awaited<Result> : never;
@@ -21,9 +21,9 @@ export interface Port {
   onMessage(receive: (message: unknown) => void): void;
 }
 
-/** A worker, as a pool sees it. */
+/** A worker in a pool. */
 export interface PoolWorker extends Port {
-  /** Calls `report` when the worker ends by itself; it may also do so when it was terminated. */
+  /** Calls `report` when the worker ends unexpectedly; it may also be called after `terminate`. */
   onEnd(report: (error: Error) => void): void;
   terminate(): unknown;
 }

@@ -1,7 +1,7 @@
 import { describeError } from './errors.js';
 import type { Answer, JobTable, Port, Request } from './protocol.js';
 
-/** Answers every job that comes through `port` with what the function of its kind returns or throws. */
+/** Runs every job that arrives at `port`, and answers with its result or error. */
 export function serve<Jobs extends JobTable<Jobs>>(port: Port, jobs: Jobs): void {
   const answer = (message: Answer, transfer: ArrayBuffer[] = []) => port.post(message, transfer);
   port.onMessage(async (message) => {
@@ -15,7 +15,7 @@ export function serve<Jobs extends JobTable<Jobs>>(port: Port, jobs: Jobs): void
   });
 }
 
-/** Returns the buffers of a typed array, or of those that an object or a list holds: a result's own, free to be moved. */
+/** Returns the buffers of a typed array, or of the typed arrays in an object or list: they belong to the result and may be moved. */
 function buffersOf(result: unknown): ArrayBuffer[] {
   const arrays = (ArrayBuffer.isView(result) ? [result] : Object.values(Object(result))).filter(
     ArrayBuffer.isView,

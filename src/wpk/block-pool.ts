@@ -3,28 +3,28 @@ import { Pool } from '../workers/pool.js';
 import type { JobOf, PoolWorker } from '../workers/protocol.js';
 import { type BlockJobs, BUFFER_BYTES, type DecodeJob, type EncodeJob } from './jobs.js';
 
-/** Jobs on fewer bytes take less time than the message to a worker. */
+/** Jobs on fewer bytes take less time than a message to a worker. */
 const SMALL_BYTES = 2 ** 12;
 
-/** What a frame decodes to counts, not the frame: of a lossy block, few bytes can be much work. */
+/** Judges a frame by its decoded size: a few bytes of a lossy block can be much work. */
 function isSmall(job: Pick<EncodeJob, 'bytes'> & Partial<DecodeJob>): boolean {
   const decoded = job.planned ? job.planned.endByte - job.planned.firstByte : 0;
   return Math.max(job.bytes.length, decoded) <= SMALL_BYTES;
 }
 
 /**
- * Runs jobs on blocks in workers; on the calling thread those that are small, and all of them while there are no workers. A job's
- * buffer is moved, not copied: the caller must not use it until the result, in the same memory, is back, and gives it back when
- * done with that.
+ * Runs jobs on blocks in workers. Small jobs, and all jobs while there are no workers, run on the calling thread. A job's buffer is
+ * moved, not copied: the caller must not use it until the job is done. The result is in the same buffer; the caller passes it to
+ * `give` after use.
  */
 export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
   private readonly pool = new Pool<BlockJobs>();
   private readonly buffers = new Buffers(BUFFER_BYTES);
 
-  /** @param jobs what the workers serve. */
+  /** @param jobs the jobs that the workers run. */
   constructor(private readonly jobs: Pick<BlockJobs, Kind>) {}
 
-  /** How many jobs to ask for at a time, so that no worker idles. */
+  /** Number of jobs that keep all workers busy. */
   get depth(): number {
     return this.pool.depth;
   }
@@ -34,17 +34,17 @@ export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
     this.pool.add(worker);
   }
 
-  /** Returns a buffer's first `length` bytes, to be filled; it has room for `room` bytes. */
+  /** Returns the first `length` bytes of a buffer with room for at least `room` bytes. Their content is undefined. */
   take(length: number, room?: number): Uint8Array {
     return this.buffers.take(length, room);
   }
 
-  /** Takes back the buffer of a result. */
+  /** Returns the buffer of a result for reuse. */
   give(bytes: Uint8Array): void {
     this.buffers.give(bytes);
   }
 
-  /** @throws what the job throws. @throws {Error} when a worker has ended by itself. */
+  /** Runs a job. @throws the job's error. @throws {Error} when a worker has ended unexpectedly. */
   async run<Some extends Kind>(kind: Some, job: JobOf<BlockJobs[Some]>): Promise<Uint8Array> {
     if (!this.pool.count || isSmall(job)) return this.jobs[kind](job as never);
     return this.pool.run(kind, job, [job.bytes.buffer as ArrayBuffer]);

@@ -7,27 +7,27 @@ import { isPlainObject, kindOf } from '../core/json.js';
 import { sumOf } from '../core/sum.js';
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES, pieceCount } from './frames.js';
 
-/** A file stored in pieces: its frames' lengths, headers included. */
+/** A file stored in pieces. `frames`: their lengths, including frame headers. */
 export interface StoredFile {
-  /** Relative to the folder, its parts separated by `/`. */
+  /** Path relative to the folder, separated by `/`. */
   readonly name: string;
   readonly length: number;
-  /** What it took in the original, where that was of another form. */
+  /** Bytes in the original, if its format was another one. */
   readonly sourceLength?: number;
   readonly sha256: string;
   readonly frames: readonly number[];
 }
 
-/** An original file of weights: the frames of its header, and how many of the tensors lie in it. */
+/** An original weight file: the frames of its header, and its number of tensors. */
 export interface StoredWeightFile extends StoredFile {
-  /** `safetensors`, `pytorch`, `gguf`, or `bytes` for one that could not be seen into. */
+  /** `safetensors`, `pytorch`, `gguf`, or `bytes` for a file that was not parsed. */
   readonly format: string;
-  /** Why it could not be, where its name promises tensors. */
+  /** Why it was not parsed, if its name is one of a weight file. */
   readonly note?: string;
-  /** False for weights that are no part of the model: of another module, another format, the training. */
+  /** False for weights outside of the model: of another module, a copy in another format, optimizer states. */
   readonly isModel: boolean;
   readonly tensors: number;
-  /** How many of its header's bytes are before each tensor, and how many behind the last; without it all are in front. */
+  /** Number of header bytes before each tensor, and after the last one; if missing, all are at the start. */
   readonly between?: readonly number[];
 }
 
@@ -38,23 +38,23 @@ export interface StoredTensorEntry {
   readonly shape: readonly number[];
   readonly role: string;
   readonly codec: string;
-  /** Of the decoded bytes; for a tensor stored elsewhere, that one's. */
+  /** SHA-256 of the decoded bytes; for a duplicate, that of the stored tensor. */
   readonly sha256: string;
-  /** Where its first frame begins, and all frames' lengths. For a tensor stored elsewhere, that one's. */
+  /** Start of its first frame, and the lengths of its frames. For a duplicate, those of the stored tensor. */
   readonly offset: number;
   readonly frames: readonly number[];
-  /** Bytes that it took in the original, where that was of another form. */
+  /** Bytes in the original, if its format was another one. */
   readonly sourceLength?: number;
-  /** Where elements are bytes of another encoding: how many weights they are, and its name. */
+  /** If elements are bytes of another encoding: the number of weights, and the encoding's name. */
   readonly weights?: number;
   readonly encoding?: string;
-  /** Of a lossy tensor: squared error over the sum of squares, as measured when the file was made. */
+  /** Relative squared error of a lossy tensor, measured when the file was written. */
   readonly error?: number;
-  /** Index of the earlier tensor whose bytes these are. */
+  /** Index of an earlier tensor with the same bytes. */
   readonly sameAs?: number;
 }
 
-/** What spec/wpk-v1.md calls the directory. Member names are those of the JSON. */
+/** The directory of a file (spec/wpk-v1.md). Member names are those of the JSON. */
 export interface Directory {
   readonly generator: string;
   readonly source: string;
@@ -62,33 +62,33 @@ export interface Directory {
   readonly sideFiles: readonly StoredFile[];
   readonly weightFiles: readonly StoredWeightFile[];
   readonly tensors: readonly StoredTensorEntry[];
-  /** Folders without anything in them. */
+  /** Empty folders. */
   readonly emptyFolders: readonly string[];
-  /** What was not taken along, and why. */
+  /** Files of the original that are not stored, and why. */
   readonly leftOut: readonly LeftOut[];
-  /** Length of the frame of tables that lossy tensors share; 0 when there is none. */
+  /** Length of the frame of tables that lossy tensors share; 0 if there is none. */
   readonly tables: number;
   readonly quality?: Readonly<Record<string, unknown>>;
-  /** Of a lossy file: how far its weights are from the original's, as measured when it was made. */
+  /** Difference of a lossy file's weights from the original's, measured when the file was written. */
   readonly weightError?: Readonly<Record<string, unknown>>;
 }
 
-/** What a transformed tensor may decode to: so many times its frames, and always so many bytes. */
+/** A transformed tensor may decode to this many times the bytes of its frames, and in any case to ALWAYS_TRANSFORMED_BYTES. */
 const TRANSFORM_EXPANSION = 2000;
 const ALWAYS_TRANSFORMED_BYTES = 2 ** 24;
 
-/** Bytes of a weight file that no tensor holds: they are held in memory. */
+/** Maximum bytes of a weight file outside of tensors: they are held in memory. */
 export const HEADER_LIMIT_BYTES = 2 ** 26;
-/** Tensors of a file: a directory of more cannot be held against its limits. */
+/** Maximum number of tensors in a file. */
 export const MAX_TENSORS = 500_000;
-/** Dimensions of a tensor. */
+/** Maximum number of dimensions of a tensor. */
 export const MAX_DIMENSIONS = 256;
 const SAFETENSORS = 'safetensors';
 
 /**
- * Reads and checks a directory: kinds, names, limits, and that its frames tile the file from the end of the manifest
- * to the directory without gap or overlap.
- * @throws {InputError} naming the member that is wrong.
+ * Parses and checks a directory: types, names, limits, and that its frames cover the file from the end of the manifest
+ * to the directory without gaps or overlaps.
+ * @throws {InputError} naming the wrong member.
  */
 export function parseDirectory(
   value: Readonly<Record<string, unknown>>,
@@ -106,7 +106,7 @@ export function parseDirectory(
   check.paths([...sideFiles, ...weightFiles], emptyFolders);
   const counted = sumOf(weightFiles, ({ tensors: n }) => n);
   if (counted !== tensors.length)
-    check.fail(`weight files have ${counted} tensors, the directory lists ${tensors.length}`);
+    check.fail(`expected ${counted} tensors as in weightFiles, found ${tensors.length}`);
   let first = 0;
   for (const file of weightFiles) {
     check.tensorsOf(file, tensors.slice(first, first + file.tensors));
@@ -117,15 +117,15 @@ export function parseDirectory(
   const tables = value.tables === undefined ? 0 : total(check.frames([value.tables], 'tables'));
   next += tables;
   if (!tables && tensors.some(({ codec }) => codec === TRELLIS))
-    check.fail('there are lossy tensors, but no tables');
+    check.fail('it has lossy tensors, but no tables');
   for (const { name, offset, frames, sameAs } of tensors) {
     if (sameAs !== undefined) continue;
     if (offset !== next)
-      check.fail(`tensor ${JSON.stringify(name)} is said to begin at ${offset}, expected ${next}`);
+      check.fail(`offset of tensor ${JSON.stringify(name)} is ${offset}, expected ${next}`);
     next += total(frames);
   }
   if (next !== directoryStart)
-    check.fail(`frames end at ${next}, but the directory begins at ${directoryStart}`);
+    check.fail(`frames end at ${next}, but the directory starts at ${directoryStart}`);
   const { quality, weightError } = value;
   return {
     generator: check.text(value.generator, 'generator'),
@@ -143,8 +143,8 @@ export function parseDirectory(
 }
 
 /**
- * The bytes of a weight file that no tensor holds, cut into those before each of its `tensors` and those behind the last.
- * @throws {IntegrityError} when the lengths are not those of all of them.
+ * Splits the bytes of a weight file outside of tensors into those before each of its `tensors`, and those after the last.
+ * @throws {IntegrityError} when the lengths in `between` do not sum to that of `bytes`.
  */
 export function splitHeader(
   bytes: Uint8Array,
@@ -161,12 +161,12 @@ export function splitHeader(
   });
 }
 
-/** Bytes that a tensor decodes to. */
+/** Returns the decoded bytes of a tensor. */
 export function bytesOf({ dtype, shape }: Pick<StoredTensorEntry, 'dtype' | 'shape'>): number {
   return elementCount(shape) * DTYPE_BYTES[dtype];
 }
 
-/** Bytes of everything that a file restores. */
+/** Returns the bytes of all files that a .wpk restores. */
 export function restoredBytes({
   sideFiles,
   weightFiles,
@@ -174,7 +174,7 @@ export function restoredBytes({
   return total([...sideFiles, ...weightFiles].map(({ length }) => length));
 }
 
-/** The tensors of each weight file, in order. */
+/** Returns each weight file with its tensors, in order. */
 export function tensorsByFile({ weightFiles, tensors }: Pick<Directory, 'weightFiles' | 'tensors'>) {
   let next = 0;
   return weightFiles.map((file) => {
@@ -184,7 +184,7 @@ export function tensorsByFile({ weightFiles, tensors }: Pick<Directory, 'weightF
   });
 }
 
-/** Sum of lengths. */
+/** Returns the sum of lengths. */
 export function total(lengths: readonly number[]): number {
   return sumOf(lengths, (length) => length);
 }
@@ -269,7 +269,7 @@ class Check {
     return between === undefined ? file : { ...file, between: this.between(between, file) };
   }
 
-  /** Paths are different, and none is both a file and a folder. */
+  /** Checks that paths are unique, and none is both a file and a folder. */
   paths(files: readonly StoredFile[], emptyFolders: readonly string[]): void {
     const names = [...files.map(({ name }) => name), ...emptyFolders];
     this.unique('file', names);
@@ -285,7 +285,7 @@ class Check {
       if (folders.has(name)) this.fail(`${JSON.stringify(name)} is a file and a folder`);
   }
 
-  /** Names are unique in a weight file, and its parts make up its length. */
+  /** Checks that the names in a weight file are unique, and that header and tensors sum to its length. */
   tensorsOf(file: StoredWeightFile, tensors: readonly StoredTensorEntry[]): void {
     this.unique(
       'tensor',
@@ -294,13 +294,13 @@ class Check {
     const { name, length, between } = file;
     const header = length - sumOf(tensors, (tensor) => bytesOf(tensor));
     if (header < 0 || (between && total(between) !== header))
-      this.fail(`the parts of ${name} do not have the ${length} bytes of the file`);
+      this.fail(`header and tensors of ${name} do not sum to its ${length} bytes`);
     if (header > HEADER_LIMIT_BYTES)
-      this.fail(`${header} bytes of ${name} are in no tensor, over the limit of ${HEADER_LIMIT_BYTES}`);
+      this.fail(`${name} has ${header} bytes outside of tensors, over the limit of ${HEADER_LIMIT_BYTES}`);
     this.pieces(file, header);
   }
 
-  /** A file that is stored in pieces has as many frames as its length takes. */
+  /** Checks the number of frames of a file that is stored in pieces. */
   pieces({ name, frames }: StoredFile, lengthBytes: number): void {
     if (frames.length !== pieceCount(lengthBytes))
       this.fail(`${name} has ${frames.length} frames, expected ${pieceCount(lengthBytes)}`);
@@ -364,13 +364,13 @@ class Check {
         other.dtype !== dtype ||
         elementCount(other.shape) !== elementCount(shape)
       )
-        this.fail(`sameAs ${of} is ${sameAs}, which is not an earlier tensor like it`);
+        this.fail(`sameAs ${of} is ${sameAs}, not an earlier tensor of the same dtype and size`);
       return { ...other, ...own, sameAs: sameAs as number };
     }
     const frames = this.frames(entry.frames, `frames ${of}`);
     const codec = entry.codec === undefined ? LOSSLESS : this.text(entry.codec, `codec ${of}`);
     const expected = layoutOf({ ...own, codec }, this.wpk).frameCount(own);
-    if (frames.length !== expected) this.fail(`frames ${of} are ${frames.length}, expected ${expected}`);
+    if (frames.length !== expected) this.fail(`expected ${expected} frames ${of}, found ${frames.length}`);
     if (codec === TRANSFORM) this.expansion(of, lengthBytes, total(frames));
     const { error } = entry;
     if (error !== undefined && !(typeof error === 'number' && error >= 0))
@@ -385,10 +385,10 @@ class Check {
     };
   }
 
-  /** A transform's every weight costs many products, so nothing may come of next to nothing. */
+  /** Limits the expansion of transformed tensors: decoding them is slow, so a small file must not expand to a large one. */
   expansion(of: string, lengthBytes: number, storedBytes: number): void {
     if (lengthBytes > Math.max(ALWAYS_TRANSFORMED_BYTES, TRANSFORM_EXPANSION * storedBytes))
-      this.fail(`frames ${of} are ${storedBytes} bytes, too few for the ${lengthBytes} that they stand for`);
+      this.fail(`frames ${of} have ${storedBytes} bytes, too few for ${lengthBytes} decoded bytes`);
   }
 
   unique(what: string, names: readonly string[]): void {
@@ -400,9 +400,9 @@ class Check {
   }
 }
 
-/** True for tensors whose weights a lossy codec holds, each counted once: not for copies. */
+/** Returns true for tensors stored by a lossy codec, but not for duplicates. */
 export const isLossyTensor = ({ codec, sameAs }: StoredTensorEntry) =>
   isLossyCodec(codec) && sameAs === undefined;
 
-/** The first frame's place: right after the file header. */
+/** Offset of the first frame, right after the file header. */
 export const MANIFEST_START = FILE_HEADER_BYTES;

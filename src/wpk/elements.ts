@@ -2,7 +2,7 @@ import type { StoredTensorEntry } from './directory.js';
 import { planTensor } from './plan.js';
 import { type Container, decodeFrame } from './reader.js';
 
-/** Decodes bytes `start` to `end` (exclusive) of a stored tensor's elements, and no blocks but theirs. @throws {IntegrityError} */
+/** Decodes bytes `start` to `end` (exclusive) of a tensor's elements. Only the blocks that contain them are read. @throws {IntegrityError} for damage. */
 export async function readElements(
   container: Container,
   tensor: StoredTensorEntry,

@@ -5,7 +5,7 @@ import { BlobSource } from '../io/blob.js';
 import { originalFile } from './original.js';
 import type { Container } from './reader.js';
 
-/** The files that a .wpk restores, as a folder: decoded as they are read. */
+/** The files in a .wpk, as a folder: they are decoded when they are read. */
 export class WpkFolder implements Folder {
   readonly kind = 'wpk';
   readonly id: string;

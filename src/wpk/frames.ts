@@ -4,7 +4,7 @@ import { inflateWithin } from '../core/inflate.js';
 import { refusePointer } from '../core/lfs-pointer.js';
 import { checksum } from '../wasm/lossless.js';
 
-// spec/wpk-v1.md: file header, frames, trailer. Nothing here reads or writes; bytes in, bytes out.
+// File header, frames and trailer of spec/wpk-v1.md. These functions do no I/O: bytes in, bytes out.
 
 export const VERSION = 1;
 export const FILE_HEADER_BYTES = 16;
@@ -15,7 +15,7 @@ export const TRAILER_BYTES = 48;
 export const PIECE_BYTES = 1 << 20;
 export const FRAME_LIMIT_BYTES = 2 ** 30;
 
-/** JSON that so many bytes may inflate to: as parsed it takes several times that, so it must not come of nothing. */
+/** Limits on the inflated JSON of a payload: parsed, it takes several times the memory, so a small payload must not expand much. */
 const JSON_LIMIT_BYTES = 2 ** 29 - 2 ** 16;
 const JSON_SMALL_BYTES = 2 ** 22;
 const JSON_EXPANSION = 24;
@@ -36,12 +36,12 @@ export type FrameType = (typeof FRAME)[keyof typeof FRAME];
 const MAGIC = Uint8Array.of(0x89, 0x57, 0x50, 0x4b, 0x0d, 0x0a, 0x1a, 0x0a);
 const END_MAGIC = Uint8Array.of(0x57, 0x50, 0x4b, 0x0a, 0x45, 0x4e, 0x44, 0x0a);
 
-/** True when a file that begins with these bytes claims to be a .wpk. */
+/** Returns true for the first bytes of a .wpk. */
 export function isWpk(prefix: Uint8Array): boolean {
   return startsWith(prefix, MAGIC);
 }
 
-/** The 16 bytes that every file begins with. */
+/** Returns the first 16 bytes of every file. */
 export function fileHeader(): Uint8Array {
   const bytes = new Uint8Array(FILE_HEADER_BYTES);
   bytes.set(MAGIC);
@@ -49,21 +49,21 @@ export function fileHeader(): Uint8Array {
   return bytes;
 }
 
-/** @throws {InputError} when the bytes do not begin a .wpk of a version that is known. */
+/** Checks the first 16 bytes of a file. @throws {InputError} when they are not those of a .wpk of a supported version. */
 export function checkFileHeader(bytes: Uint8Array, file: string): void {
   const place = { file, start: 0, end: FILE_HEADER_BYTES };
   refusePointer(bytes, file);
   if (!isWpk(bytes)) throw new InputError('not a .wpk file (bad magic bytes)', place);
   if (bytes[8] !== VERSION)
     throw new InputError(
-      `.wpk version ${bytes[8]} is not supported, only version ${VERSION}; a newer weightpress may read it`,
+      `unsupported .wpk version ${bytes[8]}, expected ${VERSION}; a newer weightpress may read it`,
       place,
     );
   if (bytes.subarray(9, FILE_HEADER_BYTES).some((byte) => byte !== 0))
     throw new IntegrityError('the file header is damaged', place);
 }
 
-/** A whole frame: header and payload. */
+/** Returns a frame: header and payload. */
 export function frame(type: FrameType, payload: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + payload.length);
   bytes.set(payload, FRAME_HEADER_BYTES);
@@ -71,7 +71,7 @@ export function frame(type: FrameType, payload: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** Fills in the header of a frame whose payload is in place behind it. */
+/** Fills in the header of a frame whose payload is already in place. @throws {InputError} for a payload over 1 GiB. */
 export function writeFrameHeader(type: FrameType, bytes: Uint8Array): void {
   const payload = bytes.subarray(FRAME_HEADER_BYTES);
   if (payload.length > FRAME_LIMIT_BYTES)
@@ -86,7 +86,7 @@ function payloadChecksum(type: number, payload: Uint8Array): bigint {
   return longChecksum(payload, BigInt(type) + 256n * BigInt(payload.length));
 }
 
-/** XXH64 of any number of bytes: piece by piece, each after the first with the checksum so far as its seed. */
+/** Computes a checksum of any number of bytes: the XXH64 of each piece of 1 MiB, seeded with the checksum of those before. */
 export function longChecksum(bytes: Uint8Array, seed: bigint): bigint {
   let sum = seed;
   for (let start = 0; start === 0 || start < bytes.length; start += PIECE_BYTES)
@@ -94,7 +94,7 @@ export function longChecksum(bytes: Uint8Array, seed: bigint): bigint {
   return sum;
 }
 
-/** Type and payload length that a frame header declares. @throws {IntegrityError} when it cannot be one. */
+/** Reads type and payload length of a frame header. @throws {IntegrityError} when it is not a valid one. */
 export function frameHeader(
   bytes: Uint8Array,
   file: string,
@@ -110,7 +110,7 @@ export function frameHeader(
     bytes[3] ||
     payloadBytes > FRAME_LIMIT_BYTES
   )
-    throw new IntegrityError('expected a frame header, found something else', {
+    throw new IntegrityError('damaged: not a frame header', {
       file,
       start,
       end: start + FRAME_HEADER_BYTES,
@@ -119,14 +119,14 @@ export function frameHeader(
 }
 
 /**
- * The payload of a whole frame (a view), its checksum verified.
- * @throws {IntegrityError} when it is of another type or length, or its checksum differs.
+ * Verifies a frame and returns its payload (a view).
+ * @throws {IntegrityError} when its type, length or checksum is wrong.
  */
 export function openFrame(bytes: Uint8Array, type: FrameType, file: string, start: number): Uint8Array {
   const place = { file, start, end: start + bytes.length };
   const header = frameHeader(bytes, file, start);
   if (header.type !== type || header.payloadBytes !== bytes.length - FRAME_HEADER_BYTES)
-    throw new IntegrityError('a frame is not of the type and length that the directory says', place);
+    throw new IntegrityError('damaged: type or length of a frame differs from the directory', place);
   const payload = bytes.subarray(FRAME_HEADER_BYTES);
   const stored = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_BYTES).getBigUint64(8, true);
   if (payloadChecksum(type, payload) !== stored)
@@ -134,7 +134,7 @@ export function openFrame(bytes: Uint8Array, type: FrameType, file: string, star
   return payload;
 }
 
-/** Where the directory lies. Offsets in bytes from the front of the file. */
+/** Position of the directory, in bytes from the start of the file. */
 export interface Trailer {
   readonly directoryStart: number;
   readonly directoryEnd: number;
@@ -151,7 +151,7 @@ export function trailer(directoryStart: number, directoryBytes: number): Uint8Ar
   return bytes;
 }
 
-/** @throws {IntegrityError} when the bytes are not the trailer of a whole file of `fileBytes`. */
+/** Reads the trailer of a file. @throws {IntegrityError} when the bytes are not the trailer of a complete file of `fileBytes`. */
 export function readTrailer(bytes: Uint8Array, file: string, fileBytes: number): Trailer {
   const place = { file, start: fileBytes - TRAILER_BYTES, end: fileBytes };
   if (!startsWith(bytes.subarray(40), END_MAGIC))
@@ -165,7 +165,7 @@ export function readTrailer(bytes: Uint8Array, file: string, fileBytes: number):
     number,
   ];
   if (whole !== fileBytes)
-    throw new IntegrityError(`the file was written with ${whole} bytes and has ${fileBytes}`, place);
+    throw new IntegrityError(`truncated or extended: expected ${whole} bytes, found ${fileBytes}`, place);
   const frameLimit = FRAME_HEADER_BYTES + FRAME_LIMIT_BYTES;
   if (
     start < FILE_HEADER_BYTES ||
@@ -174,21 +174,21 @@ export function readTrailer(bytes: Uint8Array, file: string, fileBytes: number):
     start + length !== fileBytes - TRAILER_BYTES
   )
     throw new InputError(
-      `the directory is said to be ${length} bytes at ${start}, which is not before the trailer`,
+      `the trailer's directory range of ${length} bytes at ${start} does not end at the trailer`,
       place,
     );
   return { directoryStart: start, directoryEnd: start + length };
 }
 
-/** Deflates as RFC 1951 says, to the same bytes for the same input. */
+/** Deflates (RFC 1951); the same input always gives the same bytes. */
 export function deflate(bytes: Uint8Array): Uint8Array {
   return deflateSync(bytes, { level: bytes.length > DEFLATED_FAST_BYTES ? 5 : 9 });
 }
 
-/** Longer input takes seconds; a lower level finds nearly all that there is. */
+/** Longer input would take seconds; a lower level compresses nearly as well. */
 const DEFLATED_FAST_BYTES = 2 ** 22;
 
-/** Returns the payload of a frame that holds JSON. @throws {InputError} for more than a reader takes. */
+/** Returns the payload of a frame of JSON. @throws {InputError} for JSON over the limit of readers. */
 export function jsonPayload(value: unknown): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(value));
   if (json.length > JSON_LIMIT_BYTES)
@@ -197,28 +197,28 @@ export function jsonPayload(value: unknown): Uint8Array {
   return json.length <= jsonLimit(payload.length) ? payload : deflateSync(json, { level: 0 });
 }
 
-/** Inflates the payload of a frame that holds JSON. @throws {IntegrityError} for more than its length allows. */
+/** Inflates the payload of a frame of JSON. @throws {IntegrityError} when it expands beyond the limit for its length. */
 export function inflateJson(payload: Uint8Array, file: string): Uint8Array {
   return inflate(payload, jsonLimit(payload.length), file);
 }
 
-/** @throws {IntegrityError} when the bytes do not inflate, or to more than `limit`; it never allocates much more than that. */
+/** Inflates bytes. @throws {IntegrityError} when they do not inflate, or to more than `limit`; it never allocates much more than that. */
 export function inflate(bytes: Uint8Array, limit: number, file: string): Uint8Array {
   const inflated = inflateWithin('deflate', bytes, limit);
   if (inflated instanceof Uint8Array) return inflated;
   const what =
     inflated === 'too long'
-      ? `a deflated frame holds more than the ${limit} bytes it may`
-      : 'a deflated frame does not inflate';
+      ? `a deflated frame is over the limit of ${limit} bytes`
+      : 'damaged: a deflated frame does not inflate';
   throw new IntegrityError(what, { file });
 }
 
-/** Returns how many pieces a file of this length is stored in; an empty one in one. */
+/** Returns the number of pieces of a file; an empty file has one. */
 export function pieceCount(lengthBytes: number): number {
   return Math.max(1, Math.ceil(lengthBytes / PIECE_BYTES));
 }
 
-/** Cuts bytes into pieces as side files are stored; one empty piece for none. */
+/** Splits bytes into pieces of 1 MiB, as side files are stored; no bytes give one empty piece. */
 export function pieces(bytes: Uint8Array): Uint8Array[] {
   return Array.from({ length: pieceCount(bytes.length) }, (_, i) =>
     bytes.subarray(i * PIECE_BYTES, (i + 1) * PIECE_BYTES),

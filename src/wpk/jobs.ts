@@ -5,13 +5,13 @@ import { deflate, FRAME, FRAME_HEADER_BYTES, type FrameType, writeFrameHeader } 
 import type { PlannedBlock } from './plan.js';
 import { type DecoderSide, decodeFrame } from './reader.js';
 
-/** What a job's result may be longer than what it is made of: frames, and 5 bytes in 64 kB of what does not deflate. */
+/** Maximum growth of a job's bytes: the frame header, and 5 bytes per 64 kB of incompressible data. */
 const RESULT_ROOM_BYTES = 256;
 
-/** Room for a lossless block's elements or its frame, or a deflated piece. */
+/** Buffer size for a lossless block's elements or frame, or a deflated piece. */
 export const BUFFER_BYTES = BLOCK_BYTES + RESULT_ROOM_BYTES;
 
-/** What every job has: bytes at the front of a buffer with room for the result, which takes their place. */
+/** The input of every job: bytes at the start of a buffer with room for the result, which replaces them. */
 interface BytesJob {
   readonly bytes: Uint8Array;
 }
@@ -29,13 +29,13 @@ export interface DecodeJob extends BytesJob {
 
 export type BlockJobs = typeof BLOCK_JOBS;
 
-/** Work on one block that any thread can do. The result lies at the front of the job's buffer, so that memory goes round. */
+/** Jobs on one block, which any thread can run. The result is at the start of the job's buffer, so that buffers are reused. */
 export const BLOCK_JOBS = {
-  /** A block's elements to its whole frame. */
+  /** Encodes a block's elements to its frame. */
   encode: ({ bytes, block }: EncodeJob): Uint8Array =>
     framed(FRAME.block, bytes, (target) => encodeBlockInto(losslessKernels(), bytes, block, target)),
 
-  /** A piece of a side file to its whole frame. */
+  /** Deflates a piece of a side file to its frame. */
   deflate: ({ bytes }: BytesJob): Uint8Array =>
     framed(FRAME.sideFile, bytes, (target) => {
       const deflated = deflate(bytes);
@@ -46,7 +46,7 @@ export const BLOCK_JOBS = {
   decode,
 };
 
-/** A block's frame to its elements, verified. @throws {IntegrityError} naming codec, tensor and byte range. */
+/** Verifies a block's frame and decodes it to elements. @throws {IntegrityError} naming codec, tensor and byte range. */
 export function decode({ bytes, planned, tensor, side, file }: DecodeJob): Uint8Array {
   const elements = decodeFrame(bytes, planned, tensor, side, file);
   const result = new Uint8Array(bytes.buffer, 0, elements.length);

@@ -8,7 +8,7 @@ import type { StoredTensor } from '../models/safetensors/header.js';
 import type { WeightSource } from '../models/stored-model.js';
 import { FURTHER } from './stored/role.js';
 
-/** What a file is made of: the parts of a model that is compressed with loss, or everything in a folder. */
+/** The content of a file: the parts of a model for lossy compression, or everything in a folder. */
 export interface Described {
   readonly id: string;
   readonly config: Readonly<Record<string, unknown>> | undefined;
@@ -24,17 +24,17 @@ export interface Described {
 
 export type Manifest = ReturnType<typeof describe>;
 
-/** What a manifest says beside the files themselves. */
+/** The fields of a manifest besides the files. */
 export interface Naming {
   /** Name of the folder, file or Hub id. */
   readonly source: string;
-  /** What the file is made with. */
+  /** Options of the compression. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** For each tensor the index of an earlier one with the same bytes, or undefined. */
+  /** Index of an earlier tensor with the same bytes, for each tensor, or undefined. */
   readonly duplicates: readonly (number | undefined)[];
 }
 
-/** Returns what spec/wpk-v1.md calls the manifest. */
+/** Returns the manifest of a file (spec/wpk-v1.md). */
 export function describe(from: Described, { source, options, duplicates }: Naming) {
   const { config, weightSources, emptyFolders = [], leftOut = [] } = from;
   const hasModel = weightSources.some(({ isModel = true }) => isModel);
@@ -83,13 +83,13 @@ export function describe(from: Described, { source, options, duplicates }: Namin
   };
 }
 
-/** Of what was read in another form than it is restored in. */
+/** Returns the original size of a file or tensor that was converted from another format. */
 function sourceLength(storedBytes: number | undefined) {
   return storedBytes === undefined ? {} : { sourceLength: storedBytes };
 }
 
-/** @throws {InputError} for a model without a single element: there is nothing to quantize, convert or measure. */
+/** Checks that a model has weights. @throws {InputError} for a model without a single element. */
 export function requireElements({ id, tensors }: Pick<Model, 'id' | 'tensors'>): void {
   if (tensors.some(({ lengthBytes }) => lengthBytes > 0)) return;
-  throw new InputError('holds no weights; lossless compress keeps its files as they are', { file: id });
+  throw new InputError('has no weights; lossless compress stores the files unchanged', { file: id });
 }

@@ -7,7 +7,7 @@ import { bytesOf, type StoredTensorEntry, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
 import { Container } from './reader.js';
 
-/** A model in a .wpk file, decoded block by block as it is read: the tensors of the weight files that are the model's. */
+/** A model in a .wpk file, decoded block by block when it is read. Its tensors are those of the model's weight files, not of others. */
 export class WpkModel implements Model {
   readonly kind = 'wpk';
   readonly tensors: readonly Tensor[];
@@ -26,7 +26,7 @@ export class WpkModel implements Model {
     const tensors = own.flatMap((file) => file.tensors);
     this.entries = new Map(tensors.map((tensor) => [tensor.name, tensor]));
     if (this.entries.size !== tensors.length)
-      throw new InputError('two weight files of the model hold a tensor of the same name', { file: id });
+      throw new InputError('duplicate tensor name in two weight files of the model', { file: id });
     this.tensors = readable(
       this,
       tensors.map((tensor) => ({
@@ -45,7 +45,7 @@ export class WpkModel implements Model {
     this.weightFiles = own.map(({ file: { name, length } }) => ({ name, lengthBytes: length }));
   }
 
-  /** @throws {InputError} as {@link Container.open}; the source is closed then. */
+  /** Opens a .wpk. @throws {InputError} like {@link Container.open}; the source is then closed. */
   static async open(source: ByteSource, signal?: AbortSignal): Promise<WpkModel> {
     try {
       const container = await Container.open(source, signal);
@@ -64,7 +64,7 @@ export class WpkModel implements Model {
     const lengthBytes = bytesOf(tensor);
     const stop = end ?? lengthBytes;
     if (!(start >= 0 && start <= stop && stop <= lengthBytes))
-      throw new InputError(`range lies outside the tensor of ${lengthBytes} bytes`, {
+      throw new InputError(`range is outside the tensor of ${lengthBytes} bytes`, {
         file: this.id,
         tensor: name,
         start,
@@ -86,7 +86,7 @@ export class WpkModel implements Model {
   }
 }
 
-/** What cannot be read stops only what needs it. */
+/** Parses a config; returns the error instead of throwing it, because not every operation needs the config. */
 function tryConfig(bytes: Uint8Array, file: string) {
   try {
     return { value: parsePythonJson(bytes, file) };

@@ -6,22 +6,22 @@ import { readElements } from './elements.js';
 import { WpkModel } from './model.js';
 import type { Container } from './reader.js';
 
-/** A model in a .wpk file, whatever form its files had. */
+/** A model in a .wpk file, whatever the format of its original files. */
 export interface OpenedWpk extends Model {
   readonly kind: 'wpk';
-  /** The file itself. @internal */
+  /** The open .wpk file. @internal */
   readonly container: Container;
 }
 
 /**
- * Opens a .wpk as the model that is in it: of one that holds a GGUF file as it was, what that file is read as.
- * @throws {InputError} as {@link Container.open}; the source is closed then.
+ * Opens a .wpk as a model. If the model was one GGUF file, that file is decoded and opened as GGUF.
+ * @throws {InputError} like {@link Container.open}; the source is then closed.
  */
 export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
   const model = await WpkModel.open(source, signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
   if (file?.format !== 'gguf' || others.length) return model;
-  const { openGguf } = await import('../models/gguf/model.js'); // which pages need not fetch for others
+  const { openGguf } = await import('../models/gguf/model.js'); // imported on demand: pages fetch it only if needed
   try {
     return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
   } catch (error) {
@@ -30,7 +30,7 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
   }
 }
 
-/** What the files of a .wpk are read as, as a model in that .wpk. */
+/** Combines a .wpk with the model that its decoded files are read as. */
 export function withContainer({ id, container, weightFiles }: WpkModel, inner: Model): OpenedWpk {
   const close = async () => {
     await inner.close();
@@ -53,7 +53,7 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
   };
 }
 
-/** A stretch of the original file: bytes at hand, or a tensor. */
+/** A range of the original file: bytes in memory, or a tensor. */
 interface Part {
   readonly start: number;
   readonly end: number;
@@ -62,8 +62,8 @@ interface Part {
 }
 
 /**
- * A weight file of a .wpk as the bytes it was, decoded by the block as they are asked for. Closing it does not close the container.
- * @throws {IntegrityError}
+ * Opens a weight file of a .wpk as the original bytes, decoded block by block when they are read. Closing it does not close the container.
+ * @throws {IntegrityError} when the file's header is damaged.
  */
 export async function originalFile(
   container: Container,
@@ -88,7 +88,7 @@ export async function originalFile(
 
 class OriginalFile implements ByteSource {
   readonly name: string;
-  /** The block that was decoded last: reads are often of parts of one, in order. */
+  /** The block decoded last: reads are often sequential and smaller than a block. */
   private last: { readonly part: Part; readonly first: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(
@@ -113,7 +113,7 @@ class OriginalFile implements ByteSource {
 
   async close(): Promise<void> {}
 
-  /** Of the part that byte `at` is in. */
+  /** Returns the index of the part that contains byte `at`. */
   private indexOf(at: number): number {
     let [low, high] = [0, this.parts.length];
     while (low < high) {

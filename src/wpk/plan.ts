@@ -4,13 +4,13 @@ import { DTYPE_BYTES } from '../core/dtype.js';
 import { sumOf } from '../core/sum.js';
 import { type Directory, type StoredFile, type StoredTensorEntry, total } from './directory.js';
 
-/** A range of the file that is one whole frame. */
+/** The range of one frame in the file. */
 export interface FrameRange {
   readonly start: number;
   readonly end: number;
 }
 
-/** A block's frame, what it decodes to, and which of the tensor's bytes those are. */
+/** A block's frame, the block that it decodes to, and the range of the tensor's bytes. */
 export interface PlannedBlock extends FrameRange {
   readonly block: Block;
   readonly firstByte: number;
@@ -18,8 +18,8 @@ export interface PlannedBlock extends FrameRange {
 }
 
 /**
- * Which frames bytes `start` to `end` of a tensor need, in order: those whose blocks overlap the range, no others.
- * Computed from the directory alone.
+ * Returns the frames needed for bytes `start` to `end` (exclusive) of a tensor, in order: those whose blocks overlap the range.
+ * Uses only the directory.
  */
 export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity): PlannedBlock[] {
   const planned: PlannedBlock[] = [];
@@ -38,13 +38,13 @@ export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity)
   return planned;
 }
 
-/** The frame of parameters that all blocks of a tensor need; none for codecs without. */
+/** Returns the frame of parameters that all blocks of a tensor need; undefined for codecs without parameters. */
 export function planParameters(tensor: StoredTensorEntry): FrameRange | undefined {
   const { offset, frames } = tensor;
   return layoutOf(tensor, '').hasParameters ? { start: offset, end: offset + frames[0]! } : undefined;
 }
 
-/** The frame of the tables that lossy tensors share. */
+/** Returns the frame of the tables that lossy tensors share; undefined if there is none. */
 export function planTables(directory: Directory, manifestEnd: number): FrameRange | undefined {
   const { sideFiles, weightFiles, tables } = directory;
   if (!tables) return;
@@ -52,7 +52,7 @@ export function planTables(directory: Directory, manifestEnd: number): FrameRang
   return { start, end: start + tables };
 }
 
-/** The frames of every side file and weight header. `manifestEnd`: where the first of them begins. */
+/** Returns the frames of every side file and weight header. @param manifestEnd offset of the first of them. */
 export function planFiles(directory: Directory, manifestEnd: number): Map<StoredFile, FrameRange[]> {
   let next = manifestEnd;
   return new Map(
@@ -67,7 +67,7 @@ export function planFiles(directory: Directory, manifestEnd: number): Map<Stored
   );
 }
 
-/** Bytes of the file by what they hold; the sum is the file's length. */
+/** Returns the bytes of the file by content: each tensor, side files, container. They sum to `fileBytes`. */
 export function accountBytes(directory: Directory, fileBytes: number) {
   const sideFiles = sumOf(directory.sideFiles, ({ frames }) => total(frames));
   const tensors = directory.tensors.map(({ frames, sameAs }) => (sameAs === undefined ? total(frames) : 0));

@@ -37,29 +37,29 @@ import {
 } from './frames.js';
 import { type FrameRange, type PlannedBlock, planFiles, planParameters, planTables } from './plan.js';
 
-/** One read of this many bytes from the end brings trailer and directory of most files. */
+/** Bytes read from the end at once: they include trailer and directory of most files. */
 const SUFFIX_BYTES = 1 << 16;
 
-/** Tables of a file, and parameters of a tensor. */
+/** Maximum bytes of the tables of a file, and of the parameters of a tensor. */
 const SIDE_LIMIT_BYTES = 2 ** 24;
 
-/** A file that is read whole into memory: config, tokenizer, index. */
+/** Maximum bytes of a file that is read into memory at once: config, tokenizer, index. */
 const WHOLE_LIMIT_BYTES = 2 ** 26;
 
-/** What a file may restore without being asked: so many times its length, and always so many bytes. */
+/** By default a file may restore this many times its length, and in any case 1 GiB. */
 export const DEFAULT_EXPANSION = 1000;
 const ALWAYS_RESTORED_BYTES = 2 ** 30;
 
-/** What a file may restore. */
+/** Limits on the size of restored files. */
 export interface ContainerOptions {
-  /** How many times its length a file may restore, where that is over 1 GiB; by default 1000. */
+  /** Maximum restored bytes over the file's length, checked above 1 GiB; by default 1000. */
   readonly maxExpansion?: number | undefined;
 }
 
-/** An open .wpk file: its directory, and its frames by range. Nothing is decoded before it is asked for. */
+/** An open .wpk file: its directory, and access to its frames. Nothing is decoded before it is read. */
 export class Container {
   readonly files: ReadonlyMap<StoredFile, readonly FrameRange[]>;
-  /** Bytes of each weight file that no tensor holds. */
+  /** Number of bytes outside of tensors, by weight file. */
   private readonly headerBytes: ReadonlyMap<StoredFile, number>;
   private tables: Promise<Uint8Array> | undefined;
 
@@ -68,8 +68,8 @@ export class Container {
     readonly directory: Directory,
     readonly manifestEnd: number,
     readonly directoryStart: number,
-    /** The directory as it is written, members that are not known included. */
-    private readonly stated: Readonly<Record<string, unknown>>,
+    /** The JSON of the directory, including unknown members. */
+    private readonly json: Readonly<Record<string, unknown>>,
   ) {
     this.files = planFiles(directory, manifestEnd);
     this.headerBytes = new Map(
@@ -78,15 +78,15 @@ export class Container {
   }
 
   /**
-   * Reads the front (32 bytes) and the end of a file. The source then belongs to the container.
-   * @throws {InputError} when the file is not a whole .wpk of a known version with a sound directory.
+   * Reads the first 32 bytes and the end of a file. The container then owns the source.
+   * @throws {InputError} when the file is not a complete .wpk of a known version with a valid directory.
    */
   static async open(source: ByteSource, signal?: AbortSignal): Promise<Container> {
     const { name, byteLength } = source;
     const front = await source.read(0, Math.min(byteLength, FILE_HEADER_BYTES + FRAME_HEADER_BYTES), signal);
     checkFileHeader(front, name);
     if (byteLength < FILE_HEADER_BYTES + FRAME_HEADER_BYTES + TRAILER_BYTES)
-      throw new IntegrityError(`truncated: ${byteLength} bytes are too few`, { file: name });
+      throw new IntegrityError(`truncated: ${byteLength} bytes are too few for a .wpk`, { file: name });
     const manifest = frameHeader(front.subarray(MANIFEST_START), name, MANIFEST_START);
     const manifestEnd = MANIFEST_START + FRAME_HEADER_BYTES + manifest.payloadBytes;
     const suffixStart = Math.max(0, byteLength - SUFFIX_BYTES);
@@ -102,7 +102,7 @@ export class Container {
     return new Container(source, directory, manifestEnd, directoryStart, value);
   }
 
-  /** Refuses a small file that would fill a disk. @throws {InputError} naming both sizes. */
+  /** Checks that a small file does not expand to fill a disk. @throws {InputError} naming both sizes. */
   checkExpansion({ maxExpansion = DEFAULT_EXPANSION }: ContainerOptions = {}): void {
     const { name, byteLength } = this.source;
     const bytes = restoredBytes(this.directory);
@@ -114,12 +114,12 @@ export class Container {
     );
   }
 
-  /** A whole frame, not yet verified. */
+  /** Reads a frame without verifying it. */
   readFrame({ start, end }: FrameRange, signal?: AbortSignal): Promise<Uint8Array> {
     return this.source.read(start, end, signal);
   }
 
-  /** The pieces of a side file, or of a weight file's header, in order. @throws {IntegrityError} also for other than `lengthBytes`. */
+  /** Reads the pieces of a side file, or of a weight file's header, in order. @throws {IntegrityError} for damage, and a sum other than `lengthBytes`. */
   async *readPieces(
     file: StoredFile,
     type: FrameType,
@@ -134,12 +134,12 @@ export class Container {
       yield piece;
     }
     if (left)
-      throw new IntegrityError(`${file.name} lacks ${left} of its ${lengthBytes} bytes`, {
+      throw new IntegrityError(`${file.name} is missing ${left} of ${lengthBytes} bytes`, {
         file: this.source.name,
       });
   }
 
-  /** All of a side file. @throws {IntegrityError} @throws {InputError} for one that is too large to be held in memory. */
+  /** Reads a whole side file. @throws {IntegrityError} for damage. @throws {InputError} for a file that is too large for memory. */
   async readFile(file: StoredFile, signal?: AbortSignal): Promise<Uint8Array> {
     if (file.length > WHOLE_LIMIT_BYTES)
       throw new InputError(`${file.name} has ${file.length} bytes, over the limit of ${WHOLE_LIMIT_BYTES}`, {
@@ -148,7 +148,7 @@ export class Container {
     return concatenate(await collect(this.readPieces(file, FRAME.sideFile, file.length, signal)));
   }
 
-  /** The bytes of a weight file that no tensor holds: those before each tensor, and those behind the last. @throws {IntegrityError} */
+  /** Reads the bytes of a weight file outside of tensors: those before each tensor, and those after the last. @throws {IntegrityError} for damage. */
   async header(file: StoredWeightFile, signal?: AbortSignal): Promise<Uint8Array[]> {
     const length = this.headerBytes.get(file)!;
     const bytes = concatenate(await collect(this.readPieces(file, FRAME.weightHeader, length, signal)));
@@ -156,22 +156,22 @@ export class Container {
   }
 
   /**
-   * What the blocks of a tensor need to be decoded, beside themselves: nothing for a lossless one.
-   * @throws {IntegrityError}
+   * Reads the tables and parameters that a tensor's blocks need for decoding; none for a lossless tensor.
+   * @throws {IntegrityError} for damage.
    */
   async readSide(tensor: StoredTensorEntry, signal?: AbortSignal): Promise<DecoderSide> {
     const range = this.parametersOf(tensor);
     return range ? this.sideIn(await this.readFrame(range, signal), range, signal) : {};
   }
 
-  /** Where that lies, but for the tables of the whole file. @throws {IntegrityError} when it is too large. */
+  /** Returns the range of a tensor's parameters. @throws {IntegrityError} when they are too large. */
   parametersOf(tensor: StoredTensorEntry): FrameRange | undefined {
     const range = planParameters(tensor);
     if (range) this.checkSide(range);
     return range;
   }
 
-  /** The same of a frame that was read. @throws {IntegrityError} */
+  /** Does the same as `readSide` with a frame of parameters that was already read. @throws {IntegrityError} for damage. */
   async sideIn(frame: Uint8Array, { start }: FrameRange, signal?: AbortSignal): Promise<DecoderSide> {
     const parameters = openFrame(frame, FRAME.parameters, this.source.name, start);
     this.tables ??= this.readTables(signal);
@@ -186,20 +186,20 @@ export class Container {
 
   private checkSide({ start, end }: FrameRange): void {
     if (end - start > SIDE_LIMIT_BYTES)
-      throw new IntegrityError(`a frame of ${end - start} bytes is over the limit of its kind`, {
+      throw new IntegrityError(`a frame of ${end - start} bytes is over the limit of ${SIDE_LIMIT_BYTES}`, {
         file: this.source.name,
         start,
         end,
       });
   }
 
-  /** Checks that the manifest, which a reader from front to back has to trust, says what the directory says. @throws {IntegrityError} */
+  /** Checks that the manifest, which streaming readers rely on, agrees with the directory. @throws {IntegrityError} when they differ. */
   async checkManifest(): Promise<void> {
     const { name } = this.source;
     const bytes = await this.source.read(MANIFEST_START, this.manifestEnd);
     const payload = openFrame(bytes, FRAME.manifest, name, MANIFEST_START);
     const { value } = parseJsonObject(inflateJson(payload, name), `${name} (manifest)`);
-    const differing = Object.keys(value).find((key) => !isWithin(value[key], this.stated[key]));
+    const differing = Object.keys(value).find((key) => !isSubset(value[key], this.json[key]));
     if (differing !== undefined)
       throw new IntegrityError(`the manifest and the directory differ in ${JSON.stringify(differing)}`, {
         file: name,
@@ -213,16 +213,16 @@ export class Container {
   }
 }
 
-/** True when all that one JSON value says another says too: members may be added, nothing else may differ. */
-function isWithin(part: unknown, whole: unknown): boolean {
+/** Returns true when two JSON values are equal, except for additional object members in the second. */
+function isSubset(part: unknown, whole: unknown): boolean {
   if (Array.isArray(part))
     return (
       Array.isArray(whole) &&
       part.length === whole.length &&
-      part.every((item, i) => isWithin(item, whole[i]))
+      part.every((item, i) => isSubset(item, whole[i]))
     );
   if (isPlainObject(part))
-    return isPlainObject(whole) && Object.keys(part).every((key) => isWithin(part[key], whole[key]));
+    return isPlainObject(whole) && Object.keys(part).every((key) => isSubset(part[key], whole[key]));
   return part === whole;
 }
 
@@ -232,15 +232,15 @@ async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array[]>
   return all;
 }
 
-/** Payloads that a codec's blocks need beside their own. */
+/** Payloads that a codec's blocks need for decoding, besides their own. */
 export interface DecoderSide {
-  /** Of the whole file. */
+  /** Tables of the file. */
   readonly tables?: Uint8Array;
-  /** Of the tensor. */
+  /** Parameters of the tensor. */
   readonly parameters?: Uint8Array;
 }
 
-/** What turns a block's payload into elements, by the codec's name in the directory. */
+/** Decodes a block's payload to elements. */
 type Decoder = (payload: Uint8Array, block: Block, side: DecoderSide) => Uint8Array;
 const DECODERS: Readonly<Record<string, Decoder>> = {
   [LOSSLESS]: (payload, block) => decodeBlock(losslessKernels(), payload, block),

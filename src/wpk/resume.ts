@@ -11,7 +11,7 @@ import {
   openFrame,
 } from './frames.js';
 
-/** A whole frame that an interrupted run has left: its header and length, and for a block what it decodes to. */
+/** A complete frame from an interrupted run: its header and length, and for a block the decoded bytes. */
 export interface FinishedFrame {
   /** Type, length and checksum of the payload. */
   readonly header: Uint8Array;
@@ -19,18 +19,18 @@ export interface FinishedFrame {
   readonly digest: bigint | undefined;
 }
 
-/** How far an interrupted run came. */
+/** The part of a file that an interrupted run completed. */
 export interface Finished {
-  /** The frames behind the manifest, in order. */
+  /** The frames after the manifest, in order. */
   readonly frames: readonly FinishedFrame[];
-  /** Everything before this byte is whole; 0 when not even the manifest is. */
+  /** End of the last complete frame; 0 if not even the manifest is complete. */
   readonly end: number;
 }
 
 /**
- * Reads what an interrupted run wrote, frame by frame, up to the first that is torn, damaged or a directory.
+ * Reads the frames that an interrupted run wrote, up to the first that is incomplete, damaged or a directory.
  * @param front file header and manifest of this run.
- * @throws {InputError} when it was begun from another model or with other options: its manifest differs.
+ * @throws {InputError} when that run had another model or other options: its manifest differs.
  */
 export async function readFinished(source: ByteSource, front: Uint8Array): Promise<Finished> {
   const frames: FinishedFrame[] = [];
@@ -38,7 +38,7 @@ export async function readFinished(source: ByteSource, front: Uint8Array): Promi
   if (source.byteLength < end) return { frames, end: 0 };
   const found = await source.read(0, end);
   if (!equal(found.subarray(FILE_HEADER_BYTES), front.subarray(FILE_HEADER_BYTES))) {
-    if (!(await readFrame(source, FILE_HEADER_BYTES))) return { frames, end: 0 }; // torn by a power cut
+    if (!(await readFrame(source, FILE_HEADER_BYTES))) return { frames, end: 0 }; // incomplete after a power cut
     throw new InputError(
       'was begun from another model or with other options',
       { file: source.name },
@@ -54,7 +54,7 @@ export async function readFinished(source: ByteSource, front: Uint8Array): Promi
   }
 }
 
-/** Reads the frame that begins at `start`; undefined for a directory, and for one that the interruption has torn. */
+/** Reads the frame at `start`; undefined for a directory, and for an incomplete frame. */
 async function readFrame(source: ByteSource, start: number): Promise<FinishedFrame | undefined> {
   if (start + FRAME_HEADER_BYTES > source.byteLength) return undefined;
   try {

@@ -11,15 +11,15 @@ import { accountBytes } from './plan.js';
 import type { Container } from './reader.js';
 import { UNPARSED } from './stored/role.js';
 
-/** One row of the table of a file: a role, or files and the container itself, which have no elements. */
+/** One row of a file's size table: a role, or the side files or the container, which have no elements. */
 export interface SummaryRow {
-  /** The role, or what else it is. */
+  /** The role, or the name of the other part. */
   readonly part: string;
-  /** Tensors of this role. */
+  /** Number of tensors of this role. */
   readonly tensors: number;
-  /** Elements in them. */
+  /** Number of elements in them. */
   readonly elements: number;
-  /** Elements that take bytes of their own: none in tensors that are the same as another. */
+  /** Number of stored elements: duplicate tensors have none. */
   readonly storedElements: number;
   /** Bytes in the original. */
   readonly originalBytes: number;
@@ -29,7 +29,7 @@ export interface SummaryRow {
 
 /** A tensor in a .wpk. */
 export interface TensorSummary {
-  /** Elements, or weights where elements hold several. */
+  /** Number of elements, or of weights if an element encodes several. */
   readonly elements: number;
   /** Bytes in the original. */
   readonly originalBytes: number;
@@ -37,45 +37,45 @@ export interface TensorSummary {
   readonly compressedBytes: number;
   /** Its name. */
   readonly name: string;
-  /** What it is in the model. */
+  /** Its role in the model. */
   readonly role: string;
-  /** The type of its elements, or the encoding that they are the bytes of. */
+  /** Type of its elements, or the encoding whose bytes they are. */
   readonly dtype: string;
   /** Elements along each axis. */
   readonly shape: readonly number[];
-  /** How it is coded: `lossless`, `trellis` or `transform`. */
+  /** Its codec: `lossless`, `trellis` or `transform`. */
   readonly codec: string;
   /** SHA-256 of its decoded elements, hexadecimal. */
   readonly sha256: string;
-  /** Relative squared error, as measured when the file was made; undefined for lossless tensors. */
+  /** Relative squared error, measured when the file was written; undefined for lossless tensors. */
   readonly error: number | undefined;
-  /** The tensor that is stored for this one too; undefined for one that is stored itself. */
+  /** Name of the stored tensor that this one is a duplicate of; undefined for a stored tensor. */
   readonly sameAs: string | undefined;
 }
 
-/** What a .wpk holds, from its directory alone. The `compressedBytes` of all rows sum to `fileBytes`. */
+/** The content of a .wpk, read from its directory. The `compressedBytes` of all rows sum to `fileBytes`. */
 export interface Summary {
   /** Its path or address. */
   readonly file: string;
-  /** The program that made it, and its version. */
+  /** The program that wrote it, and its version. */
   readonly generator: string;
-  /** What was compressed: the name of a folder or file, or `user/name@commit`. */
+  /** The compressed model: the name of a folder or file, or `user/name@commit`. */
   readonly source: string;
-  /** How it was compressed. */
+  /** Options of the compression. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** The loss as it was measured, an {@link Evaluation} without paths; undefined where none was. */
+  /** The measured loss, an {@link Evaluation} without paths; undefined if not measured. */
   readonly quality: Readonly<Record<string, unknown>> | undefined;
-  /** Of a lossy file: `relativeSquaredError` over all weights, and the `worst` tensor's. */
+  /** Error of a lossy file: `relativeSquaredError` over all weights, and the `worst` tensor. */
   readonly weightError: Readonly<Record<string, unknown>> | undefined;
-  /** What a lossy codec holds; undefined in a lossless file. */
+  /** Weights stored by a lossy codec; undefined in a lossless file. */
   readonly quantized: QuantizedSummary | undefined;
-  /** Weights of the model: no masks and no integers, tied tensors once. What bits per weight are of. */
+  /** Number of weights of the model, for bits per weight: no masks, no integers, tied tensors once. */
   readonly weights: number;
   /** Bytes of the file. */
   readonly fileBytes: number;
-  /** Bytes of the original weight files and side files, as they lay on disk. */
+  /** Bytes of the original weight files and side files. */
   readonly originalBytes: number;
-  /** Bytes of tensors alone in the original. */
+  /** Bytes of the tensors in the original. */
   readonly tensorBytes: number;
   /** Bytes of the file without config, tokenizer and other side files. */
   readonly fileBytesWithoutSideFiles: number;
@@ -83,11 +83,11 @@ export interface Summary {
   readonly rows: readonly SummaryRow[];
   /** All tensors, in the order of the file. */
   readonly tensors: readonly TensorSummary[];
-  /** Config, tokenizer and other files. */
+  /** Config, tokenizer and other side files. */
   readonly sideFiles: readonly FileSummary[];
-  /** Files of weights. */
+  /** Weight files. */
   readonly weightFiles: readonly WeightFileSummary[];
-  /** Folders without files. */
+  /** Empty folders. */
   readonly emptyFolders: readonly string[];
   /** Files of the original that are not stored, and why. */
   readonly leftOut: readonly LeftOut[];
@@ -95,33 +95,33 @@ export interface Summary {
 
 /** A file that a .wpk restores. */
 export interface FileSummary {
-  /** Relative to the folder, its parts separated by `/`. */
+  /** Path relative to the folder, separated by `/`. */
   readonly name: string;
-  /** Bytes in it. */
+  /** Length in bytes. */
   readonly length: number;
-  /** SHA-256 of these, hexadecimal. */
+  /** SHA-256 of its bytes, hexadecimal. */
   readonly sha256: string;
 }
 
-/** A file of weights that a .wpk restores. */
+/** A weight file that a .wpk restores. */
 export interface WeightFileSummary extends FileSummary {
-  /** How it is read; `bytes` for one that is stored without being understood. */
+  /** Its format; `bytes` for a file that was not parsed. */
   readonly format: string;
-  /** Why it is not understood, where its name promises tensors. */
+  /** Why it was not parsed, if its name is one of a weight file. */
   readonly note: string | undefined;
-  /** False for weights that are no part of the model. */
+  /** False for weights outside of the model. */
   readonly isModel: boolean;
 }
 
-/** What a lossy codec holds. */
+/** Weights stored by a lossy codec. */
 export interface QuantizedSummary {
-  /** Weights. */
+  /** Number of weights. */
   readonly weights: number;
-  /** Bytes that they take, tables included. */
+  /** Bytes that they take, including tables. */
   readonly bytes: number;
 }
 
-/** Sums up an open file without decoding anything. */
+/** Summarizes an open file without decoding anything. */
 export function summarize({ source, directory }: Container): Summary {
   const bytes = accountBytes(directory, source.byteLength);
   const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, ...entry }, i) => ({
@@ -214,7 +214,7 @@ function quantizedIn({ tensors, tables = 0 }: Directory, bytes: readonly number[
   };
 }
 
-/** Weights in a tensor: none in masks, integers, what packed formats keep beside theirs, and copies. */
+/** Returns the number of weights in a tensor: none in masks, integers, scales of packed formats, and duplicates. */
 function weightsOf({ name, shape, dtype, role, weights, sameAs }: StoredTensorEntry): number {
   if (sameAs !== undefined || role === 'buffer') return 0;
   if (weights !== undefined) return weights;
@@ -222,19 +222,19 @@ function weightsOf({ name, shape, dtype, role, weights, sameAs }: StoredTensorEn
   return isWeight ? elementCount(shape) : 0;
 }
 
-/** True when everything in a file is as it was. */
+/** Returns true when all tensors are stored losslessly. */
 export function isLossless(tensors: readonly { readonly codec: string }[]): boolean {
   return tensors.every(({ codec }) => codec === LOSSLESS);
 }
 
-/** A loss as it was measured against the original and stored in a file. */
+/** A loss measured against the original and stored in a file. */
 export interface MeasuredLoss
   extends Required<Pick<Evaluation, 'kl' | 'top1' | 'reference' | 'perplexity' | 'windows' | 'window'>> {
-  /** What it was measured on. */
+  /** The text that it was measured on. */
   readonly text?: { readonly name: string };
 }
 
-/** What a file's `quality` says of its loss; undefined where none was measured. */
+/** Returns the loss in a file's `quality`; undefined if none was measured. */
 export function measuredLoss(quality: Summary['quality']): MeasuredLoss | undefined {
   const { kl, top1, reference, perplexity } = (quality ?? {}) as Partial<MeasuredLoss>;
   return kl && top1 && reference && perplexity !== undefined

@@ -1,21 +1,21 @@
 import type { WeightError } from '../evaluation/compare.js';
 
-/** What the verification of a .wpk found. */
+/** Result of verifying a .wpk. */
 export interface Verification {
   /** True when no problem was found. */
   readonly good: boolean;
-  /** What is wrong, and where, one line each. */
+  /** Problems, with their place, one line each. */
   readonly problems: readonly string[];
-  /** Blocks of tensors that were decoded. */
+  /** Number of decoded blocks. */
   readonly blocks: number;
-  /** Tensors in the file. */
+  /** Number of tensors in the file. */
   readonly tensors: number;
-  /** Files that it restores. */
+  /** Number of files that it restores. */
   readonly files: number;
-  /** Bytes of these files. */
+  /** Total bytes of these files. */
   readonly decodedBytes: number;
-  /** True when every byte of every file equals the other's; undefined where nothing was compared. */
+  /** True when every byte of every file equals the other's; undefined if nothing was compared. */
   readonly bitExact: boolean | undefined;
-  /** How much the weights of a lossy file differ from the other's; undefined where nothing was compared. */
+  /** Difference of a lossy file's weights from the other's; undefined if nothing was compared. */
   readonly error: WeightError | undefined;
 }

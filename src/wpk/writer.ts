@@ -11,35 +11,35 @@ import {
 import type { Manifest } from './manifest.js';
 import type { FinishedFrame } from './resume.js';
 
-/** Receives a file from front to back, one call at a time; the bytes stay unchanged until it resolves. */
+/** Receives the bytes of a file in order, one call at a time. The bytes stay unchanged until `write` resolves. */
 export interface Sink {
   write(bytes: Uint8Array): Promise<void>;
 }
 
-/** The parts of a file between manifest and directory, in their order. */
+/** The parts of a file between manifest and directory, in order. */
 const PARTS = ['sideFiles', 'weightHeaders', 'tables', 'tensors'] as const;
 export type Part = (typeof PARTS)[number];
 
-/** What the directory says of a tensor beside the manifest's entry and the places of its frames. */
+/** Fields of a tensor in the directory, besides those of the manifest and the positions of its frames. */
 export interface TensorFacts {
-  /** Without it the tensor is lossless. */
+  /** By default lossless. */
   readonly codec?: string;
   readonly sha256: string;
-  /** Of a lossy tensor: squared error over the sum of squares. */
+  /** Relative squared error of a lossy tensor. */
   readonly error?: number;
 }
 
-/** What only the finished content tells, in the manifest's order. */
+/** Digests and measurements that are known only when the content is complete, in the manifest's order. */
 export interface DirectoryFacts {
   readonly sideFiles: readonly { readonly sha256: string }[];
   readonly weightFiles: readonly { readonly sha256: string; readonly sourceSha256?: string }[];
-  /** Undefined for a tensor that the manifest says is another's copy. */
+  /** Undefined for a tensor that is a duplicate according to the manifest. */
   readonly tensors: readonly (TensorFacts | undefined)[];
   readonly weightError?: Directory['weightError'] | undefined;
   readonly quality?: Directory['quality'] | undefined;
 }
 
-/** Bytes of a finished file, and of its parts with their frame headers: the parts make up the file. */
+/** Bytes of a complete file and of its parts, including frame headers. The parts sum to the file. */
 export interface WrittenBytes extends Readonly<Record<Part, number>> {
   readonly file: number;
   /** File header and manifest. */
@@ -48,7 +48,7 @@ export interface WrittenBytes extends Readonly<Record<Part, number>> {
   readonly end: number;
 }
 
-/** Returns the bytes before the first part: file header and manifest. */
+/** Serializes the bytes before the first part: file header and manifest. */
 export function frontOf(manifest: Manifest): Uint8Array {
   const whole = frame(FRAME.manifest, jsonPayload(manifest));
   const bytes = new Uint8Array(FILE_HEADER_BYTES + whole.length);
@@ -57,15 +57,15 @@ export function frontOf(manifest: Manifest): Uint8Array {
   return bytes;
 }
 
-/** Writes a .wpk file from front to back. What follows what, and what the directory says of it, is decided here alone. */
+/** Writes a .wpk file sequentially. Defines the order of the parts of a file and the layout of the directory. */
 export class WpkWriter {
   private readonly front: Uint8Array;
-  /** Lengths of the frames of every file, header and tensor. */
+  /** Frame lengths of every file, header and tensor. */
   private readonly frames: Readonly<Record<Part, readonly number[][]>>;
   private length: number;
   private last: readonly [part: number, index: number] = [0, 0];
 
-  /** @param name of the file, for errors. @param front of the manifest, where it was made already. */
+  /** @param name of the file, for errors. @param front front bytes, if already serialized. */
   constructor(
     private readonly sink: Sink,
     private readonly name: string,
@@ -83,26 +83,26 @@ export class WpkWriter {
     this.length = front.length;
   }
 
-  /** Where the directory begins, once all frames are written. */
+  /** Offset of the directory, once all frames are written. */
   get directoryStart(): number {
     return this.length;
   }
 
-  /** Writes file header and manifest. Left out where an interrupted run has written them. */
+  /** Writes file header and manifest. Not called when an interrupted run already wrote them. */
   async begin(): Promise<void> {
     await this.sink.write(this.front);
   }
 
   /**
-   * Appends a frame of the `index`-th side file, weight header or tensor, or of the tables. One that an interrupted run has written is
-   * only counted.
-   * @throws {Error} for a part that comes before the last one.
+   * Appends a frame of the `index`-th side file, weight header or tensor, or of the tables. A frame that an interrupted run already
+   * wrote is only counted.
+   * @throws {Error} when the frame belongs before the last one.
    */
   async append(part: Part, index: number, frame: Uint8Array | FinishedFrame): Promise<void> {
     const place = [PARTS.indexOf(part), index] as const;
     const [lastPart, lastIndex] = this.last;
     if (place[0] < lastPart || (place[0] === lastPart && index < lastIndex))
-      throw new Error(`${part} ${index} of ${this.name} was written too late`);
+      throw new Error(`${part} ${index} of ${this.name} was written out of order`);
     this.last = place;
     const isNew = frame instanceof Uint8Array;
     const bytes = isNew ? frame.length : frame.lengthBytes;
@@ -112,8 +112,8 @@ export class WpkWriter {
   }
 
   /**
-   * Writes directory and trailer. May be called again with other facts, when the sink was cut back to `directoryStart`.
-   * @throws {InputError} for what a reader would refuse, before anything of it is written.
+   * Writes directory and trailer. May be called again with other facts after the sink was truncated to `directoryStart`.
+   * @throws {InputError} for a directory that a reader would refuse; nothing is then written.
    */
   async finish(facts: DirectoryFacts): Promise<WrittenBytes> {
     const place = { file: this.name, manifestEnd: this.front.length, directoryStart: this.length };
@@ -130,7 +130,7 @@ export class WpkWriter {
     };
   }
 
-  /** The directory's JSON. The order of members is part of the file's bytes. */
+  /** Returns the directory's JSON. The order of members determines the file's bytes. */
   private directory({ sideFiles, weightFiles, tensors, ...measured }: DirectoryFacts) {
     const { manifest, frames } = this;
     let offset =
@@ -172,8 +172,8 @@ export class WpkWriter {
 }
 
 /**
- * Writes a directory and the trailer behind the frames that it lists. @returns their bytes.
- * @throws {InputError} for what a reader would refuse, before anything is written.
+ * Writes a directory and the trailer after the frames. @returns the number of bytes written.
+ * @throws {InputError} for a directory that a reader would refuse; nothing is then written.
  */
 export async function writeEnd(
   sink: Sink,

@@ -1,21 +1,21 @@
-// An adaptive binary arithmetic coder (a range coder with carries) for side information: some hundred numbers whose
-// distribution nobody knows beforehand. Slow beside rANS, and needs no tables. Integer arithmetic throughout.
+// An adaptive binary arithmetic coder (a range coder with carry propagation) for side information: a few hundred numbers
+// of unknown distribution. It is slower than rANS and needs no tables. All arithmetic is on integers.
 
 const PROBABILITY_BITS = 16;
 const HALF = 1 << (PROBABILITY_BITS - 1);
 const TOP = 2 ** 32;
-const LOWEST_RANGE = 2 ** 24;
+const MIN_RANGE = 2 ** 24;
 
-/** A bit moves its probability by 1 / (times seen + 2) of the way, in the end by 1 / 32: fast at first, then steady. */
-const SLOWEST = 30;
+/** Each bit moves the probability by 1 / (count + 2) of the distance; the count stops here, at 1 / 32: fast at first, then steady. */
+const MAX_COUNT = 30;
 
-/** What has been learned about one binary decision. */
+/** An adaptive model of one binary decision. */
 export class Bit {
-  /** That it is 1, of 2^16. */
+  /** Probability of a 1, in units of 2^-16. */
   private probability = HALF;
   private seen = 0;
 
-  /** The part of a range that stands for 1: at least 1, less than all. */
+  /** Returns the part of a range that codes a 1: at least 1, less than all of it. */
   share(range: number): number {
     const twelveBits = Math.min(4095, Math.max(1, this.probability >>> (PROBABILITY_BITS - 12)));
     return Math.floor(range / 4096) * twelveBits;
@@ -24,15 +24,15 @@ export class Bit {
   learn(bit: number): void {
     const target = bit ? (1 << PROBABILITY_BITS) - 1 : 0;
     this.probability += Math.trunc((target - this.probability) / (this.seen + 2));
-    if (this.seen < SLOWEST) this.seen++;
+    if (this.seen < MAX_COUNT) this.seen++;
   }
 }
 
-/** What codes or decodes bits: an integer's code is then written once for both directions. */
+/** An encoder or a decoder of bits: code that uses it is written once for both directions. */
 export interface BitCoder {
-  /** Codes `bit`, or decodes one and ignores `bit`. @returns the bit. */
+  /** Encodes `bit`, or decodes one and ignores `bit`. @returns the bit. */
   code(bit: number, model: Bit): number;
-  /** As `code`, both values equally probable. */
+  /** Does the same as `code` with both values equally probable. */
   codeEven(bit: number): number;
 }
 
@@ -59,9 +59,9 @@ export class ArithmeticEncoder implements BitCoder {
       this.range -= share;
     }
     if (this.low >= TOP) this.carry();
-    while (this.range < LOWEST_RANGE) {
-      this.bytes.push(Math.floor(this.low / LOWEST_RANGE));
-      this.low = (this.low % LOWEST_RANGE) * 256;
+    while (this.range < MIN_RANGE) {
+      this.bytes.push(Math.floor(this.low / MIN_RANGE));
+      this.low = (this.low % MIN_RANGE) * 256;
       this.range *= 256;
     }
   }
@@ -73,9 +73,9 @@ export class ArithmeticEncoder implements BitCoder {
     this.bytes[i]!++;
   }
 
-  /** The bytes; zeros at their end are left out, and the decoder supplies them. */
+  /** Returns the bytes without trailing zeros, which the decoder supplies. */
   finish(): Uint8Array {
-    // of the numbers that lie in the final interval, the one that ends with the most zeros
+    // choose the number in the final interval that ends with the most zeros
     for (let unit = TOP; ; unit /= 256) {
       const end = Math.ceil(this.low / unit) * unit;
       if (end >= this.low + this.range) continue;
@@ -83,7 +83,7 @@ export class ArithmeticEncoder implements BitCoder {
       break;
     }
     if (this.low >= TOP) this.carry();
-    for (let unit = LOWEST_RANGE; unit >= 1; unit /= 256) this.bytes.push(Math.floor(this.low / unit) % 256);
+    for (let unit = MIN_RANGE; unit >= 1; unit /= 256) this.bytes.push(Math.floor(this.low / unit) % 256);
     let length = this.bytes.length;
     while (length > 0 && this.bytes[length - 1] === 0) length--;
     return Uint8Array.from(this.bytes.slice(0, length));
@@ -91,7 +91,7 @@ export class ArithmeticEncoder implements BitCoder {
 }
 
 export class ArithmeticDecoder implements BitCoder {
-  /** What was read, less the low end of the interval. */
+  /** The number read so far, minus the low end of the interval. */
   private offset = 0;
   private range = TOP - 1;
   private position = 0;
@@ -110,10 +110,10 @@ export class ArithmeticDecoder implements BitCoder {
     return this.narrow(Math.floor(this.range / 2));
   }
 
-  /** @throws {RangeError} when bytes are left over. */
+  /** Checks that all bytes were read. @throws {RangeError} for extra bytes. */
   finish(): void {
     if (this.position < this.bytes.length)
-      throw new RangeError(`${this.bytes.length - this.position} bytes are left after the last code`);
+      throw new RangeError(`${this.bytes.length - this.position} extra bytes after the last code`);
   }
 
   private narrow(share: number): number {
@@ -123,7 +123,7 @@ export class ArithmeticDecoder implements BitCoder {
       this.offset -= share;
       this.range -= share;
     }
-    while (this.range < LOWEST_RANGE) {
+    while (this.range < MIN_RANGE) {
       this.offset = this.offset * 256 + this.next();
       this.range *= 256;
     }
@@ -135,27 +135,27 @@ export class ArithmeticDecoder implements BitCoder {
   }
 }
 
-/** The widest magnitude an integer may have, in bits. */
-const WIDEST = 15;
+/** Maximum bits of an integer's magnitude. */
+const MAX_WIDTH = 15;
 
 /**
- * What has been learned about integers that are mostly small: whether zero, their sign, how many bits their magnitude
- * has (in unary), and the highest of these bits below the top one. The rest are taken as even.
+ * An adaptive model of integers that are mostly small. It codes whether they are zero, their sign, the number of bits of their
+ * magnitude (in unary), and the bit below the top one. The other bits are coded as equally probable.
  */
 export class IntegerModel {
   private readonly zero = new Bit();
   private readonly sign = new Bit();
-  private readonly wider = [bitsOf(WIDEST), bitsOf(WIDEST)] as const;
-  private readonly second = [bitsOf(WIDEST + 1), bitsOf(WIDEST + 1)] as const;
+  private readonly wider = [bitsOf(MAX_WIDTH), bitsOf(MAX_WIDTH)] as const;
+  private readonly second = [bitsOf(MAX_WIDTH + 1), bitsOf(MAX_WIDTH + 1)] as const;
 
-  /** Codes `value`, or decodes one and ignores `value`. Magnitudes below 2^15. @returns the value. */
+  /** Encodes `value`, or decodes one and ignores `value`. Magnitudes are below 2^15. @returns the value. */
   code(coder: BitCoder, value = 0): number {
     if (coder.code(value === 0 ? 1 : 0, this.zero)) return 0;
     const negative = coder.code(value < 0 ? 1 : 0, this.sign) as 0 | 1;
     const magnitude = Math.abs(value);
     const width = 32 - Math.clz32(magnitude);
     let bits = 1;
-    while (bits < WIDEST && coder.code(width > bits ? 1 : 0, this.wider[negative][bits]!)) bits++;
+    while (bits < MAX_WIDTH && coder.code(width > bits ? 1 : 0, this.wider[negative][bits]!)) bits++;
     let coded = 1;
     for (let i = bits - 2; i >= 0; i--) {
       const bit = (magnitude >> i) & 1;

@@ -11,15 +11,15 @@ import { type Codes, codeCodes, factorsOf } from './codes.js';
 import { ROWS_PER_BLOCK, stepSizes } from './levels.js';
 import type { TensorParameters } from './parameters.js';
 
-/** What a block's bytes stand for, beside what its file and its tensor tell. */
+/** The content of a block, apart from the file's tables and the tensor's parameters. */
 export interface RowBlock {
-  /** Of at most ROWS_PER_BLOCK rows. */
+  /** Codes of the rows, at most ROWS_PER_BLOCK. */
   readonly rows: Codes;
   /** [rows, columns], row-major, each from -1000 to 1000. */
   readonly indices: Int16Array;
 }
 
-/** Codes a block. @throws {RangeError} on codes or indices out of bounds, or in contexts without a table. */
+/** Encodes a block. @throws {RangeError} for codes or indices out of range, and for a context without a table. */
 export function encodeBlock(
   coder: IndexCoder,
   tables: IndexTables,
@@ -35,8 +35,8 @@ export function encodeBlock(
 }
 
 /**
- * Decodes a block of `rowCount` rows to little-endian elements, row-major; as `I16` to its indices.
- * @throws {RangeError} when the bytes are not those of such a block.
+ * Decodes a block of `rowCount` rows to little-endian elements, row-major; with kind `I16` to its indices.
+ * @throws {RangeError} when the bytes are malformed.
  */
 export function decodeBlock(
   coder: IndexCoder,
@@ -50,11 +50,11 @@ export function decodeBlock(
   const contexts = { rowContexts: rows.contexts, columnContexts: parameters.columns.contexts };
   const out = new Uint8Array(rowCount * parameters.columns.steps.length * KINDS[kind][1]);
   if (!coder.decode(tables, contexts, stepsOf(parameters, rows), { stream, raw }, kind, out))
-    throw new RangeError('a stream of indices does not end with the last of them');
+    throw new RangeError('malformed stream of indices');
   return out;
 }
 
-/** Steps of a block's rows and of the columns, times their factors, each rounded to float32. */
+/** Returns the steps of a block's rows and of the columns, times their factors, each rounded to float32. */
 export function stepsOf(parameters: TensorParameters, rows: Codes): BlockSteps {
   return {
     rowSteps: sideSteps(rows, 1, parameters.rowFactorRange),
@@ -69,22 +69,23 @@ function sideSteps({ steps, factors }: Codes, scale: number, range: number): Flo
   return sizes.map((size, i) => size * scaling[i]!);
 }
 
-/** The rows' codes and the pieces of a block that hold its indices, which are not decoded. @throws {RangeError} */
+/** Reads a block's row codes and splits off its raw bits and its stream, without decoding the indices. @throws {RangeError} when the bytes are malformed. */
 export function openBlock(parameters: TensorParameters, bytes: Uint8Array, rowCount: number) {
-  if (rowCount < 1 || rowCount > ROWS_PER_BLOCK) throw new RangeError(`a block of ${rowCount} rows`);
+  if (rowCount < 1 || rowCount > ROWS_PER_BLOCK)
+    throw new RangeError(`expected a block of 1 to ${ROWS_PER_BLOCK} rows, found ${rowCount}`);
   const [codesLength, at] = readLength(bytes, 0);
   const [rawLength, codesStart] = readLength(bytes, at);
   const rawStart = codesStart + codesLength;
   const streamStart = rawStart + rawLength;
   if (streamStart > bytes.length)
-    throw new RangeError(`a block of ${bytes.length} bytes is shorter than it says`);
+    throw new RangeError(`a block of ${bytes.length} bytes is shorter than the lengths in it`);
   const arithmetic = new ArithmeticDecoder(bytes.subarray(codesStart, rawStart));
   const rows = codeCodes(arithmetic, rowCount, parameters.rowFactorRange > 0);
   arithmetic.finish();
   return { rows, raw: bytes.subarray(rawStart, streamStart), stream: bytes.subarray(streamStart) };
 }
 
-/** A length below 2^28: 7 bits a byte, the least significant first, the top bit set on all but the last. */
+/** Encodes a length below 2^28: 7 bits per byte, least significant first; the top bit is set in all bytes but the last. */
 function lengthBytes(length: number): Uint8Array {
   const bytes: number[] = [];
   for (; length > 127; length >>>= 7) bytes.push((length & 127) | 128);
@@ -98,5 +99,5 @@ function readLength(bytes: Uint8Array, start: number): [length: number, end: num
     length |= (byte & 127) << (7 * i);
     if (byte < 128) return [length, start + i + 1];
   }
-  throw new RangeError('a block does not begin with two lengths');
+  throw new RangeError('expected two lengths at the start of a block');
 }

@@ -1,28 +1,28 @@
 import { type BitCoder, IntegerModel } from './arithmetic.js';
 
 /**
- * What is known of every row of a block, or of every column of a tensor.
- * Steps are 2^(step / 4) times the scale (`stepSizes`); contexts of row and column add up.
+ * Side information of the rows of a block, or of the columns of a tensor.
+ * Steps are 2^(step / 4) times the scale (`stepSizes`); a weight's context is the sum of its row's and its column's.
  */
 export interface Codes {
   readonly steps: Int16Array;
   readonly contexts: Int16Array;
-  /** -128 to 127 each, when the tensor has factors on this side: see `factorsOf`. */
+  /** -128 to 127 each; only if the tensor has factors on this side, see `factorsOf`. */
   readonly factors?: Int8Array | undefined;
 }
 
-/** Step codes are within this of zero: 2^-64 to 2^64. */
+/** Maximum magnitude of a step code: steps are from 2^-64 to 2^64. */
 export const STEP_CODE_LIMIT = 256;
 
-/** Contexts of a row or a column are within this of zero, and clamped once added. */
+/** Maximum magnitude of the context of a row or a column. Their sum is clamped to the range of contexts. */
 export const CONTEXT_LIMIT = 1024;
 
-/** Factors of a side are off, or 1 + range * code / 128: a multiplication exact on every machine. */
+/** Returns the factors of codes, 1 + range * code / 128: the same float32 on every machine. */
 export function factorsOf(codes: Int8Array, range: number): Float32Array {
   return Float32Array.from(codes, (code) => 1 + (range * code) / 128);
 }
 
-/** The codes nearest to `factors`, which should be within `range` of 1. */
+/** Returns the codes nearest to `factors`, which should be from 1 - range to 1 + range. */
 export function factorCodes(factors: ArrayLike<number>, range: number): Int8Array {
   return Int8Array.from(factors, (factor) =>
     Math.min(127, Math.max(-128, Math.round(((factor - 1) / range) * 128))),
@@ -30,10 +30,10 @@ export function factorCodes(factors: ArrayLike<number>, range: number): Int8Arra
 }
 
 /**
- * Codes of `count` rows or columns, or decodes them and ignores `codes`.
- * What is coded beside the step is the sum of step and context: it tells the spread of the weights, whatever the step,
- * and hardly varies. Both are told from their first, and factors from 0.
- * @throws {RangeError} on a code out of its bounds.
+ * Encodes the codes of `count` rows or columns, or decodes them and ignores `codes`.
+ * Besides the step it codes the sum of step and context: this is the spread of the weights, which does not depend on the
+ * step and varies little. Both are coded as differences from their median, factors as they are.
+ * @throws {RangeError} for a code out of range.
  */
 export function codeCodes(coder: BitCoder, count: number, hasFactors: boolean, codes?: Codes): Codes {
   if (codes) checkCodes(codes, count, hasFactors);
@@ -70,13 +70,13 @@ function checkCodes({ steps, contexts, factors }: Codes, count: number, hasFacto
   const lengths = [steps.length, contexts.length, factors?.length ?? count];
   if (lengths.some((length) => length !== count) || hasFactors !== Boolean(factors))
     throw new RangeError(
-      `codes of ${lengths} rows or columns, not ${count}${hasFactors ? ' with factors' : ''}`,
+      `expected codes of ${count} rows or columns${hasFactors ? ' with factors' : ''}, found ${lengths}`,
     );
   for (const [values, limit, what] of [
     [steps, STEP_CODE_LIMIT, 'step'],
     [contexts, CONTEXT_LIMIT, 'context'],
   ] as const) {
     const beyond = values.find((value) => Math.abs(value) > limit);
-    if (beyond !== undefined) throw new RangeError(`a ${what} code of ${beyond}, not within ${limit} of 0`);
+    if (beyond !== undefined) throw new RangeError(`${what} code ${beyond} is not in -${limit}..${limit}`);
   }
 }

@@ -1,10 +1,10 @@
-// Dependent quantization (docs/trellis.md): two quantizers, of which quantizer 0 reaches the even multiples of the step
-// and quantizer 1 the odd ones and zero. Eight states run down every column; a state's lowest bit names the quantizer
-// of the next weight, the parity of its index leads to the next state.
+// Dependent quantization (docs/trellis.md) with two quantizers: quantizer 0 has the even multiples of the step as levels,
+// quantizer 1 the odd ones and zero. Each column is a path through eight states: the lowest bit of the state is the
+// quantizer of the next weight, and the parity of its index selects the next state.
 
 export { CONTEXTS, MAX_INDEX, ROWS_PER_BLOCK } from '../../wasm/constants.js';
 
-/** The state after `state` when the index is even (0) or odd (1). */
+/** Next state, by state and parity of the index. */
 export const NEXT_STATE = [
   [0, 2],
   [7, 5],
@@ -16,7 +16,7 @@ export const NEXT_STATE = [
   [4, 6],
 ] as const;
 
-/** What index `k` means under quantizer 0 or 1, in steps, before any shrinking towards zero. */
+/** Returns the level of index `k` of quantizer 0 or 1, in steps, before any shrinking towards zero. */
 export function level(quantizer: number, k: number): number {
   return quantizer === 0 ? 2 * k : 2 * k - Math.sign(k);
 }
@@ -24,7 +24,7 @@ export function level(quantizer: number, k: number): number {
 /** 2^(i / 4); written out, because engines may differ in the last bit of a power. */
 const QUARTER_OCTAVES = [1, 1.189207115002721, Math.SQRT2, 1.681792830507429] as const;
 
-/** Steps of rows (scale 1) or of columns (the tensor's scale): float32 of `scale * 2^(code / 4)`, code by code. */
+/** Returns the steps of rows (with scale 1) or of columns (with the tensor's scale): `scale * 2^(code / 4)` as float32. */
 export function stepSizes(codes: Int8Array | Int16Array, scale: number): Float32Array {
   return Float32Array.from(codes, (code) => scale * (QUARTER_OCTAVES[code & 3]! * 2 ** (code >> 2)));
 }

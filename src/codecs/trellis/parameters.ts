@@ -1,22 +1,22 @@
 import { ArithmeticDecoder, ArithmeticEncoder } from './arithmetic.js';
 import { type Codes, codeCodes } from './codes.js';
 
-/** What the blocks of a tensor share. */
+/** Parameters shared by the blocks of a tensor. */
 export interface TensorParameters {
-  /** Of all steps: columns carry it. A positive float32, between 2^-100 and 2^100. */
+  /** Scale of all steps, applied to the columns. A positive float32, between 2^-100 and 2^100. */
   readonly scale: number;
-  /** How far factors of rows, and of columns, may lie from 1: a float32 of at least 0 and below 1. 0: there are none. */
+  /** Maximum distance of the rows' factors from 1, and of the columns': a float32 of at least 0 and below 1. 0: no factors. */
   readonly rowFactorRange: number;
   readonly columnFactorRange: number;
   readonly columns: Codes;
 }
 
-/** Wider tensors cannot be coded: a block's kernel takes 24 bytes a column. */
+/** Maximum number of columns: the kernel needs 24 bytes per column. */
 export const COLUMN_LIMIT = 1 << 22;
 
 const HEADER_BYTES = 12;
 
-/** Parameters as bytes. @throws {RangeError} on one out of its bounds. */
+/** Serializes parameters. @throws {RangeError} for a value out of range. */
 export function writeParameters(parameters: TensorParameters): Uint8Array {
   const { columns, columnFactorRange } = parameters;
   const header = [parameters.scale, parameters.rowFactorRange, columnFactorRange] as const;
@@ -33,9 +33,10 @@ export function writeParameters(parameters: TensorParameters): Uint8Array {
   return bytes;
 }
 
-/** Reads the parameters of a tensor of so many columns. @throws {RangeError} on what is not within its bounds. */
+/** Reads the parameters of a tensor of `columnCount` columns. @throws {RangeError} for a value out of range. */
 export function readParameters(bytes: Uint8Array, columnCount: number): TensorParameters {
-  if (bytes.length < HEADER_BYTES) throw new RangeError(`parameters of ${bytes.length} bytes`);
+  if (bytes.length < HEADER_BYTES)
+    throw new RangeError(`expected at least ${HEADER_BYTES} bytes of parameters, found ${bytes.length}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const header = [view.getFloat32(0, true), view.getFloat32(4, true), view.getFloat32(8, true)] as const;
   checkHeader(header, columnCount);
@@ -48,10 +49,10 @@ export function readParameters(bytes: Uint8Array, columnCount: number): TensorPa
 
 function checkHeader([scale, ...ranges]: readonly [number, number, number], columnCount: number): void {
   if (columnCount < 1 || columnCount > COLUMN_LIMIT)
-    throw new RangeError(`${columnCount} columns, not 1 to ${COLUMN_LIMIT}`);
+    throw new RangeError(`expected 1 to ${COLUMN_LIMIT} columns, found ${columnCount}`);
   if (!(scale >= 2 ** -100 && scale <= 2 ** 100) || Math.fround(scale) !== scale)
-    throw new RangeError(`a scale of ${scale}, not a float32 from 2^-100 to 2^100`);
+    throw new RangeError(`expected a scale in float32 from 2^-100 to 2^100, found ${scale}`);
   for (const range of ranges)
     if (!(range >= 0 && range < 1) || Math.fround(range) !== range)
-      throw new RangeError(`factors that range over ${range}, not a float32 from 0 to below 1`);
+      throw new RangeError(`expected a factor range in float32 from 0 to below 1, found ${range}`);
 }

@@ -11,10 +11,10 @@ import {
   TOKENS,
 } from './tokens.js';
 
-// Prices: what an index costs, in bits, [CONTEXTS][2][INDICES]: index k of quantizer q stands at
-// (context * 2 + q) * INDICES + k + MAX_INDEX. The quantizer weighs them against error; nothing of them is stored.
+// Prices: the cost of each index in bits, [CONTEXTS][2][INDICES]: index k of quantizer q is at
+// (context * 2 + q) * INDICES + k + MAX_INDEX. The quantizer minimizes error + lambda * price. Prices are not stored.
 
-/** Prices before anything was counted: between Gauss and Laplace, with a heavy tail in case a context is wrong. */
+/** Returns prices for the first pass: a distribution between Gauss and Laplace, with a heavy tail in case a context is wrong. */
 export function initialPrices(): Float32Array {
   const prices = new Float32Array(CONTEXTS * 2 * INDICES);
   const share = new Float64Array(INDICES);
@@ -31,12 +31,12 @@ export function initialPrices(): Float32Array {
   return prices;
 }
 
-/** What an index costs that its table cannot code: more than any that it can. */
+/** Price of an index that the table cannot code: above that of all others. */
 const NEVER_BITS = 40;
 
 /**
- * What indices cost with the tables of a file; those of contexts without a table stay as they were. Counts themselves would not do:
- * where a context has few weights, indices that happened not to occur would seem dear, and would occur less from pass to pass.
+ * Computes the prices of indices under the tables of a file. Contexts without a table keep their prices. Raw counts would not work:
+ * in a context with few weights, an index that did not occur would be expensive, and become rarer with every pass.
  * @returns new prices.
  */
 export function tablePrices({ frequencies }: IndexTables, before: Float32Array): Float32Array {

@@ -4,8 +4,8 @@ import { ArithmeticDecoder, ArithmeticEncoder, Bit, type BitCoder, IntegerModel 
 import { CONTEXTS, MAX_INDEX } from './levels.js';
 import { ESCAPE_BITS, INDICES, MAGNITUDE_TOKENS, magnitudeToken, SCALE, TABLES, TOKENS } from './tokens.js';
 
-// A table is stored as logarithms of frequencies, in eighths of an octave, of magnitudes' tokens: signs are equally
-// probable. Tables of neighboring contexts are alike, so each is told as its difference from the one before.
+// A table is stored as logarithms of the frequencies of magnitude tokens, in eighths of an octave; both signs are equally
+// probable. Tables of neighboring contexts are similar, so each is coded as the difference from the one before.
 // spec/wpk-v1.md, "Tables".
 
 const STEPS_PER_OCTAVE = 8;
@@ -14,17 +14,17 @@ const LARGEST_LOG = 12 * STEPS_PER_OCTAVE;
 /** 2^(i / 8) in 2^-20; written out, because engines may differ in the last bit of a power. */
 const POWERS = [1048576, 1143480, 1246974, 1359834, 1482910, 1617125, 1763487, 1923096] as const;
 
-/** A table as stored. */
+/** A table in the form in which it is stored. */
 interface LogTable {
-  /** Of each magnitude token from 0 on that the table holds; a frequency is in proportion to 2^(log / 8). */
+  /** One logarithm per magnitude token from 0 on; frequencies are proportional to 2^(log / 8). */
   readonly logs: readonly number[];
-  /** Of the escape that stands for all other tokens; undefined when none of them occurs. */
+  /** Logarithm of the escape, which replaces all other tokens; undefined if none of them occurs. */
   readonly escapeLog: number | undefined;
 }
 
 // ---- as bytes ----------------------------------------------------------------------------------------------------------------
 
-/** What has been learned while tables are coded, and the last table of each quantizer. */
+/** Codes tables: the adaptive models, and the last table of each quantizer. */
 class TableCoder {
   private readonly present = [new Bit(), new Bit()];
   private readonly escape = new Bit();
@@ -35,14 +35,15 @@ class TableCoder {
   private wasPresent = 0;
   constructor(private readonly coder: BitCoder) {}
 
-  /** Codes the next table of `quantizer`, or decodes it and ignores `table`. @throws {RangeError} */
+  /** Encodes the next table of `quantizer`, or decodes it and ignores `table`. @throws {RangeError} for a value out of range. */
   code(quantizer: number, table: LogTable | undefined): LogTable | undefined {
     const present = this.coder.code(table ? 1 : 0, this.present[this.wasPresent]!);
     this.wasPresent = present;
     if (!present) return undefined;
     const before = this.before[quantizer]?.logs ?? [];
     const size = before.length + this.size.code(this.coder, (table?.logs.length ?? 0) - before.length);
-    if (size < 1 || size > MAGNITUDE_TOKENS) throw new RangeError(`a table of ${size} magnitudes`);
+    if (size < 1 || size > MAGNITUDE_TOKENS)
+      throw new RangeError(`expected a table of 1 to ${MAGNITUDE_TOKENS} magnitudes, found ${size}`);
     const logs: number[] = [];
     for (let m = 0; m < size; m++) {
       const expected = predict(before, logs, m);
@@ -61,11 +62,12 @@ class TableCoder {
 }
 
 function inBounds(log: number): number {
-  if (log < 0 || log > LARGEST_LOG) throw new RangeError(`a frequency of 2^(${log} / ${STEPS_PER_OCTAVE})`);
+  if (log < 0 || log > LARGEST_LOG)
+    throw new RangeError(`frequency logarithm ${log} is not in 0..${LARGEST_LOG}`);
   return log;
 }
 
-/** What log `m` would be if the table fell as the one before does there, or went on as it did. */
+/** Predicts log `m`: the table falls as the one before does there, or else continues its last slope. */
 function predict(before: readonly number[], logs: readonly number[], m: number): number {
   if (m === 0) return before[0] ?? LARGEST_LOG - STEPS_PER_OCTAVE;
   const last = logs[m - 1]!;
@@ -73,10 +75,10 @@ function predict(before: readonly number[], logs: readonly number[], m: number):
   return Math.min(LARGEST_LOG, Math.max(0, last + slope));
 }
 
-/** As coefficients of shrinking are stored: in 1 / 128 of a step. */
+/** Shrinking coefficients are stored in units of 1 / 128 step. */
 const SHRINK_UNITS = 128;
 
-/** The nearest shrinking coefficients that a file can hold, from -1 to 127 / 128; those of index 0 are 0. */
+/** Rounds shrinking coefficients to values that a file can store, from -1 to 127 / 128; those of index 0 are 0. */
 export function storableShrinks(shrinks: Float32Array): Float32Array {
   return shrinks.map((shrink, i) =>
     i % 4
@@ -94,14 +96,14 @@ function codeShrinks(coder: BitCoder, shrinks: Float32Array, present: (table: nu
     const kind = i % 8;
     before[kind]! += models[kind]!.code(coder, shrinks[i]! * SHRINK_UNITS - before[kind]!);
     if (before[kind]! < -SHRINK_UNITS || before[kind]! >= SHRINK_UNITS)
-      throw new RangeError(`a value is shrunk by ${before[kind]} / ${SHRINK_UNITS} steps`);
+      throw new RangeError(`shrinking by ${before[kind]} / ${SHRINK_UNITS} steps is out of range`);
     shrinks[i] = before[kind]! / SHRINK_UNITS;
   }
 }
 
 /**
- * Reads tables.
- * @throws {RangeError} on a number out of its bounds, or bytes left over.
+ * Reads the entropy coding tables of a file.
+ * @throws {RangeError} for a value out of range, and for extra bytes.
  */
 export function readTables(bytes: Uint8Array): IndexTables {
   const coder = new ArithmeticDecoder(bytes);
@@ -119,8 +121,8 @@ export function readTables(bytes: Uint8Array): IndexTables {
 }
 
 /**
- * Makes the tables nearest to `counts` of indices, laid out like prices, and stores them with `shrinks` (of which
- * those that `storableShrinks` gives survive). Contexts without counts get no table.
+ * Fits tables to `counts` of indices (same layout as prices) and serializes them with `shrinks`, rounded as
+ * `storableShrinks` does. Contexts without counts get no table.
  */
 export function writeTables(counts: ArrayLike<number>, shrinks: Float32Array): Uint8Array {
   const coder = new ArithmeticEncoder();
@@ -138,13 +140,13 @@ export function writeTables(counts: ArrayLike<number>, shrinks: Float32Array): U
 
 // ---- from logarithms to frequencies ------------------------------------------------------------------------------------------
 
-/** Frequencies of a table's tokens from -64 (escape) to 63: at least 1 each where there is any, and SCALE in all. */
+/** Converts logarithms to frequencies of tokens from -64 (escape) to 63: at least 1 for each token of the table; they sum to SCALE. */
 function toFrequencies({ logs, escapeLog }: LogTable): Uint16Array {
   const weights = new Float64Array(TOKENS);
   logs.forEach((log, m) => {
     weights[MAGNITUDE_TOKENS + m] = weights[MAGNITUDE_TOKENS - m] = weightOf(log);
   });
-  // a token alone would have all slots, which is more than its field holds
+  // a single token would get all slots, more than its field can store: add the escape
   if (escapeLog !== undefined || logs.length === 1) weights[0] = weightOf(escapeLog ?? 0);
   const total = sumOf(weights, (weight) => weight);
   const frequencies = Uint16Array.from(weights, (weight) =>
@@ -171,13 +173,13 @@ function tokenCounts(counts: ArrayLike<number>, table: number): Float64Array {
   return sums;
 }
 
-/** The cheapest table for these counts, roughly: itself and what it codes. Undefined when nothing was counted. */
+/** Finds approximately the table with the fewest bits, counting the table itself and the tokens coded with it. Undefined if all counts are 0. */
 function fitTable(counts: Float64Array, before: readonly number[]): LogTable | undefined {
   const total = sumOf(counts, (count) => count);
   if (total === 0) return undefined;
   let size = counts.findLastIndex((count) => count > 0) + 1;
   let escapes = 0;
-  // a magnitude takes two slots or more of 4096, and some bits of the table
+  // each magnitude costs at least two of 4096 slots, and some bits in the table
   for (
     ;
     size > 1 && counts[size - 1]! * (ESCAPE_BITS + 1) < LOG_BITS + (total * 2 * Math.LOG2E) / SCALE;
@@ -190,10 +192,10 @@ function fitTable(counts: Float64Array, before: readonly number[]): LogTable | u
   return { logs, escapeLog: escapes ? nearLog(escapes, 1, total, 0) : undefined };
 }
 
-/** What storing one logarithm takes, about. */
+/** Approximate bits to store one logarithm. */
 const LOG_BITS = 3;
 
-/** The log that is best for `tokens` tokens that share a count: nearer to what is expected where that saves more than it costs. */
+/** Returns the best log for `tokens` tokens that share a count: moved towards the prediction if that saves more bits than it costs. */
 function nearLog(count: number, tokens: number, total: number, expected: number): number {
   const ideal = STEPS_PER_OCTAVE * Math.log2(Math.max(1, ((count / total) * SCALE) / tokens));
   const nearest = Math.min(LARGEST_LOG, Math.round(ideal));

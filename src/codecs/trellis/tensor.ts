@@ -5,8 +5,8 @@ import { decodeBlock } from './block.js';
 import { readParameters } from './parameters.js';
 import { readTables } from './tables.js';
 
-/** Remembers what the last bytes were read as: blocks come tensor by tensor. */
-function remembering<Argument, Result>(read: (bytes: Uint8Array, argument: Argument) => Result) {
+/** Wraps a parser so that it caches its last result: blocks of one tensor are decoded one after another. */
+function cacheLast<Argument, Result>(read: (bytes: Uint8Array, argument: Argument) => Result) {
   let last: { readonly bytes: Uint8Array; readonly argument: Argument; readonly result: Result } | undefined;
   return (bytes: Uint8Array, argument: Argument): Result => {
     if (
@@ -20,11 +20,11 @@ function remembering<Argument, Result>(read: (bytes: Uint8Array, argument: Argum
   };
 }
 
-const tablesOf = remembering((bytes: Uint8Array, _: undefined) => readTables(bytes));
-const parametersOf = remembering(readParameters);
+const tablesOf = cacheLast((bytes: Uint8Array, _: undefined) => readTables(bytes));
+const parametersOf = cacheLast(readParameters);
 
 /**
- * Decodes a block of rows of a lossy tensor with the calling thread's kernels.
+ * Decodes a block of rows of a quantized tensor with the calling thread's kernels, to little-endian elements.
  * @throws {RangeError} when tables, parameters or payload are malformed.
  */
 export function decodeRows(

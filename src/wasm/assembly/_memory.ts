@@ -1,4 +1,4 @@
-/** Where the caller's buffers may begin. */
+/** Returns the lowest address that the caller's buffers may use. */
 export function heapBase(): usize {
   return __heap_base;
 }

@@ -1,16 +1,16 @@
 // rANS: four interleaved states of 32 bits, renormalized by words of 16 bits; symbol i belongs to state i % 4.
-// docs/lossless.md, "Entropy coder". Modules differ in the bits of their frequencies and in what they look up by a slot.
+// docs/lossless.md, "Entropy coder". Modules differ in the number of frequency bits and in their decoder tables.
 import { ENCODER_ENTRY_BYTES, STATES_BYTES } from '../constants';
 
 const LOWEST_STATE: u32 = 1 << 16;
 
-// Between calls; loops hold states in locals.
+// The states between calls; loops copy them to local variables.
 export let stateA: u32 = LOWEST_STATE, stateB: u32 = LOWEST_STATE, stateC: u32 = LOWEST_STATE, stateD: u32 = LOWEST_STATE;
 
-/** The next word of the stream that is decoded. */
+/** Address of the next word to decode. */
 export let input: usize = 0;
 
-/** The last word of the stream that is encoded, which grows downwards. */
+/** Address of the word encoded last; the stream grows downwards. */
 export let output: usize = 0;
 
 export function saveStates(a: u32, b: u32, c: u32, d: u32): void {
@@ -23,7 +23,7 @@ export function saveStates(a: u32, b: u32, c: u32, d: u32): void {
 // ---- encoding --------------------------------------------------------------------------------------------------------
 
 /**
- * Writes a symbol's entry: reciprocal u64, least state to renormalize u32, start u16, 2^scaleBits - frequency u16.
+ * Writes a symbol's entry: reciprocal u64, minimum state to renormalize u32, start u16, 2^scaleBits - frequency u16.
  * The reciprocal is ceil(2^(32 + scaleBits) / frequency), or 0 for a symbol that cannot be coded. States are below
  * 2^(32 - scaleBits) * frequency when they are divided, which makes the product less than 2^64 and
  * floor(x / frequency) exact. Frequencies are below 2^scaleBits: a table of one symbol has no stream.
@@ -40,7 +40,7 @@ export function entryAt(table: usize, symbol: usize): usize {
   return table + symbol * ENCODER_ENTRY_BYTES;
 }
 
-/** Begins a stream, from its end. */
+/** Starts a stream, which is written from its end. */
 export function startEncoding(): void {
   saveStates(LOWEST_STATE, LOWEST_STATE, LOWEST_STATE, LOWEST_STATE);
 }
@@ -49,10 +49,10 @@ export function setOutput(end: usize): void {
   output = end;
 }
 
-/** Puts the symbol of `entry` into a state. */
+/** Returns `state` with the symbol of `entry` encoded into it. */
 @inline
 export function put(state: u32, entry: usize, scaleBits: u32): u32 {
-  // Without a branch, which would be mispredicted every few symbols: the store is kept or overwritten.
+  // No branch, which would be mispredicted every few symbols: the word is always stored, and overwritten if not needed.
   const full = <u32>(state >= load<u32>(entry, 8));
   store<u16>(output - 2, <u16>state);
   output -= full << 1;
@@ -61,7 +61,7 @@ export function put(state: u32, entry: usize, scaleBits: u32): u32 {
   return state + load<u16>(entry, 12) + quotient * load<u16>(entry, 14);
 }
 
-/** Writes the states before the last word; returns where the stream starts. */
+/** Writes the four states in front of the words; returns the start of the stream. */
 export function finishEncoding(): usize {
   output -= STATES_BYTES;
   store<u32>(output, stateA);
@@ -82,7 +82,7 @@ export function setInput(at: usize): void {
   input = at;
 }
 
-/** Takes a word into a state that is too low. */
+/** Returns `state` renormalized: shifts a word in when it is below LOWEST_STATE. */
 @inline
 export function refill(state: u32): u32 {
   const low = <u32>(state < LOWEST_STATE);
@@ -95,14 +95,14 @@ export function stateOf(lane: u32): u32 {
   return lane == 0 ? stateA : lane == 1 ? stateB : stateC;
 }
 
-/** Lanes 0 to 2 alone: they are what is left of a number of symbols that is no multiple of four. */
+/** Sets one of lanes 0 to 2, which code the remaining symbols when their number is no multiple of four. */
 export function setState(lane: u32, state: u32): void {
   if (lane == 0) stateA = state;
   else if (lane == 1) stateB = state;
   else stateC = state;
 }
 
-/** True when a whole stream was consumed up to `end` and every state is back where the encoder began. */
+/** Returns true when the stream was read exactly up to `end` and every state is the encoder's initial one. */
 export function endedAt(end: usize): bool {
   return input == end && stateA == LOWEST_STATE && stateB == LOWEST_STATE && stateC == LOWEST_STATE && stateD == LOWEST_STATE;
 }

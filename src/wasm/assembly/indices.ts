@@ -1,9 +1,9 @@
-// The inner loops of the lossy codec's entropy coder: indices of dependent quantization to bytes and back, and to values.
+// The inner loops of the lossy codec's entropy coder: they convert indices of dependent quantization to bytes and back, and to values.
 // spec/wpk-v1.md, "Trellis blocks", has the layouts. Pointers are byte offsets into the module's memory;
-// src/wasm/index-memory.ts lays buffers out, with room for whole vectors past every end.
+// src/wasm/index-memory.ts lays out the buffers, with padding for whole SIMD vectors after each.
 //
-// A row is decoded in passes over all its columns: which table each weight has, its index, the state it leaves behind,
-// its value. Only the second is serial, and there four states of rANS run side by side: column j belongs to state j % 4.
+// A row is decoded in four passes over its columns: each weight's table, its index, the next trellis state, its value.
+// Only the second pass is serial; in it four rANS states are interleaved: column j belongs to state j % 4.
 import { CONTEXTS, KIND_F16, KIND_F32, KIND_I16, TABLES, TOKEN_BITS, TOKEN_SCALE_BITS, TOKENS } from '../constants';
 import {
   endedAt as streamEndedAt, entryAt, input, output, put, refill, saveStates, setInput, setOutput, setState,
@@ -14,19 +14,19 @@ export * from '../constants';
 export { heapBase } from './_memory';
 export { finishEncoding, startEncoding } from './_rans';
 
-// Buffers, set by loader.ts whenever memory has grown. Of a file: what rANS looks up, u16 [TABLES][TOKENS] (tokens from
-// -64; a table sums to SCALE, or is all zero and never used), f32 [TABLES][4].
+// Buffers, set by loader.ts whenever memory has grown. Per file: rANS tables, u16 frequencies [TABLES][TOKENS] (tokens from
+// -64; a table sums to SCALE, or is all zero and never used), f32 shrinks [TABLES][4].
 export let slots: usize = 0, encoder: usize = 0, frequencies: usize = 0, shrinks: usize = 0;
-// Of a block: i16 contexts, f32 steps; the trellis state that each column has before the next row, u8.
+// Per block: i16 contexts, f32 steps; the trellis state of each column before the next row, u8.
 export let rowContexts: usize = 0, rowSteps: usize = 0, columnContexts: usize = 0, columnSteps: usize = 0, states: usize = 0;
-// Of a row: tables u8, indices i16. Of all rows of a call: elements; when encoding, i16 indices, tables u8 and tokens u8.
+// Per row: tables u8, indices i16. Per call, for all its rows: elements; when encoding, i16 indices, tables u8 and tokens u8.
 export let rowTables: usize = 0, rowIndices: usize = 0, elements: usize = 0, tables: usize = 0, tokens: usize = 0;
 
-// ---- tokens: what the tables are about -----------------------------------------------------------------------------------
+// ---- tokens: the symbols of the tables ------------------------------------------------------------------------------------
 
 const ESCAPE: i32 = -(TOKENS / 2);
 
-/** Magnitudes below 16 are tokens; from there on each octave has 8 tokens, and bits below their top 4 follow raw. */
+/** Returns the token of a magnitude: itself below 16, then 8 tokens per octave; the bits below the top 4 follow raw. */
 @inline
 function magnitudeToken(magnitude: u32): u32 {
   if (magnitude < 16) return magnitude;
@@ -43,11 +43,11 @@ function rawBitsOf(token: u32): u32 {
 
 const SCALE: u32 = 1 << TOKEN_SCALE_BITS;
 
-/** A slot: frequency (bits 0-11), its distance from its token's first (12-23), "bits follow" (24), token (25-31). */
+/** A slot: frequency (bits 0-11), offset from its token's first slot (12-23), "raw bits follow" (24), token (25-31). */
 const SLOT_TABLE_BITS: u32 = TOKEN_SCALE_BITS + 2;
 const MORE: u32 = 1 << 24;
 
-/** Fills `slots`, SCALE of u32 for each table, from `frequencies`. */
+/** Fills `slots`, SCALE u32 per table, from `frequencies`. */
 export function buildDecoder(): void {
   for (let table = 0; table < TABLES; table++) {
     let next = slots + (<usize>table << SLOT_TABLE_BITS);
@@ -58,11 +58,11 @@ export function buildDecoder(): void {
       for (let i: u32 = 0; i < frequency && next < end; i++, next += 4)
         store<u32>(next, frequency | (i << TOKEN_SCALE_BITS) | more | (<u32>token << 25));
     }
-    for (; next < end; next += 4) store<u32>(next, MORE); // of frequency 0: the decoder gives up
+    for (; next < end; next += 4) store<u32>(next, MORE); // frequency 0: the decoder fails here
   }
 }
 
-/** Fills `encoder` by table and token, from `frequencies`. */
+/** Fills `encoder`, one entry per table and token, from `frequencies`. */
 export function buildEncoder(): void {
   let start: u32 = 0;
   for (let i = 0; i < TABLES * TOKENS; i++) {
@@ -75,7 +75,7 @@ export function buildEncoder(): void {
 
 // ---- passes over a row -----------------------------------------------------------------------------------------------
 
-/** The table of every column, u8: context * 2 + quantizer. Contexts are i16, states u8. */
+/** Computes the table of every column, u8: context * 2 + quantizer. Contexts are i16, states u8. */
 @inline
 function chooseTables(row: u32, columns: u32, out: usize): void {
   const contexts = columnContexts, quantized = states;
@@ -90,10 +90,10 @@ function chooseTables(row: u32, columns: u32, out: usize): void {
   }
 }
 
-/** Moves every column's state by the parity of its index. */
+/** Updates every column's state by the parity of its index. */
 @inline
 function moveStates(columns: u32, indices: usize): void {
-  const next = i8x16(0, 7, 1, 6, 2, 5, 3, 4, 2, 5, 3, 4, 0, 7, 1, 6); // by state, after even indices, then odd ones
+  const next = i8x16(0, 7, 1, 6, 2, 5, 3, 4, 2, 5, 3, 4, 0, 7, 1, 6); // indexed by state: after even indices, then after odd ones
   const one = i16x8.splat(1), moved = states;
   for (let j: u32 = 0; j < columns; j += 16) {
     const at = indices + (j << 1);
@@ -108,24 +108,24 @@ let rawBase: usize = 0;
 let rawBit: u32 = 0;
 let usable: bool = true;
 
-/** Reads the states at the head of a stream; raw bits begin at `raw`. */
+/** Reads the states at the start of a stream; raw bits start at `raw`. */
 export function startDecoding(stream: usize, raw: usize): void {
   startStream(stream);
   startRaw(raw, 0);
   usable = true;
 }
 
-/** Where the next word of the stream, or the byte of the next raw bit, lies. */
+/** Returns the address of the stream's next word; `rawPosition` that of the byte with the next raw bit. */
 export function streamPosition(): usize { return input; }
 export function rawPosition(): usize { return rawBase + (rawBit >> 3); }
 
-/** Says that what lay at the positions above now lies here instead. */
+/** Sets the addresses to which the caller has moved the bytes at the two positions above. */
 export function moveInput(stream: usize, raw: usize): void {
   setInput(stream);
   startRaw(raw, rawBit & 7);
 }
 
-/** True when a block was consumed exactly: the stream up to `end`, raw bits up to their last byte, states where encoders begin. */
+/** Returns true when a block was read exactly: the stream up to `end`, raw bits up to their last byte, states equal to the encoder's initial ones. */
 export function endedAt(end: usize, rawEnd: usize): bool {
   const padding = rawBit & 7 ? <u32>load<u8>(rawEnd - 1) >> (rawBit & 7) : 0;
   return usable && !padding && streamEndedAt(end) && rawBase + ((rawBit + 7) >> 3) == rawEnd;
@@ -138,7 +138,7 @@ function readRaw(bits: u32): u32 {
   return value;
 }
 
-/** The index whose slot says that bits follow. */
+/** Returns the index of a slot whose token is followed by raw bits, which it reads. */
 function finish(slot: u32): i32 {
   if (!(slot & (SCALE - 1))) usable = false;
   let token = <i32>slot >> 25;
@@ -160,7 +160,7 @@ function next(state: u32, slot: u32): u32 {
   return refill((slot & (SCALE - 1)) * (state >> TOKEN_SCALE_BITS) + ((slot >> TOKEN_SCALE_BITS) & (SCALE - 1)));
 }
 
-/** Decodes a row by `rowTables` to `rowIndices`. */
+/** Decodes a row to `rowIndices`, with the tables in `rowTables`. */
 @inline
 function decodeRow(columns: u32): void {
   const from = rowTables, all = slots, indices = rowIndices;
@@ -195,9 +195,9 @@ function decodeRow(columns: u32): void {
 }
 
 /**
- * Decodes `rows` rows of the block, from row `first` on, which is where the last call ended, to `kind` in `elements`,
- * without gaps. `shrunk`: not all `shrinks` are zero.
- * False as soon as the stream or the raw bits are known to be damaged; reads at most a row beyond their ends.
+ * Decodes `rows` rows of the block, from row `first` on (where the last call ended), to contiguous `elements` of `kind`.
+ * `shrunk`: not all `shrinks` are zero.
+ * Returns false when the stream or the raw bits are found to be damaged; reads at most one row past their ends.
  */
 export function decodeRows(first: u32, rows: u32, columns: u32, shrunk: bool, kind: u32, streamEnd: usize, rawEnd: usize): bool {
   const rowBytes = columns << (kind == KIND_F32 ? 2 : 1);
@@ -217,7 +217,7 @@ export function decodeRows(first: u32, rows: u32, columns: u32, shrunk: bool, ki
 
 const places: usize = memory.data(16, 16);
 
-/** sign(k) * (|level| - shrink) * rowStep * columnStep in float32, in that order; then rounded to the kind of element. */
+/** Writes sign(k) * (|level| - shrink) * rowStep * columnStep in float32, in that order, rounded to the kind of element. */
 function writeValues(columns: u32, rowStep: f32, shrunk: bool, kind: u32, out: usize): void {
   const indices = rowIndices, from = rowTables, shares = shrinks, steps = columnSteps;
   const step = f32x4.splat(rowStep), zero = i16x8.splat(0), one = i16x8.splat(1), three = i16x8.splat(3);
@@ -247,7 +247,7 @@ function writeValues(columns: u32, rowStep: f32, shrunk: bool, kind: u32, out: u
   }
 }
 
-/** Four f32 at byte offsets (u16) from `base`. */
+/** Returns four f32 at byte offsets (u16) from `base`. */
 @inline
 function gather(base: usize, offsets: usize): v128 {
   let four = v128.load32_zero(base + <usize>load<u16>(offsets));
@@ -256,7 +256,7 @@ function gather(base: usize, offsets: usize): v128 {
   return v128.load32_lane(base + <usize>load<u16>(offsets, 6), four, 3);
 }
 
-/** float32 to float16 in the low halves, to nearest, ties to even; what overflows becomes the largest finite number. */
+/** Converts float32 to float16 in the low halves, to nearest, ties to even; overflow gives the largest finite number. */
 @inline
 function toHalf(x: v128): v128 {
   const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
@@ -268,7 +268,7 @@ function toHalf(x: v128): v128 {
   return v128.or(i32x4.min_s(half, i32x4.splat(0x7bff)), i32x4.shl(i32x4.shr_u(x, 31), 15));
 }
 
-/** float32 to bfloat16, likewise. */
+/** Converts float32 to bfloat16, with the same rounding. */
 @inline
 function toBrain(x: v128): v128 {
   const magnitude = v128.and(x, i32x4.splat(0x7fffffff));
@@ -277,15 +277,15 @@ function toBrain(x: v128): v128 {
   return v128.or(i32x4.min_s(rounded, i32x4.splat(0x7f7f)), i32x4.shl(i32x4.shr_u(x, 31), 15));
 }
 
-// ---- encoding: forwards to find every weight's table, token and raw bits; then backwards through rANS -------------------------
+// ---- encoding: in order to find every weight's table, token and raw bits; then in reverse through rANS -------------------------
 
-/** Begins raw bits at `raw`, with `bits` (0-7) of its first byte already there. */
+/** Starts raw bits at `raw`; the first `bits` (0-7) of its first byte are already written. */
 export function startRaw(raw: usize, bits: u32): void {
   rawBase = raw;
   rawBit = bits;
 }
 
-/** Raw bits since `startRaw`, those already there included. */
+/** Returns the number of raw bits since `startRaw`, including those already written then. */
 export function rawLengthBits(): u32 { return rawBit; }
 
 @inline
@@ -296,9 +296,9 @@ function writeRaw(value: u32, bits: u32): void {
 }
 
 /**
- * Finds `tables` and `tokens` of `rows` rows of indices in `elements`, of which the first is row `first` of the block; writes
- * raw bits, moves `states`. A token that `encoder` does not hold becomes an escape.
- * False when there is none of that either, or an index is beyond 1023.
+ * Finds `tables` and `tokens` of `rows` rows of indices in `elements`, starting at row `first` of the block; writes raw
+ * bits and updates `states`. A token that `encoder` does not contain becomes an escape.
+ * Returns false when a table has no escape either, or an index is beyond 1023.
  */
 export function tokenize(first: u32, rows: u32, columns: u32): bool {
   let missing: u32 = 0, from = elements, toTable = tables, toToken = tokens;
@@ -338,7 +338,7 @@ function putToken(state: u32, table: u32, token: u32): u32 {
   return put(state, entryOf(table, token), TOKEN_SCALE_BITS);
 }
 
-/** Encodes rows of `tables` and `tokens`, the last first. Writes down from `end`; returns where the words start. */
+/** Encodes rows of `tables` and `tokens`, the last first. Writes downwards from `end`; returns the start of the words. */
 export function encodeRows(rows: u32, columns: u32, end: usize): usize {
   setOutput(end);
   let a = stateA, b = stateB, c = stateC, d = stateD;

@@ -1,5 +1,5 @@
 // The inner loops of the lossless codec. docs/lossless.md has the mathematics, spec/wpk-v1.md the layouts. Pointers are byte
-// offsets into the module's memory; src/wasm/lossless.ts lays buffers out, with room for whole vectors past every end.
+// offsets into the module's memory; src/wasm/lossless.ts lays out the buffers, with padding for whole SIMD vectors after each.
 import { DECODER_ENTRY_BYTES, SYMBOL_SCALE_BITS } from '../constants';
 import {
   entryAt, finishEncoding, input, put, refill, saveStates, setOutput, setState, startEncoding, stateA, stateB, stateC, stateD, stateOf,
@@ -11,7 +11,7 @@ export { heapBase } from './_memory';
 export { endedAt, startDecoding } from './_rans';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
-// then what rANS looks up.
+// then the rANS tables.
 export let elements: usize = 0, symbols: usize = 0, heads: usize = 0, tails: usize = 0, bins: usize = 0;
 export let frequencies: usize = 0, values: usize = 0, encoder: usize = 0, slots: usize = 0, entries: usize = 0;
 
@@ -19,7 +19,7 @@ export let frequencies: usize = 0, values: usize = 0, encoder: usize = 0, slots:
 
 const SCALE: u32 = 1 << SYMBOL_SCALE_BITS;
 
-/** Fills `encoder` by symbol, from u32 `frequencies`. */
+/** Fills `encoder`, one entry per symbol, from u32 `frequencies`. */
 export function buildEncoder(count: u32): void {
   let start: u32 = 0;
   for (let s: u32 = 0; s < count; s++) {
@@ -34,7 +34,7 @@ function putSymbol(state: u32, table: usize, symbol: usize): u32 {
   return put(state, entryAt(table, symbol), SYMBOL_SCALE_BITS);
 }
 
-/** Encodes `count` symbols backwards so that they decode forwards. Writes down from `end`; returns where the stream starts. */
+/** Encodes `count` symbols from the last to the first, so that they decode in order. Writes downwards from `end`; returns the start of the stream. */
 export function encode(count: u32, end: usize): usize {
   const table = encoder, from = symbols;
   startEncoding();
@@ -57,8 +57,8 @@ export function encode(count: u32, end: usize): usize {
 }
 
 /**
- * Fills `slots`, SCALE u16: the ordinal of the symbol that owns each slot; and `entries`, a u64 per ordinal: frequency,
- * start and value of 16 bits each, from `values`, the u16 that each ordinal stands for.
+ * Fills `slots`, SCALE u16: the ordinal of the symbol that each slot belongs to; and `entries`, one u64 per ordinal: frequency,
+ * start and value, 16 bits each. The values come from `values`, one u16 per ordinal.
  */
 export function buildDecoder(count: u32): void {
   let start: u32 = 0;
@@ -83,7 +83,7 @@ function next(state: u32, entry: u64): u32 {
 
 /**
  * Decodes the next `count` values (a multiple of 4 except in the last call) to u16 `symbols`.
- * Reads at most 2 * count bytes beyond the stream's end when the stream is damaged; false then, as soon as it is known.
+ * Returns false when the stream is found to be damaged; it then reads at most 2 * count bytes past the stream's end.
  */
 export function decode(count: u32, end: usize): bool {
   const owners = slots, table = entries;
@@ -130,7 +130,7 @@ export function splitPlane(count: u32, width: u32, plane: u32): void {
   }
 }
 
-/** The other way: `count` symbols to bytes `plane` of the elements from `first` on. */
+/** Inverts splitPlane: writes `count` symbols to byte `plane` of the elements from `first` on. */
 export function mergePlane(first: u32, count: u32, width: u32, plane: u32): void {
   const from = symbols, to = elements + first * width + plane;
   for (let i: u32 = 0; i < count; i++) store<u8>(to + i * width, load<u8>(from + (i << 1)));
@@ -147,7 +147,7 @@ function lowMask(bits: u32): u64 {
   return ((<u64>1) << bits) - 1;
 }
 
-/** Puts `bits` (at most 48) of `value` at bit `at` of zeroed memory. */
+/** Writes the low `bits` (at most 48) of `value` at bit `at` of zeroed memory. */
 @inline
 function pack(base: usize, at: u32, value: u64): void {
   const address = base + (at >> 3);
@@ -155,9 +155,9 @@ function pack(base: usize, at: u32, value: u64): void {
 }
 
 /**
- * Splits elements into symbols and two packed planes. A head is sign | symbol bits | `low` bits, of which the last
- * `zeros` are zero in every element and not stored; the tail's stored bits are its top `tailBits`.
- * signed: the sign is part of the symbol; else it is the top bit of the head's raw bits.
+ * Splits elements into symbols and two packed planes. A head is sign | symbol bits | `low` bits. The last `zeros` of
+ * the low bits are zero in every element and not stored. Of the tail the top `tailBits` are stored.
+ * signed: the sign is part of the symbol; otherwise it is the top bit of the head's raw bits.
  * Planes: element i's field of b bits starts at bit b * i, least significant first.
  */
 export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed: bool, tailBits: u32): void {
@@ -166,7 +166,7 @@ export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed
   const headBits = kept + <u32>!signed;
   let i: u32 = 0;
   if (!signed && headBits <= 8 && (width == 2 || (width == 4 && tailBits % 16 == 0))) {
-    const weights = i32x4.splat(<i32>(1 | (1 << (16 + headBits)))); // a pair of fields side by side: x + y * 2^headBits
+    const weights = i32x4.splat(<i32>(1 | (1 << (16 + headBits)))); // joins a pair of fields: x + y * 2^headBits
     const keptMask = i16x8.splat(<i16>lowMask(kept));
     const unsigned = i16x8.splat(0x7fff);
     for (; i + 8 <= count; i += 8) {
@@ -184,7 +184,7 @@ export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed
       store<u64>(heads + (i >> 3) * headBits, packed);
     }
   }
-  // what remains is packed by OR into zeroes
+  // the remaining elements are packed by OR into zeroed memory
   memory.fill(heads + (i >> 3) * headBits, 0, ((count + 7 - i) >> 3) * headBits + 8);
   memory.fill(tails + (i >> 3) * tailBits, 0, ((count + 7 - i) >> 3) * tailBits + 8);
   for (; i < count; i++) {
@@ -199,8 +199,8 @@ export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed
 }
 
 /**
- * Undoes splitFloats for elements from `first` (a multiple of 8) to `first + count`. Their `symbols` are decoded and
- * shifted left by `low`; `heads` and `tails` are those of the payload, from element 0.
+ * Inverts splitFloats for elements from `first` (a multiple of 8) to `first + count`. `symbols` are decoded and shifted
+ * left by `low`; `heads` and `tails` are the payload's, from element 0.
  */
 export function mergeFloats(first: u32, count: u32, width: u32, low: u32, zeros: u32, signed: bool, tailBits: u32, heads: usize, tails: usize): void {
   const from = symbols, to = elements;

@@ -1,6 +1,6 @@
-// The quantizer's inner loop: columns by an eight-state trellis down their rows, every survivor with the feedback of its
-// own errors. docs/trellis.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory, which
-// src/wasm/quantize.ts lays out. A column's values lie one after another: row i of column j at j * STRIDE + 4 * i.
+// The quantizer's inner loop: it quantizes each column with an eight-state trellis over the rows; every survivor path has
+// the feedback of its own errors. docs/trellis.md, "Quantizing a matrix". Pointers are byte offsets into the module's memory,
+// which src/wasm/quantize.ts lays out. A column is contiguous: row i of column j is at j * STRIDE + 4 * i.
 import { CONTEXTS, INDICES, MAX_INDEX, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
 
 export * from '../constants';
@@ -11,24 +11,24 @@ const STRIDE: usize = ROWS_PER_BLOCK * 4;
 // Buffers, set once by loader.ts. [CONTEXTS][2][INDICES] choices, two floats each: the price times lambda and the level.
 export let choices: usize = 0;
 const CHOICE_BYTES: usize = 8;
-// Of the block: steps f32, contexts i32, the block's rows of the factor of G, [rows][ROWS_PER_BLOCK].
+// Per block: steps f32, contexts i32, the block's rows of the factor of G, [rows][ROWS_PER_BLOCK].
 export let rowSteps: usize = 0, rowContexts: usize = 0, rowFactor: usize = 0;
-// Of the panel: the same, with the panel's rows of the factor of H, [columns][PANEL_COLUMNS].
+// Per panel: steps and contexts of its columns, and its part of the factor of H, [columns][PANEL_COLUMNS].
 export let columnSteps: usize = 0, columnContexts: usize = 0, columnFactor: usize = 0;
-// Of the panel's weights: the matrix's; what errors left of the panel add to each; what errors of rows above the block
-// add to each row's term. Then what is found: indices (i16), errors (value - weight), terms (value - target).
+// Inputs of the panel: its weights; `fed`, what errors left of the panel add to each; `pushed`, what errors above the
+// block add to each term. Outputs: indices (i16), errors (value - weight), terms (value - target).
 export let weights: usize = 0, fed: usize = 0, pushed: usize = 0, indices: usize = 0, errors: usize = 0, terms: usize = 0;
-// Of a column: what the weights should be, errors of earlier columns fed in.
+// Per column: the target of each weight, which includes the errors fed from earlier columns.
 export let target: usize = 0;
-// Of each row and state after it: index (i32), error (f32), state before (i32): 8 each, 32 bytes.
+// Per row and state after it: index (i32), error (f32) and the state before (i32); 8 states, 32 bytes each.
 export let pathIndices: usize = 0, pathErrors: usize = 0, pathOrigins: usize = 0;
-// Feedback to later rows: of decided rows; of each survivor's undecided rows, and room for the next row's survivors.
+// Feedback to later rows: from decided rows (common); from the undecided rows of each survivor (own, ownNext, swapped every row).
 export let common: usize = 0, own: usize = 0, ownNext: usize = 0;
 
 /**
- * Rows are decided for good in runs, once DEPTH more have been seen: by then the survivors nearly always have one
- * ancestor, and those with another are given up. A row's errors are fed to the rows up to then survivor by survivor, and
- * to all later ones once, when it is decided.
+ * Rows are decided in runs, after DEPTH more rows have been processed: by then nearly all survivors have a common ancestor;
+ * those with another one are dropped. Until a row is decided, its errors are fed to later rows separately for each survivor;
+ * once it is decided, they are fed once to all remaining rows.
  */
 const RUN: u32 = 16;
 const DEPTH: u32 = 64;
@@ -47,7 +47,7 @@ function pairs23(entries: v128): v128 {
   return v128.load64_lane(i32x4.extract_lane(entries, 3), pair, 1);
 }
 
-/** What choosing these entries costs: (x - level)^2 + lambda * bits, in squared steps. */
+/** Returns the costs of these entries: (x - level)^2 + lambda * bits, in squared steps. */
 @inline
 function costs(entries: v128, x: v128): v128 {
   const low = pairs01(entries), high = pairs23(entries);
@@ -65,7 +65,7 @@ function entriesOf(table: v128, index: v128): v128 {
   return i32x4.add(table, i32x4.shl(i32x4.trunc_sat_f32x4_s(index), 3));
 }
 
-/** The index of the same parity next nearer to zero; 1 and -1 change places, 0 stays. */
+/** Returns the next index of the same parity towards zero; 1 and -1 are swapped, 0 stays. */
 @inline
 function nearerZero(index: v128): v128 {
   const two = v128.or(v128.and(index, f32x4.splat(-0.0)), f32x4.splat(2));
@@ -77,7 +77,7 @@ function clamp(index: v128, most: f32): v128 {
   return f32x4.max(f32x4.splat(-most), f32x4.min(f32x4.splat(most), index));
 }
 
-/** Quantizers of the four lanes: 0, 1, 0, 1. Odd ones reach level 2k - sign(k): half a step more to the index. */
+/** Quantizers of the four lanes: 0, 1, 0, 1. Quantizer 1 has the levels 2k - sign(k), so half is added before rounding to an index. */
 @inline
 function center(x: v128): v128 {
   const sign = v128.and(x, f32x4.splat(-0.0));
@@ -90,10 +90,10 @@ function better(first: v128, second: v128, firstCost: v128, secondCost: v128): v
   return v128.bitselect(second, first, f32x4.lt(secondCost, firstCost));
 }
 
-// The best even and the best odd index of four states, and what they cost.
+// The best even and the best odd index of four states, and their costs.
 let evenIndex = f32x4.splat(0), evenCost = f32x4.splat(0), oddIndex = f32x4.splat(0), oddCost = f32x4.splat(0);
 
-/** Of each parity: the index nearest to `x`, the next nearer to zero, and zero itself. */
+/** Chooses the best index of each parity among the nearest to `x`, the next one towards zero, and zero. */
 function chooseIndices(lanes: v128, x: v128): void {
   const one = f32x4.splat(1), two = f32x4.splat(2), half = f32x4.splat(0.5), z = center(x);
   const even = clamp(f32x4.mul(f32x4.nearest(f32x4.mul(z, half)), two), <f32>MAX_INDEX);
@@ -113,7 +113,7 @@ function contextOf(row: u32, columnContext: i32): usize {
   return <usize>min<i32>(CONTEXTS - 1, max<i32>(0, load<i32>(rowContexts + (<usize>row << 2)) + columnContext));
 }
 
-/** Column `j` of `rows` rows, of which `target` is what its weights should be. Writes indices, values (as errors), and terms. */
+/** Quantizes column `j` of `rows` rows to approximate `target`. Writes indices, values (as errors), and terms. */
 function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool): void {
   const above = pushed + j * STRIDE, wants = target, steps = rowSteps, allChoices = choices;
   const rowIndices = pathIndices, rowErrors = pathErrors, rowOrigins = pathOrigins;
@@ -150,7 +150,7 @@ function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool
     }
     chooseIndices(lanes, xA); // of states 0 to 3
     const evenIndexA = evenIndex, evenCostA = evenCost, oddIndexA = oddIndex, oddCostA = oddCost;
-    if (hasRowFactor) chooseIndices(lanes, xB); // of states 4 to 7, which want the same otherwise
+    if (hasRowFactor) chooseIndices(lanes, xB); // of states 4 to 7; without a row factor their targets are the same
     const evenIndexB = evenIndex, evenCostB = evenCost, oddIndexB = oddIndex, oddCostB = oddCost;
     // State s goes where s + 4 goes with the other parity: [0, 7, 1, 6] with an even index, [2, 5, 3, 4] with an odd one.
     const evens = f32x4.add(costA, evenCostA), evensB = f32x4.add(costB, oddCostB);
@@ -179,7 +179,7 @@ function quantizeColumn(rows: u32, j: usize, hasPushed: bool, hasRowFactor: bool
   writeColumn(rows, j, columnStep, columnContext);
 }
 
-/** Goes back from the cheapest state after the last row. */
+/** Traces back from the cheapest state after the last row, and writes the column. */
 function writeColumn(rows: u32, j: usize, columnStep: f32, columnContext: i32): void {
   const toIndices = indices + ((j * STRIDE) >> 1), toValues = errors + j * STRIDE, toTerms = terms + j * STRIDE;
   let state = cheapest();
@@ -195,7 +195,7 @@ function writeColumn(rows: u32, j: usize, columnStep: f32, columnContext: i32): 
   }
 }
 
-// The eight states' costs, outside of the loop.
+// Costs of the eight states, for reading them by index.
 const kept: usize = memory.data(32, 16);
 
 @inline
@@ -210,13 +210,13 @@ function cheapest(): i32 {
   return best;
 }
 
-/** The state after row `to` on the way to `state` after row `from`. */
+/** Returns the state after row `to` on the path that leads to `state` after row `from`. */
 function ancestor(state: i32, from: u32, to: u32): i32 {
   for (let i = from; i > to; i--) state = load<i32>(pathOrigins + (<usize>i << 5) + (<usize>state << 2));
   return state;
 }
 
-/** Before row `i`: decides the run that ends DEPTH rows before, gives up survivors that came otherwise, and feeds its errors to all rows to come. */
+/** Decides, before row `i`, the run that ends DEPTH rows earlier: drops survivors with another path, and feeds its errors to all later rows. */
 function decide(i: u32, rows: u32): void {
   const first = i - RUN - DEPTH, last = first + RUN - 1;
   let state = ancestor(cheapest(), i - 1, last);
@@ -233,13 +233,13 @@ function decide(i: u32, rows: u32): void {
   }
 }
 
-/** Where the feedback of a row's run ends survivor by survivor. */
+/** Returns the row at which the per-survivor feedback of a row's run ends. */
 @inline
 function reach(i: u32, rows: u32): usize {
   return <usize>min<u32>(rows, i - (i % RUN) + RUN + DEPTH) << 2;
 }
 
-/** Before a run: nothing is fed yet to the rows that it is the first to reach. */
+/** Clears, before a run, the feedback of the rows that it is the first to reach. */
 function clearOwn(i: u32, rows: u32): void {
   const end = reach(i, rows);
   const from = i ? reach(i - RUN, rows) : 0;
@@ -247,7 +247,7 @@ function clearOwn(i: u32, rows: u32): void {
     for (let x = from; x < end + 16 && x < STRIDE; x += 4) store<f32>(own + s * STRIDE + x, 0);
 }
 
-/** Each survivor after row i takes over its predecessor's feedback and adds what the row's error is fed. */
+/** Copies to each survivor after row i its predecessor's feedback, and adds that of the row's error. */
 function feedOwn(i: u32, rows: u32): void {
   const start = (<usize>(i + 1) << 2) & ~15;
   const end = reach(i, rows);
@@ -265,7 +265,7 @@ function feedOwn(i: u32, rows: u32): void {
   ownNext = swapped;
 }
 
-/** A panel of `columns` columns, left to right. `fed`, `pushed` and `rowFactor` count when there are any. */
+/** Quantizes a panel of `columns` columns, left to right. `fed`, `pushed` and `rowFactor` are used only if their flag is set. */
 export function quantizePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: bool, hasRowFactor: bool): void {
   const bytes = <usize>((rows + 3) & ~3) << 2, wanted = target;
   for (let j: usize = 0; j < <usize>columns; j++) {

@@ -1,13 +1,13 @@
 import type { JobTable, PoolWorker } from '../protocol.js';
 import { serve } from '../serve.js';
 
-/** What {@link servePage} posts first: the module has been loaded. */
+/** First message that {@link servePage} posts: the module has been loaded. */
 const READY = 'ready';
 
-/** Returns a worker, whose module calls {@link servePage}, once it has been loaded. @throws {Error} when it cannot be. */
+/** Waits until a worker's module, which calls {@link servePage}, has been loaded. @throws {Error} when it cannot be loaded. */
 export function loadWorker(worker: Worker): Promise<PoolWorker> {
   const onEnd: PoolWorker['onEnd'] = (report) => {
-    worker.onerror = ({ message }) => report(new Error(`a worker has ended: ${message}`));
+    worker.onerror = ({ message }) => report(new Error(`a worker ended (${message})`));
   };
   return new Promise((resolve, reject) => {
     onEnd(reject);
@@ -23,9 +23,9 @@ export function loadWorker(worker: Worker): Promise<PoolWorker> {
   });
 }
 
-/** Runs the jobs that the page which started this worker asks for. */
+/** Runs the jobs that the page requests. */
 export function servePage<Jobs extends JobTable<Jobs>>(jobs: Jobs): void {
-  // of a worker's global scope, which the types of a page do not have
+  // the global scope of a worker, which is missing in the types of a page
   const scope = globalThis as unknown as Pick<Worker, 'onmessage' | 'postMessage'>;
   serve(
     {

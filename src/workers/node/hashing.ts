@@ -3,37 +3,37 @@ import { Pool } from '../pool.js';
 import { type HashJobs, hashJobs } from './hash-jobs.js';
 import { startThread } from './thread.js';
 
-/** Smaller pieces are gathered: a message takes longer than their digest. */
+/** Smaller pieces are collected first, because sending a message takes longer than digesting them. */
 const SMALL_BYTES = 2 ** 15;
-const GATHERED_BYTES = 2 ** 18;
+const COLLECTED_BYTES = 2 ** 18;
 
 /**
- * Takes digests of bytes in the order in which they are added, on a thread of its own: SHA-256 runs at 2 GB/s on one core,
- * so beside reading, writing and a second digest it would be what the main thread spends its time on.
+ * Computes SHA-256 digests on a separate thread, of bytes in the order in which they are added. SHA-256 runs at 2 GB/s on one
+ * core; on the main thread, with reading, writing and a second digest, it would be the bottleneck.
  */
 export class Hashing {
-  private readonly gathered = new Uint8Array(GATHERED_BYTES);
+  private readonly collected = new Uint8Array(COLLECTED_BYTES);
   private count = 0;
-  /** Settles when all that was handed on is digested. */
+  /** Settles when the last job sent so far is done. */
   private last: Promise<unknown> = Promise.resolve();
-  /** One worker runs jobs in order, however many it is handed. */
+  /** No limit of jobs: a single worker runs them in order. */
   private readonly pool = new Pool<HashJobs>(Number.POSITIVE_INFINITY);
 
-  /** @param threads 0: digests are taken on the calling thread. */
+  /** @param threads 0: digests are computed on the calling thread. */
   constructor(threads?: number) {
     const worker =
       threads === 0 ? callingThread(hashJobs()) : startThread(new URL('./hash-thread.js', import.meta.url));
     this.pool.add(worker);
   }
 
-  /** Adds bytes; their buffer may be moved, and comes back with the result. Whoever does not wait learns of errors from `digest`. */
+  /** Adds bytes. Their buffer may be moved, and is returned with the result. Errors are also thrown by `digest`, so callers need not wait. */
   update(bytes: Uint8Array): Promise<Uint8Array> {
     const updated = this.add(bytes);
     updated.catch(() => {});
     return updated;
   }
 
-  /** Returns the SHA-256, hexadecimal, of what was added since the last one. */
+  /** Returns the SHA-256, hexadecimal, of the bytes added since the last digest. */
   digest(): Promise<string> {
     this.flush();
     return this.run('digest', undefined);
@@ -44,20 +44,20 @@ export class Hashing {
   }
 
   private async add(bytes: Uint8Array): Promise<Uint8Array> {
-    if (this.count + bytes.length > GATHERED_BYTES) this.flush();
+    if (this.count + bytes.length > COLLECTED_BYTES) this.flush();
     if (bytes.length >= SMALL_BYTES) {
       this.flush();
       return this.run('update', bytes);
     }
-    this.gathered.set(bytes, this.count);
+    this.collected.set(bytes, this.count);
     this.count += bytes.length;
-    await this.last; // whoever waits for one after another gets them one after another
+    await this.last; // so that updates resolve in order
     return bytes;
   }
 
-  /** Hands on what was gathered. */
+  /** Sends the collected bytes to the worker. */
   private flush(): void {
-    if (this.count) this.run('update', this.gathered.slice(0, this.count));
+    if (this.count) this.run('update', this.collected.slice(0, this.count));
     this.count = 0;
   }
 

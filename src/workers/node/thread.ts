@@ -2,7 +2,7 @@ import { parentPort, Worker } from 'node:worker_threads';
 import type { JobTable, PoolWorker } from '../protocol.js';
 import { serve } from '../serve.js';
 
-/** Starts a module, which calls {@link serveThread}, as a thread. */
+/** Starts a thread that runs a module; the module calls {@link serveThread}. */
 export function startThread(module: URL): PoolWorker {
   const thread = new Worker(module, { execArgv: [] });
   return {
@@ -17,12 +17,12 @@ export function startThread(module: URL): PoolWorker {
   };
 }
 
-/** Its fields tell what the system refused: that is the fault of the input, or of the machine. */
+/** Returns an error with the cause's own fields, such as `code`: they show whether the input or the machine is at fault. */
 function endedBy(cause: Error): Error {
   return Object.assign(new Error(`a worker thread ended (${cause.message})`, { cause }), { ...cause });
 }
 
-/** Runs the jobs that the thread which started this one asks for. */
+/** Runs the jobs that the parent thread requests. */
 export function serveThread<Jobs extends JobTable<Jobs>>(jobs: Jobs): void {
   const port = parentPort!;
   serve(

@@ -12,34 +12,33 @@ import { type PlannedBlock, planTensor } from '../plan.js';
 import { type Container, decodeFrame } from '../reader.js';
 import { startBlockPool } from './block-threads.js';
 
-/** What a block's frame may be longer than its elements. */
+/** Maximum excess of a block's frame over its elements. */
 const FRAME_OVERHEAD_BYTES = FRAME_HEADER_BYTES + 48;
 
-/** Blocks that may be under way in the two digests, beside those in the pool. */
+/** Maximum number of blocks in the two digests, besides those in the pool. */
 const HASHING = 6;
 
-/** What blocks under way may decode to, together: those of a wide lossy tensor are tens of MB each. */
-const UNDER_WAY_BYTES = 2 ** 26;
+/** Maximum decoded bytes of all pending blocks: those of a wide lossy tensor are tens of MB each. */
+const MAX_PENDING_BYTES = 2 ** 26;
 
-/** Blocks as large as this one that may be under way. */
+/** Returns the maximum number of pending blocks of the size of this one. */
 function depthFor(block: PlannedBlock | undefined): number {
-  return block ? Math.floor(UNDER_WAY_BYTES / (block.endByte - block.firstByte)) : 0;
+  return block ? Math.floor(MAX_PENDING_BYTES / (block.endByte - block.firstByte)) : 0;
 }
 
-/** Takes a block's elements, which are only lent until it is done. */
+/** Receives a block's elements; they are valid only until it resolves. */
 export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
 
 /**
- * Decodes a file's tensors on threads, and takes the SHA-256 of each tensor and of each weight file on the way, on two
- * threads more: on the main thread they would be what decompression waits for. With 0 threads all is done on the calling one, which is
- * faster for what is small.
+ * Decodes a file's tensors on threads, and computes the SHA-256 of each tensor and of each weight file on two more threads: on the
+ * main thread they would be the bottleneck. With 0 threads everything runs on the calling thread, which is faster for small files.
  */
 export class Decoding {
   private readonly pool: BlockPool;
   private readonly tensorHash: Hashing;
   private readonly fileHash: Hashing;
 
-  /** Frames of small tensors are read together. */
+  /** Reads ahead: frames of small tensors are read together. */
   private readonly source: ByteSource;
 
   constructor(
@@ -52,21 +51,21 @@ export class Decoding {
   }
 
   /**
-   * Hands over the elements of a tensor block by block, in order, each verified.
-   * @returns their SHA-256. @throws {IntegrityError} naming the tensor and what is wrong.
+   * Decodes a tensor and passes its elements to `take`, block by block, in order, each verified.
+   * @returns their SHA-256. @throws {IntegrityError} naming the tensor and the problem.
    */
   async tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
     if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) return this.smallTensor(tensor, take);
     try {
       await this.decode(tensor, take);
     } catch (error) {
-      await this.tensorHash.digest(); // the next tensor's must begin anew
+      await this.tensorHash.digest(); // resets the digest for the next tensor
       throw error;
     }
     return this.tensorHash.digest();
   }
 
-  /** A tensor of one block, or none, or of few that a lossy codec has. */
+  /** Decodes a small tensor on the calling thread: one block, none, or a few blocks of a lossy codec. */
   private async smallTensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
     const { container } = this;
     const hash = createHash('sha256');
@@ -81,7 +80,7 @@ export class Decoding {
     return hash.digest('hex');
   }
 
-  /** As {@link tensor}. @throws {IntegrityError} also when the SHA-256 is not the one in the directory. */
+  /** Does the same as {@link tensor}. @throws {IntegrityError} also when the SHA-256 differs from the directory's. */
   async checkedTensor(tensor: StoredTensorEntry, take: Take): Promise<void> {
     const digest = await this.tensor(tensor, take);
     if (digest !== tensor.sha256)
@@ -92,8 +91,8 @@ export class Decoding {
   }
 
   /**
-   * A weight file from front to back: what no tensor holds, cut as {@link Container.header} has it, goes to `take`, the tensors to
-   * `decode`, which has them decoded here. @returns its SHA-256.
+   * Restores a weight file in order: passes the bytes outside of tensors (`between`, from {@link Container.header}) to `take`, and
+   * each tensor to `decode`, which calls {@link tensor}. @returns the file's SHA-256.
    */
   async weightFile<Tensor>(
     between: readonly Uint8Array[],
@@ -112,10 +111,10 @@ export class Decoding {
     await Promise.all([this.pool.close(), this.tensorHash.close(), this.fileHash.close()]);
   }
 
-  /** @throws {IntegrityError} for a frame that is longer than what it decodes to can need. */
+  /** Checks the length of a block's frame. @throws {IntegrityError} when it is longer than its decoded elements can need. */
   private checkLength({ start, end, firstByte, endByte }: PlannedBlock, { name }: StoredTensorEntry): void {
     if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
-      throw new IntegrityError('a frame longer than any block can need', {
+      throw new IntegrityError('a frame is longer than its block can need', {
         file: this.container.source.name,
         tensor: name,
         start,

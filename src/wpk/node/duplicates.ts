@@ -1,20 +1,20 @@
 import { createHash } from 'node:crypto';
 import { BLOCK_BYTES } from '../../wasm/lossless.js';
 
-/** A tensor that may be stored twice. */
+/** A tensor that may be a duplicate. */
 export interface Candidate {
   readonly dtype: string;
   readonly lengthBytes: number;
-  /** Returns bytes `start` to `end` (exclusive) of it. */
+  /** Reads bytes `start` to `end` (exclusive). */
   read(start: number, end: number): Promise<Uint8Array>;
 }
 
-/** Bytes of the middle of a tensor that are read before all of it. Smaller tensors are not looked at: their copies cost little. */
+/** Bytes read from the middle of a tensor before reading all of it. Smaller tensors are skipped: storing them twice costs little. */
 const SAMPLE_BYTES = 4096;
 
 /**
- * Finds tensors that are stored twice: for each the index of an earlier one with the same dtype and bytes, or undefined.
- * Of those of one length a sample is read, and those whose samples agree are read whole.
+ * Finds duplicate tensors. Reads a sample of tensors with the same dtype and length, and all of those whose samples agree.
+ * @returns for each tensor the index of an earlier one with the same dtype and bytes, or undefined.
  */
 export async function findDuplicates(tensors: readonly Candidate[]): Promise<(number | undefined)[]> {
   const all = tensors.flatMap(({ lengthBytes }, i) => (lengthBytes >= SAMPLE_BYTES ? [i] : []));
@@ -27,7 +27,7 @@ export async function findDuplicates(tensors: readonly Candidate[]): Promise<(nu
   return duplicates;
 }
 
-/** Splits groups of indices by a key, dropping what is alone. */
+/** Splits groups of indices by a key, dropping groups of one. */
 async function split(
   groups: readonly (readonly number[])[],
   key: (index: number) => string | Promise<string>,

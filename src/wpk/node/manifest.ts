@@ -4,7 +4,7 @@ import type { WeightSource } from '../../models/stored-model.js';
 import { type Described, describe, type Manifest } from '../manifest.js';
 import { findDuplicates } from './duplicates.js';
 
-/** Describes files on this machine: named by their real path, tensors with the same bytes found by reading them. */
+/** Returns the manifest of files on this machine: names the source by its real path, and reads tensors to find duplicates. */
 export async function describeFiles(
   from: Described,
   options: Readonly<Record<string, unknown>>,
@@ -22,7 +22,7 @@ export async function describeFiles(
   return describe(from, { source, options, duplicates });
 }
 
-/** What an output must not replace. */
+/** The files that an output must not replace. */
 interface Inputs {
   readonly id: string;
   readonly kind: string;
@@ -30,7 +30,7 @@ interface Inputs {
   readonly weightSources: readonly WeightSource[];
 }
 
-/** Returns the paths of the files that a model is read from, its folder the first. */
+/** Returns the paths of the files that a model is read from, its folder first. */
 export function inputPaths({ id, kind, sideFiles, weightSources }: Inputs): string[] {
   const folder = kind === 'directory' ? [id, ...sideFiles.map(({ name }) => join(id, name))] : [];
   return [...folder, ...weightSources.map(({ source }) => source.name)];

@@ -3,18 +3,18 @@ import { Output } from '../../io/node/output.js';
 import { claim, leftoversOf, letGo } from '../../io/node/temporary.js';
 import { type Finished, readFinished } from '../resume.js';
 
-/** An output that goes on from an interrupted run's. */
+/** An output that continues that of an interrupted run. */
 export interface TakenOver {
   readonly out: Output;
   readonly finished: Finished;
 }
 
 /**
- * Takes over what an interrupted run left of `output`, by giving it a name of this run's: no two go on from the same file. What is
- * still being made, and what another machine has left, is not touched.
+ * Takes over the partial output of an interrupted run by renaming it, so that no two runs continue the same file. Files of running
+ * processes and of other machines are not touched.
  * @param front file header and manifest of this run.
- * @returns undefined when nothing was left.
- * @throws {InputError} when all that was left was begun from another model or with other options.
+ * @returns undefined when there is no partial output.
+ * @throws {InputError} when all partial outputs are of another model or other options.
  */
 export async function takeOver(
   output: string,

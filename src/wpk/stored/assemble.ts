@@ -7,23 +7,23 @@ import { HEADER_LIMIT_BYTES, MAX_DIMENSIONS } from '../directory.js';
 import { measureElements } from './guess.js';
 import { UNPARSED } from './role.js';
 
-/** Longer stretches that no tensor holds are coded like tensors, block by block, so that none is held in memory. */
+/** Longer gaps between tensors are coded like tensors, block by block, so that they are not held in memory. */
 const MAX_GAP_BYTES = 2 ** 20;
 
-/** What is known of a file. */
+/** A parsed weight file. */
 export interface Parsed {
   readonly name: string;
   readonly format: WeightFormat;
   readonly note?: string;
-  /** Tensors where they lie in the file, in any order. */
+  /** Tensors with their positions in the file, in any order. */
   readonly tensors: readonly StoredTensor[];
-  /** The file's first bytes, where they were read already. */
+  /** The file's first bytes, if already read. */
   readonly front?: Uint8Array;
 }
 
 /**
- * A file as it lies, all of its bytes: tensors, and between them what no tensor holds. From it the same file can be written again.
- * @throws {InputError} for tensors that overlap or share a name, and what is over the limits of spec/wpk-v1.md.
+ * Divides all bytes of a file into tensors and the bytes between them, so that the same file can be restored.
+ * @throws {InputError} for tensors that overlap or have the same name, and for files over the limits of spec/wpk-v1.md.
  */
 export async function assemble(
   { tensors, front, ...file }: Parsed,
@@ -49,13 +49,14 @@ export async function assemble(
       file: source.name,
       tensor: deep.name,
     });
-  const twice = firstTwice(all.map(({ name }) => name));
-  if (twice !== undefined) throw new InputError('duplicate name', { file: source.name, tensor: twice });
+  const duplicate = firstDuplicate(all.map(({ name }) => name));
+  if (duplicate !== undefined)
+    throw new InputError('duplicate name', { file: source.name, tensor: duplicate });
   const known = front && { start: 0, end: front.length, bytes: front };
   return { ...file, source, tensors: all, ...(await readBetween(source, all, known)) };
 }
 
-/** Bytes `start` to `end` as one tensor of whatever elements make them shortest. What its elements do not reach stays between tensors. */
+/** Makes bytes `start` to `end` one tensor, with the element type that compresses best. Bytes outside of whole elements stay between tensors. */
 async function unparsed(source: ByteSource, start: number, end: number): Promise<StoredTensor> {
   const { dtype, width, phase } = await measureElements(source, start, end);
   const count = Math.floor((end - start - phase) / width);
@@ -64,7 +65,7 @@ async function unparsed(source: ByteSource, start: number, end: number): Promise
   return { name, dtype, shape: [count], lengthBytes: count * width, role: UNPARSED, ...place };
 }
 
-function firstTwice(names: readonly string[]): string | undefined {
+function firstDuplicate(names: readonly string[]): string | undefined {
   const seen = new Set<string>();
   return names.find((name) => seen.size === seen.add(name).size);
 }

@@ -13,22 +13,22 @@ import { deflate } from '../frames.js';
 import { measureElements } from './guess.js';
 import { readStored } from './read.js';
 
-/** Smaller files without tensors are deflated whole; larger ones by whatever is shorter. */
+/** Smaller files without tensors are deflated; larger ones are deflated or coded in blocks, whichever is shorter. */
 const SMALL_BYTES = 2 ** 20;
-/** Deflating is an order slower than coding blocks. */
+/** Larger files are not deflated: that is ten times slower than coding blocks. */
 const MAX_DEFLATED_BYTES = 2 ** 28;
 
-/** A file that is seen into, or coded by blocks. */
+/** A file that is stored in blocks: parsed weights, or bytes. */
 export interface StoredWeights extends WeightSource {
-  /** Whether it is of the model that the folder is opened as. */
+  /** Whether it belongs to the model that the folder is opened as. */
   readonly isModel: boolean;
 }
 
-/** Everything that a lossless file of a folder holds. */
+/** The content of a lossless file of a folder. */
 export interface Contents {
   readonly id: string;
   readonly config: Readonly<Record<string, unknown>> | undefined;
-  /** Deflated, sorted by name. */
+  /** Files that are deflated, sorted by name. */
   readonly sideFiles: readonly FolderFile[];
   readonly weightSources: readonly StoredWeights[];
   readonly emptyFolders: readonly string[];
@@ -36,9 +36,9 @@ export interface Contents {
 }
 
 /**
- * Looks into all files of a folder: headers and samples are read. Nothing has to be understood to be kept.
- * Weights are left open; {@link closeContents} closes them.
- * @throws {InputError} naming what cannot be read or taken along.
+ * Reads headers and samples of all files of a folder. Files of unknown formats are stored as bytes.
+ * Weight files stay open; {@link closeContents} closes them.
+ * @throws {InputError} naming a file that cannot be read or stored.
  */
 export async function readContents(folder: Folder, options: SelectOptions = {}): Promise<Contents> {
   const { files, emptyFolders, leftOut } = await selectFiles(folder, options);
@@ -63,7 +63,7 @@ export async function readContents(folder: Folder, options: SelectOptions = {}):
   return { id: folder.id, config, sideFiles, weightSources, emptyFolders, leftOut };
 }
 
-/** Closes what {@link readContents} has opened. */
+/** Closes the files opened by {@link readContents}. */
 export async function closeContents({
   weightSources,
 }: {
@@ -72,7 +72,7 @@ export async function closeContents({
   await Promise.all(weightSources.map(({ source }) => source.close()));
 }
 
-/** The names of the files that are the folder's model; undefined where it has none that is known. */
+/** Returns the names of the folder's model files; undefined if it has no known model. */
 async function modelNames(
   folder: Folder,
   files: readonly FolderFile[],
@@ -88,7 +88,7 @@ async function modelNames(
   }
 }
 
-/** Of a folder without a known model all weights are, unless they share names: then which of them are is not known. */
+/** Returns a test for files of the model. Without a known model all weight files are, unless tensor names are not unique. */
 function modelTest(model: readonly string[] | undefined, all: readonly WeightSource[]) {
   const tensors = all.flatMap((file) => file.tensors.map(({ name }) => name));
   const isUnique = new Set(tensors).size === tensors.length;
@@ -96,7 +96,7 @@ function modelTest(model: readonly string[] | undefined, all: readonly WeightSou
     format !== 'bytes' && (model ? model.includes(name) : isUnique);
 }
 
-/** A file that is coded by blocks, or of which something is to be said; undefined for one to deflate. */
+/** Opens a file that is stored in blocks or needs a note; returns undefined for a file to deflate. */
 async function asWeights(
   folder: Folder,
   file: FolderFile,
@@ -118,7 +118,7 @@ async function asWeights(
   return undefined;
 }
 
-/** True for a pointer of git-lfs: its bytes are kept, and that they are not the file's is said. The Hub serves none. */
+/** Returns true for a git-lfs pointer, which is stored with a note. The Hub serves none. */
 async function standsForAnother(folder: Folder, { name, lengthBytes }: FolderFile): Promise<boolean> {
   if (folder.kind === 'hub' || lengthBytes >= MAX_POINTER_BYTES) return false;
   const source = await folder.open(name);

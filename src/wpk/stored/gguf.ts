@@ -7,8 +7,8 @@ import { toHub } from '../../models/gguf/names.js';
 import type { StoredTensor } from '../../models/safetensors/header.js';
 
 /**
- * The tensors of a GGUF file as they lie, quantized ones as rows of bytes that are a block each. Those of types that are not known
- * here are left to be bytes between the others.
+ * Reads the positions of the tensors of a GGUF file. Quantized tensors are rows of bytes, one row per block. Tensors of unknown types
+ * are left as bytes between the others.
  * @throws {InputError} for a header that cannot be read.
  */
 export async function ggufTensors(source: ByteSource): Promise<StoredTensor[]> {

@@ -4,11 +4,11 @@ import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { losslessKernels } from '../../wasm/lossless.js';
 
-/** Elements that unknown bytes may be, the likelier first. */
+/** Element types to try for unknown bytes, the more likely first. */
 const CANDIDATES: readonly Dtype[] = ['U8', 'F32', 'BF16', 'F16'];
 const SAMPLES = 4;
 const SAMPLE_BYTES = 2 ** 16;
-/** Another type than bytes has to save so much: a guess that is wrong in one sample is wrong elsewhere too. */
+/** Minimum share of bytes that a type other than U8 must save, because samples do not show everything. */
 const MIN_GAIN = 0.02;
 
 export interface Guess {
@@ -19,13 +19,13 @@ export interface Guess {
   readonly phase: number;
 }
 
-/** A guess, the samples that it was made on, and what they take as such elements. */
+/** A guess, its samples, and their encoded bytes. */
 export interface Measured extends Guess {
   readonly samples: readonly Uint8Array[];
   readonly codedBytes: number;
 }
 
-/** Tells by samples as which elements, aligned how, bytes `start` to `end` of a file take the fewest bytes. */
+/** Finds, on samples, the element type and alignment with which bytes `start` to `end` (exclusive) of a file compress best. */
 export async function measureElements(source: ByteSource, start: number, end: number): Promise<Measured> {
   const samples = await readSamples(source, start, end);
   let best: Guess = { dtype: 'U8', width: 1, phase: 0 };
@@ -42,7 +42,7 @@ export async function measureElements(source: ByteSource, start: number, end: nu
   return { ...best, samples, codedBytes: fewest };
 }
 
-/** Samples spread over the range, each beginning at a multiple of 8 bytes from its start. */
+/** Reads samples spread over the range; each starts at a multiple of 8 bytes from the range's start. */
 async function readSamples(source: ByteSource, start: number, end: number): Promise<Uint8Array[]> {
   const length = Math.min(SAMPLE_BYTES, end - start, BLOCK_BYTES);
   const last = end - start - length;

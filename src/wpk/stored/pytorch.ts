@@ -8,10 +8,10 @@ import type { Storage } from '../../models/pytorch/storages.js';
 import { TORCH, type TorchTensor } from '../../models/pytorch/tensors.js';
 import type { StoredTensor } from '../../models/safetensors/header.js';
 
-/** An object of a class that is not known: its data is not looked at. */
+/** An object of an unknown class: its data is ignored. */
 class Opaque extends PickleObject {}
 
-/** Every name is taken, and what is not known stands for nothing: only storages are looked for. */
+/** Accepts every global name: unknown ones become opaque objects, because only storages are needed. */
 class AnyName extends Map<string, Build> {
   override get(name: string): Build {
     return super.get(name) ?? (() => new Opaque());
@@ -19,7 +19,7 @@ class AnyName extends Map<string, Build> {
 }
 
 /**
- * The storages of a PyTorch checkpoint where they lie, each named and shaped as the tensor that it is all of, else by its key.
+ * Reads the storages of a PyTorch checkpoint with their positions. A storage has name and shape of the tensor that fills it, or else its key.
  * @throws {InputError} for a checkpoint that cannot be read.
  */
 export async function torchTensors(source: ByteSource): Promise<StoredTensor[]> {
@@ -42,7 +42,7 @@ export async function torchTensors(source: ByteSource): Promise<StoredTensor[]> 
   return tensors;
 }
 
-/** Names of the one state that is a model without its path, of everything else with it. */
+/** Names the tensors of a checkpoint: without a path if it has a single state, else with the path. */
 function namedTensors(value: Parameters<typeof allTensors>[0], file: string): Map<string, TorchTensor> {
   const all = allTensors(value);
   try {
@@ -55,7 +55,7 @@ function namedTensors(value: Parameters<typeof allTensors>[0], file: string): Ma
   }
 }
 
-/** By the key of a storage the first tensor that is all of it, element after element. */
+/** Returns for each storage, by its key, the first tensor that fills it contiguously. */
 function wholeTensors(tensors: ReadonlyMap<string, TorchTensor>) {
   const whole = new Map<Storage['key'], readonly [string, TorchTensor]>();
   for (const [name, tensor] of tensors) {

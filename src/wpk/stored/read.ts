@@ -10,7 +10,7 @@ import { ggufTensors } from './gguf.js';
 import { torchTensors } from './pytorch.js';
 import { safetensorsTensors } from './safetensors.js';
 
-/** A format that can be seen into. */
+/** A reader of a weight format. */
 interface Reader {
   readonly format: WeightFormat;
   matches(prefix: Uint8Array, name: string): boolean;
@@ -30,7 +30,7 @@ const READERS: readonly Reader[] = [
   },
   {
     format: 'safetensors',
-    // the length of a short JSON, its upper half 0, then the brace that opens it
+    // the length of the JSON, whose upper half is 0, then the JSON's opening brace
     matches: (prefix, name) =>
       name.endsWith('.safetensors') ||
       (prefix[8] === 0x7b && prefix.subarray(4, 8).every((byte) => byte === 0)),
@@ -39,10 +39,10 @@ const READERS: readonly Reader[] = [
 ];
 
 /**
- * Reads where the tensors of a file lie, whatever its format; of one that cannot be seen into all is bytes, and a note says why.
- * @param name its path in the folder. @param expected whether its name promises tensors, so that it is worth a note when there are none.
- * A pointer of git-lfs has that note whatever its name is.
- * @param maxTensors that there is room for. @throws {InputError} when it cannot be read at all.
+ * Reads the positions of the tensors of a file in any format. A file that cannot be parsed is all bytes, with a note that says why.
+ * @param name its path in the folder. @param expected whether its name is one of a weight file: only then it gets a note, unless it is
+ * a git-lfs pointer, which always gets one.
+ * @param maxTensors maximum number of tensors. @throws {InputError} when the file cannot be read at all.
  */
 export async function readStored(
   name: string,
@@ -52,8 +52,8 @@ export async function readStored(
 ): Promise<WeightSource> {
   const prefix = await source.read(0, Math.min(POINTER_PREFIX_BYTES, source.byteLength));
   const reader = READERS.find(({ matches }) => matches(prefix, name));
-  const asBytes = (note: string, said = expected) =>
-    assemble({ name, format: 'bytes', tensors: [], ...(said && { note }) }, source);
+  const asBytes = (note: string, noted = expected) =>
+    assemble({ name, format: 'bytes', tensors: [], ...(noted && { note }) }, source);
   if (isPointer(prefix)) return asBytes(POINTER, true);
   if (!reader) return asBytes('of a format that is not known');
   try {
@@ -67,7 +67,7 @@ export async function readStored(
   }
 }
 
-/** What is wrong, without the path that the file had on this machine. */
+/** Returns an error's message without the file's path on this machine. */
 function reasonOf({ what, place: { tensor } }: InputError): string {
   return new InputError(what, tensor === undefined ? {} : { tensor }).message;
 }

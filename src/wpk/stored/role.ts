@@ -1,4 +1,4 @@
-/** The role of stretches of a file that are coded like a tensor and are none. */
+/** Role of a range of bytes that is coded like a tensor. */
 export const UNPARSED = 'unparsed bytes';
-/** The role of weights beside the model's own. */
+/** Role of weights outside of the model. */
 export const FURTHER = 'further weights';
