@@ -120,32 +120,30 @@ describe('an impossible budget', () => {
 });
 
 describe('a compression that is aborted', () => {
-  it.each([
+  const abort = async (where: string, calibrated: boolean) => {
+    const model = await open(MODEL);
+    const output = join(place, `aborted-${files++}.wpk`);
+    const stop = new AbortController();
+    const calibration = { text: TEXT, name: 'text', tokens: 4096 };
+    const compression = compress(model, output, {
+      budget: { bits: 4 },
+      calibration: calibrated && calibration,
+      signal: stop.signal,
+      onProgress: ({ stage }) => {
+        if (stage === where) stop.abort(new Error(`stopped while ${stage}`));
+      },
+    });
+    await expect(compression).rejects.toThrow(`stopped while ${where}`);
+    expect(existsSync(output)).toBe(false);
+    expect(leftovers(output)).toEqual([]);
+    await model.close();
+  };
+  const name = 'while %s rejects with the reason, and leaves nothing';
+  it.each<[string, boolean]>([
     ['calibrating', true],
     ['quantizing, pass 1', false],
-    ['measuring', true],
-  ])(
-    'while %s rejects with the reason, and leaves nothing',
-    async (where, calibrated) => {
-      const model = await open(MODEL);
-      const output = join(place, `aborted-${files++}.wpk`);
-      const stop = new AbortController();
-      const calibration = { text: TEXT, name: 'text', tokens: 4096 };
-      const compression = compress(model, output, {
-        budget: { bits: 4 },
-        calibration: calibrated && calibration,
-        signal: stop.signal,
-        onProgress: ({ stage }) => {
-          if (stage === where) stop.abort(new Error(`stopped while ${stage}`));
-        },
-      });
-      await expect(compression).rejects.toThrow(`stopped while ${where}`);
-      expect(existsSync(output)).toBe(false);
-      expect(leftovers(output)).toEqual([]);
-      await model.close();
-    },
-    120_000,
-  );
+  ])(name, abort);
+  it.each<[string, boolean]>([['measuring', true]])(name, { tags: 'slow' }, abort);
 });
 
 describe('a transform', () => {
