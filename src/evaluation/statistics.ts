@@ -29,4 +29,5 @@ export function quantile(sorted: Float64Array, share: number): number {
 function average(values: Float64Array): number {
   return sumOf(values, (value) => value) / values.length;
 }
+
 import { sumOf } from '../core/sum.js';
