@@ -122,7 +122,7 @@ describe('a malicious .wpk', () => {
     [
       'a directory that inflates to 2 GB',
       () => sealed(deflateRawSync(Buffer.alloc(2 ** 29, 0x20))),
-      /holds more than/,
+      /is over the limit of/,
     ],
     ['a directory that is not JSON', () => sealed(deflateRawSync('{"tensors":')), /JSON/],
     [
@@ -196,7 +196,7 @@ describe('a malicious .wpk', () => {
         withDirectory((d) => {
           d.tensors[0].offset = 0;
         }),
-      /begin at 0/,
+      /offset of tensor "a" is 0/,
     ],
     [
       'overlapping tensors',
@@ -204,7 +204,7 @@ describe('a malicious .wpk', () => {
         withDirectory((d) => {
           d.tensors[1].offset = d.tensors[0].offset;
         }),
-      /begin at/,
+      /offset of tensor "b" is/,
     ],
     [
       'a frame of negative length',
@@ -252,7 +252,7 @@ describe('a malicious .wpk', () => {
       (d) => {
         d.tensors[0].codec = 'rft';
       },
-      /codec "rft" is not known/,
+      /unknown codec "rft"/,
     ],
     [
       'the digest of another tensor',
