@@ -1,8 +1,8 @@
 /** A mean and its standard error due to the choice of text. */
 export interface Estimate {
-  /** Over all tokens. */
+  /** Mean over all tokens. */
   readonly mean: number;
-  /** Of the mean, over windows; null for a single window, which says nothing of the spread. */
+  /** Standard error of the mean, over windows; null for a single window. */
   readonly standardError: number | null;
 }
 
@@ -29,4 +29,5 @@ export function quantile(sorted: Float64Array, share: number): number {
 function average(values: Float64Array): number {
   return sumOf(values, (value) => value) / values.length;
 }
+
 import { sumOf } from '../core/sum.js';
