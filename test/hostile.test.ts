@@ -322,7 +322,7 @@ describe('outputs', () => {
       complaint(weightpress('compress', model, '-o', model, '--force')),
       /the output is the input|found a folder/,
     );
-    refuses(complaint(weightpress('decompress', file, '-o', place, '--force')), /holds the input/);
+    refuses(complaint(weightpress('decompress', file, '-o', place, '--force')), /contains the input/);
     expect(readFileSync(weights).equals(before)).toBe(true);
     expect(readFileSync(file).equals(good)).toBe(true);
     rmSync(join(place, 'link.wpk'));
@@ -446,7 +446,7 @@ describe('the command line', () => {
     const other = folder({ 'model.safetensors': safetensors([f32('a', [2], [1, 2])]) });
     const { status, stderr } = weightpress('verify', file, '--against', other);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/model\.safetensors: differs from the other/);
-    expect(stderr).toMatch(/config\.json: is not in the other/);
+    expect(stderr).toMatch(/model\.safetensors: differs from the original/);
+    expect(stderr).toMatch(/config\.json: is not in the original/);
   });
 });

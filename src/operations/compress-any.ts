@@ -13,62 +13,62 @@ import { compress as compressLossless } from './compress.js';
 import { compressTransform } from './compress-transform.js';
 import { inspect } from './inspect.js';
 
-/** A transform of blocks of every matrix: a baseline to measure other codecs against. */
+/** A codec that transforms blocks of every matrix: a baseline for other codecs. */
 export interface TransformCodec {
-  /** Which one; `none` leaves the weights as they are. */
+  /** Name of the transform; `none` leaves the weights unchanged. */
   readonly transform: TransformName;
   /** Weights per block, a power of two from 4 to 256; by default 64. */
   readonly size?: number | undefined;
   /** 1, the default, for blocks of a row; 2 for square tiles. */
   readonly dimensions?: 1 | 2 | undefined;
-  /** True to store the largest coefficients alone; by default all are quantized. */
+  /** True to store only the largest coefficients; by default all are quantized. */
   readonly keepLargest?: boolean | undefined;
 }
 
-/** How weights are coded. `trellis` is the lossy codec that a budget means. */
+/** A codec for weights. `trellis` is the default with a budget. */
 export type Codec = 'lossless' | 'trellis' | TransformCodec;
 
-/** The text that tells which errors matter, and that the loss is measured on a part of. */
+/** Calibration text and its settings; all are optional. */
 export interface CalibrationOptions extends Partial<CalibrationSource> {}
 
 /** How {@link compress} runs. */
 export interface CompressOptions extends RunOptions {
-  /** By default `lossless`, with a budget `trellis`. */
+  /** The codec; by default `lossless`, with a budget `trellis`. */
   readonly codec?: Codec | undefined;
-  /** What a lossy file may lose, or how large it may be. */
+  /** Upper limit of the loss, or of the size, of a lossy file. */
   readonly budget?: Budget | undefined;
-  /** For a budget: the calibration text; by default the one that comes with weightpress. `false`: none, and no loss is measured. */
+  /** For a budget: the calibration text; by default the one that comes with weightpress. `false`: no calibration, and no loss is measured. */
   readonly calibration?: CalibrationOptions | false | undefined;
-  /** For `trellis`: tunes norms and biases at the end, which is slow and pays below about 2.3 bits per weight. */
+  /** For `trellis`: tunes norms and biases at the end, which is slow and helps below about 2.3 bits per weight. */
   readonly tune?: boolean | undefined;
   /** For a budget: the state of a checkpoint that is the model, as in {@link OpenModelOptions}. */
   readonly state?: string | undefined;
-  /** Worker threads; 0: none; default: as many as the machine runs at once. The file is the same with any number. */
+  /** Number of worker threads; 0: none; default: the machine's parallelism. The file is the same with any number. */
   readonly threads?: number | undefined;
   /** Replaces an existing output. */
   readonly force?: boolean | undefined;
-  /** Lossless: goes on from what an interrupted run of this machine left of the output. */
+  /** Lossless: continues the output of an interrupted run on this machine. */
   readonly resume?: boolean | undefined;
-  /** Patterns of files that are left out: `*.onnx`, `onnx/**`. The file names them. */
+  /** Patterns of files to leave out: `*.onnx`, `onnx/**`. The file lists their names. */
   readonly exclude?: readonly string[] | undefined;
-  /** Lossless, of a repository on the Hub: takes further copies of the same weights in other formats too. */
+  /** Lossless, for a Hub repository: includes further copies of the same weights in other formats. */
   readonly all?: boolean | undefined;
-  /** Of a repository on the Hub: leaves what is fetched in the cache. */
+  /** For a Hub repository: leaves downloads in the cache. */
   readonly keep?: boolean | undefined;
 }
 
-/** What was written. */
+/** Summary of the written file. */
 export interface Compressed extends Summary {
-  /** Says why the file is smaller than its budget allows; undefined where the budget is used up, or there is none. */
+  /** Message why the file is below its budget; undefined if the budget is used up, or there is none. */
   readonly note: string | undefined;
 }
 
 /**
- * Compresses a model into one .wpk file: losslessly, all files of its folder byte for byte; or to a budget, an upper limit that the
- * file's measured size or divergence does not exceed. The file appears under its name only when it is whole.
+ * Compresses a model into one .wpk file: losslessly, with all files of its folder byte for byte; or to a budget, an upper limit of the
+ * file's measured size or divergence. The file gets its name only when it is complete.
  * @param source a path, an address, a name on the Hub, or an opened model. @param output the file to write.
- * @throws {InputError} for what cannot be read or stored, a budget that cannot be met (naming the nearest that can), and an output that
- * exists or cannot be written. @throws the signal's reason once it is aborted; no output is left then.
+ * @throws {InputError} for files that cannot be read or stored, a budget that cannot be met (naming the nearest that can), and an
+ * output that exists or cannot be written. @throws the signal's reason once it is aborted; there is then no output.
  */
 export async function compress(
   source: string | Model,
@@ -84,11 +84,11 @@ export async function compress(
   return { ...(await inspect(output)), note };
 }
 
-/** Options that one kind of file has and the other has not. */
+/** Options that only lossless, or only lossy, compression has. */
 const ONLY_LOSSLESS = ['resume', 'all'] as const;
 const ONLY_BUDGET = ['calibration', 'tune', 'state'] as const;
 
-/** @throws {InputError} for options that do not go together. */
+/** Checks that options are compatible. @throws {InputError} if not. */
 function checkOptions(codec: Codec, options: CompressOptions): void {
   const { budget } = options;
   const isLossless = codec === 'lossless';
@@ -168,7 +168,7 @@ async function calibrationOf({ calibration }: CompressOptions): Promise<Calibrat
   return { ...own, ...given(calibration ?? {}) };
 }
 
-/** What a run has brought into the cache of the Hub. */
+/** Downloads of a run in the Hub cache. */
 class Fetched {
   private folder: FetchedFolder | undefined;
 

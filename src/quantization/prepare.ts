@@ -37,7 +37,7 @@ export async function prepare(
   { budget, force = false, signal }: PrepareOptions,
 ): Promise<Prepared> {
   if (!isStoredModel(model))
-    throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
+    throw new InputError('is already a .wpk; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(budget);
   requireElements(model);
   await checkOutput(output, inputPaths(model), force);
