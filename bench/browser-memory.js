@@ -10,14 +10,14 @@ import { machine } from './measure.js';
 
 const USAGE = 'usage: node bench/browser-memory.js FILE.wpk';
 
-/** Memory of the page's process, in bytes: now and at its highest. */
+/** Returns current and peak memory of the page's process, in bytes. */
 function memoryOf(pid) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const bytes = (field) => 1024 * Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)?.[1]);
   return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
 }
 
-/** What streaming takes, letting each tensor go or keeping all of them. */
+/** Measures the memory of streaming, releasing each tensor or keeping all of them. */
 async function memory(address, url, fileBytes) {
   const rows = [];
   for (const keep of [false, true]) {

@@ -31,7 +31,7 @@ function compress(model, name, ...flags) {
   return output;
 }
 
-/** Seconds to the first token from each form of the model, with page and runtime already loaded. */
+/** Measures seconds to the first token from each format of the model, with page and runtime already loaded. */
 async function firstTokens(browser, address, forms, runs) {
   const rows = [];
   for (const { label, path, bytes } of forms) {
@@ -62,7 +62,7 @@ async function firstTokens(browser, address, forms, runs) {
   );
 }
 
-/** Decoding of one file on one core, here and in the page. */
+/** Measures decoding of one file on one core, in Node and in the page. */
 async function decoding(browser, address, files, runs) {
   const rows = [];
   for (const [label, path, url] of files) {
@@ -108,7 +108,7 @@ async function decoding(browser, address, files, runs) {
   );
 }
 
-/** Tokens per second, here and in the page, of prompts of ids. */
+/** Measures tokens per second, in Node and in the page. */
 async function generating(browser, address, files, runs) {
   const rows = [];
   for (const [label, path, url] of files) {

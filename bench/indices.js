@@ -23,7 +23,7 @@ function uniform(seed) {
   };
 }
 
-/** A block of Gaussian weights, rounded by whichever quantizer it is the turn of, and how often each index occurs. */
+/** Returns a block of Gaussian weights, rounded by the quantizer of each state, and the counts of its indices. */
 function drawBlock(sigma) {
   const random = uniform(SEED);
   const spread = () => Math.round((random() - 0.5) * 6);

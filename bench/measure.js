@@ -1,4 +1,4 @@
-// Runs commands and says how long they took and how much memory they held; shared by the benches.
+// Runs commands and measures their time and memory; shared by the benches.
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const POLL_MILLISECONDS = 10;
  * @param {string[]} command program and arguments
  * @param {{ stdout?: string }} [options] a file that takes standard output
  * @returns {Promise<{ seconds: number, peakBytes: number }>}
- * @throws {Error} when the command cannot start or does not exit with 0; says what it wrote to standard error
+ * @throws {Error} when the command cannot start or does not exit with 0; the message has its standard error
  */
 export async function measure([program, ...args], { stdout } = {}) {
   const output = stdout === undefined ? 'ignore' : openSync(stdout, 'w');
@@ -55,7 +55,7 @@ function highWaterBytes(pid) {
   }
 }
 
-/** The middle value, or the mean of the middle two. NaN of nothing. */
+/** Returns the median; NaN for an empty list. */
 export function median(values) {
   const sorted = Float64Array.from(values).sort();
   const middle = sorted.length >> 1;
@@ -81,7 +81,7 @@ export function time(runs, call) {
   return median(seconds);
 }
 
-/** One line on what figures were measured on, and with what: the commit, the machine, the date. */
+/** Returns one line with the commit, the machine and the date of a measurement. */
 export function machine() {
   const cores = cpus();
   const gigabytes = Math.round(totalmem() / 1e9);

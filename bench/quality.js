@@ -39,7 +39,7 @@ function readArguments() {
   };
 }
 
-/** A file at a budget: bytes of the weights with all that belongs to them, and divergences on each text. */
+/** Measures a file at a budget: bytes of the weights including tables and headers, and the divergence on each text. */
 async function point(model, request, bits, folder) {
   const output = join(folder, 'model.wpk');
   const calibration = {

@@ -17,8 +17,8 @@ Scratch files, about three times the model, go to a folder under TMPDIR.`;
 const COMMAND = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
 
 /**
- * What is compared. `compress` and `decompress` are given the model's folder, its weights, the packed file and where to
- * unpack; `captured` says that standard output is the result. Slow ones run once: their size is what matters.
+ * The compared programs. `compress` and `decompress` receive the model's folder, its weights, the packed file and the output
+ * folder; `captured`: standard output is the result. Slow programs run once: only their size matters.
  */
 const CONTENDERS = [
   {
@@ -66,7 +66,7 @@ function readArguments() {
 async function race(contender, { model, weights }, folder) {
   const paths = { model, weights, packed: join(folder, 'packed.wpk'), unpacked: join(folder, 'unpacked') };
   const step = (action, target) => {
-    // What earlier steps left to be written would otherwise be written during this one.
+    // Flush earlier writes, which would otherwise slow down this step.
     execFileSync('sync');
     return measure(contender[action](paths), contender.captured ? { stdout: target } : {});
   };
@@ -82,7 +82,7 @@ async function race(contender, { model, weights }, folder) {
   }
 }
 
-/** All contenders in turn, again and again, so that a machine that drifts drifts for all of them. */
+/** Runs all contenders in turn, repeatedly, so that changes of the machine's speed affect all of them equally. */
 async function raceAll(request) {
   const folder = mkdtempSync(join(tmpdir(), 'weightpress-bench-'));
   const results = new Map();

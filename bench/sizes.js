@@ -1,4 +1,4 @@
-// How small lossless files are: a model in bf16, f16 and f32, without its side files, beside what entropy says.
+// Sizes of lossless files: a model in bf16, f16 and f32, without side files, and the bound from its entropy.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -17,8 +17,8 @@ const FORMATS = { BF16: [8, 7], F16: [5, 10], F32: [8, 7] };
 const MANTISSA_BITS = 3;
 
 /**
- * Bytes of a model's tensors if exponents, with `mantissaBits` below them, took their order-0 entropy in each tensor, tables
- * left out, and all else its own bits.
+ * Returns the bytes of a model's tensors if exponents, with the top `mantissaBits`, took their order-0 entropy per tensor, without
+ * tables, and the other bits were stored raw.
  */
 async function entropyBytes(model, mantissaBits) {
   let bits = 0;

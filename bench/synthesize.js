@@ -1,5 +1,5 @@
-// Writes a model of a known architecture's real shapes with weights that look trained: something of the right size
-// to measure on, where the real one would have to be downloaded.
+// Writes a model with the real shapes of an architecture and weights that look trained: a model of realistic size to measure on,
+// without downloading the real one.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -20,7 +20,7 @@ shapes: ${Object.keys(SHAPES).join(', ')}`;
 const BUNDLED = fileURLToPath(new URL('../examples/gpt-neo-tiny', import.meta.url));
 
 /**
- * Writes config.json, model.safetensors, README.md and, where all its ids are in the vocabulary, `like`'s tokenizer.
+ * Writes config.json, model.safetensors, README.md and, if all its ids are in the vocabulary, the tokenizer of `like`.
  * The same arguments give the same bytes.
  * @param {{ shape: string, output: string, dtype?: string, layers?: number, like?: string, seed?: number }} request
  * @returns {Promise<{ parameters: number, fileBytes: number }>}
@@ -76,7 +76,7 @@ async function writeWeights(path, tensors, type, model) {
   return fileBytes;
 }
 
-/** The tokenizer's files, if every id it can give has a row in an embedding of `vocabularySize`; else none. */
+/** Returns the tokenizer's files if all its ids are below `vocabularySize`; else none. */
 async function tokenizerFiles({ sideFiles }, vocabularySize) {
   const tokenizer = await sideFiles.find(({ name }) => name === 'tokenizer.json')?.read();
   if (!tokenizer) return [];

@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 
-/** Runs a tool by its script, as Windows cannot execute what is in node_modules/.bin. */
+/** Runs a tool by its script, because Windows cannot execute the files in node_modules/.bin. */
 const run = (script, ...args) =>
   execFileSync(process.execPath, [`node_modules/${script}`, ...args], { stdio: 'inherit' });
 

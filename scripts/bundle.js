@@ -1,4 +1,4 @@
-// Bundles weightpress/browser: the module and its worker, which pages load as they are. Prints what a page downloads.
+// Bundles weightpress/browser: the module and its worker, which pages load directly. Prints the bytes that a page downloads.
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { build } from 'rolldown';
@@ -18,7 +18,7 @@ await build({
     chunkFileNames: '[name].js',
   },
 });
-/** A module and all that it needs at once, by name: what is imported when it is needed, for GGUF, is not in it. */
+/** Returns a module and its static imports, by name; modules imported on demand, for GGUF, are not included. */
 function withImports(name, seen = new Set()) {
   if (seen.has(name)) return seen;
   seen.add(name);

@@ -1,5 +1,5 @@
-// Prints the digest of every kind of file that the command line writes, of the bundled model: the same before and after a
-// change that should not change a byte. Lossy files depend on the machine's arithmetic: compare runs of one machine.
+// Prints the digest of every kind of file that the command line writes for the bundled model. Compare the output before and after a
+// change that should not change any bytes. Lossy files depend on the machine's arithmetic: compare only runs on one machine.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -15,7 +15,7 @@ const llama = join(scratch, 'llama');
 cpSync(join(root, 'fixtures/architectures/llama'), llama, { recursive: true });
 cpSync(join(root, 'examples/gpt-neo-tiny'), model, { recursive: true });
 
-/** Name of the file that a command writes, and its arguments; `-o` is put before the name. */
+/** Name of the file that a command writes, and its arguments; `-o` is added before the name. */
 const FILES = {
   'lossless.wpk': ['compress', model],
   'bits.wpk': ['compress', model, '--bits', '3', '--calibration-tokens', '8192'],

@@ -1,5 +1,5 @@
-// The folders of src/ and what they import, read from the code itself: `node scripts/imports.js` writes the drawing in
-// ARCHITECTURE.md, test/imports.test.ts holds the code against the order below.
+// Reads the imports between the folders of src/. `node scripts/imports.js` writes the diagram in ARCHITECTURE.md;
+// test/imports.test.ts checks the code against the order below.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join, posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +32,7 @@ export const LAYERS = [
 
 const rank = new Map(LAYERS.map(([name], i) => [name, i]));
 
-/** Every source file and what it imports, as paths below src/. */
+/** Returns every source file with its imports, as paths below src/. */
 export function readImports() {
   const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
     .map((name) => name.replaceAll('\\', '/'))
@@ -52,7 +52,7 @@ export function readImports() {
 
 const folderOf = (file) => (file.includes('/') ? file.split('/')[0] : 'src');
 
-/** Imports that run up, as `from -> to`. */
+/** Returns imports of a higher folder, as `from -> to`. */
 export function forbiddenImports(imports = readImports()) {
   const up = (from, to) =>
     (rank.get(folderOf(to)) ?? LAYERS.length) > (rank.get(folderOf(from)) ?? LAYERS.length);
@@ -76,7 +76,7 @@ export function circles(imports = readImports()) {
   return found;
 }
 
-/** The folders and the imports between them as a Mermaid diagram; an import that a longer way implies is left out. */
+/** Returns the folders and their imports as a Mermaid diagram, without imports that a longer path implies. */
 export function drawFolders(imports = readImports()) {
   const direct = new Map(LAYERS.map(([name]) => [name, new Set()]));
   for (const [from, list] of imports)

@@ -8,7 +8,7 @@ export default class SkippedReporter {
     const skipped = modules.flatMap((file) => [...file.children.allTests('skipped')]);
     const lines = skipped
       .map((test) => ({ test, reason: reasonOf(test) }))
-      // What --testNamePattern and --tags-filter leave out counts as skipped too.
+      // Tests excluded by --testNamePattern and --tags-filter count as skipped too.
       .filter(({ reason }) => reason || !this.filtered)
       .map(
         ({ test, reason }) =>
@@ -23,7 +23,7 @@ export default class SkippedReporter {
   }
 }
 
-/** What the test or a group around it needs and does not have. */
+/** Returns what the test, or a group around it, needs and does not have. */
 function reasonOf(test) {
   for (let task = test; task && task.type !== 'module'; task = task.parent) {
     const { needs } = task.meta();

@@ -1,5 +1,5 @@
-// Sums the results of several runs of vitest: `node scripts/test-counts.js RESULTS.json...`. What one run leaves to another by
-// its tags is skipped in neither.
+// Sums the results of several runs of vitest: `node scripts/test-counts.js RESULTS.json...`. A test that one run excludes by its tags
+// and another one runs does not count as skipped.
 import { readFileSync } from 'node:fs';
 
 const [passed, failed, skippedBy] = [new Set(), new Set(), new Map()];
@@ -10,7 +10,7 @@ for (const file of files) {
     if (status === 'failed' && assertionResults.length === 0) failed.add(name);
     const seen = new Map();
     for (const { fullName, status: result } of assertionResults) {
-      // Tests of one name are told apart by their order.
+      // Tests of the same name are distinguished by their order.
       const count = seen.get(fullName) ?? 0;
       seen.set(fullName, count + 1);
       const test = `${name} ${fullName} ${count}`;

@@ -1,7 +1,7 @@
-// The conformance files of the .wpk format, spec/vectors/: makes them and vectors.json, which says what each restores.
+// Makes the conformance files of the .wpk format, spec/vectors/, and vectors.json with the expected content of each.
 //   node scripts/vectors.js            writes spec/vectors/
-//   node scripts/vectors.js --check    writes nothing: exit code 1 if a lossless or malformed file would be another one
-// Lossy files depend on the machine's arithmetic: those that are stored are the vectors, on whatever machine they were made.
+//   node scripts/vectors.js --check    writes nothing: exit code 1 if a lossless or malformed file would change
+// Lossy files depend on the machine's arithmetic: the stored files are the vectors, on whatever machine they were made.
 import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,7 @@ const VECTORS = fileURLToPath(new URL('../spec/vectors', import.meta.url));
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** What a reader has to restore from a file. */
+/** Returns the expected content that a reader restores from a file. */
 async function restoredFrom(path, folder) {
   await decompress(path, folder, { threads: 0 });
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) =>

@@ -122,7 +122,7 @@ describe('a malicious .wpk', () => {
     [
       'a directory that inflates to 2 GB',
       () => sealed(deflateRawSync(Buffer.alloc(2 ** 29, 0x20))),
-      /holds more than/,
+      /is over the limit of/,
     ],
     ['a directory that is not JSON', () => sealed(deflateRawSync('{"tensors":')), /JSON/],
     [
@@ -196,7 +196,7 @@ describe('a malicious .wpk', () => {
         withDirectory((d) => {
           d.tensors[0].offset = 0;
         }),
-      /begin at 0/,
+      /offset of tensor "a" is 0/,
     ],
     [
       'overlapping tensors',
@@ -204,7 +204,7 @@ describe('a malicious .wpk', () => {
         withDirectory((d) => {
           d.tensors[1].offset = d.tensors[0].offset;
         }),
-      /begin at/,
+      /offset of tensor "b" is/,
     ],
     [
       'a frame of negative length',
@@ -252,7 +252,7 @@ describe('a malicious .wpk', () => {
       (d) => {
         d.tensors[0].codec = 'rft';
       },
-      /codec "rft" is not known/,
+      /unknown codec "rft"/,
     ],
     [
       'the digest of another tensor',
@@ -322,7 +322,7 @@ describe('outputs', () => {
       complaint(weightpress('compress', model, '-o', model, '--force')),
       /the output is the input|found a folder/,
     );
-    refuses(complaint(weightpress('decompress', file, '-o', place, '--force')), /holds the input/);
+    refuses(complaint(weightpress('decompress', file, '-o', place, '--force')), /contains the input/);
     expect(readFileSync(weights).equals(before)).toBe(true);
     expect(readFileSync(file).equals(good)).toBe(true);
     rmSync(join(place, 'link.wpk'));
@@ -446,7 +446,7 @@ describe('the command line', () => {
     const other = folder({ 'model.safetensors': safetensors([f32('a', [2], [1, 2])]) });
     const { status, stderr } = weightpress('verify', file, '--against', other);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/model\.safetensors: differs from the other/);
-    expect(stderr).toMatch(/config\.json: is not in the other/);
+    expect(stderr).toMatch(/model\.safetensors: differs from the original/);
+    expect(stderr).toMatch(/config\.json: is not in the original/);
   });
 });

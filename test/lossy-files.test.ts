@@ -232,7 +232,7 @@ describe('a lossy compression is refused in one line', () => {
       ['--kl', '0.1', '--no-calibration'],
       /kl needs a text to measure the divergence on; --calibrate names one/,
     ],
-    [['--bits', '3', '--calibrate', short], /has \d+ tokens, at least 4096 are needed/],
+    [['--bits', '3', '--calibrate', short], /has \d+ tokens, expected at least 4096/],
     [['--bits', '3', '--calibrate', at('none.txt')], /no such file/],
     [['--size', '20kB', '--no-calibration'], /cannot be met; the nearest that can is \d/],
   ] as const)('%s', (options, message) => {

@@ -170,7 +170,7 @@ describe('what cannot be evaluated is refused in one line', () => {
     const gpt2 = await MemoryModel.of(join(FIXTURES, 'gpt2'));
     const roberta = await MemoryModel.of(join(FIXTURES, 'roberta'));
     expect(await refusalOf(() => run(gpt2, { tokens }, roberta))).toMatch(
-      /a causal model cannot be compared with a masked one/,
+      /cannot compare a causal model with a masked one/,
     );
     const other = await MemoryModel.of(TINY);
     expect(await refusalOf(() => run(gpt2, { tokens }, other))).toMatch(/vocabulary of 97.*of 4096/);

@@ -364,11 +364,11 @@ describe('statistics in a file', () => {
       const nearEnd = i % 2 ? Math.min(4000, bad.length) : bad.length;
       bad[bad.length - 1 - Math.floor(random() * nearEnd)]! ^= 1 << Math.floor(random() * 8);
       writeFileSync(path, bad);
-      expect(await damageOf(readAll)).toMatch(/s\.stats.*(damaged|expected|is not a file of statistics)/);
+      expect(await damageOf(readAll)).toMatch(/s\.stats.*(damaged|expected|is not a statistics file)/);
     }
     for (const length of [0, 7, 20, 31, 32, 1000, good.length - 1]) {
       writeFileSync(path, good.subarray(0, length));
-      expect(await damageOf(readAll)).toMatch(/expected the end of a file|is not a file of statistics/);
+      expect(await damageOf(readAll)).toMatch(/bad trailer of a statistics file|is not a statistics file/);
     }
     expect(await refusalOf(() => StatisticsFile.open(`${path}.none`))).toMatch(/no such file/);
   });

@@ -219,9 +219,9 @@ describe('verify', () => {
     changed[changed.length - 1]! ^= 1;
     expect(await problems({ ...files, 'model.safetensors': changed })).toMatch(/model\.safetensors: differs/);
     expect(await problems({ ...files, 'config.json': '{ }' })).toMatch(/config\.json: differs/);
-    expect(await problems({ ...files, 'b.txt': '' })).toMatch(/b\.txt: is only in the other/);
+    expect(await problems({ ...files, 'b.txt': '' })).toMatch(/b\.txt: is only in the original/);
     const { 'sub/a.txt': _, ...fewer } = files;
-    expect(await problems(fewer)).toMatch(/sub\/a\.txt: is not in the other/);
+    expect(await problems(fewer)).toMatch(/sub\/a\.txt: is not in the original/);
     expect(await verify(wpk, { against: wpk })).toMatchObject({ good: true, bitExact: true });
   });
 });

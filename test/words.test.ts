@@ -276,7 +276,7 @@ describe('weights that another program has quantized', () => {
 });
 
 describe('what expects a .wpk, of something else', () => {
-  const MEANT = 'weightpress analyze says what it holds, weightpress compress makes a .wpk of it';
+  const MEANT = 'weightpress analyze shows its content, weightpress compress makes a .wpk of it';
   const gguf = folder();
   REAL_FOLDERS['split GGUF']!(gguf);
   it.each([

@@ -4,14 +4,14 @@ import { isInputError } from '../../dist/core/errors.js';
 import { analyze, compress, decompress, inspect, open, verify } from '../../dist/index.js';
 import { openFiles } from '../../dist/open/open.js';
 
-// What has to be true whatever a file holds.
+// Properties that must hold for any file.
 
-/** A promise that was broken, in one line. */
+/** A violated property, in one line. */
 export class Finding extends Error {}
 
 /**
- * What a call gives, or how it refuses: with an error of the input's, in one line.
- * @throws what no input may cause.
+ * Returns the result of a call, or the one-line message of an InputError.
+ * @throws any other error, which no input may cause.
  */
 export async function attempt(work) {
   try {
@@ -35,7 +35,7 @@ export function folderOf(files, path) {
   return path;
 }
 
-/** Reads a model as the commands do that only look. `further` does more with it; `headersOnly`: no weights are read. */
+/** Reads a model like the commands that do not write. `further` does more with it; `headersOnly`: no weights are read. */
 export async function look(path, { further = async () => {}, headersOnly = false } = {}) {
   const { value: model } = await attempt(() => open(path));
   if (!model) return;
@@ -47,7 +47,7 @@ export async function look(path, { further = async () => {}, headersOnly = false
   }
 }
 
-/** Whatever is in a folder: it is looked at or refused, and comes back from a .wpk byte for byte. */
+/** Checks a folder with any content: it is read or refused, and restored from a .wpk byte for byte. */
 export async function checkFolder(files, place, how = {}) {
   const folder = folderOf(files, join(place, 'model'));
   const [packed, restored] = [join(place, 'x.wpk'), join(place, 'out')];
@@ -61,7 +61,7 @@ export async function checkFolder(files, place, how = {}) {
   noLeftovers(place, ['model', 'x.wpk', 'out']);
 }
 
-/** A .wpk is good for all readers, or for none. */
+/** Checks that a .wpk is valid for all readers, or for none. */
 export async function checkWpk(bytes, place) {
   const [path, restored] = [join(place, 'x.wpk'), join(place, 'out')];
   writeFileSync(path, bytes);
@@ -79,7 +79,7 @@ export async function checkWpk(bytes, place) {
   await look(path, { headersOnly: bytes.length % 4 > 0 }); // what is in it was decoded above
 }
 
-/** The same files by the way that reads parts of them. */
+/** Reads the same files in parts. */
 async function readFiles(path, restored, good) {
   const files = await openFiles(path);
   try {

@@ -11,7 +11,7 @@ import {
 import { loadInput, makeInput } from './input.js';
 import { ALL_KINDS } from './kinds/index.js';
 
-// Tries inputs one after the other; what it is at stands in a file, for the case that it does not come back.
+// Tries inputs one after another. The current input's number is in a file, in case the process dies or hangs.
 
 const { kinds, seed, from, step, count, until, place, progress, input, memoryBytes, seconds } = JSON.parse(
   process.argv[2],
@@ -29,7 +29,7 @@ process.on('uncaughtException', (error) => report(described(error)));
 
 const described = (error) => (error instanceof Error ? (error.stack ?? error.message) : String(error));
 
-/** The largest resident size since it was last reset, where the system tells; else what it is now. */
+/** Returns the peak resident size since the last reset if the system provides it; else the current one. */
 function peakBytes() {
   try {
     return Number(/VmHWM:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;
@@ -44,7 +44,7 @@ function resetPeak() {
   } catch {} // then it is what it was at most
 }
 
-/** Regular files that are open, where the system tells. */
+/** Returns the open regular files, if the system provides them. */
 function openFiles() {
   try {
     const targets = readdirSync('/proc/self/fd').map(targetOf);
@@ -68,7 +68,7 @@ async function tryInput(kind, files) {
   const started = performance.now();
   try {
     await ALL_KINDS[kind].check(files, place);
-    await new Promise(setImmediate); // rejections that nobody waits for come now
+    await new Promise(setImmediate); // lets unhandled rejections surface
     const left = openFiles();
     if (left.length) report(`leaves a file open: ${left}`);
   } catch (error) {
@@ -77,7 +77,7 @@ async function tryInput(kind, files) {
   return (performance.now() - started) / 1000;
 }
 
-/** More memory or time than allowed counts when it is so twice: others use the machine, and garbage is collected when it pleases. */
+/** Exceeding memory or time counts only if it happens twice, because of other processes and garbage collection. */
 async function one(kind, files) {
   let took = 0;
   let grown = 0;

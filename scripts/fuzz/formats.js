@@ -1,7 +1,7 @@
 import { crc32, deflateRawSync } from 'node:zlib';
 import { joined, setUint } from './mutate.js';
 
-// Writers of what is mutated: parts in, bytes out, as wrong as the parts are.
+// Writers of mutated files: they turn parts into bytes without checks, so wrong parts give wrong files.
 
 export const text = (value) => Uint8Array.from(Buffer.from(value));
 
@@ -11,7 +11,7 @@ export function uint(value, width) {
   return bytes;
 }
 
-/** `header`: bytes; `length`: what is said of it. */
+/** Writes a safetensors file. `header`: bytes; `length`: the length to declare. */
 export const safetensors = ({ header, data, length = BigInt(header.length) }) =>
   joined(uint(length, 8), header, data);
 
@@ -26,7 +26,7 @@ function slowCrc32(bytes) {
   return ~crc >>> 0;
 }
 
-/** An entry of a zip archive and all that is said of it. */
+/** An entry of a zip archive with all its declared fields. */
 export function zipEntry(name, content, deflated = false) {
   const bytes = deflated ? Uint8Array.from(deflateRawSync(content)) : content;
   return {
@@ -44,7 +44,7 @@ export function zipEntry(name, content, deflated = false) {
   };
 }
 
-/** `end` replaces what is said at the end; `zip64` writes the larger end as well. */
+/** Writes a zip archive. `end` replaces fields of the end record; `zip64` adds the zip64 end record. */
 export function zip(entries, { end = {}, zip64 = false, comment = new Uint8Array() } = {}) {
   const parts = [];
   const directory = [];

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { ALL_KINDS } from './kinds/index.js';
 import { Random } from './random.js';
 
-/** Makes the input of a number, the same each time: what it is of, and its files. */
+/** Makes the input with a number, the same each time: its kind, and its files. */
 export async function makeInput(kinds, seed, number) {
   const kind = kinds[number % kinds.length];
   const count = Math.floor(number / kinds.length);

@@ -1,4 +1,4 @@
-// Changes that know nothing of a format but that it is bytes, numbers, or JSON.
+// Mutations that are independent of the format: of bytes, numbers and JSON.
 
 import { concatenate } from '../../dist/core/bytes.js';
 
@@ -9,7 +9,7 @@ const FAR_EDGES = [24, 28, 30, 31, 32, 40, 48, 52, 53, 60, 62, 63].flatMap((powe
   2n ** BigInt(power) + 1n,
 ]);
 
-/** A number at a limit, or near the one that was there. */
+/** Returns a number at a limit, or near the original one. */
 export function edgeNumber(random, was = 0n) {
   const kinds = [
     () => BigInt(random.pick(EDGES)),
@@ -35,7 +35,7 @@ export function getUint(bytes, at, width) {
   return value;
 }
 
-/** A copy with something wrong: often near the front, where lengths and tables are. */
+/** Returns a mutated copy; mutations are often near the start, where lengths and tables are. */
 export function mutateBytes(random, bytes) {
   let copy = Uint8Array.from(bytes);
   for (let n = random.few(6); n; n--) copy = random.pick(BYTE_CHANGES)(random, copy);
@@ -133,7 +133,7 @@ function jsonNumber(random, was) {
   return random.pick(kinds)();
 }
 
-/** Changes a JSON value somewhere. @returns it: another one when it was no object. */
+/** Mutates a JSON value in place and returns it, or returns a new value for one that is not an object. */
 export function mutateJson(random, value) {
   const places = [];
   collect(value, places);
@@ -204,7 +204,7 @@ function otherText(random, was) {
   return random.pick(kinds)();
 }
 
-/** A JSON value as bytes that may not be quite JSON. */
+/** Returns a JSON value as bytes that may be invalid JSON. */
 export function jsonBytes(random, value) {
   const text = Buffer.from(JSON.stringify(value) ?? 'null');
   return random.chance(0.85) ? Uint8Array.from(text) : random.pick(TEXT_CHANGES)(random, text);

@@ -29,7 +29,7 @@ export class Random {
     return Uint8Array.from({ length }, () => this.below(256));
   }
 
-  /** Small numbers are likelier: how many changes are made at once. */
+  /** Returns a number of mutations; small numbers are more likely. */
   few(most) {
     let n = 1;
     while (n < most && this.chance(0.4)) n++;

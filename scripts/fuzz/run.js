@@ -25,7 +25,7 @@ if (unknown) {
   process.exit(2);
 }
 
-/** Files that are made and removed at this rate are better off in memory. */
+/** Temporary files are in memory, because so many are created and removed. */
 const scratch = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'weightpress-fuzz-'));
 const started = Date.now();
 const seed = Number(values.seed);
@@ -48,7 +48,7 @@ function add(finding) {
   console.log(`\n${finding.kind}, input ${finding.number}: ${finding.what}`);
 }
 
-/** Keeps what was found; many inputs may have one cause, of which some are enough. */
+/** Stores findings; only a few inputs of each cause, which many inputs may share. */
 async function saveFindings() {
   if (values.input || !findings.length) return;
   mkdirSync(values.out, { recursive: true });

@@ -2,17 +2,17 @@ import { fork } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-// Child processes that try inputs, watched from here: one that dies or hangs names the input that it was at.
+// Runs and watches child processes that try inputs. When one dies or hangs, its current input is reported.
 
 /**
- * Runs one process after the other on every `step`-th input from `index` on, each going on behind what ended the one before.
- * @param settings of child.js. @param on `finding` and `counts` are called with what the processes tell.
+ * Runs processes one after another on every `step`-th input from `index` on; each continues after the input that ended the last one.
+ * @param settings of child.js. @param on `finding` and `counts` receive the messages of the processes.
  */
 export async function series(index, settings, on) {
   for (let from = index; from !== undefined; ) from = await runChild(index, from, settings, on);
 }
 
-/** @returns the input to go on with; undefined when all are done. */
+/** Runs one process. @returns the next input; undefined when all are done. */
 function runChild(index, from, settings, on) {
   const { kinds, scratch, seconds, step, input } = settings;
   const progress = join(scratch, `at-${index}`);
@@ -49,7 +49,7 @@ function runChild(index, from, settings, on) {
   });
 }
 
-/** Calls `onHang` when no new input was begun for twice the time that one may take: the first try may be another's fault. */
+/** Calls `onHang` when no new input was started for twice the time limit of one: the first try may be slow because of other processes. */
 function watching(progress, seconds, onHang) {
   let [last, since] = [undefined, Date.now()];
   return setInterval(() => {

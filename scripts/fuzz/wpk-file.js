@@ -14,12 +14,12 @@ import { planTensor } from '../../dist/wpk/plan.js';
 import { Container, decodeFrame } from '../../dist/wpk/reader.js';
 import { joined, setUint } from './mutate.js';
 
-// A .wpk as its frames and its directory, and back with every checksum right.
+// Parses a .wpk into frames and directory, and writes it with correct checksums.
 
 const HEADER_BYTES = 16;
 const TRAILER_BYTES = 48;
 
-/** Frames in order, each with the list of the directory that it is counted in. */
+/** Returns the frames in order, each with the directory's list that it belongs to. */
 export function parseWpk(bytes) {
   const frames = [];
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -54,7 +54,7 @@ export const cloneWpk = ({ manifest, frames, directory }) => ({
 const manifestFrame = (manifest) =>
   frame(FRAME.manifest, manifest instanceof Uint8Array ? manifest : jsonPayload(manifest));
 
-/** States in the directory where the frames lie and how long they are. */
+/** Sets the offsets and lengths of the frames in the directory. */
 export function layOut({ manifest, frames, directory }) {
   const lists = { sideFiles: [], weightFiles: [], tensors: [], tables: [] };
   const offsets = [];
@@ -80,7 +80,7 @@ export function layOut({ manifest, frames, directory }) {
   else delete directory.tables;
 }
 
-/** `directory`: a value, or the payload of its frame. `said` replaces fields of the trailer. */
+/** Writes a .wpk. `directory`: a value, or the payload of its frame. `said` replaces fields of the trailer. */
 export function writeWpk({ manifest, frames, directory, said = {} }) {
   const front = joined(
     fileHeader(),
@@ -114,8 +114,8 @@ export const memorySource = (bytes) => ({
 });
 
 /**
- * Makes the digests of blocks, tensors and weight files those of what changed payloads decode to, so that they are good.
- * @throws {InputError} when they do not decode.
+ * Updates the digests of blocks, tensors and weight files to those of the changed payloads, so that they are valid.
+ * @throws {InputError} when a payload does not decode.
  */
 export async function repairDigests(wpk) {
   const container = await Container.open(memorySource(writeWpk(wpk)));

@@ -4,11 +4,11 @@ import { deflate } from '../../dist/wpk/frames.js';
 import { setUint } from '../fuzz/mutate.js';
 import { cloneWpk, layOut, parseWpk, writeWpk } from '../fuzz/wpk-file.js';
 
-// Files that every reader must refuse: each is a sound one with one thing wrong, and every checksum before it right.
+// Files that every reader must refuse: each is a valid file with one error, and correct checksums up to it.
 
 const TRAILER_BYTES = 48;
 
-/** A change of a file's bytes. `when`: it is refused when it is opened, or when what is in it is restored. */
+/** A change of a file's bytes. `when`: the file is refused on opening, or on restoring its content. */
 const raw = (of, rule, when, change) => ({ of, rule, when, make: (bytes) => change(bytes.slice()) ?? bytes });
 const edit = (at, value) => (bytes) => {
   bytes[at < 0 ? bytes.length + at : at] = value;

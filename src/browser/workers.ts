@@ -8,8 +8,8 @@ const MAX_WORKERS = 4;
 export type DecodePool = BlockPool<'decode'>;
 
 /**
- * Starts Web Workers that decode blocks. Blocks are decoded on the calling thread until the first is ready, and where there are none
- * or they cannot be loaded.
+ * Starts Web Workers that decode blocks. Blocks are decoded on the calling thread until the first worker is ready, or if workers are
+ * unsupported or cannot be loaded.
  */
 export function startDecodePool(
   count = Math.min(MAX_WORKERS, globalThis.navigator?.hardwareConcurrency ?? 1),

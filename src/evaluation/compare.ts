@@ -14,11 +14,11 @@ export interface TensorError {
 
 /** How a lossy file's weights differ from the original's. */
 export interface WeightError {
-  /** How many tensors differ in some element. */
+  /** Number of tensors with any difference. */
   readonly differing: number;
-  /** Sum of squared differences over the sum of squares, over all weights that a lossy codec holds, but not over what is rounded or stored exactly beside them. */
+  /** Sum of squared differences over the sum of squares, of all weights stored by a lossy codec; rounded and exact tensors are not included. */
   readonly relativeSquaredError: number;
-  /** The tensor with the largest error; undefined where none differs. */
+  /** The tensor with the largest error; undefined if none differs. */
   readonly worst: TensorError | undefined;
 }
 

@@ -9,19 +9,19 @@ import { type Scores, scoreWindows } from './score.js';
 import { type Estimate, estimate, quantile } from './statistics.js';
 import { cutWindows, type Window } from './windows.js';
 
-/** What a model is evaluated on, and how. */
+/** Options of {@link evaluateWith}. */
 export interface EvaluateOptions extends RunOptions {
   /** The text, tokenized whole with the model's tokenizer; or `tokens` instead. */
   readonly text?: string | undefined;
   /** Token ids, instead of a text. */
   readonly tokens?: ArrayLike<number> | undefined;
-  /** The model that this one should behave like. */
+  /** The reference model. */
   readonly against?: Model | undefined;
   /** Tokens per window; by default the context, at most 2048. */
   readonly window?: number | undefined;
   /** Uses no more than the first so many tokens. */
   readonly maxTokens?: number | undefined;
-  /** For a masked model that is given `tokens`: the id that hides another. */
+  /** For a masked model with `tokens`: the id of the mask token. */
   readonly maskToken?: number | undefined;
 }
 
@@ -29,7 +29,7 @@ export interface EvaluateOptions extends RunOptions {
 export interface Perplexity {
   /** exp(mean negative log-likelihood). */
   readonly perplexity: number;
-  /** Of the perplexity, over windows; null for a single window. */
+  /** Standard error of the perplexity, over windows; null for a single window. */
   readonly standardError: number | null;
   /** Negative log-likelihood per token, in nats. */
   readonly nll: Estimate;
@@ -41,7 +41,7 @@ export interface Divergence extends Estimate {
   readonly median: number;
   /** 99 % of the tokens have less. */
   readonly p99: number;
-  /** The largest of a token. */
+  /** Maximum over tokens. */
   readonly max: number;
 }
 
@@ -49,7 +49,7 @@ export interface Divergence extends Estimate {
 export interface Agreement {
   /** The share of tokens, 0 to 1. */
   readonly agreement: number;
-  /** Of the share, over windows; null for a single window. */
+  /** Standard error of the share, over windows; null for a single window. */
   readonly standardError: number | null;
 }
 
@@ -57,7 +57,7 @@ export interface Agreement {
 export interface Evaluation extends Perplexity {
   /** The path, address or name that the model was opened by. */
   readonly model: string;
-  /** Whether it predicts the next token, or hidden ones. */
+  /** Whether it predicts the next token or masked tokens. */
   readonly kind: 'causal' | 'masked';
   /** Windows that the text was cut into. */
   readonly windows: number;
@@ -65,7 +65,7 @@ export interface Evaluation extends Perplexity {
   readonly window: number;
   /** Number of predicted tokens in all windows. */
   readonly tokens: number;
-  /** The reference model; this and all below are undefined without one. */
+  /** The reference model; this and all fields below are undefined without one. */
   readonly against?: string;
   /** How well the reference predicts the same text. */
   readonly reference?: Perplexity;
@@ -77,11 +77,11 @@ export interface Evaluation extends Perplexity {
   readonly top1?: Agreement;
 }
 
-/** Longer contexts are evaluated in windows of this many tokens unless asked otherwise. */
+/** Maximum tokens per window by default. */
 const LONGEST_DEFAULT_WINDOW = 2048;
 
 /**
- * Measures the perplexity of a model on a text, and against a reference model their divergence. Both are run layer by layer;
+ * Measures the perplexity of a model on a text, and its divergence from a reference model if there is one. Models run layer by layer;
  * logits are not stored.
  * @throws {InputError} for models that cannot be run or compared, and a text that is too short.
  * @throws the signal's reason once it is aborted.
@@ -111,18 +111,15 @@ function checkComparable(program: Program, reference: Program): void {
   const [own, other] = [program.size.vocabulary, reference.size.vocabulary];
   if (own !== other)
     throw new InputError(
-      `a vocabulary of ${own} cannot be compared with ${reference.model.id}'s of ${other}`,
+      `cannot compare a vocabulary of ${own} with that of ${reference.model.id}, ${other}`,
       {
         file: program.model.id,
       },
     );
   if (program.plan.kind !== reference.plan.kind)
-    throw new InputError(
-      `a ${program.plan.kind} model cannot be compared with a ${reference.plan.kind} one`,
-      {
-        file: program.model.id,
-      },
-    );
+    throw new InputError(`cannot compare a ${program.plan.kind} model with a ${reference.plan.kind} one`, {
+      file: program.model.id,
+    });
 }
 
 async function windowsOf(
@@ -156,7 +153,7 @@ async function run(
   const inputs = windows.map(({ input }) => input);
   const tokens = inputs.length * inputs[0]!.length;
   const programs = reference ? [program, reference] : [program];
-  // Every layer, the embedding and the head count as a step of each token.
+  // Progress counts every layer, the embedding and the head as one step per token.
   const steps = programs.map(({ size }) => size.layers + 2).reduce((sum, count) => sum + count, 0);
   const meter = new Meter(options, 'evaluating', tokens * programs.length, 'tokens');
   const reach = (tokenLayers: number) => meter.reach((tokenLayers / steps) * programs.length);

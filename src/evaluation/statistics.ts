@@ -1,8 +1,8 @@
 /** A mean and its standard error due to the choice of text. */
 export interface Estimate {
-  /** Over all tokens. */
+  /** Mean over all tokens. */
   readonly mean: number;
-  /** Of the mean, over windows; null for a single window, which says nothing of the spread. */
+  /** Standard error of the mean, over windows; null for a single window. */
   readonly standardError: number | null;
 }
 

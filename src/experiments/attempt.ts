@@ -1,9 +1,9 @@
 import { sumOf } from '../core/sum.js';
 import type { LabMatrix } from './matrices.js';
 
-/** A model's matrices as one method left them at one size. */
+/** The matrices of a model, compressed by one method to one size. */
 export interface Attempt {
-  /** All that is needed to decode the matrices: payloads and tables. */
+  /** Bytes needed to decode the matrices: payloads and tables. */
   readonly bytes: number;
   readonly matrices: readonly MatrixAttempt[];
 }
@@ -12,19 +12,19 @@ export interface MatrixAttempt {
   readonly matrix: LabMatrix;
   readonly bytes: number;
   readonly decoded: Float32Array;
-  /** Sums of squares: of the differences from the original, and of the original. */
+  /** Sums of squares of the differences from the original (error), and of the original (power). */
   readonly error: number;
   readonly power: number;
 }
 
-/** A way to make matrices smaller. */
+/** A method to compress matrices. */
 export interface Method {
   readonly name: string;
-  /** Makes all matrices no larger than `bytes` together, and hardly smaller; undefined when it cannot. */
+  /** Compresses all matrices to at most `bytes` in total, and not much less; undefined if it cannot. */
   fit(bytes: number): Promise<Attempt | undefined>;
 }
 
-/** Squared differences and squares of a matrix. */
+/** Computes the sums of squared differences and of squares of a matrix. */
 export function squares(original: Float32Array, decoded: Float32Array) {
   let [error, power] = [0, 0];
   for (let i = 0; i < original.length; i++) {
@@ -34,7 +34,7 @@ export function squares(original: Float32Array, decoded: Float32Array) {
   return { error, power };
 }
 
-/** Of some of the matrices together. */
+/** Returns the relative squared error of several matrices together. */
 export function relativeError(matrices: readonly MatrixAttempt[]): number {
   const sum = (key: 'error' | 'power') => sumOf(matrices, (matrix) => matrix[key]);
   return sum('power') > 0 ? sum('error') / sum('power') : 0;

@@ -3,13 +3,13 @@ import { sumOf } from '../core/sum.js';
 import type { LabMatrix } from './matrices.js';
 import type { TransformMethod } from './transforms.js';
 
-/** The share of energy in the largest numbers of one transform, for one role. */
+/** The share of energy in the largest coefficients of one transform, for one role. */
 export interface LabCurve {
   /** The transform. */
   readonly method: string;
   /** The role of the matrices. */
   readonly role: string;
-  /** Numbers that are stored, per weight. */
+  /** Number of stored coefficients per weight. */
   readonly shares: readonly number[];
   /** Their share of the energy, 0 to 1, at each of `shares`. */
   readonly energy: readonly number[];
@@ -21,7 +21,7 @@ export interface LabCurve {
 
 const SHARES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5];
 
-/** Curves of a transform, role by role. Matrices count by their weights. */
+/** Computes the curves of a transform, by role. Matrices are weighted by their number of weights. */
 export async function curvesOf(method: TransformMethod, matrices: readonly LabMatrix[]): Promise<LabCurve[]> {
   const roles = [...new Set(matrices.map(({ role }) => role))];
   const curves: LabCurve[] = [];

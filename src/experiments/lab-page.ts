@@ -2,7 +2,7 @@ import * as Plot from '@observablehq/plot';
 import type { LabReport } from './lab.js';
 import { document, escapeHtml, htmlTable, page } from './page.js';
 
-/** What `lab` measured as one page with plots that needs nothing else. */
+/** Returns the results of `lab` as one self-contained page with plots. */
 export function labPage(reports: readonly LabReport[]): string {
   const title = `Transforms and quantizers on ${reports.map(({ model }) => model.split('/').at(-1)).join(', ')}`;
   return page(title, `<h1>${escapeHtml(title)}</h1>\n${reports.map(section).join('\n')}`);
@@ -24,12 +24,12 @@ function section(report: LabReport): string {
   ]);
   return `<h2>${escapeHtml(model)}</h2>
 <p>${matrices} matrices, ${weights.toLocaleString('en-US')} weights. Transforms of blocks of ${block} in ${dimensions}
-dimension${dimensions > 1 ? 's' : ''}, coefficients ${coding}. A ratio is of the matrices alone: norms and biases stay as they are, all that is needed to
-decode the matrices counts. Perplexity of the original: ${perplexity.toFixed(3)}.${sentence ? ` It writes: “${escapeHtml(sentence)}”` : ''}</p>
-${figure(errorPlot(report), 'Relative squared error against bits a weight. The line is 2^(-2R), which no code can pass for Gaussian weights of one variance; a codec that minimizes the divergence instead may lie above one that it beats.')}
-${reached.length ? figure(klPlot(report), 'KL divergence from the original, nats a token, against bits a weight.') : ''}
-${figure(compactionPlot(report), 'Energy in the largest numbers, as many as a share of the weights. Dashed: independent Gaussian numbers. A complex transform has twice as many numbers, so its limit lies lower.')}
-${htmlTable(['method', 'ratio', 'bits a weight', 'bytes', 'squared error', 'Gaussian bound', 'KL, nats', 'perplexity', 'what it writes'], rows)}`;
+dimension${dimensions > 1 ? 's' : ''}, coefficients ${coding}. Ratios are of the matrices only: norms and biases are unchanged and not counted, all bytes needed to
+decode the matrices are. Perplexity of the original: ${perplexity.toFixed(3)}.${sentence ? ` Generated text: “${escapeHtml(sentence)}”` : ''}</p>
+${figure(errorPlot(report), 'Relative squared error over bits per weight. The line is 2^(-2R), the minimum for Gaussian weights of one variance. A codec that minimizes the divergence can have a larger squared error than one with a larger divergence.')}
+${reached.length ? figure(klPlot(report), 'KL divergence from the original, nats per token, over bits per weight.') : ''}
+${figure(compactionPlot(report), 'Share of the energy in the largest coefficients, over their number as a share of the weights. Dashed: independent Gaussian coefficients. A complex transform has twice as many coefficients, so its limit is lower.')}
+${htmlTable(['method', 'ratio', 'bits per weight', 'bytes', 'squared error', 'Gaussian bound', 'KL, nats', 'perplexity', 'generated text'], rows)}`;
 }
 
 function figure(plot: string, caption: string): string {
@@ -38,7 +38,7 @@ function figure(plot: string, caption: string): string {
 
 type Options = Parameters<typeof Plot.plot>[0];
 
-/** An SVG, its classes and colors inlined, wide enough for a screen and shrunk on a phone. */
+/** Draws an SVG with inlined classes and colors, wide enough for a screen and scaled down on a phone. */
 function draw(options: Options): string {
   const given = {
     document,
@@ -50,7 +50,7 @@ function draw(options: Options): string {
   return (Plot.plot(given as Options) as unknown as { outerHTML: string }).outerHTML;
 }
 
-/** Methods in the order they were run, always in the same colors. */
+/** Returns the methods in the order of the run, with fixed colors. */
 function colors({ points }: LabReport) {
   return {
     legend: true,
@@ -59,12 +59,12 @@ function colors({ points }: LabReport) {
   } as const;
 }
 
-/** Ticks where the ladder's rungs are. */
+/** Returns an axis with ticks at the ratios. */
 function bitsAxis({ points }: LabReport) {
   const ticks = [...new Set(points.map(({ bitsPerWeight }) => bitsPerWeight))];
   return {
     type: 'log',
-    label: 'bits a weight',
+    label: 'bits per weight',
     ticks,
     tickFormat: (bits: number) => bits.toPrecision(2),
   } as const;
@@ -126,7 +126,7 @@ function compactionPlot(report: LabReport): string {
     .flatMap((curve) => at(curve, curve.gaussian, 'Gaussian'));
   return draw({
     color: colors(report),
-    x: { type: 'log', label: 'numbers kept, as a share of the weights', tickFormat: plain },
+    x: { type: 'log', label: 'stored coefficients, as a share of the weights', tickFormat: plain },
     y: { label: 'share of the energy', grid: true },
     fy: { label: null },
     marginRight: 130,

@@ -5,16 +5,16 @@ import { sumOf } from '../core/sum.js';
 import { isTransformed } from '../operations/transform-encoder.js';
 import { findDuplicates } from '../wpk/node/duplicates.js';
 
-/** A matrix that methods compete on. */
+/** A matrix to compress. */
 export interface LabMatrix {
   readonly tensor: TensorInfo;
-  /** All tensors that are this matrix: a tied head has two names in some files. */
+  /** Names of all tensors with this matrix: a tied head has two names in some files. */
   readonly names: readonly string[];
   readonly role: string;
   readonly elements: number;
 }
 
-/** The matrices of a model, tied ones once; norms and biases are left as they are by all methods. */
+/** Reads the matrices of a model, tied ones once. Methods do not change norms and biases. */
 export async function matricesOf(model: Model): Promise<LabMatrix[]> {
   const duplicates = await findDuplicates(
     model.tensors.map(({ name, dtype, lengthBytes }) => ({
@@ -30,7 +30,7 @@ export async function matricesOf(model: Model): Promise<LabMatrix[]> {
   });
 }
 
-/** Weights of all matrices, and bytes as the model stores them. */
+/** Number of weights in all matrices, and their bytes in the model. */
 export interface Extent {
   readonly weights: number;
   readonly bytes: number;

@@ -8,17 +8,17 @@ import { type Attempt, relativeError } from './attempt.js';
 import { Overlay } from './overlay.js';
 
 export interface MeasureOptions extends Pick<RunOptions, 'signal'> {
-  /** What is measured on; without it, what is held out. */
+  /** Text to measure on; by default the held-out text. */
   readonly text?: string | undefined;
   readonly heldOut: HeldOut;
-  /** Tokens of either. */
+  /** Number of tokens to measure on. */
   readonly tokens: number;
   readonly prompt: string;
 }
 
 const SENTENCE_TOKENS = 20;
 
-/** Measures models by what they predict and write. */
+/** Measures models: divergence, perplexity and generated text. */
 export class Measure {
   private reference: number | undefined;
 
@@ -66,7 +66,7 @@ export class Measure {
     return { tokens, window, maskToken, maxTokens, signal };
   }
 
-  /** What a causal model writes; masked ones write nothing. */
+  /** Generates text with a causal model; undefined for masked models. */
   private async sentence(model: Model): Promise<string | undefined> {
     if (buildProgram(this.model).plan.kind === 'masked') return undefined;
     const { text } = await generate(model, this.options.prompt, {

@@ -2,7 +2,7 @@ import { DTYPE_BYTES } from '../core/dtype.js';
 import type { Model, Tensor } from '../core/model.js';
 import { readable } from '../core/tensor.js';
 
-/** A model with the weights of some of its tensors replaced, in memory. Those that are replaced are float32, whatever they were. */
+/** A model in which some tensors are replaced by float32 tensors in memory. */
 export class Overlay implements Model {
   readonly tensors: readonly Tensor[];
 
@@ -44,7 +44,7 @@ export class Overlay implements Model {
     return new Uint8Array(values.buffer, values.byteOffset, values.byteLength).slice(start, end);
   }
 
-  /** The base stays open: it is not this one's. */
+  /** Does not close the base model, which the caller owns. */
   async close(): Promise<void> {}
 
   async [Symbol.asyncDispose](): Promise<void> {}

@@ -1,15 +1,15 @@
 import { parseHTML } from 'linkedom';
 
-/** What plots and pages are built in: a document without a browser. */
+/** A DOM document without a browser, to build plots and pages in. */
 export const { document } = parseHTML('<!doctype html><html><head></head><body></body></html>');
 
-/** Text as HTML. */
+/** Escapes text for HTML. */
 export function escapeHtml(text: string): string {
   const named: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' };
   return text.replaceAll(/[&<>"]/g, (character) => named[character]!);
 }
 
-/** A table that scrolls by itself on a narrow screen. Cells that look like numbers stand right. */
+/** Returns a table that scrolls horizontally on a narrow screen. Cells with numbers are right-aligned. */
 export function htmlTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cell = (text: string) =>
     `<td${/^[-\d]/.test(text) ? ' class="number"' : ''}>${escapeHtml(text)}</td>`;
@@ -18,7 +18,7 @@ export function htmlTable(head: readonly string[], rows: readonly (readonly stri
   return `<div class="scroll"><table><thead><tr>${titles}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 
-/** A whole page that needs nothing else: reads on a phone, in the dark and on paper. */
+/** Returns a self-contained page with styles for phones, dark mode and print. */
 export function page(title: string, body: string): string {
   return `<!doctype html>
 <html lang="en">

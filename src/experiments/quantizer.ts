@@ -16,10 +16,10 @@ import { type QuantizationThreads, startQuantization } from '../quantization/thr
 import { type Attempt, type MatrixAttempt, type Method, squares } from './attempt.js';
 import type { LabMatrix } from './matrices.js';
 
-/** This project's own codec beside the transforms: calibrated, on the same matrices, at the same sizes. */
+/** The trellis codec, calibrated, as a method to compare with transforms on the same matrices and at the same sizes. */
 export class QuantizerMethod implements Method {
   readonly name = 'weightpress';
-  /** Of the last attempt: the next search begins with its step, and what meets a size is decoded from its payloads. */
+  /** The last attempt: the next search starts with its step, and the result is decoded from its payloads. */
   private last: {
     readonly step: number;
     readonly tables: Uint8Array;
@@ -40,7 +40,7 @@ export class QuantizerMethod implements Method {
     this.quantizer = new ModelQuantizer(model, tensors, statistics, indexStore, threads);
   }
 
-  /** @param path of a file that exists as long as the method does. */
+  /** Creates the method. @param path path next to which its temporary file is created. */
   static async create(
     model: Model,
     matrices: readonly LabMatrix[],

@@ -10,7 +10,7 @@ import { losslessKernels } from '../wasm/lossless.js';
 import { type Attempt, type MatrixAttempt, type Method, squares } from './attempt.js';
 import type { LabMatrix } from './matrices.js';
 
-/** A transform, with the largest coefficients stored or all quantized. Coefficients are computed once and stay in memory. */
+/** A transform whose largest coefficients are stored, or all are quantized. Coefficients are computed once and stay in memory. */
 export class TransformMethod implements Method {
   readonly name: string;
   private pieces: readonly { readonly matrix: LabMatrix; readonly list: readonly Piece[] }[] | undefined;
@@ -24,7 +24,7 @@ export class TransformMethod implements Method {
     this.name = keep ? `${options.transform}, largest kept` : options.transform;
   }
 
-  /** All coefficients of a matrix, piece by piece. */
+  /** Returns all coefficients of a matrix, in pieces. */
   async coefficients(matrix: LabMatrix): Promise<readonly Piece[]> {
     this.pieces ??= await this.analyzeAll();
     return this.pieces.find((entry) => entry.matrix === matrix)!.list;
@@ -32,7 +32,7 @@ export class TransformMethod implements Method {
 
   async fit(bytes: number): Promise<Attempt | undefined> {
     this.pieces ??= await this.analyzeAll();
-    let coded: readonly Coded[] = []; // of the last attempt, which is the one that is met
+    let coded: readonly Coded[] = []; // of the last attempt, which becomes the result
     const attempt = async (strength: number) => {
       coded = this.encode(strength);
       return { step: strength, value: sumOf(coded, ({ bytes }) => bytes) };

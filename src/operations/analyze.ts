@@ -10,15 +10,15 @@ import { scanTensor, type TensorScan } from './scan.js';
 
 /** How {@link analyze} runs. */
 export interface AnalyzeOptions extends RunOptions {
-  /** Reads no weights: only what the headers say is returned, and nothing of the bits. Tied parameters are then known by the config alone. */
+  /** Reads only headers, no weights. Tied parameters are then known only from the config. */
   readonly headersOnly?: boolean | undefined;
 }
 
-/** One tensor of a model. What a scan finds is undefined where no weights were read. */
+/** One tensor of a model. Fields of the scan are undefined if no weights were read. */
 export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
-  /** What it is in the model. */
+  /** Its role in the model. */
   readonly role: Role;
-  /** Elements in it. */
+  /** Number of elements. */
   readonly elements: number;
   /** Number of weights; packed integers hold several, scales and buffers none. */
   readonly parameters: number;
@@ -30,7 +30,7 @@ export interface TensorAnalysis extends TensorInfo, Partial<TensorScan> {
 
 /** All tensors of one role. */
 export interface RoleAnalysis {
-  /** What they are in the model. */
+  /** Their role in the model. */
   readonly role: Role;
   /** How many. */
   readonly tensors: number;
@@ -44,7 +44,7 @@ export interface RoleAnalysis {
   readonly entropyBits: number | undefined;
   /** Expected lossless bits per element; undefined if no weights were read. */
   readonly bitsPerElement: number | undefined;
-  /** Bytes expected after lossless compression, a tensor stored twice counted once; undefined where no weights were read. */
+  /** Bytes expected after lossless compression, duplicates counted once; undefined if no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
@@ -66,15 +66,15 @@ export interface Analysis {
   readonly kind: Model['kind'];
   /** For a checkpoint: the state in use; undefined at the top level. */
   readonly state: string | undefined;
-  /** Why an existing config.json cannot be read. */
+  /** The error when config.json exists but cannot be read. */
   readonly configError: string | undefined;
-  /** What the config says. */
+  /** The architecture, from the config. */
   readonly architecture: Architecture;
   /** The license, and where it was found. */
   readonly license: License;
   /** Tensors and bytes of each element type, the most bytes first. */
   readonly dtypes: readonly DtypeAnalysis[];
-  /** Elements that are no buffers. */
+  /** Numbers of parameters. */
   readonly parameters: {
     /** Number of parameters; tied ones count once, buffers do not count. */
     readonly unique: number;
@@ -91,14 +91,14 @@ export interface Analysis {
   readonly tensors: readonly TensorAnalysis[];
   /** Bytes of all tensors. */
   readonly lengthBytes: number;
-  /** Bytes of tensors expected after lossless compression; undefined where no weights were read. */
+  /** Expected bytes of tensors after lossless compression; undefined if no weights were read. */
   readonly losslessBytes: number | undefined;
 }
 
 /**
- * Reads every tensor once, in blocks, and returns what the model is, what its bits hold, and how small a lossless
- * file can get. Every figure was counted on these weights, but for what the config says.
- * @throws {InputError} as the model's reads do. @throws the signal's reason once it is aborted.
+ * Reads every tensor once, in blocks, and returns the model's structure, the entropy of its bits, and the expected size of a lossless
+ * file. All figures are counted on these weights, except those from the config.
+ * @throws {InputError} like the model's reads. @throws the signal's reason once it is aborted.
  */
 export async function analyze(model: Model, options: AnalyzeOptions = {}): Promise<Analysis> {
   const tensors = await analyzeTensors(model, options);

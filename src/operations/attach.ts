@@ -8,11 +8,10 @@ import { writeEnd } from '../wpk/writer.js';
 import { openContainer } from './decompress.js';
 
 /**
- * Stores what was measured in a .wpk file, as the directory's `quality`, in place of what was there. Everything else stays as it is,
- * also members of the directory that this version does not know. A copy is made and takes the file's place when it is safe on the
- * disk: until then the file is as it was.
- * @param file on disk. @param quality anything that JSON can hold; an {@link Evaluation} is what other commands show.
- * @throws {InputError} when the file is not sound, cannot be replaced, or was replaced by somebody else meanwhile.
+ * Replaces the `quality` in the directory of a .wpk file by new measurements. Everything else is unchanged, including unknown members of
+ * the directory. The change is made on a copy, which replaces the file when it is synced to disk; until then the file is unchanged.
+ * @param file on disk. @param quality any JSON value; other commands show an {@link Evaluation}.
+ * @throws {InputError} when the file is invalid, cannot be replaced, or was replaced by another process meanwhile.
  */
 export async function attachQuality(file: string, quality: Readonly<Record<string, unknown>>): Promise<void> {
   const path = await realpath(file).catch((error) => {

@@ -4,7 +4,7 @@ import type { CalibrationSource } from '../quantization/calibration/calibrate.js
 
 const DEFAULT_TEXT = new URL('../../assets/calibration.txt', import.meta.url);
 
-/** Reads the text that tells which errors matter: by default the one that comes with weightpress. @throws {InputError} */
+/** Reads a calibration text; by default the one that comes with weightpress. @throws {InputError} when it cannot be read. */
 export async function readCalibrationText(path?: string): Promise<Pick<CalibrationSource, 'text' | 'name'>> {
   return {
     text: await readText(path ?? DEFAULT_TEXT),

@@ -5,7 +5,7 @@ import { type Folder, listAll } from '../core/folder.js';
 import type { Container } from '../wpk/reader.js';
 import type { FileTarget, Target } from './restore.js';
 
-/** Takes files and keeps nothing of them. */
+/** Discards restored files: they are only verified. */
 export class NowhereTarget implements Target {
   async file(): Promise<FileTarget> {
     const nothing = async () => {};
@@ -24,7 +24,7 @@ export class FileComparison implements Target {
     private readonly lengths: ReadonlyMap<string, number>,
   ) {}
 
-  /** Lists both sides: a file that is only in the folder is a problem, unless the .wpk says that it was left out. */
+  /** Lists the files of both sides. A file only in the folder is a problem, unless the .wpk lists it as left out. */
   static async of(container: Container, folder: Folder): Promise<FileComparison> {
     const { sideFiles, weightFiles, leftOut, emptyFolders } = container.directory;
     const listing = await listAll(folder);
@@ -37,17 +37,19 @@ export class FileComparison implements Target {
       leftOut.some((entry) => name === entry.name || name.startsWith(`${entry.name}/`));
     const others = [...listing.files, ...listing.refused].map(({ name }) => name);
     for (const name of [...others, ...listing.emptyFolders.filter((empty) => !emptyFolders.includes(empty))])
-      if (!stored.has(name) && !isLeftOut(name)) comparison.report(name, 'is only in the other');
+      if (!stored.has(name) && !isLeftOut(name)) comparison.report(name, 'is only in the original');
     return comparison;
   }
 
   async file(name: string): Promise<FileTarget> {
     const lengthBytes = this.lengths.get(name);
     if (lengthBytes === undefined) {
-      this.report(name, 'is not in the other');
+      this.report(name, 'is not in the original');
       return new NowhereTarget().file();
     }
-    return new ComparedFile(await this.folder.open(name), () => this.report(name, 'differs from the other'));
+    return new ComparedFile(await this.folder.open(name), () =>
+      this.report(name, 'differs from the original'),
+    );
   }
 
   async emptyFolder(): Promise<void> {}

@@ -19,20 +19,20 @@ export interface TransformCompression {
   readonly transform: TransformOptions;
   /** Whether the largest coefficients are stored, the same share in every matrix; otherwise all are rounded, with the same relative step. */
   readonly keep: boolean;
-  /** Bits, size or ratio. */
+  /** A budget of bits, size or ratio. */
   readonly budget: Budget;
   readonly force?: boolean | undefined;
-  /** The text that quality is measured on a part of; without it nothing is measured. */
+  /** The text whose held-out part quality is measured on; without it nothing is measured. */
   readonly calibration?: CalibrationSource | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Ends the compression when it is aborted, and leaves no output. */
+  /** Aborts the compression, without output. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Compresses every matrix of a model by a transform, as a baseline to measure other ways against: what differs from
- * {@link compressLossy} is that no matrix, row or feature counts more than another.
- * @throws {InputError} when the budget cannot be met, naming the nearest that can, or as lossless compression does.
+ * Compresses every matrix of a model with a transform, as a baseline for other codecs. Unlike in {@link compressLossy}, errors of all
+ * matrices, rows and features count the same.
+ * @throws {InputError} when the budget cannot be met, naming the nearest that can, or like lossless compression.
  */
 export async function compressTransform(
   model: Model,
@@ -72,7 +72,7 @@ export async function compressTransform(
   }
 }
 
-/** @throws {InputError} for blocks that transforms do not have, and a budget that they cannot be searched for. */
+/** Checks block size and budget. @throws {InputError} for an unsupported one. */
 function checkTransform({ transform: { size }, budget }: TransformCompression): void {
   if (!isBlockSize(size))
     throw new InputError(`expected blocks of a power of two from ${MIN_SIZE} to ${MAX_SIZE}, found ${size}`);

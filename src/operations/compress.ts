@@ -16,31 +16,31 @@ import { type EncodeInput, LosslessEncoder } from './lossless/encode.js';
 import { ownNames } from './lossless/own-names.js';
 
 export interface CompressOptions {
-  /** Worker threads; 0: none, which is faster for what is small; default: what the machine runs at once. The file is the same with any number. */
+  /** Number of worker threads; 0: none, which is faster for small models; default: the machine's parallelism. The file is the same with any number. */
   readonly threads?: number;
-  /** Go on from what an interrupted run of this machine left of the output. */
+  /** Continue the output of an interrupted run on this machine. */
   readonly resume?: boolean;
   /** Replace an existing output. */
   readonly force?: boolean;
-  /** Patterns of files that are not taken along: `*.onnx`, `onnx/**`. They are named in the file. */
+  /** Patterns of files to leave out: `*.onnx`, `onnx/**`. The file lists their names. */
   readonly exclude?: readonly string[];
-  /** Of a repository on the Hub: also further copies of the same weights in other formats. */
+  /** For a Hub repository: include further copies of the same weights in other formats. */
   readonly all?: boolean;
-  /** Of a repository on the Hub: leave what is fetched in the cache. */
+  /** For a Hub repository: leave downloads in the cache. */
   readonly keep?: boolean;
   /** Called with the repository once it is found. */
   readonly onFolder?: HubOptions['onFolder'];
-  /** Bytes done, of all of them. What it throws ends the run, which then leaves no output. */
+  /** Called with processed and total bytes. An error that it throws aborts the run, without output. */
   readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  /** Ends the run when it is aborted, and leaves no output. */
+  /** Aborts the run, without output. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * Compresses a folder or file losslessly into one .wpk file, which appears under its name only when it is whole. All files of the folder
- * are in it, byte for byte, whether they are understood or not.
- * @param from a path, an address, a name on the Hub; or an opened model, of which the files that it was opened from are taken.
- * @throws {InputError} naming what cannot be read or taken along, and when the output cannot be written.
+ * Compresses a folder or file losslessly into one .wpk file, which gets its name only when it is complete. It contains all files of the
+ * folder, byte for byte, whatever their format.
+ * @param from a path, an address, a name on the Hub, or an opened model, whose original files are compressed.
+ * @throws {InputError} naming a file that cannot be read or stored, and when the output cannot be written.
  */
 export async function compress(
   from: string | Model,
@@ -53,7 +53,7 @@ export async function compress(
   const files = opened ?? (from as Model).files;
   try {
     if (!files || files.kind === 'wpk')
-      throw new InputError('is a .wpk already; expected a folder or a file of weights', {
+      throw new InputError('is already a .wpk; expected a folder or a weight file', {
         file: typeof from === 'string' ? from : from.id,
       });
     await compressFiles(excluding(files, options.exclude), output, options);

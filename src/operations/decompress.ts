@@ -16,7 +16,7 @@ import { type FileTarget, Restoring, type Target } from './restore.js';
 
 /** How {@link decompress} runs. */
 export interface DecompressOptions extends ContainerOptions, RunOptions {
-  /** Worker threads; 0: none; default: as many as the machine runs at once. The result is the same with any number. */
+  /** Number of worker threads; 0: none; default: the machine's parallelism. The result is the same with any number. */
   readonly threads?: number | undefined;
   /** Replaces an existing folder. */
   readonly force?: boolean | undefined;
@@ -24,7 +24,7 @@ export interface DecompressOptions extends ContainerOptions, RunOptions {
 
 /**
  * Restores a folder from a .wpk: all files in it, byte for byte, each checked against its SHA-256.
- * The folder appears under its name only when it is whole.
+ * The folder gets its name only when it is complete.
  * @param path a .wpk file: on disk, at an address, or on the Hub. @param folder the folder to make.
  * @throws {InputError} for a folder that cannot be made. @throws {IntegrityError} for a file that is damaged.
  * @throws the signal's reason once it is aborted.
@@ -47,7 +47,7 @@ export async function decompress(
   }
 }
 
-/** Opens a .wpk by anything that {@link openAnyFile} takes. @throws {InputError} saying of another what it is, and what is meant for it. */
+/** Opens a .wpk by any name that {@link openAnyFile} accepts. @throws {InputError} for other files, naming their kind and the command for it. */
 export async function openContainer(name: string, options: HubOptions = {}): Promise<Container> {
   options.signal?.throwIfAborted();
   if (await isFolder(name)) throw notWpk(name, 'a folder');
@@ -71,12 +71,12 @@ const isFolder = (path: string) =>
 
 function notWpk(file: string, kind: string): InputError {
   return new InputError(
-    `is ${kind}, not a .wpk file; weightpress analyze says what it holds, weightpress compress makes a .wpk of it`,
+    `is ${kind}, not a .wpk file; weightpress analyze shows its content, weightpress compress makes a .wpk of it`,
     { file },
   );
 }
 
-/** Writes files into a new folder, never over one that is there. */
+/** Writes files into a new folder; never overwrites a file. */
 class FolderTarget implements Target {
   constructor(private readonly folder: string) {}
 
@@ -95,7 +95,7 @@ class FolderTarget implements Target {
   }
 }
 
-/** A file of a folder in the making: what fails is removed with the folder. */
+/** A file of an incomplete folder; after an error it is removed with the folder. */
 class NewFile implements FileTarget {
   private readonly appender: Appender;
   private isOpen = true;

@@ -6,10 +6,10 @@ import { fileError } from '../io/node/file.js';
 import { hold, holdInstead, letGo, temporaryName } from '../io/node/temporary.js';
 
 /**
- * Makes a folder that appears under its name only when it is whole and safe on the disk: `work` fills it under a name that is this
- * run's alone, with files that are synced (`Output`, `writeWhole`). A folder that is replaced is moved aside until then.
- * @param inputs must not be in a folder that is replaced; they may be no files of this machine.
- * @throws {InputError} when there is one already that is not empty, unless `force`, and when it cannot be made.
+ * Makes a folder that gets its name only when it is complete and synced to disk: `work` fills it under a temporary name, with synced
+ * files (`Output`, `writeWhole`). A folder to replace is moved aside until then.
+ * @param inputs must not be in a folder that is replaced; inputs from elsewhere than this machine are ignored.
+ * @throws {InputError} when a folder exists that is not empty, unless `force`, and when it cannot be made.
  */
 export async function makeFolder(
   folder: string,
@@ -33,7 +33,7 @@ export async function makeFolder(
   } catch (error) {
     await disk.removeTree(making).catch(() => {});
     letGo(making);
-    for (const parent of parents.reverse()) await disk.removeFolder(parent).catch(() => {}); // unless others use them
+    for (const parent of parents.reverse()) await disk.removeFolder(parent).catch(() => {}); // fails if others use them
     throw fileError(error, folder);
   }
 }
@@ -44,7 +44,7 @@ async function syncFolders(folder: string): Promise<void> {
   await disk.syncFolder(folder);
 }
 
-/** A folder takes the place of one that is empty, and of nothing else. */
+/** Renames a folder; only an empty folder is replaced. */
 async function rename(making: string, path: string): Promise<void> {
   try {
     await disk.rename(making, path);
@@ -53,13 +53,13 @@ async function rename(making: string, path: string): Promise<void> {
     await disk.removeFolder(path).catch(() => {
       throw new InputError('already exists and is not empty', { file: path }, { code: 'exists' });
     });
-    await disk.rename(making, path); // where no folder can take another's place, as on Windows
+    await disk.rename(making, path); // on Windows a folder cannot replace another
   }
 }
 
 const IS_THERE: ReadonlySet<unknown> = new Set(['ENOTEMPTY', 'EEXIST', 'EPERM', 'EACCES', 'ENOTDIR']);
 
-/** Moves what is there aside, and back when the new folder cannot take its place. */
+/** Moves the existing folder aside, and back if the new folder cannot be renamed. */
 async function replace(making: string, path: string): Promise<void> {
   if (!(await lstat(path).catch(() => undefined))) return rename(making, path);
   const old = temporaryName(path, 'old');
@@ -68,7 +68,7 @@ async function replace(making: string, path: string): Promise<void> {
     await disk.rename(path, old);
     await takePlace(making, path, old);
     await disk.removeTree(old).catch((error) => {
-      throw fileError(error, old); // the new folder is whole, under its name
+      throw fileError(error, old); // the new folder is complete and has its name
     });
   } finally {
     letGo(old);
@@ -76,21 +76,17 @@ async function replace(making: string, path: string): Promise<void> {
 }
 
 async function takePlace(making: string, path: string, old: string): Promise<void> {
-  const isIn = `what was there is in ${basename(old)}`;
+  const isIn = `the old folder is now ${basename(old)}`;
   try {
     await disk.rename(making, path);
   } catch (error) {
     await disk.rename(old, path).catch((cause) => {
-      throw new InputError(`cannot be replaced, nor put back: ${isIn}`, { file: path }, { cause });
+      throw new InputError(`cannot be replaced or moved back: ${isIn}`, { file: path }, { cause });
     });
     throw error;
   }
   await disk.syncFolder(dirname(path)).catch((cause) => {
-    throw new InputError(
-      `is whole, but the device does not say that it is safe: ${isIn}`,
-      { file: path },
-      { cause },
-    );
+    throw new InputError(`is complete, but could not be synced to disk: ${isIn}`, { file: path }, { cause });
   });
 }
 
@@ -102,7 +98,7 @@ async function checkFolder(path: string, inputs: readonly string[], force: boole
     throw new InputError('the output is a file, expected the name of a folder', { file: path });
   for (const input of inputs)
     if (await isLostWith(path, input, force))
-      throw new InputError(`holds the input ${input}, or is a part of it; nothing was written`, {
+      throw new InputError(`contains the input ${input}, or is part of it; nothing was written`, {
         file: path,
       });
   if (force) return;
@@ -112,7 +108,7 @@ async function checkFolder(path: string, inputs: readonly string[], force: boole
     throw new InputError('is a link to a folder; expected the name of a new one', { file: path });
 }
 
-/** Whether an input lies in a folder, itself or the link that leads to it, or a folder to be replaced in the input. */
+/** Returns whether an input, or a link to it, is in a folder, or a folder to be replaced is in the input. */
 async function isLostWith(folder: string, input: string, force: boolean): Promise<boolean> {
   const real = await realpath(input).catch(() => undefined);
   if (real === undefined) return false; // on the Hub

@@ -2,9 +2,9 @@ import { type Summary, summarize } from '../wpk/summary.js';
 import { openContainer } from './decompress.js';
 
 /**
- * Returns what a .wpk file holds, from its directory alone: nothing is decoded.
+ * Returns the content of a .wpk file from its directory, without decoding.
  * @param path a .wpk file: on disk, at an address, or on the Hub.
- * @throws {InputError} when it cannot be read, or is no .wpk.
+ * @throws {InputError} when it cannot be read, or is not a .wpk.
  */
 export async function inspect(
   path: string,

@@ -13,17 +13,17 @@ import { FRAME } from '../wpk/frames.js';
 import type { Decoding, Take } from '../wpk/node/decode.js';
 import type { Container, ContainerOptions } from '../wpk/reader.js';
 
-/** Where a file's bytes go, in order. */
+/** Receives a file's bytes, in order. */
 export interface FileTarget {
-  /** The bytes are only lent until it is done. */
+  /** Writes bytes, which are valid only until it resolves. */
   write(bytes: Uint8Array): Promise<void>;
-  /** All bytes were written, and are those that were compressed. */
+  /** Called when all bytes are written and their SHA-256 is correct. */
   finish(): Promise<void>;
-  /** They are not: what was written is of no use. */
+  /** Called after an error: the written bytes are invalid. */
   discard(): Promise<void>;
 }
 
-/** Where restored files go. */
+/** Receives restored files. */
 export interface Target {
   /** @param name its path in the folder. */
   file(name: string): Promise<FileTarget>;
@@ -31,11 +31,11 @@ export interface Target {
 }
 
 export interface RestoreOptions extends ContainerOptions, RunOptions {
-  /** What it is called in reports of progress. */
+  /** Name of the stage in progress reports. */
   readonly stage: string;
-  /** Called with what is wrong, after which the rest is restored; without it the first problem ends all. */
+  /** Called with each problem; the rest is then still restored. Without it the first problem is thrown. */
   readonly onProblem?: ((error: InputError) => void) | undefined;
-  /** Sees the elements of each tensor as they are decoded. */
+  /** Returns a function that receives the decoded elements of a tensor. */
   readonly watch?: ((tensor: StoredTensorEntry) => Watch) | undefined;
 }
 
@@ -45,8 +45,7 @@ export interface Watch {
 }
 
 /**
- * Restores everything that is in a .wpk, each file checked against its SHA-256: the one way in which it is done, whether files are
- * written or only looked at.
+ * Restores all files of a .wpk and checks each against its SHA-256. Used both to write files and to verify them.
  */
 export class Restoring {
   /** Blocks of tensors that were decoded. */
@@ -63,7 +62,7 @@ export class Restoring {
     this.meter = new Meter(options, options.stage, restoredBytes(container.directory));
   }
 
-  /** @throws {InputError} for what is wrong, unless `onProblem` is called with it. */
+  /** Restores all files. @throws {InputError} for the first problem, unless there is an `onProblem`. */
   async all(): Promise<void> {
     const { directory } = this.container;
     this.container.checkExpansion(this.options);
@@ -116,7 +115,7 @@ export class Restoring {
     watch?.finish();
   }
 
-  /** Makes a file of what `work` writes. @param work returns its SHA-256; undefined where a problem was told already. */
+  /** Restores a file. @param work writes it and returns its SHA-256; undefined if a problem was already reported. */
   private async into(
     { name, sha256 }: StoredFile,
     work: (write: (bytes: Uint8Array) => Promise<void>) => Promise<string | undefined>,
@@ -151,8 +150,8 @@ export class Restoring {
   }
 }
 
-/** @throws {InputError} for a name that this system cannot have. */
+/** Checks a file name. @throws {InputError} for a name that is not allowed on this system. */
 function checkName(name: string): string {
   if (isRestorable(name, process.platform)) return name;
-  throw new InputError(`the file name ${JSON.stringify(name)} is not possible on Windows`);
+  throw new InputError(`the file name ${JSON.stringify(name)} is not allowed on Windows`);
 }

@@ -4,7 +4,7 @@ import { TensorEstimate, type TensorStatistics } from '../codecs/lossless/estima
 import { DTYPE_BYTES } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 
-/** What reading all of a tensor finds. */
+/** Result of reading all of a tensor. */
 export interface TensorScan extends TensorStatistics {
   /** SHA-256 of the elements in hexadecimal. */
   readonly digest: string;
@@ -14,7 +14,7 @@ export interface TensorScan extends TensorStatistics {
 
 /**
  * Reads a tensor once, in blocks; `onBytes` is called with the length of each.
- * @throws {InputError} as the model's reads do.
+ * @throws {InputError} like the model's reads.
  */
 export async function scanTensor(
   model: Model,

@@ -14,15 +14,15 @@ import type { OnProgress } from '../quantization/progress.js';
 import { encodeUnquantized } from '../quantization/unquantized.js';
 import { losslessKernels } from '../wasm/lossless.js';
 
-/** How much coefficients lose. */
+/** Strength of the compression of coefficients. */
 export interface Strength {
   /** Whether only the largest coefficients are stored; otherwise all are rounded. */
   readonly keep: boolean;
-  /** Weights per coefficient that is stored, or the step in units of the coefficients' root mean square. */
+  /** Weights per stored coefficient, or the step in units of the coefficients' root mean square. */
   readonly strength: number;
 }
 
-/** Where a search for the strength begins, and between what bounds. */
+/** First strength and bounds of the search. */
 export const STRENGTH_SEARCH = {
   quantize: { first: 1, bounds: [2e-3, 1e3] },
   keep: { first: 10, bounds: [0.5, 1e6] },
@@ -31,10 +31,10 @@ export const STRENGTH_SEARCH = {
 /** Smaller matrices are rounded to bfloat16. */
 const MIN_ELEMENTS = 1024;
 
-/** Thrown for a strength that makes a matrix larger than it was. */
+/** Error for a strength with which a matrix would become larger than the original. */
 export class TooFine extends InputError {}
 
-/** Encodes a model's tensors in order, each when it is asked for. @throws {TooFine} */
+/** Encodes a model's tensors in order, each on demand. @throws {TooFine} when a matrix would become larger than the original. */
 export async function* encodeTensors(
   { model, tensors, exact }: Prepared,
   transform: TransformOptions,
@@ -54,7 +54,7 @@ export async function* encodeTensors(
   }
 }
 
-/** Returns whether a tensor is transformed: all matrices are but those that are exact by their name, too small or too wide. */
+/** Returns true for tensors to transform: matrices, unless exact by their name, too small or too wide. */
 export function isTransformed(model: Model, tensor: TensorInfo): boolean {
   return (
     isMatrix(tensor, TRANSFORM) &&
@@ -63,7 +63,7 @@ export function isTransformed(model: Model, tensor: TensorInfo): boolean {
   );
 }
 
-/** The payloads of a matrix's pieces. @param weights row-major. */
+/** Returns the payloads of a matrix's pieces. @param weights row-major. */
 function encodeMatrix(
   weights: Float32Array,
   tensor: TensorInfo,

@@ -14,15 +14,15 @@ import { Restoring, type Target, type Watch } from './restore.js';
 
 /** How {@link verify} runs. */
 export interface VerifyOptions extends ContainerOptions, RunOptions {
-  /** Worker threads; 0: none; default: as many as the machine runs at once. */
+  /** Number of worker threads; 0: none; default: the machine's parallelism. */
   readonly threads?: number | undefined;
-  /** What it is compared with: a path, an address, a name on the Hub, or a model opened from one. Of a lossless file every byte is compared, of a lossy one every element. */
+  /** The original to compare with: a path, an address, a name on the Hub, or an opened model. Every byte of a lossless file is compared, every element of a lossy one. */
   readonly against?: string | Model | undefined;
 }
 
 /**
- * Checks a .wpk as `decompress` does, without writing: every frame's checksum, every block's digest, every tensor's and file's
- * SHA-256. Problems are collected, not thrown; a damaged file that cannot even be opened is one problem.
+ * Verifies a .wpk like `decompress`, without writing: every frame's checksum, every block's digest, every tensor's and file's
+ * SHA-256. Problems are collected, not thrown; a damaged file that cannot be opened is one problem.
  * @param path a .wpk file: on disk, at an address, or on the Hub.
  * @throws {InputError} when the file or the other model cannot be read at all. @throws the signal's reason once it is aborted.
  */
@@ -45,11 +45,11 @@ const NOTHING = { blocks: 0, tensors: 0, files: 0, decodedBytes: 0, bitExact: un
 
 const isLossy = ({ directory }: Container) => directory.tensors.some(({ codec }) => isLossyCodec(codec));
 
-/** How the other model is read: more than once, from front to back or not. */
+/** Options for reading the other model: repeatedly, in any order. */
 const reading = ({ onProgress, signal }: VerifyOptions) =>
   ({ reading: 'download', onProgress, signal }) as const;
 
-/** Compares files, not tensors: what is not looked at cannot be equal. */
+/** Verifies a lossless file; compares whole files, not only tensors. */
 async function verifyLossless(
   container: Container,
   decoding: Decoding,
@@ -70,7 +70,7 @@ async function verifyLossless(
   }
 }
 
-/** A lossy file is expected to differ from its original: how much is measured. */
+/** Verifies a lossy file, and measures how much it differs from its original. */
 async function verifyLossy(
   container: Container,
   decoding: Decoding,

@@ -16,25 +16,25 @@ export interface LossyOptions {
   readonly budget: Budget;
   readonly threads?: number | undefined;
   readonly force?: boolean | undefined;
-  /** What errors cost, and where quality is measured; without it weights alone decide, and nothing can be measured. */
+  /** The calibration text; without it all relative errors count the same, and nothing is measured. */
   readonly calibration?: CalibrationSource | undefined;
-  /** Whether norms and biases are tuned at the end, where the model is small enough for it; pays below about 2.3 bits per weight. */
+  /** Whether norms and biases of small models are tuned at the end; helps below about 2.3 bits per weight. */
   readonly tune?: boolean | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Ends the compression when it is aborted, and leaves no output. */
+  /** Aborts the compression, without output. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface LossyResult {
-  /** Says that the budget allows more than the file takes: an upper limit is no aim. Undefined when it is used up. */
+  /** Message that the file is below its budget; undefined if the budget is used up. */
   readonly note: string | undefined;
 }
 
 /**
- * Compresses a model to a budget: the steps of all matrices follow from one number, which is searched until the file's real size, or
- * the divergence measured on it, is what was asked for. A budget is an upper limit: where more is allowed than the codec can use, the
- * file is the best within it, and lossless where that fits.
- * @throws {InputError} when the budget cannot be met (naming the nearest that can, before anything is calibrated), or as lossless compression does.
+ * Compresses a model to a budget. The steps of all matrices follow from one number, which is searched until the file's real size, or
+ * its measured divergence, meets the budget. A budget is an upper limit: if it allows more than the codec can use, the file is the
+ * best one below it, or lossless if that fits.
+ * @throws {InputError} when the budget cannot be met (before calibration, naming the nearest that can), or like lossless compression.
  */
 export async function compressLossy(
   model: Model,
@@ -68,7 +68,7 @@ export async function compressLossy(
   }
 }
 
-/** Checks that a file of zeros is within the budget. @throws {InputError} when it is not, naming its bytes. */
+/** Checks that a file of zeros meets the budget. @throws {InputError} when it does not, naming its size. */
 async function checkMinimum(
   { candidate, model, goal }: Prepared,
   { tensors }: CompressionPlan,

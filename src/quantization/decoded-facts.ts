@@ -8,17 +8,17 @@ import { Decoding } from '../wpk/node/decode.js';
 import { Container } from '../wpk/reader.js';
 import type { DirectoryFacts, TensorFacts } from '../wpk/writer.js';
 
-/** Bytes of a source that are digested at once. */
+/** Bytes of a source to digest at once. */
 const PIECE_BYTES = 2 ** 22;
 
-/** What only decoding tells of a lossy file: digests, and how far weights are from the original's. */
+/** Digests of a lossy file and errors of its weights, which are known only after decoding. */
 export type DecodedFacts = Required<Pick<DirectoryFacts, 'tensors' | 'weightError'>> & {
   readonly weightFiles: readonly { readonly sha256: string }[];
 };
 
 /**
- * Decodes all of a lossy file that has everything but these facts.
- * @param model the original. @param threads as {@link Decoding} has them.
+ * Decodes a lossy file that is complete except for these facts, and compares it with the original.
+ * @param model the original. @param threads as in {@link Decoding}.
  */
 export async function decodeFacts(
   path: string,
@@ -51,12 +51,12 @@ export async function decodeFacts(
   }
 }
 
-/** Two digits tell enough of a tensor's error. */
+/** Rounds a tensor's error to two digits. */
 function rounded(share: number): number {
   return Number(share.toPrecision(2));
 }
 
-/** Returns the SHA-256 of all of a source. */
+/** Computes the SHA-256 of a source, hexadecimal. */
 export async function digestOf(source: ByteSource): Promise<string> {
   const hash = createHash('sha256');
   for (let start = 0; start < source.byteLength; start += PIECE_BYTES)

@@ -6,14 +6,14 @@ import type { PlannedTensor } from './plan.js';
 import type { QuantizationThreads } from './threads.js';
 import { encodeUnquantized } from './unquantized.js';
 
-/** What is encoded beside the quantized matrices. */
+/** Options of {@link encodeModel}. */
 export interface EncodeOptions {
-  /** Values in place of the original's in tensors that are not quantized, by name. */
+  /** Values that replace the original's in tensors that are not quantized, by name. */
   readonly tuned?: ReadonlyMap<string, Float32Array> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Encodes the tensors of a plan in order, each when it is asked for. */
+/** Encodes the tensors of a plan in order, each on demand. */
 export async function* encodeModel(
   model: Model,
   tensors: readonly PlannedTensor[],

@@ -5,13 +5,13 @@ import type { Model, TensorInfo } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import type { Manifest } from '../wpk/manifest.js';
 
-/** Tensors that keep their elements, and why, by name. */
+/** Tensors that are stored exactly, with the reason, by name. */
 export type ExactTensors = ReadonlyMap<string, ExactKind>;
 
-/** Bytes of a tensor that are looked at together: a multiple of every element's. */
+/** Bytes of a tensor to scan at once: a multiple of every element size. */
 const PIECE_BYTES = 2 ** 22;
 
-/** Finds the tensors that stay exact, reading every float of the others: infinity and NaN can be neither quantized nor rounded. */
+/** Finds the tensors to store exactly. Reads all floats of the others, because infinity and NaN cannot be quantized. */
 export async function findExactTensors(model: Model, signal?: AbortSignal): Promise<ExactTensors> {
   const found = new Map<string, ExactKind>();
   for (const tensor of model.tensors) {
@@ -38,7 +38,7 @@ async function exactContent(
   return undefined;
 }
 
-/** Kinds that hold no weights: what "bits per weight" does not count. */
+/** Kinds that are not weights and do not count for bits per weight. */
 const NO_WEIGHTS: ReadonlySet<ExactKind | undefined> = new Set<ExactKind>([
   'masks and tables',
   PACKED_KIND,
@@ -46,13 +46,13 @@ const NO_WEIGHTS: ReadonlySet<ExactKind | undefined> = new Set<ExactKind>([
   'no floats',
 ]);
 
-/** Returns the number of weights in these tensors: what a budget in bits is per. */
+/** Returns the number of weights in these tensors, the denominator of bits per weight. */
 export function weightsIn(tensors: readonly TensorInfo[], exact: ExactTensors): number {
   const held = tensors.filter(({ name }) => !NO_WEIGHTS.has(exact.get(name)));
   return sumOf(held, ({ shape }) => elementCount(shape));
 }
 
-/** Returns a manifest in which tensors that turned out to be no weights have the role of a buffer. */
+/** Returns a manifest in which tensors with infinity or NaN have the role `buffer`. */
 export function withBuffers(manifest: Manifest, exact: ExactTensors): Manifest {
   const tensors = manifest.tensors.map((tensor) =>
     exact.get(tensor.name) === 'not finite' ? { ...tensor, role: 'buffer' as const } : tensor,
@@ -67,7 +67,7 @@ export interface ExactGroup {
   readonly names: readonly string[];
 }
 
-/** Returns the exact tensors kind by kind, as they are stored in the file and printed. */
+/** Groups the exact tensors by kind, as stored in the file and printed. */
 export function exactGroups(exact: ExactTensors): ExactGroup[] {
   return EXACT_KINDS.flatMap((kind) => {
     const names = [...exact].filter(([, own]) => own === kind).map(([name]) => name);

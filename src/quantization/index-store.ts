@@ -1,25 +1,25 @@
 import { TemporaryFile } from '../io/node/temporary-file.js';
 
-/** Holds the indices of quantized matrices in a temporary file: those of a large model do not fit into memory. */
+/** Stores the indices of quantized matrices in a temporary file, because those of a large model do not fit into memory. */
 export class IndexStore {
   private end = 0;
 
   private constructor(private readonly file: TemporaryFile) {}
 
-  /** Creates the file beside an output. @throws {InputError} when the place cannot be written to. */
+  /** Creates the file next to an output. @throws {InputError} when the folder is not writable. */
   static async create(output: string): Promise<IndexStore> {
     return new IndexStore(await TemporaryFile.create(output, 'scratch'));
   }
 
-  /** Forgets all indices, so that the next ones take their place. */
+  /** Discards all indices; the next ones overwrite them. */
   clear(): void {
     this.end = 0;
   }
 
-  /** Appends indices. @returns what reads them again. */
+  /** Appends indices. @returns a function that reads them. */
   async add(values: Int16Array): Promise<() => Promise<Int16Array>> {
     const start = this.end;
-    const { byteLength } = values; // what is returned must not keep the values alive
+    const { byteLength } = values; // the returned function must not keep the values alive
     this.end += byteLength;
     await this.file.write(values, start);
     const { file } = this;

@@ -14,15 +14,15 @@ import { quantizeMatrix } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
 import { stepCodes } from './quantizer/steps.js';
 
-/** What errors along one side of a matrix cost. */
+/** Second moments along one side of a matrix: the cost of errors. */
 export interface Moments {
-  /** [n, n], symmetric; or [n], when errors do not interact. */
+  /** [n, n], symmetric; or [n], the diagonal, if errors do not interact. */
   readonly values: Float32Array;
   /** Added to the diagonal, as a share of its mean. */
   readonly damping: number;
 }
 
-/** A matrix to quantize, with everything that the result depends on. */
+/** A matrix to quantize, and all inputs that the result depends on. */
 export interface QuantizeJob {
   readonly name: string;
   readonly rows: number;
@@ -31,16 +31,16 @@ export interface QuantizeJob {
   readonly weights: Float32Array;
   readonly rowMoments: Moments;
   readonly columnMoments: Moments;
-  /** The step where errors cost 1: the same for all matrices of a model. */
+  /** The step of rows and columns whose errors cost 1; the same for all matrices of a model. */
   readonly step: number;
-  /** Bits of each choice; see codec/lossy/prices.ts. */
+  /** Cost of each index in bits; see codecs/trellis/prices.ts. */
   readonly prices: Float32Array;
   readonly shrinks: Float32Array;
-  /** Squared steps that a bit is worth. */
+  /** Cost of a bit in squared steps. */
   readonly lambda: number;
 }
 
-/** A matrix as integers. */
+/** A quantized matrix. */
 export interface Quantized {
   readonly parameters: TensorParameters;
   readonly rows: Codes;
@@ -48,18 +48,18 @@ export interface Quantized {
   readonly indices: Int16Array;
 }
 
-/** How often each index was chosen, laid out like prices. */
+/** A quantized matrix with the counts of its indices, laid out like prices. */
 export interface Counted extends Quantized {
   readonly counts: Uint32Array;
 }
 
-/** A quantized matrix to code with the tables of the file. */
+/** A quantized matrix to encode with the tables of the file. */
 export interface EncodeJob {
   readonly quantized: Quantized;
   readonly tables: Uint8Array;
 }
 
-/** What a thread does, by the kind of job. */
+/** The jobs of a quantization thread. */
 export class QuantizationJobs {
   private readonly products: Products;
   private readonly kernel = new QuantizerKernel();
@@ -69,7 +69,7 @@ export class QuantizationJobs {
     this.products = new Products(runtime);
   }
 
-  /** @throws {InputError} when the statistics cannot be factored. */
+  /** Quantizes a matrix. @throws {InputError} when the statistics cannot be factorized. */
   async quantize(job: QuantizeJob): Promise<Counted> {
     const { name, rows, columns, weights, step, prices, shrinks, lambda } = job;
     const prior = priorDamping(job);
@@ -94,7 +94,7 @@ export class QuantizationJobs {
     return { ...quantized, counts: countIndices(quantized) };
   }
 
-  /** The factor of one side, and what an error of 1 costs in each of its rows or columns. */
+  /** Computes the factor of one side, and the square root of the cost of an error of 1 in each of its rows or columns. */
   private async side(moments: Moments, n: number, prior: number, name: string) {
     const { values } = moments;
     const damping = moments.damping + prior;
@@ -130,14 +130,15 @@ export class QuantizationJobs {
   }
 }
 
-/** Share of the prior that is added: at 1 the product of two damped sides overshoots. Measured, docs/trellis.md. */
+/** Share of the prior to add: with 1 the product of two damped sides is too large. Measured, docs/trellis.md. */
 const PRIOR = 0.3;
-/** Sides that no error costs anything must not become dear by it. */
+/** Limit for sides whose errors cost nearly nothing. */
 const MAX_PRIOR = 1;
 
 /**
- * Weights are worth only their own variance: fed errors that cost more than leaving a weight out would are no gain. The least squares
- * estimate with that prior adds (step^2 / 12) / variance to G x H, here as a share of the means of both sides; it matters at low rates.
+ * Computes the damping that follows from the weights' variance: feeding an error must not cost more than setting a weight to zero.
+ * The least squares estimate with this prior adds (step^2 / 12) / variance to G x H. Returned as a share of the means of both sides;
+ * it matters at low rates.
  */
 function priorDamping({ weights, step, rows, columns, rowMoments, columnMoments }: QuantizeJob): number {
   const variance = sumOf(weights, (weight) => weight * weight) / weights.length;
@@ -145,7 +146,7 @@ function priorDamping({ weights, step, rows, columns, rowMoments, columnMoments 
   return variance > 0 ? Math.min(MAX_PRIOR, (PRIOR * step ** 2) / 12 / variance / cost) : 0;
 }
 
-/** Of moments [n] or [n, n]; never 0, for steps must be finite. */
+/** Returns the mean of the diagonal of moments [n] or [n, n]; never 0, because steps must be finite. */
 function diagonalMean({ values }: Moments, n: number): number {
   const stride = values.length === n ? 1 : n + 1;
   let sum = 0;

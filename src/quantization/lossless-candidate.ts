@@ -4,19 +4,18 @@ import { isConvertedView } from '../models/stored-model.js';
 import type { Candidate, CodedTensor } from './candidate.js';
 import type { Prepared } from './prepare.js';
 import type { OnProgress } from './progress.js';
-import { LOST_NOTHING } from './rate-control/messages.js';
 import { encodeUnquantized } from './unquantized.js';
 
-/** A file without loss is tried where a budget leaves this share of the tensors' bytes; none is smaller. */
+/** A lossless file is tried only if the budget is at least this share of the tensors' bytes; none is smaller. */
 const MIN_SHARE = 0.4;
 
 export interface LosslessOptions {
-  /** Bytes that the file may have. */
+  /** Maximum bytes of the file. */
   readonly maxBytes?: number;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Writes a candidate that loses nothing. @returns its bytes; infinity when they would be more than the limit. */
+/** Writes a lossless candidate. @returns its bytes; infinity when they would exceed the limit. */
 export function writeLossless(
   candidate: Candidate,
   model: Model,
@@ -38,9 +37,8 @@ export function writeLossless(
 }
 
 /**
- * Finishes the file without loss where a budget of bytes is enough for that. A model that is read in another form than it is stored
- * in, GGUF, would lose its blocks.
- * @returns what to say of it; undefined, with no candidate left, where it does not fit.
+ * Finishes a lossless file if a budget of bytes allows it. Not for GGUF, which is read as floats: its quantized blocks would be lost.
+ * @returns a message; undefined, with the candidate discarded, if it does not fit.
  */
 export async function finishLossless(
   { model, candidate, tensors, goal: { max } }: Prepared,
@@ -53,7 +51,7 @@ export async function finishLossless(
     const bytes = await writeLossless(candidate, model, tensors, onProgress, { maxBytes: max, signal });
     if (bytes > max) return undefined;
     await candidate.finish(undefined, threads, max);
-    return `the budget of ${max} bytes is enough to lose nothing: ${LOST_NOTHING}`;
+    return `the budget of ${max} bytes is enough for a lossless file`;
   } finally {
     await candidate.discard();
   }

@@ -15,50 +15,50 @@ import { predictBits } from './rate-control/rate-model.js';
 import type { RateSample } from './rate-control/rate-samples.js';
 import type { QuantizationThreads } from './threads.js';
 
-/** Squared steps that a bit is worth, and the trellis' step in those of a scalar quantizer: at the optimum, which is flat. */
+/** Cost of a bit in squared steps, and the trellis' step relative to a scalar quantizer's: both at their optimum, which is flat. */
 const LAMBDA = 0.1;
 const STEP = 0.6;
 
-/** Every so many matrices make a sample: prime to the 4, 6 or 7 that a block has, so that all kinds are in it. */
+/** Every 11th matrix is sampled: coprime to the 4, 6 or 7 matrices of a layer, so that the sample has all kinds. */
 const SAMPLE_STRIDE = 11;
 
-/** A step so much larger or smaller moves weights to contexts whose prices are not known. */
+/** A step that changes by more than this factor moves weights to contexts without known prices. */
 const MAX_STEP_RATIO = 1.3;
 
-/** A quantized matrix whose indices wait in an {@link IndexStore}. */
+/** A quantized matrix whose indices are in an {@link IndexStore}. */
 export interface StoredMatrix extends Omit<Quantized, 'indices'> {
   readonly readIndices: () => Promise<Int16Array>;
 }
 
-/** All matrices of a model after one pass; the next pass overwrites their indices. */
+/** The quantized matrices of a model after one pass; the next pass overwrites their indices. */
 export interface QuantizedModel {
   readonly step: number;
-  /** The tables that all indices are coded with. */
+  /** The entropy coding tables of all indices. */
   readonly tables: Uint8Array;
   /** By tensor name. */
   readonly matrices: ReadonlyMap<string, StoredMatrix>;
-  /** How often each index was chosen, laid out like prices. */
+  /** Counts of the indices, laid out like prices. */
   readonly counts: Float64Array;
 }
 
 export interface QuantizerOptions {
-  /** Whether a pass that is thrown away learns prices where the step is far from the last one. */
+  /** Whether to learn prices in an extra pass when the step is far from the last one. */
   readonly learnsPrices?: boolean;
-  /** Is called when a pass begins. @returns what takes the weights done and all weights of it. */
+  /** Called when a pass starts. @returns a function that is called with the number of quantized weights, and their total. */
   readonly onPass?: ((kind: 'quantizing' | 'sampling') => OnProgress) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Quantizes the matrices of a model again and again, with one step after another. The indices that one pass counts give the next
- * one's prices, so results depend on the steps tried before, and on nothing else.
+ * Quantizes the matrices of a model repeatedly, with different steps. The counts of indices in one pass determine the prices of the
+ * next, so results depend on the steps of earlier passes, and on nothing else.
  */
 export class ModelQuantizer {
   private prices = initialPrices();
   private readonly shrinks = new Float32Array(CONTEXTS * 2 * 4);
   private lastStep: number | undefined;
 
-  /** @param matrices the tensors to quantize. @param statistics what errors cost; without them weights alone decide. */
+  /** @param matrices the tensors to quantize. @param statistics the second moments; without them all relative errors count the same. */
   constructor(
     private readonly model: Model,
     private readonly matrices: readonly TensorInfo[],
@@ -72,13 +72,13 @@ export class ModelQuantizer {
   async quantize(step: number): Promise<QuantizedModel> {
     const ratio = this.lastStep === undefined ? Number.POSITIVE_INFINITY : step / this.lastStep;
     this.lastStep = step;
-    // prices of contexts that no pass has seen are guesses, which forbid weights that are rare there
+    // in contexts without counts prices are guesses, and too high for rare weights
     if (this.options.learnsPrices && Math.max(ratio, 1 / ratio) > MAX_STEP_RATIO)
       await this.quantizeAll(step);
     return this.quantizeAll(step);
   }
 
-  /** Quantizes some of the matrices and keeps nothing but what they teach. */
+  /** Quantizes a sample of the matrices and learns prices from them; the indices are discarded. */
   async sample(step: number): Promise<RateSample> {
     const some = this.matrices.filter((_, i) => i % SAMPLE_STRIDE === SAMPLE_STRIDE >> 1);
     const counts = await this.pass('sampling', some, step, async () => {});
@@ -127,7 +127,7 @@ export class ModelQuantizer {
     return counts;
   }
 
-  /** Makes the next pass's prices from the counts of the last. @returns the tables of these counts. */
+  /** Computes the next pass's prices from the counts of the last. @returns the tables of these counts. */
   private learnPrices(counts: Float64Array): Uint8Array {
     const tables = writeTables(counts, this.shrinks);
     this.prices = tablePrices(readTables(tables), this.prices);
@@ -153,7 +153,7 @@ export class ModelQuantizer {
   }
 }
 
-/** The memory of a job that is handed over to its thread. */
+/** Returns the buffers of a job, which are moved to its thread. */
 function buffersOf({ weights, rowMoments, columnMoments }: QuantizeJob): ArrayBuffer[] {
   const arrays = [weights, rowMoments.values, columnMoments.values];
   return [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))];
@@ -163,7 +163,7 @@ function weightsOf(tensors: readonly TensorInfo[]): number {
   return sumOf(tensors, ({ shape }) => elementCount(shape));
 }
 
-/** The same values in memory that is all theirs, so that it can be handed over: copied only when shared. */
+/** Returns the values in a buffer of their own, which can be moved to a thread; copies them only if the buffer is shared. */
 function ownMemory(values: Float32Array): Float32Array {
   return values.byteLength === values.buffer.byteLength ? values : values.slice();
 }

@@ -3,23 +3,23 @@ import { sumOf } from '../core/sum.js';
 import type { Statistics, TensorStatistics } from './calibration/statistics.js';
 import type { Moments } from './jobs.js';
 
-/** What errors of a stored matrix cost, along its rows and its columns. */
+/** Cost of errors of a stored matrix: moments along its rows and along its columns. */
 export interface MatrixMoments {
   readonly rows: Moments;
   readonly columns: Moments;
 }
 
-// Shares of the mean that are added to a diagonal. Measured on gpt-neo-small, flat around these (docs/trellis.md).
+// Damping: shares of the mean to add to a diagonal. Measured on gpt-neo-small; the optimum is flat (docs/trellis.md).
 const INPUT_DAMPING = 0.03;
 const OUTPUT_DAMPING = 0.3;
-/** Tokens that calibration text never had still matter: half as much as the average. */
+/** Minimum weight of a token, relative to the average: tokens missing in the calibration text still matter. */
 const TOKEN_FLOOR = 0.5;
 const POSITION_FLOOR = 0.1;
 
 /**
- * The moments of a matrix [rows, columns], or of several, one below the other, from what calibration found.
- * A table of embeddings that is also the head pays for both: its errors are seen through its gradient where tokens are read, and
- * through the second moment of the hidden states where they are predicted.
+ * Computes the moments of a matrix [rows, columns], or of a stack of matrices, from the calibration statistics.
+ * Errors of an embedding that is also the head cost in both uses: through the gradient where tokens are looked up, and through the
+ * second moment of the hidden states where tokens are predicted.
  */
 export async function momentsOf(
   statistics: Statistics | undefined,
@@ -41,7 +41,7 @@ export async function momentsOf(
   return { rows: { values: first.outputs.slice(), damping: floor }, columns: inputs };
 }
 
-/** Without statistics: the same relative squared error in every matrix, those of a stack each for itself. */
+/** Returns moments without statistics: they give every matrix, also each of a stack, the same relative squared error. */
 function relativeError(
   weights: Float32Array,
   { rows, columns, stack }: ReturnType<typeof matrixOf>,
@@ -56,7 +56,7 @@ function relativeError(
   return { rows: { values, damping: 0 }, columns: { values: new Float32Array(columns).fill(1), damping: 0 } };
 }
 
-/** sum over rows of e (a_row A + b_row B) e^T, as one matrix and one weight per row that have the same trace. */
+/** Approximates sum over rows of e (a_row A + b_row B) e^T by one matrix and one weight per row with the same trace. */
 function tied(found: readonly TensorStatistics[], rows: number, columns: number): MatrixMoments {
   const values = new Float32Array(columns * columns);
   const weights = new Float32Array(rows);
@@ -75,7 +75,7 @@ function tied(found: readonly TensorStatistics[], rows: number, columns: number)
   };
 }
 
-/** Positions are all seen about as often; tokens are not. */
+/** Returns true for rows of very different frequencies: tokens, but not positions. */
 function hasRareRows(frequencies: Float32Array): boolean {
   const mean = sumOf(frequencies, (frequency) => frequency) / frequencies.length;
   return frequencies.some((frequency) => frequency < mean / 4);

@@ -12,21 +12,21 @@ import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
 import type { RateSample, SizeTrial } from './rate-control/rate-samples.js';
 import { type QuantizationThreads, startQuantization } from './threads.js';
 
-/** Fewer windows would overfit. */
+/** Minimum number of windows for tuning: with fewer it would overfit. */
 const MIN_TUNING_WINDOWS = 16;
 
 export interface PipelineParts {
   readonly model: StoredModel;
   readonly candidate: Candidate;
   readonly plan: CompressionPlan;
-  /** Undefined where weights alone decide, and nothing is measured. */
+  /** Undefined without calibration: all errors count the same, and nothing is measured. */
   readonly calibrated: Calibrated | undefined;
   readonly stages: Stages;
   readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** From a step to a candidate: quantizes, encodes, writes, measures and tunes. Every method works on the candidate last written. */
+/** Makes a candidate from a step: quantizes, encodes, writes, measures and tunes. All methods work on the last written candidate. */
 export class Pipeline {
   private readonly quantizer: ModelQuantizer;
   private passes = 0;
@@ -51,7 +51,7 @@ export class Pipeline {
     );
   }
 
-  /** Starts the threads, and a temporary file beside the output. @throws {InputError} when the place cannot be written to. */
+  /** Starts the threads, and creates a temporary file next to the output. @throws {InputError} when the folder is not writable. */
   static async open(parts: PipelineParts): Promise<Pipeline> {
     const indexStore = await IndexStore.create(parts.candidate.path);
     return new Pipeline(parts, indexStore, startQuantization(parts.threads));
@@ -67,7 +67,7 @@ export class Pipeline {
     return plan.tunes && (calibrated?.seen.length ?? 0) >= MIN_TUNING_WINDOWS;
   }
 
-  /** Quantizes the model with a step, and writes the candidate. @returns its bytes, and the counts of the indices. */
+  /** Quantizes the model with a step and writes the candidate. @returns its bytes, and the counts of the indices. */
   async write(step: number): Promise<SizeTrial> {
     this.quantized = await this.quantizer.quantize(step);
     return { step, value: await this.encode(this.quantized), counts: this.quantized.counts };
@@ -88,7 +88,7 @@ export class Pipeline {
     );
   }
 
-  /** Tunes norms and biases on the windows that calibration has seen, and writes the candidate again. @returns its bytes. */
+  /** Tunes norms and biases on the windows of the calibration, and writes the candidate again. @returns its bytes. */
   async tune(): Promise<number> {
     const { candidate, model, calibrated, stages } = this.parts;
     const onProgress = stages.begin('tuning', 'tokens');
@@ -97,12 +97,12 @@ export class Pipeline {
     return this.encode(this.quantized!, tuned);
   }
 
-  /** Writes the candidate as it was before it was tuned. */
+  /** Writes the candidate without tuning. @returns its bytes. */
   untune(): Promise<number> {
     return this.encode(this.quantized!);
   }
 
-  /** Writes a candidate that loses nothing. */
+  /** Writes a lossless candidate. */
   async writeLossless(): Promise<void> {
     const { candidate, model, plan, stages } = this.parts;
     const tensors = plan.tensors.map(({ tensor }) => tensor);
@@ -110,7 +110,7 @@ export class Pipeline {
     await writeLossless(candidate, model, tensors, onProgress, { signal: this.parts.signal });
   }
 
-  /** Gives the file its name. @param quality of the candidate, stored in it. @throws {Error} when it is over a budget of bytes. */
+  /** Stores the quality in the candidate and moves it to its final name. @throws {Error} when it is over a budget of bytes. */
   async finish(quality: Evaluation | undefined): Promise<void> {
     const { candidate, plan, calibrated, threads, signal } = this.parts;
     signal?.throwIfAborted();

@@ -7,64 +7,64 @@ import { sumOf } from '../core/sum.js';
 import type { ExactTensors } from './exact-tensors.js';
 import type { Goal } from './rate-control/budget.js';
 
-/** What becomes of a tensor, and why. */
+/** How a tensor is stored, and why. */
 export type PlannedTensor = { readonly tensor: TensorInfo } & (
   | { readonly treatment: 'quantized' }
-  /** Coded losslessly, float32 rounded to bfloat16 before; the others keep their elements unless they are tuned. */
+  /** Stored by the lossless codec, float32 rounded to bfloat16; other dtypes are unchanged unless tuned. */
   | { readonly treatment: 'rounded'; readonly reason: 'not a matrix that the codec holds' | 'small' }
   | { readonly treatment: 'exact'; readonly reason: ExactKind }
 );
 
-/** A stage of a run, and how long it is thought to take. */
+/** A stage of a run, with its estimated time. */
 export interface PlannedStage {
   readonly name: string;
   readonly seconds: number;
 }
 
-/** What a lossy compression will do, as far as that is known before it begins. */
+/** The plan of a lossy compression: all that is decided before it starts. */
 export interface CompressionPlan {
-  /** The tensors that are stored, in their order: not those that are the same as another. */
+  /** The stored tensors, in order, without duplicates. */
   readonly tensors: readonly PlannedTensor[];
   /** Weights in the tensors that are quantized. */
   readonly quantizedWeights: number;
-  /** Bytes or nats per token, and what share of them is enough. */
+  /** Target range in bytes or in nats per token. */
   readonly goal: Goal;
-  /** The step that the search begins with. */
+  /** First step of the search. */
   readonly firstStep: number;
-  /** Whether an extra pass learns the prices of indices at steps far from the last. */
+  /** Whether to learn prices in an extra pass when the step is far from the last one. */
   readonly learnsPrices: boolean;
   /** Whether steps are tried on a sample of the matrices first. */
   readonly samplesRate: boolean;
-  /** Whether norms and biases are tuned at the end, where the calibration text has enough windows. */
+  /** Whether norms and biases are tuned at the end, if the calibration text has enough windows. */
   readonly tunes: boolean;
-  /** The stages of a run that goes as runs mostly do. */
+  /** The stages of a typical run. */
   readonly stages: readonly PlannedStage[];
 }
 
-/** What a plan is made for. */
+/** Input of {@link planCompression}. */
 export interface PlanInput {
-  /** Without those that are the same as another. */
+  /** The stored tensors, without duplicates. */
   readonly tensors: readonly TensorInfo[];
   readonly exact: ExactTensors;
   readonly goal: Goal;
   readonly tune: boolean;
-  /** Tokens that statistics are collected on, and that quality is measured on; undefined without calibration. */
+  /** Number of tokens for the statistics, and for measuring; undefined without calibration. */
   readonly tokens: { readonly calibrationTokens: number; readonly measuredTokens: number } | undefined;
 }
 
-/** Passes over models with fewer weights are so cheap that one is spent on learning prices, and the model may be tuned. */
+/** Models with fewer weights get an extra pass to learn prices, and may be tuned, because their passes are fast. */
 const CHEAP_WEIGHTS = 1e8;
 
-/** Passes that most searches take; those of cheap models learn prices besides. */
+/** Typical number of passes of a search; those of small models include passes that learn prices. */
 const TYPICAL_PASSES = { cheap: 5, expensive: 2 } as const;
 
-/** The divergence that first steps are aimed at when a size is asked for: about three bits per weight. */
+/** Divergence to aim the first step at if the budget is a size: about three bits per weight. */
 const TYPICAL_KL = 0.006;
 
 /** Matrices smaller than this are rounded, not quantized: their codes would cost more than they save. */
 const MIN_ELEMENTS = 1024;
 
-/** Plans a compression; reads and writes nothing. @throws {InputError} for a divergence without a text to measure it on. */
+/** Plans a compression; does no I/O. @throws {InputError} for a budget of kl without a calibration text. */
 export function planCompression({ tensors, exact, goal, tune, tokens }: PlanInput): CompressionPlan {
   if (goal.kind === 'kl' && !tokens) throw new InputError('a budget of kl needs a text to measure it on');
   const planned = planTensors(tensors, exact);
@@ -87,7 +87,7 @@ export function planCompression({ tensors, exact, goal, tune, tokens }: PlanInpu
   };
 }
 
-/** Decides for each tensor whether it is quantized, rounded or stays exact. */
+/** Decides for each tensor whether it is quantized, rounded or stored exactly. */
 export function planTensors(tensors: readonly TensorInfo[], exact: ExactTensors): PlannedTensor[] {
   return tensors.map((tensor): PlannedTensor => {
     const kind = exact.get(tensor.name);
@@ -104,7 +104,7 @@ export function quantizedTensors(planned: readonly PlannedTensor[]): TensorInfo[
   return planned.filter(({ treatment }) => treatment === 'quantized').map(({ tensor }) => tensor);
 }
 
-/** The step where the divergence is about weights * step^2 / 24: errors of one step cost as much (docs/trellis.md). */
+/** Estimates the step for a divergence: kl is about weights * step^2 / 24 (docs/trellis.md). */
 function firstStep(kl: number, weights: number): number {
   return Math.sqrt((24 * kl) / Math.max(1, weights));
 }
@@ -114,7 +114,7 @@ const CALIBRATING = 7e-11;
 const QUANTIZING = 2.5e-7;
 const MEASURING = 3e-11;
 
-/** What the time of a run depends on. */
+/** The quantities that determine the time of a run. */
 export interface Extent {
   readonly weights: number;
   readonly calibrationTokens: number;
@@ -124,7 +124,7 @@ export interface Extent {
   readonly measuresEach: boolean;
 }
 
-/** Returns the stages of a run that goes as runs mostly do. */
+/** Returns the stages of a typical run. */
 export function planStages(extent: Extent): PlannedStage[] {
   const { weights, calibrationTokens, measuredTokens, passes, measuresEach } = extent;
   const stages = [{ name: 'calibrating', seconds: calibrationTokens * weights * CALIBRATING }];

@@ -8,17 +8,17 @@ import { Candidate } from './candidate.js';
 import { type ExactTensors, exactGroups, findExactTensors, weightsIn, withBuffers } from './exact-tensors.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './rate-control/budget.js';
 
-/** What a lossy compression begins with. */
+/** Inputs of a lossy compression after all checks. */
 export interface Prepared {
   readonly model: StoredModel;
   readonly candidate: Candidate;
-  /** The tensors that are stored: not those that are the same as another. */
+  /** The stored tensors, without duplicates. */
   readonly tensors: readonly TensorInfo[];
   readonly exact: ExactTensors;
   readonly goal: Goal;
 }
 
-/** How a lossy file is made. */
+/** Options of {@link prepare}. */
 export interface PrepareOptions {
   readonly budget: Budget;
   readonly force?: boolean | undefined;
@@ -26,9 +26,9 @@ export interface PrepareOptions {
 }
 
 /**
- * Checks input and output, reads a model through for what must stay exact, and begins the file.
- * @param settings the codec and its options, as the file's manifest has them.
- * @throws {InputError} for a model without originals or weights, an impossible budget, and an output that is there already.
+ * Checks input and output, scans the model for tensors that must stay exact, and starts the file.
+ * @param settings the codec and its options, as stored in the manifest.
+ * @throws {InputError} for a model without original files or weights, an impossible budget, and an existing output.
  */
 export async function prepare(
   model: Model,
@@ -37,7 +37,7 @@ export async function prepare(
   { budget, force = false, signal }: PrepareOptions,
 ): Promise<Prepared> {
   if (!isStoredModel(model))
-    throw new InputError('is a .wpk already; expected a folder or a .safetensors file', { file: model.id });
+    throw new InputError('is already a .wpk; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(budget);
   requireElements(model);
   await checkOutput(output, inputPaths(model), force);

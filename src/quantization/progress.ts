@@ -2,10 +2,10 @@ import type { Progress } from '../core/progress.js';
 import { sumOf } from '../core/sum.js';
 import type { PlannedStage } from './plan.js';
 
-/** Takes the work done and all work of a stage, in the stage's unit. */
+/** Receives the completed and the total work of a stage, in the stage's unit. */
 export type OnProgress = (done: number, total: number) => void;
 
-/** Reports the stages of a run, with the time that all of it still takes. */
+/** Reports the progress of a run's stages, with the remaining time of the whole run. */
 export class Stages {
   private readonly timeLeft: TimeLeft;
 
@@ -16,7 +16,7 @@ export class Stages {
     this.timeLeft = new TimeLeft(planned);
   }
 
-  /** Returns what takes the progress of the next stage, which begins with the first call. @param detail is added to the name. */
+  /** Returns the progress function of the next stage, which starts with its first call. @param detail appended to the name. */
   begin(name: string, unit: Progress['unit'], detail?: string): OnProgress {
     const stage = detail ? `${name}, ${detail}` : name;
     let begun = false;
@@ -28,7 +28,7 @@ export class Stages {
   }
 }
 
-/** Estimates the time that all of a run still takes: what is planned, as much slower or faster as it has gone so far. */
+/** Estimates the remaining time of a run: the planned time, scaled by the run's speed so far. */
 export class TimeLeft {
   private readonly started = performance.now();
   private plan: readonly PlannedStage[];
@@ -39,7 +39,7 @@ export class TimeLeft {
     this.plan = plan;
   }
 
-  /** The next stage of this name begins: what was planned before it is over or left out. One that is not planned takes no time. */
+  /** Starts the next stage of this name; planned stages before it are over or skipped. A stage that is not planned takes no time. */
   begin(name: string): void {
     this.finishedSeconds += this.stage?.seconds ?? 0;
     const next = this.plan.findIndex((stage) => stage.name === name);
@@ -47,7 +47,7 @@ export class TimeLeft {
     if (next >= 0) this.plan = this.plan.slice(next + 1);
   }
 
-  /** Returns seconds; undefined as long as nothing can be told. @param share of the stage that is done. */
+  /** Returns the remaining seconds; undefined if not yet known. @param share completed share of the stage. */
   seconds(share: number): number | undefined {
     const stage = this.stage?.seconds ?? 0;
     const done = this.finishedSeconds + share * stage;

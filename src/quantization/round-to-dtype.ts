@@ -2,7 +2,7 @@ import type { Dtype } from '../core/dtype.js';
 import { ELEMENTS } from '../core/elements.js';
 import { roundMantissa } from '../core/round.js';
 
-/** Returns the little-endian elements nearest to float32 values, float32 itself rounded to bfloat16; undefined for dtypes of neither 16 nor 32 bits. */
+/** Rounds float32 values to little-endian elements of a dtype; for F32 they are rounded to bfloat16. Returns undefined for dtypes of other than 16 or 32 bits. */
 export function roundToDtype(values: Float32Array, dtype: Dtype): Uint8Array | undefined {
   if (!Object.hasOwn(ELEMENTS, dtype)) return undefined;
   const copy = values.slice();

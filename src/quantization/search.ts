@@ -6,31 +6,31 @@ import { cannotMeet, LOST_NOTHING, withinNote } from './rate-control/messages.js
 import { nextSample, type RateSample, sizePredictor } from './rate-control/rate-samples.js';
 import { searchStep, type Trial } from './rate-control/step-search.js';
 
-/** Bounds of the step: from where indices reach their limit to where hardly a weight is left. */
+/** Bounds of the step: below, indices would exceed their limit; above, nearly all weights are zero. */
 export const STEP_BOUNDS = [1e-9, 1e3] as const;
 
-/** What a search does with candidates: the last one that it writes is the file. */
+/** The operations of {@link Pipeline} that a search uses. The last candidate that it writes becomes the file. */
 export type Candidates = Pick<
   Pipeline,
   'canTune' | 'write' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
 >;
 
-/** What a search ended with. */
-export interface Found {
+/** Result of a search. */
+export interface SearchResult {
   readonly quality: Evaluation | undefined;
-  /** Says that the budget allows more than the file takes; undefined when it is used up. */
+  /** Message that the file is below its budget; undefined if the budget is used up. */
   readonly note: string | undefined;
 }
 
 /**
- * Writes candidates until one meets the goal, or is the best within it: budgets are upper limits.
- * @throws {InputError} when every candidate is beyond it, naming the nearest.
+ * Writes candidates until one meets the goal, or is the best below its limit: budgets are upper limits.
+ * @throws {InputError} when every candidate exceeds the limit, naming the nearest one.
  */
-export function searchCandidate(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+export function searchCandidate(plan: CompressionPlan, candidates: Candidates): Promise<SearchResult> {
   return plan.goal.kind === 'kl' ? searchDivergence(plan, candidates) : searchSize(plan, candidates);
 }
 
-async function searchSize(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+async function searchSize(plan: CompressionPlan, candidates: Candidates): Promise<SearchResult> {
   const { goal } = plan;
   const { samples, step: first } = plan.samplesRate
     ? await sampleRate(plan, candidates)
@@ -41,12 +41,12 @@ async function searchSize(plan: CompressionPlan, candidates: Candidates): Promis
     { first, bounds: STEP_BOUNDS, predict: sizePredictor(samples) },
   );
   if (trial.value > goal.max) throw cannotMeet(goal, trial.value);
-  // bf16 of other values may take some bytes more
+  // tuned values may take a few bytes more
   if (candidates.canTune && (await candidates.tune()) > goal.max) await candidates.untune();
   return { quality: await candidates.measure(), note: met ? undefined : withinNote(goal, trial.value) };
 }
 
-/** Samples a model until a step has about the bits per weight that a size allows. */
+/** Samples a model until the step gives about the bits per weight that the size allows. */
 async function sampleRate({ goal, quantizedWeights, firstStep }: CompressionPlan, candidates: Candidates) {
   const target = (8 * Math.sqrt(goal.min * goal.max)) / quantizedWeights;
   const samples: RateSample[] = [];
@@ -57,7 +57,7 @@ async function sampleRate({ goal, quantizedWeights, firstStep }: CompressionPlan
   }
 }
 
-/** How often the gain of tuning is guessed again before a file is left untuned. */
+/** Maximum number of guesses of tuning's gain before the file is left untuned. */
 const MAX_GUESSES = 3;
 const FIRST_GAIN = 1.03;
 
@@ -65,10 +65,10 @@ interface MeasuredTrial extends Trial {
   readonly quality: Evaluation;
 }
 
-async function searchDivergence(plan: CompressionPlan, candidates: Candidates): Promise<Found> {
+async function searchDivergence(plan: CompressionPlan, candidates: Candidates): Promise<SearchResult> {
   const { goal } = plan;
   let first = plan.firstStep;
-  // Tuning comes last, so the search is for a divergence that it will bring down to the goal.
+  // Tuning comes last and divides the divergence by `gain`, so the search aims that much above the goal.
   let gain = FIRST_GAIN;
   for (let guess = 0; candidates.canTune && guess < MAX_GUESSES; guess++) {
     const untuned = await findDivergence(goal, gain, first, candidates);
@@ -84,17 +84,17 @@ async function searchDivergence(plan: CompressionPlan, candidates: Candidates): 
   if (trial.value <= goal.max) return { quality: trial.quality, note: withinNote(goal, trial.value) };
   await candidates.writeLossless();
   const { quality } = await measured(candidates, 0);
-  return { quality, note: `no lossy file has so small a divergence; ${LOST_NOTHING}` };
+  return { quality, note: `no lossy file reaches so small a divergence; ${LOST_NOTHING}` };
 }
 
-/** Finds the step that has `gain` times the divergence of the goal. */
+/** Finds the step with `gain` times the divergence of the goal. */
 function findDivergence(goal: Goal, gain: number, first: number, candidates: Candidates) {
   const attempt = async (step: number) => {
     await candidates.write(step);
     return measured(candidates, step);
   };
   const aim = { min: goal.min * gain, max: goal.max * gain, increasing: true };
-  // a divergence grows with the square of the step; from the second trial on a secant knows better
+  // the divergence grows with the square of the step; from the second trial on a secant is better
   const predict = (trials: readonly Trial[], target: number) =>
     trials.length === 1 ? trials[0]!.step * Math.sqrt(target / trials[0]!.value) : undefined;
   return searchStep(attempt, aim, { first, bounds: STEP_BOUNDS, predict });

@@ -8,8 +8,8 @@ import type { CodedTensor } from './candidate.js';
 import { roundToDtype } from './round-to-dtype.js';
 
 /**
- * Encodes a tensor that is not quantized, losslessly: float32 rounded to bfloat16 before, all else and what is exact as it is.
- * @param tuned values in place of the original's, rounded to the tensor's dtype.
+ * Encodes a tensor that is not quantized with the lossless codec. Float32 is first rounded to bfloat16, unless it must stay exact.
+ * @param tuned values that replace the original's, rounded to the tensor's dtype.
  */
 export async function encodeUnquantized(
   model: Model,

@@ -5,8 +5,8 @@ import '../../tokenizer/node/deadline.js';
 import { type EvaluateOptions, type Evaluation, evaluateWith } from '../evaluate.js';
 
 /**
- * Measures the perplexity of a model on a text, and against a reference model their divergence, on this machine's processors. Both are
- * run layer by layer; logits are not stored.
+ * Measures the perplexity of a model on a text, and its divergence from a reference model if there is one, on the CPU. Models run
+ * layer by layer; logits are not stored.
  * @throws {InputError} for models that cannot be run or compared, and a text that is too short.
  * @throws the signal's reason once it is aborted.
  */
@@ -15,7 +15,7 @@ export function evaluate(model: Model, options: EvaluateOptions): Promise<Evalua
 }
 
 /**
- * Continues a prompt on this machine's processors.
+ * Continues a prompt, on the CPU.
  * @param prompt text, or token ids.
  * @throws {InputError} for a model that cannot be run, settings out of range, and a prompt that is empty or too long.
  * @throws the signal's reason once it is aborted.

@@ -18,9 +18,9 @@ export interface GgufOptions extends RunOptions {
 
 /**
  * Writes a model of llama, qwen2, gpt2 or gpt_neox as GGUF, with the metadata and the tokenizer that llama.cpp needs, piece by
- * piece. The file appears under its name only when it is whole.
- * @throws {InputError} for what llama.cpp does not compute, tensors that are missing or unknown, a tokenizer that is no byte-level
- * BPE, and a place that cannot be written to. @throws the signal's reason once it is aborted.
+ * piece. The file gets its name only when it is complete.
+ * @throws {InputError} for models that llama.cpp does not support, missing or unknown tensors, a tokenizer that is not byte-level
+ * BPE, and an output that cannot be written. @throws the signal's reason once it is aborted.
  */
 export async function writeGguf(model: Model, path: string, options: GgufOptions = {}): Promise<void> {
   const { type = 'F16', force = false, signal } = options;

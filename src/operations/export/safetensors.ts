@@ -14,10 +14,10 @@ import { requireElements } from '../../wpk/manifest.js';
 import { inputPaths } from '../../wpk/node/manifest.js';
 import { makeFolder } from '../folder.js';
 
-/** What floats can be written as. */
+/** Types that floats can be written as. */
 export type ExportDtype = 'F32' | 'F16' | 'BF16';
 
-/** The names that torch has for it. */
+/** Their names in torch. */
 export const EXPORT_DTYPES: Readonly<Record<ExportDtype, string>> = {
   F32: 'float32',
   F16: 'float16',
@@ -26,7 +26,7 @@ export const EXPORT_DTYPES: Readonly<Record<ExportDtype, string>> = {
 
 /** How {@link exportSafetensors} runs. */
 export interface ExportOptions extends RunOptions {
-  /** What floats are rounded to; by default each stays what it is. */
+  /** Type to round floats to; by default unchanged. */
   readonly dtype?: ExportDtype | undefined;
   /** Maximum bytes of tensors per file, unless a single tensor is larger. By default there is one file. */
   readonly shardBytes?: number | undefined;
@@ -36,8 +36,8 @@ export interface ExportOptions extends RunOptions {
 
 /**
  * Writes a model as a folder of safetensors as transformers expects it: `model.safetensors`, or shards and their index, and the files
- * that go with it. The folder appears under its name only when it is whole.
- * @throws {InputError} on weights that the type cannot hold, and a place that cannot be written to.
+ * that belong to it. The folder gets its name only when it is complete.
+ * @throws {InputError} for weights out of the type's range, and an output that cannot be written.
  * @throws the signal's reason once it is aborted.
  */
 export async function exportSafetensors(

@@ -25,17 +25,17 @@ export interface EncodeInput {
   readonly manifest: Manifest;
   readonly writer: WpkWriter;
   readonly pool: BlockPool;
-  /** One digests whole files, the other tensors: the main thread only hands buffers on. */
+  /** Digests of whole files, and of tensors, on their own threads. */
   readonly fileHash: Hashing;
   readonly tensorHash: Hashing;
-  /** What an interrupted run has left behind the manifest. */
+  /** Frames after the manifest that an interrupted run already wrote. */
   readonly finished: readonly FinishedFrame[];
   readonly onProgress: ((doneBytes: number, totalBytes: number) => void) | undefined;
 }
 
 const EMPTY_SHA256 = sha256(new Uint8Array());
 
-/** One pass over all files that brings every frame in the order of the file, then the directory of them. */
+/** Encodes all files in one pass: writes the frames in order, then the directory. */
 export class LosslessEncoder {
   private readonly queue: FrameQueue;
   private readonly frames: FrameMaker;
@@ -52,7 +52,7 @@ export class LosslessEncoder {
       total(contents.weightSources.map(({ source }) => source.byteLength));
   }
 
-  /** @throws {InputError} for input that cannot be read, or has changed. */
+  /** Writes the file. @throws {InputError} for input that cannot be read or has changed. */
   async run(): Promise<WrittenBytes> {
     const { contents, writer } = this.input;
     const sideFiles = [];
@@ -68,7 +68,7 @@ export class LosslessEncoder {
     return writer.finish({ sideFiles, weightFiles, tensors: this.tensors });
   }
 
-  /** @returns its SHA-256. */
+  /** Encodes a side file. @returns its SHA-256. */
   private async sideFile({ name, lengthBytes }: FolderFile, index: number): Promise<string> {
     const { files, pool } = this.input;
     const source = await files.open(name);
@@ -90,7 +90,7 @@ export class LosslessEncoder {
     return hash.digest('hex');
   }
 
-  /** Its tensors' blocks, in order. @returns the SHA-256 of the whole file. */
+  /** Encodes the blocks of a weight file's tensors, in order. @returns the SHA-256 of the whole file. */
   private async weightFile(source: WeightSource): Promise<string> {
     const { fileHash } = this.input;
     const between = splitHeader(source.headerBytes, source.between, source.tensors.length);
@@ -111,7 +111,7 @@ export class LosslessEncoder {
     return isCopy ? this.copy(source, tensor) : this.blocks(source, tensor, index);
   }
 
-  /** A tensor that is stored elsewhere is only part of its file's digest. */
+  /** Reads a duplicate tensor only for the digest of its file. */
   private async copy({ source }: WeightSource, tensor: StoredTensor): Promise<undefined> {
     const { fileHash, pool } = this.input;
     for await (const { bytes } of readBlocks(source, tensor, pool)) {
@@ -127,7 +127,7 @@ export class LosslessEncoder {
     let digest = EMPTY_SHA256;
     for await (const { bytes, block } of readBlocks(source, tensor, pool)) {
       this.progress(bytes.length);
-      if (isSmall) digest = sha256(bytes); // its only block
+      if (isSmall) digest = sha256(bytes); // it has a single block
       const inFile = fileHash.update(bytes);
       const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
       await this.queue.add('tensors', index, this.frames.block(hashed, block));

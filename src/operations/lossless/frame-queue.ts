@@ -3,10 +3,10 @@ import type { BlockPool } from '../../wpk/block-pool.js';
 import type { FinishedFrame } from '../../wpk/resume.js';
 import type { Part, WpkWriter } from '../../wpk/writer.js';
 
-/** Blocks that may be under way in the two digests, beside those in the pool. */
+/** Maximum number of blocks in the two digests, besides those in the pool. */
 const HASHING = 6;
 
-/** A new frame, or one that an interrupted run has written. */
+/** A new frame, or one that an interrupted run already wrote. */
 export type Frame = Uint8Array | FinishedFrame;
 
 interface Queued {
@@ -15,14 +15,14 @@ interface Queued {
   readonly frame: Frame;
 }
 
-/** Frames that are being made, appended to the file in the order in which they were added. */
+/** A queue of pending frames, which are appended to the file in the order in which they were added. */
 export class FrameQueue {
   private readonly making: Ordered<Queued>;
   private writing = Promise.resolve();
 
   constructor(writer: WpkWriter, pool: BlockPool) {
     this.making = new Ordered(pool.depth + HASHING, async ({ part, index, frame }) => {
-      await this.writing; // one write is under way while the next frame is made
+      await this.writing; // one write runs while the next frame is encoded
       this.writing = writer.append(part, index, frame).then(() => {
         if (frame instanceof Uint8Array) pool.give(frame);
       });
@@ -30,12 +30,12 @@ export class FrameQueue {
     });
   }
 
-  /** Adds one; waits while too many are being made. @throws what making or writing an earlier one has thrown. */
+  /** Adds a frame; waits while too many are pending. @throws the error of encoding or writing an earlier one. */
   add(part: Part, index: number, frame: Promise<Frame>): Promise<void> {
     return this.making.add(frame.then((made) => ({ part, index, frame: made })));
   }
 
-  /** Waits until all are written. */
+  /** Waits until all frames are written. */
   async finish(): Promise<void> {
     await this.making.finish();
     await this.writing;

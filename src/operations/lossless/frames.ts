@@ -8,13 +8,13 @@ import type { FinishedFrame } from '../../wpk/resume.js';
 import type { Frame } from './frame-queue.js';
 
 /**
- * Makes the frames of a lossless file. Calls come in the order of the file: as long as an interrupted run has left frames, each is
- * compared with what it would be now and stands for it.
+ * Makes the frames of a lossless file. Calls are in the order of the file. Frames that an interrupted run already wrote are compared
+ * with the input and reused.
  */
 export class FrameMaker {
   private next = 0;
 
-  /** @param finished what an interrupted run has left. @param id of the input, for errors. */
+  /** @param finished frames of an interrupted run. @param id of the input, for errors. */
   constructor(
     private readonly pool: BlockPool,
     private readonly finished: readonly FinishedFrame[],

@@ -3,7 +3,7 @@ import { temporariesOf } from '../../io/node/temporary.js';
 import { nameIn } from '../../models/node/local.js';
 import { FILE_HEADER_BYTES, isWpk } from '../../wpk/frames.js';
 
-/** Returns the output's own names in the folder that is compressed, where it lies there. A file there that is no .wpk is input. */
+/** Returns the names of the output's files if it is in the folder to compress, so that they are skipped. Files other than .wpk are input. */
 export async function ownNames(output: string, folder: string): Promise<string[]> {
   const paths = [...(await temporariesOf(output)), ...((await isInput(output)) ? [] : [output])];
   const names = await Promise.all(paths.map((path) => nameIn(folder, path)));

@@ -10,7 +10,7 @@ export interface ReadBlock {
   readonly block: Block;
 }
 
-/** Reads the blocks of a tensor in order, the next one while one is worked on. */
+/** Reads the blocks of a tensor in order; reads the next block while the caller processes one. */
 export async function* readBlocks(
   source: ByteSource,
   tensor: StoredTensor,

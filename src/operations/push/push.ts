@@ -22,7 +22,7 @@ export interface PushPlan {
   readonly card: string;
   /** The license of the original, and where it was found. */
   readonly license: License;
-  /** True for a license that is known to let anyone share the model. */
+  /** True for a license that is known to permit redistribution. */
   readonly permissive: boolean;
   /** What the file holds. */
   readonly summary: Summary;
@@ -30,17 +30,17 @@ export interface PushPlan {
   readonly texts: Readonly<Record<string, string>>;
 }
 
-/** What came of an upload. */
+/** Result of an upload. */
 export interface Pushed {
   /** The address of the commit. */
   readonly url: string;
-  /** False where a card that somebody wrote was there, which stays. */
+  /** False if the repository has a card written by a person, which is left unchanged. */
   readonly wroteCard: boolean;
 }
 
 /**
  * Plans an upload from the file alone: nothing is sent.
- * @throws {InputError} when the file is no sound .wpk, or the name none of a repository.
+ * @throws {InputError} when the file is not a valid .wpk, or the name not one of a repository.
  */
 export async function planPush(path: string, repository: string): Promise<PushPlan> {
   const address = parseAddress(repository);
@@ -90,7 +90,7 @@ function licenseFields(card: Uint8Array): Record<string, unknown> {
 }
 
 /**
- * Uploads a .wpk with its card to the Hub, after every block of it was checked. A card that somebody wrote there stays.
+ * Uploads a .wpk with its card to the Hub, after verifying all of it. A card written by a person is left unchanged.
  * @throws {InputError} without a token, and when the Hub refuses. @throws {IntegrityError} when the file is damaged.
  * @throws the signal's reason once it is aborted; nothing is committed then.
  */

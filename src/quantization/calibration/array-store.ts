@@ -1,19 +1,19 @@
 import { TemporaryFile } from '../../io/node/temporary-file.js';
 
-/** An array that waits to be read. */
+/** A stored array. */
 export interface StoredArray {
   read(): Promise<Float32Array>;
-  /** Gives its place to arrays that come later. */
+  /** Frees its space for later arrays. */
   release(): void;
 }
 
-/** Holds arrays, in memory or outside of it. */
+/** A store of arrays, in memory or in a file. */
 export interface ArrayStore {
-  /** The array must stay unchanged. */
+  /** Stores an array, which must not be changed afterwards. */
   add(values: Float32Array): Promise<StoredArray>;
 }
 
-/** In memory alone. */
+/** Stores arrays in memory. */
 export const memoryStore: ArrayStore = {
   add: async (values) => {
     let held: Float32Array | undefined = values;
@@ -26,13 +26,13 @@ export const memoryStore: ArrayStore = {
   },
 };
 
-/** In memory up to a limit, then in a file, which is removed at the end. Places that were released are used again. */
+/** Stores arrays in memory up to a limit, and more in a temporary file. Released space is reused. */
 export class SpillStore implements ArrayStore {
   private opening: Promise<TemporaryFile> | undefined;
   private end = 0;
   private readonly free = new Map<number, number[]>();
 
-  /** @param beside where a file of this run's own is made, but only when memory does not suffice. */
+  /** @param beside path next to which the temporary file is created, once the limit is exceeded. */
   constructor(
     private readonly beside: string,
     private memoryBytes: number,
@@ -60,7 +60,7 @@ export class SpillStore implements ArrayStore {
 
   private async spill(values: Float32Array): Promise<StoredArray> {
     const { byteLength } = values;
-    this.opening ??= TemporaryFile.create(this.beside, 'states'); // one file, however many ask for it at once
+    this.opening ??= TemporaryFile.create(this.beside, 'states'); // a single file, also for concurrent calls
     const file = await this.opening;
     const start = this.free.get(byteLength)?.pop() ?? this.end;
     if (start === this.end) this.end += byteLength;

@@ -7,38 +7,38 @@ import { type MatmulSite, matmulSitesOf } from './matmul-sites.js';
 export const BACKWARD_NAMES = {
   /** d(loss) / d(output): of a block's hidden states, of a head's logits. */
   cotangent: 'cotangent',
-  /** d(loss) / d(input): of the hidden states before. */
+  /** d(loss) / d(input): of the block's input hidden states. */
   cotangentOut: 'cotangent_out',
 } as const;
 
-/** A sum over tokens of v v^T, [size, size]: an output of a graph, and the input that holds the sum over the tokens before. */
+/** A sum over tokens of v v^T, [size, size]: an output of a graph, and the input with the sum over earlier tokens. */
 export interface Moment {
   readonly output: string;
   readonly before: string;
   readonly size: number;
-  /** The moment of the gradients whose squared length each token has as its weight; without, all tokens weigh the same. */
+  /** The moment of the gradients whose squared lengths are the weights of the tokens; if missing, all weights are 1. */
   readonly weighting?: Moment;
 }
 
 /** The second moments on both sides of a matrix. */
 export interface SiteMoments {
   readonly site: MatmulSite;
-  /** Of what goes in, weighted by the gradient where there is one; undefined for an embedding, whose inputs are indices. */
+  /** Moment of the inputs, weighted by the gradient if there is one; undefined for an embedding, whose inputs are indices. */
   readonly inputs: Moment | undefined;
-  /** Of the gradient of what comes out; undefined where that is not asked for. */
+  /** Moment of the output gradients; undefined if skipped. */
   readonly outputs: Moment | undefined;
 }
 
 export interface BackwardOptions {
-  /** What the cotangent belongs to: `hidden_out` or `logits`. The graph no longer gives it. */
+  /** The output that the cotangent belongs to: `hidden_out` or `logits`. It is no longer an output of the graph. */
   readonly output: string;
-  /** Whether the graph begins at hidden states, whose cotangent it then gives. */
+  /** Whether the graph's input is hidden states; their cotangent is then an output. */
   readonly hidden: boolean;
-  /** A matrix whose output gradients are too many. */
+  /** Name of a matrix with too many outputs for the moment of its output gradients. */
   readonly skipped?: string;
 }
 
-/** Makes a forward graph one that computes its gradient instead, and second moments on both sides of its matrices. */
+/** Turns a forward graph into one that computes gradients, and second moments on both sides of its matrices. */
 export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): SiteMoments[] {
   const sites = matmulSitesOf(g);
   const differentiated = sites.filter(({ weight }) => weight !== skipped);
@@ -68,12 +68,12 @@ export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptio
   });
 }
 
-/** |x| over the last axis, [batch, sequence, 1]. */
+/** Adds |x| over the last axis, [batch, sequence, 1]. */
 function length(g: Graph, x: Value): Value {
   return g.operation('ReduceL2', [x, g.integers([-1])], { keepdims: 1 });
 }
 
-/** x [batch, sequence, size]; the product and the sum are one operation. */
+/** Adds the second moment of x [batch, sequence, size], as one operation for product and sum. */
 function addMoment(g: Graph, x: Value, size: number, index: number): Moment {
   const moment = { output: `moment_${index}`, before: `moment_${index}_before`, size };
   const rows = g.reshape(x, [-1, size]);

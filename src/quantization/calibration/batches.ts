@@ -3,17 +3,17 @@ import { sumOf } from '../../core/sum.js';
 import type { Window } from '../../evaluation/windows.js';
 import type { Program } from '../../inference/program.js';
 
-/** Tokens that predict at every position; or a window with the positions that do, its masks in place. */
+/** A window of tokens, all of which predict the next; or a masked window with its predicting positions. */
 export type CalibrationWindow = ArrayLike<number> | Pick<Window, 'input' | 'rows'>;
 
-/** Windows that pass a layer together. */
+/** Windows that are processed together. */
 export interface Batch {
   readonly tokens: readonly ArrayLike<number>[];
-  /** Positions that predict, in the batch's [windows x length]. */
+  /** Predicting positions, as indices into the batch's [windows x length]. */
   readonly rows: readonly number[];
 }
 
-/** Tokens that pass a layer together. */
+/** Tokens per batch. */
 const BATCH_TOKENS = 1024;
 
 /** The windows of a calibration, in batches. */
@@ -22,10 +22,10 @@ export class CalibrationBatches {
   readonly length: number;
   readonly batches: readonly Batch[];
   readonly tokens: number;
-  /** How many of them predict. */
+  /** Number of predicting tokens. */
   readonly predictions: number;
 
-  /** @throws {InputError} for no windows, or such as the model cannot take. */
+  /** @throws {InputError} for no windows, and windows that do not fit the model. */
   constructor(
     windows: readonly CalibrationWindow[],
     { plan, size, model }: Program,
@@ -55,7 +55,7 @@ export class CalibrationBatches {
     });
   }
 
-  /** Returns how often each token was seen, per token of the text. */
+  /** Returns the relative frequency of each token of the vocabulary. */
   tokenFrequencies(vocabulary: number): Float32Array {
     const counts = new Float64Array(vocabulary);
     for (const { tokens } of this.batches)

@@ -13,19 +13,19 @@ import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
-/** A text that tells which errors matter, and that the loss is measured on a part of. */
+/** Calibration text: most of it is for collecting statistics, the rest is held out to measure the loss. */
 export interface CalibrationSource {
-  /** At least some 4096 tokens; a message says how many are needed. */
+  /** The text, at least about 4096 tokens; the error for a shorter text names the number. */
   readonly text: string;
   /** The text's name in the file's quality report. */
   readonly name: string;
-  /** Tokens that the statistics see; by default what a few minutes allow, from 8192 to 262144. */
+  /** Number of tokens for the statistics; by default as many as take a few minutes, from 8192 to 262144. */
   readonly tokens?: number | undefined;
-  /** A file that statistics are stored in, and read again from; by default one beside the output, removed at the end. */
+  /** File to store the statistics in, and to reuse them from; by default a temporary file next to the output. */
   readonly statisticsPath?: string | undefined;
 }
 
-/** What is measured on: tokens that the statistics have not seen. */
+/** Held-out tokens to measure the loss on, which were not used for the statistics. */
 export interface HeldOut {
   readonly name: string;
   readonly tokens: readonly number[];
@@ -35,29 +35,32 @@ export interface HeldOut {
 
 export interface Calibrated {
   readonly statistics: StatisticsFile;
-  /** The windows that the statistics have seen; none for masked models, which are not tuned. */
+  /** The windows used for the statistics; none for masked models, which are not tuned. */
   readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
-  /** Ends the reading, and removes statistics that nobody asked to keep. */
+  /** Closes the statistics, and removes them if they are in a temporary file. */
   close(): Promise<void>;
 }
 
-/** Windows are no longer than this: attention over long ones costs memory and tells little more. */
+/** Maximum tokens per window: attention over longer ones takes more memory and hardly improves the statistics. */
 const MAX_WINDOW_TOKENS = 512;
-/** Fewer tokens say too little of thousands of features. */
+/** Minimum number of tokens for the statistics: fewer are not enough for thousands of features. */
 const MIN_TOKENS = 4096;
-/** Of English, by tokenizers large and small. */
+/** Typical for English text. */
 const CHARACTERS_PER_TOKEN = 3.5;
-/** One window of so many is held out to measure on; no more tokens than this, nor than a quarter of those that are seen. */
+/** One window of ten is held out for measuring, but at most MAX_HELD_OUT_TOKENS, and at most a quarter of the tokens for the statistics. */
 const HELD_OUT_ONE_IN = 10;
 const MAX_HELD_OUT_TOKENS = 16384;
 
-/** More tokens give better statistics: 2 % less file from 65,536 to 150,000. A model of a billion parameters takes 8,192 in minutes. */
+/**
+ * Returns the default number of tokens. More tokens give better statistics: 150,000 instead of 65,536 make the file 2 %
+ * smaller. A model with a billion parameters takes minutes for 8,192.
+ */
 function defaultTokens(parameters: number): number {
   return Math.min(2 ** 18, Math.max(8192, Math.floor(1e12 / parameters)));
 }
 
-/** How many tokens statistics will be collected on, and quality measured on, as far as a text's length tells. */
+/** Estimates from a text's length the number of tokens for the statistics, and for measuring. */
 export function expectedTokens(model: Model, { text, tokens }: CalibrationSource) {
   const inText = text.length / CHARACTERS_PER_TOKEN;
   const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
@@ -66,7 +69,7 @@ export function expectedTokens(model: Model, { text, tokens }: CalibrationSource
   return { calibrationTokens, measuredTokens };
 }
 
-/** A text cut into what statistics see and what quality is measured on. */
+/** A text split into windows for the statistics and held-out windows. */
 interface Split {
   readonly windows: readonly (readonly number[])[];
   readonly kind: 'causal' | 'masked';
@@ -74,7 +77,7 @@ interface Split {
   readonly heldOut: HeldOut;
 }
 
-/** @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run. */
+/** Tokenizes and splits a text. @throws {InputError} for a text that is too short, naming the minimum, and a model that cannot be run. */
 async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
   const { program, tokenizer } = await openProgramAndTokenizer(model).catch((error) => {
     if (!isInputError(error)) throw error;
@@ -86,7 +89,7 @@ async function split(model: Model, { text, name, tokens }: CalibrationSource): P
   const needed = Math.max(MIN_TOKENS, HELD_OUT_ONE_IN * length);
   if (ids.length < needed)
     throw new InputError(
-      `the calibration text has ${ids.length} tokens, at least ${needed} are needed (about ${Math.ceil((text.length / Math.max(1, ids.length)) * needed)} characters)`,
+      `the calibration text has ${ids.length} tokens, expected at least ${needed} (about ${Math.ceil((text.length / Math.max(1, ids.length)) * needed)} characters)`,
     );
   const all = Array.from({ length: Math.floor(ids.length / length) }, (_, i) =>
     ids.slice(i * length, (i + 1) * length),
@@ -104,19 +107,19 @@ async function split(model: Model, { text, name, tokens }: CalibrationSource): P
   };
 }
 
-/** What has to be known of a model to run text through it. @throws {InputError} */
+/** Opens the program and the tokenizer of a model. @throws {InputError} for a model that cannot be run. */
 async function openProgramAndTokenizer(model: Model) {
   return { program: await openProgram(model), tokenizer: await loadTokenizer(model) };
 }
 
-/** The part of a calibration text that statistics would not see, to measure on. @throws {InputError} */
+/** Returns the held-out part of a calibration text. @throws {InputError} like {@link calibrate}. */
 export async function heldOutOf(model: Model, source: CalibrationSource): Promise<HeldOut> {
   return (await split(model, source)).heldOut;
 }
 
 /**
  * Tokenizes a text, collects a model's statistics on most of it, and holds out the rest.
- * @throws {InputError} for a text that is too short, saying how much is needed, and a model that cannot be run.
+ * @throws {InputError} for a text that is too short, naming the minimum, and a model that cannot be run.
  */
 export async function calibrate(
   model: Model,
@@ -146,7 +149,7 @@ async function collectAt(path: string, collect: Collect): Promise<OpenStatistics
   return { statistics, close: () => statistics.close() };
 }
 
-/** Collects statistics into a temporary file, which stays until the output is whole, and when the run is stopped: the next one begins with it. */
+/** Collects statistics into a temporary file. It is removed when the output is complete; after an interruption it stays for the next run. */
 async function collectBeside(output: string, collect: Collect): Promise<OpenStatistics> {
   const found = await findLeftover(output, collect);
   const path = found?.path ?? temporaryName(output, ENDING);
@@ -165,10 +168,10 @@ async function collectBeside(output: string, collect: Collect): Promise<OpenStat
   }
 }
 
-/** Of temporary statistics. */
+/** File name extension of temporary statistics. */
 const ENDING = 'statistics';
 
-/** What a run that was stopped has left, if it is of this model and text; what is of others stays where it is. */
+/** Finds the statistics of an interrupted run with this model and text; files of others are not touched. */
 async function findLeftover(output: string, collect: Collect) {
   for (const { path: left, isDead } of await leftoversOf(output, ENDING)) {
     const path = isDead && (await claim(left, output, ENDING));
@@ -177,7 +180,7 @@ async function findLeftover(output: string, collect: Collect) {
       return { path, statistics: await collect(path) };
     } catch (error) {
       letGo(path);
-      // what the system refused says nothing of the file
+      // a system error does not mean that the file is wrong
       if (!isInputError(error) || error.cause) throw error;
     }
   }

@@ -19,22 +19,22 @@ import { MomentSums } from './moment-sums.js';
 import type { StatisticsSink } from './statistics.js';
 
 export interface CollectOptions {
-  /** Of the labels that are drawn. */
+  /** Seed of the sampled labels. */
   readonly seed?: number | undefined;
-  /** Where hidden states wait for the way back. */
+  /** Stores hidden states for the backward pass; by default in memory. */
   readonly store?: ArrayStore | undefined;
-  /** Tokens that pass a layer together; results agree but for rounding. */
+  /** Tokens per batch; it changes results only by rounding. */
   readonly batchTokens?: number | undefined;
-  /** Is called with work done and all work, in tokens moved through a layer; back counts thrice. */
+  /** Called with the completed and the total work, in tokens times layers; backward passes count three times. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Collects second moments of every matrix's inputs and of the gradients of its outputs; see {@link TensorStatistics}. One pass forward,
- * layer by layer, storing what goes into each; then back, computing a layer's inner values again, so that memory holds one layer.
- * Tensors reach the sink from the head to the embedding, a layer as soon as it is done.
- * @param windows all of one length. Causal models predict everywhere; masked ones where a window says, under its masks.
+ * Collects second moments of every matrix's inputs and of the gradients of its outputs; see {@link TensorStatistics}. The forward pass
+ * stores the input of each layer; the backward pass recomputes each layer's inner values, so that memory holds one layer.
+ * Statistics reach the sink from the head to the embedding, as soon as each layer is done.
+ * @param windows all of one length. Causal models predict at all positions, masked models at those that a window lists.
  * @throws {InputError} for a model that cannot be run, and windows that do not fit it.
  */
 export async function collectStatistics(
@@ -72,7 +72,7 @@ class Collection {
     await this.embedding(cotangents);
   }
 
-  /** Returns what goes into each layer, and into the head. */
+  /** Runs the forward pass. @returns the input of each layer, and of the head. */
   private async forward(): Promise<StoredArray[][]> {
     const { runtime, program, calibration, passes } = this;
     const { graph, weights } = program.embedding;
@@ -96,7 +96,7 @@ class Collection {
     return states;
   }
 
-  /** Returns the cotangents of the hidden states before the head. */
+  /** Runs the head. @returns the cotangents of the hidden states before it. */
   private async head(states: readonly StoredArray[]): Promise<StoredArray[]> {
     const { runtime, program, calibration, options } = this;
     const pass = await HeadPass.open(runtime, program, options.seed ?? 1, options.signal);
@@ -111,7 +111,7 @@ class Collection {
     }
   }
 
-  /** Goes through all layers from the last to the first. @returns the cotangents of the embedding's output. */
+  /** Runs the backward pass, from the last layer to the first. @returns the cotangents of the embedding's output. */
   private async back(states: StoredArray[][], cotangents: StoredArray[]): Promise<StoredArray[]> {
     const { program, runtime, passes } = this;
     const graph = blockGraph(program, this.calibration);
@@ -164,7 +164,7 @@ class Collection {
       });
   }
 
-  /** Returns how often each row of a table was looked up per token: by tokens, positions, or always the same row. */
+  /** Returns how often each row of a table is looked up per token: by tokens, by positions, or always the same row. */
   private frequencies(input: string, rows: number, always: readonly number[] = []): Float32Array {
     const { calibration, program } = this;
     if (input === 'tokens') return calibration.tokenFrequencies(rows);

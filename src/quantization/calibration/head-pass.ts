@@ -10,11 +10,11 @@ import { tensorNameOf } from './matmul-sites.js';
 import { MomentSums } from './moment-sums.js';
 import type { StatisticsSink } from './statistics.js';
 
-/** Logits held at once: 64 MiB. */
+/** Maximum number of logits in memory: 64 MiB. */
 const CHUNK_LOGITS = 2 ** 24;
 
 interface Parts {
-  /** The graph's name of the matrix that gives logits. */
+  /** The graph's name of the output matrix. */
   readonly matrix: string;
   readonly moments: readonly SiteMoments[];
   readonly forward: Session;
@@ -22,7 +22,7 @@ interface Parts {
   readonly weights: Feeds;
 }
 
-/** The turn from forward to back: logits, labels drawn from them, and the cotangents of the hidden states before the head. */
+/** The head's forward and backward pass: logits, labels sampled from them, and the cotangents of the hidden states before the head. */
 export class HeadPass {
   private readonly sums: MomentSums;
   private readonly random: () => number;
@@ -39,7 +39,7 @@ export class HeadPass {
     this.rowWeights = new Float64Array(program.size.vocabulary);
   }
 
-  /** @param seed of the labels. */
+  /** Opens the graphs. @param seed of the sampled labels. */
   static async open(
     runtime: Runtime,
     program: Program,
@@ -56,8 +56,8 @@ export class HeadPass {
   }
 
   /**
-   * @param hidden [positions, hidden]. @param rows the positions that predict.
-   * @returns the cotangents of `hidden`: zero where nothing is predicted.
+   * Processes one batch. @param hidden [positions, hidden]. @param rows the predicting positions.
+   * @returns the cotangents of `hidden`: zero at positions that do not predict.
    */
   async batch(hidden: Float32Array, rows: readonly number[]): Promise<Float32Array> {
     const { hiddenSize, vocabulary } = this.program.size;
@@ -75,7 +75,7 @@ export class HeadPass {
     return cotangents;
   }
 
-  /** Hands over what was found. @param predictions how many rows there were. */
+  /** Passes the head's statistics to the sink. @param predictions total number of rows. */
   async give(sink: StatisticsSink, predictions: number): Promise<void> {
     const { matrix, moments } = this.parts;
     for (const { site, inputs, outputs } of moments) {
@@ -112,7 +112,7 @@ export class HeadPass {
   }
 }
 
-/** The last product of the head. */
+/** Returns the name of the matrix of the head's last product. */
 function outputMatrixOf({ head }: Program): string {
   return head.weights.findLast(({ tensor }) => tensor.shape.length === 2)!.input;
 }

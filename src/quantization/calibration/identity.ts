@@ -1,24 +1,24 @@
 import { createHash } from 'node:crypto';
 import type { Model } from '../../core/model.js';
 
-/** What statistics were collected from: equal for equal statistics. */
+/** Inputs of a calibration; equal inputs give equal statistics. */
 export interface Identity {
   /** See {@link modelDigest}. */
   readonly model: string;
   /** SHA-256 of the calibration text, hexadecimal. */
   readonly text: string;
-  /** Tokens that were seen. */
+  /** Number of tokens. */
   readonly tokens: number;
   /** Tokens per window. */
   readonly window: number;
-  /** Of the labels that were drawn. */
+  /** Seed of the sampled labels. */
   readonly seed: number;
 }
 
-/** So much of each tensor goes into a model's digest: two trainings differ everywhere. */
+/** Bytes of each tensor that the digest includes: enough, because trained models differ everywhere. */
 const SAMPLE_BYTES = 1 << 16;
 
-/** SHA-256, hexadecimal, of a model's config, its tensors' names, types and shapes, and the first 64 KiB of each tensor. */
+/** Computes the SHA-256, hexadecimal, of a model's config, its tensors' names, types and shapes, and the first 64 KiB of each tensor. */
 export async function modelDigest(model: Model): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify(model.config ?? null));
   for (const { name, dtype, shape, lengthBytes } of model.tensors) {

@@ -1,6 +1,6 @@
 /**
- * Draws a label from each row's distribution and gives d(-log p(label)) / d(logits) = p - [label], in place of the logits.
- * @param logits [rows, vocabulary], replaced. @param rowWeights [vocabulary], to which p (1 - p) of every row is added.
+ * Samples a label from each row's distribution and overwrites the logits with d(-log p(label)) / d(logits) = p - onehot(label).
+ * @param logits [rows, vocabulary], overwritten. @param rowWeights [vocabulary]; p (1 - p) of every row is added to it.
  */
 export function sampleGradients(
   logits: Float32Array,

@@ -4,20 +4,20 @@ import type { Runtime, Session, Tensor } from '../../onnx/runtime.js';
 import type { ArrayStore, StoredArray } from './array-store.js';
 import type { Batch, CalibrationBatches } from './batches.js';
 
-/** How much more a layer takes back than forward. */
+/** Cost of a layer's backward pass relative to its forward pass. */
 export const BACKWARD_COST = 3;
 
-/** Runs a graph on one batch. @returns what is stored of it. */
+/** Runs a graph on one batch. @returns the array to store. */
 export type Step = (run: Session['run'], batch: Batch, index: number) => Promise<Float32Array>;
 
 export interface PassOptions {
   readonly store: ArrayStore;
-  /** Is called with work done and all work, in tokens moved through a layer; back counts thrice. */
+  /** Called with the completed and the total work, in tokens times layers; backward passes count three times. */
   readonly onProgress: ((done: number, total: number) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** Moves all batches of a calibration through one graph after another. */
+/** Runs all batches of a calibration through one graph after another. */
 export class LayerPasses {
   private done = 0;
 
@@ -28,7 +28,7 @@ export class LayerPasses {
     private readonly options: PassOptions,
   ) {}
 
-  /** Moves every batch through a graph with one set of weights. @param cost of a token: 1, or {@link BACKWARD_COST}. */
+  /** Runs every batch through a graph with one set of weights. @param cost per token: 1, or {@link BACKWARD_COST}. */
   async run(
     session: Session,
     bindings: readonly Binding[],
@@ -40,7 +40,7 @@ export class LayerPasses {
     return this.each(cost, (batch, index) => step(run, batch, index));
   }
 
-  /** Computes something of every batch, and stores it. */
+  /** Computes an array for every batch, and stores it. */
   async each(
     cost: number,
     compute: (batch: Batch, index: number) => Promise<Float32Array>,
@@ -64,7 +64,7 @@ export class LayerPasses {
     }
   }
 
-  /** Hidden states as a graph takes them: [windows, length, hidden]. */
+  /** Returns hidden states as a tensor [windows, length, hidden]. */
   hidden(values: Float32Array): Tensor {
     const { hiddenSize } = this.program.size;
     const { length } = this.calibration;
@@ -79,7 +79,7 @@ export class LayerPasses {
   }
 }
 
-/** Reads an array for the last time. */
+/** Reads an array and releases it. */
 export async function take(stored: StoredArray): Promise<Float32Array> {
   const values = await stored.read();
   stored.release();

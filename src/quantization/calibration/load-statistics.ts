@@ -8,21 +8,21 @@ import { modelDigest } from './identity.js';
 import { StatisticsFile } from './statistics-file.js';
 import { StatisticsWriter } from './statistics-writer.js';
 
-/** Hidden states beyond these wait in a file. */
+/** Maximum bytes of hidden states in memory; more are stored in a file. */
 const STATES_IN_MEMORY_BYTES = 2 ** 28;
 
-/** A text as a model sees it. */
+/** A tokenized calibration text. */
 export interface CalibrationText {
   /** SHA-256 of the text, hexadecimal. */
   readonly sha256: string;
-  /** All of one length. */
+  /** Windows of equal length. */
   readonly windows: readonly CalibrationWindow[];
 }
 
 /**
- * The statistics in a file: those that are there, when they are of this model, text and seed; where there is no file, collected and
- * written to it. Memory holds one layer, not the model; an interrupted collection leaves no file under this name.
- * @throws {InputError} when the file is damaged or of something else, or as {@link collectStatistics} does.
+ * Opens the statistics in a file, which must be of this model, text and seed. If there is no file, collects them and writes it. Memory
+ * holds one layer, not the model; an interrupted collection leaves no file under this name.
+ * @throws {InputError} when the file is damaged or of another model, text or seed, or like {@link collectStatistics}.
  */
 export async function loadStatistics(
   path: string,

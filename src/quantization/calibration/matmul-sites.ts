@@ -1,23 +1,23 @@
 import type { Binding } from '../../inference/program.js';
 import type { Graph, Value } from '../../onnx/graph.js';
 
-/** Where a matrix of the checkpoint meets the values that flow through a graph. */
+/** A place in a graph where a matrix of the checkpoint is multiplied or looked up. */
 export interface MatmulSite {
   /** The graph's name of the matrix. */
   readonly weight: string;
   readonly kind: 'linear' | 'embedding';
-  /** What goes in: activations, or for an embedding the rows that are looked up. */
+  /** The input: activations, or row indices for an embedding. */
   readonly input: Value;
-  /** Features that go in; rows of an embedding. */
+  /** Number of input features; for an embedding, number of rows. */
   readonly inputSize: number;
-  /** What comes out, before any bias. */
+  /** The output, before any bias. */
   readonly output: Value;
   readonly outputSize: number;
-  /** Stored [in, out], as GPT-2 does. */
+  /** True if the matrix is stored [in, out], as in GPT-2. */
   readonly transposed: boolean;
 }
 
-/** Every product with a matrix of the checkpoint, and every look-up in one, in the order of the graph. */
+/** Returns all products with a matrix of the checkpoint and all look-ups in one, in the order of the graph. */
 export function matmulSitesOf(g: Graph): MatmulSite[] {
   return g.operationNodes.flatMap(({ operation, inputs, outputs, attributes }): MatmulSite[] => {
     const [first, second] = inputs.map((name) => ({ name, shape: g.weightShape(name) }));

@@ -2,14 +2,14 @@ import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/run
 import type { Moment, SiteMoments } from './backward-graph.js';
 import { mirror } from './symmetric.js';
 
-/** Second moments as they grow from batch to batch: two arrays each, which a graph reads and writes in turn. */
+/** Second moments summed over batches. Each has two arrays: a graph reads one and writes the other. */
 export class MomentSums {
   private readonly moments: readonly Moment[];
   private sums: Feeds;
   private spares: Feeds;
   private readonly means = new Map<Moment, Float32Array>();
 
-  /** @param before sums of the same moments that have ended: half of their memory is used again. */
+  /** @param before finished sums of the same moments: half of their memory is reused. */
   constructor(runtime: Runtime, sites: readonly SiteMoments[], before?: MomentSums) {
     const found = sites.flatMap(({ inputs, outputs }) => [inputs, outputs]);
     this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
@@ -24,7 +24,7 @@ export class MomentSums {
     this.spares = before?.spares ?? zeros(); // written before it is read
   }
 
-  /** Runs a graph on one more batch. @param into where its other results go. */
+  /** Runs a graph on one more batch. @param into receives its other outputs. */
   async add(run: Session['run'], feeds: Feeds, into: Feeds): Promise<void> {
     const before = Object.fromEntries(this.moments.map(({ output, before }) => [before, this.sums[output]!]));
     await run({ ...feeds, ...before }, { ...into, ...this.spares });
@@ -32,8 +32,8 @@ export class MomentSums {
   }
 
   /**
-   * [size, size], symmetric to the bit: the sum over `count`, or over the tokens' weights. Asked for again, the same array;
-   * ends the summing.
+   * Returns the mean, [size, size], exactly symmetric: the sum over `count`, or over the tokens' weights. Further calls return the
+   * same array. No batches may be added afterwards.
    */
   mean(moment: Moment, count: number): Float32Array {
     const known = this.means.get(moment);
@@ -48,7 +48,7 @@ export class MomentSums {
   }
 }
 
-/** Of second moments of gradients: their mean squared length. */
+/** Computes the trace: for moments of gradients, their squared length. */
 function trace(matrix: Float32Array, size: number): number {
   let sum = 0;
   for (let i = 0; i < size; i++) sum += matrix[i * size + i]!;

@@ -17,21 +17,21 @@ import {
 } from './statistics-format.js';
 import { mirror } from './symmetric.js';
 
-/** Statistics in a file, an array read when it is asked for and its checksum verified. */
+/** Statistics in a file. Arrays are read on demand, and their checksums verified. */
 export class StatisticsFile implements Statistics {
   private constructor(
     private readonly source: ByteSource,
     private readonly directory: Directory,
   ) {}
 
-  /** @throws {InputError} when there is no such file, or it is damaged or none of statistics. */
+  /** Opens a file. @throws {InputError} when it does not exist, is damaged or is not a statistics file. */
   static async open(path: string): Promise<StatisticsFile> {
     const source = await openFile(path);
     try {
       const { byteLength } = source;
       const magic = await source.read(0, Math.min(byteLength, MAGIC.length));
       if (byteLength < MAGIC.length + TRAILER_BYTES || MAGIC.some((byte, i) => magic[i] !== byte))
-        throw new InputError('is not a file of statistics', { file: path });
+        throw new InputError('is not a statistics file', { file: path });
       const trailer = await source.read(byteLength - TRAILER_BYTES, byteLength);
       const start = directoryStart(trailer, path, byteLength);
       const json = await source.read(start, byteLength - TRAILER_BYTES);
@@ -50,7 +50,7 @@ export class StatisticsFile implements Statistics {
     return this.identity.tokens;
   }
 
-  /** @throws {InputError} when they were collected from something else. */
+  /** Checks what the statistics were collected from. @throws {InputError} when it is not `identity`. */
   require(identity: Identity): void {
     for (const [key, expected] of Object.entries(identity) as [keyof Identity, unknown][]) {
       const found = this.identity[key];
@@ -96,7 +96,7 @@ export class StatisticsFile implements Statistics {
     return values;
   }
 
-  /** The stored numbers, a piece at a time. @throws {IntegrityError} behind the last one, when the checksum differs. */
+  /** Reads the stored numbers in pieces. @throws {IntegrityError} after the last one, when the checksum differs. */
   private async *pieces(entry: ArrayEntry, tensor: string): AsyncGenerator<Float32Array, void> {
     const end = entry.start + storedLength(entry) * 4;
     let sum = 0n;

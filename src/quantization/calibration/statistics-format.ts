@@ -5,23 +5,23 @@ import type { Identity } from './identity.js';
 import type { TensorStatistics } from './statistics.js';
 import { triangleLength } from './symmetric.js';
 
-// The file: MAGIC; arrays of little-endian float32 one after the other, of a symmetric matrix the upper triangle, row by row; the
-// directory, JSON; a trailer: the directory's length and XXH64, 8 bytes each, little-endian, and MAGIC again.
+// File format: MAGIC; arrays of little-endian float32 (for a symmetric matrix its upper triangle, row by row); the directory, JSON;
+// a trailer: the directory's length and XXH64, 8 bytes each, little-endian, and MAGIC again.
 
 export const MAGIC = new TextEncoder().encode('WPSTATS1');
 export const TRAILER_BYTES = 24;
-/** Bytes that are written, read and added to a checksum at a time; each piece's checksum is the seed of the next. */
+/** Bytes written, read and digested at a time; the checksum of a piece is the seed of the next one's. */
 export const PIECE_BYTES = 1 << 20;
 
-/** Far above what a thousand layers need. */
+/** Maximum bytes of the directory; far more than a thousand layers need. */
 const DIRECTORY_LIMIT_BYTES = 1 << 26;
 
-/** Where an array lies. */
+/** Position of an array in the file. */
 export interface ArrayEntry {
   /** Rows and columns of a symmetric matrix, or the length of a vector. */
   readonly size: number;
   readonly symmetric: boolean;
-  /** The first byte, from the front of the file. */
+  /** Offset of the first byte. */
   readonly start: number;
   /** XXH64, hexadecimal. */
   readonly checksum: string;
@@ -40,17 +40,17 @@ export interface Directory {
   readonly tensors: readonly TensorEntry[];
 }
 
-/** Numbers that are stored of an array. */
+/** Returns how many numbers of an array are stored. */
 export const storedLength = ({ size, symmetric }: Pick<ArrayEntry, 'size' | 'symmetric'>) =>
   symmetric ? triangleLength(size) : size;
 
-/** The stored parts of an array: of a symmetric matrix each row from the diagonal on. Views. */
+/** Yields views of the stored parts of an array; for a symmetric matrix, each row from the diagonal on. */
 export function* storedRows(values: Float32Array, size: number, symmetric: boolean): Generator<Float32Array> {
   if (!symmetric) yield values;
   else for (let row = 0; row < size; row++) yield values.subarray(row * size + row, (row + 1) * size);
 }
 
-/** Directory and trailer. */
+/** Serializes directory and trailer. */
 export function encodeDirectory(directory: Directory): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(directory));
   const bytes = new Uint8Array(json.length + TRAILER_BYTES);
@@ -62,17 +62,17 @@ export function encodeDirectory(directory: Directory): Uint8Array {
   return bytes;
 }
 
-/** Where the directory begins. @throws {IntegrityError} when the bytes end no whole file of `fileBytes`. */
+/** Reads the offset of the directory from the trailer. @throws {IntegrityError} when it is not the trailer of a complete file of `fileBytes`. */
 export function directoryStart(trailer: Uint8Array, file: string, fileBytes: number): number {
   const place = { file, start: fileBytes - TRAILER_BYTES, end: fileBytes };
   const length = Number(new DataView(trailer.buffer, trailer.byteOffset).getBigUint64(0, true));
   const isWhole = MAGIC.every((byte, i) => trailer[16 + i] === byte);
   if (!isWhole || length > DIRECTORY_LIMIT_BYTES || length > fileBytes - TRAILER_BYTES - MAGIC.length)
-    throw new IntegrityError('expected the end of a file of statistics, found something else', place);
+    throw new IntegrityError('truncated or damaged: bad trailer of a statistics file', place);
   return fileBytes - TRAILER_BYTES - length;
 }
 
-/** @throws {IntegrityError} when it is damaged. @throws {InputError} when it does not say what it must. */
+/** Verifies and parses the directory. @throws {IntegrityError} when it is damaged. @throws {InputError} when its content is invalid. */
 export function decodeDirectory(
   json: Uint8Array,
   trailer: Uint8Array,
@@ -101,7 +101,7 @@ export function decodeDirectory(
   return { identity, arrays, tensors };
 }
 
-/** XXH64 of bytes of any length. */
+/** Computes the chained checksum of any number of bytes. */
 function chainedChecksum(bytes: Uint8Array): bigint {
   let sum = 0n;
   for (let start = 0; start < bytes.length; start += PIECE_BYTES)

@@ -11,11 +11,11 @@ import {
   type TensorEntry,
 } from './statistics-format.js';
 
-/** Writes statistics to a file as they are found; it has its name only when whole. */
+/** Writes statistics to a file as they are collected. The file gets its final name when it is complete. */
 export class StatisticsWriter implements StatisticsSink {
   private readonly arrays: ArrayEntry[] = [];
   private readonly tensors: TensorEntry[] = [];
-  /** Arrays that were written; those that are let go elsewhere are not kept here. */
+  /** Index of each written array; weak, so that arrays can be garbage collected. */
   private readonly known = new WeakMap<Float32Array, number>();
 
   private constructor(
@@ -23,7 +23,7 @@ export class StatisticsWriter implements StatisticsSink {
     private readonly identity: Identity,
   ) {}
 
-  /** @throws {InputError} when the place cannot be written to. */
+  /** Creates the file. @throws {InputError} when the folder is not writable. */
   static async create(path: string, identity: Identity): Promise<StatisticsWriter> {
     const output = await Output.create(path);
     await output.write(MAGIC);
@@ -40,19 +40,19 @@ export class StatisticsWriter implements StatisticsSink {
     });
   }
 
-  /** Gives the file its name. */
+  /** Completes the file and moves it to its final name. */
   async finish(): Promise<void> {
     const { identity, arrays, tensors } = this;
     await this.output.write(encodeDirectory({ identity, arrays, tensors }));
     await this.output.finish();
   }
 
-  /** Leaves nothing behind. */
+  /** Removes the incomplete file. */
   discard(): Promise<void> {
     return this.output.discard();
   }
 
-  /** @returns its index. */
+  /** Writes an array, unless it is already written. @returns its index. */
   private async array(values: Float32Array, symmetric: boolean): Promise<number> {
     const known = this.known.get(values);
     if (known !== undefined) return known;

@@ -1,32 +1,32 @@
 /**
- * Second moments on both sides of a matrix: of what goes in, and of the gradients of what comes out, per predicted token.
- * What goes into a linear layer counts as much as its gradient: a token at which nothing depends on the layer says nothing of it.
- * Gradients are those of the sum of -log p(y) over predicted tokens, y drawn from the model itself. So an error E of the
- * matrix costs about 1/2 tr(outputs E inputs E^T) nats per predicted token.
+ * Second moments on both sides of a matrix, per predicted token: of the inputs, and of the gradients of the outputs.
+ * Inputs of a linear layer are weighted by the squared length of the gradient, because tokens without gradient do not depend on it.
+ * Gradients are those of the sum of -log p(y) over predicted tokens, with y sampled from the model itself. An error E of the
+ * matrix then costs about 1/2 tr(outputs E inputs E^T) nats per predicted token.
  */
 export interface TensorStatistics {
   readonly kind: 'linear' | 'embedding' | 'head';
-  /** [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; of an embedding, E[g g^T] over the hidden features it gives. */
+  /** [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; E[g g^T] over the hidden features of an embedding. */
   readonly inputs: Float32Array;
-  /** [out, out], symmetric: E[g g^T]; for a head [vocabulary] E[p (1 - p)]; for an embedding [rows] how often a row is used. */
+  /** [out, out], symmetric: E[g g^T]; for a head [vocabulary]: E[p (1 - p)]; for an embedding [rows]: frequency of each row. */
   readonly outputs: Float32Array;
-  /** True when the matrix is stored [in, out], as GPT-2 does. */
+  /** True if the matrix is stored [in, out], as in GPT-2. */
   readonly transposed: boolean;
 }
 
-/** What calibration found for each matrix of a model. */
+/** Calibration statistics of a model. */
 export interface Statistics {
-  /** Tokens that were seen. */
+  /** Number of tokens of the calibration. */
   readonly tokens: number;
   /**
-   * By the checkpoint's name: none for a tensor that is no matrix of the forward pass, two for a tied embedding (head first).
-   * Arrays may be shared between tensors and calls and must stay as they are.
-   * @throws {IntegrityError} when they come from a damaged file.
+   * Returns the statistics of a tensor by its name in the checkpoint: none if it is not a matrix of the forward pass, two for a tied
+   * embedding (head first). Arrays may be shared between tensors and calls; do not change them.
+   * @throws {IntegrityError} when the file is damaged.
    */
   tensor(name: string): Promise<readonly TensorStatistics[]>;
 }
 
-/** Takes what was found for a tensor: twice for a tied embedding. Matrices that tensors share are the same array. */
+/** Receives the statistics of each tensor; twice for a tied embedding. Arrays may be shared between tensors. */
 export interface StatisticsSink {
   add(tensor: string, statistics: TensorStatistics): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** Rows and columns that are copied together, so that both lie in the cache. */
+/** Rows and columns per tile; source and target of a tile fit into the cache. */
 const TILE = 64;
 
 /** Copies the upper triangle of a matrix [n, n] to the lower. */
@@ -10,5 +10,5 @@ export function mirror(matrix: Float32Array, n: number): void {
           matrix[column * n + row] = matrix[row * n + column]!;
 }
 
-/** Numbers in the upper triangle, diagonal included. */
+/** Returns how many numbers the upper triangle has, including the diagonal. */
 export const triangleLength = (n: number) => (n * (n + 1)) / 2;

@@ -3,7 +3,7 @@ import { TABLES } from '../../codecs/trellis/tokens.js';
 import type { QuantizerKernel } from '../../wasm/quantize.js';
 
 /**
- * Sets what the kernel chooses indices by: what each costs and what it stands for.
+ * Sets the cost and the level of each index in the kernel.
  * @param prices bits, as in codecs/trellis/prices.ts. @param lambda squared steps per bit.
  */
 export function setChoices(

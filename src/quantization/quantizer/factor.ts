@@ -1,28 +1,28 @@
 import { InputError } from '../../core/errors.js';
 import type { Products } from './products.js';
 
-/** A = M diag(d^2) M^T, M unit upper triangular: e A e^T = sum_j d_j^2 (e_j + sum_{i<j} e_i M_ij)^2. */
+/** A factorization A = M diag(d^2) M^T with M unit upper triangular, so that e A e^T = sum_j d_j^2 (e_j + sum_{i<j} e_i M_ij)^2. */
 export interface Factor {
-  /** [n, n]; entries on and below the diagonal do not count. */
+  /** M, [n, n]; entries on and below the diagonal are not used. */
   readonly upper: Float32Array;
-  /** [n], positive. */
+  /** d, [n], positive. */
   readonly diagonal: Float32Array;
 }
 
-/** Columns that are factored in float64 before the rest is brought up to date by one matrix product. */
+/** Number of columns factored in float64 before the rest is updated by one matrix product. */
 const BLOCK = 128;
 
-/** Rows that are brought up to date by one product: little more than the triangle that counts, and little memory. */
+/** Number of rows updated by one product: strips cover little more than the triangle that is needed, and take little memory. */
 const STRIP = 512;
 
-/** Least mean of a diagonal: a matrix of zeros asks for nothing, but steps must be finite. */
+/** Minimum mean of a diagonal: a matrix may be all zeros, but steps must be finite. */
 export const MIN_MEAN = 1e-24;
 
 /**
- * Factors a symmetric matrix from its last column to its first (a Cholesky decomposition of the matrix turned round).
- * @param matrix [n, n], symmetric; it is used up. @param damping added to the diagonal, as a share of its mean: features that are
- * never seen, and fewer samples than features, would make it singular.
- * @throws {InputError} when it is not positive definite even so.
+ * Factorizes a symmetric matrix from its last column to its first (the Cholesky decomposition of the matrix in reverse order).
+ * @param matrix [n, n], symmetric; it is overwritten. @param damping added to the diagonal, as a share of its mean: without it the
+ * matrix would be singular for features that never occur, and for fewer samples than features.
+ * @throws {InputError} when it is not positive definite after damping.
  */
 export async function factorize(
   products: Products,
@@ -38,7 +38,7 @@ export async function factorize(
     const size = end - start;
     const corner = factorCorner(matrix, n, start, end);
     if (!corner)
-      throw new InputError('its statistics are not positive definite, even after damping', { tensor: name });
+      throw new InputError('statistics are not positive definite, even after damping', { tensor: name });
     if (start > 0) {
       const above = cut(matrix, n, 0, start, start, end);
       const panel = await products.times(above, inverseTransposed(corner, size), start, size, size);
@@ -58,7 +58,7 @@ export async function factorize(
   return { upper: matrix, diagonal };
 }
 
-/** Subtracts panel transposed(panel), panel [end, size], from what lies on and above the diagonal of the first `end` rows and columns. */
+/** Subtracts panel transposed(panel), panel [end, size], from the entries on and above the diagonal of the first `end` rows and columns. */
 async function subtractSquare(
   products: Products,
   matrix: Float32Array,
@@ -86,7 +86,7 @@ function addToDiagonal(matrix: Float32Array, n: number, damping: number): void {
   for (let i = 0; i < n; i++) matrix[i * n + i]! += added;
 }
 
-/** U of a diagonal block = U U^T, in float64; undefined when a pivot is not positive, or not finite. Reads what lies on and above the diagonal. */
+/** Computes U of a diagonal block = U U^T, in float64; undefined when a pivot is not positive or not finite. Reads the entries on and above the diagonal. */
 function factorCorner(matrix: Float32Array, n: number, start: number, end: number): Float64Array | undefined {
   const size = end - start;
   const upper = new Float64Array(size * size);
@@ -100,9 +100,9 @@ function factorCorner(matrix: Float32Array, n: number, start: number, end: numbe
   return upper;
 }
 
-/** The transposed inverse of an upper triangular matrix, [size, size]: lower triangular. */
+/** Computes the transposed inverse of an upper triangular matrix, [size, size]; it is lower triangular. */
 function inverseTransposed(upper: Float64Array, size: number): Float32Array {
-  const inverse = new Float64Array(size * size); // of the upper one
+  const inverse = new Float64Array(size * size); // inverse of `upper`
   for (let column = 0; column < size; column++)
     for (let row = column; row >= 0; row--) {
       let sum = row === column ? 1 : 0;
@@ -115,7 +115,7 @@ function inverseTransposed(upper: Float64Array, size: number): Float32Array {
   );
 }
 
-/** Rows `top` to `bottom` and columns `left` to `right` of a matrix of n columns, copied. */
+/** Copies rows `top` to `bottom` and columns `left` to `right` (exclusive) of a matrix of n columns. */
 export function cut(
   matrix: Float32Array,
   n: number,

@@ -3,15 +3,15 @@ import { PANEL_COLUMNS, type QuantizerKernel } from '../../wasm/quantize.js';
 import { cut } from './factor.js';
 import type { Products } from './products.js';
 
-/** A matrix and the steps its weights are rounded to. */
+/** A matrix to quantize, and its steps. */
 export interface MatrixInput {
   readonly rows: number;
   readonly columns: number;
   /** [rows, columns] */
   readonly weights: Float32Array;
-  /** The unit upper factor of H, [columns, columns]; without it columns do not interact. */
+  /** The unit upper triangular factor of H, [columns, columns]; without it columns do not interact. */
   readonly columnFactor?: Float32Array | undefined;
-  /** Of G, [rows, rows]; without it rows do not interact. */
+  /** The unit upper triangular factor of G, [rows, rows]; without it rows do not interact. */
   readonly rowFactor?: Float32Array | undefined;
   readonly rowSteps: Float32Array;
   readonly columnSteps: Float32Array;
@@ -20,9 +20,9 @@ export interface MatrixInput {
 }
 
 /**
- * Quantizes a matrix with the choices that the kernel was given, block of rows by block of rows, panel of columns by panel.
- * With E the errors, V = E M_H and T = transposed(M_G) V: each weight is chosen so that its entry of T becomes small, which is the
- * square root of what it adds to the loss. What earlier blocks and panels add comes from large products.
+ * Quantizes a matrix with the kernel's choices, in blocks of rows and panels of columns.
+ * With errors E, V = E M_H and T = transposed(M_G) V: each index is chosen to make its entry of T small, because the square of that
+ * entry is added to the loss. The contributions of earlier blocks and panels are computed as large matrix products.
  * @returns indices [rows, columns].
  */
 export async function quantizeMatrix(
@@ -74,7 +74,7 @@ export async function quantizeMatrix(
   return indices;
 }
 
-/** The columns that the kernel takes at once, with what of the factor lies above them and beside them. */
+/** Returns the panels, columns that the kernel quantizes at once, with their parts of the factor. */
 function panelsOf({ columns, columnFactor, columnSteps, columnContexts }: MatrixInput) {
   return Array.from({ length: Math.ceil(columns / PANEL_COLUMNS) }, (_, i) => {
     const start = i * PANEL_COLUMNS;
@@ -92,7 +92,7 @@ function panelsOf({ columns, columnFactor, columnSteps, columnContexts }: Matrix
   });
 }
 
-/** What V of the blocks above adds to the terms of rows `top` to `bottom`: [columns, bottom - top]. */
+/** Computes what V of the blocks above adds to the terms of rows `top` to `bottom`: [columns, bottom - top]. */
 async function pushedDown(
   products: Products,
   rowFactor: Float32Array,

@@ -8,7 +8,7 @@ export class Products {
 
   constructor(private readonly runtime: Runtime) {}
 
-  /** transposed(a) b, [m, n], of a [k, m] and b [k, n]. */
+  /** Computes transposed(a) b, [m, n], from a [k, m] and b [k, n]. */
   async transposedTimes(
     a: Float32Array,
     b: Float32Array,
@@ -19,7 +19,7 @@ export class Products {
     return this.run({ transA: 1 }, [a, [k, m]], [b, [k, n]]);
   }
 
-  /** a transposed(b), [m, n], of a [m, k] and b [n, k]. */
+  /** Computes a transposed(b), [m, n], from a [m, k] and b [n, k]. */
   async timesTransposed(
     a: Float32Array,
     b: Float32Array,
@@ -30,7 +30,7 @@ export class Products {
     return this.run({ transB: 1 }, [a, [m, k]], [b, [n, k]]);
   }
 
-  /** a b, [m, n], of a [m, k] and b [k, n]. */
+  /** Computes a b, [m, n], from a [m, k] and b [k, n]. */
   async times(a: Float32Array, b: Float32Array, m: number, k: number, n: number): Promise<Float32Array> {
     return this.run({}, [a, [m, k]], [b, [k, n]]);
   }

@@ -2,24 +2,24 @@ import type { Codes } from '../../codecs/trellis/codes.js';
 import { CONTEXT_LIMIT, STEP_CODE_LIMIT } from '../../codecs/trellis/codes.js';
 import { MAX_INDEX, stepSizes } from '../../codecs/trellis/levels.js';
 
-/** Steps and contexts of a matrix, as they are stored. */
+/** Step and context codes of a matrix, as stored. */
 export interface StepCodes {
-  /** Float32. */
+  /** Scale of all steps, a float32. */
   readonly scale: number;
   readonly rows: Codes;
   readonly columns: Codes;
 }
 
-/** What contexts expect at magnitude 1 step. */
+/** The context whose expected magnitude is 1 step. */
 const UNIT_CONTEXT = 24;
 
-/** How many steps a weight may be large: indices reach 2 MAX_INDEX of them, of which errors fed in need some. */
+/** Maximum magnitude of a weight in steps: indices reach 2 * MAX_INDEX steps, and errors fed from other weights need some room. */
 const MAX_STEPS = 1.5 * MAX_INDEX;
 
 const MIN_SCALE = 2 ** -100;
 
 /**
- * Steps in proportion to 1 / (rowScale column Scale), in quarter octaves, and contexts that tell the weights' spread in steps.
+ * Computes steps proportional to 1 / (rowScale * columnScale), in quarter octaves, and contexts: the weights' spread in steps.
  * @param step the step where both scales are 1. @param rowScales, columnScales positive: the diagonals of the factors of G and H.
  */
 export function stepCodes(
@@ -46,8 +46,8 @@ export function stepCodes(
 }
 
 /**
- * Widens the steps of rows of which a weight would lie beyond the last index: those of tokens so frequent, or features so strong, that
- * any error would do. Clipped, such weights would be far off just where it matters most.
+ * Widens the steps of rows with a weight beyond the last index. Such rows belong to very frequent tokens or very strong features, so
+ * their steps are tiny; clipping their weights would cause large errors where errors matter most.
  */
 function widenRows(rowSteps: Int16Array, weights: Float32Array, columnSizes: Float32Array): void {
   const columns = columnSizes.length;
@@ -79,7 +79,7 @@ function median(values: Int16Array): number {
   return values.toSorted()[values.length >> 1]!;
 }
 
-/** Root mean squares of rows, of columns and of all weights; none is zero. */
+/** Computes the root mean squares of rows, of columns and of all weights; none of them is zero. */
 function spreads(weights: Float32Array, rows: number, columns: number) {
   const [rowSums, columnSums] = [new Float64Array(rows), new Float64Array(columns)];
   let sum = 0;

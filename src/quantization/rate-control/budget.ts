@@ -1,40 +1,40 @@
 import { InputError } from '../../core/errors.js';
 
-/** What the user allows: a divergence in nats, or a size. Exactly one member is given. */
+/** Upper limit for a lossy file: a divergence, or a size. Exactly one member must be set. */
 export interface Budget {
   /** Mean KL(original || compressed) in nats per token, measured on held-out calibration text. */
   readonly kl?: number;
-  /** Bits per weight: the file without config, tokenizer and texts, over the weights in it: no masks, no integers, tied tensors once. */
+  /** Bits per weight: the file without config, tokenizer and texts, over its number of weights (no masks, no integers, tied tensors once). */
   readonly bits?: number;
   /** Bytes of the whole file. */
   readonly size?: number;
-  /** Original bytes over the file's. */
+  /** Original bytes over the bytes of the file. */
   readonly ratio?: number;
 }
 
-/** A size is hit within this share, a divergence likewise; neither is exceeded. */
+/** The search ends when size or divergence is at most this share below its limit; the limit is never exceeded. */
 const SIZE_TOLERANCE = 0.005;
 const KL_TOLERANCE = 0.02;
 
 export interface Sizes {
-  /** All files of the model as given. */
+  /** Bytes of all original files of the model. */
   readonly originalBytes: number;
-  /** Config, tokenizer and texts as they are stored, frames included. */
+  /** Stored bytes of config, tokenizer and texts, including frames. */
   readonly sideBytes: number;
   readonly parameters: number;
 }
 
-/** What a search must reach. */
+/** Goal of a search, in bytes or nats per token. */
 export interface Goal {
   readonly kind: 'kl' | 'bytes';
-  /** The smallest value that uses the budget up. */
+  /** The smallest value at which the budget counts as used up. */
   readonly min: number;
-  /** The largest that is allowed. */
+  /** The largest allowed value. */
   readonly max: number;
   readonly originalBytes: number;
 }
 
-/** @throws {InputError} unless exactly one budget is given, and it is a positive number. */
+/** Checks that exactly one budget is set, to a positive number. @throws {InputError} otherwise. */
 export function checkBudget(budget: Budget): void {
   const given = Object.entries(budget).filter(([, value]) => value !== undefined);
   if (given.length !== 1)
@@ -46,7 +46,7 @@ export function checkBudget(budget: Budget): void {
     throw new InputError(`expected a positive ${name}, found ${value}`);
 }
 
-/** A budget as what is measured after each try. */
+/** Converts a budget to the quantity that is measured after each trial. */
 export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters }: Sizes): Goal {
   if (budget.kl !== undefined)
     return { kind: 'kl', min: budget.kl * (1 - KL_TOLERANCE), max: budget.kl, originalBytes };
@@ -72,7 +72,7 @@ const UNITS: Readonly<Record<string, number>> = {
   gib: 2 ** 30,
 };
 
-/** `400MB`, `1.5 GB`, `300KiB` or a plain number of bytes. @throws {InputError} for anything else. */
+/** Parses `400MB`, `1.5 GB`, `300KiB` or a plain number of bytes. @throws {InputError} for anything else. */
 export function parseSize(text: string): number {
   const [, number, unit] = /^\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*$/i.exec(text) ?? [];
   const factor = unit === undefined ? undefined : UNITS[unit.toLowerCase()];

@@ -1,17 +1,17 @@
 import { InputError } from '../../core/errors.js';
 import type { Goal } from './budget.js';
 
-/** Said of a file that loses nothing although something was allowed. */
+/** Message for a file that is lossless although its budget allows a loss. */
 export const LOST_NOTHING = 'the file is lossless';
 
-/** Returns what is said where a budget is not used up. */
+/** Returns the message for a file below its budget. */
 export function withinNote({ kind, max }: Goal, value: number): string {
   return kind === 'kl'
-    ? `the budget allows ${max} nats per token; the smallest file within it that was found has ${value.toPrecision(4)}`
-    : `the budget allows ${max} bytes; the best file within it that was found has ${value}`;
+    ? `the budget allows ${max} nats per token; the smallest file found below it has ${value.toPrecision(4)}`
+    : `the budget allows ${max} bytes; the best file found below it has ${value}`;
 }
 
-/** Returns the error for a budget below every candidate's value. */
+/** Returns the error for a budget that every candidate exceeds. */
 export function cannotMeet({ kind, max, originalBytes }: Goal, value: number): InputError {
   const nearest =
     kind === 'kl'

@@ -2,22 +2,22 @@ import { CONTEXTS } from '../../codecs/trellis/levels.js';
 import { INDICES } from '../../codecs/trellis/tokens.js';
 import { sumOf } from '../../core/sum.js';
 
-/** Contexts are quarter octaves of expected magnitude in steps: a step twice as large moves weights four contexts down. */
+/** Contexts are quarter octaves of the expected magnitude in steps: doubling the step moves weights four contexts down. */
 const CONTEXTS_PER_OCTAVE = 4;
 
-/** Contexts with fewer weights do not tell their entropy. */
+/** Minimum number of weights to estimate the entropy of a context. */
 const MIN_CONTEXT_WEIGHTS = 256;
 
 /**
- * Returns how many bits indices will take at another step, from the counts at one: each weight then has the entropy that now is that
- * of the context it moves to. Right to about a percent for steps within a few octaves.
- * @param counts how often each index was chosen, laid out like prices. @param octaves log2 of the new step over the one of the counts.
+ * Predicts the bits of indices at another step from counts at one step: each weight is assumed to have the current entropy of the
+ * context that it moves to. Accurate to about a percent for steps within a few octaves.
+ * @param counts counts of the indices, laid out like prices. @param octaves log2 of the new step over the current one.
  */
 export function predictBits(counts: Float64Array, octaves: number): number {
   return bitsAt(contextEntropies(counts), octaves);
 }
 
-/** Returns the step at which indices will take `bits`, from the counts at `step`. */
+/** Predicts the step at which indices take `bits`, from the counts at `step`. */
 export function predictStep(counts: Float64Array, step: number, bits: number): number {
   const contexts = contextEntropies(counts);
   let [low, high] = [-40, 40];
@@ -29,7 +29,7 @@ export function predictStep(counts: Float64Array, step: number, bits: number): n
   return step * 2 ** high;
 }
 
-/** Weights in each context, and the entropy in bits of those that have enough to tell, in order. */
+/** Weights in each context, and the entropy in bits of contexts with enough weights, in order. */
 interface ContextEntropies {
   readonly weights: Float64Array;
   readonly known: readonly { readonly context: number; readonly entropy: number }[];
@@ -61,7 +61,7 @@ function contextEntropies(counts: Float64Array): ContextEntropies {
   return { weights, known };
 }
 
-/** Between contexts that are known; beyond them half an entropy an octave down, and a bit an octave up. */
+/** Interpolates the entropy between known contexts. Beyond them it halves per octave down, and grows by a bit per octave up. */
 function entropyAt(known: ContextEntropies['known'], context: number): number {
   const first = known[0];
   const last = known.at(-1);

@@ -1,17 +1,17 @@
 import { predictBits, predictStep } from './rate-model.js';
 import type { Predict, Trial } from './step-search.js';
 
-/** A step that was tried on some of a model's matrices. A pass over a large model takes minutes, a sample of it seconds. */
+/** A step tried on a sample of a model's matrices. A pass over a large model takes minutes, a sample seconds. */
 export interface RateSample {
   readonly step: number;
-  /** What the indices take, and how many they are. */
+  /** Bits of the indices, and their number. */
   readonly bits: number;
   readonly weights: number;
-  /** How often each index was chosen; see {@link predictBits}. */
+  /** Counts of the indices; see {@link predictBits}. */
   readonly counts: Float64Array;
 }
 
-/** A step that was tried on the whole model. */
+/** A step tried on the whole model. */
 export interface SizeTrial extends Trial {
   /** Bytes of the file. */
   readonly value: number;
@@ -19,19 +19,19 @@ export interface SizeTrial extends Trial {
 }
 
 const MAX_SAMPLES = 4;
-/** A sample this near to the target is the last. */
+/** Relative distance from the target at which sampling ends. */
 const TOLERANCE = 0.005;
 
 /**
- * Returns the step to sample next, and whether that is the step to use instead.
- * @param samples in the order they were made. @param target bits per weight.
+ * Returns the next step, and whether it is final: then it is used for the whole model instead of a sample.
+ * @param samples in order. @param target bits per weight.
  */
 export function nextSample(samples: readonly RateSample[], target: number, first: number) {
   const last = samples.at(-1);
   if (!last) return { step: first, isFinal: false };
   const { step, bits, weights, counts } = last;
   if (Math.abs(bits / weights / target - 1) < TOLERANCE) return { step, isFinal: true };
-  // counts at one step are several percent off at another, as damping moves with the step
+  // predictions from counts are off by several percent, because damping depends on the step
   const next =
     samples.length > 1
       ? Math.exp(Math.log(step) + (Math.log(target) - Math.log(bits / weights)) / slopeOf(samples))
@@ -39,7 +39,7 @@ export function nextSample(samples: readonly RateSample[], target: number, first
   return { step: next, isFinal: samples.length === MAX_SAMPLES };
 }
 
-/** Returns what predicts the step of a size: from samples of a model where there are enough, otherwise from the counts of the last trial. */
+/** Returns a predictor of the step for a size: it uses samples if there are enough, otherwise the counts of the last trial. */
 export function sizePredictor(samples: readonly RateSample[]): Predict<SizeTrial> {
   return (trials, targetBytes) => {
     const { step, value, counts } = trials.at(-1)!;
@@ -49,12 +49,12 @@ export function sizePredictor(samples: readonly RateSample[]): Predict<SizeTrial
   };
 }
 
-/** Returns the step at which a weight takes `share` times the bits that it takes at `step`; undefined where too little is known. */
+/** Returns the step at which bits per weight are `share` times those at `step`; undefined if there are too few samples. */
 function scaledStep(samples: readonly RateSample[], step: number, share: number): number | undefined {
   return samples.length < 2 || share <= 0 ? undefined : step * share ** (1 / slopeOf(samples));
 }
 
-/** The slope of log bits over log step, along the line through the last two samples. */
+/** Computes the slope of log bits over log step between the last two samples. */
 function slopeOf(samples: readonly RateSample[]): number {
   const [a, b] = samples.slice(-2) as [RateSample, RateSample];
   const rise = Math.log(b.bits / b.weights) - Math.log(a.bits / a.weights);

@@ -1,57 +1,57 @@
-/** What a search aims at: a value in [min, max] that moves one way as the step grows. */
+/** Target range of a search: a value in [min, max] that is monotonic in the step. */
 export interface Aim {
   readonly min: number;
   readonly max: number;
-  /** Whether the value grows with the step, as a divergence does, or falls, as a size does. */
+  /** True if the value grows with the step, like a divergence; false if it falls, like a size. */
   readonly increasing: boolean;
 }
 
-/** A step that was tried. */
+/** A step with its measured value. */
 export interface Trial {
   readonly step: number;
   readonly value: number;
 }
 
-/** Returns a guess at the step that has a value, from the trials so far; undefined for none. */
+/** Predicts the step for a value from the trials so far; undefined if it cannot. */
 export type Predict<T extends Trial = Trial> = (trials: readonly T[], target: number) => number | undefined;
 
 export interface SearchOptions<T extends Trial = Trial> {
   readonly first: number;
-  /** The smallest and the largest step that make sense. */
+  /** Minimum and maximum step. */
   readonly bounds: readonly [min: number, max: number];
-  /** What knows better than a secant, or not. */
+  /** A predictor to use in place of the first secants. */
   readonly predict?: Predict<T> | undefined;
 }
 
-/** How a search ends: with a trial in the aim, or with the nearest one. */
+/** Outcome of a search: a trial in the target range, or the nearest one. */
 export interface Outcome<T extends Trial = Trial> {
   readonly met: boolean;
-  /** The last trial, but where every value is above the aim: then the one with the smallest. */
+  /** The last trial; if every value is above the range, the trial with the smallest value. */
   readonly trial: T;
 }
 
-/** What comes next: a step to try, or the outcome. A repeat is a step that was tried before, after the search has failed. */
+/** Next action of a search: a step to try, or the outcome. A repeat tries an earlier step again after the search has failed. */
 export type Decision<T extends Trial = Trial> =
   | { readonly step: number; readonly isRepeat: boolean }
   | Outcome<T>;
 
-/** Trials before a search gives up: a secant in logarithms needs four to eight. */
+/** Maximum number of trials: secants in logarithms need four to eight. */
 const MAX_TRIALS = 20;
-/** Predictions that have missed so often are no better than secants. */
+/** Maximum number of predictions; after that many misses they are no better than secants. */
 const MAX_PREDICTIONS = 8;
-/** The step moves by no more than this factor beyond what was tried. */
+/** Maximum factor by which a step leaves the range of steps already tried. */
 const MAX_MOVE = 4;
-/** Steps farther apart than this give other files, unless nothing is left to change. */
+/** Steps that differ by more than this factor give different files, unless all weights are already zero. */
 const FLAT_RANGE = 1.5;
-/** Steps nearer than this give the same file. */
+/** Steps that differ by less than this give the same file. */
 const MIN_BRACKET = 1e-5;
-/** Repeats after the first, each a small factor to the safe side of the one before. */
+/** Maximum number of repeats after the first; each moves a little further to the safe side. */
 const MAX_REPEATS = 10;
 const REPEAT_FACTOR = 1.02;
 
 /**
  * Runs a search: tries one step after another until {@link decide} gives the outcome.
- * @param attempt tries a step; its last call is the trial of the outcome, but where every value is above the aim.
+ * @param attempt tries a step. Its last call is the outcome's trial, unless every value is above the target range.
  */
 export async function searchStep<T extends Trial>(
   attempt: (step: number) => Promise<T>,
@@ -68,10 +68,10 @@ export async function searchStep<T extends Trial>(
 }
 
 /**
- * Decides what a search does next. It follows secants of log value over log step inside of the bracket, and bisects where they stall.
- * Where no step meets the aim, the largest value below it is tried again: what quantization passes have learned since moves its value,
- * which must not exceed the limit for that.
- * @param trials in the order they were tried. @param repeats trials of earlier steps, after the search has failed.
+ * Decides the next action of a search: secants of log value over log step inside the bracket, or bisection when they stall.
+ * If no step meets the target range, the step with the largest value below it is tried again: prices learned since then may have
+ * changed its value, which must still not exceed the limit.
+ * @param trials in order. @param repeats trials of earlier steps, after the search has failed.
  */
 export function decide<T extends Trial>(
   trials: readonly T[],
@@ -98,14 +98,14 @@ function decideRepeat<T extends Trial>(last: T, count: number, aim: Aim): Decisi
   return { step: aim.increasing ? last.step / REPEAT_FACTOR : last.step * REPEAT_FACTOR, isRepeat: true };
 }
 
-/** The next step to try; undefined at a bound. */
+/** Returns the next step to try; undefined at a bound. */
 function nextStep<T extends Trial>(
   trials: readonly T[],
   { min, max, increasing }: Aim,
   { bounds, predict }: SearchOptions<T>,
 ): number | undefined {
   const target = Math.sqrt(min * max);
-  // Without regard to the bracket: what a step gives moves a little with what the passes before have taught.
+  // Predictions may leave the bracket, because a step's value changes a little with the prices learned in earlier passes.
   const predicted = trials.length <= MAX_PREDICTIONS ? predict?.(trials, target) : undefined;
   if (predicted !== undefined) {
     const step = clamp(predicted, bounds);
@@ -123,20 +123,20 @@ function nextStep<T extends Trial>(
   const isBracketed = from !== undefined && to !== undefined;
   if (guess !== undefined && guess > low && guess < high && !(isBracketed && isStalled(trials))) return guess;
   if (isBracketed) return Math.sqrt(low * high);
-  return from === undefined ? low : high; // nothing to interpolate, or the bound itself is asked for
+  return from === undefined ? low : high; // nothing to interpolate, or the bound itself is the target
 }
 
 const clamp = (step: number, [min, max]: readonly [number, number]) => Math.min(Math.max(step, min), max);
 
 const isWithin = ({ value }: Trial, { min, max }: Aim) => value >= min && value <= max;
 
-/** True when steps far apart gave the same: nothing changes any more, as where every weight is zero. */
+/** Returns true when very different steps gave the same value, for example because every weight is zero. */
 function isFlat(trials: readonly Trial[]): boolean {
   const [a, b] = trials.slice(-2);
   return !!a && !!b && a.value === b.value && Math.max(a.step / b.step, b.step / a.step) > FLAT_RANGE;
 }
 
-/** Where the line through the two trials nearest to the target, in logarithms, meets it. */
+/** Returns the step at which the line through the two trials nearest to the target, in logarithms, reaches it. */
 function secant(trials: readonly Trial[], target: number): number | undefined {
   const positive = trials.filter(({ value }) => value > 0 && value < Number.POSITIVE_INFINITY);
   const distance = ({ value }: Trial) => Math.abs(Math.log(value / target));
@@ -146,7 +146,7 @@ function secant(trials: readonly Trial[], target: number): number | undefined {
   return a.step * Math.exp(Math.log(target / a.value) / slope);
 }
 
-/** True when the last three trials lie on one side, near each other: the other end of the bracket does not move. */
+/** Returns true when the last three trials are on one side and near each other, so that the other end of the bracket is stuck. */
 function isStalled(trials: readonly Trial[]): boolean {
   const last = trials.slice(-3).map(({ step }) => step);
   return last.length === 3 && Math.max(...last) / Math.min(...last) < 1.001;

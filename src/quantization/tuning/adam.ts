@@ -1,18 +1,18 @@
 import { sumOf } from '../../core/sum.js';
 
-/** A vector that is tuned, with its gradient and what Adam remembers of it. */
+/** A vector to tune, with its gradient and Adam's moments. */
 export interface TunedVector {
   readonly values: Float32Array;
   readonly gradient: Float32Array;
   readonly mean: Float64Array;
   readonly square: Float64Array;
-  /** Its root mean square at the beginning: the unit of its moves. */
+  /** Its initial root mean square: the unit of its updates. */
   readonly size: number;
 }
 
 const [MEAN_DECAY, SQUARE_DECAY] = [0.9, 0.98];
 
-/** Returns a vector that was not moved yet. @param values is changed by every step. */
+/** Returns the initial state of a vector. @param values updated in place by every step. */
 export function tunedVector(values: Float32Array): TunedVector {
   const square = sumOf(values, (value) => value * value);
   return {
@@ -24,7 +24,7 @@ export function tunedVector(values: Float32Array): TunedVector {
   };
 }
 
-/** Makes one step of Adam (arXiv 1412.6980), in units of the vector's own size. @param step from 0. */
+/** Makes one step of Adam (arXiv 1412.6980), in units of the vector's `size`. @param step from 0. */
 export function adam(
   { values, gradient, mean, square, size }: TunedVector,
   step: number,

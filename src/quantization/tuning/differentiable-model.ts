@@ -5,11 +5,11 @@ import { backward } from '../../onnx/gradient.js';
 import type { Graph } from '../../onnx/graph.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
 
-/** A graph forward, and back to the gradients of its hidden states and vectors. */
+/** A forward graph, and a backward graph for the gradients of its hidden states and vectors. */
 interface DifferentiatedGraph {
   readonly forward: Session;
   readonly back: Session;
-  /** Inputs that are vectors: the weights and biases of norms, the biases of linear layers. */
+  /** Names of inputs that are vectors: the weights and biases of norms, the biases of linear layers. */
   readonly vectors: readonly string[];
 }
 
@@ -35,7 +35,7 @@ export async function differentiateProgram(
   };
 }
 
-/** @param twin the same graph once more. */
+/** Builds forward and backward graph. @param twin a second copy of the graph, which becomes the backward graph. */
 async function differentiate(
   runtime: Runtime,
   g: Graph,
@@ -57,7 +57,7 @@ export async function releaseGraphs({ embedding, block, head }: DifferentiatedGr
   await Promise.all(sessions.map((session) => session.release()));
 }
 
-/** A batch of windows as they pass a model: what goes into each layer, and into the head, [windows, length, hidden]. */
+/** Hidden states of a batch of windows: the input of each layer and of the head, [windows, length, hidden]. */
 export type HiddenStates = readonly Float32Array[];
 
 interface Weights {
@@ -66,7 +66,7 @@ interface Weights {
   readonly head: Feeds;
 }
 
-/** A model with all of its weights in memory, that runs forward and back. */
+/** A model with all of its weights in memory, for forward and backward passes. */
 export class DifferentiableModel {
   private readonly positions: (layer: number) => Feeds;
 
@@ -96,7 +96,7 @@ export class DifferentiableModel {
     return new DifferentiableModel(runtime, program, graphs, weights, length);
   }
 
-  /** Returns the vectors of layers and head by tensor name: the memory that the model computes with. */
+  /** Returns the vectors of layers and head by tensor name. Changing them in place changes the model. */
   vectors(): Map<string, Float32Array> {
     const { program, weights } = this;
     const found = new Map<string, Float32Array>();
@@ -122,13 +122,13 @@ export class DifferentiableModel {
     return states;
   }
 
-  /** Returns [windows, length, vocabulary]. */
+  /** Computes the logits, [windows, length, vocabulary]. */
   async logits(states: HiddenStates): Promise<Float32Array> {
     const feeds = { ...this.weights.head, [BLOCK_INPUTS.hidden]: this.hidden(states.at(-1)!) };
     return floatsOf((await this.graphs.head.forward.run(feeds)).logits);
   }
 
-  /** Computes the gradients of all vectors. @param cotangent d(loss) / d(logits). @param take receives each by tensor name. */
+  /** Computes the gradients of all vectors. @param cotangent d(loss) / d(logits). @param take receives each gradient with its tensor name. */
   async backward(
     states: HiddenStates,
     cotangent: Float32Array,

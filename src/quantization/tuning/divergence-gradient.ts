@@ -1,6 +1,6 @@
 /**
  * Computes d(mean KL(p || q)) / d(logits of q) = (q - p) / tokens.
- * @param reference logits of p, [tokens, vocabulary]. @param logits of q; the gradient takes their place.
+ * @param reference logits of p, [tokens, vocabulary]. @param logits of q, same shape; overwritten with the gradient.
  */
 export function divergenceGradient(
   reference: Float32Array,

@@ -6,11 +6,11 @@ import { DifferentiableModel, differentiateProgram, releaseGraphs } from './diff
 import { divergenceGradient } from './divergence-gradient.js';
 
 export interface TuneOptions {
-  /** Passes over a batch, each followed by a move of all vectors. */
+  /** Number of steps, each on one batch. */
   readonly steps?: number;
-  /** Of Adam, relative to each vector's root mean square. */
+  /** Learning rate of Adam, relative to each vector's root mean square. */
   readonly rate?: number;
-  /** Is called with the tokens that have passed the model, and how many will. */
+  /** Called with the number of processed tokens, and their total. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -19,9 +19,9 @@ export interface TuneOptions {
 const BATCH_WINDOWS = 4;
 
 /**
- * Moves the vectors of a compressed model (norms and biases) so that its divergence from the original falls: Adam on the mean KL of
- * windows of text, back through the same graphs that statistics use. Integers and steps stay, so the file's size does.
- * @param compressed the model as it decodes. @param windows of one length. @returns the vectors by tensor name, float32.
+ * Tunes the vectors of a compressed model (norms and biases) to reduce its divergence from the original: Adam on the mean KL of windows
+ * of text. Quantized matrices do not change, so the file's size changes by a few bytes at most.
+ * @param compressed the decoded model. @param windows all of one length. @returns the vectors by tensor name, float32.
  */
 export async function tune(
   runtime: Runtime,
