@@ -13,14 +13,15 @@ test.each([
 ])('%s is a size', (text, bytes) => expect(parseSize(text)).toBe(bytes));
 
 test.each(['', '3 apples', '-1MB', '1e6', 'MB', '0'])('%j is not', (text) => {
-  if (text === '0') expect(() => checkBudget({ size: parseSize(text) })).toThrow(/to be positive/);
+  if (text === '0')
+    expect(() => checkBudget({ size: parseSize(text) })).toThrow(/expected a positive size, found 0/);
   else expect(() => parseSize(text)).toThrow(/expected a size such as 400MB/);
 });
 
 test('one budget, and no other', () => {
   expect(() => checkBudget({})).toThrow(/found none/);
-  expect(() => checkBudget({ bits: 3, ratio: 4 })).toThrow(/--bits and --ratio/);
-  expect(() => checkBudget({ kl: Number.NaN })).toThrow(/--kl to be positive/);
+  expect(() => checkBudget({ bits: 3, ratio: 4 })).toThrow(/found bits and ratio/);
+  expect(() => checkBudget({ kl: Number.NaN })).toThrow(/expected a positive kl, found NaN/);
   checkBudget({ ratio: 853 });
 });
 

@@ -279,7 +279,9 @@ describe('download into the cache', () => {
     }
   }
 
-  test('whichever operation fails, and wherever the power is cut; another run then has the right weights', async () => {
+  test('whichever operation fails, and wherever the power is cut; another run then has the right weights', {
+    tags: 'slow',
+  }, async () => {
     const place = folder();
     const recording = await Recording.of(place, () => download(place));
     expect(recording.error).toBeUndefined();
@@ -304,5 +306,5 @@ describe('download into the cache', () => {
         expect((await download(other)).equals(right)).toBe(true);
         rmSync(other, { recursive: true });
       }
-  }, 120_000);
+  });
 });

@@ -634,7 +634,9 @@ describe('from the library', () => {
     expect(weights.at(-1)).toMatchObject({ done: bytesOfModel, total: bytesOfModel, unit: 'bytes' });
   });
 
-  test('a name on the Hub is compressed; what a budget needed is not left in the cache, unless asked for', async () => {
+  test('a name on the Hub is compressed; what a budget needed is not left in the cache, unless asked for', {
+    tags: 'slow',
+  }, async () => {
     const lossless = await compress(NAME, output);
     expect(lossless.source).toMatch(/^someone\/small-model@/);
     const budget = {

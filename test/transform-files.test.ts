@@ -52,7 +52,7 @@ test('flipped bytes are found', { tags: 'slow' }, () => {
 describe('refused in one line', () => {
   test.each([
     [['--codec', 'rft'], /--codec rft needs a budget/],
-    [['--codec', 'rft', '--kl', '0.1'], /transforms take --bits, --size or --ratio/],
+    [['--codec', 'rft', '--kl', '0.1'], /a transform takes a budget of bits, size or ratio, found kl/],
     [['--codec', 'dct', '--bits', '3', '--block', '48'], /a power of two from 4 to 256, found 48/],
     [['--codec', 'dct', '--bits', '3', '--tune'], /use no calibration/],
     [['--bits', '3', '--block', '64'], /need --codec with a transform/],

@@ -26,4 +26,5 @@ export function waterFilling(parts: readonly Part[], bitsPerWeight: number): num
   const error = sumOf(parts, ({ weights: n, variance }) => n * Math.min(variance, high));
   return energy > 0 ? error / energy : 0;
 }
+
 import { sumOf } from '../core/sum.js';

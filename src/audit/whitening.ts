@@ -26,4 +26,5 @@ export function whitened(values: Float64Array): Float64Array {
   }
   return forward.subarray(orders);
 }
+
 import { sumOf } from '../core/sum.js';

@@ -8,4 +8,5 @@ export function concatenate(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuff
   }
   return whole;
 }
+
 import { sumOf } from './sum.js';

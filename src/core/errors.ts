@@ -1,4 +1,4 @@
-/** Where something was found. */
+/** Location of an error. */
 export interface Place {
   /** A path, an address or a name on the Hub. */
   readonly file?: string;
@@ -6,28 +6,28 @@ export interface Place {
   readonly tensor?: string;
   /** The first byte. */
   readonly start?: number;
-  /** The byte behind the last. */
+  /** End of the range, exclusive. */
   readonly end?: number;
 }
 
-/** Bytes of a file. */
+/** Byte range of a file. */
 export interface ByteRange {
   /** The first byte. */
   readonly start: number;
-  /** The byte behind the last; undefined where a single byte is meant. */
+  /** End of the range, exclusive; undefined for a single byte. */
   readonly end: number | undefined;
 }
 
 /**
- * What a caller can do about an error, by its name:
- * - `exists`: the output exists already; `force` replaces it.
- * - `needs-text`: a divergence was asked for without a text to measure it on.
- * - `cannot-calibrate`: the model cannot be run, so a text cannot tell which errors matter; without one the model can be compressed.
- * - `resumable`: the connection broke; the same call with `resume` goes on where it stopped.
- * - `resume-differs`: what an interrupted run left is of another model or of other options; without `resume` it starts over.
- * - `unsupported-file`: a file of the folder cannot be stored; `exclude` leaves it out.
- * - `several-states`: a checkpoint holds several models; `state` chooses one.
- * - `expansion`: a file would restore more than `maxExpansion` allows.
+ * Codes of errors that a caller can act on:
+ * - `exists`: the output already exists; pass `force` to replace it.
+ * - `needs-text`: a budget in nats needs a text to measure the divergence on.
+ * - `cannot-calibrate`: the model cannot be run, so it cannot be calibrated; it can be compressed without calibration.
+ * - `resumable`: the connection was lost; the same call with `resume` continues.
+ * - `resume-differs`: the interrupted run had another model or other options; start over without `resume`.
+ * - `unsupported-file`: a file of the folder cannot be stored; leave it out with `exclude`.
+ * - `several-states`: the checkpoint holds several models; select one with `state`.
+ * - `expansion`: the file would restore more than `maxExpansion` allows.
  */
 export type ErrorCode =
   | 'exists'
@@ -39,27 +39,27 @@ export type ErrorCode =
   | 'several-states'
   | 'expansion';
 
-/** What an error is made with beside its message and place. */
+/** Options of an {@link InputError}. */
 export interface InputErrorOptions {
-  /** The error that led to this one. */
+  /** Underlying error. */
   readonly cause?: unknown;
   /** See {@link ErrorCode}. */
   readonly code?: ErrorCode | undefined;
 }
 
 /**
- * Input that is not what it should be: a malformed, truncated or hostile file, or a request that cannot be met.
- * The message is one line: where, what, expected, found. The command line exits with 2.
+ * Invalid input: a malformed, truncated or hostile file, or a request that cannot be met. The message is one line: where, what,
+ * expected, found. The command line exits with 2.
  */
 export class InputError extends Error {
-  /** The class, for who has only the name. */
+  /** Name of the class. */
   override readonly name: string = 'InputError';
-  /** Where it was found. */
+  /** Location of the error. */
   readonly place: Place;
-  /** What the caller can do about it; undefined where only the message tells. */
+  /** Code for callers that can act on the error; undefined otherwise. */
   readonly code: ErrorCode | undefined;
 
-  /** Makes the message of `what` and the place. */
+  /** Builds the message from `what` and the place. */
   constructor(
     /** The message without the place. */
     readonly what: string,
@@ -71,43 +71,43 @@ export class InputError extends Error {
     this.code = code;
   }
 
-  /** The file, as it was named by the caller; undefined where no file is at fault. */
+  /** File, as named by the caller; undefined if no file is involved. */
   get file(): string | undefined {
     return this.place.file;
   }
 
-  /** The tensor's name; undefined where no tensor is at fault. */
+  /** Name of the tensor; undefined if no tensor is involved. */
   get tensor(): string | undefined {
     return this.place.tensor;
   }
 
-  /** Bytes `start` to `end` (exclusive) of the file, or of the tensor's elements where they were asked for; undefined where no bytes are at fault. */
+  /** Byte range in the file, or in the tensor's elements; undefined if no range is involved. */
   get range(): ByteRange | undefined {
     const { start, end } = this.place;
     return start === undefined ? undefined : { start, end };
   }
 }
 
-/** Stored bytes that differ from what their checksum or digest says. Of the commands, `verify` exits with 1 on it, the rest with 2. */
+/** Stored bytes that do not match their checksum or digest. `verify` exits with 1, other commands with 2. */
 export class IntegrityError extends InputError {
-  /** The class, for who has only the name. */
+  /** Name of the class. */
   override readonly name = 'IntegrityError';
 }
 
-/** A server that cannot be reached, or no longer: what was done so far is good, and a later call can go on with it. */
+/** A server that cannot be reached. Work done so far is valid, and a later call can continue it. */
 export class ConnectionError extends InputError {
-  /** The class, for who has only the name. */
+  /** Name of the class. */
   override readonly name = 'ConnectionError';
 }
 
-/** Returns true for errors that are the input's fault, to be shown as one line without a stack. */
+/** Returns true for errors caused by the input, which are shown as one line without a stack. */
 export function isInputError(error: unknown): error is InputError {
   return error instanceof InputError;
 }
 
 /**
- * The filter of every error message, since names come from files and words from servers. This default removes control characters;
- * outside of pages, `secrets.ts` installs one that also removes invisible characters and the token.
+ * Filters every error message, because messages contain names from files and text from servers. The default removes control
+ * characters; in Node, `secrets.ts` installs a filter that also removes invisible characters and access tokens.
  */
 export const MESSAGES = { clean: (message: string): string => message.replaceAll(/\p{Cc}+/gu, ' ') };
 

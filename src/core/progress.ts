@@ -1,34 +1,34 @@
-/** How far a long function is. */
+/** Progress of a long function. */
 export interface Progress {
-  /** What it does now, such as `compressing`; the next stage begins at 0 again. */
+  /** Current stage, such as `compressing`; each stage starts at 0. */
   readonly stage: string;
-  /** Units of this stage that are done. */
+  /** Units of this stage completed so far. */
   readonly done: number;
-  /** All units of this stage; equal to `done` where nobody tells how many there will be. */
+  /** Total units of this stage; equal to `done` if the total is unknown. */
   readonly total: number;
-  /** What is counted. Where a text passes a model during calibration, a token counts once per layer. */
+  /** Unit of `done` and `total`. During calibration a token counts once per layer. */
   readonly unit: 'bytes' | 'weights' | 'tokens' | 'files' | 'tensors';
-  /** Seconds that the whole call will still take, as far as can be told; undefined before that. */
+  /** Estimated seconds until the whole call returns; undefined until there is an estimate. */
   readonly secondsLeft: number | undefined;
 }
 
-/** What every long function can be called with. */
+/** Options of every long function. */
 export interface RunOptions {
-  /** Is called with the progress, often. What it throws ends the call, which then leaves no output. */
+  /** Called often with the progress. If it throws, the call rejects with that error and leaves no output. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
-  /** Ends the call when it is aborted: it rejects with the signal's reason and leaves no output. */
+  /** Aborts the call: it rejects with the signal's reason and leaves no output. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Rates of shorter times are chance. */
-const SHORTEST_MS = 500;
+/** Minimum time before the remaining time is estimated. */
+const MIN_ELAPSED_MS = 500;
 
-/** Counts one stage of a run. Where it counts is also where an aborted run ends. */
+/** Reports the progress of one stage, and throws if the run was aborted. */
 export class Meter {
   private done = 0;
   private readonly started = Date.now();
 
-  /** @param total units of the stage. */
+  /** @param total total units of the stage. */
   constructor(
     private readonly options: RunOptions,
     private readonly stage: string,
@@ -36,12 +36,12 @@ export class Meter {
     private readonly unit: Progress['unit'] = 'bytes',
   ) {}
 
-  /** Adds units that are done now. @throws the signal's reason once it is aborted. */
+  /** Adds completed units. @throws the signal's reason if it is aborted. */
   add(units: number): void {
     this.reach(this.done + units);
   }
 
-  /** Sets how many units are done, and how many there are where that was learned meanwhile. @throws as {@link add}. */
+  /** Sets the number of completed units, and the total if it has changed. @throws as {@link add}. */
   reach(done: number, total = this.total): void {
     this.done = done;
     this.options.signal?.throwIfAborted();
@@ -51,7 +51,7 @@ export class Meter {
 
   private secondsLeft(total: number): number | undefined {
     const elapsed = Date.now() - this.started;
-    return this.done > 0 && elapsed >= SHORTEST_MS
+    return this.done > 0 && elapsed >= MIN_ELAPSED_MS
       ? ((elapsed / this.done) * (total - this.done)) / 1000
       : undefined;
   }

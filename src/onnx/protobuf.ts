@@ -48,4 +48,5 @@ function varint(value: number): Uint8Array {
   bytes.push(Number(rest));
   return Uint8Array.from(bytes);
 }
+
 import { sumOf } from '../core/sum.js';

@@ -13,62 +13,62 @@ import { compress as compressLossless } from './compress.js';
 import { compressTransform } from './compress-transform.js';
 import { inspect } from './inspect.js';
 
-/** A codec that transforms blocks of every matrix: a baseline for other codecs. */
+/** A transform of blocks of every matrix: a baseline for other codecs. */
 export interface TransformCodec {
-  /** Name of the transform; `none` leaves the weights unchanged. */
+  /** Transform; `none` quantizes the weights themselves. */
   readonly transform: TransformName;
-  /** Weights per block, a power of two from 4 to 256; by default 64. */
+  /** Weights per block: a power of two from 4 to 256. Default: 64. */
   readonly size?: number | undefined;
-  /** 1, the default, for blocks of a row; 2 for square tiles. */
+  /** 1 for blocks of a row, 2 for square tiles. Default: 1. */
   readonly dimensions?: 1 | 2 | undefined;
-  /** True to store only the largest coefficients; by default all are quantized. */
+  /** Stores only the largest coefficients, instead of quantizing all. */
   readonly keepLargest?: boolean | undefined;
 }
 
-/** A codec for weights. `trellis` is the default with a budget. */
+/** Codec of the weights. `trellis` is the default with a budget. */
 export type Codec = 'lossless' | 'trellis' | TransformCodec;
 
-/** Calibration text and its settings; all are optional. */
+/** Calibration text. A held-out part of it is used to measure the loss. */
 export interface CalibrationOptions extends Partial<CalibrationSource> {}
 
-/** How {@link compress} runs. */
+/** Options of {@link compress}. */
 export interface CompressOptions extends RunOptions {
-  /** The codec; by default `lossless`, with a budget `trellis`. */
+  /** Default: `lossless`, or `trellis` with a budget. */
   readonly codec?: Codec | undefined;
-  /** Upper limit of the loss, or of the size, of a lossy file. */
+  /** Maximum divergence, or maximum size. */
   readonly budget?: Budget | undefined;
-  /** For a budget: the calibration text; by default the one that comes with weightpress. `false`: no calibration, and no loss is measured. */
+  /** Lossy: calibration text. Default: a text that comes with weightpress. `false`: no calibration, and the loss is not measured. */
   readonly calibration?: CalibrationOptions | false | undefined;
-  /** For `trellis`: tunes norms and biases at the end, which is slow and helps below about 2.3 bits per weight. */
+  /** `trellis`: tunes norms and biases at the end. Slow; helps below about 2.3 bits per weight. */
   readonly tune?: boolean | undefined;
-  /** For a budget: the state of a checkpoint that is the model, as in {@link OpenModelOptions}. */
+  /** Lossy: the state of a checkpoint to compress, as in {@link OpenModelOptions}. */
   readonly state?: string | undefined;
-  /** Number of worker threads; 0: none; default: the machine's parallelism. The file is the same with any number. */
+  /** Number of worker threads; 0 for none. Default: one per core. The result does not depend on it. */
   readonly threads?: number | undefined;
   /** Replaces an existing output. */
   readonly force?: boolean | undefined;
-  /** Lossless: continues the output of an interrupted run on this machine. */
+  /** Lossless: continues an interrupted run on the same machine. */
   readonly resume?: boolean | undefined;
-  /** Patterns of files to leave out: `*.onnx`, `onnx/**`. The file lists their names. */
+  /** Patterns of files to leave out, such as `*.onnx` or `onnx/**`. The .wpk lists them. */
   readonly exclude?: readonly string[] | undefined;
-  /** Lossless, for a Hub repository: includes further copies of the same weights in other formats. */
+  /** Lossless, for a repository on the Hub: includes copies of its weights in other formats. */
   readonly all?: boolean | undefined;
-  /** For a Hub repository: leaves downloads in the cache. */
+  /** For a repository on the Hub: leaves downloaded files in the cache. */
   readonly keep?: boolean | undefined;
 }
 
-/** Summary of the written file. */
+/** Result of {@link compress}. */
 export interface Compressed extends Summary {
-  /** Message why the file is below its budget; undefined if the budget is used up, or there is none. */
+  /** Why the file is smaller than its budget; undefined otherwise. */
   readonly note: string | undefined;
 }
 
 /**
- * Compresses a model into one .wpk file: losslessly, with all files of its folder byte for byte; or to a budget, an upper limit of the
- * file's measured size or divergence. The file gets its name only when it is complete.
- * @param source a path, an address, a name on the Hub, or an opened model. @param output the file to write.
- * @throws {InputError} for files that cannot be read or stored, a budget that cannot be met (naming the nearest that can), and an
- * output that exists or cannot be written. @throws the signal's reason once it is aborted; there is then no output.
+ * Compresses a model into one .wpk file: losslessly, with all files of its folder byte for byte; or to a budget, an upper limit on the
+ * measured size or divergence. The file gets its name only when it is complete.
+ * @param source a path, an address, a name on the Hub, or an opened model. @param output path of the .wpk to write.
+ * @throws {InputError} if the input cannot be read or stored, the budget cannot be met (the message names the nearest that can), or the
+ * output exists or cannot be written. @throws the signal's reason if it is aborted; no output is left.
  */
 export async function compress(
   source: string | Model,
@@ -84,11 +84,11 @@ export async function compress(
   return { ...(await inspect(output)), note };
 }
 
-/** Options that only lossless, or only lossy, compression has. */
+/** Options of lossless files only, and of lossy files only. */
 const ONLY_LOSSLESS = ['resume', 'all'] as const;
 const ONLY_BUDGET = ['calibration', 'tune', 'state'] as const;
 
-/** Checks that options are compatible. @throws {InputError} if not. */
+/** @throws {InputError} for options that cannot be combined. */
 function checkOptions(codec: Codec, options: CompressOptions): void {
   const { budget } = options;
   const isLossless = codec === 'lossless';
@@ -168,7 +168,7 @@ async function calibrationOf({ calibration }: CompressOptions): Promise<Calibrat
   return { ...own, ...given(calibration ?? {}) };
 }
 
-/** Downloads of a run in the Hub cache. */
+/** Files that a run has downloaded into the Hub's cache. */
 class Fetched {
   private folder: FetchedFolder | undefined;
 
