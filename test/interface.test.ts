@@ -155,7 +155,7 @@ describe('compress', () => {
     expect(tensors.map(({ codec }) => codec)).toEqual(['transform']);
   });
 
-  it('returns what the file holds, and why a budget is not used up', async () => {
+  it("returns the file's summary, and why a budget is not used up", async () => {
     const path = folder({
       'model.safetensors': safetensors([
         f32('w', [64, 64], Float32Array.from({ length: 4096 }, seededRandom(1))),
@@ -273,7 +273,7 @@ describe('tensors', () => {
   });
 });
 
-describe('what is opened', () => {
+describe('opened models and files', () => {
   it.each([
     ['a folder', () => open(TINY)],
     ['a .wpk', () => open(at('tiny.wpk'))],

@@ -63,7 +63,7 @@ describe('a loose budget', () => {
     60_000,
   );
 
-  it('that a lossless file does not meet gives the best smaller one, and says so', async () => {
+  it('too small for a lossless file gives the best smaller one, with a note', async () => {
     const { bytes, note, summary } = await compressed({ bits: 20 }, randomModel(), false);
     expect(bytes).toBeLessThan((20 / 8) * 512 * 256);
     expect(summary.tensors[0]!.codec).toBe('trellis');
@@ -119,7 +119,7 @@ describe('an impossible budget', () => {
   );
 });
 
-describe('a compression that is aborted', () => {
+describe('an aborted compression', () => {
   const abort = async (where: string, calibrated: boolean) => {
     const model = await open(MODEL);
     const output = join(place, `aborted-${files++}.wpk`);
