@@ -1,10 +1,11 @@
+import type { DecoderSide } from '../codecs/codec.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { IntegrityError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { TensorInfo } from '../core/model.js';
 import type { StoredTensorEntry } from '../wpk/directory.js';
 import { type PlannedBlock, planTensor } from '../wpk/plan.js';
-import type { Container, DecoderSide } from '../wpk/reader.js';
+import type { Container } from '../wpk/reader.js';
 import { readFrames } from './frames.js';
 import { sha256 as digestOf } from './sha256.js';
 import type { DecodePool } from './workers.js';

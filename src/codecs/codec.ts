@@ -1,19 +1,35 @@
 import { DTYPE_BYTES, type Dtype, elementCount } from '../core/dtype.js';
+import { ELEMENTS } from '../core/elements.js';
 import { InputError } from '../core/errors.js';
-import { BLOCK_BYTES } from '../wasm/lossless.js';
-import { type Block, blocksOf as losslessBlocks } from './lossless/block.js';
+import { BLOCK_BYTES, losslessKernels } from '../wasm/lossless.js';
+import { type Block, decodeBlock, blocksOf as losslessBlocks } from './lossless/block.js';
+import { decodeTransform } from './transform/payload.js';
 import { ROWS_PER_BLOCK } from './trellis/levels.js';
+import { decodeRows } from './trellis/tensor.js';
 
 type Shaped = { readonly dtype: Dtype; readonly shape: readonly number[] };
 
-/** How a codec divides a tensor into frames. */
-export interface Layout {
+/** Payloads that a codec's blocks need for decoding, besides their own. */
+export interface DecoderSide {
+  /** Tables of the file. */
+  readonly tables?: Uint8Array;
+  /** Parameters of the tensor. */
+  readonly parameters?: Uint8Array;
+}
+
+/** A codec as a reader needs it: how a tensor is divided into frames, and how a frame's payload is decoded. */
+export interface Codec {
   /** Whether a frame of parameters, needed by all blocks, precedes the frames of blocks. */
   readonly hasParameters: boolean;
   /** Returns the number of frames of a tensor, including that of the parameters. */
   frameCount(tensor: Shaped): number;
   /** Yields the blocks in order. */
   blocks(tensor: Shaped): Iterable<Block>;
+  /**
+   * Decodes a payload to the little-endian elements of its block.
+   * @returns a view, valid until the next call. @throws {RangeError} for a malformed payload.
+   */
+  decode(payload: Uint8Array, block: Block, side: DecoderSide): Uint8Array;
 }
 
 /** Names of the codecs in the directory. */
@@ -24,21 +40,27 @@ export const TRANSFORM = 'transform';
 /** Rows per block of a transformed tensor. */
 const ROWS_PER_PIECE = 1024;
 
-const LAYOUTS: Readonly<Record<string, Layout>> = {
+const CODECS: Readonly<Record<string, Codec>> = {
   [LOSSLESS]: {
     hasParameters: false,
     frameCount: ({ dtype, shape }) => Math.ceil((elementCount(shape) * DTYPE_BYTES[dtype]) / BLOCK_BYTES),
     blocks: ({ dtype, shape }) => losslessBlocks(dtype, shape),
+    decode: (payload, block) => decodeBlock(losslessKernels(), payload, block),
   },
   [TRELLIS]: {
     hasParameters: true,
     frameCount: ({ shape }) => 1 + Math.ceil(matrixOf(shape).rows / ROWS_PER_BLOCK),
     blocks: (tensor) => rowBlocks(tensor, ROWS_PER_BLOCK),
+    decode: decodeRows,
   },
   [TRANSFORM]: {
     hasParameters: false,
     frameCount: ({ shape }) => Math.ceil(matrixOf(shape).rows / ROWS_PER_PIECE),
     blocks: (tensor) => rowBlocks(tensor, ROWS_PER_PIECE),
+    decode: (payload, { dtype, count, columns }) => {
+      const values = decodeTransform(losslessKernels(), payload, { rows: count / columns, columns });
+      return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
+    },
   },
 };
 
@@ -76,16 +98,26 @@ export function isMatrix({ dtype, shape }: Shaped, codec = TRELLIS): boolean {
   return LOSSY_DTYPES.has(dtype) && shape.length > 1 && elements > 0 && matrixOf(shape).columns <= maxColumns;
 }
 
-/** Returns the layout of a tensor. @throws {InputError} when the codec is unknown, or cannot store such a tensor. */
-export function layoutOf(tensor: Shaped & { readonly name: string; readonly codec: string }, file: string) {
+/** Returns the codec of a tensor. @throws {InputError} when it is unknown, or cannot store such a tensor. */
+export function codecOf(tensor: Shaped & { readonly name: string; readonly codec: string }, file: string) {
   const { name, codec } = tensor;
-  const layout = Object.hasOwn(LAYOUTS, codec) ? LAYOUTS[codec] : undefined;
+  const found = Object.hasOwn(CODECS, codec) ? CODECS[codec] : undefined;
   const place = { file, tensor: name };
-  if (!layout)
+  if (!found)
     throw new InputError(`unknown codec ${JSON.stringify(codec)}; a newer weightpress may read it`, place);
   if (isLossyCodec(codec) && !isMatrix(tensor, codec))
     throw new InputError(`codec ${codec} cannot store ${tensor.dtype} [${tensor.shape}]`, place);
-  return layout;
+  return found;
+}
+
+/** Decodes a block's payload with a codec that {@link codecOf} has accepted. @returns and throws as {@link Codec.decode}. */
+export function decodePayload(
+  codec: string,
+  payload: Uint8Array,
+  block: Block,
+  side: DecoderSide,
+): Uint8Array {
+  return CODECS[codec]!.decode(payload, block, side);
 }
 
 function* rowBlocks({ dtype, shape }: Shaped, rowsPerBlock: number): Generator<Block> {

@@ -1,4 +1,4 @@
-import { layoutOf, TRELLIS } from '../codecs/codec.js';
+import { codecOf, TRELLIS } from '../codecs/codec.js';
 import { decodeRows } from '../codecs/trellis/tensor.js';
 import { readFloats, widenerOf } from '../core/floats.js';
 import type { Model } from '../core/model.js';
@@ -84,7 +84,7 @@ export class QuantizerMethod implements Method {
       const widen = widenerOf(this.model, tensor.name, tensor.dtype);
       const decoded = new Float32Array(elements);
       let next = 0;
-      for (const block of layoutOf({ ...tensor, codec: TRELLIS }, this.model.id).blocks(tensor)) {
+      for (const block of codecOf({ ...tensor, codec: TRELLIS }, this.model.id).blocks(tensor)) {
         const rows = decodeRows(blocks[next++]!, block, { tables, parameters: parameters! });
         decoded.set(widen(rows), block.first);
       }

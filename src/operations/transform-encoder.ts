@@ -1,5 +1,5 @@
 import { exactKind } from '../architectures/exact.js';
-import { isMatrix, layoutOf, TRANSFORM } from '../codecs/codec.js';
+import { codecOf, isMatrix, TRANSFORM } from '../codecs/codec.js';
 import { analyze } from '../codecs/transform/analysis.js';
 import type { Coefficients, TransformOptions } from '../codecs/transform/coefficients.js';
 import { encodeCoefficients } from '../codecs/transform/encode.js';
@@ -82,7 +82,7 @@ function encodeMatrix(
 
 /** Returns the pieces of a tensor that are transformed one by one. */
 export function piecesOf(tensor: TensorInfo) {
-  return layoutOf({ ...tensor, codec: TRANSFORM }, '').blocks(tensor);
+  return codecOf({ ...tensor, codec: TRANSFORM }, '').blocks(tensor);
 }
 
 /** Returns the payload of a piece of `count` weights that is transformed. */

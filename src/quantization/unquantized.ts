@@ -1,4 +1,4 @@
-import { LOSSLESS, layoutOf } from '../codecs/codec.js';
+import { codecOf, LOSSLESS } from '../codecs/codec.js';
 import { encodeBlock } from '../codecs/lossless/block.js';
 import { DTYPE_BYTES } from '../core/dtype.js';
 import { canWiden, readFloats } from '../core/floats.js';
@@ -19,7 +19,7 @@ export async function encodeUnquantized(
 ): Promise<CodedTensor> {
   const bytes = exact ? await model.readTensor(tensor.name) : await roundedBytes(model, tensor, tuned);
   const width = DTYPE_BYTES[tensor.dtype];
-  const blocks = layoutOf({ ...tensor, codec: LOSSLESS }, model.id).blocks(tensor);
+  const blocks = codecOf({ ...tensor, codec: LOSSLESS }, model.id).blocks(tensor);
   const payloads = Array.from(blocks, (block) =>
     encodeBlock(
       losslessKernels(),

@@ -1,4 +1,4 @@
-import { isLossyCodec, LOSSLESS, layoutOf, TRANSFORM, TRELLIS } from '../codecs/codec.js';
+import { codecOf, isLossyCodec, LOSSLESS, TRANSFORM, TRELLIS } from '../codecs/codec.js';
 import { DTYPE_BYTES, type Dtype, elementCount, isDtype } from '../core/dtype.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import { problemOfPath } from '../core/file-name.js';
@@ -369,7 +369,7 @@ class Check {
     }
     const frames = this.frames(entry.frames, `frames ${of}`);
     const codec = entry.codec === undefined ? LOSSLESS : this.text(entry.codec, `codec ${of}`);
-    const expected = layoutOf({ ...own, codec }, this.wpk).frameCount(own);
+    const expected = codecOf({ ...own, codec }, this.wpk).frameCount(own);
     if (frames.length !== expected) this.fail(`expected ${expected} frames ${of}, found ${frames.length}`);
     if (codec === TRANSFORM) this.expansion(of, lengthBytes, total(frames));
     const { error } = entry;

@@ -1,9 +1,10 @@
+import type { DecoderSide } from '../codecs/codec.js';
 import { BLOCK_BYTES, type Block, encodeBlockInto } from '../codecs/lossless/block.js';
 import { losslessKernels } from '../wasm/lossless.js';
 import type { StoredTensorEntry } from './directory.js';
 import { deflate, FRAME, FRAME_HEADER_BYTES, type FrameType, writeFrameHeader } from './frames.js';
 import type { PlannedBlock } from './plan.js';
-import { type DecoderSide, decodeFrame } from './reader.js';
+import { decodeFrame } from './reader.js';
 
 /** Maximum growth of a job's bytes: the frame header, and 5 bytes per 64 kB of incompressible data. */
 const RESULT_ROOM_BYTES = 256;

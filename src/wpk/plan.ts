@@ -1,4 +1,4 @@
-import { layoutOf } from '../codecs/codec.js';
+import { codecOf } from '../codecs/codec.js';
 import type { Block } from '../codecs/lossless/block.js';
 import { DTYPE_BYTES } from '../core/dtype.js';
 import { sumOf } from '../core/sum.js';
@@ -24,7 +24,7 @@ export interface PlannedBlock extends FrameRange {
 export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity): PlannedBlock[] {
   const planned: PlannedBlock[] = [];
   const width = DTYPE_BYTES[tensor.dtype];
-  const { hasParameters, blocks } = layoutOf(tensor, '');
+  const { hasParameters, blocks } = codecOf(tensor, '');
   let index = hasParameters ? 1 : 0;
   let offset = tensor.offset + total(tensor.frames.slice(0, index));
   for (const block of blocks(tensor)) {
@@ -41,7 +41,7 @@ export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity)
 /** Returns the frame of parameters that all blocks of a tensor need; undefined for codecs without parameters. */
 export function planParameters(tensor: StoredTensorEntry): FrameRange | undefined {
   const { offset, frames } = tensor;
-  return layoutOf(tensor, '').hasParameters ? { start: offset, end: offset + frames[0]! } : undefined;
+  return codecOf(tensor, '').hasParameters ? { start: offset, end: offset + frames[0]! } : undefined;
 }
 
 /** Returns the frame of the tables that lossy tensors share; undefined if there is none. */

@@ -1,13 +1,8 @@
-import { LOSSLESS, TRANSFORM, TRELLIS } from '../codecs/codec.js';
-import { type Block, decodeBlock } from '../codecs/lossless/block.js';
-import { decodeTransform } from '../codecs/transform/payload.js';
-import { decodeRows } from '../codecs/trellis/tensor.js';
+import { type DecoderSide, decodePayload } from '../codecs/codec.js';
 import type { ByteSource } from '../core/byte-source.js';
 import { concatenate } from '../core/bytes.js';
-import { ELEMENTS } from '../core/elements.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import { isPlainObject, parseJsonObject } from '../core/json.js';
-import { losslessKernels } from '../wasm/lossless.js';
 import {
   bytesOf,
   type Directory,
@@ -232,25 +227,6 @@ async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array[]>
   return all;
 }
 
-/** Payloads that a codec's blocks need for decoding, besides their own. */
-export interface DecoderSide {
-  /** Tables of the file. */
-  readonly tables?: Uint8Array;
-  /** Parameters of the tensor. */
-  readonly parameters?: Uint8Array;
-}
-
-/** Decodes a block's payload to elements. */
-type Decoder = (payload: Uint8Array, block: Block, side: DecoderSide) => Uint8Array;
-const DECODERS: Readonly<Record<string, Decoder>> = {
-  [LOSSLESS]: (payload, block) => decodeBlock(losslessKernels(), payload, block),
-  [TRELLIS]: decodeRows,
-  [TRANSFORM]: (payload, { dtype, count, columns }) => {
-    const values = decodeTransform(losslessKernels(), payload, { rows: count / columns, columns });
-    return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
-  },
-};
-
 /**
  * Verifies and decodes a block's frame with the calling thread's kernels.
  * @returns a view, valid until the next call.
@@ -265,7 +241,7 @@ export function decodeFrame(
 ): Uint8Array {
   const payload = openFrame(frame, FRAME.block, file, start);
   try {
-    return DECODERS[tensor.codec]!(payload, block, side);
+    return decodePayload(tensor.codec, payload, block, side);
   } catch (error) {
     const place = { file, tensor: tensor.name, start, end };
     if (!(error instanceof RangeError)) throw error;

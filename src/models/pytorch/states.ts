@@ -27,7 +27,7 @@ export function chooseState(value: PickleValue, requested: string | undefined, f
   if (!only) throw new InputError('no model tensors in the checkpoint', { file });
   if (others.length)
     throw new InputError(
-      `several states: ${listed([only, ...others])}`,
+      `holds several states: ${listed([only, ...others])}`,
       { file },
       { code: 'several-states' },
     );
