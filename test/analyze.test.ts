@@ -39,7 +39,7 @@ async function analysisOf(list: readonly TestTensor[], files: Record<string, str
 }
 
 describe('counting parameters', () => {
-  it('counts a tied head that is stored twice once, whichever comes first, and says so', async () => {
+  it('counts a duplicated tied head once, in either order, and reports it', async () => {
     for (const list of [
       [tensors.embedding, tensors.head],
       [tensors.head, tensors.embedding],
@@ -81,7 +81,7 @@ describe('counting parameters', () => {
 });
 
 describe('what the bits hold', () => {
-  it('is told per element for sign, exponent and mantissa', async () => {
+  it('is reported per element for sign, exponent and mantissa', async () => {
     // Powers of two, half of them negative: one bit of sign, two of exponent, none of mantissa.
     const powers = Array.from({ length: 4096 }, (_, i) => (i & 4 ? -1 : 1) * 2 ** (i & 3));
     const { tensors, roles } = await analysisOf([f32('w', [64, 64], powers)]);

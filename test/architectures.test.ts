@@ -89,7 +89,7 @@ describe('the parameters a config declares', () => {
     expect(parameters(config)).toBe(expected);
   });
 
-  it('include a head of its own where the embeddings are not tied', () => {
+  it('include a separate head if the embeddings are not tied', () => {
     const untied = { ...gptNeo13B, tie_word_embeddings: false };
     expect(parameters(untied) - parameters(gptNeo13B)).toBe(50257 * 2048);
     expect(parameterShapes(untied).at(-1)).toEqual({ name: 'lm_head.weight', shape: [50257, 2048] });
@@ -203,7 +203,7 @@ describe('what a config says', () => {
     expect(describeArchitecture(undefined).family).toBeUndefined();
   });
 
-  it('about ties: the family decides only where the config is silent', () => {
+  it('tied embeddings: the family decides only if the config does not', () => {
     const tied = (config: Config) => describeArchitecture(config).tiedEmbeddings;
     expect(['gpt2', 'gpt_neo', 'roberta'].map((model_type) => tied({ model_type }))).toEqual([
       true,
@@ -219,7 +219,7 @@ describe('what a config says', () => {
     expect(tied({ model_type: 'gpt2', tie_word_embeddings: false })).toBe(false);
   });
 
-  it('by its class where it has no model_type', () => {
+  it('by its class if it has no model_type', () => {
     expect(findFamily({ architectures: ['GPTNeoXForCausalLM'] })?.name).toBe('GPT-NeoX');
     expect(findFamily({ architectures: ['GPTNeoForCausalLM'] })?.name).toBe('GPT-Neo');
     expect(findFamily({ architectures: ['Qwen2MoeForCausalLM'] })).toBeUndefined();

@@ -327,7 +327,7 @@ describe('files that are what they say', () => {
     expect(audit(MODEL).status).toBe(0);
   });
 
-  test('one that is stored wider, with other names or in part is the same model still', () => {
+  test('recognizes the model with wider types, other names or only a part of it', () => {
     const data = new Uint8Array(Float32Array.from(gaussian(4096, 3)).buffer);
     const file = (...names: string[]) =>
       safetensors(names.map((name) => ({ name, dtype: 'F32', shape: [64, 64], data })));
@@ -438,7 +438,7 @@ describe('pickled numbers', () => {
     return audit(at('only.pkl'));
   };
 
-  test('long lists of a formula count as their numbers do, and are named where they are few', () => {
+  test('long lists in a formula count as numbers; short ones are named', () => {
     const formula = (count: number) => Array.from({ length: count }, (_, k) => 0.5 * 0.999 ** k);
     const honest = Object.fromEntries(Array.from({ length: 5 }, (_, i) => [`b${i}`, gaussian(100, i)]));
     const most = only({ a: formula(1000), ...honest });

@@ -58,7 +58,7 @@ describe('a small file that would become a large one', () => {
     expect((await inspect(bad)).tensors).toHaveLength(2001); // nothing is decoded
   });
 
-  test('is taken on when it is allowed; then what is wrong with it is said', async () => {
+  test('is read when the option allows it; then its damage is reported', async () => {
     writeFileSync(bad, many());
     await expect(decompress(bad, join(place, 'out'), { maxExpansion: 1e9 })).rejects.toThrow(
       /manifest and the directory differ/,

@@ -288,7 +288,7 @@ describe('in Chromium, as a page loads it', needs(CHROMIUM, 'Chromium'), () => {
       expect(await kept()).toBeGreaterThanOrEqual(length());
     });
 
-    it('goes on where a page was closed, and where connections broke', async () => {
+    it('resumes after the page was closed, and after broken connections', async () => {
       behavior.cut = { afterBytes: 300_000, times: 3 };
       const closing = await openPage(await page.context().newPage(), `${server.address}/index.html`);
       await closing.evaluate(async () => {

@@ -25,7 +25,7 @@ test('one budget, and no other', () => {
   checkBudget({ ratio: 853 });
 });
 
-test('budgets become bytes of the whole file, side files included where they count', () => {
+test('converts budgets to bytes of the whole file, with side files where they count', () => {
   const sizes = { originalBytes: 1_000_000, sideBytes: 1000, parameters: 80_000 };
   expect(goalOf({ ratio: 10 }, sizes)).toMatchObject({ kind: 'bytes', max: 100_000, min: 99_500 });
   expect(goalOf({ size: 5000 }, sizes)).toMatchObject({ max: 5000 });

@@ -51,7 +51,7 @@ describe('attachQuality', () => {
     rmSync(copy);
   });
 
-  test('refuses a damaged file and leaves it as it is', async () => {
+  test('refuses a damaged file and does not change it', async () => {
     const copy = join(folder, 'damaged.wpk');
     const bytes = readFileSync(file);
     bytes[bytes.length - 100]! ^= 1; // in the directory

@@ -206,7 +206,7 @@ describe('experts', () => {
     expect(line('active')).toBe(`${(outside + inExperts / 2).toLocaleString('en-US')} parameters per token`);
   });
 
-  it('that are not said leave nothing to count', async () => {
+  it('without sizes give no count', async () => {
     const { parameters } = await analysisOf(rest, { model_type: 'other' });
     expect(parameters.active).toBeUndefined();
   });

@@ -82,7 +82,7 @@ describe('a folder', () => {
     await model.close();
   });
 
-  it('takes safetensors where a checkpoint of PyTorch lies beside them, whose index stays as it is', async () => {
+  it('prefers safetensors to a PyTorch checkpoint in the same folder, whose index is unchanged', async () => {
     const torchIndex = '{"weight_map": {"w": "pytorch_model-00001-of-00001.bin"}}';
     const single = await openModel(
       folder({
@@ -239,7 +239,7 @@ describe('a file', () => {
     expect(await refusal(join(path, 'empty'))).toMatch(/expected a model, found an empty file/);
   });
 
-  it('is safetensors by its content, whatever its name, and takes nothing from beside it', async () => {
+  it('is recognized by content, whatever its name, and reads no other files', async () => {
     const path = folder({ 'blob-1': weights, 'config.json': '{}' });
     const model = await openModel(join(path, 'blob-1'));
     expect(model).toMatchObject({ kind: 'safetensors', config: undefined, sideFiles: [] });
@@ -276,7 +276,7 @@ describe('the license', () => {
     expect(recognizeLicense('CC0 1.0 Universal')).toBe('cc0-1.0');
     expect(recognizeLicense('do as you like')).toBeUndefined();
   });
-  it('is unknown where nothing says, and the file at fault is named', async () => {
+  it('is unknown if no file states it; a broken file is named', async () => {
     expect(await findLicense([])).toEqual({ id: 'unknown', from: undefined });
     expect(await findLicense([side('LICENSE', 'mine')])).toEqual({ id: 'unknown', from: 'LICENSE' });
     const files = [side('LICENSE', 'CC0 1.0 Universal'), side('README.md', '# none')];

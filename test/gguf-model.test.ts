@@ -70,7 +70,7 @@ describe.each(Object.keys(TINY_CONFIGS))('%s, written and read', (name) => {
     await opened.close();
   });
 
-  it('its config says what the original said', async () => {
+  it('its config equals the original', async () => {
     const model = await thereAndBack(tinyModel(name));
     const { n_inner, ...said } = TINY_CONFIGS[name]!;
     expect(model.config).toMatchObject(said);
@@ -274,7 +274,7 @@ describe('the tokenizer', () => {
     );
   });
 
-  it('of SentencePiece is not converted, and that is said', async () => {
+  it('does not convert SentencePiece, and reports it', async () => {
     const path = join(place, 'spm.gguf');
     writeFileSync(path, ggufOf([{ key: 'tokenizer.ggml.model', type: 'string', value: 'llama' }]));
     const model = await openModel(path);
@@ -290,7 +290,7 @@ function ggufOf(entries: Parameters<typeof writeGgufHeader>[0]): Uint8Array {
   return Buffer.concat([writeGgufHeader(entries, [tensor]), ones]);
 }
 
-describe('what is not a model known here', () => {
+describe('unsupported models', () => {
   it.each([
     ['another architecture', [{ key: 'general.architecture', type: 'string', value: 'gemma' }]],
     [
@@ -381,7 +381,7 @@ describe('what cannot be written', () => {
     expect(readdirSync(place)).toEqual(before);
   });
 
-  it('a file that is there, unless asked for', async () => {
+  it('an existing file, unless forced', async () => {
     const { path } = await written(tinyModel('gpt2'));
     expect(await refusalOf(() => writeGguf(asModel(tinyModel('gpt2')), path))).toMatch(/already exists/);
     await writeGguf(asModel(tinyModel('gpt2')), path, { force: true });

@@ -90,7 +90,7 @@ describe('llama.cpp runs what is written', needs(llama, 'a build of llama.cpp fo
     );
   });
 
-  it('a head that is tied, where llama.cpp wants one of its own', async () => {
+  it('a tied head, where llama.cpp expects a separate one', async () => {
     const model = withTokenizer(tinyModel('gpt_neox', { tie_word_embeddings: true }));
     const file = join(place, 'tied.gguf');
     await writeGguf(asModel(model), file, { type: 'F32' });
@@ -127,7 +127,7 @@ describe('llama.cpp runs what is written', needs(llama, 'a build of llama.cpp fo
       await writeGguf(asModel(model), file);
     });
 
-    it('cuts texts as it does here', async () => {
+    it('tokenizes like this project', async () => {
       const text = readFileSync(EVALUATION_TEXT, 'utf8').slice(0, 20_000);
       const opened = await openModel(file);
       const ours = (await loadTokenizer(opened)).encode(text);

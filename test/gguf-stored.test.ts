@@ -39,7 +39,7 @@ async function written(name: string, type: 'F16' | 'Q8_0'): Promise<string> {
   return path;
 }
 
-describe('a GGUF file is compressed as it lies', () => {
+describe('a GGUF file is compressed without conversion', () => {
   it.each(Object.keys(TINY_CONFIGS))('%s: restored bit by bit, and read as the file is', async (name) => {
     for (const type of ['F16', 'Q8_0'] as const) {
       const path = await written(name, type);
@@ -59,7 +59,7 @@ describe('a GGUF file is compressed as it lies', () => {
     }
   });
 
-  it('what is printed is of the file: its bytes, and its weights, not the bytes they are in', async () => {
+  it('prints the bytes of the file and its number of weights, not of bytes in tensors', async () => {
     const path = await written('llama', 'Q8_0');
     const summary = await inspect(await compressed(path));
     const bytes = readFileSync(path).length;

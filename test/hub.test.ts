@@ -246,7 +246,7 @@ describe('a connection that breaks', () => {
   });
 });
 
-describe('what is not what the Hub lists', () => {
+describe("files that differ from the Hub's list", () => {
   const others: Record<string, (bytes: Buffer) => Content> = {
     'other bytes': (bytes) => {
       const changed = Buffer.from(bytes);

@@ -513,7 +513,7 @@ describe('damaged bytes', () => {
     );
   });
 
-  it('cut anywhere is refused', () => {
+  it('truncated anywhere is refused', () => {
     for (let length = 0; length < block.length; length += 7)
       expect(() => decodeBlock(coder, tables, parameters, block.subarray(0, length), 100, 'F16')).toThrow(
         RangeError,

@@ -155,7 +155,7 @@ describe('compress', () => {
     expect(tensors.map(({ codec }) => codec)).toEqual(['transform']);
   });
 
-  it('returns what the file holds, and why a budget is not used up', async () => {
+  it("returns the file's summary, and why a budget is not used up", async () => {
     const path = folder({
       'model.safetensors': safetensors([
         f32('w', [64, 64], Float32Array.from({ length: 4096 }, seededRandom(1))),
@@ -163,7 +163,7 @@ describe('compress', () => {
     });
     const output = at('large-budget.wpk');
     const { note, ...summary } = await compress(path, output, { budget: { bits: 40 }, calibration: false });
-    expect(note).toMatch(/lose nothing/);
+    expect(note).toMatch(/enough for a lossless file/);
     expect(summary).toEqual(await weightpress.inspect(output));
     expect((await compress(path, at('same.wpk'))).note).toBeUndefined();
   });
@@ -273,7 +273,7 @@ describe('tensors', () => {
   });
 });
 
-describe('what is opened', () => {
+describe('opened models and files', () => {
   it.each([
     ['a folder', () => open(TINY)],
     ['a .wpk', () => open(at('tiny.wpk'))],

@@ -63,7 +63,7 @@ describe('a loose budget', () => {
     60_000,
   );
 
-  it('that a lossless file does not meet gives the best smaller one, and says so', async () => {
+  it('too small for a lossless file gives the best smaller one, with a note', async () => {
     const { bytes, note, summary } = await compressed({ bits: 20 }, randomModel(), false);
     expect(bytes).toBeLessThan((20 / 8) * 512 * 256);
     expect(summary.tensors[0]!.codec).toBe('trellis');
@@ -74,7 +74,7 @@ describe('a loose budget', () => {
   it('of divergence gives the smallest file that the codec makes', { tags: 'slow' }, async () => {
     const { note, summary, bytes } = await compressed({ kl: 100 });
     expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
-    expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file within it/);
+    expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file found below it/);
     const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
     const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
     expect(bytes / nearest).toBeLessThan(1.1);
@@ -119,7 +119,7 @@ describe('an impossible budget', () => {
   );
 });
 
-describe('a compression that is aborted', () => {
+describe('an aborted compression', () => {
   const abort = async (where: string, calibrated: boolean) => {
     const model = await open(MODEL);
     const output = join(place, `aborted-${files++}.wpk`);
@@ -148,8 +148,8 @@ describe('a compression that is aborted', () => {
 
 describe('a transform', () => {
   it.each([
-    [{ bits: 40 }, 'lossless', /lose nothing/],
-    [{ bits: 26 }, 'transform', /best file within it/],
+    [{ bits: 40 }, 'lossless', /enough for a lossless file/],
+    [{ bits: 26 }, 'transform', /best file found below it/],
   ] as const)(
     'with a budget of %o is %s',
     async (budget, codec, said) => {

@@ -52,7 +52,7 @@ describe('XXH64', () => {
 });
 
 describe('the specification', () => {
-  it.each(DTYPES)('decodes what is encoded of %s', (dtype) => {
+  it.each(DTYPES)('decodes encoded %s', (dtype) => {
     const random = seededRandom(2);
     const width = DTYPE_BYTES[dtype];
     for (const content of Object.values(CONTENTS))

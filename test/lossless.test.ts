@@ -41,7 +41,7 @@ function shuffled(length: number, random: () => number): Uint16Array {
   return values;
 }
 
-describe('what is decoded is what was encoded, bit for bit', () => {
+describe('decoding restores the encoded elements bit for bit', () => {
   it('for any dtype, shape and content', () => {
     const shapes = fc.array(fc.nat(24), { maxLength: 3 });
     fc.assert(

@@ -151,7 +151,7 @@ describe('a lossy file', () => {
     expect(tuned.quality.kl.mean).toBeLessThan(plain.quality.kl.mean);
   });
 
-  test('leaves nothing beside it', () => {
+  test('leaves no other files', () => {
     expect(existsSync(`${at('small.wpk')}.statistics`)).toBe(false);
     expect(leftovers(at('small.wpk'))).toEqual([]);
   });

@@ -89,7 +89,7 @@ describe('a search for a size', () => {
     expect(beyond.file.bytes).toBeLessThanOrEqual(bytes.max);
   });
 
-  it('is refused with the nearest size where none is within the budget', async () => {
+  it('refuses a budget below every size, naming the nearest', async () => {
     const search = searchCandidate(planFor({ kind: 'bytes', min: 995, max: 1000 }), new Synthetic(false));
     await expect(search).rejects.toThrow(
       /^the budget of 1000 bytes cannot be met; the nearest that can is 125893 bytes/,
@@ -118,7 +118,7 @@ describe('a search for a divergence', () => {
     expect(model.file.bytes).toBeLessThan(untuned.file.bytes);
   });
 
-  it('ends without loss where every step has too large a divergence', async () => {
+  it('ends with a lossless file if every step has too large a divergence', async () => {
     const model = new Synthetic(false);
     const { note } = await searchCandidate(planFor({ kind: 'kl', min: 0.98e-19, max: 1e-19 }), model);
     expect(model.log.slice(-2)).toEqual(['lossless', 'measure']);

@@ -173,7 +173,7 @@ describe('what cannot be evaluated is refused in one line', () => {
       /cannot compare a causal model with a masked one/,
     );
     const other = await MemoryModel.of(TINY);
-    expect(await refusalOf(() => run(gpt2, { tokens }, other))).toMatch(/vocabulary of 97.*of 4096/);
+    expect(await refusalOf(() => run(gpt2, { tokens }, other))).toMatch(/vocabulary of 97.*, 4096/);
   });
 
   it('a model without a config', async () => {

@@ -212,7 +212,7 @@ test.each([
   expect(pages).toBeLessThan(1001);
 });
 
-describe('a server that is silent or slow', () => {
+describe('a silent or slow server', () => {
   beforeEach(() => Object.assign(TIMEOUTS, { headersMs: 300, windowMs: 300, minBytes: 1000 }));
 
   test('with its answer is given up after some tries', async () => {
@@ -397,7 +397,7 @@ test('compressing a model of 56 tensors takes tens of requests: a sample of each
   expect(hub.sentBytes).toBeLessThan(bytesOfModel * 1.02 + alike * 4096 + 2 ** 17);
 });
 
-describe('where the Hub cannot be reached', () => {
+describe('an unreachable Hub', () => {
   const nowhere = 'http://127.0.0.1:9'; // nothing listens on the discard port
   const commit = 'c'.repeat(40);
 

@@ -129,7 +129,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     expect((await page.locator('.text').textContent())!.length).toBeGreaterThan(20);
   }, 90_000);
 
-  it('sets two files beside each other and marks the tokens that differ', async () => {
+  it('shows two files side by side and marks the tokens that differ', async () => {
     await page.getByLabel(/compare with another file/).check();
     await page.getByLabel('Temperature').fill('1.5');
     const compare = async (other: string) => {
