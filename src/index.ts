@@ -80,7 +80,7 @@ export {
   type CompressOptions,
   compress,
   type TransformCodec,
-} from './operations/compress-any.js';
+} from './operations/compress.js';
 export { type DecompressOptions, decompress } from './operations/decompress.js';
 export { type GgufOptions, writeGguf as exportGguf } from './operations/export/gguf.js';
 export { type GgufWriteType, WRITE_TYPES as GGUF_TYPES } from './operations/export/gguf-types.js';

@@ -5,7 +5,7 @@ import { exactKind } from '../src/architectures/exact.js';
 import { errorLine, exactLine, summaryTable } from '../src/cli/summary-table.js';
 import { matrixOf } from '../src/codecs/codec.js';
 import { openModel } from '../src/open/open.js';
-import { compress } from '../src/operations/compress-any.js';
+import { compress } from '../src/operations/compress.js';
 import { inspect } from '../src/operations/inspect.js';
 import { tinyModel } from './helpers/gguf.js';
 import { causalMask } from './helpers/models.js';

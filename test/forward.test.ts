@@ -7,7 +7,7 @@ import { Decoder } from '../src/inference/decoder.js';
 import { buildProgram } from '../src/inference/program.js';
 import { nodeRuntime } from '../src/onnx/node/runtime.js';
 import { openModel } from '../src/open/open.js';
-import { compress } from '../src/operations/compress-any.js';
+import { compress } from '../src/operations/compress.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';

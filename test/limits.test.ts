@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { open, verify } from '../src/index.js';
-import { compress } from '../src/operations/compress-any.js';
+import { compress } from '../src/operations/compress.js';
 import { inspect } from '../src/operations/inspect.js';
 import type { Budget } from '../src/quantization/rate-control/budget.js';
 import { isLossless } from '../src/wpk/summary.js';

@@ -6,7 +6,7 @@ import { evaluate } from '../src/evaluation/node/run.js';
 import { estimate, quantile } from '../src/evaluation/statistics.js';
 import { cutWindows } from '../src/evaluation/windows.js';
 import { openModel } from '../src/open/open.js';
-import { compress } from '../src/operations/compress-any.js';
+import { compress } from '../src/operations/compress.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { EVALUATION_TEXT, FIXTURES, SMALL, TINY } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities } from './helpers/gpt-neo-reference.js';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { evaluate, generate } from '../src/index.js';
 import { openModel } from '../src/open/open.js';
-import { compress } from '../src/operations/compress-any.js';
+import { compress } from '../src/operations/compress.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, tinyModel } from './helpers/gguf.js';

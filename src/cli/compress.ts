@@ -3,7 +3,7 @@ import { TRANSFORMS } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
 import type { OpenOptions } from '../core/model.js';
 import type { FetchedFolder } from '../hub/folder.js';
-import { type Compressed, compress } from '../operations/compress-any.js';
+import { type Compressed, compress } from '../operations/compress.js';
 import { isLossless } from '../wpk/summary.js';
 import { budgetOptions, isLossy, type LossyOptions } from './lossy.js';
 import { openWhole } from './open.js';

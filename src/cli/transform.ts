@@ -1,6 +1,6 @@
 import { TRANSFORMS } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
-import type { Codec } from '../operations/compress-any.js';
+import type { Codec } from '../operations/compress.js';
 import type { LossyOptions } from './lossy.js';
 
 /** The options of `compress` that choose a codec, as commander gives them. */

@@ -1,118 +1,189 @@
-import { LOSSLESS } from '../codecs/codec.js';
-import { ConnectionError, InputError } from '../core/errors.js';
-import type { Folder } from '../core/folder.js';
+import type { TransformName } from '../codecs/transform/coefficients.js';
+import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
-import type { HubOptions } from '../hub/folder.js';
-import { checkOutput, Output } from '../io/node/checked-output.js';
-import { excluding } from '../models/folder/selection.js';
-import { openFiles } from '../open/open.js';
-import { Hashing } from '../workers/node/hashing.js';
-import { startBlockPool } from '../wpk/node/block-threads.js';
-import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
-import { takeOver } from '../wpk/node/take-over.js';
-import { type Contents, closeContents, readContents } from '../wpk/stored/contents.js';
-import { frontOf, WpkWriter } from '../wpk/writer.js';
-import { type EncodeInput, LosslessEncoder } from './lossless/encode.js';
-import { ownNames } from './lossless/own-names.js';
+import { Meter, type RunOptions } from '../core/progress.js';
+import type { FetchedFolder } from '../hub/folder.js';
+import { openModel } from '../open/open.js';
+import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
+import { compressLossy } from '../quantization/compress.js';
+import { type Budget, checkBudget } from '../quantization/rate-control/budget.js';
+import type { Summary } from '../wpk/summary.js';
+import { readCalibrationText } from './calibration-text.js';
+import { compressTransform } from './compress-transform.js';
+import { inspect } from './inspect.js';
+import { compress as compressLossless } from './lossless/compress.js';
 
-export interface CompressOptions {
-  /** Number of worker threads; 0: none, which is faster for small models; default: the machine's parallelism. The file is the same with any number. */
-  readonly threads?: number;
-  /** Continue the output of an interrupted run on this machine. */
-  readonly resume?: boolean;
-  /** Replace an existing output. */
-  readonly force?: boolean;
-  /** Patterns of files to leave out: `*.onnx`, `onnx/**`. The file lists their names. */
-  readonly exclude?: readonly string[];
-  /** For a Hub repository: include further copies of the same weights in other formats. */
-  readonly all?: boolean;
-  /** For a Hub repository: leave downloads in the cache. */
-  readonly keep?: boolean;
-  /** Called with the repository once it is found. */
-  readonly onFolder?: HubOptions['onFolder'];
-  /** Called with processed and total bytes. An error that it throws aborts the run, without output. */
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
-  /** Aborts the run, without output. */
-  readonly signal?: AbortSignal;
+/** A transform of blocks of every matrix: a baseline for other codecs. */
+export interface TransformCodec {
+  /** Transform; `none` quantizes the weights themselves. */
+  readonly transform: TransformName;
+  /** Weights per block: a power of two from 4 to 256. Default: 64. */
+  readonly size?: number | undefined;
+  /** 1 for blocks of a row, 2 for square tiles. Default: 1. */
+  readonly dimensions?: 1 | 2 | undefined;
+  /** Stores only the largest coefficients, instead of quantizing all. */
+  readonly keepLargest?: boolean | undefined;
+}
+
+/** Codec of the weights. `trellis` is the default with a budget. */
+export type Codec = 'lossless' | 'trellis' | TransformCodec;
+
+/** Calibration text. A held-out part of it is used to measure the loss. */
+export interface CalibrationOptions extends Partial<CalibrationSource> {}
+
+/** Options of {@link compress}. */
+export interface CompressOptions extends RunOptions {
+  /** Default: `lossless`, or `trellis` with a budget. */
+  readonly codec?: Codec | undefined;
+  /** Maximum divergence, or maximum size. */
+  readonly budget?: Budget | undefined;
+  /** Lossy: calibration text. Default: a text that comes with weightpress. `false`: no calibration, and the loss is not measured. */
+  readonly calibration?: CalibrationOptions | false | undefined;
+  /** `trellis`: tunes norms and biases at the end. Slow; helps below about 2.3 bits per weight. */
+  readonly tune?: boolean | undefined;
+  /** Lossy: the state of a checkpoint to compress, as in {@link OpenModelOptions}. */
+  readonly state?: string | undefined;
+  /** Number of worker threads; 0 for none. Default: one per core. The result does not depend on it. */
+  readonly threads?: number | undefined;
+  /** Replaces an existing output. */
+  readonly force?: boolean | undefined;
+  /** Lossless: continues an interrupted run on the same machine. */
+  readonly resume?: boolean | undefined;
+  /** Patterns of files to leave out, such as `*.onnx` or `onnx/**`. The .wpk lists them. */
+  readonly exclude?: readonly string[] | undefined;
+  /** Lossless, for a repository on the Hub: includes copies of its weights in other formats. */
+  readonly all?: boolean | undefined;
+  /** For a repository on the Hub: leaves downloaded files in the cache. */
+  readonly keep?: boolean | undefined;
+}
+
+/** Result of {@link compress}. */
+export interface Compressed extends Summary {
+  /** Why the file is smaller than its budget; undefined otherwise. */
+  readonly note: string | undefined;
 }
 
 /**
- * Compresses a folder or file losslessly into one .wpk file, which gets its name only when it is complete. It contains all files of the
- * folder, byte for byte, whatever their format.
- * @param from a path, an address, a name on the Hub, or an opened model, whose original files are compressed.
- * @throws {InputError} naming a file that cannot be read or stored, and when the output cannot be written.
+ * Compresses a model into one .wpk file: losslessly, with all files of its folder byte for byte; or to a budget, an upper limit on the
+ * measured size or divergence. The file gets its name only when it is complete.
+ * @param source a path, an address, a name on the Hub, or an opened model. @param output path of the .wpk to write.
+ * @throws {InputError} if the input cannot be read or stored, the budget cannot be met (the message names the nearest that can), or the
+ * output exists or cannot be written. @throws the signal's reason if it is aborted; no output is left.
  */
 export async function compress(
-  from: string | Model,
+  source: string | Model,
   output: string,
   options: CompressOptions = {},
-): Promise<void> {
-  const { keep, onFolder, signal } = options;
-  const reading = keep ? 'download' : 'sequential';
-  const opened = typeof from === 'string' ? await openFiles(from, { reading, onFolder, signal }) : undefined;
-  const files = opened ?? (from as Model).files;
-  try {
-    if (!files || files.kind === 'wpk')
-      throw new InputError('is already a .wpk; expected a folder or a weight file', {
-        file: typeof from === 'string' ? from : from.id,
-      });
-    await compressFiles(excluding(files, options.exclude), output, options);
-  } finally {
-    await opened?.close();
-  }
+): Promise<Compressed> {
+  const { budget, codec = budget ? 'trellis' : 'lossless', signal } = options;
+  signal?.throwIfAborted();
+  checkOptions(codec, options);
+  const note = budget
+    ? await toBudget(source, output, codec, budget, options)
+    : await losslessly(source, output, options);
+  return { ...(await inspect(output)), note };
 }
 
-async function compressFiles(files: Folder, output: string, options: CompressOptions): Promise<void> {
-  const outputs = files.kind === 'directory' ? await ownNames(output, files.id) : [];
-  const contents = await readContents(files, { all: options.all, outputs });
-  try {
-    if (!contents.sideFiles.length && !contents.weightSources.length)
-      throw new InputError('has no files to compress', { file: files.id });
-    await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), options.force ?? false);
-    await writeContents(files, contents, output, options);
-  } finally {
-    await closeContents(contents);
-  }
+/** Options of lossless files only, and of lossy files only. */
+const ONLY_LOSSLESS = ['resume', 'all'] as const;
+const ONLY_BUDGET = ['calibration', 'tune', 'state'] as const;
+
+/** @throws {InputError} for options that cannot be combined. */
+function checkOptions(codec: Codec, options: CompressOptions): void {
+  const { budget } = options;
+  const isLossless = codec === 'lossless';
+  if (isLossless && budget) throw new InputError('a lossless file takes no budget');
+  if (!isLossless && !budget) throw new InputError('a lossy codec needs a budget');
+  const misplaced = (isLossless ? ONLY_BUDGET : ONLY_LOSSLESS).find((name) => options[name]);
+  if (misplaced)
+    throw new InputError(`${misplaced} is for ${isLossless ? 'files with a budget' : 'lossless files'}`);
+  if (!budget) return;
+  checkBudget(budget);
+  if (budget.kl === undefined) return;
+  if (typeof codec === 'object')
+    throw new InputError('a transform takes a budget of bits, size or ratio, found kl');
+  if (options.calibration === false)
+    throw new InputError(
+      'a budget of kl needs a text to measure the divergence on',
+      {},
+      { code: 'needs-text' },
+    );
 }
 
-async function writeContents(
-  files: Folder,
-  contents: Contents,
+async function losslessly(
+  source: string | Model,
   output: string,
   options: CompressOptions,
-): Promise<void> {
-  const { force = false, threads, onProgress } = options;
-  const manifest = await describeFiles(contents, { codec: LOSSLESS });
-  const front = frontOf(manifest);
-  const { out, finished } = (options.resume && (await takeOver(output, front, force))) || {
-    out: await Output.create(output, { force, resumable: true }),
-    finished: { frames: [], end: 0 },
-  };
+): Promise<undefined> {
+  const { threads, force, resume, exclude, all, keep, signal } = options;
+  const meter = new Meter(options, 'compressing', 0);
+  const fetched = new Fetched();
+  await compressLossless(source, output, {
+    ...given({ threads, force, resume, exclude, all, keep, signal }),
+    onFolder: fetched.note,
+    onProgress: (done, total) => meter.reach(done, total),
+  });
+  if (!keep) await fetched.forget();
+}
+
+async function toBudget(
+  source: string | Model,
+  output: string,
+  codec: Codec,
+  budget: Budget,
+  options: CompressOptions,
+): Promise<string | undefined> {
+  const { threads, force, tune, state, exclude, signal, onProgress, keep } = options;
+  const fetched = new Fetched();
+  const reading = {
+    reading: 'download',
+    onFolder: fetched.note,
+    state,
+    exclude,
+    signal,
+    onProgress,
+  } as const;
+  const model = typeof source === 'string' ? await openModel(source, reading) : source;
+  let note: string | undefined;
   try {
-    const writer = new WpkWriter(out, output, manifest, front);
-    if (finished.end === 0) await writer.begin();
-    await encode({ files, contents, manifest, writer, finished: finished.frames, onProgress }, threads);
-    options.signal?.throwIfAborted();
-    await out.finish();
-  } catch (error) {
-    if (!(error instanceof ConnectionError)) {
-      await out.discard();
-      throw error;
-    }
-    await out.close();
-    throw new ConnectionError(error.what, error.place, { cause: error, code: 'resumable' });
+    const calibration = await calibrationOf(options);
+    const common = { budget, force, calibration, onProgress, signal };
+    ({ note } = await (typeof codec === 'object'
+      ? compressTransform(model, output, { ...transformOf(codec), ...common })
+      : compressLossy(model, output, { ...common, threads, tune })));
+  } finally {
+    if (model !== source) await model.close();
+  }
+  if (!keep) await fetched.forget();
+  return note;
+}
+
+function transformOf({ transform, size = 64, dimensions = 1, keepLargest: keep = false }: TransformCodec) {
+  return { transform: { transform, size, dimensions }, keep };
+}
+
+async function calibrationOf({ calibration }: CompressOptions): Promise<CalibrationSource | undefined> {
+  if (calibration === false) return undefined;
+  const own = calibration?.text === undefined ? await readCalibrationText() : { text: '', name: 'a text' };
+  return { ...own, ...given(calibration ?? {}) };
+}
+
+/** Files that a run has downloaded into the Hub's cache. */
+class Fetched {
+  private folder: FetchedFolder | undefined;
+
+  readonly note = (folder: FetchedFolder): void => {
+    this.folder = folder;
+  };
+
+  async forget(): Promise<void> {
+    await this.folder?.forget();
   }
 }
 
-async function encode(
-  input: Omit<EncodeInput, 'pool' | 'fileHash' | 'tensorHash'>,
-  threads: number | undefined,
-): Promise<void> {
-  const pool = startBlockPool(threads);
-  const [fileHash, tensorHash] = [new Hashing(threads), new Hashing(threads)];
-  try {
-    await new LosslessEncoder({ ...input, pool, fileHash, tensorHash }).run();
-  } finally {
-    await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
-  }
+/** Returns the options that are not undefined. */
+function given<Options extends object>(options: Options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof Options]: Exclude<Options[Key], undefined>;
+  };
 }

@@ -1,0 +1,118 @@
+import { LOSSLESS } from '../../codecs/codec.js';
+import { ConnectionError, InputError } from '../../core/errors.js';
+import type { Folder } from '../../core/folder.js';
+import type { Model } from '../../core/model.js';
+import type { HubOptions } from '../../hub/folder.js';
+import { checkOutput, Output } from '../../io/node/checked-output.js';
+import { excluding } from '../../models/folder/selection.js';
+import { openFiles } from '../../open/open.js';
+import { Hashing } from '../../workers/node/hashing.js';
+import { startBlockPool } from '../../wpk/node/block-threads.js';
+import { describeFiles, inputPaths } from '../../wpk/node/manifest.js';
+import { takeOver } from '../../wpk/node/take-over.js';
+import { type Contents, closeContents, readContents } from '../../wpk/stored/contents.js';
+import { frontOf, WpkWriter } from '../../wpk/writer.js';
+import { type EncodeInput, LosslessEncoder } from './encode.js';
+import { ownNames } from './own-names.js';
+
+export interface CompressOptions {
+  /** Number of worker threads; 0: none, which is faster for small models; default: the machine's parallelism. The file is the same with any number. */
+  readonly threads?: number;
+  /** Continue the output of an interrupted run on this machine. */
+  readonly resume?: boolean;
+  /** Replace an existing output. */
+  readonly force?: boolean;
+  /** Patterns of files to leave out: `*.onnx`, `onnx/**`. The file lists their names. */
+  readonly exclude?: readonly string[];
+  /** For a Hub repository: include further copies of the same weights in other formats. */
+  readonly all?: boolean;
+  /** For a Hub repository: leave downloads in the cache. */
+  readonly keep?: boolean;
+  /** Called with the repository once it is found. */
+  readonly onFolder?: HubOptions['onFolder'];
+  /** Called with processed and total bytes. An error that it throws aborts the run, without output. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  /** Aborts the run, without output. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Compresses a folder or file losslessly into one .wpk file, which gets its name only when it is complete. It contains all files of the
+ * folder, byte for byte, whatever their format.
+ * @param from a path, an address, a name on the Hub, or an opened model, whose original files are compressed.
+ * @throws {InputError} naming a file that cannot be read or stored, and when the output cannot be written.
+ */
+export async function compress(
+  from: string | Model,
+  output: string,
+  options: CompressOptions = {},
+): Promise<void> {
+  const { keep, onFolder, signal } = options;
+  const reading = keep ? 'download' : 'sequential';
+  const opened = typeof from === 'string' ? await openFiles(from, { reading, onFolder, signal }) : undefined;
+  const files = opened ?? (from as Model).files;
+  try {
+    if (!files || files.kind === 'wpk')
+      throw new InputError('is already a .wpk; expected a folder or a weight file', {
+        file: typeof from === 'string' ? from : from.id,
+      });
+    await compressFiles(excluding(files, options.exclude), output, options);
+  } finally {
+    await opened?.close();
+  }
+}
+
+async function compressFiles(files: Folder, output: string, options: CompressOptions): Promise<void> {
+  const outputs = files.kind === 'directory' ? await ownNames(output, files.id) : [];
+  const contents = await readContents(files, { all: options.all, outputs });
+  try {
+    if (!contents.sideFiles.length && !contents.weightSources.length)
+      throw new InputError('has no files to compress', { file: files.id });
+    await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), options.force ?? false);
+    await writeContents(files, contents, output, options);
+  } finally {
+    await closeContents(contents);
+  }
+}
+
+async function writeContents(
+  files: Folder,
+  contents: Contents,
+  output: string,
+  options: CompressOptions,
+): Promise<void> {
+  const { force = false, threads, onProgress } = options;
+  const manifest = await describeFiles(contents, { codec: LOSSLESS });
+  const front = frontOf(manifest);
+  const { out, finished } = (options.resume && (await takeOver(output, front, force))) || {
+    out: await Output.create(output, { force, resumable: true }),
+    finished: { frames: [], end: 0 },
+  };
+  try {
+    const writer = new WpkWriter(out, output, manifest, front);
+    if (finished.end === 0) await writer.begin();
+    await encode({ files, contents, manifest, writer, finished: finished.frames, onProgress }, threads);
+    options.signal?.throwIfAborted();
+    await out.finish();
+  } catch (error) {
+    if (!(error instanceof ConnectionError)) {
+      await out.discard();
+      throw error;
+    }
+    await out.close();
+    throw new ConnectionError(error.what, error.place, { cause: error, code: 'resumable' });
+  }
+}
+
+async function encode(
+  input: Omit<EncodeInput, 'pool' | 'fileHash' | 'tensorHash'>,
+  threads: number | undefined,
+): Promise<void> {
+  const pool = startBlockPool(threads);
+  const [fileHash, tensorHash] = [new Hashing(threads), new Hashing(threads)];
+  try {
+    await new LosslessEncoder({ ...input, pool, fileHash, tensorHash }).run();
+  } finally {
+    await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
+  }
+}
