@@ -16,14 +16,14 @@ export interface LosslessOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Writes a candidate that loses nothing. @returns its bytes; infinity when they would be more than the limit. */
+/** Writes a candidate that loses nothing. */
 export function writeLossless(
   candidate: Candidate,
   model: Model,
   tensors: readonly TensorInfo[],
   onProgress: OnProgress,
   { maxBytes, signal }: LosslessOptions = {},
-): Promise<number> {
+): Promise<void> {
   const total = sumOf(tensors, ({ lengthBytes }) => lengthBytes);
   async function* encoded(): AsyncGenerator<CodedTensor> {
     let done = 0;
@@ -43,17 +43,17 @@ export function writeLossless(
  * @returns what to say of it; undefined, with no candidate left, where it does not fit.
  */
 export async function finishLossless(
-  { model, candidate, tensors, goal: { max } }: Prepared,
+  { model, candidate, tensors, goal: { limit } }: Prepared,
   onProgress: OnProgress,
-  { threads, signal }: { readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
+  signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const minBytes = MIN_SHARE * sumOf(tensors, ({ lengthBytes }) => lengthBytes);
-  if (isConvertedView(model) || max < minBytes) return undefined;
+  if (isConvertedView(model) || limit < minBytes) return undefined;
   try {
-    const bytes = await writeLossless(candidate, model, tensors, onProgress, { maxBytes: max, signal });
-    if (bytes > max) return undefined;
-    await candidate.finish(undefined, threads, max);
-    return `the budget of ${max} bytes is enough to lose nothing: ${LOST_NOTHING}`;
+    await writeLossless(candidate, model, tensors, onProgress, { maxBytes: limit, signal });
+    if ((await candidate.size()) > limit) return undefined;
+    await candidate.finish(undefined, limit);
+    return `the budget of ${limit} bytes is enough to lose nothing: ${LOST_NOTHING}`;
   } finally {
     await candidate.discard();
   }

@@ -8,8 +8,38 @@ import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 
 /** Returns what is stored in the file: the measures, and what they were made on. */
-export function qualityReport({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
+export function qualityReport(
+  { model: _, against: __, ...measured }: Evaluation,
+  { name }: Pick<HeldOut, 'name'>,
+) {
   return { text: { name }, against: 'the original', ...measured };
+}
+
+/** No fraction is longer in JSON: a sign, five zeros behind the point and 17 digits. */
+const FRACTION = -1.2345678901234567e-6;
+const COUNT = Number.MAX_SAFE_INTEGER;
+/** What deflate adds to text that it cannot compress: the header of a stored block, and the rest of a byte before it. */
+const STORED_BLOCK_BYTES = 6;
+
+/** Returns the bytes that a report adds to a file at most: those of its text with every number as long as numbers can be. */
+export function maxReportBytes(name: string): number {
+  const estimate = { mean: FRACTION, standardError: FRACTION };
+  const perplexity = { perplexity: FRACTION, standardError: FRACTION, nll: estimate };
+  const longest: Required<Evaluation> = {
+    model: '',
+    kind: 'causal',
+    windows: COUNT,
+    window: COUNT,
+    tokens: COUNT,
+    ...perplexity,
+    against: '',
+    reference: perplexity,
+    nllDifference: estimate,
+    kl: { ...estimate, median: FRACTION, p99: FRACTION, max: FRACTION },
+    top1: { agreement: FRACTION, standardError: FRACTION },
+  };
+  const text = `,"quality":${JSON.stringify(qualityReport(longest, { name }))}`;
+  return new TextEncoder().encode(text).length + STORED_BLOCK_BYTES;
 }
 
 /** Measures a candidate against the original. */

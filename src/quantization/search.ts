@@ -12,14 +12,14 @@ export const STEP_BOUNDS = [1e-9, 1e3] as const;
 /** What a search does with candidates: the last one that it writes is the file. */
 export type Candidates = Pick<
   Pipeline,
-  'canTune' | 'write' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
+  'canTune' | 'write' | 'size' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
 >;
 
 /** What a search ended with. */
 export interface Found {
   readonly quality: Evaluation | undefined;
-  /** Says that the budget allows more than the file takes; undefined when it is used up. */
-  readonly note: string | undefined;
+  /** Says that the budget allows more than the finished file takes, whose bytes it is called with; undefined when it is used up. */
+  readonly note?: ((bytes: number) => string) | undefined;
 }
 
 /**
@@ -36,14 +36,18 @@ async function searchSize(plan: CompressionPlan, candidates: Candidates): Promis
     ? await sampleRate(plan, candidates)
     : { samples: [], step: plan.firstStep };
   const { met, trial } = await searchStep(
-    (step) => candidates.write(step),
+    async (step) => ({ ...(await candidates.write(step)), value: await candidates.size() }),
     { ...goal, increasing: false },
     { first, bounds: STEP_BOUNDS, predict: sizePredictor(samples) },
   );
   if (trial.value > goal.max) throw cannotMeet(goal, trial.value);
-  // bf16 of other values may take some bytes more
-  if (candidates.canTune && (await candidates.tune()) > goal.max) await candidates.untune();
-  return { quality: await candidates.measure(), note: met ? undefined : withinNote(goal, trial.value) };
+  if (candidates.canTune) {
+    await candidates.tune();
+    // bf16 of other values may take some bytes more
+    if ((await candidates.size()) > goal.max) await candidates.untune();
+  }
+  const note = met ? undefined : (bytes: number) => withinNote(goal, bytes);
+  return { quality: await candidates.measure(), note };
 }
 
 /** Samples a model until a step has about the bits per weight that a size allows. */
@@ -76,15 +80,15 @@ async function searchDivergence(plan: CompressionPlan, candidates: Candidates): 
     first = untuned.trial.step;
     await candidates.tune();
     const { value, quality } = await measured(candidates, first);
-    if (value <= goal.max && value >= goal.min) return { quality, note: undefined };
+    if (value <= goal.max && value >= goal.min) return { quality };
     gain = Math.max(1, untuned.trial.value / value);
   }
   const { met, trial } = await findDivergence(goal, 1, first, candidates);
-  if (met) return { quality: trial.quality, note: undefined };
-  if (trial.value <= goal.max) return { quality: trial.quality, note: withinNote(goal, trial.value) };
+  if (met) return { quality: trial.quality };
+  if (trial.value <= goal.max) return { quality: trial.quality, note: () => withinNote(goal, trial.value) };
   await candidates.writeLossless();
   const { quality } = await measured(candidates, 0);
-  return { quality, note: `no lossy file has so small a divergence; ${LOST_NOTHING}` };
+  return { quality, note: () => `no lossy file has so small a divergence; ${LOST_NOTHING}` };
 }
 
 /** Finds the step that has `gain` times the divergence of the goal. */

@@ -22,16 +22,19 @@ export interface Sizes {
   /** Config, tokenizer and texts as they are stored, frames included. */
   readonly sideBytes: number;
   readonly parameters: number;
+  /** What a file may grow by after the search, when its measured quality is stored in it. */
+  readonly reportBytes: number;
 }
 
 /** What a search must reach. */
-export interface Goal {
+export interface Goal extends Pick<Sizes, 'originalBytes' | 'reportBytes'> {
   readonly kind: 'kl' | 'bytes';
-  /** The smallest value that uses the budget up. */
+  /** The smallest value of a try that uses the budget up. */
   readonly min: number;
-  /** The largest that is allowed. */
+  /** The largest that a try may have: with a report, the file may still not be beyond the limit. */
   readonly max: number;
-  readonly originalBytes: number;
+  /** What is allowed: nats, or bytes of the finished file. */
+  readonly limit: number;
 }
 
 /** @throws {InputError} unless exactly one budget is given, and it is a positive number. */
@@ -47,18 +50,15 @@ export function checkBudget(budget: Budget): void {
 }
 
 /** A budget as what is measured after each try. */
-export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters }: Sizes): Goal {
-  if (budget.kl !== undefined)
-    return { kind: 'kl', min: budget.kl * (1 - KL_TOLERANCE), max: budget.kl, originalBytes };
-  const max =
-    budget.size ??
-    (budget.ratio === undefined ? sideBytes + (budget.bits! * parameters) / 8 : originalBytes / budget.ratio);
-  return {
-    kind: 'bytes',
-    min: Math.ceil(max * (1 - SIZE_TOLERANCE)),
-    max: Math.floor(max),
-    originalBytes,
-  };
+export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters, reportBytes }: Sizes): Goal {
+  const { kl, bits, size, ratio } = budget;
+  if (kl !== undefined)
+    return { kind: 'kl', min: kl * (1 - KL_TOLERANCE), max: kl, limit: kl, originalBytes, reportBytes };
+  const bytes = size ?? (ratio === undefined ? sideBytes + (bits! * parameters) / 8 : originalBytes / ratio);
+  const max = Math.max(1, Math.floor(bytes) - reportBytes);
+  // a report may take little of what is reserved for it; but half of the tolerance must be left to search in
+  const min = Math.ceil(Math.min(bytes * (1 - SIZE_TOLERANCE), max - (bytes * SIZE_TOLERANCE) / 2));
+  return { kind: 'bytes', min, max, limit: Math.floor(bytes), originalBytes, reportBytes };
 }
 
 const UNITS: Readonly<Record<string, number>> = {
