@@ -26,11 +26,19 @@ test('one budget, and no other', () => {
 });
 
 test('converts budgets to bytes of the whole file, with side files where they count', () => {
-  const sizes = { originalBytes: 1_000_000, sideBytes: 1000, parameters: 80_000 };
+  const sizes = { originalBytes: 1_000_000, sideBytes: 1000, parameters: 80_000, reportBytes: 0 };
   expect(goalOf({ ratio: 10 }, sizes)).toMatchObject({ kind: 'bytes', max: 100_000, min: 99_500 });
   expect(goalOf({ size: 5000 }, sizes)).toMatchObject({ max: 5000 });
   expect(goalOf({ bits: 3 }, sizes)).toMatchObject({ max: 31_000 });
   expect(goalOf({ kl: 0.01 }, sizes)).toMatchObject({ kind: 'kl', max: 0.01 });
+});
+
+test('room is left for the report of what is measured: no file grows beyond the limit, and most are near it', () => {
+  const sizes = { originalBytes: 1_000_000, sideBytes: 1000, parameters: 80_000, reportBytes: 900 };
+  expect(goalOf({ size: 400_000 }, sizes)).toMatchObject({ min: 398_000, max: 399_100, limit: 400_000 });
+  expect(goalOf({ size: 100_000 }, sizes)).toMatchObject({ min: 98_850, max: 99_100, limit: 100_000 });
+  expect(goalOf({ size: 500 }, sizes)).toMatchObject({ max: 1, limit: 500 }); // no file is so small
+  expect(goalOf({ kl: 0.01 }, sizes)).toMatchObject({ max: 0.01, limit: 0.01 });
 });
 
 test('rounding to bf16 is to nearest even, and never to infinity', () => {

@@ -77,7 +77,7 @@ describe('a loose budget', () => {
     expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file found below it/);
     const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));
     const nearest = Number(/nearest that can is (\d+) bytes/.exec(refusal)![1]);
-    expect(bytes / nearest).toBeLessThan(1.1);
+    expect(bytes / nearest).toBeLessThan(1.15); // zeros have fewer digests that differ, and no quality
   });
 
   it('of divergence below that of every lossy file gives the lossless one', { tags: 'slow' }, async () => {

@@ -206,11 +206,11 @@ async function pressed(model: Model, name: string, step: number, statistics: Mem
   const planned = planTensors(unique, await findExactTensors(model));
   const [indices, threads] = [await IndexStore.create(at('indices')), startQuantization(1)];
   const quantizer = new ModelQuantizer(model, quantizedTensors(planned), statistics, indices, threads);
-  const candidate = new Candidate(path, stored, manifest, true);
+  const candidate = new Candidate(path, stored, manifest, { force: true, threads: 1 });
   await quantizer.quantize(step);
   const quantized = await quantizer.quantize(step);
-  const bytes = await candidate.write(quantized.tables, encodeModel(model, planned, quantized, threads));
-  await candidate.finish(undefined, 1);
+  await candidate.write(quantized.tables, encodeModel(model, planned, quantized, threads));
+  const bytes = await candidate.finish(undefined);
   await Promise.all([threads.close(), indices.close()]);
   return { bytes, path };
 }

@@ -8,8 +8,8 @@ const tensor = (name: string, dtype: 'F32' | 'BF16' | 'I64', shape: number[]) =>
 };
 const MATRIX = tensor('matrix', 'BF16', [64, 64]);
 const tokens = { calibrationTokens: 8192, measuredTokens: 2048 };
-const bytes: Goal = { kind: 'bytes', min: 995, max: 1000, originalBytes: 9000 };
-const nats: Goal = { kind: 'kl', min: 0.0098, max: 0.01, originalBytes: 9000 };
+const bytes: Goal = { kind: 'bytes', min: 995, max: 1000, limit: 1000, originalBytes: 9000, reportBytes: 0 };
+const nats: Goal = { kind: 'kl', min: 0.0098, max: 0.01, limit: 0.01, originalBytes: 9000, reportBytes: 0 };
 const plan = (input: Partial<Parameters<typeof planCompression>[0]> = {}) =>
   planCompression({ tensors: [MATRIX], exact: new Map(), goal: bytes, tune: true, tokens, ...input });
 

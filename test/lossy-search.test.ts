@@ -22,7 +22,10 @@ class Synthetic implements Candidates {
     this.log.push('write');
     this.untuned = { bytes: Math.round(1e6 * step ** -0.3), kl: step ** 2 };
     this.file = this.untuned;
-    return { step, value: this.file.bytes, counts };
+    return { step, counts };
+  }
+  async size() {
+    return this.file.bytes;
   }
   async sample(step: number) {
     this.log.push('sample');
@@ -35,12 +38,10 @@ class Synthetic implements Candidates {
   async tune() {
     this.log.push('tune');
     this.file = { bytes: this.untuned.bytes + this.tunedBytes, kl: this.untuned.kl / this.gain };
-    return this.file.bytes;
   }
   async untune() {
     this.log.push('untune');
     this.file = this.untuned;
-    return this.file.bytes;
   }
   async writeLossless() {
     this.log.push('lossless');
@@ -48,10 +49,11 @@ class Synthetic implements Candidates {
   }
 }
 
-const planFor = (goal: Omit<Goal, 'originalBytes'>, samplesRate = false): CompressionPlan => ({
+const REPORT = 900;
+const planFor = (goal: Pick<Goal, 'kind' | 'min' | 'max'>, samplesRate = false): CompressionPlan => ({
   tensors: [],
   quantizedWeights: 1e6,
-  goal: { ...goal, originalBytes: 2e7 },
+  goal: { ...goal, limit: goal.max + REPORT, originalBytes: 2e7, reportBytes: REPORT },
   firstStep: 1,
   learnsPrices: false,
   samplesRate,
@@ -89,10 +91,18 @@ describe('a search for a size', () => {
     expect(beyond.file.bytes).toBeLessThanOrEqual(bytes.max);
   });
 
+  it("gives the finished file's bytes if the budget is not used up", async () => {
+    const loose = planFor({ kind: 'bytes', min: 9.99e8, max: 1e9 });
+    const { note } = await searchCandidate(loose, new Synthetic(false));
+    expect(note?.(501_234_567)).toBe(
+      'the budget allows 1000000900 bytes; the best file found below it has 501234567',
+    );
+  });
+
   it('refuses a budget below every size, naming the nearest', async () => {
     const search = searchCandidate(planFor({ kind: 'bytes', min: 995, max: 1000 }), new Synthetic(false));
     await expect(search).rejects.toThrow(
-      /^the budget of 1000 bytes cannot be met; the nearest that can is 125893 bytes/,
+      /^the budget of 1900 bytes cannot be met; the nearest that can is 125893 bytes, a ratio of 158.9, and at most 900 more for its measured quality$/,
     );
   });
 });
@@ -122,6 +132,6 @@ describe('a search for a divergence', () => {
     const model = new Synthetic(false);
     const { note } = await searchCandidate(planFor({ kind: 'kl', min: 0.98e-19, max: 1e-19 }), model);
     expect(model.log.slice(-2)).toEqual(['lossless', 'measure']);
-    expect(note).toMatch(/the file is lossless$/);
+    expect(note?.(0)).toMatch(/the file is lossless$/);
   });
 });

@@ -1,13 +1,15 @@
 import { createHash } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { concatenate } from '../src/core/bytes.js';
 import { isInputError } from '../src/core/errors.js';
 import { open } from '../src/index.js';
+import { openFile } from '../src/io/node/file.js';
 import type { StoredModel } from '../src/models/stored-model.js';
 import { Candidate } from '../src/quantization/candidate.js';
 import { writeLossless } from '../src/quantization/lossless-candidate.js';
+import { maxReportBytes, qualityReport } from '../src/quantization/quality.js';
 import { deflate, FRAME, frame } from '../src/wpk/frames.js';
 import { describe as describeManifest } from '../src/wpk/manifest.js';
 import { WpkModel } from '../src/wpk/model.js';
@@ -176,41 +178,69 @@ describe('a candidate', () => {
   });
   const output = join(place, 'model.wpk');
 
-  async function lossless() {
+  async function written(path: string, limit = {}) {
     const model = (await open(join(place, 'model'))) as StoredModel;
-    const candidate = new Candidate(output, model, await describeFiles(model, {}), true);
-    const promised = await writeLossless(candidate, model, model.tensors, () => {});
-    return { model, candidate, promised };
+    const manifest = await describeFiles(model, {});
+    const candidate = new Candidate(path, model, manifest, { force: true, threads: 0 });
+    await writeLossless(candidate, model, model.tensors, () => {}, limit);
+    return { model, candidate, bytes: await candidate.size() };
   }
 
-  test('is as long as it says when it has its name', async () => {
-    const { model, candidate, promised } = await lossless();
-    const bytes = await candidate.finish(undefined, 0, promised);
+  test('has the bytes that the finished file has, and is decoded once for them', async () => {
+    const { model, candidate, bytes } = await written(output);
+    expect(statSync(candidate.partialPath).size).toBe(bytes);
+    const readTensor = vi.spyOn(model, 'readTensor');
+    expect(await candidate.finish(undefined, bytes)).toBe(bytes);
+    expect(readTensor).not.toHaveBeenCalled();
     expect(statSync(output).size).toBe(bytes);
-    expect(bytes).toBeLessThanOrEqual(promised);
     await model.close();
+  });
+
+  test('grows by its quality, by no more than what is reserved for it', async () => {
+    const number = () => -(1 + random()) * 1e-6; // none are longer in JSON
+    const estimate = () => ({ mean: number(), standardError: number() });
+    const perplexity = () => ({ perplexity: number(), standardError: number(), nll: estimate() });
+    const quality = qualityReport(
+      {
+        model: output,
+        kind: 'causal',
+        windows: 12_345,
+        window: 2048,
+        tokens: 25_282_560,
+        ...perplexity(),
+        against: 'model',
+        reference: perplexity(),
+        nllDifference: estimate(),
+        kl: { ...estimate(), median: number(), p99: number(), max: number() },
+        top1: { agreement: number(), standardError: number() },
+      },
+      { name: '\u65e5\u672c\u8a9e' },
+    );
+    const { model, candidate, bytes } = await written(output);
+    const grown = (await candidate.finish(quality)) - bytes;
+    expect(grown).toBeGreaterThan(300);
+    expect(grown).toBeLessThanOrEqual(maxReportBytes('\u65e5\u672c\u8a9e'));
+    await model.close();
+    const compressed = await WpkModel.open(await openFile(output));
+    expect(compressed.container.directory.quality).toEqual(quality);
+    await compressed.close();
   });
 
   test('over its budget gets no name: that is an error of the program', async () => {
-    const { model, candidate } = await lossless();
     const path = join(place, 'other.wpk');
-    const other = new Candidate(path, model, await describeFiles(model, {}), true);
-    await writeLossless(other, model, model.tensors, () => {});
-    const error = await other.finish(undefined, 0, 1000).catch((error) => error);
-    expect(error.message).toMatch(/has \d+ bytes, over its budget of 1000/);
+    const { model, candidate, bytes } = await written(path);
+    const error = await candidate.finish(undefined, bytes - 1).catch((error) => error);
+    expect(error.message).toMatch(`has ${bytes} bytes, over its budget of ${bytes - 1}`);
     expect(isInputError(error)).toBe(false);
     expect(existsSync(path)).toBe(false);
-    await Promise.all([other.discard(), candidate.discard(), model.close()]);
-    expect([...leftovers(path), ...leftovers(output)]).toEqual([]);
+    await Promise.all([candidate.discard(), model.close()]);
+    expect(leftovers(path)).toEqual([]);
   });
 
   test('is not written beyond the most that it may have', async () => {
-    const { model, candidate } = await lossless();
-    expect(await writeLossless(candidate, model, model.tensors, () => {}, { maxBytes: 1000 })).toBe(
-      Number.POSITIVE_INFINITY,
-    );
+    const { model, candidate, bytes } = await written(output, { maxBytes: 1000 });
+    expect(bytes).toBe(Number.POSITIVE_INFINITY);
     expect(statSync(candidate.partialPath).size).toBeLessThan(40_000);
-    await candidate.discard();
-    await model.close();
+    await Promise.all([candidate.discard(), model.close()]);
   });
 });

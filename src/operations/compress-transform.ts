@@ -22,6 +22,7 @@ export interface TransformCompression {
   /** A budget of bits, size or ratio. */
   readonly budget: Budget;
   readonly force?: boolean | undefined;
+  readonly threads?: number | undefined;
   /** The text whose held-out part quality is measured on; without it nothing is measured. */
   readonly calibration?: CalibrationSource | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
@@ -44,7 +45,7 @@ export async function compressTransform(
   const prepared = await prepare(model, output, { codec: TRANSFORM, ...transform, keep }, options);
   const { candidate, goal } = prepared;
   const stages = new Stages([], options.onProgress);
-  const lossless = await finishLossless(prepared, stages.begin('compressing', 'bytes'), { signal });
+  const lossless = await finishLossless(prepared, stages.begin('compressing', 'bytes'), signal);
   if (lossless) return { note: lossless };
 
   const heldOut = calibration && (await heldOutOf(model, calibration));
@@ -52,7 +53,8 @@ export async function compressTransform(
   const attempt = async (strength: number) => {
     const onProgress = stages.begin('transforming', 'weights', `try ${++trial}`);
     const tensors = encodeTensors(prepared, transform, { keep, strength }, { onProgress, signal });
-    return { step: strength, value: await candidate.write(undefined, tensors).catch(sizeOfTooFine) };
+    const value = await candidate.write(undefined, tensors).then(() => candidate.size(), sizeOfTooFine);
+    return { step: strength, value };
   };
   try {
     const aim = { ...goal, increasing: false };
@@ -65,8 +67,8 @@ export async function compressTransform(
     const onProgress = stages.begin('measuring', 'tokens');
     const quality =
       heldOut && (await measureCandidate(candidate.partialPath, model, heldOut, onProgress, signal));
-    await candidate.finish(quality && qualityReport(quality, heldOut!), undefined, goal.max);
-    return { note: met ? undefined : withinNote(goal, nearest.value) };
+    const bytes = await candidate.finish(quality && qualityReport(quality, heldOut!), goal.limit);
+    return { note: met ? undefined : withinNote(goal, bytes) };
   } finally {
     await candidate.discard();
   }

@@ -147,10 +147,10 @@ async function toBudget(
   let note: string | undefined;
   try {
     const calibration = await calibrationOf(options);
-    const common = { budget, force, calibration, onProgress, signal };
+    const common = { budget, force, threads, calibration, onProgress, signal };
     ({ note } = await (typeof codec === 'object'
       ? compressTransform(model, output, { ...transformOf(codec), ...common })
-      : compressLossy(model, output, { ...common, threads, tune })));
+      : compressLossy(model, output, { ...common, tune })));
   } finally {
     if (model !== source) await model.close();
   }

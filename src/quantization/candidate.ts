@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto';
-import { isLossyCodec, TRELLIS } from '../codecs/codec.js';
+import { TRELLIS } from '../codecs/codec.js';
 import { InputError } from '../core/errors.js';
 import { Output } from '../io/node/output.js';
 import { sha256 } from '../io/node/sha256.js';
@@ -7,150 +6,156 @@ import type { StoredModel } from '../models/stored-model.js';
 import { total } from '../wpk/directory.js';
 import { deflate, FRAME, type FrameType, frame, pieces } from '../wpk/frames.js';
 import type { Manifest } from '../wpk/manifest.js';
-import { type DirectoryFacts, type TensorFacts, WpkWriter } from '../wpk/writer.js';
-import { decodeFacts, digestOf } from './decoded-facts.js';
+import { type DirectoryFacts, WpkWriter } from '../wpk/writer.js';
+import { decodeFacts, digestsOf } from './decoded-facts.js';
 
-/** The payloads of a tensor's frames: parameters and blocks of a lossy one, blocks of a lossless one. */
+/** Frame payloads of a tensor: parameters (lossy codecs only), then blocks. */
 export interface CodedTensor {
   readonly codec: string;
   readonly payloads: readonly Uint8Array[];
 }
 
-/** In place of what is not known before the file has been decoded and measured: as long, and as hard to deflate. */
-const placeholder = (name: string) => createHash('sha256').update(name).digest('hex');
-const PLACEHOLDER_QUALITY = Object.fromEntries(
-  Array.from({ length: 24 }, (_, i) => [
-    placeholder(`${i}`).slice(0, 6),
-    Number(`0.${BigInt(`0x${placeholder(`${i}`)}`)}`),
-  ]),
-);
-const PLACEHOLDER_ERROR = 0.087;
-const PLACEHOLDER_WEIGHT_ERROR = Object.fromEntries(Object.entries(PLACEHOLDER_QUALITY).slice(0, 4));
-/** How much longer the end may still become than the placeholders were. */
-const SLACK_BYTES = 64;
+/** Zeros in place of digests until the file is decoded. Its size is measured only with the real ones. */
+const UNKNOWN = { sha256: '0'.repeat(64) };
 
-/** What is the same in every try: the frames of each side file and weight header. */
+/** Frames that are the same in every trial: side files and weight headers. */
 interface Front {
   readonly sideFiles: readonly { readonly sha256: string; readonly frames: readonly Uint8Array[] }[];
   readonly headers: readonly (readonly Uint8Array[])[];
 }
 
+export interface CandidateOptions {
+  readonly force: boolean;
+  /** Number of threads for decoding. */
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
- * A lossy file in the making: written whole again and again while the budget is searched, and given its name at the end. What it decodes to is known only from decoding it, so its digests come last.
+ * A lossy file under construction: written completely for each trial of the search, and renamed at the end. Its digests and errors come
+ * from decoding it, so its exact size is known only after that.
  */
 export class Candidate {
   private front: Front | undefined;
+  private sourceDigests: readonly string[] | undefined;
   private out: Output | undefined;
+  /** Writer of the last trial; undefined if that is incomplete. */
   private writer: WpkWriter | undefined;
+  /** Directory entries of the last trial, without quality; undefined until it is decoded. */
+  private facts: DirectoryFacts | undefined;
 
   constructor(
     readonly path: string,
     private readonly model: StoredModel,
     private readonly manifest: Manifest,
-    private readonly force: boolean,
+    private readonly options: CandidateOptions,
   ) {}
 
-  /** Where the last try is read. */
+  /** Path of the last trial. */
   get partialPath(): string {
     return this.out!.partial;
   }
 
-  /** Bytes of config, tokenizer and texts as stored, frames included. */
+  /** Returns the stored bytes of config, tokenizer and texts, including frames. */
   async sideBytes(): Promise<number> {
     const { sideFiles } = await this.makeFront();
     return total(sideFiles.flatMap(({ frames }) => frames.map(({ length }) => length)));
   }
 
   /**
-   * Writes the whole file, its tensors as they come.
-   * @param tables for codecs that need them. @param maxBytes that it may have: nothing is written beyond them.
-   * @returns the bytes it will not be longer than when it is finished; infinity when it is not written whole.
+   * Writes the complete file, readable but without digests.
+   * @param tables for codecs that need them. @param tensors in the order of the manifest. @param maxBytes limit at which writing stops.
    */
   async write(
     tables: Uint8Array | undefined,
     tensors: AsyncIterable<CodedTensor>,
     maxBytes = Number.POSITIVE_INFINITY,
-  ): Promise<number> {
+  ): Promise<void> {
     const { sideFiles, headers } = await this.makeFront();
-    this.out ??= await Output.create(this.path, { force: this.force });
-    const { out } = this;
-    await out.truncate(0);
-    const writer = new WpkWriter(out, this.path, this.manifest);
-    this.writer = writer;
+    this.out ??= await Output.create(this.path, { force: this.options.force });
+    [this.writer, this.facts] = [undefined, undefined];
+    await this.out.truncate(0);
+    const writer = new WpkWriter(this.out, this.path, this.manifest);
     await writer.begin();
     for (const [i, { frames }] of sideFiles.entries())
       for (const whole of frames) await writer.append('sideFiles', i, whole);
     for (const [i, frames] of headers.entries())
       for (const whole of frames) await writer.append('weightHeaders', i, whole);
     if (tables) await writer.append('tables', 0, frame(FRAME.tables, tables));
-    const facts = await this.writeTensors(writer, tensors, maxBytes);
-    if (!facts) return Number.POSITIVE_INFINITY;
-    const { file } = await writer.finish({
-      sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
-      weightFiles: headers.map((_, i) => ({
-        sha256: placeholder(`${i}`),
-        sourceSha256: placeholder(`source ${i}`),
-      })),
-      tensors: facts,
-      quality: PLACEHOLDER_QUALITY,
-      weightError: PLACEHOLDER_WEIGHT_ERROR,
+    const codecs = await this.writeTensors(writer, tensors, maxBytes);
+    if (!codecs) return;
+    this.writer = writer;
+    await this.writeEnd({
+      sideFiles: sideFiles.map(() => UNKNOWN),
+      weightFiles: headers.map(() => UNKNOWN),
+      tensors: codecs.map((codec) => (codec === undefined ? undefined : { codec, ...UNKNOWN })),
     });
-    await out.flush(); // it is read to be measured
-    return file + SLACK_BYTES;
   }
 
   /**
-   * Decodes all of the file, writes digests and errors into its directory, and gives it its name.
-   * @param maxBytes that the budget allows. @returns the bytes of the file.
-   * @throws {Error} when the file is longer than `write` has promised that it will be.
+   * Decodes the last trial and rewrites its directory with the real digests and errors.
+   * @returns the length of the file in bytes, without the quality report; infinity if the trial is incomplete.
    */
-  async finish(
-    quality: DirectoryFacts['quality'],
-    threads: number | undefined,
-    maxBytes = Number.POSITIVE_INFINITY,
-  ): Promise<number> {
-    const [out, writer] = [this.out!, this.writer!];
-    const { weightFiles, ...decoded } = await decodeFacts(out.partial, this.model, threads);
-    const files = [];
-    for (const [i, { source }] of this.model.weightSources.entries())
-      files.push({ ...weightFiles[i]!, sourceSha256: await digestOf(source) });
-    const { sideFiles } = await this.makeFront();
-    await out.truncate(writer.directoryStart);
-    const { file } = await writer.finish({
-      ...decoded,
-      sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
-      weightFiles: files,
-      quality,
-    });
-    if (file > maxBytes) throw new Error(`${this.path} has ${file} bytes, over its budget of ${maxBytes}`);
-    await out.finish(() => this.model.verify?.());
-    return file;
+  async size(): Promise<number> {
+    return this.writer ? this.writeEnd(await this.decodedFacts()) : Number.POSITIVE_INFINITY;
   }
 
-  /** Leaves nothing behind; what is written next begins from the start. */
+  /**
+   * Stores the quality in the last trial and moves the file to its final name.
+   * @param maxBytes the budget. @returns the length of the file in bytes. @throws {Error} if it exceeds the budget, which is a bug of the search.
+   */
+  async finish(quality: DirectoryFacts['quality'], maxBytes = Number.POSITIVE_INFINITY): Promise<number> {
+    const bytes = await this.writeEnd({ ...(await this.decodedFacts()), quality });
+    if (bytes > maxBytes) throw new Error(`${this.path} has ${bytes} bytes, over its budget of ${maxBytes}`);
+    await this.out!.finish(() => this.model.verify?.());
+    return bytes;
+  }
+
+  /** Deletes the trial. */
   async discard(): Promise<void> {
     await this.out?.discard();
     this.out = undefined;
   }
 
-  /** @returns what is known of each tensor; undefined when the file would have more than `maxBytes` bytes. */
+  /** Returns the codec of each tensor (undefined for copies), or undefined if the file would exceed `maxBytes`. */
   private async writeTensors(
     writer: WpkWriter,
     tensors: AsyncIterable<CodedTensor>,
     maxBytes: number,
-  ): Promise<(TensorFacts | undefined)[] | undefined> {
+  ): Promise<(string | undefined)[] | undefined> {
     const { tensors: entries } = this.manifest;
-    const facts: (TensorFacts | undefined)[] = entries.map(() => undefined);
+    const codecs: (string | undefined)[] = entries.map(() => undefined);
     const stored = entries.flatMap(({ sameAs }, i) => (sameAs === undefined ? [i] : []));
     for await (const { codec, payloads } of tensors) {
       const index = stored.shift()!;
       for (const [i, payload] of payloads.entries())
         await writer.append('tensors', index, frame(frameType(codec, i), payload));
       if (writer.directoryStart > maxBytes) return undefined;
-      const error = isLossyCodec(codec) && { error: PLACEHOLDER_ERROR };
-      facts[index] = { codec, sha256: placeholder(entries[index]!.name), ...error };
+      codecs[index] = codec;
     }
-    return facts;
+    return codecs;
+  }
+
+  private async decodedFacts(): Promise<DirectoryFacts> {
+    if (this.facts) return this.facts;
+    const { weightFiles, ...decoded } = await decodeFacts(this.partialPath, this.model, this.options);
+    const { sideFiles } = await this.makeFront();
+    this.sourceDigests ??= await digestsOf(this.model.weightSources);
+    this.facts = {
+      ...decoded,
+      sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
+      weightFiles: weightFiles.map((file, i) => ({ ...file, sourceSha256: this.sourceDigests![i]! })),
+    };
+    return this.facts;
+  }
+
+  /** Writes the directory, replacing the previous one. @returns the length of the file in bytes. */
+  private async writeEnd(facts: DirectoryFacts): Promise<number> {
+    const [out, writer] = [this.out!, this.writer!];
+    await out.truncate(writer.directoryStart);
+    const { file } = await writer.finish(facts);
+    await out.flush(); // for readers: it is decoded and measured
+    return file;
   }
 
   private async makeFront(): Promise<Front> {

@@ -48,7 +48,7 @@ export async function compressLossy(
   const stages = new Stages(plan.stages, options.onProgress);
   if (plan.goal.kind === 'bytes') {
     await checkMinimum(prepared, plan);
-    const note = await finishLossless(prepared, stages.begin('compressing', 'bytes'), options);
+    const note = await finishLossless(prepared, stages.begin('compressing', 'bytes'), signal);
     if (note) return { note };
   }
 
@@ -58,8 +58,8 @@ export async function compressLossy(
     const pipeline = await Pipeline.open({ ...prepared, plan, calibrated, stages, threads, signal });
     try {
       const { quality, note } = await searchCandidate(plan, pipeline);
-      await pipeline.finish(quality);
-      return { note };
+      const bytes = await pipeline.finish(quality);
+      return { note: note?.(bytes) };
     } finally {
       await pipeline.close();
     }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ByteSource } from '../core/byte-source.js';
+import { sumOf } from '../core/sum.js';
 import { Comparison } from '../evaluation/compare.js';
 import { openFile } from '../io/node/file.js';
 import type { StoredModel } from '../models/stored-model.js';
@@ -11,28 +12,34 @@ import type { DirectoryFacts, TensorFacts } from '../wpk/writer.js';
 /** Bytes of a source to digest at once. */
 const PIECE_BYTES = 2 ** 22;
 
+/** Maximum bytes of weights to decode on the calling thread: starting threads would take longer. */
+const SMALL_BYTES = 2 ** 24;
+
 /** Digests of a lossy file and errors of its weights, which are known only after decoding. */
 export type DecodedFacts = Required<Pick<DirectoryFacts, 'tensors' | 'weightError'>> & {
   readonly weightFiles: readonly { readonly sha256: string }[];
 };
 
 /**
- * Decodes a lossy file that is complete except for these facts, and compares it with the original.
- * @param model the original. @param threads as in {@link Decoding}.
+ * Decodes a file that is complete except for these facts, and compares it with the original.
+ * @param model the original. @param threads as in {@link Decoding}. @throws the signal's reason if it is aborted.
  */
 export async function decodeFacts(
   path: string,
   model: StoredModel,
-  threads: number | undefined,
+  { threads, signal }: { readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<DecodedFacts> {
   const container = await Container.open(await openFile(path));
-  const decoding = new Decoding(container, threads);
+  const { weightFiles: files } = container.directory;
+  const isSmall = sumOf(files, ({ length }) => length) <= SMALL_BYTES;
+  const decoding = new Decoding(container, isSmall ? 0 : threads);
   const comparison = new Comparison(model);
   const weightFiles: { sha256: string }[] = [];
   const tensors: (TensorFacts | undefined)[] = [];
   try {
     for (const { file, tensors: own } of tensorsByFile(container.directory)) {
       const sha256 = await decoding.weightFile(await container.header(file), own, async (tensor) => {
+        signal?.throwIfAborted();
         const isLossy = isLossyTensor(tensor);
         const compared = comparison.tensor(tensor);
         const digest = await decoding.tensor(tensor, (elements, firstByte) =>
@@ -56,8 +63,14 @@ function rounded(share: number): number {
   return Number(share.toPrecision(2));
 }
 
-/** Computes the SHA-256 of a source, hexadecimal. */
-export async function digestOf(source: ByteSource): Promise<string> {
+/** Returns the SHA-256 of each file of weights. */
+export async function digestsOf(files: readonly { readonly source: ByteSource }[]): Promise<string[]> {
+  const digests: string[] = [];
+  for (const { source } of files) digests.push(await digestOf(source));
+  return digests;
+}
+
+async function digestOf(source: ByteSource): Promise<string> {
   const hash = createHash('sha256');
   for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
     hash.update(await source.read(start, Math.min(source.byteLength, start + PIECE_BYTES)));

@@ -15,14 +15,14 @@ export interface LosslessOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Writes a lossless candidate. @returns its bytes; infinity when they would exceed the limit. */
+/** Writes a lossless candidate. */
 export function writeLossless(
   candidate: Candidate,
   model: Model,
   tensors: readonly TensorInfo[],
   onProgress: OnProgress,
   { maxBytes, signal }: LosslessOptions = {},
-): Promise<number> {
+): Promise<void> {
   const total = sumOf(tensors, ({ lengthBytes }) => lengthBytes);
   async function* encoded(): AsyncGenerator<CodedTensor> {
     let done = 0;
@@ -41,17 +41,17 @@ export function writeLossless(
  * @returns a message; undefined, with the candidate discarded, if it does not fit.
  */
 export async function finishLossless(
-  { model, candidate, tensors, goal: { max } }: Prepared,
+  { model, candidate, tensors, goal: { limit } }: Prepared,
   onProgress: OnProgress,
-  { threads, signal }: { readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
+  signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
   const minBytes = MIN_SHARE * sumOf(tensors, ({ lengthBytes }) => lengthBytes);
-  if (isConvertedView(model) || max < minBytes) return undefined;
+  if (isConvertedView(model) || limit < minBytes) return undefined;
   try {
-    const bytes = await writeLossless(candidate, model, tensors, onProgress, { maxBytes: max, signal });
-    if (bytes > max) return undefined;
-    await candidate.finish(undefined, threads, max);
-    return `the budget of ${max} bytes is enough for a lossless file`;
+    await writeLossless(candidate, model, tensors, onProgress, { maxBytes: limit, signal });
+    if ((await candidate.size()) > limit) return undefined;
+    await candidate.finish(undefined, limit);
+    return `the budget of ${limit} bytes is enough for a lossless file`;
   } finally {
     await candidate.discard();
   }

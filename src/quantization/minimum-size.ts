@@ -15,7 +15,7 @@ import { encodeUnquantized } from './unquantized.js';
  * A budget below its bytes is known to be impossible before anything is calibrated.
  * @returns its bytes.
  */
-export function writeMinimum(
+export async function writeMinimum(
   candidate: Candidate,
   model: Model,
   tensors: readonly PlannedTensor[],
@@ -30,7 +30,8 @@ export function writeMinimum(
         ? { codec: TRELLIS, payloads: zeros(read, tensor) }
         : await encodeUnquantized(model, tensor, treatment === 'exact');
   }
-  return candidate.write(tables, coded());
+  await candidate.write(tables, coded());
+  return candidate.size();
 }
 
 /** The payloads of a matrix of zeros; blocks of as many rows are one and the same. */

@@ -67,10 +67,16 @@ export class Pipeline {
     return plan.tunes && (calibrated?.seen.length ?? 0) >= MIN_TUNING_WINDOWS;
   }
 
-  /** Quantizes the model with a step and writes the candidate. @returns its bytes, and the counts of the indices. */
-  async write(step: number): Promise<SizeTrial> {
+  /** Quantizes the model with a step and writes the candidate. @returns the counts of the indices. */
+  async write(step: number): Promise<Omit<SizeTrial, 'value'>> {
     this.quantized = await this.quantizer.quantize(step);
-    return { step, value: await this.encode(this.quantized), counts: this.quantized.counts };
+    await this.encode(this.quantized);
+    return { step, counts: this.quantized.counts };
+  }
+
+  /** Decodes the candidate. @returns its length in bytes, without the quality report. */
+  size(): Promise<number> {
+    return this.parts.candidate.size();
   }
 
   /** Quantizes a sample of the matrices with a step. */
@@ -88,17 +94,17 @@ export class Pipeline {
     );
   }
 
-  /** Tunes norms and biases on the windows of the calibration, and writes the candidate again. @returns its bytes. */
-  async tune(): Promise<number> {
+  /** Tunes norms and biases on the windows of the calibration, and writes the candidate again. */
+  async tune(): Promise<void> {
     const { candidate, model, calibrated, stages } = this.parts;
     const onProgress = stages.begin('tuning', 'tokens');
     const options = { onProgress, signal: this.parts.signal };
     const tuned = await tuneCandidate(candidate.partialPath, model, calibrated!.seen, options);
-    return this.encode(this.quantized!, tuned);
+    await this.encode(this.quantized!, tuned);
   }
 
-  /** Writes the candidate without tuning. @returns its bytes. */
-  untune(): Promise<number> {
+  /** Writes the candidate without tuning. */
+  untune(): Promise<void> {
     return this.encode(this.quantized!);
   }
 
@@ -110,15 +116,15 @@ export class Pipeline {
     await writeLossless(candidate, model, tensors, onProgress, { signal: this.parts.signal });
   }
 
-  /** Stores the quality in the candidate and moves it to its final name. @throws {Error} when it is over a budget of bytes. */
-  async finish(quality: Evaluation | undefined): Promise<void> {
-    const { candidate, plan, calibrated, threads, signal } = this.parts;
+  /** Stores the quality in the candidate and moves it to its final name. @returns its bytes. @throws {Error} if they exceed the budget. */
+  async finish(quality: Evaluation | undefined): Promise<number> {
+    const { candidate, plan, calibrated, signal } = this.parts;
     signal?.throwIfAborted();
     const report = quality && qualityReport(quality, calibrated!.heldOut);
-    await candidate.finish(report, threads, plan.goal.kind === 'bytes' ? plan.goal.max : undefined);
+    return candidate.finish(report, plan.goal.kind === 'bytes' ? plan.goal.limit : undefined);
   }
 
-  private encode(quantized: QuantizedModel, tuned?: ReadonlyMap<string, Float32Array>): Promise<number> {
+  private encode(quantized: QuantizedModel, tuned?: ReadonlyMap<string, Float32Array>): Promise<void> {
     const { candidate, model, plan } = this.parts;
     const options = { tuned, signal: this.parts.signal };
     return candidate.write(

@@ -4,8 +4,10 @@ import { checkOutput } from '../io/node/checked-output.js';
 import { isStoredModel, type StoredModel } from '../models/stored-model.js';
 import { requireElements } from '../wpk/manifest.js';
 import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
+import type { CalibrationSource } from './calibration/calibrate.js';
 import { Candidate } from './candidate.js';
 import { type ExactTensors, exactGroups, findExactTensors, weightsIn, withBuffers } from './exact-tensors.js';
+import { maxReportBytes } from './quality.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './rate-control/budget.js';
 
 /** Inputs of a lossy compression after all checks. */
@@ -21,7 +23,10 @@ export interface Prepared {
 /** Options of {@link prepare}. */
 export interface PrepareOptions {
   readonly budget: Budget;
+  /** What the text is called that quality will be measured on; undefined where none is. */
+  readonly calibration?: Pick<CalibrationSource, 'name'> | undefined;
   readonly force?: boolean | undefined;
+  readonly threads?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -34,7 +39,7 @@ export async function prepare(
   model: Model,
   output: string,
   settings: Readonly<Record<string, unknown>>,
-  { budget, force = false, signal }: PrepareOptions,
+  { budget, calibration, force = false, threads, signal }: PrepareOptions,
 ): Promise<Prepared> {
   if (!isStoredModel(model))
     throw new InputError('is already a .wpk; expected a folder or a .safetensors file', { file: model.id });
@@ -44,12 +49,13 @@ export async function prepare(
   const exact = await findExactTensors(model, signal);
   const described = await describeFiles(model, { ...settings, budget, exact: exactGroups(exact) });
   const manifest = withBuffers(described, exact);
-  const candidate = new Candidate(output, model, manifest, force);
+  const candidate = new Candidate(output, model, manifest, { force, threads, signal });
   const tensors = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const goal = goalOf(budget, {
     originalBytes: originalBytes(model),
     sideBytes: await candidate.sideBytes(),
     parameters: weightsIn(tensors, exact),
+    reportBytes: calibration ? maxReportBytes(calibration.name) : 0,
   });
   return { model, candidate, tensors, exact, goal };
 }

@@ -7,9 +7,39 @@ import type { HeldOut } from './calibration/calibrate.js';
 import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 
-/** Returns what is stored in the file: the measures, and what they were made on. */
-export function qualityReport({ model: _, against: __, ...measured }: Evaluation, { name }: HeldOut) {
+/** Returns the quality report that is stored in the file: the measurements and the name of the text. */
+export function qualityReport(
+  { model: _, against: __, ...measured }: Evaluation,
+  { name }: Pick<HeldOut, 'name'>,
+) {
   return { text: { name }, against: 'the original', ...measured };
+}
+
+/** A number of the maximum length in JSON: a sign, an exponent and 17 digits. */
+const FRACTION = -1.2345678901234567e-6;
+const COUNT = Number.MAX_SAFE_INTEGER;
+/** Overhead of deflate for incompressible text: the header of a stored block and padding to a byte. */
+const STORED_BLOCK_BYTES = 6;
+
+/** Returns the maximum bytes that a quality report adds to a file: its text with every number at maximum length. */
+export function maxReportBytes(name: string): number {
+  const estimate = { mean: FRACTION, standardError: FRACTION };
+  const perplexity = { perplexity: FRACTION, standardError: FRACTION, nll: estimate };
+  const longest: Required<Evaluation> = {
+    model: '',
+    kind: 'causal',
+    windows: COUNT,
+    window: COUNT,
+    tokens: COUNT,
+    ...perplexity,
+    against: '',
+    reference: perplexity,
+    nllDifference: estimate,
+    kl: { ...estimate, median: FRACTION, p99: FRACTION, max: FRACTION },
+    top1: { agreement: FRACTION, standardError: FRACTION },
+  };
+  const text = `,"quality":${JSON.stringify(qualityReport(longest, { name }))}`;
+  return new TextEncoder().encode(text).length + STORED_BLOCK_BYTES;
 }
 
 /** Measures a candidate against the original. */

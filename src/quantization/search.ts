@@ -12,14 +12,14 @@ export const STEP_BOUNDS = [1e-9, 1e3] as const;
 /** The operations of {@link Pipeline} that a search uses. The last candidate that it writes becomes the file. */
 export type Candidates = Pick<
   Pipeline,
-  'canTune' | 'write' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
+  'canTune' | 'write' | 'size' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
 >;
 
 /** Result of a search. */
 export interface SearchResult {
   readonly quality: Evaluation | undefined;
-  /** Message that the file is below its budget; undefined if the budget is used up. */
-  readonly note: string | undefined;
+  /** Returns the message for a file below its budget, given its bytes; undefined if the budget is used up. */
+  readonly note?: ((bytes: number) => string) | undefined;
 }
 
 /**
@@ -36,14 +36,18 @@ async function searchSize(plan: CompressionPlan, candidates: Candidates): Promis
     ? await sampleRate(plan, candidates)
     : { samples: [], step: plan.firstStep };
   const { met, trial } = await searchStep(
-    (step) => candidates.write(step),
+    async (step) => ({ ...(await candidates.write(step)), value: await candidates.size() }),
     { ...goal, increasing: false },
     { first, bounds: STEP_BOUNDS, predict: sizePredictor(samples) },
   );
   if (trial.value > goal.max) throw cannotMeet(goal, trial.value);
-  // tuned values may take a few bytes more
-  if (candidates.canTune && (await candidates.tune()) > goal.max) await candidates.untune();
-  return { quality: await candidates.measure(), note: met ? undefined : withinNote(goal, trial.value) };
+  if (candidates.canTune) {
+    await candidates.tune();
+    // tuned values may take a few bytes more
+    if ((await candidates.size()) > goal.max) await candidates.untune();
+  }
+  const note = met ? undefined : (bytes: number) => withinNote(goal, bytes);
+  return { quality: await candidates.measure(), note };
 }
 
 /** Samples a model until the step gives about the bits per weight that the size allows. */
@@ -76,15 +80,15 @@ async function searchDivergence(plan: CompressionPlan, candidates: Candidates): 
     first = untuned.trial.step;
     await candidates.tune();
     const { value, quality } = await measured(candidates, first);
-    if (value <= goal.max && value >= goal.min) return { quality, note: undefined };
+    if (value <= goal.max && value >= goal.min) return { quality };
     gain = Math.max(1, untuned.trial.value / value);
   }
   const { met, trial } = await findDivergence(goal, 1, first, candidates);
-  if (met) return { quality: trial.quality, note: undefined };
-  if (trial.value <= goal.max) return { quality: trial.quality, note: withinNote(goal, trial.value) };
+  if (met) return { quality: trial.quality };
+  if (trial.value <= goal.max) return { quality: trial.quality, note: () => withinNote(goal, trial.value) };
   await candidates.writeLossless();
   const { quality } = await measured(candidates, 0);
-  return { quality, note: `no lossy file reaches so small a divergence; ${LOST_NOTHING}` };
+  return { quality, note: () => `no lossy file reaches so small a divergence; ${LOST_NOTHING}` };
 }
 
 /** Finds the step with `gain` times the divergence of the goal. */

@@ -22,16 +22,19 @@ export interface Sizes {
   /** Stored bytes of config, tokenizer and texts, including frames. */
   readonly sideBytes: number;
   readonly parameters: number;
+  /** Bytes reserved for the quality report, which is stored after the search. */
+  readonly reportBytes: number;
 }
 
 /** Goal of a search, in bytes or nats per token. */
-export interface Goal {
+export interface Goal extends Pick<Sizes, 'originalBytes' | 'reportBytes'> {
   readonly kind: 'kl' | 'bytes';
-  /** The smallest value at which the budget counts as used up. */
+  /** Minimum value at which the budget counts as used up. */
   readonly min: number;
-  /** The largest allowed value. */
+  /** Maximum value of a trial: the limit, less the bytes reserved for the report. */
   readonly max: number;
-  readonly originalBytes: number;
+  /** The budget: nats per token, or bytes of the finished file. */
+  readonly limit: number;
 }
 
 /** Checks that exactly one budget is set, to a positive number. @throws {InputError} otherwise. */
@@ -47,18 +50,15 @@ export function checkBudget(budget: Budget): void {
 }
 
 /** Converts a budget to the quantity that is measured after each trial. */
-export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters }: Sizes): Goal {
-  if (budget.kl !== undefined)
-    return { kind: 'kl', min: budget.kl * (1 - KL_TOLERANCE), max: budget.kl, originalBytes };
-  const max =
-    budget.size ??
-    (budget.ratio === undefined ? sideBytes + (budget.bits! * parameters) / 8 : originalBytes / budget.ratio);
-  return {
-    kind: 'bytes',
-    min: Math.ceil(max * (1 - SIZE_TOLERANCE)),
-    max: Math.floor(max),
-    originalBytes,
-  };
+export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters, reportBytes }: Sizes): Goal {
+  const { kl, bits, size, ratio } = budget;
+  if (kl !== undefined)
+    return { kind: 'kl', min: kl * (1 - KL_TOLERANCE), max: kl, limit: kl, originalBytes, reportBytes };
+  const bytes = size ?? (ratio === undefined ? sideBytes + (bits! * parameters) / 8 : originalBytes / ratio);
+  const max = Math.max(1, Math.floor(bytes) - reportBytes);
+  // the report may need less than its reserve, but at least half of the tolerance is left to the search
+  const min = Math.ceil(Math.min(bytes * (1 - SIZE_TOLERANCE), max - (bytes * SIZE_TOLERANCE) / 2));
+  return { kind: 'bytes', min, max, limit: Math.floor(bytes), originalBytes, reportBytes };
 }
 
 const UNITS: Readonly<Record<string, number>> = {

@@ -4,20 +4,18 @@ import type { Goal } from './budget.js';
 /** Message for a file that is lossless although its budget allows a loss. */
 export const LOST_NOTHING = 'the file is lossless';
 
-/** Returns the message for a file below its budget. */
-export function withinNote({ kind, max }: Goal, value: number): string {
+/** Returns the message for a file below its budget. @param value of the finished file. */
+export function withinNote({ kind, limit }: Goal, value: number): string {
   return kind === 'kl'
-    ? `the budget allows ${max} nats per token; the smallest file found below it has ${value.toPrecision(4)}`
-    : `the budget allows ${max} bytes; the best file found below it has ${value}`;
+    ? `the budget allows ${limit} nats per token; the smallest file found below it has ${value.toPrecision(4)}`
+    : `the budget allows ${limit} bytes; the best file found below it has ${value}`;
 }
 
-/** Returns the error for a budget that every candidate exceeds. */
-export function cannotMeet({ kind, max, originalBytes }: Goal, value: number): InputError {
-  const nearest =
-    kind === 'kl'
-      ? `${value.toPrecision(4)} nats`
-      : `${value} bytes, a ratio of ${(originalBytes / value).toPrecision(4)}`;
+/** Returns the error for a budget of bytes that every candidate exceeds. @param bytes of the smallest, without the quality report. */
+export function cannotMeet({ limit, originalBytes, reportBytes }: Goal, bytes: number): InputError {
+  const ratio = (originalBytes / bytes).toPrecision(4);
+  const report = reportBytes ? `, and at most ${reportBytes} more for its measured quality` : '';
   return new InputError(
-    `the budget of ${max} ${kind === 'kl' ? 'nats' : 'bytes'} cannot be met; the nearest that can is ${nearest}`,
+    `the budget of ${limit} bytes cannot be met; the nearest that can is ${bytes} bytes, a ratio of ${ratio}${report}`,
   );
 }
