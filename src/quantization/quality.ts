@@ -15,7 +15,7 @@ export function qualityReport(
   return { text: { name }, against: 'the original', ...measured };
 }
 
-/** A number of the maximum length in JSON: a sign, an exponent and 17 digits. */
+/** A number of the maximum length in JSON, 25 characters: smaller ones are written with an exponent. */
 const FRACTION = -1.2345678901234567e-6;
 const COUNT = Number.MAX_SAFE_INTEGER;
 /** Overhead of deflate for incompressible text: the header of a stored block and padding to a byte. */
