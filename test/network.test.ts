@@ -417,7 +417,9 @@ describe('an unreachable Hub', () => {
     const said = await weightpressWith({ HF_ENDPOINT: nowhere }, 'analyze', NAME, '--weights', '--json');
     expect(said.status).toBe(0);
     expect(JSON.parse(said.stdout).model).toBe(`${NAME}@${commit}`);
-    expect(said.stderr).toMatch(/^weightpress: the Hub cannot be reached: reading the cached files of someone\/small-model@c+/);
+    expect(said.stderr).toMatch(
+      /^weightpress: the Hub cannot be reached: reading the cached files of someone\/small-model@c+/,
+    );
     expect(said.stderr.trim().split('\n')).toHaveLength(1);
   });
 

@@ -121,63 +121,15 @@ export interface QuantizedSummary {
   readonly bytes: number;
 }
 
-/** Summarizes an open file without decoding anything. */
+/** Summarizes an open file from its directory, without decoding. */
 export function summarize({ source, directory }: Container): Summary {
   const bytes = accountBytes(directory, source.byteLength);
-  const tensors = directory.tensors.map(({ name, role, dtype, shape, codec, sha256, ...entry }, i) => ({
-    name,
-    role,
-    dtype: entry.encoding ?? dtype,
-    shape,
-    codec,
-    sha256,
-    error: entry.error,
-    sameAs: entry.sameAs === undefined ? undefined : directory.tensors[entry.sameAs]!.name,
-    elements: role === UNPARSED ? 0 : (entry.weights ?? elementCount(shape)),
-    originalBytes: entry.sourceLength ?? elementCount(shape) * DTYPE_BYTES[dtype],
-    compressedBytes: bytes.tensors[i]!,
-  }));
-  const sum = (items: readonly number[]) => sumOf(items, (n) => n);
-  const tensorBytes = sum(tensors.map(({ originalBytes }) => originalBytes));
-  const original = ({ length, sourceLength = length }: StoredFile) => sourceLength;
-  const sideBytes = sum(directory.sideFiles.map(original));
-  const weightBytes = sum(directory.weightFiles.map(original));
-  const known: readonly string[] = ROLES;
-  const roles = [
-    ...known,
-    ...new Set(tensors.map(({ role }) => role).filter((role) => !known.includes(role))),
-  ];
-  const rows = roles.flatMap((role) => {
-    const of = tensors.filter((tensor) => tensor.role === role);
-    if (of.length === 0) return [];
-    const stored = of.filter(({ sameAs }) => sameAs === undefined);
-    const add = (key: 'elements' | 'originalBytes' | 'compressedBytes') =>
-      sum(of.map((tensor) => tensor[key]));
-    return [
-      {
-        part: role,
-        tensors: of.length,
-        elements: add('elements'),
-        storedElements: sum(stored.map(({ elements }) => elements)),
-        originalBytes: add('originalBytes'),
-        compressedBytes: add('compressedBytes'),
-      },
-    ];
-  });
-  const plain = { tensors: 0, elements: 0, storedElements: 0 };
-  rows.push({
-    part: 'config, tokenizer, other files',
-    ...plain,
-    originalBytes: sideBytes,
-    compressedBytes: bytes.sideFiles,
-  });
-  rows.push({
-    part: 'headers, directory',
-    ...plain,
-    originalBytes: weightBytes - tensorBytes,
-    compressedBytes: bytes.container,
-  });
-  const { generator, options, quality, weightError, sideFiles, weightFiles } = directory;
+  const { generator, options, quality, weightError, sideFiles, weightFiles, emptyFolders, leftOut } =
+    directory;
+  const tensors = directory.tensors.map((entry, i) => summaryOf(entry, directory, bytes.tensors[i]!));
+  const tensorBytes = sumOf(tensors, ({ originalBytes }) => originalBytes);
+  const sideBytes = sumOf(sideFiles, originalLength);
+  const weightBytes = sumOf(weightFiles, originalLength);
   return {
     file: source.name,
     generator,
@@ -186,21 +138,70 @@ export function summarize({ source, directory }: Container): Summary {
     quality,
     weightError,
     quantized: quantizedIn(directory, bytes.tensors),
-    weights: sum(directory.tensors.map(weightsOf)),
+    weights: sumOf(directory.tensors, weightsOf),
     fileBytes: source.byteLength,
     originalBytes: weightBytes + sideBytes,
     tensorBytes,
     fileBytesWithoutSideFiles: source.byteLength - bytes.sideFiles,
-    rows,
+    rows: [
+      ...roleRows(tensors),
+      fileRow('config, tokenizer, other files', sideBytes, bytes.sideFiles),
+      fileRow('headers, directory', weightBytes - tensorBytes, bytes.container),
+    ],
     tensors,
     sideFiles: sideFiles.map(({ name, length, sha256 }) => ({ name, length, sha256 })),
-    weightFiles: weightFiles.map(({ name, length, sha256, format, note, isModel }) => ({
-      ...{ name, length, sha256, format, isModel },
+    weightFiles: weightFiles.map(({ name, length, sha256, format, isModel, note }) => ({
+      name,
+      length,
+      sha256,
+      format,
+      isModel,
       note,
     })),
-    emptyFolders: directory.emptyFolders,
-    leftOut: directory.leftOut,
+    emptyFolders,
+    leftOut,
   };
+}
+
+const originalLength = ({ length, sourceLength = length }: StoredFile) => sourceLength;
+
+function summaryOf(entry: StoredTensorEntry, { tensors }: Directory, compressedBytes: number): TensorSummary {
+  const { name, role, dtype, shape, codec, sha256, error, sameAs } = entry;
+  return {
+    name,
+    role,
+    dtype: entry.encoding ?? dtype,
+    shape,
+    codec,
+    sha256,
+    error,
+    sameAs: sameAs === undefined ? undefined : tensors[sameAs]!.name,
+    elements: role === UNPARSED ? 0 : (entry.weights ?? elementCount(shape)),
+    originalBytes: entry.sourceLength ?? elementCount(shape) * DTYPE_BYTES[dtype],
+    compressedBytes,
+  };
+}
+
+/** Returns a row for each role that occurs, in the order of {@link ROLES}, other roles last. */
+function roleRows(tensors: readonly TensorSummary[]): SummaryRow[] {
+  const roles = new Set<string>([...ROLES, ...tensors.map(({ role }) => role)]);
+  return [...roles].flatMap((role) => {
+    const own = tensors.filter((tensor) => tensor.role === role);
+    if (own.length === 0) return [];
+    const stored = own.filter(({ sameAs }) => sameAs === undefined);
+    return {
+      part: role,
+      tensors: own.length,
+      elements: sumOf(own, ({ elements }) => elements),
+      storedElements: sumOf(stored, ({ elements }) => elements),
+      originalBytes: sumOf(own, ({ originalBytes }) => originalBytes),
+      compressedBytes: sumOf(own, ({ compressedBytes }) => compressedBytes),
+    };
+  });
+}
+
+function fileRow(part: string, originalBytes: number, compressedBytes: number): SummaryRow {
+  return { part, tensors: 0, elements: 0, storedElements: 0, originalBytes, compressedBytes };
 }
 
 function quantizedIn({ tensors, tables = 0 }: Directory, bytes: readonly number[]): Summary['quantized'] {
