@@ -1,24 +1,16 @@
-import { Command, Option } from 'commander';
-import { TRANSFORMS } from '../codecs/transform/coefficients.js';
+import { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { OpenOptions } from '../core/model.js';
 import type { FetchedFolder } from '../hub/folder.js';
 import { type Compressed, compress } from '../operations/compress.js';
 import { isLossless } from '../wpk/summary.js';
-import { budgetOptions, isLossy, type LossyOptions } from './lossy.js';
+import { addBudgetOptions, budgetOptions, isLossy, type LossyOptions } from './lossy.js';
 import { openWhole } from './open.js';
-import {
-  excludeOption,
-  forceOption,
-  jsonOption,
-  stateOption,
-  threadsOption,
-  wholeNumber,
-} from './options.js';
+import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { isNoticeable, printSentences } from './sentences.js';
 import { errorLine, exactLine, fileNotes, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { bytes, duration, print, printJson, printLine, withBars } from './terminal.js';
-import { codecOf, type TransformFlags } from './transform.js';
+import { addTransformOptions, codecOf, type TransformFlags } from './transform.js';
 
 interface Options extends LossyOptions, TransformFlags {
   readonly threads?: number;
@@ -33,49 +25,14 @@ interface Options extends LossyOptions, TransformFlags {
 
 /** `weightpress compress` */
 export function compressCommand(): Command {
-  return new Command('compress')
+  const command = new Command('compress')
     .argument(
       '<model>',
       'a folder (all its files are compressed), one file, or a model on the Hub: user/name, user/name@revision',
     )
-    .requiredOption('-o, --output <file>', 'the .wpk file to write')
-    .option(
-      '--kl <nats>',
-      'lossy: KL divergence from the original in nats per token, measured on held-out text',
-    )
-    .option('--bits <n>', 'lossy: bits per weight; everything but config, tokenizer and text files counts')
-    .option('--size <size>', 'lossy: file size, such as 400MB')
-    .option('--ratio <n>', 'lossy: original size over compressed size, all files counted')
-    .option('--calibrate <file>', 'calibration text (default: a text that comes with weightpress)')
-    .option(
-      '--calibration-tokens <n>',
-      'number of calibration tokens (default: what fits in a few minutes)',
-      wholeNumber(1),
-    )
-    .option(
-      '--no-calibration',
-      'quantize without calibration: a larger file for the same loss, and the loss is not measured',
-    )
-    .option('--statistics <file>', 'save calibration statistics in this file, or reuse them if it exists')
-    .option(
-      '--tune',
-      'tune norms and biases to minimize the KL divergence: slow, helps below about 2.3 bits per weight; for models below 100 M weights',
-    )
-    .addOption(threadsOption())
-    .addOption(
-      new Option(
-        '--codec <name>',
-        'lossless, trellis (the default with a budget), or a transform as a baseline',
-      ).choices(['lossless', 'trellis', ...TRANSFORMS]),
-    )
-    .option('--block <n>', 'transform: weights per block, a power of two from 4 to 256', wholeNumber(4))
-    .addOption(
-      new Option('--dimensions <n>', 'transform: blocks of a row (1) or square tiles (2)').choices([
-        '1',
-        '2',
-      ]),
-    )
-    .option('--keep-largest', 'transform: keep only the largest coefficients instead of rounding all')
+    .requiredOption('-o, --output <file>', 'the .wpk file to write');
+  addBudgetOptions(command).addOption(threadsOption());
+  return addTransformOptions(command)
     .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
     .option('--resume', 'lossless: continue an interrupted run of the same command on this machine')
     .addOption(excludeOption())

@@ -1,6 +1,8 @@
+import type { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import { readCalibrationText } from '../operations/calibration-text.js';
 import { type Budget, parseSize } from '../quantization/rate-control/budget.js';
+import { wholeNumber } from './options.js';
 
 /** The options of a lossy `compress`, as commander gives them. */
 export interface LossyOptions {
@@ -14,6 +16,33 @@ export interface LossyOptions {
   readonly calibrationTokens?: number;
   readonly statistics?: string;
   readonly tune?: boolean;
+}
+
+/** Adds the options of a budget and its calibration. */
+export function addBudgetOptions(command: Command): Command {
+  return command
+    .option(
+      '--kl <nats>',
+      'lossy: KL divergence from the original in nats per token, measured on held-out text',
+    )
+    .option('--bits <n>', 'lossy: bits per weight; everything but config, tokenizer and text files counts')
+    .option('--size <size>', 'lossy: file size, such as 400MB')
+    .option('--ratio <n>', 'lossy: original size over compressed size, all files counted')
+    .option('--calibrate <file>', 'calibration text (default: a text that comes with weightpress)')
+    .option(
+      '--calibration-tokens <n>',
+      'number of calibration tokens (default: what fits in a few minutes)',
+      wholeNumber(1),
+    )
+    .option(
+      '--no-calibration',
+      'quantize without calibration: a larger file for the same loss, and the loss is not measured',
+    )
+    .option('--statistics <file>', 'save calibration statistics in this file, or reuse them if it exists')
+    .option(
+      '--tune',
+      'tune norms and biases to minimize the KL divergence: slow, helps below about 2.3 bits per weight; for models below 100 M weights',
+    );
 }
 
 /** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */

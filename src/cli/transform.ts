@@ -1,7 +1,9 @@
+import { type Command, Option } from 'commander';
 import { TRANSFORMS } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
 import type { Codec } from '../operations/compress.js';
 import type { LossyOptions } from './lossy.js';
+import { wholeNumber } from './options.js';
 
 /** The options of `compress` that choose a codec, as commander gives them. */
 export interface TransformFlags {
@@ -9,6 +11,25 @@ export interface TransformFlags {
   readonly block?: number;
   readonly dimensions?: '1' | '2';
   readonly keepLargest?: boolean;
+}
+
+/** Adds the options that choose a codec. */
+export function addTransformOptions(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--codec <name>',
+        'lossless, trellis (the default with a budget), or a transform as a baseline',
+      ).choices(['lossless', 'trellis', ...TRANSFORMS]),
+    )
+    .option('--block <n>', 'transform: weights per block, a power of two from 4 to 256', wholeNumber(4))
+    .addOption(
+      new Option('--dimensions <n>', 'transform: blocks of a row (1) or square tiles (2)').choices([
+        '1',
+        '2',
+      ]),
+    )
+    .option('--keep-largest', 'transform: keep only the largest coefficients instead of rounding all');
 }
 
 /** Returns the codec that was asked for; undefined for the default. @throws {InputError} for options that contradict each other. */
