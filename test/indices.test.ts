@@ -426,7 +426,7 @@ describe('parameters and blocks', () => {
     const model = new IntegerModel();
     for (let i = 0; i < 4; i++) model.code(encoder, 0);
     const beyond = Uint8Array.of(...bytes.subarray(0, 12), ...encoder.finish());
-    expect(() => readParameters(beyond, 4)).toThrow(/a step code of 300/);
+    expect(() => readParameters(beyond, 4)).toThrow(/step code 300 is not in -256..256/);
   });
 
   it('keep factors to within half of a 128th of their range', () => {
