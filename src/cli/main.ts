@@ -52,24 +52,28 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
   ],
 };
 
-const program = new Command('weightpress')
-  .description(
-    'Compresses transformer weights into one file, losslessly or to a budget, and measures the loss.',
-  )
-  .version(VERSION)
-  .hook('preAction', (_, command) => reportLeftovers(command))
-  .configureHelp({ showGlobalOptions: false })
-  .addHelpText(
-    'after',
-    '\nExit codes: 0 success, 1 a check failed, 2 bad input or usage, 3 unexpected error.',
-  );
-const [first, second] = process.argv.slice(2);
-const asked = first === 'help' ? second : first;
-for (const [name, [description, load]] of Object.entries(COMMANDS)) {
-  const command = name === asked ? await load() : new Command(name);
-  program.addCommand(command.description(description));
+/** Builds the program, with the module of the requested command alone. */
+async function makeProgram(): Promise<Command> {
+  const program = new Command('weightpress')
+    .description(
+      'Compresses transformer weights into one file, losslessly or to a budget, and measures the loss.',
+    )
+    .version(VERSION)
+    .hook('preAction', (_, command) => reportLeftovers(command))
+    .configureHelp({ showGlobalOptions: false })
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 success, 1 a check failed, 2 bad input or usage, 3 unexpected error.',
+    );
+  const [first, second] = process.argv.slice(2);
+  const asked = first === 'help' ? second : first;
+  for (const [name, [description, load]] of Object.entries(COMMANDS)) {
+    const command = name === asked ? await load() : new Command(name);
+    program.addCommand(command.description(description));
+  }
+  for (const command of [program, ...program.commands])
+    command.exitOverride().showHelpAfterError('(--help shows the usage)');
+  return program;
 }
-for (const command of [program, ...program.commands])
-  command.exitOverride().showHelpAfterError('(--help shows the usage)');
 
-run(program, process.argv);
+run(makeProgram, process.argv);

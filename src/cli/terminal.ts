@@ -196,7 +196,7 @@ const UNEXPECTED = 3;
  * Runs the program. Bad input or usage becomes one line on standard error and exit code 2, any other error one line and exit code 3,
  * both without a stack trace. However it ends, the only partial files left are those that a later run can continue from.
  */
-export async function run(program: Command, argv: readonly string[]): Promise<void> {
+export async function run(makeProgram: () => Promise<Command>, argv: readonly string[]): Promise<void> {
   let isOver = false;
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     // the reader, such as head, has closed the pipe: it has what it wants
@@ -217,6 +217,7 @@ export async function run(program: Command, argv: readonly string[]): Promise<vo
     process.exitCode = report(new Error('stopped before the work was done'), cleanUp());
   });
   try {
+    const program = await makeProgram();
     await program.parseAsync([...argv]);
   } catch (error) {
     if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2;
