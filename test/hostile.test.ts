@@ -82,7 +82,7 @@ describe('a damaged .wpk', () => {
       const bytes = Buffer.from(good);
       bytes[Math.floor(random() * bytes.length)]! ^= 1 << Math.floor(random() * 8);
       writeFileSync(bad, bytes);
-      const result = await verify(bad).catch(() => ({ good: false }));
+      const result = await verify(bad, { threads: i % 10 === 0 ? 2 : 0 }).catch(() => ({ good: false }));
       if (!result.good) found++;
     }
     expect(found).toBe(500);

@@ -1,3 +1,5 @@
+// Users of the type declarations need not have this library in their own settings.
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Dtype } from './dtype.js';
 import type { InputError } from './errors.js';
 import type { Folder, LeftOut } from './folder.js';
