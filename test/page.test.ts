@@ -135,7 +135,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     const compare = async (other: string) => {
       await page.getByLabel('Address of the other').fill(other);
       await page.getByRole('button', { name: 'Continue' }).click();
-      const said = page.locator('#difference', { hasText: /same/ });
+      const said = page.locator('#difference', { hasText: /identical/ });
       await said.waitFor({ timeout: 60_000 });
       return [await said.textContent(), await page.locator('mark').count()] as const;
     };
@@ -306,7 +306,10 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       writeFileSync(path, seedArtifact());
       await choose(path);
       const statements = await audited('seed.pkl.gz');
-      expect(statements).toEqual(await expected(path));
+      // the last digits of exp and sin are each engine's own
+      const compared = (list: (string | null)[][]) =>
+        JSON.stringify(list).replaceAll(/error up to [\d.e-]+/g, '');
+      expect(compared(statements)).toBe(compared(await expected(path)));
       expect(statements.filter(([title]) => title!.startsWith('contradicted'))).toHaveLength(7);
     }, 120_000);
 
@@ -336,7 +339,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       await other.getByLabel(/compare with another file/).check();
       await other.getByLabel('Tokens', { exact: true }).fill('20');
       await other.getByRole('button', { name: 'Continue' }).click();
-      await other.locator('#difference', { hasText: /same/ }).waitFor({ timeout: 60_000 });
+      await other.locator('#difference', { hasText: /identical/ }).waitFor({ timeout: 60_000 });
       found.beside = await violations(other);
       await other.getByRole('button', { name: 'Audit this file' }).click();
       await other.getByText(/nothing contradicted/).waitFor({ timeout: 60_000 });

@@ -408,7 +408,9 @@ Worker.prototype.on = function (...args) {
       preload: `${SLOW}\nsetTimeout(() => { throw new TypeError('bad\\u001b[31m\\nnews'); }, 1500)`,
     }).ended;
     expect(thrown.status).toBe(3);
-    expect(thrown.stderr).toMatch(/^weightpress: unexpected: bad\ufffd\[31m news(; to continue, run the same command.*)?\n$/);
+    expect(thrown.stderr).toMatch(
+      /^weightpress: unexpected: bad\ufffd\[31m news(; to continue, run the same command.*)?\n$/,
+    );
   }, 30_000);
 });
 
