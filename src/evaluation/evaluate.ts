@@ -9,7 +9,7 @@ import { type Scores, scoreWindows } from './score.js';
 import { type Estimate, estimate, quantile } from './statistics.js';
 import { cutWindows, type Window } from './windows.js';
 
-/** Options of {@link evaluateWith}. */
+/** Options of `evaluate`. */
 export interface EvaluateOptions extends RunOptions {
   /** The text, tokenized whole with the model's tokenizer; or `tokens` instead. */
   readonly text?: string | undefined;
