@@ -1,6 +1,5 @@
 import { InputError } from '../core/errors.js';
-
-type Config = Readonly<Record<string, unknown>>;
+import type { Config } from '../core/json.js';
 
 /** The dimensions that determine a model's size. */
 export interface Dimensions {

@@ -1,9 +1,8 @@
+import type { Config } from '../core/json.js';
 import type { Graph, Value } from '../onnx/graph.js';
 import type { Attend } from './attention.js';
 import type { Dimensions } from './dimensions.js';
 import type { Rotary } from './rotary.js';
-
-export type Config = Readonly<Record<string, unknown>>;
 
 /**
  * The forward pass of a family. Hidden states are [batch, sequence, hidden]. Tensors are named as in checkpoints, without the family's

@@ -1,10 +1,10 @@
 import { elementCount } from '../core/dtype.js';
+import type { Config } from '../core/json.js';
 import type { TensorInfo } from '../core/model.js';
 import { exactKind, PACKED_KIND } from './exact.js';
 
 import { quantizationOf } from './quantization-config.js';
 
-type Config = Readonly<Record<string, unknown>>;
 type Tensor = Pick<TensorInfo, 'name' | 'dtype' | 'shape'>;
 
 /** Default bits per weight of GPTQ and AWQ. */

@@ -1,6 +1,5 @@
+import type { Config } from '../core/json.js';
 import { isPlainObject } from '../core/json.js';
-
-type Config = Readonly<Record<string, unknown>>;
 
 /** How weights are packed, from `quantization_config`. */
 export interface Quantization {

@@ -1,3 +1,4 @@
+import type { Config } from '../core/json.js';
 import { isPlainObject } from '../core/json.js';
 import type { TensorInfo } from '../core/model.js';
 import { readDimensions } from './dimensions.js';
@@ -9,8 +10,6 @@ import { gpt2 } from './roles/gpt2.js';
 import { llama, qwen2 } from './roles/llama.js';
 import { roberta } from './roles/roberta.js';
 import { guessRole } from './roles/unknown.js';
-
-type Config = Readonly<Record<string, unknown>>;
 
 /** Families with known tensor names. */
 export const FAMILIES: readonly Family[] = [gptNeo, gpt2, roberta, llama, qwen2, gptNeox];

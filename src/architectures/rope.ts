@@ -1,7 +1,7 @@
 import { InputError } from '../core/errors.js';
+import type { Config } from '../core/json.js';
 import { isPlainObject, quote } from '../core/json.js';
 
-type Config = Readonly<Record<string, unknown>>;
 type Settings = Readonly<Record<string, unknown>>;
 
 /** How rotary frequencies are rescaled for longer contexts than in training. */

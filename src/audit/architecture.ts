@@ -2,11 +2,10 @@ import { requireDimensions } from '../architectures/dimensions.js';
 import { embeddingsAreTied, findFamily } from '../architectures/registry.js';
 import { elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
+import type { Config } from '../core/json.js';
 import type { TensorInfo } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import { contradicted, judge, type Statement, show, supported, unknown } from './verdict.js';
-
-type Config = Readonly<Record<string, unknown>>;
 
 /** Number of parameters of a known architecture, by kind. */
 export interface ParameterCount {

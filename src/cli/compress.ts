@@ -4,7 +4,7 @@ import type { OpenOptions } from '../core/model.js';
 import type { FetchedFolder } from '../hub/folder.js';
 import { type Compressed, compress } from '../operations/compress.js';
 import { isLossless } from '../wpk/summary.js';
-import { addBudgetOptions, budgetOptions, isLossy, type LossyOptions } from './lossy.js';
+import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lossy.js';
 import { openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { isNoticeable, printSentences } from './sentences.js';
@@ -12,7 +12,7 @@ import { errorLine, exactLine, fileNotes, qualityLine, summaryLine, summaryTable
 import { bytes, duration, print, printJson, printLine, withBars } from './terminal.js';
 import { addTransformOptions, codecOf, type TransformFlags } from './transform.js';
 
-interface Options extends LossyOptions, TransformFlags {
+interface Options extends BudgetFlags, TransformFlags {
   readonly threads?: number;
   readonly resume?: boolean;
   readonly keep?: boolean;

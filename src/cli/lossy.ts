@@ -5,7 +5,7 @@ import { type Budget, parseSize } from '../quantization/rate-control/budget.js';
 import { wholeNumber } from './options.js';
 
 /** The options of a lossy `compress`, as commander gives them. */
-export interface LossyOptions {
+export interface BudgetFlags {
   readonly kl?: string;
   readonly bits?: string;
   readonly size?: string;
@@ -46,7 +46,7 @@ export function addBudgetOptions(command: Command): Command {
 }
 
 /** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
-function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
+function budgetOf({ kl, bits, size, ratio }: BudgetFlags): Budget {
   return {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
     ...(bits !== undefined && { bits: positive(bits, '--bits') }),
@@ -56,7 +56,7 @@ function budgetOf({ kl, bits, size, ratio }: LossyOptions): Budget {
 }
 
 /** Returns whether a budget was given. @throws {InputError} for options that need one. */
-export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boolean {
+export function isLossy({ kl, bits, size, ratio, ...others }: BudgetFlags): boolean {
   const budget = [kl, bits, size, ratio].some((value) => value !== undefined);
   const { calibrate, calibrationTokens, statistics, calibration } = others;
   const given =
@@ -74,7 +74,7 @@ export function isLossy({ kl, bits, size, ratio, ...others }: LossyOptions): boo
 }
 
 /** Returns the options of a file with a budget. @throws {InputError} for flags that contradict each other. */
-export async function budgetOptions(options: LossyOptions & { readonly resume?: boolean }) {
+export async function budgetOptions(options: BudgetFlags & { readonly resume?: boolean }) {
   const { calibrate, statistics, calibrationTokens, tune } = options;
   const isCalibrated = options.calibration !== false;
   if (!isCalibrated && (calibrate ?? statistics ?? calibrationTokens) !== undefined)
@@ -86,7 +86,7 @@ export async function budgetOptions(options: LossyOptions & { readonly resume?: 
 }
 
 /** Reads the text for calibration and held-out measurement. @throws {InputError} when it cannot be read. */
-export async function calibrationOf({ calibrate, calibrationTokens, statistics }: LossyOptions) {
+export async function calibrationOf({ calibrate, calibrationTokens, statistics }: BudgetFlags) {
   const text = await readCalibrationText(calibrate);
   return { ...text, tokens: calibrationTokens, statisticsPath: statistics };
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import { TRANSFORMS } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
 import type { Codec } from '../operations/compress.js';
-import type { LossyOptions } from './lossy.js';
+import type { BudgetFlags } from './lossy.js';
 import { wholeNumber } from './options.js';
 
 /** The options of `compress` that choose a codec, as commander gives them. */
@@ -39,7 +39,7 @@ export function codecOf({
   dimensions,
   keepLargest,
   ...options
-}: TransformFlags & LossyOptions): Codec | undefined {
+}: TransformFlags & BudgetFlags): Codec | undefined {
   const budget = [options.kl, options.bits, options.size, options.ratio].some((value) => value !== undefined);
   const transform = TRANSFORMS.find((name) => name === codec);
   if (!transform && (size ?? dimensions ?? keepLargest) !== undefined)

@@ -1,6 +1,9 @@
 import { InputError, type Place } from './errors.js';
 import { refusePointer } from './lfs-pointer.js';
 
+/** A parsed config.json. */
+export type Config = Readonly<Record<string, unknown>>;
+
 /** Maximum nesting of headers, indexes and directories. */
 export const JSON_DEPTH_LIMIT = 32;
 /** Maximum number of objects, arrays and keys together: `[[],[],…` takes many times its own length once parsed. */

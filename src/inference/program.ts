@@ -1,13 +1,14 @@
 import { attentionOf, BLOCK_INPUTS } from '../architectures/attention.js';
 import type { Dimensions } from '../architectures/dimensions.js';
 import { requireDimensions } from '../architectures/dimensions.js';
-import type { Config, ForwardPlan } from '../architectures/forward.js';
+import type { ForwardPlan } from '../architectures/forward.js';
 import { refuseForeign } from '../architectures/graphs/config.js';
 import { findForwardFamily } from '../architectures/graphs/registry.js';
 import { quantizationOf } from '../architectures/quantization-config.js';
 import { findFamily } from '../architectures/registry.js';
 import { InputError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
+import type { Config } from '../core/json.js';
 import { quote } from '../core/json.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { Graph, type WeightInput } from '../onnx/graph.js';

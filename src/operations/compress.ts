@@ -11,7 +11,7 @@ import type { Summary } from '../wpk/summary.js';
 import { readCalibrationText } from './calibration-text.js';
 import { compressTransform } from './compress-transform.js';
 import { inspect } from './inspect.js';
-import { compress as compressLossless } from './lossless/compress.js';
+import { compressLossless } from './lossless/compress.js';
 
 /** A transform of blocks of every matrix: a baseline for other codecs. */
 export interface TransformCodec {
@@ -119,7 +119,13 @@ async function losslessly(
   const meter = new Meter(options, 'compressing', 0);
   const fetched = new Fetched();
   await compressLossless(source, output, {
-    ...given({ threads, force, resume, exclude, all, keep, signal }),
+    threads,
+    force,
+    resume,
+    exclude,
+    all,
+    keep,
+    signal,
     onFolder: fetched.note,
     onProgress: (done, total) => meter.reach(done, total),
   });

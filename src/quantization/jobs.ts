@@ -54,7 +54,7 @@ export interface Counted extends Quantized {
 }
 
 /** A quantized matrix to encode with the tables of the file. */
-export interface EncodeJob {
+export interface EncodeMatrixJob {
   readonly quantized: Quantized;
   readonly tables: Uint8Array;
 }
@@ -108,7 +108,7 @@ export class QuantizationJobs {
   }
 
   /** Returns the payloads of the matrix's parameters and of its blocks. */
-  encode({ quantized, tables }: EncodeJob): Uint8Array[] {
+  encode({ quantized, tables }: EncodeMatrixJob): Uint8Array[] {
     if (this.tables?.bytes.join() !== tables.join())
       this.tables = { bytes: tables, read: readTables(tables) };
     const { parameters, rows, indices } = quantized;

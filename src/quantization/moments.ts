@@ -1,6 +1,6 @@
 import type { matrixOf } from '../codecs/codec.js';
 import { sumOf } from '../core/sum.js';
-import type { Statistics, TensorStatistics } from './calibration/statistics.js';
+import type { Statistics, TensorMoments } from './calibration/statistics.js';
 import type { Moments } from './jobs.js';
 
 /** Cost of errors of a stored matrix: moments along its rows and along its columns. */
@@ -57,7 +57,7 @@ function relativeError(
 }
 
 /** Approximates sum over rows of e (a_row A + b_row B) e^T by one matrix and one weight per row with the same trace. */
-function tied(found: readonly TensorStatistics[], rows: number, columns: number): MatrixMoments {
+function tied(found: readonly TensorMoments[], rows: number, columns: number): MatrixMoments {
   const values = new Float32Array(columns * columns);
   const weights = new Float32Array(rows);
   for (const { inputs, outputs } of found) {

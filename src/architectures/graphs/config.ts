@@ -1,6 +1,6 @@
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import { quote } from '../../core/json.js';
-import type { Config } from '../forward.js';
 
 /** Returns a positive number of the config, or the fallback. @throws {InputError} when it is anything else. */
 export function number(config: Config, key: string, fallback: number): number {

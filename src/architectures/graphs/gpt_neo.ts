@@ -1,7 +1,8 @@
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import { quote } from '../../core/json.js';
 import { findActivation } from '../../onnx/activations.js';
-import type { Config, ForwardFamily } from '../forward.js';
+import type { ForwardFamily } from '../forward.js';
 import { integer, number } from './config.js';
 import { outputMatrix } from './head.js';
 

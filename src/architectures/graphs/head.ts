@@ -1,6 +1,6 @@
+import type { Config } from '../../core/json.js';
 import type { Graph, Value } from '../../onnx/graph.js';
 import type { Dimensions } from '../dimensions.js';
-import type { Config } from '../forward.js';
 import { embeddingsAreTied } from '../registry.js';
 
 /** Returns the output matrix [vocabulary, hidden]: the token embedding, unless the config unties it. */

@@ -1,8 +1,9 @@
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import { quote } from '../../core/json.js';
 import { findActivation } from '../../onnx/activations.js';
 import type { Dimensions } from '../dimensions.js';
-import type { Config, ForwardFamily, ForwardPlan } from '../forward.js';
+import type { ForwardFamily, ForwardPlan } from '../forward.js';
 import { type Rope, readRope } from '../rope.js';
 import { rotaryOf } from '../rotary.js';
 import { integer, number } from './config.js';

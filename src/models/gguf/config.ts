@@ -1,6 +1,7 @@
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import { quote } from '../../core/json.js';
-import type { Config, Field, GgufFamily } from './family.js';
+import type { Field, GgufFamily } from './family.js';
 import type { GgufHeader, GgufValue } from './header.js';
 import type { GgufEntry } from './header-writer.js';
 import { readScaling, writeScaling } from './rope.js';

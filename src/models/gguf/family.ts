@@ -1,7 +1,6 @@
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import type { Swap } from './axes.js';
-
-export type Config = Readonly<Record<string, unknown>>;
 
 /** How a tensor's layout differs between the Hub and GGUF. */
 export interface Layout {

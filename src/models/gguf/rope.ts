@@ -1,7 +1,7 @@
 import { frequencyDivisors, readRope } from '../../architectures/rope.js';
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import { quote } from '../../core/json.js';
-import type { Config } from './family.js';
 import type { GgufValue } from './header.js';
 import type { GgufEntry } from './header-writer.js';
 

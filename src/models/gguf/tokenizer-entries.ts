@@ -1,6 +1,6 @@
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import { isPlainObject, quote } from '../../core/json.js';
-import type { Config } from './family.js';
 import type { GgufEntry } from './header-writer.js';
 import { preTokenizerLike } from './pre-tokenizers.js';
 import { TOKEN_KINDS, type TokenizerFiles } from './tokenizer.js';

@@ -15,25 +15,25 @@ import { frontOf, WpkWriter } from '../../wpk/writer.js';
 import { type EncodeInput, LosslessEncoder } from './encode.js';
 import { ownNames } from './own-names.js';
 
-export interface CompressOptions {
+export interface CompressLosslessOptions {
   /** Number of worker threads; 0: none, which is faster for small models; default: the machine's parallelism. The file is the same with any number. */
-  readonly threads?: number;
+  readonly threads?: number | undefined;
   /** Continue the output of an interrupted run on this machine. */
-  readonly resume?: boolean;
+  readonly resume?: boolean | undefined;
   /** Replace an existing output. */
-  readonly force?: boolean;
+  readonly force?: boolean | undefined;
   /** Patterns of files to leave out: `*.onnx`, `onnx/**`. The file lists their names. */
-  readonly exclude?: readonly string[];
+  readonly exclude?: readonly string[] | undefined;
   /** For a Hub repository: include further copies of the same weights in other formats. */
-  readonly all?: boolean;
+  readonly all?: boolean | undefined;
   /** For a Hub repository: leave downloads in the cache. */
-  readonly keep?: boolean;
+  readonly keep?: boolean | undefined;
   /** Called with the repository once it is found. */
-  readonly onFolder?: HubOptions['onFolder'];
+  readonly onFolder?: HubOptions['onFolder'] | undefined;
   /** Called with processed and total bytes. An error that it throws aborts the run, without output. */
-  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+  readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
   /** Aborts the run, without output. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -42,10 +42,10 @@ export interface CompressOptions {
  * @param from a path, an address, a name on the Hub, or an opened model, whose original files are compressed.
  * @throws {InputError} naming a file that cannot be read or stored, and when the output cannot be written.
  */
-export async function compress(
+export async function compressLossless(
   from: string | Model,
   output: string,
-  options: CompressOptions = {},
+  options: CompressLosslessOptions = {},
 ): Promise<void> {
   const { keep, onFolder, signal } = options;
   const reading = keep ? 'download' : 'sequential';
@@ -62,7 +62,7 @@ export async function compress(
   }
 }
 
-async function compressFiles(files: Folder, output: string, options: CompressOptions): Promise<void> {
+async function compressFiles(files: Folder, output: string, options: CompressLosslessOptions): Promise<void> {
   const outputs = files.kind === 'directory' ? await ownNames(output, files.id) : [];
   const contents = await readContents(files, { all: options.all, outputs });
   try {
@@ -79,7 +79,7 @@ async function writeContents(
   files: Folder,
   contents: Contents,
   output: string,
-  options: CompressOptions,
+  options: CompressLosslessOptions,
 ): Promise<void> {
   const { force = false, threads, onProgress } = options;
   const manifest = await describeFiles(contents, { codec: LOSSLESS });

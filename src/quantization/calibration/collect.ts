@@ -31,7 +31,7 @@ export interface CollectOptions {
 }
 
 /**
- * Collects second moments of every matrix's inputs and of the gradients of its outputs; see {@link TensorStatistics}. The forward pass
+ * Collects second moments of every matrix's inputs and of the gradients of its outputs; see {@link TensorMoments}. The forward pass
  * stores the input of each layer; the backward pass recomputes each layer's inner values, so that memory holds one layer.
  * Statistics reach the sink from the head to the embedding, as soon as each layer is done.
  * @param windows all of one length. Causal models predict at all positions, masked models at those that a window lists.

@@ -3,14 +3,14 @@ import { InputError, IntegrityError } from '../../core/errors.js';
 import { openFile } from '../../io/node/file.js';
 import { checksum } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
-import type { Statistics, TensorStatistics } from './statistics.js';
+import type { Statistics, TensorMoments } from './statistics.js';
 import {
   type ArrayEntry,
-  type Directory,
   decodeDirectory,
   directoryStart,
   MAGIC,
   PIECE_BYTES,
+  type StatisticsDirectory,
   storedLength,
   storedRows,
   TRAILER_BYTES,
@@ -21,7 +21,7 @@ import { mirror } from './symmetric.js';
 export class StatisticsFile implements Statistics {
   private constructor(
     private readonly source: ByteSource,
-    private readonly directory: Directory,
+    private readonly directory: StatisticsDirectory,
   ) {}
 
   /** Opens a file. @throws {InputError} when it does not exist, is damaged or is not a statistics file. */
@@ -60,8 +60,8 @@ export class StatisticsFile implements Statistics {
     }
   }
 
-  async tensor(name: string): Promise<readonly TensorStatistics[]> {
-    const found: TensorStatistics[] = [];
+  async tensor(name: string): Promise<readonly TensorMoments[]> {
+    const found: TensorMoments[] = [];
     for (const { kind, transposed, ...entry } of this.directory.tensors)
       if (entry.name === name)
         found.push({

@@ -2,7 +2,7 @@ import { InputError, IntegrityError } from '../../core/errors.js';
 import { isPlainObject, parseJsonObject, quote } from '../../core/json.js';
 import { checksum } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
-import type { TensorStatistics } from './statistics.js';
+import type { TensorMoments } from './statistics.js';
 import { triangleLength } from './symmetric.js';
 
 // File format: MAGIC; arrays of little-endian float32 (for a symmetric matrix its upper triangle, row by row); the directory, JSON;
@@ -27,14 +27,14 @@ export interface ArrayEntry {
   readonly checksum: string;
 }
 
-/** One {@link TensorStatistics}: its arrays by their index. */
-export interface TensorEntry extends Pick<TensorStatistics, 'kind' | 'transposed'> {
+/** One {@link TensorMoments}: its arrays by their index. */
+export interface TensorEntry extends Pick<TensorMoments, 'kind' | 'transposed'> {
   readonly name: string;
   readonly inputs: number;
   readonly outputs: number;
 }
 
-export interface Directory {
+export interface StatisticsDirectory {
   readonly identity: Identity;
   readonly arrays: readonly ArrayEntry[];
   readonly tensors: readonly TensorEntry[];
@@ -51,7 +51,7 @@ export function* storedRows(values: Float32Array, size: number, symmetric: boole
 }
 
 /** Serializes directory and trailer. */
-export function encodeDirectory(directory: Directory): Uint8Array {
+export function encodeDirectory(directory: StatisticsDirectory): Uint8Array {
   const json = new TextEncoder().encode(JSON.stringify(directory));
   const bytes = new Uint8Array(json.length + TRAILER_BYTES);
   const view = new DataView(bytes.buffer, json.length);
@@ -78,7 +78,7 @@ export function decodeDirectory(
   trailer: Uint8Array,
   file: string,
   start: number,
-): Directory {
+): StatisticsDirectory {
   const place = { file, start, end: start + json.length };
   if (chainedChecksum(json) !== new DataView(trailer.buffer, trailer.byteOffset).getBigUint64(8, true))
     throw new IntegrityError('damaged: the checksum of the directory differs', place);

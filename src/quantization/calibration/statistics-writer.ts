@@ -1,7 +1,7 @@
 import { Output } from '../../io/node/output.js';
 import { checksum } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
-import type { StatisticsSink, TensorStatistics } from './statistics.js';
+import type { StatisticsSink, TensorMoments } from './statistics.js';
 import {
   type ArrayEntry,
   encodeDirectory,
@@ -30,7 +30,7 @@ export class StatisticsWriter implements StatisticsSink {
     return new StatisticsWriter(output, identity);
   }
 
-  async add(name: string, { kind, transposed, inputs, outputs }: TensorStatistics): Promise<void> {
+  async add(name: string, { kind, transposed, inputs, outputs }: TensorMoments): Promise<void> {
     this.tensors.push({
       name,
       kind,

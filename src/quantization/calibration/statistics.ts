@@ -4,7 +4,7 @@
  * Gradients are those of the sum of -log p(y) over predicted tokens, with y sampled from the model itself. An error E of the
  * matrix then costs about 1/2 tr(outputs E inputs E^T) nats per predicted token.
  */
-export interface TensorStatistics {
+export interface TensorMoments {
   readonly kind: 'linear' | 'embedding' | 'head';
   /** [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; E[g g^T] over the hidden features of an embedding. */
   readonly inputs: Float32Array;
@@ -23,10 +23,10 @@ export interface Statistics {
    * embedding (head first). Arrays may be shared between tensors and calls; do not change them.
    * @throws {IntegrityError} when the file is damaged.
    */
-  tensor(name: string): Promise<readonly TensorStatistics[]>;
+  tensor(name: string): Promise<readonly TensorMoments[]>;
 }
 
 /** Receives the statistics of each tensor; twice for a tied embedding. Arrays may be shared between tensors. */
 export interface StatisticsSink {
-  add(tensor: string, statistics: TensorStatistics): Promise<void>;
+  add(tensor: string, statistics: TensorMoments): Promise<void>;
 }

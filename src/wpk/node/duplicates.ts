@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { BLOCK_BYTES } from '../../wasm/lossless.js';
 
 /** A tensor that may be a duplicate. */
-export interface Candidate {
+export interface DuplicateCandidate {
   readonly dtype: string;
   readonly lengthBytes: number;
   /** Reads bytes `start` to `end` (exclusive). */
@@ -16,7 +16,9 @@ const SAMPLE_BYTES = 4096;
  * Finds duplicate tensors. Reads a sample of tensors with the same dtype and length, and all of those whose samples agree.
  * @returns for each tensor the index of an earlier one with the same dtype and bytes, or undefined.
  */
-export async function findDuplicates(tensors: readonly Candidate[]): Promise<(number | undefined)[]> {
+export async function findDuplicates(
+  tensors: readonly DuplicateCandidate[],
+): Promise<(number | undefined)[]> {
   const all = tensors.flatMap(({ lengthBytes }, i) => (lengthBytes >= SAMPLE_BYTES ? [i] : []));
   const at = (index: number) => tensors[index]!;
   const alike = await split([all], (i) => `${at(i).dtype} ${at(i).lengthBytes}`);
@@ -47,7 +49,7 @@ async function split(
 }
 
 async function digest(
-  tensor: Candidate,
+  tensor: DuplicateCandidate,
   ranges: Iterable<readonly [start: number, end: number]>,
 ): Promise<string> {
   const hash = createHash('sha256');
@@ -55,12 +57,12 @@ async function digest(
   return hash.digest('hex');
 }
 
-function sampleOf({ lengthBytes }: Candidate): [number, number] {
+function sampleOf({ lengthBytes }: DuplicateCandidate): [number, number] {
   const start = Math.floor((lengthBytes - SAMPLE_BYTES) / 2);
   return [start, start + SAMPLE_BYTES];
 }
 
-function* blocksOf({ lengthBytes }: Candidate): Generator<[number, number]> {
+function* blocksOf({ lengthBytes }: DuplicateCandidate): Generator<[number, number]> {
   for (let start = 0; start < lengthBytes; start += BLOCK_BYTES)
     yield [start, Math.min(lengthBytes, start + BLOCK_BYTES)];
 }

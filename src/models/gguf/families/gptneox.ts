@@ -1,5 +1,6 @@
 import { readRope } from '../../../architectures/rope.js';
-import { byHead, type Config, countOf, type GgufFamily } from '../family.js';
+import type { Config } from '../../../core/json.js';
+import { byHead, countOf, type GgufFamily } from '../family.js';
 
 const rope = (config: Config) => readRope(config, { defaultShare: 0.25 });
 const headSize = (config: Config) => countOf(config, 'hidden_size') / countOf(config, 'num_attention_heads');

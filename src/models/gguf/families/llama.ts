@@ -1,5 +1,6 @@
 import { readRope } from '../../../architectures/rope.js';
-import { type Config, countOf, type Field, type GgufFamily, rotaryPairs, type Stem } from '../family.js';
+import type { Config } from '../../../core/json.js';
+import { countOf, type Field, type GgufFamily, rotaryPairs, type Stem } from '../family.js';
 
 const headSize = (config: Config) => countOf(config, 'hidden_size') / countOf(config, 'num_attention_heads');
 
