@@ -13,3 +13,4 @@ await build({
 });
 for (const name of ['ort-wasm-simd-threaded.mjs', 'ort-wasm-simd-threaded.wasm'])
   copyFileSync(`${FROM}/${name}`, `${TO}/${name}`);
+copyFileSync('scripts/onnxruntime-license.txt', `${TO}/LICENSE`);

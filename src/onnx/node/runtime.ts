@@ -1,3 +1,4 @@
+import { InputError } from '../../core/errors.js';
 import { NOTICES } from '../../core/notices.js';
 import type { Runtime } from '../runtime.js';
 
@@ -14,7 +15,7 @@ export const loadedRuntime = (): RuntimeName | undefined => chosen;
  * Loads the runtime, once: onnxruntime-node where it is installed and works, otherwise WebAssembly. The environment variable
  * `WEIGHTPRESS_RUNTIME` (`native` or `wasm`) chooses.
  * @param threads threads to compute on, default one per core; of the first call.
- * @throws if the chosen one cannot be loaded.
+ * @throws {InputError} if `native` is asked for and cannot be loaded.
  */
 export function loadRuntime(threads?: number): Promise<Runtime> {
   loading ??= load(threads);
@@ -32,8 +33,7 @@ async function load(threads: number | undefined): Promise<Runtime> {
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       const [reason] = message.split('\n');
-      if (asked === 'native')
-        throw new Error(`onnxruntime-node cannot be loaded: ${reason}`, { cause: error });
+      if (asked === 'native') throw new InputError(`onnxruntime-node cannot be loaded: ${reason}`);
       if (code !== 'ERR_MODULE_NOT_FOUND')
         NOTICES.show(`onnxruntime-node cannot be loaded, so WebAssembly is used: ${reason}`);
     }
