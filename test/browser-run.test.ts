@@ -201,6 +201,36 @@ describe('running in Chromium', needs(CHROMIUM, 'Chromium'), () => {
     expect(drawn).toBe(3);
   }, 60_000);
 
+  it('load rejects when a decoding worker fails', async () => {
+    const other = await openPage(await browser.newPage(), `${server.address}/index.html`);
+    const said = await other.evaluate(async () => {
+      const { weightpress, run, ort } = globalThis as unknown as PageGlobals;
+      const code = `postMessage('ready'); onmessage = () => { throw new Error('it died'); };`;
+      const script = URL.createObjectURL(new Blob([code]));
+      const model = await weightpress.open('/tiny.wpk', { workers: 1 });
+      const { Worker } = globalThis;
+      await new Promise((ready) => {
+        globalThis.Worker = class extends Worker {
+          constructor() {
+            super(script);
+            this.addEventListener('message', ready, { once: true });
+          }
+        };
+        model
+          .all()
+          .next()
+          .catch(() => {}); // starts the worker
+      });
+      globalThis.Worker = Worker;
+      return run.load(ort, model).then(
+        () => 'loaded',
+        ({ message }) => message as string,
+      );
+    });
+    await other.close();
+    expect(said).toMatch(/^a worker ended \(.*it died\)/);
+  }, 60_000);
+
   it('nothing is left in the console', () => {
     expect(errors).toEqual([]);
   });

@@ -1,11 +1,6 @@
-import {
-  createRuntime,
-  floatsOf,
-  type OnnxRuntime,
-  type Runtime,
-  type Session,
-  type Tensor,
-} from '../onnx/runtime.js';
+import { holdWeights } from '../onnx/held.js';
+import { createRuntime, type OnnxRuntime, type Runtime, type Session } from '../onnx/runtime.js';
+import { whileThreadsLive } from './runtime-threads.js';
 
 /** What a model computes on. */
 export type Device = 'wasm' | 'webgpu';
@@ -49,24 +44,16 @@ export async function webRuntime(ort: OnnxRuntimeWeb, requested?: Device) {
     ? Math.min(MAX_THREADS, navigator.hardwareConcurrency)
     : 1;
   const device = await deviceOf(requested);
-  const { InferenceSession } = ort as unknown as OnnxRuntime;
   const options = { executionProviders: [device], logSeverityLevel: 3 };
-  const plain = createRuntime(ort as unknown as OnnxRuntime, options);
+  const onnxRuntime = ort as unknown as OnnxRuntime;
+  const plain = createRuntime(onnxRuntime, options);
+  const create = async (session: () => Promise<Session>) => yielding(await whileThreadsLive(ort, session));
   const runtime: Runtime = {
     ...plain,
-    session: async (model) => yielding(await plain.session(model)),
-    hold: async (graph, weights) => {
-      const externalData = Object.entries(weights).map(([path, tensor]) => ({ path, data: bytesOf(tensor) }));
-      const model = graph.encode({ externalWeights: true });
-      return yielding(await InferenceSession.create(model, { ...options, externalData }));
-    },
+    session: (model) => create(() => plain.session(model)),
+    hold: (graph, weights) => create(() => holdWeights(onnxRuntime, options, graph, weights)),
   };
   return { runtime, device };
-}
-
-function bytesOf(tensor: Tensor): Uint8Array {
-  const { buffer, byteOffset, byteLength } = floatsOf(tensor);
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Maximum time between two turns of the page: one frame. */
