@@ -53,6 +53,10 @@ describe('perplexity of trained models', () => {
     expect(result.kl).toEqual({ mean: 0, standardError: 0, median: 0, p99: 0, max: 0 });
     expect(result.top1).toEqual({ agreement: 1, standardError: 0 });
     expect(result.nllDifference).toEqual({ mean: 0, standardError: 0 });
+    const { perplexityRatio, logPerplexityCorrelation, probabilityChange } = result.details.comparison!;
+    expect(perplexityRatio).toEqual({ value: 1, standardError: 0, tokenStandardError: 0 });
+    expect(logPerplexityCorrelation).toBe(1);
+    expect(probabilityChange).toMatchObject({ maximum: 0, minimum: 0, rootMeanSquare: { value: 0 } });
     expect(result.reference!.perplexity).toBe(result.perplexity);
   });
 
@@ -103,13 +107,15 @@ describe('weightpress evaluate', () => {
     await evaluateCommand()
       .parseAsync([...args, '--json'], { from: 'user' })
       .finally(() => spy.mockRestore());
-    const { perplexity, standardError, kl, top1, windows, tokens } = JSON.parse(written);
+    const { perplexity, standardError, kl, top1, windows, tokens, details } = JSON.parse(written);
     expect({ windows, tokens }).toEqual({ windows: 2, tokens: 2 * 127 });
     expect(table).toMatch('2 windows of 128 tokens, 254 predicted');
-    expect(table).toMatch(
-      new RegExp(`^perplexity +${perplexity.toFixed(4)} +${standardError.toFixed(4)}$`, 'm'),
-    );
-    expect(table).toMatch(new RegExp(`mean +${kl.mean.toFixed(5)} +${kl.standardError.toFixed(5)}$`, 'm'));
+    const line = (digits: number, ...values: readonly number[]) =>
+      `${values.map((value) => value.toFixed(digits)).join(' +')}$`;
+    const tokenError = details.perplexity.tokenStandardError;
+    expect(table).toMatch(new RegExp(`^perplexity +${line(4, perplexity, standardError, tokenError)}`, 'm'));
+    const klTokenError = details.comparison.klNats.mean.tokenStandardError;
+    expect(table).toMatch(new RegExp(`nats: mean +${line(5, kl.mean, kl.standardError, klTokenError)}`, 'm'));
     expect(table).toMatch(`${(100 * top1.agreement).toFixed(2)} %`);
   });
 });
