@@ -120,6 +120,21 @@ describe('logits of a reference', () => {
     expect(readdirSync(place).filter((name) => name.startsWith('aborted'))).toEqual([]);
   });
 
+  it('that are no numbers are refused, although nothing is damaged', async () => {
+    const predictions = { kind: 'causal', vocabulary: 97, window: 16, windows: 1, tokens: 15 } as const;
+    const about = { ...predictions, text: '0'.repeat(16) };
+    const writer = await LOGITS_FILES.create(at('nan'), reference!, about, false);
+    const logits = new Float32Array(15 * 97);
+    logits[99] = Number.NaN;
+    await writer.write(logits);
+    await writer.finish();
+    const stored = await LOGITS_FILES.open(at('nan'));
+    await expect(stored.readInto(logits)).rejects.toThrow(
+      /nan, bytes .*: damaged: logits that are not finite/,
+    );
+    await stored.close();
+  });
+
   it('that are damaged are found out, whatever is changed or missing, 400 times with seed 5', async () => {
     const whole = readFileSync(at('reference'));
     const random = seededRandom(5);

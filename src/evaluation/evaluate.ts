@@ -56,7 +56,7 @@ export interface Evaluation extends Perplexity {
   readonly window: number;
   /** Number of predicted tokens in all windows. */
   readonly tokens: number;
-  /** The reference model; this and the next fields are undefined without one. */
+  /** The reference: what it was opened by, or the name in the file of its logits. This and the next fields are undefined without one. */
   readonly against?: string;
   /** How well the reference predicts the same text. */
   readonly reference?: Perplexity;
