@@ -7,9 +7,11 @@ import { DTYPE_BYTES, elementCount } from '../dist/core/dtype.js';
 import { evaluate, generate } from '../dist/evaluation/node/run.js';
 import { buildProgram } from '../dist/inference/program.js';
 import { Graph } from '../dist/onnx/graph.js';
-import { nodeRuntime } from '../dist/onnx/node/runtime.js';
+import { loadRuntime } from '../dist/onnx/node/runtime.js';
 import { openModel } from '../dist/open/open.js';
 import { machine, median } from './measure.js';
+
+const runtime = await loadRuntime();
 
 const USAGE = `usage: node bench/forward.js MODEL [--tokens N] [--window N] [--generate N] [--json]`;
 const ROWS = 2048;
@@ -22,14 +24,14 @@ async function matrixProductRate(times = 7) {
   const g = new Graph('product');
   const product = g.matmul(g.input('a', [ROWS, INNER]), g.input('b', [INNER, COLUMNS]));
   g.output('c', product, [ROWS, COLUMNS]);
-  const session = await nodeRuntime.session(g.encode());
+  const session = await runtime.session(g.encode());
   const floats = (rows, columns) =>
-    nodeRuntime.floats(
+    runtime.floats(
       Float32Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 101) / 101 - 0.5),
       [rows, columns],
     );
   const feeds = { a: floats(ROWS, INNER), b: floats(INNER, COLUMNS) };
-  const into = { c: nodeRuntime.floats(new Float32Array(ROWS * COLUMNS), [ROWS, COLUMNS]) };
+  const into = { c: runtime.floats(new Float32Array(ROWS * COLUMNS), [ROWS, COLUMNS]) };
   const seconds = [];
   for (let i = 0; i < times; i++) {
     const started = performance.now();

@@ -86,6 +86,7 @@ export {
   type TransformCodec,
 } from './operations/compress.js';
 export { type DecompressOptions, decompress } from './operations/decompress.js';
+export { decompressToMemory } from './operations/decompress-to-memory.js';
 export { type GgufOptions, writeGguf as exportGguf } from './operations/export/gguf.js';
 export { type GgufWriteType, WRITE_TYPES as GGUF_TYPES } from './operations/export/gguf-types.js';
 export { type ExportDtype, type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';

@@ -20,6 +20,7 @@ it('exports what is documented, and nothing else', () => {
       "catalog",
       "compress",
       "decompress",
+      "decompressToMemory",
       "evaluate",
       "exportGguf",
       "exportSafetensors",

@@ -5,13 +5,15 @@ import { rotaryOf } from '../src/architectures/rotary.js';
 import { readFloats } from '../src/core/floats.js';
 import { Decoder } from '../src/inference/decoder.js';
 import { buildProgram } from '../src/inference/program.js';
-import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { openModel } from '../src/open/open.js';
 import { compress } from '../src/operations/compress.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { expectedOf, largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder } from './helpers/safetensors.js';
+
+const nodeRuntime = await loadRuntime();
 
 const NAMES = ['gpt_neo', 'gpt2', 'roberta', 'llama', 'qwen2', 'gpt_neox'];
 /** A mistake in a mask, scale, gelu or rotary layout moves some logit by at least 1.4e-2. */

@@ -7,12 +7,14 @@ import { blockGraph, buildProgram } from '../src/inference/program.js';
 import { findActivation } from '../src/onnx/activations.js';
 import { backward } from '../src/onnx/gradient.js';
 import { Graph, type Value } from '../src/onnx/graph.js';
-import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { type Case, compareWithDifferences, runOnce, spread } from './helpers/gradients.js';
 import { largestDifference, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { WholeModel } from './helpers/whole-model.js';
+
+const nodeRuntime = await loadRuntime();
 
 /** [batch, sequence, features] of most cases. */
 const ACTIVATION = [2, 3, 4];

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { evaluate, type Model, open } from '../src/index.js';
 import type { StoredModel } from '../src/models/stored-model.js';
-import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { collectStatistics } from '../src/quantization/calibration/collect.js';
 import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
 import { Candidate } from '../src/quantization/candidate.js';
@@ -18,6 +18,8 @@ import { complaint, weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { leftovers } from './helpers/leftovers.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
+
+const nodeRuntime = await loadRuntime();
 
 const MODEL = 'examples/gpt-neo-tiny';
 const place = folder({});

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { MAX_INDEX, ROWS_PER_BLOCK, stepSizes } from '../src/codecs/trellis/levels.js';
 import { initialPrices } from '../src/codecs/trellis/prices.js';
 import { randomNumbers } from '../src/core/random.js';
-import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { setChoices } from '../src/quantization/quantizer/choices.js';
 import { factorize } from '../src/quantization/quantizer/factor.js';
 import { type MatrixInput, quantizeMatrix } from '../src/quantization/quantizer/matrix.js';
@@ -10,6 +10,8 @@ import { Products } from '../src/quantization/quantizer/products.js';
 import { stepCodes } from '../src/quantization/quantizer/steps.js';
 import { PANEL_COLUMNS, QuantizerKernel } from '../src/wasm/quantize.js';
 import { type Choices, contextOf, decodeSlowly, objective, quantizeSlowly } from './helpers/trellis.js';
+
+const nodeRuntime = await loadRuntime();
 
 const products = new Products(nodeRuntime);
 const kernel = new QuantizerKernel();

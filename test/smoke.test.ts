@@ -1,10 +1,20 @@
 // @module-tag slow
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { rolldown } from 'rolldown';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { TINY } from './helpers/fixtures.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 
 // The packed npm package, installed in an empty folder, as its users have it: nothing of the project is in reach.
@@ -18,25 +28,11 @@ const node = (file: string, source: string) => {
   return run(process.execPath, file);
 };
 
-/** Installs the versions of the project's own lock file, so that npm finds them in its cache. */
-function install(tarball: string): void {
-  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8'));
-  const { version, bin, engines, dependencies } = JSON.parse(readFileSync('package.json', 'utf8'));
-  const user = { name: 'user', version: '1.0.0', dependencies: { weightpress: `file:${tarball}` } };
-  const packages = Object.fromEntries(
-    Object.entries<{ dev?: boolean }>(lock.packages).filter(([name, { dev }]) => name && !dev),
-  );
-  const own = { version, resolved: `file:${tarball}`, bin, engines, dependencies };
-  writeFileSync(at('package.json'), JSON.stringify(user));
-  writeFileSync(
-    at('package-lock.json'),
-    JSON.stringify({
-      ...user,
-      lockfileVersion: 3,
-      packages: { '': user, 'node_modules/weightpress': own, ...packages },
-    }),
-  );
-  run('npm', 'ci', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund');
+/** Installs packages as a user does, in a folder of the empty one. */
+function install(folder: string, ...packages: string[]): void {
+  mkdirSync(at(folder), { recursive: true });
+  writeFileSync(at(folder, 'package.json'), '{}');
+  run('npm', 'install', '--prefix', folder, '--prefer-offline', '--no-audit', '--no-fund', ...packages);
 }
 
 let packed: string[];
@@ -49,8 +45,9 @@ beforeAll(() => {
     }),
   );
   packed = pack.files.map(({ path }: { path: string }) => path);
-  install(pack.filename);
+  install('.', at(pack.filename));
   cpSync(TINY, at('tiny'), { recursive: true });
+  cpSync('examples/held-out.txt', at('text.txt'));
 }, 300_000);
 
 const SESSION = `
@@ -98,6 +95,63 @@ describe('the packed package', () => {
     weightpress('compress', 'tiny', '-o', 'command.wpk');
     expect(weightpress('verify', 'command.wpk', '--against', 'tiny')).toMatch(/bit-exact/);
     expect(statSync(at('command.wpk')).size).toBe(statSync(at('esm.wpk')).size);
+  });
+});
+
+describe('an installation', () => {
+  const lock = () => JSON.parse(readFileSync(at('package-lock.json'), 'utf8'));
+
+  test('takes at most 60 MB', () => {
+    const files = readdirSync(at('node_modules'), { recursive: true, withFileTypes: true });
+    const sizes = files.map((file) => (file.isFile() ? statSync(join(file.parentPath, file.name)).size : 0));
+    expect(sizes.reduce((sum, size) => sum + size)).toBeLessThan(60e6);
+  });
+
+  test('runs no install script, so that it needs nothing but the registry', () => {
+    const packages = Object.entries<{ hasInstallScript?: boolean }>(lock().packages);
+    expect(packages.filter(([, { hasInstallScript }]) => hasInstallScript)).toEqual([]);
+    expect(packages.map(([name]) => name)).not.toContain('node_modules/onnxruntime-node');
+  });
+
+  const EVALUATION = ['evaluate', 'tiny', '--text', 'text.txt', '--tokens', '512', '--json'];
+  const MAIN = 'node_modules/weightpress/dist/cli/main.js';
+
+  test('runs models without onnxruntime-node', () => {
+    const { perplexity } = JSON.parse(run(process.execPath, MAIN, ...EVALUATION));
+    const native = run(process.execPath, resolve('dist/cli/main.js'), ...EVALUATION);
+    expect(perplexity).toBeCloseTo(JSON.parse(native).perplexity, 3);
+  });
+
+  test('runs models where onnxruntime-node is broken, and says so in one line', () => {
+    const broken = at('node_modules/onnxruntime-node');
+    mkdirSync(broken);
+    writeFileSync(join(broken, 'index.js'), 'throw new Error("libonnxruntime.so.1: cannot open\\nmore");');
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, ...EVALUATION], {
+      cwd: place,
+      encoding: 'utf8',
+    });
+    rmSync(broken, { recursive: true });
+    expect(status).toBe(0);
+    expect(stderr).toBe(
+      'weightpress: onnxruntime-node cannot be loaded, so WebAssembly is used: libonnxruntime.so.1: cannot open\n',
+    );
+  });
+
+  const isLinux = process.platform === 'linux' && process.arch === 'x64';
+  const SESSIONS = {
+    Bun: ['@oven/bun-linux-x64@1.4.5', 'bin/bun'],
+    Deno: ['@deno/linux-x64-glibc@2.9.6', 'deno', 'run', '--allow-all'],
+  } as const;
+  test.each(Object.entries(SESSIONS))('works under %s', needs(isLinux, 'Linux on x64'), (name, session) => {
+    const [packed, program, ...flags] = session;
+    install(name, packed);
+    const command = at(name, 'node_modules', packed.replace(/@[^@]*$/, ''), program);
+    const weightpress = (...args: string[]) => run(command, ...flags, MAIN, ...args);
+    expect(JSON.parse(weightpress(...EVALUATION)).tokens).toBe(510);
+    weightpress('compress', 'tiny', '-o', `${name}.wpk`, '--bits', '3', '--calibration-tokens', '2048');
+    expect(weightpress('verify', `${name}.wpk`)).toMatch(/all checksums and digests match/);
+    weightpress('compress', 'tiny', '-o', `${name}-lossless.wpk`);
+    expect(readFileSync(at(`${name}-lossless.wpk`))).toEqual(readFileSync(at('esm.wpk')));
   });
 });
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../src/core/model.js';
 import { randomNumbers } from '../src/core/random.js';
-import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { SpillStore } from '../src/quantization/calibration/array-store.js';
 import type { CalibrationWindow } from '../src/quantization/calibration/batches.js';
 import { type CollectOptions, collectStatistics } from '../src/quantization/calibration/collect.js';
@@ -16,6 +16,8 @@ import { gptNeoLogits, logProbabilities, type See } from './helpers/gpt-neo-refe
 import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { folder, seededRandom } from './helpers/safetensors.js';
+
+const nodeRuntime = await loadRuntime();
 
 const fixture = (name: string) => MemoryModel.of(join(FIXTURES, name));
 const windowsOf = (count: number, length: number, seed = 1) => {

@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { evaluate, open } from '../src/index.js';
-import { nodeRuntime } from '../src/onnx/node/runtime.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { roundToDtype } from '../src/quantization/round-to-dtype.js';
 import { tune } from '../src/quantization/tuning/tune.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { seededRandom } from './helpers/safetensors.js';
+
+const nodeRuntime = await loadRuntime();
 
 const MODEL = 'examples/gpt-neo-tiny';
 

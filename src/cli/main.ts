@@ -1,79 +1,10 @@
 #!/usr/bin/env node
-import { Command } from 'commander';
 import { VERSION } from '../core/version.js';
-import { reportLeftovers } from './leftovers.js';
-import { run } from './terminal.js';
 
-/** Every command: its description, and its module, which is loaded when it is the one to run. */
-const COMMANDS: Readonly<Record<string, readonly [description: string, load: () => Promise<Command>]>> = {
-  analyze: [
-    'describe a model, the entropy of its bits, and the size of a lossless file',
-    async () => (await import('./analyze.js')).analyzeCommand(),
-  ],
-  compress: [
-    'compress a model into one .wpk file: losslessly, or to a budget',
-    async () => (await import('./compress.js')).compressCommand(),
-  ],
-  decompress: [
-    'restore all files of a .wpk file, byte for byte, or convert the model to another format',
-    async () => (await import('./decompress.js')).decompressCommand(),
-  ],
-  verify: [
-    'decode and check every block and file without writing; with --against, compare with the original',
-    async () => (await import('./verify.js')).verifyCommand(),
-  ],
-  inspect: [
-    'show what a .wpk file holds, without decoding it',
-    async () => (await import('./inspect.js')).inspectCommand(),
-  ],
-  evaluate: [
-    'measure perplexity on a text and, with --against, KL divergence from a reference model',
-    async () => (await import('./evaluate.js')).evaluateCommand(),
-  ],
-  generate: [
-    'continue a text; greedy unless a sampling option is given',
-    async () => (await import('./generate.js')).generateCommand(),
-  ],
-  catalog: [
-    'list every .wpk file in a folder and its subfolders',
-    async () => (await import('./catalog.js')).catalogCommand(),
-  ],
-  lab: [
-    'compare transforms with the quantizer at increasing ratios: energy, error, perplexity, a sentence',
-    async () => (await import('./lab.js')).labCommand(),
-  ],
-  audit: [
-    'check a compression claim: whether it is possible, and what the artifact holds',
-    async () => (await import('./audit.js')).auditCommand(),
-  ],
-  push: [
-    'upload a .wpk file to the Hub, with a generated model card',
-    async () => (await import('./push.js')).pushCommand(),
-  ],
-};
+const ASKS_VERSION = ['--version', '-V'];
 
-/** Builds the program, with the module of the requested command alone. */
-async function makeProgram(): Promise<Command> {
-  const program = new Command('weightpress')
-    .description(
-      'Compresses transformer weights into one file, losslessly or to a budget, and measures the loss.',
-    )
-    .version(VERSION)
-    .hook('preAction', (_, command) => reportLeftovers(command))
-    .configureHelp({ showGlobalOptions: false })
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 success, 1 a check failed, 2 bad input or usage, 3 unexpected error.',
-    );
-  const [first, second] = process.argv.slice(2);
-  const asked = first === 'help' ? second : first;
-  for (const [name, [description, load]] of Object.entries(COMMANDS)) {
-    const command = name === asked ? await load() : new Command(name);
-    program.addCommand(command.description(description));
-  }
-  for (const command of [program, ...program.commands])
-    command.exitOverride().showHelpAfterError('(--help shows the usage)');
-  return program;
+if (process.argv.length === 3 && ASKS_VERSION.includes(process.argv[2]!)) console.log(VERSION);
+else {
+  const [{ makeProgram }, { run }] = await Promise.all([import('./program.js'), import('./terminal.js')]);
+  await run(makeProgram, process.argv);
 }
-
-run(makeProgram, process.argv);

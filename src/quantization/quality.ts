@@ -2,7 +2,7 @@ import type { Model } from '../core/model.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
 import { evaluate } from '../evaluation/node/run.js';
 import { measurementsOf } from '../evaluation/report.js';
-import { nodeRuntime } from '../onnx/node/runtime.js';
+import { loadRuntime } from '../onnx/node/runtime.js';
 import { openModel } from '../open/open.js';
 import type { HeldOut } from './calibration/calibrate.js';
 import type { OnProgress } from './progress.js';
@@ -74,7 +74,7 @@ export async function tuneCandidate(
 ): Promise<Map<string, Float32Array>> {
   const compressed = await openModel(path);
   try {
-    return await tune(nodeRuntime, model, compressed, windows, options);
+    return await tune(await loadRuntime(), model, compressed, windows, options);
   } finally {
     await compressed.close();
   }

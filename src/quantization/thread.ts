@@ -1,5 +1,5 @@
-import { singleThreadRuntime } from '../onnx/node/runtime.js';
+import { loadRuntime } from '../onnx/node/runtime.js';
 import { serveThread } from '../workers/node/thread.js';
 import { QuantizationJobs } from './jobs.js';
 
-serveThread(new QuantizationJobs(singleThreadRuntime));
+serveThread(new QuantizationJobs(await loadRuntime(1)));

@@ -1,8 +1,10 @@
 import { backward } from '../../src/onnx/gradient.js';
 import { Graph, type Value } from '../../src/onnx/graph.js';
-import { nodeRuntime } from '../../src/onnx/node/runtime.js';
+import { loadRuntime } from '../../src/onnx/node/runtime.js';
 import type { Feeds } from '../../src/onnx/runtime.js';
 import { seededRandom } from './safetensors.js';
+
+const nodeRuntime = await loadRuntime();
 
 /** Numbers from -1 to 1. */
 export function spread(count: number, seed: number): Float32Array {

@@ -3,8 +3,10 @@ import { join } from 'node:path';
 import type { Model } from '../../src/core/model.js';
 import { openProgram } from '../../src/inference/program.js';
 import { Head, streamHidden } from '../../src/inference/stream.js';
-import { nodeRuntime } from '../../src/onnx/node/runtime.js';
+import { loadRuntime } from '../../src/onnx/node/runtime.js';
 import { FIXTURES } from './fixtures.js';
+
+const nodeRuntime = await loadRuntime();
 
 /** Logits [windows, length, vocabulary] of windows of one length, run layer by layer. */
 export async function logitsOf(

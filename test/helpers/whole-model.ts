@@ -11,12 +11,14 @@ import {
 } from '../../src/inference/program.js';
 import { backward } from '../../src/onnx/gradient.js';
 import type { Graph } from '../../src/onnx/graph.js';
-import { nodeRuntime } from '../../src/onnx/node/runtime.js';
+import { loadRuntime } from '../../src/onnx/node/runtime.js';
 import type { Feeds } from '../../src/onnx/runtime.js';
 import { matmulSitesOf } from '../../src/quantization/calibration/matmul-sites.js';
 import { logProbabilities } from './gpt-neo-reference.js';
 import { dot, runOnce, spread } from './gradients.js';
 import { MemoryModel } from './memory-model.js';
+
+const nodeRuntime = await loadRuntime();
 
 /** A tensor's name, or `hidden` for what goes into the middle layer. */
 type Place = string;

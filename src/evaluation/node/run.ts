@@ -1,6 +1,6 @@
 import type { Model } from '../../core/model.js';
 import { type GenerateOptions, type Generation, generateWith } from '../../inference/generate.js';
-import { nodeRuntime } from '../../onnx/node/runtime.js';
+import { loadRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
 import { type Evaluation, evaluateWith } from '../evaluate.js';
 import type { EvaluateOptions } from '../options.js';
@@ -12,8 +12,8 @@ import { LOGITS_FILES } from './logits-file.js';
  * @throws {InputError} for models that cannot be run or compared, a text that is too short, and stored logits that do not belong to it.
  * @throws the signal's reason once it is aborted.
  */
-export function evaluate(model: Model, options: EvaluateOptions): Promise<Evaluation> {
-  return evaluateWith(nodeRuntime, LOGITS_FILES, model, options);
+export async function evaluate(model: Model, options: EvaluateOptions): Promise<Evaluation> {
+  return evaluateWith(await loadRuntime(), LOGITS_FILES, model, options);
 }
 
 /**
@@ -22,10 +22,10 @@ export function evaluate(model: Model, options: EvaluateOptions): Promise<Evalua
  * @throws {InputError} for a model that cannot be run, settings out of range, and a prompt that is empty or too long.
  * @throws the signal's reason once it is aborted.
  */
-export function generate(
+export async function generate(
   model: Model,
   prompt: string | readonly number[],
   options?: GenerateOptions,
 ): Promise<Generation> {
-  return generateWith(nodeRuntime, model, prompt, options);
+  return generateWith(await loadRuntime(), model, prompt, options);
 }

@@ -1,18 +1,44 @@
-import './no-telemetry.js'; // must precede onnxruntime-node
-import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { createRuntime, type OnnxRuntime } from '../runtime.js';
+import { InputError } from '../../core/errors.js';
+import { NOTICES } from '../../core/notices.js';
+import type { Runtime } from '../runtime.js';
 
-const ONNX_RUNTIME = { Tensor, InferenceSession } as unknown as OnnxRuntime;
+/** A runtime on the CPU: the package onnxruntime-node, or onnxruntime's WebAssembly, which is always there. */
+export type RuntimeName = 'native' | 'wasm';
 
-const OPTIONS = {
-  executionProviders: ['cpu'],
-  logSeverityLevel: 3,
-  // spinning threads occupy cores: beside other work, a token took twice as long
-  extra: { session: { intra_op: { allow_spinning: '0' } } },
-};
+let loading: Promise<Runtime> | undefined;
+let chosen: RuntimeName | undefined;
 
-/** ONNX Runtime on the CPU, with several threads. */
-export const nodeRuntime = createRuntime(ONNX_RUNTIME, OPTIONS);
+/** Returns the name of the runtime that has been loaded, if one has. */
+export const loadedRuntime = (): RuntimeName | undefined => chosen;
 
-/** ONNX Runtime on the calling thread only, for callers that use several threads themselves. */
-export const singleThreadRuntime = createRuntime(ONNX_RUNTIME, { ...OPTIONS, intraOpNumThreads: 1 });
+/**
+ * Loads the runtime, once: onnxruntime-node where it is installed and works, otherwise WebAssembly. The environment variable
+ * `WEIGHTPRESS_RUNTIME` (`native` or `wasm`) chooses.
+ * @param threads threads to compute on, default one per core; of the first call.
+ * @throws {InputError} if `native` is asked for and cannot be loaded.
+ */
+export function loadRuntime(threads?: number): Promise<Runtime> {
+  loading ??= load(threads);
+  return loading;
+}
+
+async function load(threads: number | undefined): Promise<Runtime> {
+  const asked = process.env.WEIGHTPRESS_RUNTIME;
+  if (asked !== 'wasm')
+    try {
+      const { loadNative } = await import('./native.js');
+      const runtime = await loadNative(threads);
+      chosen = 'native';
+      return runtime;
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const [reason] = message.split('\n');
+      if (asked === 'native') throw new InputError(`onnxruntime-node cannot be loaded: ${reason}`);
+      if (code !== 'ERR_MODULE_NOT_FOUND')
+        NOTICES.show(`onnxruntime-node cannot be loaded, so WebAssembly is used: ${reason}`);
+    }
+  const { loadWasm } = await import('./wasm.js');
+  const runtime = await loadWasm(threads);
+  chosen = 'wasm';
+  return runtime;
+}

@@ -7,7 +7,7 @@ import { cutWindows } from '../../evaluation/windows.js';
 import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/node/temporary.js';
-import { nodeRuntime } from '../../onnx/node/runtime.js';
+import { loadRuntime } from '../../onnx/node/runtime.js';
 import { loadStatistics } from './load-statistics.js';
 import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
@@ -133,8 +133,8 @@ export async function calibrate(
   const options = { kind, length, vocabulary, maskToken };
   const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
-  const collect = (path: string) =>
-    loadStatistics(path, nodeRuntime, model, { sha256, windows: given }, { onProgress, signal });
+  const collect = async (path: string) =>
+    loadStatistics(path, await loadRuntime(), model, { sha256, windows: given }, { onProgress, signal });
   const { statistics, close } = source.statisticsPath
     ? await collectAt(source.statisticsPath, collect)
     : await collectBeside(output, collect);

@@ -1,0 +1,70 @@
+import { availableParallelism } from 'node:os';
+import { holdWeights } from '../held.js';
+import {
+  createRuntime,
+  type Feeds,
+  floatsOf,
+  type OnnxRuntime,
+  type Runtime,
+  type Session,
+} from '../runtime.js';
+
+/** The part of onnxruntime-web that is used: its copy in dist/onnxruntime, made by scripts/runtime.js. */
+interface OnnxRuntimeWeb extends OnnxRuntime {
+  readonly env: { readonly wasm: { numThreads: number; wasmPaths: Record<'mjs' | 'wasm', string> } };
+}
+
+/** More threads are not faster. */
+const MAX_THREADS = 8;
+/** Weights beyond this are passed to each run instead: WebAssembly has 4 GiB for weights and results together. */
+const MAX_HELD_BYTES = 2 ** 31;
+
+/** Loads onnxruntime's WebAssembly, which comes with this package. Its threads start with the first session. */
+export async function loadWasm(threads = Math.min(MAX_THREADS, availableParallelism())): Promise<Runtime> {
+  const place = (name: string) => new URL(`../../onnxruntime/${name}`, import.meta.url).href;
+  const ort: OnnxRuntimeWeb = await import(place('index.js'));
+  const loader = 'ort-wasm-simd-threaded';
+  Object.assign(ort.env.wasm, {
+    numThreads: threads,
+    wasmPaths: { mjs: place(`${loader}.mjs`), wasm: place(`${loader}.wasm`) },
+  });
+  const options = {
+    executionProviders: ['wasm'],
+    logSeverityLevel: 3,
+    // products on two threads take 0.6 of the time on one; with spinning 1.1 (2 cores)
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
+  };
+  const plain = createRuntime(ort, options);
+  let heldBytes = 0;
+  return {
+    ...plain,
+    session: async (model) => copying(await plain.session(model)),
+    hold: async (graph, weights) => {
+      const bytes = Object.values(weights).reduce((sum, tensor) => sum + floatsOf(tensor).byteLength, 0);
+      if (heldBytes + bytes > MAX_HELD_BYTES) {
+        const session = copying(await plain.session(graph.encode()));
+        return { ...session, run: (feeds, into) => session.run({ ...weights, ...feeds }, into) };
+      }
+      heldBytes += bytes;
+      const session = await holdWeights(ort, options, graph, weights);
+      const release = async () => {
+        heldBytes -= bytes;
+        await session.release();
+      };
+      return { ...copying(session), release };
+    },
+  };
+}
+
+/** Wraps a session so that it writes to the tensors it is asked to write to: onnxruntime-web returns them as they were. */
+function copying(session: Session): Session {
+  return {
+    run: async (feeds, into) => {
+      if (!into) return session.run(feeds);
+      const results = await session.run(feeds, Object.keys(into) as unknown as Feeds);
+      for (const [name, tensor] of Object.entries(into)) floatsOf(tensor).set(floatsOf(results[name]));
+      return into;
+    },
+    release: () => session.release(),
+  };
+}

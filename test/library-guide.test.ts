@@ -1,0 +1,34 @@
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { expect, it } from 'vitest';
+import { TINY } from './helpers/fixtures.js';
+import { folder } from './helpers/safetensors.js';
+
+/** The code of a document, as one program that imports the built library. */
+const programOf = (document: string) =>
+  [...readFileSync(document, 'utf8').matchAll(/^```js\n([\s\S]*?)^```/gm)]
+    .map(([, code]) => code!.replaceAll("'weightpress'", JSON.stringify(resolve('dist/index.js'))))
+    .join('\n');
+
+it('docs/library.md does what it says', { tags: 'slow' }, () => {
+  const place = folder();
+  cpSync(TINY, join(place, 'gpt-neo-tiny'), { recursive: true });
+  cpSync('examples/held-out.txt', join(place, 'held-out.txt'));
+  writeFileSync(join(place, 'guide.mjs'), programOf('docs/library.md'));
+  const said = execFileSync(process.execPath, ['guide.mjs'], { cwd: place, encoding: 'utf8', stdio: 'pipe' });
+  const lines = said.trimEnd().split('\n');
+  expect(lines[0]).toBe('gpt_neo, 56 tensors');
+  expect(lines[1]).toMatch(/^transformer\.wte\.weight BF16 \[4096, 128\]: row 5 begins with -?0\.\d{4}$/);
+  const [, small, original, kl] = /^(\d+) of (\d+) bytes, KL divergence (\S+) nats/.exec(lines[2]!)!;
+  expect(Number(small)).toBeLessThan(0.25 * Number(original));
+  expect(Number(kl)).toBeLessThan(0.05);
+  expect(lines[3]).toBe('lossless: 64.9 %');
+  expect(lines[4]).toMatch(/^perplexity \S+ -> \S+, KL 0\.0\d+ ± 0\.000\d$/);
+  expect(lines[5]).toMatch(/^It was a dark night, and .+/);
+  expect(lines[6]).toContain('model.safetensors: 2703904 bytes');
+  expect(lines.slice(7)).toEqual([
+    'checksums match: true, identical to the original: true',
+    'exists: small.wpk: already exists',
+  ]);
+});
