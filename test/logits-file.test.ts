@@ -77,6 +77,11 @@ describe('logits of a reference', () => {
   it.each([
     ['another text', { tokens: idsOf(100, 31) }, 'logits of another text'],
     ['one token that differs', { tokens: [5, ...idsOf(100).slice(1)] }, 'logits of another text'],
+    [
+      'the second half alone',
+      { secondHalf: true },
+      'logits of 90 predicted tokens, and 42 are to be predicted',
+    ],
     ['fewer tokens', { maxTokens: 32 }, 'logits of 6 windows, and the text has 2 of 16 tokens'],
     ['a shorter text', { tokens: idsOf(40) }, 'logits of 6 windows, and the text has 2 of 16 tokens'],
     [
@@ -166,18 +171,20 @@ describe('weightpress evaluate', () => {
 
   it('reads the text from standard input, and stores and takes logits', () => {
     const file = at('tiny.logits');
-    const options = ['--text', '-', '--window', '64'];
+    const options = ['--text', '-', '--window', '64', '--second-half'];
     const saved = run(text, ...options, '--save-logits', file);
     expect(saved).toMatchObject({ status: 0, stderr: '' });
     expect(saved.stdout).toMatch(/^logits +.*tiny\.logits, [\d.]+ MB: 13\.\d kB per token$/m);
     const taken = run(text, ...options, '--logits', file, '--json');
-    const { against, kl, details } = JSON.parse(taken.stdout);
+    const { against, kl, details, windows, tokens } = JSON.parse(taken.stdout);
     expect({ against, mean: kl.mean }).toEqual({ against: 'gpt-neo-tiny', mean: 0 });
+    expect(tokens).toBe(31 * windows);
     expect(details.comparison.klNats.percentiles).toHaveLength(11);
     expect(complaint(run(text, ...options, '--save-logits', file))).toMatchObject({
       ...{ status: 2, lines: 1, stack: false },
       message: `weightpress: ${file}: already exists; --force replaces it`,
     });
+    expect(complaint(run(text, ...options, '--save-logits', '-')).message).toMatch(/to standard output$/);
     expect(complaint(run('', ...options)).message).toBe('weightpress: standard input: is empty');
   });
 

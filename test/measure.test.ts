@@ -10,7 +10,7 @@ import { compress } from '../src/operations/compress.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { EVALUATION_TEXT, FIXTURES, SMALL, TINY } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities } from './helpers/gpt-neo-reference.js';
-import { refusalOf } from './helpers/logits.js';
+import { logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { narrow } from './helpers/models.js';
 import { folder } from './helpers/safetensors.js';
@@ -93,6 +93,23 @@ describe('perplexity of trained models', () => {
   });
 });
 
+describe('the second half of a window', () => {
+  it('is scored with the first half as its context, alone and as llama.cpp counts it', async () => {
+    const gpt2 = await MemoryModel.of(join(FIXTURES, 'gpt2'));
+    const tokens = Array.from({ length: 48 }, (_, i) => (i * 31) % 97);
+    const result = await run(gpt2, { tokens, window: 16, secondHalf: true }, gpt2);
+    // of 16 tokens, those at 9 to 15
+    expect(result).toMatchObject({ windows: 3, tokens: 3 * 7, kl: { max: 0 } });
+    const logits = await logitsOf(gpt2, [tokens.slice(0, 16), tokens.slice(16, 32), tokens.slice(32)]);
+    const nll = tokens.flatMap((token, i) => {
+      if (i % 16 < 9) return [];
+      const row = Float64Array.from(logits.subarray((i - 1) * 97, i * 97));
+      return [-logProbabilities(row)[token]!];
+    });
+    expect(result.nll.mean).toBeCloseTo(mean(nll), 6);
+  });
+});
+
 describe('weightpress evaluate', () => {
   it('prints what was measured, with standard errors', async () => {
     let written = '';
@@ -135,6 +152,12 @@ describe('a masked language model', () => {
     expect(first.perplexity).toBeGreaterThan(20);
   });
 
+  it('has no second half', async () => {
+    const roberta = await MemoryModel.of(join(FIXTURES, 'roberta'));
+    const options = { tokens, window: 20, maskToken: 3, secondHalf: true };
+    expect(await refusalOf(() => run(roberta, options))).toMatch(/masked model predicts tokens everywhere/);
+  });
+
   it('hides what it asks for and nothing else', () => {
     const windows = cutWindows(tokens, { kind: 'masked', length: 20, vocabulary: 97, maskToken: 3 });
     windows.forEach(({ input, rows, targets }, index) => {
@@ -164,6 +187,11 @@ describe('what cannot be evaluated is refused in one line', () => {
     ['a window beyond the context', { tokens, window: 33 }, /window of 2 to 32 tokens, found 33/],
     ['a window that predicts nothing', { tokens, window: 1 }, /window of 2 to 32 tokens, found 1/],
     ['token ids out of range', { tokens: [...tokens, 97] }, /token 40: expected an id below 97, found 97/],
+    [
+      'the second half of two tokens',
+      { tokens, window: 2, secondHalf: true },
+      /window of 2 tokens has no second/,
+    ],
     ['negative token ids', { tokens: [-1, ...tokens] }, /token 0: expected an id below 97, found -1/],
     ['text without a tokenizer', { text: 'Some text.' }, /model: has no tokenizer/],
   ];

@@ -23,6 +23,7 @@ interface Options {
   readonly state?: string;
   readonly window?: number;
   readonly tokens?: number;
+  readonly secondHalf?: true;
   readonly running?: true;
   readonly attach?: true;
   readonly json?: true;
@@ -38,6 +39,7 @@ export function evaluateCommand(): Command {
     .option('--logits <file>', 'stored logits of the reference, in place of --against')
     .option('--window <n>', 'tokens per window (default: the context length, at most 2048)', wholeNumber(1))
     .option('--tokens <n>', 'use only the first n tokens (default: all)', wholeNumber(1))
+    .option('--second-half', 'score the second half of each window only, as llama.cpp does')
     .option('--running', 'print the estimate after each window on standard error: [1]4.53,[2]4.71,')
     .option('--attach', 'store the result in the evaluated .wpk file, for inspect and catalog')
     .addOption(forceOption())
@@ -45,6 +47,8 @@ export function evaluateCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, options: Options) => {
+      if (options.saveLogits === '-')
+        throw new InputError('logits are stored in a file and cannot be written to standard output');
       const text = await readBytesOrInput(options.text);
       const evaluation = await evaluateWithProgress(path, options, text);
       if (options.attach) await attachQuality(path, qualityReport(evaluation, options.text, text));
@@ -69,8 +73,10 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
       throw new InputError('--attach needs a .wpk file to store the result in', { file: path });
     const against = options.against === undefined ? undefined : await openWhole(options.against);
     if (against) opened.push(against);
-    const { logits, saveLogits, force, window, tokens: maxTokens } = options;
-    const request = { text: text.toString('utf8'), against, logits, saveLogits, force, window, maxTokens };
+    const { logits, saveLogits, force, window, tokens: maxTokens, secondHalf } = options;
+    const request = {
+      ...{ text: text.toString('utf8'), against, logits, saveLogits, force, window, maxTokens, secondHalf },
+    };
     if (options.running) return await evaluate(model, { ...request, onWindow: printRunning });
     return await withBars((onProgress, note) =>
       evaluate(model, { ...request, onProgress, onWindow: (estimate) => note(runningNote(estimate)) }),

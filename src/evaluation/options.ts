@@ -20,6 +20,8 @@ export interface EvaluateOptions extends RunOptions {
   readonly window?: number | undefined;
   /** Uses no more than the first so many tokens; by default as many as there are stored logits for, without them all. */
   readonly maxTokens?: number | undefined;
+  /** For a causal model: predicts the second half of each window only, as llama.cpp's perplexity tool does. */
+  readonly secondHalf?: boolean | undefined;
   /** For a masked model with `tokens`: the id of the mask token. */
   readonly maskToken?: number | undefined;
   /** Called after each window with the measures so far. Models run layer by layer, so the first call comes after the last layer. */

@@ -27,7 +27,7 @@ export async function windowsOf(
   { model, plan, size }: Program,
   reference: Program | undefined,
   stored: StoredLogits | undefined,
-  { text, tokens, window, maxTokens, maskToken }: EvaluateOptions,
+  { text, tokens, window, maxTokens, maskToken, secondHalf }: EvaluateOptions,
 ): Promise<Window[]> {
   const context = Math.min(plan.context, reference?.plan.context ?? plan.context);
   const length = window ?? stored?.origin.window ?? Math.min(context, LONGEST_DEFAULT_WINDOW);
@@ -42,5 +42,6 @@ export async function windowsOf(
     length,
     vocabulary: size.vocabulary,
     maskToken: maskToken ?? tokenizer?.maskToken,
+    secondHalf,
   });
 }

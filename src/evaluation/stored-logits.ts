@@ -95,7 +95,12 @@ export function requireSame(stored: StoredLogits, { window, windows, tokens, tex
     stored,
     `logits of ${origin.windows} windows, and the text has ${windows} of ${window} tokens`,
   );
-  refuseIf(origin.text !== text || origin.tokens !== tokens, stored, 'logits of another text');
+  refuseIf(
+    origin.tokens !== tokens,
+    stored,
+    `logits of ${origin.tokens} predicted tokens, and ${tokens} are to be predicted`,
+  );
+  refuseIf(origin.text !== text, stored, 'logits of another text');
 }
 
 function refuseIf(differs: boolean, { name }: StoredLogits, what: string): void {
