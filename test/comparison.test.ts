@@ -176,7 +176,12 @@ describe('a trained model and a coarser copy on held-out text', () => {
 
   it('is printed in 80 columns, with every number', () => {
     const printed = resultTables(result);
-    expect(Math.max(...printed.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    const huge = detailsOf(
+      scoresOf([{ nll: 99, referenceNll: 2, kl: 97, agrees: 0 }].flatMap((t) => [t, { ...t, nll: 50 }])),
+      2,
+    );
+    for (const text of [printed, resultTables({ ...result, details: huge })])
+      expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
     const { klNats, probabilityChange, perplexityRatio } = result.details.comparison!;
     expect(printed).toMatch(
       new RegExp(`^perplexity ratio +${perplexityRatio.value.toFixed(6)} +[\\d.]+ +[\\d.]+$`, 'm'),

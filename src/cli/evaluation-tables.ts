@@ -77,7 +77,10 @@ function spread({ maximum, percentiles, minimum }: Distribution): [name: string,
 }
 
 const correlation = (value: number | null) => (value === null ? 'none' : `${fixed(4)(100 * value)} %`);
-const fixed = (digits: number) => (value: number) => value.toFixed(digits);
+
+/** Returns a formatter to so many decimals; what would be too wide gets an exponent. */
+const fixed = (digits: number) => (value: number) =>
+  Math.abs(value) < 1e6 ? value.toFixed(digits) : value.toExponential(digits);
 
 /** Formats nats; divergences span many orders of magnitude. */
 function nats(value: number): string {
