@@ -41,13 +41,17 @@ export type { Progress, RunOptions } from './core/progress.js';
 export { VERSION } from './core/version.js';
 export type { TensorError, WeightError } from './evaluation/compare.js';
 export type {
-  Agreement,
-  Divergence,
-  EvaluateOptions,
-  Evaluation,
-  Perplexity,
-} from './evaluation/evaluate.js';
+  ComparisonDetails,
+  Distribution,
+  EvaluationDetails,
+  Measured,
+  Percentile,
+  ProbabilityChange,
+} from './evaluation/details.js';
+export type { Agreement, Divergence, Evaluation, Perplexity, SavedLogits } from './evaluation/evaluate.js';
 export { evaluate, generate } from './evaluation/node/run.js';
+export type { EvaluateOptions } from './evaluation/options.js';
+export type { RunningEstimate } from './evaluation/running.js';
 export type { Estimate } from './evaluation/statistics.js';
 export type { LabCurve } from './experiments/curves.js';
 export {

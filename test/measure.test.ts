@@ -10,7 +10,7 @@ import { compress } from '../src/operations/compress.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { EVALUATION_TEXT, FIXTURES, SMALL, TINY } from './helpers/fixtures.js';
 import { gptNeoLogits, logProbabilities } from './helpers/gpt-neo-reference.js';
-import { refusalOf } from './helpers/logits.js';
+import { logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { narrow } from './helpers/models.js';
 import { folder } from './helpers/safetensors.js';
@@ -53,6 +53,10 @@ describe('perplexity of trained models', () => {
     expect(result.kl).toEqual({ mean: 0, standardError: 0, median: 0, p99: 0, max: 0 });
     expect(result.top1).toEqual({ agreement: 1, standardError: 0 });
     expect(result.nllDifference).toEqual({ mean: 0, standardError: 0 });
+    const { perplexityRatio, logPerplexityCorrelation, probabilityChange } = result.details.comparison!;
+    expect(perplexityRatio).toEqual({ value: 1, standardError: 0, tokenStandardError: 0 });
+    expect(logPerplexityCorrelation).toBe(1);
+    expect(probabilityChange).toMatchObject({ maximum: 0, minimum: 0, rootMeanSquare: { value: 0 } });
     expect(result.reference!.perplexity).toBe(result.perplexity);
   });
 
@@ -89,6 +93,23 @@ describe('perplexity of trained models', () => {
   });
 });
 
+describe('the second half of a window', () => {
+  it('is scored with the first half as its context, alone and as llama.cpp counts it', async () => {
+    const gpt2 = await MemoryModel.of(join(FIXTURES, 'gpt2'));
+    const tokens = Array.from({ length: 48 }, (_, i) => (i * 31) % 97);
+    const result = await run(gpt2, { tokens, window: 16, secondHalf: true }, gpt2);
+    // of 16 tokens, those at 9 to 15
+    expect(result).toMatchObject({ windows: 3, tokens: 3 * 7, kl: { max: 0 } });
+    const logits = await logitsOf(gpt2, [tokens.slice(0, 16), tokens.slice(16, 32), tokens.slice(32)]);
+    const nll = tokens.flatMap((token, i) => {
+      if (i % 16 < 9) return [];
+      const row = Float64Array.from(logits.subarray((i - 1) * 97, i * 97));
+      return [-logProbabilities(row)[token]!];
+    });
+    expect(result.nll.mean).toBeCloseTo(mean(nll), 6);
+  });
+});
+
 describe('weightpress evaluate', () => {
   it('prints what was measured, with standard errors', async () => {
     let written = '';
@@ -103,13 +124,15 @@ describe('weightpress evaluate', () => {
     await evaluateCommand()
       .parseAsync([...args, '--json'], { from: 'user' })
       .finally(() => spy.mockRestore());
-    const { perplexity, standardError, kl, top1, windows, tokens } = JSON.parse(written);
+    const { perplexity, standardError, kl, top1, windows, tokens, details } = JSON.parse(written);
     expect({ windows, tokens }).toEqual({ windows: 2, tokens: 2 * 127 });
     expect(table).toMatch('2 windows of 128 tokens, 254 predicted');
-    expect(table).toMatch(
-      new RegExp(`^perplexity +${perplexity.toFixed(4)} +${standardError.toFixed(4)}$`, 'm'),
-    );
-    expect(table).toMatch(new RegExp(`mean +${kl.mean.toFixed(5)} +${kl.standardError.toFixed(5)}$`, 'm'));
+    const line = (digits: number, ...values: readonly number[]) =>
+      `${values.map((value) => value.toFixed(digits)).join(' +')}$`;
+    const tokenError = details.perplexity.tokenStandardError;
+    expect(table).toMatch(new RegExp(`^perplexity +${line(4, perplexity, standardError, tokenError)}`, 'm'));
+    const klTokenError = details.comparison.klNats.mean.tokenStandardError;
+    expect(table).toMatch(new RegExp(`nats: mean +${line(5, kl.mean, kl.standardError, klTokenError)}`, 'm'));
     expect(table).toMatch(`${(100 * top1.agreement).toFixed(2)} %`);
   });
 });
@@ -127,6 +150,12 @@ describe('a masked language model', () => {
     expect(await run(roberta, { tokens, window: 20, maskToken: 3 }, roberta)).toEqual(first);
     // Random weights know nothing: worse than guessing among all tokens.
     expect(first.perplexity).toBeGreaterThan(20);
+  });
+
+  it('has no second half', async () => {
+    const roberta = await MemoryModel.of(join(FIXTURES, 'roberta'));
+    const options = { tokens, window: 20, maskToken: 3, secondHalf: true };
+    expect(await refusalOf(() => run(roberta, options))).toMatch(/masked model predicts tokens everywhere/);
   });
 
   it('hides what it asks for and nothing else', () => {
@@ -158,6 +187,11 @@ describe('what cannot be evaluated is refused in one line', () => {
     ['a window beyond the context', { tokens, window: 33 }, /window of 2 to 32 tokens, found 33/],
     ['a window that predicts nothing', { tokens, window: 1 }, /window of 2 to 32 tokens, found 1/],
     ['token ids out of range', { tokens: [...tokens, 97] }, /token 40: expected an id below 97, found 97/],
+    [
+      'the second half of two tokens',
+      { tokens, window: 2, secondHalf: true },
+      /window of 2 tokens has no second/,
+    ],
     ['negative token ids', { tokens: [-1, ...tokens] }, /token 0: expected an id below 97, found -1/],
     ['text without a tokenizer', { text: 'Some text.' }, /model: has no tokenizer/],
   ];

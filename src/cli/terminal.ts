@@ -85,12 +85,15 @@ const UNITS: Readonly<Record<Progress['unit'], (n: number) => string>> = {
 
 /**
  * Runs what reports progress, with a bar on standard error for each of its stages: throughput and the time left. Nothing is shown when
- * that is not a terminal.
+ * that is not a terminal. A note takes the place of the amounts from then on.
  */
 export async function withBars<Result>(
-  work: (onProgress: (progress: Progress) => void) => Promise<Result>,
+  work: (onProgress: (progress: Progress) => void, note: (text: string) => void) => Promise<Result>,
 ): Promise<Result> {
   let shown: { readonly stage: string; readonly bar: Bar } | undefined;
+  const note = (text: string) => {
+    if (shown) shown.bar.note = text;
+  };
   try {
     return await work((progress) => {
       if (!process.stderr.isTTY || !progress.total) return;
@@ -102,13 +105,15 @@ export async function withBars<Result>(
       if (progress.done < progress.total) return;
       shown.bar.stop();
       shown = undefined;
-    });
+    }, note);
   } finally {
     shown?.bar.stop();
   }
 }
 
 class Bar {
+  /** What is shown in place of the amounts. */
+  note: string | undefined;
   private readonly started = performance.now();
   private readonly bar: SingleBar;
 
@@ -116,7 +121,7 @@ class Bar {
     const stage = plainLine(progress.stage).replaceAll(/[{}]/g, ' ');
     this.bar = new SingleBar(
       {
-        format: `${stage} {bar} {percentage} %  {done} of {all}  {rate}/s  {left}`,
+        format: `${stage} {bar} {percentage} %  {amounts}  {left}`,
         barsize: 24,
         hideCursor: true,
         clearOnComplete: true,
@@ -139,10 +144,9 @@ class Bar {
   private payload({ done, total, unit, secondsLeft }: Progress) {
     const seconds = (performance.now() - this.started) / 1000;
     const print = UNITS[unit];
+    const rate = print(Math.round(done / Math.max(seconds, 0.001)));
     return {
-      done: print(done),
-      all: print(total),
-      rate: print(Math.round(done / Math.max(seconds, 0.001))),
+      amounts: this.note ?? `${print(done)} of ${print(total)}  ${rate}/s`,
       left: secondsLeft === undefined ? '…' : `${duration(secondsLeft)} left`,
     };
   }

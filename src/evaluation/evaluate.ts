@@ -1,29 +1,20 @@
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
-import { Meter, type RunOptions } from '../core/progress.js';
-import { openProgram, type Program } from '../inference/program.js';
-import { streamHidden } from '../inference/stream.js';
+import { openProgram } from '../inference/program.js';
 import type { Runtime } from '../onnx/runtime.js';
-import { loadTokenizer } from '../tokenizer/tokenizer.js';
-import { type Scores, scoreWindows } from './score.js';
+import { detailsOf, type EvaluationDetails } from './details.js';
+import type { EvaluateOptions } from './options.js';
+import { runPasses } from './passes.js';
+import { checkComparable, windowsOf } from './prepare.js';
+import type { Scores } from './score.js';
 import { type Estimate, estimate, quantile } from './statistics.js';
-import { cutWindows, type Window } from './windows.js';
-
-/** Options of `evaluate`. */
-export interface EvaluateOptions extends RunOptions {
-  /** The text, tokenized whole with the model's tokenizer; or `tokens` instead. */
-  readonly text?: string | undefined;
-  /** Token ids, instead of a text. */
-  readonly tokens?: ArrayLike<number> | undefined;
-  /** The reference model. */
-  readonly against?: Model | undefined;
-  /** Tokens per window; by default the context, at most 2048. */
-  readonly window?: number | undefined;
-  /** Uses no more than the first so many tokens. */
-  readonly maxTokens?: number | undefined;
-  /** For a masked model with `tokens`: the id of the mask token. */
-  readonly maskToken?: number | undefined;
-}
+import {
+  type LogitsStore,
+  predictionsOf,
+  requireComparable,
+  requireSame,
+  type StoredLogits,
+} from './stored-logits.js';
 
 /** How well a model predicts a text. */
 export interface Perplexity {
@@ -65,7 +56,7 @@ export interface Evaluation extends Perplexity {
   readonly window: number;
   /** Number of predicted tokens in all windows. */
   readonly tokens: number;
-  /** The reference model; this and all fields below are undefined without one. */
+  /** The reference: what it was opened by, or the name in the file of its logits. This and the next fields are undefined without one. */
   readonly against?: string;
   /** How well the reference predicts the same text. */
   readonly reference?: Perplexity;
@@ -75,103 +66,84 @@ export interface Evaluation extends Perplexity {
   readonly kl?: Divergence;
   /** How often both models find the same token most probable. */
   readonly top1?: Agreement;
+  /** SHA-256 that identifies the reference; undefined if its logits were not stored before. */
+  readonly againstSha256?: string;
+  /** All statistics; the fields above summarize them. */
+  readonly details: EvaluationDetails;
+  /** The file of logits that was written; undefined if none was. */
+  readonly savedLogits?: SavedLogits;
 }
 
-/** Maximum tokens per window by default. */
-const LONGEST_DEFAULT_WINDOW = 2048;
+/** A file of stored logits. */
+export interface SavedLogits {
+  /** Its path. */
+  readonly path: string;
+  /** Bytes in it. */
+  readonly bytes: number;
+}
 
 /**
- * Measures the perplexity of a model on a text, and its divergence from a reference model if there is one. Models run layer by layer;
- * logits are not stored.
- * @throws {InputError} for models that cannot be run or compared, and a text that is too short.
+ * Measures the perplexity of a model on a text, and its divergence from a reference if there is one. Models run layer by layer.
+ * @throws {InputError} for models that cannot be run or compared, a text that is too short, and stored logits that do not belong to it.
  * @throws the signal's reason once it is aborted.
  */
 export async function evaluateWith(
   runtime: Runtime,
+  store: LogitsStore,
   model: Model,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const program = await openProgram(model, options.signal);
-  const reference = options.against && (await openProgram(options.against, options.signal));
-  if (reference) checkComparable(program, reference);
-  const windows = await windowsOf(program, reference, options);
-  const scores = await run(runtime, program, reference, windows, options);
-  return {
-    model: model.id,
-    kind: program.plan.kind,
-    windows: windows.length,
-    window: windows[0]!.input.length,
-    tokens: scores.nll.length,
-    ...perplexityOf(scores.nll, windows.length),
-    ...(options.against && { against: options.against.id, ...comparison(scores, windows.length) }),
-  };
-}
-
-function checkComparable(program: Program, reference: Program): void {
-  const [own, other] = [program.size.vocabulary, reference.size.vocabulary];
-  if (own !== other)
-    throw new InputError(
-      `cannot compare a vocabulary of ${own} with that of ${reference.model.id}, ${other}`,
-      {
-        file: program.model.id,
-      },
-    );
-  if (program.plan.kind !== reference.plan.kind)
-    throw new InputError(`cannot compare a ${program.plan.kind} model with a ${reference.plan.kind} one`, {
-      file: program.model.id,
-    });
-}
-
-async function windowsOf(
-  { model, plan, size }: Program,
-  reference: Program | undefined,
-  { text, tokens, window, maxTokens = Number.POSITIVE_INFINITY, maskToken }: EvaluateOptions,
-): Promise<Window[]> {
-  const context = Math.min(plan.context, reference?.plan.context ?? plan.context);
-  const length = window ?? Math.min(context, LONGEST_DEFAULT_WINDOW);
-  const least = plan.kind === 'causal' ? 2 : 1;
-  if (!(Number.isInteger(length) && length >= least && length <= context))
-    throw new InputError(`expected a window of ${least} to ${context} tokens, found ${length}`);
-  const tokenizer = text === undefined ? undefined : await loadTokenizer(model);
-  const all = tokenizer?.encode(text!) ?? tokens ?? [];
-  return cutWindows(Array.prototype.slice.call(all, 0, Math.min(all.length, maxTokens)), {
-    kind: plan.kind,
-    length,
-    vocabulary: size.vocabulary,
-    maskToken: maskToken ?? tokenizer?.maskToken,
-  });
-}
-
-async function run(
-  runtime: Runtime,
-  program: Program,
-  reference: Program | undefined,
-  windows: readonly Window[],
-  options: EvaluateOptions,
-): Promise<Scores> {
-  const { signal } = options;
-  const inputs = windows.map(({ input }) => input);
-  const tokens = inputs.length * inputs[0]!.length;
-  const programs = reference ? [program, reference] : [program];
-  // Progress counts every layer, the embedding and the head as one step per token.
-  const steps = programs.map(({ size }) => size.layers + 2).reduce((sum, count) => sum + count, 0);
-  const meter = new Meter(options, 'evaluating', tokens * programs.length, 'tokens');
-  const reach = (tokenLayers: number) => meter.reach((tokenLayers / steps) * programs.length);
-  let before = 0;
-  const streamed = [];
-  for (const each of programs) {
-    const hidden = await streamHidden(runtime, each, inputs, {
-      onProgress: (tokenLayers) => reach(before + tokenLayers),
-      signal,
-    });
-    streamed.push({ program: each, hidden });
-    before += tokens * (each.size.layers + 1);
+  if (options.logits === undefined) return evaluateAgainst(runtime, store, undefined, model, options);
+  if (options.against || options.saveLogits !== undefined)
+    throw new InputError('stored logits take the place of a reference model, and are not stored again');
+  const stored = await store.open(options.logits);
+  try {
+    return await evaluateAgainst(runtime, store, stored, model, options);
+  } finally {
+    await stored.close();
   }
-  const perWindow = (tokens * steps - before) / windows.length;
-  return scoreWindows(runtime, streamed[0]!, streamed[1], windows, {
-    onWindow: (done) => reach(before + done * perWindow),
-    signal,
-  });
+}
+
+async function evaluateAgainst(
+  runtime: Runtime,
+  store: LogitsStore,
+  stored: StoredLogits | undefined,
+  model: Model,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const { against, saveLogits, force = false } = options;
+  const program = await openProgram(model, options.signal);
+  const reference = against && (await openProgram(against, options.signal));
+  if (reference) checkComparable(program, reference);
+  const about = { kind: program.plan.kind, vocabulary: program.size.vocabulary };
+  if (stored) requireComparable(stored, about);
+  const windows = await windowsOf(program, reference, stored, options);
+  const predictions = predictionsOf(about, windows);
+  if (stored) requireSame(stored, predictions);
+  const saved =
+    saveLogits === undefined
+      ? undefined
+      : await store.create(saveLogits, against ?? model, predictions, force);
+  try {
+    const scores = await runPasses(runtime, { model: program, reference, stored, saved }, windows, options);
+    const bytes = await saved?.finish();
+    return {
+      model: model.id,
+      kind: about.kind,
+      windows: windows.length,
+      window: predictions.window,
+      tokens: predictions.tokens,
+      ...perplexityOf(scores.nll, windows.length),
+      ...(against && { against: against.id }),
+      ...(stored && { against: stored.origin.model, againstSha256: stored.origin.modelSha256 }),
+      ...(scores.comparison && comparison(scores, windows.length)),
+      details: detailsOf(scores, windows.length),
+      ...(bytes !== undefined && { savedLogits: { path: saveLogits!, bytes } }),
+    };
+  } catch (error) {
+    await saved?.discard();
+    throw error;
+  }
 }
 
 function perplexityOf(values: Float64Array, windows: number): Perplexity {

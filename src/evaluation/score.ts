@@ -1,8 +1,6 @@
 import { sumOf } from '../core/sum.js';
-import type { Program } from '../inference/program.js';
-import { Head, type HiddenStates } from '../inference/stream.js';
-import type { Runtime } from '../onnx/runtime.js';
 import { divergence, predict } from './logits.js';
+import { type LogitsSource, rowsAtOnce } from './logits-source.js';
 import type { Window } from './windows.js';
 
 /** Values for every predicted token, window by window. */
@@ -20,47 +18,41 @@ interface Comparison {
   readonly agrees: Float64Array;
 }
 
-/** A model and its hidden states before the head for all windows. */
-export interface Streamed {
-  readonly program: Program;
-  readonly hidden: HiddenStates;
+export interface ScoreOptions {
+  readonly vocabulary: number;
+  /** Called with the logits of the reference, without one of the model, in order. */
+  readonly save?: ((logits: Float32Array) => Promise<void>) | undefined;
+  /** Called after each window with the number of windows done and the scores so far. */
+  readonly onWindow?: (done: number, scores: Scores) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Maximum number of logits in memory per model: 64 MiB. */
-const CHUNK_LOGITS = 2 ** 24;
-
-/** Runs the heads on a few rows at a time and scores their logits, which are not stored. */
+/** Scores the logits of a few rows at a time. */
 export async function scoreWindows(
-  runtime: Runtime,
-  model: Streamed,
-  reference: Streamed | undefined,
+  model: LogitsSource,
+  reference: LogitsSource | undefined,
   windows: readonly Window[],
-  options: { readonly onWindow?: (done: number) => void; readonly signal?: AbortSignal | undefined } = {},
+  { vocabulary, save, onWindow, signal }: ScoreOptions,
 ): Promise<Scores> {
-  const { vocabulary } = model.program.size;
-  const tokens = sumOf(windows, ({ rows }) => rows.length);
-  const rowsAtOnce = Math.max(1, Math.floor(CHUNK_LOGITS / vocabulary));
-  const scores = emptyScores(tokens, reference !== undefined);
-  const ours = await Reader.open(runtime, model, rowsAtOnce, options.signal);
-  let theirs: Reader | undefined;
+  const most = rowsAtOnce(vocabulary);
+  const scores = emptyScores(
+    sumOf(windows, ({ rows }) => rows.length),
+    reference !== undefined,
+  );
   let at = 0;
-  try {
-    theirs = reference && (await Reader.open(runtime, reference, rowsAtOnce, options.signal));
-    for (const [index, { rows, targets }] of windows.entries()) {
-      for (let start = 0; start < rows.length; start += rowsAtOnce) {
-        options.signal?.throwIfAborted();
-        const chunk = rows.slice(start, start + rowsAtOnce);
-        const logits = await ours.logits(index, chunk);
-        const expected = await theirs?.logits(index, chunk);
-        for (let row = 0; row < chunk.length; row++)
-          score(scores, at++, logits, expected, row * vocabulary, vocabulary, targets[start + row]!);
-      }
-      options.onWindow?.(index + 1);
+  for (const [index, { rows, targets }] of windows.entries()) {
+    for (let start = 0; start < rows.length; start += most) {
+      signal?.throwIfAborted();
+      const chunk = rows.slice(start, start + most);
+      const logits = await model.logits(index, chunk);
+      const expected = await reference?.logits(index, chunk);
+      await save?.(expected ?? logits);
+      for (let row = 0; row < chunk.length; row++)
+        score(scores, at++, logits, expected, row * vocabulary, vocabulary, targets[start + row]!);
     }
-    return scores;
-  } finally {
-    await Promise.all([ours.release(), theirs?.release()]);
+    onWindow?.(index + 1, scores);
   }
+  return scores;
 }
 
 function emptyScores(tokens: number, compared: boolean): Scores {
@@ -90,39 +82,4 @@ function score(
     reference: theirs.logNormalizer,
     other: ours.logNormalizer,
   });
-}
-
-/** A head, with memory for its input rows and output logits. */
-class Reader {
-  private constructor(
-    private readonly head: Head,
-    private readonly hidden: HiddenStates,
-    private readonly rows: Float32Array,
-    private readonly results: Float32Array,
-    private readonly hiddenSize: number,
-  ) {}
-
-  static async open(runtime: Runtime, { program, hidden }: Streamed, rows: number, signal?: AbortSignal) {
-    const { hiddenSize, vocabulary } = program.size;
-    const most = Math.min(rows, hidden.length);
-    return new Reader(
-      await Head.load(runtime, program, signal),
-      hidden,
-      new Float32Array(most * hiddenSize),
-      new Float32Array(most * vocabulary),
-      hiddenSize,
-    );
-  }
-
-  logits(window: number, rows: readonly number[]): Promise<Float32Array> {
-    const states = this.hidden.window(window);
-    const size = this.hiddenSize;
-    for (const [i, row] of rows.entries())
-      this.rows.set(states.subarray(row * size, (row + 1) * size), i * size);
-    return this.head.logits(this.rows.subarray(0, rows.length * size), this.results);
-  }
-
-  release(): Promise<void> {
-    return this.head.release();
-  }
 }

@@ -18,6 +18,8 @@ export interface WindowOptions {
   readonly vocabulary: number;
   /** Mask token of masked models. */
   readonly maskToken?: number | undefined;
+  /** For causal models: predicts the second half of each window only. */
+  readonly secondHalf?: boolean | undefined;
 }
 
 /** Share of masked tokens, as in training. */
@@ -27,10 +29,10 @@ const MASK_SEED = 1;
 /**
  * Cuts tokens into contiguous windows of `length` tokens; an incomplete last window is dropped. Causal models predict all tokens of a
  * window except the first, masked ones 15 % of the tokens, which are chosen with a fixed seed.
- * @throws {InputError} for fewer tokens than a window, and for ids out of range.
+ * @throws {InputError} for fewer tokens than a window, for ids out of range, and for the second half where there is none to predict.
  */
 export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): Window[] {
-  const { kind, length, vocabulary, maskToken } = options;
+  const { kind, length, vocabulary, maskToken, secondHalf } = options;
   checkTokens(tokens, vocabulary);
   const count = Math.floor(tokens.length / length);
   if (!count)
@@ -38,7 +40,14 @@ export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): W
   const pieces = Array.from({ length: count }, (_, i) =>
     Int32Array.from({ length }, (_, j) => tokens[i * length + j]!),
   );
-  if (kind === 'causal') return pieces.map(nextTokens);
+  if (kind === 'causal') {
+    const first = secondHalf ? length >> 1 : 0;
+    if (first > length - 2)
+      throw new InputError(`a window of ${length} tokens has no second half to predict`);
+    return pieces.map((tokens) => nextTokens(tokens, first));
+  }
+  if (secondHalf)
+    throw new InputError('a masked model predicts tokens everywhere in a window, not its second half');
   if (maskToken === undefined)
     throw new InputError('masked language model without a mask token in its tokenizer');
   checkTokens([maskToken], vocabulary);
@@ -46,9 +55,9 @@ export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): W
   return pieces.map((tokens) => hiddenTokens(tokens, maskToken, random));
 }
 
-function nextTokens(tokens: Int32Array): Window {
-  const rows = Array.from({ length: tokens.length - 1 }, (_, i) => i);
-  return { input: tokens, rows, targets: tokens.subarray(1) };
+function nextTokens(tokens: Int32Array, first: number): Window {
+  const rows = Array.from({ length: tokens.length - 1 - first }, (_, i) => first + i);
+  return { input: tokens, rows, targets: tokens.subarray(first + 1) };
 }
 
 /** Masks tokens of a window; every window has the same number of masks, so that windows have equal weight. */

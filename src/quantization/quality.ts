@@ -1,6 +1,7 @@
 import type { Model } from '../core/model.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
 import { evaluate } from '../evaluation/node/run.js';
+import { measurementsOf } from '../evaluation/report.js';
 import { loadRuntime } from '../onnx/node/runtime.js';
 import { openModel } from '../open/open.js';
 import type { HeldOut } from './calibration/calibrate.js';
@@ -8,11 +9,12 @@ import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 
 /** Returns the quality report that is stored in the file: the measurements and the name of the text. */
-export function qualityReport(
-  { model: _, against: __, ...measured }: Evaluation,
-  { name }: Pick<HeldOut, 'name'>,
-) {
-  return { text: { name }, against: 'the original', ...measured };
+export function qualityReport(evaluation: Omit<Evaluation, 'details'>, { name }: Pick<HeldOut, 'name'>) {
+  return report(measurementsOf(evaluation), name);
+}
+
+function report(measurements: ReturnType<typeof measurementsOf>, name: string) {
+  return { text: { name }, against: 'the original', ...measurements };
 }
 
 /** A number of the maximum length in JSON, 25 characters: smaller ones are written with an exponent. */
@@ -25,20 +27,18 @@ const STORED_BLOCK_BYTES = 6;
 export function maxReportBytes(name: string): number {
   const estimate = { mean: FRACTION, standardError: FRACTION };
   const perplexity = { perplexity: FRACTION, standardError: FRACTION, nll: estimate };
-  const longest: Required<Evaluation> = {
-    model: '',
+  const longest: Required<ReturnType<typeof measurementsOf>> = {
     kind: 'causal',
     windows: COUNT,
     window: COUNT,
     tokens: COUNT,
     ...perplexity,
-    against: '',
     reference: perplexity,
     nllDifference: estimate,
     kl: { ...estimate, median: FRACTION, p99: FRACTION, max: FRACTION },
     top1: { agreement: FRACTION, standardError: FRACTION },
   };
-  const text = `,"quality":${JSON.stringify(qualityReport(longest, { name }))}`;
+  const text = `,"quality":${JSON.stringify(report(longest, name))}`;
   return new TextEncoder().encode(text).length + STORED_BLOCK_BYTES;
 }
 

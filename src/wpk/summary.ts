@@ -63,7 +63,7 @@ export interface Summary {
   readonly source: string;
   /** Options of the compression. */
   readonly options: Readonly<Record<string, unknown>>;
-  /** The measured loss, an {@link Evaluation} without paths; undefined if not measured. */
+  /** The measured loss, an {@link Evaluation} without paths and details; undefined if not measured. */
   readonly quality: Readonly<Record<string, unknown>> | undefined;
   /** Error of a lossy file: `relativeSquaredError` over all weights, and the `worst` tensor. */
   readonly weightError: Readonly<Record<string, unknown>> | undefined;

@@ -2,16 +2,18 @@ import type { Model } from '../../core/model.js';
 import { type GenerateOptions, type Generation, generateWith } from '../../inference/generate.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
-import { type EvaluateOptions, type Evaluation, evaluateWith } from '../evaluate.js';
+import { type Evaluation, evaluateWith } from '../evaluate.js';
+import type { EvaluateOptions } from '../options.js';
+import { LOGITS_FILES } from './logits-file.js';
 
 /**
- * Measures the perplexity of a model on a text, and its divergence from a reference model if there is one, on the CPU. Models run
- * layer by layer; logits are not stored.
- * @throws {InputError} for models that cannot be run or compared, and a text that is too short.
+ * Measures the perplexity of a model on a text, and its divergence from a reference if there is one, on the CPU. Models run layer by
+ * layer; logits are stored only with `saveLogits`.
+ * @throws {InputError} for models that cannot be run or compared, a text that is too short, and stored logits that do not belong to it.
  * @throws the signal's reason once it is aborted.
  */
 export async function evaluate(model: Model, options: EvaluateOptions): Promise<Evaluation> {
-  return evaluateWith(await loadRuntime(), model, options);
+  return evaluateWith(await loadRuntime(), LOGITS_FILES, model, options);
 }
 
 /**

@@ -1,10 +1,10 @@
 import { stat } from 'node:fs/promises';
 import type { Model } from '../../core/model.js';
+import { modelDigest } from '../../models/node/digest.js';
 import type { Runtime } from '../../onnx/runtime.js';
 import { SpillStore } from './array-store.js';
 import type { CalibrationWindow } from './batches.js';
 import { type CollectOptions, collectStatistics } from './collect.js';
-import { modelDigest } from './identity.js';
 import { StatisticsFile } from './statistics-file.js';
 import { StatisticsWriter } from './statistics-writer.js';
 
