@@ -1,8 +1,12 @@
 // @module-tag slow
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, test } from 'vitest';
+import type Axe from 'axe-core';
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CHROMIUM, launch } from './helpers/chromium.js';
 import { complaint, weightpress } from './helpers/cli.js';
+import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 
 const MODEL = 'examples/gpt-neo-tiny';
@@ -27,7 +31,10 @@ describe('lab', () => {
     curves: { method: string; role: string; shares: number[]; energy: number[]; gaussian: number[] }[];
   };
   const of = (method: string) => report.points.find((point) => point.method === method)!;
-  beforeAll(() => {
+  let browser: Browser;
+  afterAll(() => browser?.close());
+  beforeAll(async () => {
+    if (CHROMIUM) browser = await launch();
     const run = weightpress(
       'lab',
       MODEL,
@@ -80,12 +87,65 @@ describe('lab', () => {
     expect(of('weightpress').byRole.map(({ role }) => role)).toContain('MLP');
   });
 
-  test('the page has the plots and needs nothing else', () => {
+  test('the page needs nothing else', () => {
     const html = readFileSync(page, 'utf8');
-    expect(html.match(/<svg/g)!.length).toBeGreaterThanOrEqual(3);
     expect(html).not.toMatch(/<script|src=|https?:\/\/(?!www\.w3\.org)/);
     expect(html).toMatch(/Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'/);
     expect(statSync(page).size).toBeLessThan(500_000);
+  });
+
+  test('the page shows the divergence first, this project emphasized and named on its line, and explains every method', () => {
+    const html = readFileSync(page, 'utf8');
+    const titles = [...html.matchAll(/<svg [^>]*aria-label="([^"]*)"/g)].map(([, title]) => title);
+    expect(titles[0]).toMatch(/^KL divergence/);
+    expect(titles[1]).toMatch(/^Relative squared error/);
+    const [first] = /<svg[\s\S]*?<\/svg>/.exec(html)!;
+    expect(first).toMatch(/<text[^>]* class="emphasized"[^>]*>weightpress<\/text>/);
+    for (const { method } of report.points) {
+      expect(first).toContain(`>${method}</text>`);
+      expect(html).toMatch(new RegExp(`<dt>${method}</dt><dd>.{20,}</dd>`));
+    }
+  });
+
+  test('the page has every sentence whole, and every measure', () => {
+    const html = readFileSync(page, 'utf8');
+    const cells = [...html.matchAll(/<td[^>]*>([\s\S]*?)<\/td>/g)].map(([, cell]) => cell!);
+    const escaped = (text: string) =>
+      text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+    for (const { sentence, klNats, relativeSquaredError, bytes } of report.points) {
+      if (bytes === undefined) continue;
+      expect(cells).toContain(escaped(sentence));
+      for (const value of [klNats, relativeSquaredError])
+        expect(cells).toContain(String(Number(value.toPrecision(3))));
+      expect(cells).toContain(bytes.toLocaleString('en-US'));
+    }
+  });
+
+  describe('the page in Chromium', needs(CHROMIUM, 'Chromium'), () => {
+    test.each([
+      [1280, 'light'],
+      [1280, 'dark'],
+      [390, 'light'],
+      [390, 'dark'],
+    ] as const)('is accessible and as wide as the screen: %i, %s', async (width, colorScheme) => {
+      const shown = await browser.newPage({ viewport: { width, height: 900 }, colorScheme, bypassCSP: true });
+      await shown.goto(`file://${page}`);
+      expect(await shown.evaluate(() => document.documentElement.scrollWidth)).toBe(width);
+      await shown.addScriptTag({ path: 'node_modules/axe-core/axe.min.js' });
+      const { violations } = await shown.evaluate(() =>
+        (globalThis as unknown as { axe: typeof Axe }).axe.run(),
+      );
+      expect(violations).toEqual([]);
+      await shown.close();
+    });
+
+    test('prints on two pages', async () => {
+      const printed = await browser.newPage();
+      await printed.goto(`file://${page}`);
+      const pdf = (await printed.pdf({ preferCSSPageSize: true })).toString('latin1');
+      expect(pdf.match(/\/Type\s*\/Page\b/g)).toHaveLength(2);
+      await printed.close();
+    });
   });
 });
 

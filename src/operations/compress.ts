@@ -9,7 +9,6 @@ import { compressLossy } from '../quantization/compress.js';
 import { type Budget, checkBudget } from '../quantization/rate-control/budget.js';
 import type { Summary } from '../wpk/summary.js';
 import { readCalibrationText } from './calibration-text.js';
-import { compressTransform } from './compress-transform.js';
 import { inspect } from './inspect.js';
 import { compressLossless } from './lossless/compress.js';
 
@@ -154,9 +153,10 @@ async function toBudget(
   try {
     const calibration = await calibrationOf(options);
     const common = { budget, force, threads, calibration, onProgress, signal };
-    ({ note } = await (typeof codec === 'object'
-      ? compressTransform(model, output, { ...transformOf(codec), ...common })
-      : compressLossy(model, output, { ...common, tune })));
+    if (typeof codec === 'object') {
+      const { compressTransform } = await import('./compress-transform.js'); // on demand: it loads a library of matrices
+      ({ note } = await compressTransform(model, output, { ...transformOf(codec), ...common }));
+    } else ({ note } = await compressLossy(model, output, { ...common, tune }));
   } finally {
     if (model !== source) await model.close();
   }
