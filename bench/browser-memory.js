@@ -2,7 +2,8 @@
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { count, print, table } from '../dist/cli/terminal.js';
+import { count, table } from '../dist/cli/format.js';
+import { print } from '../dist/cli/terminal.js';
 import { inspect } from '../dist/index.js';
 import { call, launch, openPage, pageFiles } from './browser/chromium.js';
 import { serve } from './browser/server.js';

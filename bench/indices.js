@@ -1,6 +1,6 @@
 // The lossy codec's entropy coder alone, on one core, in memory: blocks of indices to bytes and back, and to values.
 import { pathToFileURL } from 'node:url';
-import { table } from '../dist/cli/terminal.js';
+import { table } from '../dist/cli/format.js';
 import { decodeBlock, encodeBlock } from '../dist/codecs/trellis/block.js';
 import { CONTEXTS, MAX_INDEX, NEXT_STATE, ROWS_PER_BLOCK } from '../dist/codecs/trellis/levels.js';
 import { readTables, writeTables } from '../dist/codecs/trellis/tables.js';

@@ -1,6 +1,6 @@
 // The lossless kernels alone, on one core, in memory: whole blocks, and the entropy coder within them.
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { table } from '../dist/cli/terminal.js';
+import { table } from '../dist/cli/format.js';
 import { blocksOf, decodeBlock, encodeBlock } from '../dist/codecs/lossless/block.js';
 import { encodeSymbols, SymbolDecoder } from '../dist/codecs/lossless/stream.js';
 import { DTYPE_BYTES, elementCount } from '../dist/core/dtype.js';

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { count, percent, print, table } from '../dist/cli/terminal.js';
+import { count, percent, table } from '../dist/cli/format.js';
+import { print } from '../dist/cli/terminal.js';
 import { compress, evaluate, inspect, open } from '../dist/index.js';
 import { plot } from './plot.js';
 

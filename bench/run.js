@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { bytes, count, percent, print, table } from '../dist/cli/terminal.js';
+import { bytes, count, percent, table } from '../dist/cli/format.js';
+import { print } from '../dist/cli/terminal.js';
 import { benchKernels } from './kernels.js';
 import { machine, measure, summary } from './measure.js';
 

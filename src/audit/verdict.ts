@@ -8,6 +8,26 @@ export interface Statement {
   readonly because: string;
 }
 
+const ORDER = ['contradicted', 'supported', 'cannot be checked'] as const;
+
+/** How many statements got each verdict. */
+export type VerdictCounts = Readonly<Record<Statement['verdict'], number>>;
+
+/** Counts the verdicts of statements. */
+export function countVerdicts(statements: readonly Statement[]): VerdictCounts {
+  const count = (of: Statement['verdict']) => statements.filter(({ verdict }) => verdict === of).length;
+  return {
+    supported: count('supported'),
+    contradicted: count('contradicted'),
+    'cannot be checked': count('cannot be checked'),
+  };
+}
+
+/** Sorts statements: contradicted ones first, those that cannot be checked last. */
+export function byVerdict(statements: readonly Statement[]): Statement[] {
+  return [...statements].sort((a, b) => ORDER.indexOf(a.verdict) - ORDER.indexOf(b.verdict));
+}
+
 export const supported = (claim: string, because: string): Statement => ({
   claim,
   verdict: 'supported',

@@ -4,9 +4,11 @@ import { plainLine } from '../core/plain-text.js';
 import { sumOf } from '../core/sum.js';
 import { addressOf, openModel } from '../open/open.js';
 import { type Analysis, analyze, type TensorAnalysis } from '../operations/analyze.js';
+import { bytes, count, percent, table } from './format.js';
 import { licenseLine } from './license-line.js';
 import { stateOption } from './options.js';
-import { bytes, count, percent, print, printJson, table, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printJson } from './terminal.js';
 
 interface Options {
   readonly tensors?: true;

@@ -3,10 +3,12 @@ import type { Audit } from '../audit/audit.js';
 import { claimOf, parseClaim, type WrittenClaim } from '../audit/claim.js';
 import { auditFile } from '../audit/node/file.js';
 import { auditClaim } from '../audit/node/stated.js';
+import { byVerdict, countVerdicts, type Statement } from '../audit/verdict.js';
 import { InputError } from '../core/errors.js';
 import { parsePythonJson } from '../core/json.js';
 import { plainLine } from '../core/plain-text.js';
 import { readBytes, readText } from '../io/node/file.js';
+import { type Color, printVerdict } from './colors.js';
 import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
 import { print, printJson, printLine } from './terminal.js';
@@ -24,6 +26,12 @@ const FLAGS: Readonly<Record<string, [flag: string, description: string]>> = {
   relative_error: ['--relative-error <n>', 'claimed squared error relative to the energy of the weights'],
   kl: ['--kl <nats>', 'claimed KL divergence from the original, nats per token'],
   model: ['--model <model>', 'the model of the claim, which is measured, or only its config.json'],
+};
+
+const COLORS: Readonly<Record<Statement['verdict'], Color>> = {
+  contradicted: 'red',
+  supported: 'green',
+  'cannot be checked': 'yellow',
 };
 
 interface Options {
@@ -45,12 +53,20 @@ export function auditCommand(): Command {
       '\nExamples:\n  $ weightpress audit claim.yaml\n  $ weightpress audit --parameters 1315575808 --bytes 158465 --lossless\n  $ weightpress audit small.wpk --against models/gpt-neo-small\n\nA claim file has keys such as parameters, bytes, ratio, lossless, kl; see docs/audit.md.',
     )
     .action(async (subject: string | undefined, options: Options) => {
-      const audit = await examine(subject, options);
-      if (audit.statements.some(({ verdict }) => verdict === 'contradicted')) process.exitCode = 1;
-      if (options.json) return printJson(audit);
-      printLine(`${audit.subject}:`);
-      for (const { claim, verdict, because } of audit.statements)
-        print(`\n${verdict}: ${plainLine(claim)}\n    ${plainLine(because)}`);
+      const { subject: name, statements } = await examine(subject, options);
+      const verdicts = countVerdicts(statements);
+      if (verdicts.contradicted) process.exitCode = 1;
+      const sorted = byVerdict(statements);
+      if (options.json) return printJson({ subject: name, statements: sorted, verdicts });
+      printLine(`${name}:`);
+      for (const { claim, verdict, because } of sorted) {
+        print();
+        printVerdict(COLORS[verdict], verdict, `: ${claim}`);
+        print(`    ${plainLine(because)}`);
+      }
+      print();
+      const counts = Object.entries(verdicts).map(([verdict, n]) => `${n} ${verdict}`);
+      printVerdict(verdicts.contradicted ? 'red' : 'green', counts.join(', '));
     });
 }
 

@@ -1,8 +1,9 @@
 import { Command, Option } from 'commander';
 import { plainMarkdown } from '../core/plain-text.js';
 import { type CatalogEntry, catalog } from '../operations/catalog.js';
+import { bytes, count, table } from './format.js';
 import { jsonOption } from './options.js';
-import { bytes, count, print, printJson, table } from './terminal.js';
+import { print, printJson } from './terminal.js';
 
 const COLUMNS: readonly (readonly [title: string, cell: (entry: CatalogEntry) => string])[] = [
   ['file', ({ file }) => file],

@@ -4,12 +4,14 @@ import type { OpenOptions } from '../core/model.js';
 import type { FetchedFolder } from '../hub/folder.js';
 import { type Compressed, compress } from '../operations/compress.js';
 import { isLossless } from '../wpk/summary.js';
+import { bytes, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lossy.js';
 import { openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
+import { withBars } from './progress-line.js';
 import { isNoticeable, printSentences } from './sentences.js';
 import { errorLine, exactLine, fileNotes, qualityLine, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, duration, print, printJson, printLine, withBars } from './terminal.js';
+import { print, printJson, printLine } from './terminal.js';
 import { addTransformOptions, codecOf, type TransformFlags } from './transform.js';
 
 interface Options extends BudgetFlags, TransformFlags {

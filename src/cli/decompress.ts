@@ -10,9 +10,11 @@ import { type ExportDtype, exportSafetensors } from '../operations/export/safete
 import { inspect } from '../operations/inspect.js';
 import { parseSize } from '../quantization/rate-control/budget.js';
 import { isLossless } from '../wpk/summary.js';
+import { bytes, duration } from './format.js';
 import { openWhole } from './open.js';
 import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
-import { bytes, duration, print, printJson, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printJson } from './terminal.js';
 
 interface Options {
   readonly output: string;

@@ -12,7 +12,8 @@ import { attachQuality } from '../operations/attach.js';
 import { facts, resultTables } from './evaluation-tables.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, stateOption, wholeNumber } from './options.js';
-import { print, printJson, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printJson } from './terminal.js';
 
 interface Options {
   readonly text: string;

@@ -1,6 +1,6 @@
 import type { ComparisonDetails, Distribution, Measured } from '../evaluation/details.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
-import { bytes, count, percent, table } from './terminal.js';
+import { bytes, count, percent, table } from './format.js';
 
 type Format = (value: number) => string;
 

@@ -1,9 +1,11 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { generate } from '../evaluation/node/run.js';
 import type { Generation } from '../inference/generate.js';
+import { count } from './format.js';
 import { openWhole } from './open.js';
 import { jsonOption, stateOption, wholeNumber } from './options.js';
-import { count, print, printJson, printText, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printJson, printText } from './terminal.js';
 
 interface Options {
   readonly tokens: number;

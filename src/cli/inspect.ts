@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import { inspect } from '../operations/inspect.js';
 import type { Summary } from '../wpk/summary.js';
+import { bytes, count, table } from './format.js';
 import { jsonOption } from './options.js';
 import { fileNotes, summaryLine, summaryTable } from './summary-table.js';
-import { bytes, count, print, printJson, printLine, table } from './terminal.js';
+import { print, printJson, printLine } from './terminal.js';
 
 /** `weightpress inspect`: reads the directory without decoding weights. */
 export function inspectCommand(): Command {

@@ -3,10 +3,12 @@ import { InputError } from '../core/errors.js';
 import { type LabReport, runLab } from '../experiments/lab.js';
 import { checkOutput, writeWhole } from '../io/node/checked-output.js';
 import { readText } from '../io/node/file.js';
+import { bytes, count, percent, table } from './format.js';
 import { calibrationOf } from './lossy.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, wholeNumber } from './options.js';
-import { bytes, count, percent, print, printJson, printLine, table, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printJson, printLine } from './terminal.js';
 
 interface Options {
   readonly ratio: string;

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
 import { leftoversOf } from '../io/node/temporary.js';
-import { printError } from './terminal.js';
+import { printNotice } from './terminal.js';
 
 /** Options that name what a command writes. */
 interface Outputs {
@@ -20,7 +20,7 @@ export async function reportLeftovers(command: Command): Promise<void> {
   for (const path of [output, html, statistics, attached])
     for (const leftover of path === undefined ? [] : await leftoversOf(path)) {
       if (resume && leftover.isDead) continue; // it is about to be used
-      printError(`weightpress: ${leftover.path}: ${describe(leftover, command.name())}`);
+      printNotice(`${leftover.path}: ${describe(leftover, command.name())}`);
     }
 }
 

@@ -2,7 +2,7 @@ import type { Model, OpenOptions } from '../core/model.js';
 import { NOTICES } from '../core/notices.js';
 import type { HubOptions } from '../hub/folder.js';
 import { openModel } from '../open/open.js';
-import { withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
 
 /**
  * Opens a model whose weights are read more than once. One on the Hub is first downloaded into the Hugging Face cache, with a progress

@@ -37,3 +37,9 @@ export const excludeOption = () =>
     '--exclude <pattern>',
     'leave out matching files, such as "*.onnx" or "onnx/**"; may be repeated',
   ).argParser((pattern: string, before: string[] = []) => [...before, pattern]);
+
+/** Options of every command. */
+export const quietOption = () =>
+  new Option('-q, --quiet', 'print results and errors only').conflicts('verbose');
+export const verboseOption = () =>
+  new Option('-v, --verbose', 'also print each stage with its seconds, and the stack of an error');

@@ -1,6 +1,8 @@
 import { Command } from 'commander';
 import { VERSION } from '../core/version.js';
 import { reportLeftovers } from './leftovers.js';
+import { quietOption, verboseOption } from './options.js';
+import { VERBOSITY } from './terminal.js';
 
 /** Every command: its description, and its module, which is loaded when it is the one to run. */
 const COMMANDS: Readonly<Record<string, readonly [description: string, load: () => Promise<Command>]>> = {
@@ -57,7 +59,11 @@ export async function makeProgram(): Promise<Command> {
       'Compresses transformer weights into one file, losslessly or to a budget, and measures the loss.',
     )
     .version(VERSION)
-    .hook('preAction', (_, command) => reportLeftovers(command))
+    .hook('preAction', async (_, command) => {
+      const { quiet = false, verbose = false } = command.opts<Partial<typeof VERBOSITY>>();
+      Object.assign(VERBOSITY, { quiet, verbose });
+      await reportLeftovers(command);
+    })
     .configureHelp({ showGlobalOptions: false })
     .addHelpText(
       'after',
@@ -67,6 +73,7 @@ export async function makeProgram(): Promise<Command> {
   const asked = first === 'help' ? second : first;
   for (const [name, [description, load]] of Object.entries(COMMANDS)) {
     const command = name === asked ? await load() : new Command(name);
+    command.addOption(quietOption()).addOption(verboseOption());
     program.addCommand(command.description(description));
   }
   for (const command of [program, ...program.commands])

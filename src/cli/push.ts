@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import { planPush, push } from '../operations/push/push.js';
+import { bytes } from './format.js';
 import { licenseLine } from './license-line.js';
 import { jsonOption } from './options.js';
-import { bytes, print, printJson, printLine, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printJson, printLine } from './terminal.js';
 
 interface Options {
   readonly private?: true;

@@ -3,7 +3,7 @@ import { sumOf } from '../core/sum.js';
 import type { WeightError } from '../evaluation/compare.js';
 import type { ExactGroup } from '../quantization/exact-tensors.js';
 import { measuredLoss, type Summary } from '../wpk/summary.js';
-import { bytes, count, percent, table } from './terminal.js';
+import { bytes, count, percent, table } from './format.js';
 
 /** Returns the table of bytes by role and part; its last row is the whole file. */
 export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summary): string {

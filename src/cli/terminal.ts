@@ -1,156 +1,19 @@
-import { SingleBar } from 'cli-progress';
-import CliTable from 'cli-table3';
 import { type Command, CommanderError } from 'commander';
 import { isInputError } from '../core/errors.js';
 import { NOTICES } from '../core/notices.js';
 import { plainJson, plainLine, plainText } from '../core/plain-text.js';
-import type { Progress } from '../core/progress.js';
 import { redactSecrets } from '../core/secrets.js';
 import { fileError } from '../io/node/file.js';
 import { removeTemporaries } from '../io/node/temporary.js';
 import { hintFor } from './hints.js';
 
-/** Formats bytes in decimal units: `23.4 MB`. Exact below 10 kB. */
-export function bytes(n: number): string {
-  if (n < 10_000) return `${n} B`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let value = n;
-  let unit = -1;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${value.toPrecision(3)} ${units[unit]}`;
-}
-
-/** Formats a number with thousands separators: `1,315,575,808`. */
-export function count(n: number): string {
-  return n.toLocaleString('en-US');
-}
-
-/** Formats a share as `65.72 %`; empty for a share of nothing (NaN). */
-export function percent(share: number): string {
-  return Number.isFinite(share) ? `${(share * 100).toFixed(2)} %` : '';
-}
-
-/** Formats seconds as `9 s`, `3 min 20 s`, `1 h 5 min`. */
-export function duration(seconds: number): string {
-  const s = Math.round(seconds);
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min ${s % 60} s`;
-  return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
-}
-
-/**
- * Formats a plain table. The first column is left-aligned, the others right-aligned, unless `align` says otherwise. A row `null` is a
- * rule. Cells may hold text from files: each is reduced to one harmless line.
- */
-export function table(
-  head: readonly string[],
-  body: readonly (readonly string[] | null)[],
-  align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
-): string {
-  const rows = body.map((row) => row?.map(plainLine) ?? null);
-  const chars = Object.fromEntries(
-    ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
-      .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
-      .map((key) => [key, '']),
-  );
-  const widths = head.map((title, i) =>
-    Math.max(title.length, ...rows.map((row) => (row?.[i] ?? '').length)),
-  );
-  const rule = widths.map((width) => '-'.repeat(width));
-  const lines = new CliTable({
-    head: [...head],
-    colAligns: [...align],
-    chars: { ...chars, middle: '  ' },
-    style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
-  });
-  lines.push(rule, ...rows.map((row) => (row ? [...row] : rule)));
-  return lines
-    .toString()
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .join('\n');
-}
-
-/** How what is counted is printed. */
-const UNITS: Readonly<Record<Progress['unit'], (n: number) => string>> = {
-  bytes,
-  weights: (n) => `${(n / 1e6).toFixed(1)} M weights`,
-  tokens: (n) => `${count(Math.round(n))} tokens`,
-  files: (n) => `${count(n)} files`,
-  tensors: (n) => `${count(n)} tensors`,
+/** What is printed beside results. Set by the options of the command line before the command runs. */
+export const VERBOSITY = {
+  /** Results and errors only. */
+  quiet: false,
+  /** Stages with their seconds, and the stack of an error. */
+  verbose: false,
 };
-
-/**
- * Runs what reports progress, with a bar on standard error for each of its stages: throughput and the time left. Nothing is shown when
- * that is not a terminal. A note takes the place of the amounts from then on.
- */
-export async function withBars<Result>(
-  work: (onProgress: (progress: Progress) => void, note: (text: string) => void) => Promise<Result>,
-): Promise<Result> {
-  let shown: { readonly stage: string; readonly bar: Bar } | undefined;
-  const note = (text: string) => {
-    if (shown) shown.bar.note = text;
-  };
-  try {
-    return await work((progress) => {
-      if (!process.stderr.isTTY || !progress.total) return;
-      if (shown?.stage !== progress.stage) {
-        shown?.bar.stop();
-        shown = { stage: progress.stage, bar: new Bar(progress) };
-      }
-      shown.bar.update(progress);
-      if (progress.done < progress.total) return;
-      shown.bar.stop();
-      shown = undefined;
-    }, note);
-  } finally {
-    shown?.bar.stop();
-  }
-}
-
-class Bar {
-  /** What is shown in place of the amounts. */
-  note: string | undefined;
-  private readonly started = performance.now();
-  private readonly bar: SingleBar;
-
-  constructor(progress: Progress) {
-    const stage = plainLine(progress.stage).replaceAll(/[{}]/g, ' ');
-    this.bar = new SingleBar(
-      {
-        format: `${stage} {bar} {percentage} %  {amounts}  {left}`,
-        barsize: 24,
-        hideCursor: true,
-        clearOnComplete: true,
-        fps: 8,
-        stream: process.stderr,
-      },
-      { barCompleteChar: '█', barIncompleteChar: '░', format: '' },
-    );
-    this.bar.start(progress.total, 0, this.payload(progress));
-  }
-
-  update(progress: Progress): void {
-    this.bar.update(Math.min(progress.done, progress.total), this.payload(progress));
-  }
-
-  stop(): void {
-    this.bar.stop();
-  }
-
-  private payload({ done, total, unit, secondsLeft }: Progress) {
-    const seconds = (performance.now() - this.started) / 1000;
-    const print = UNITS[unit];
-    const rate = print(Math.round(done / Math.max(seconds, 0.001)));
-    return {
-      amounts: this.note ?? `${print(done)} of ${print(total)}  ${rate}/s`,
-      left: secondsLeft === undefined ? '…' : `${duration(secondsLeft)} left`,
-    };
-  }
-}
 
 /** Prints a result as JSON on standard output. */
 export function printJson(value: unknown): void {
@@ -172,12 +35,18 @@ export function printText(text: string): void {
   process.stdout.write(plainText(redactSecrets(text)));
 }
 
-/** Prints one line on standard error. */
+/** Prints one line on standard error, in place of a line of progress. */
 export function printError(line: string): void {
-  process.stderr.write(`${plainLine(redactSecrets(line))}\n`);
+  const erase = process.stderr.isTTY ? '\r\x1b[K' : '';
+  process.stderr.write(`${erase}${plainLine(redactSecrets(line))}\n`);
 }
 
-NOTICES.show = (text) => printError(`weightpress: ${text}`);
+/** Prints one line on standard error that is neither a result nor an error, unless `--quiet` is given. */
+export function printNotice(line: string): void {
+  if (!VERBOSITY.quiet) printError(`weightpress: ${line}`);
+}
+
+NOTICES.show = printNotice;
 
 /** Signals that end a run, their messages, and the exit codes of shells: 128 plus the signal's number. */
 const SIGNALS = {
@@ -244,7 +113,6 @@ function cleanUp(): string {
 
 function stop(code: number, message?: string): never {
   if (message !== undefined) {
-    if (process.stderr.isTTY) process.stderr.write('\n'); // the cursor may be behind a progress bar
     printError(`weightpress: ${message}`);
   }
   process.exit(code);
@@ -257,6 +125,7 @@ function report(error: unknown, more = ''): number {
   const { message, stack } = known instanceof Error ? known : new Error(String(known));
   const hint = isInput ? hintFor(known) : '';
   printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${hint}${more}`);
-  if (process.env.WEIGHTPRESS_DEBUG === '1') process.stderr.write(redactSecrets(`${stack}\n`));
+  if (VERBOSITY.verbose || process.env.WEIGHTPRESS_DEBUG === '1')
+    process.stderr.write(redactSecrets(`${stack}\n`));
   return isInput ? 2 : UNEXPECTED;
 }

@@ -1,8 +1,11 @@
 import { Command } from 'commander';
 import type { WeightError } from '../evaluation/compare.js';
 import { verify } from '../operations/verify.js';
+import { printVerdict } from './colors.js';
+import { bytes, count } from './format.js';
 import { expansionOption, jsonOption, threadsOption } from './options.js';
-import { bytes, count, print, printError, printJson, printLine, withBars } from './terminal.js';
+import { withBars } from './progress-line.js';
+import { print, printError, printJson, printLine } from './terminal.js';
 
 interface Options {
   readonly against?: string;
@@ -29,11 +32,12 @@ export function verifyCommand(): Command {
       if (!result.good) process.exitCode = 1;
       if (json) return printJson(result);
       for (const problem of result.problems) printError(`weightpress: ${problem}`);
-      if (!result.good) return;
+      if (!result.good) return printVerdict('red', 'failed', `: ${count(result.problems.length)} problems`);
       print(
         `${count(result.files)} files, ${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: all checksums and digests match`,
       );
-      if (result.bitExact) print(`bit-exact: every file is identical to that of ${against}`);
+      if (result.bitExact)
+        printVerdict('green', 'bit-exact', `: every file is identical to that of ${against}`);
       else if (result.error) printLine(errorLine(result.error, against!));
     });
 }
