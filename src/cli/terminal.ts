@@ -184,6 +184,7 @@ const SIGNALS = {
 
 /** How to continue from a file that remains, by the extension of its name. */
 const HOW_TO_CONTINUE: Readonly<Record<string, string>> = {
+  trials: 'to continue, run the same command with --resume; finished trials:',
   partial: 'to continue, run the same command with --resume; partial output:',
   incomplete: 'to continue, run the same command; partial download:',
   statistics: 'the same command reuses the saved statistics:',
