@@ -126,7 +126,7 @@ function below(tree: Tree, name: string): Digests {
   return digests(own.map(([path, content]) => [path.slice(name.length), content]));
 }
 
-const IN_THE_MAKING = /^([\w.]+)\.[A-Za-z0-9-]+-\d+-[0-9a-f]{12}\.(partial|old|scratch)(\/|$)/;
+const IN_THE_MAKING = /^([\w.]+)\.[A-Za-z0-9-]+-\d+-[0-9a-f]{12}\.(partial|old|scratch|trials)(\/|$)/;
 const topOf = (path: string) => path.split('/')[0]!;
 
 /** Holds a tree against what was there and what was to be made. @returns what is left in the making */

@@ -184,7 +184,6 @@ const SIGNALS = {
 
 /** How to continue from a file that remains, by the extension of its name. */
 const HOW_TO_CONTINUE: Readonly<Record<string, string>> = {
-  trials: 'to continue, run the same command with --resume; finished trials:',
   partial: 'to continue, run the same command with --resume; partial output:',
   incomplete: 'to continue, run the same command; partial download:',
   statistics: 'the same command reuses the saved statistics:',
@@ -233,10 +232,10 @@ function fail(error: unknown): never {
 
 /** Removes partial files. @returns a message about those that remain because a later run can use them. */
 function cleanUp(): string {
-  const remaining = removeTemporaries().map(
-    (path) => `; ${HOW_TO_CONTINUE[path.split('.').at(-1)!]} ${path}`,
-  );
-  return remaining.join('');
+  const remaining = removeTemporaries();
+  if (remaining.some((path) => path.endsWith('.trials')))
+    return `; to continue, run the same command with --resume, which needs ${remaining.join(', ')}`;
+  return remaining.map((path) => `; ${HOW_TO_CONTINUE[path.split('.').at(-1)!]} ${path}`).join('');
 }
 
 function stop(code: number, message?: string): never {

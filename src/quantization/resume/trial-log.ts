@@ -1,4 +1,4 @@
-import { InputError } from '../../core/errors.js';
+import { InputError, isInputError } from '../../core/errors.js';
 import { isPlainObject } from '../../core/json.js';
 import { readBytes } from '../../io/node/file.js';
 import { Output } from '../../io/node/output.js';
@@ -37,21 +37,31 @@ export class TrialLog {
   static async resume(output: string, identity: string): Promise<TrialLog> {
     let refused: unknown;
     for (const { path, isDead } of await leftoversOf(output, ENDING)) {
-      const own = isDead && (await claim(path, output, ENDING));
-      if (!own) continue;
       try {
-        const { start, entries } = await readLog(own, identity);
-        const log = new TrialLog(output, identity);
-        [log.recorded, log.end] = [entries, start];
-        log.out = await Output.resume(output, own, entries.at(-1)?.end ?? start, { resumable: true });
-        return log;
+        if (isDead) await readLog(path, identity); // before it is renamed: that of another run stays as it is
+        const own = isDead && (await claim(path, output, ENDING));
+        if (own) return await TrialLog.open(output, identity, own);
       } catch (error) {
-        refused = error;
-        letGo(own);
+        if (!isInputError(error)) throw error;
+        if (error.code === 'resume-differs') refused = error; // otherwise another run has just taken it
       }
     }
     if (refused) throw refused;
     return TrialLog.create(output, identity);
+  }
+
+  /** Opens a log that this run has taken over. */
+  private static async open(output: string, identity: string, own: string): Promise<TrialLog> {
+    try {
+      const log = new TrialLog(output, identity);
+      const { start, entries } = await readLog(own, identity);
+      [log.recorded, log.end] = [entries, start];
+      log.out = await Output.resume(output, own, entries.at(-1)?.end ?? start, { resumable: true });
+      return log;
+    } catch (error) {
+      letGo(own);
+      throw error;
+    }
   }
 
   /** Whether entries of an interrupted run are left to recall. */
@@ -74,8 +84,8 @@ export class TrialLog {
   async add(entry: Entry): Promise<void> {
     this.out ??= await Output.create(this.output, { resumable: true, ending: ENDING });
     if (this.out.length > this.end) await this.out.truncate(this.end);
-    if (!this.end) await this.out.write(encodeLine({ identity: this.identity }));
-    await this.out.write(encodeLine(entry));
+    const lines = this.end ? [entry] : [{ identity: this.identity }, entry];
+    await this.out.write(Buffer.concat(lines.map(encodeLine)));
     await this.out.flush();
     this.end = this.out.length;
   }
