@@ -73,7 +73,7 @@ describe('a loose budget', () => {
 
   it('of divergence gives the smallest file that the codec makes, without calibration', async () => {
     const { note, summary, bytes, stages } = await compressed({ kl: 100 });
-    expect([...stages]).toEqual(['measuring']);
+    expect([...stages]).toEqual(['measuring zeros']);
     expect((summary.quality as { kl: { mean: number } }).kl.mean).toBeLessThan(100);
     expect(note).toMatch(/^the budget allows 100 nats per token; the smallest file found below it/);
     const refusal = await refusalOf(() => compressed({ size: Math.floor(bytes * 0.8) }));

@@ -81,7 +81,7 @@ async function finishEarly(
   { calibration, signal }: LossyOptions,
 ): Promise<string | undefined> {
   if (plan.goal.kind === 'kl') {
-    const onProgress = stages.begin('measuring', 'tokens');
+    const onProgress = stages.begin('measuring zeros', 'tokens');
     return finishMinimum(prepared, plan, calibration!, onProgress, signal);
   }
   await checkMinimum(prepared, plan);
