@@ -76,12 +76,13 @@ export class Candidate {
     return hash.digest('hex');
   }
 
-  /** Takes over the file of an interrupted run, if there is one. @throws {InputError} when it is of another model or other options. */
-  async takeOver(): Promise<void> {
+  /** Takes over the file of an interrupted run. @returns false if there is none. @throws {InputError} when it is of another model or other options. */
+  async takeOver(): Promise<boolean> {
     const taken = await takeOver(this.path, frontOf(this.manifest), this.options.force);
-    if (!taken) return;
+    if (!taken) return false;
     [this.out, this.left] = [taken.out, taken.finished.frames];
     this.setResumable(false);
+    return true;
   }
 
   /** Makes the file that was taken over the last trial. @returns false if it does not have these frames. */

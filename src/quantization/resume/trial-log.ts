@@ -64,6 +64,11 @@ export class TrialLog {
     }
   }
 
+  /** Whether it was an interrupted run's, before anything is added. */
+  get isTakenOver(): boolean {
+    return this.out !== undefined;
+  }
+
   /** Whether entries of an interrupted run are left to recall. */
   get hasRecorded(): boolean {
     return this.recorded.length > 0;

@@ -35,6 +35,7 @@ export class UnfinishedRun {
     private readonly candidate: Candidate,
     private readonly output: string,
     private readonly options: RunOptions,
+    private readonly identity: string,
     readonly log: TrialLog,
   ) {
     this.parts = [candidate, log];
@@ -46,7 +47,7 @@ export class UnfinishedRun {
     const log = await (options.resume
       ? TrialLog.resume(output, identity)
       : TrialLog.create(output, identity));
-    return new UnfinishedRun(candidate, output, options, log);
+    return new UnfinishedRun(candidate, output, options, identity, log);
   }
 
   /** Adds what was finished. */
@@ -69,12 +70,12 @@ export class UnfinishedRun {
    * @throws {InputError} with the code `resumable`, naming the files, if any remain.
    */
   async finish<Result>(work: () => Promise<Result>): Promise<Result> {
-    const { candidate, output, options } = this;
+    const { candidate, options } = this;
     try {
       if (options.resume) await this.takeOver();
       const result = await work();
       await this.discard();
-      if (options.resume) await removeUseless(output, options.calibration?.statisticsPath);
+      if (options.resume) await this.removeOthers();
       return result;
     } catch (error) {
       const isStopped = options.signal?.aborted || error === this.thrown;
@@ -91,6 +92,15 @@ export class UnfinishedRun {
       // the last trial can be repeated, and what was left may be another run's
       if (!(this.log.hasRecorded && isInputError(error) && error.code === 'resume-differs')) throw error;
     }
+  }
+
+  /** Removes what further interrupted runs of the same command left. Errors do not matter: the output is complete, and the next run names the rest. */
+  private async removeOthers(): Promise<void> {
+    const { candidate, output, identity, options } = this;
+    const nextLog = () => TrialLog.resume(output, identity).catch(() => undefined);
+    for (let log = await nextLog(); log?.isTakenOver; log = await nextLog()) await log.discard();
+    while (await candidate.takeOver().catch(() => false)) await candidate.discard();
+    await removeUseless(output, options.calibration?.statisticsPath);
   }
 
   private async discard(): Promise<void> {
