@@ -30,7 +30,8 @@ test('converts budgets to bytes of the whole file, with side files where they co
   expect(goalOf({ ratio: 10 }, sizes)).toMatchObject({ kind: 'bytes', max: 100_000, min: 99_500 });
   expect(goalOf({ size: 5000 }, sizes)).toMatchObject({ max: 5000 });
   expect(goalOf({ bits: 3 }, sizes)).toMatchObject({ max: 31_000 });
-  expect(goalOf({ kl: 0.01 }, sizes)).toMatchObject({ kind: 'kl', max: 0.01 });
+  expect(goalOf({ kl: 0.01 }, sizes)).toMatchObject({ kind: 'kl', min: 0.0098, max: 0.01 });
+  expect(goalOf({ kl: 3 }, sizes)).toMatchObject({ kind: 'kl', min: 0.95 * 3, max: 3 });
 });
 
 test('room is left for the report of what is measured: no file grows beyond the limit, and most are near it', () => {

@@ -94,12 +94,11 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
 };
 
+const LOSSY_OPTIONS = { budget: { bits: 6 }, threads: 1, calibration: false } as const;
 const LOSSY: Scenario = {
   names: ['new.wpk'],
   work: (place) =>
-    withModel(join(place, 'model'), (model) =>
-      compress(model, join(place, 'new.wpk'), { budget: { bits: 6 }, threads: 1, calibration: false }),
-    ),
+    withModel(join(place, 'model'), (model) => compress(model, join(place, 'new.wpk'), LOSSY_OPTIONS)),
 };
 
 /** A place of its own to work in. */
@@ -126,7 +125,7 @@ function below(tree: Tree, name: string): Digests {
   return digests(own.map(([path, content]) => [path.slice(name.length), content]));
 }
 
-const IN_THE_MAKING = /^([\w.]+)\.[A-Za-z0-9-]+-\d+-[0-9a-f]{12}\.(partial|old|scratch)(\/|$)/;
+const IN_THE_MAKING = /^([\w.]+)\.[A-Za-z0-9-]+-\d+-[0-9a-f]{12}\.(partial|old|scratch|trials)(\/|$)/;
 const topOf = (path: string) => path.split('/')[0]!;
 
 /** Holds a tree against what was there and what was to be made. @returns what is left in the making */
@@ -212,6 +211,33 @@ test('lossy compress, on threads and with a scratch file: every kind of operatio
     for (const loss of LOSSES) expectSound(recording.cutAfter(n, loss), LOSSY, before, after);
   for (const [i, n] of recording.firstOfEachKind().entries())
     await expectSoundWith(n, i % 2 ? 'EIO' : 'ENOSPC', LOSSY, before, after);
+});
+
+test('lossy compress goes on from what a full disk left, and gives the same file', {
+  tags: 'slow',
+}, async () => {
+  const { recording, after } = await cleanRun(LOSSY);
+  const whole = after.get('new.wpk') as Buffer;
+  let resumed = 0;
+  for (let i = 1; i <= 6; i++) {
+    const place = fresh();
+    const n = Math.floor((recording.operations * i) / 7);
+    const { error } = await withFault(n, 'ENOSPC', () => LOSSY.work(place));
+    const isResumable = isInputError(error) && error.code === 'resumable';
+    const left = () => [...readTree(place).keys()].filter((path) => IN_THE_MAKING.test(path));
+    expect(
+      left().some((path) => path.endsWith('.trials')),
+      `${error}`,
+    ).toBe(isResumable);
+    resumed += isResumable ? 1 : 0;
+    await withModel(join(place, 'model'), (model) =>
+      compress(model, join(place, 'new.wpk'), { ...LOSSY_OPTIONS, resume: true }),
+    );
+    expect(readFileSync(join(place, 'new.wpk')).equals(whole)).toBe(true);
+    expect(left()).toEqual([]);
+    rmSync(place, { recursive: true });
+  }
+  expect(resumed).toBeGreaterThan(2);
 });
 
 /** Puts what a power cut left somewhere, where the process that made it is gone. */

@@ -228,7 +228,7 @@ describe('a lossy compression is refused in one line', () => {
     [['--size', '3 apples'], /expected a size such as 400MB/],
     [['--calibrate', short], /--calibrate needs a budget/],
     [['--no-calibration'], /--no-calibration needs a budget/],
-    [['--bits', '3', '--resume'], /--resume needs a lossless file/],
+    [['--bits', '3', '--codec', 'dct', '--resume'], /a transform cannot be resumed/],
     [['--bits', '3', '--no-calibration', '--calibrate', short], /--no-calibration contradicts --calibrate/],
     [
       ['--kl', '0.1', '--no-calibration'],

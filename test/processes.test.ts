@@ -293,7 +293,7 @@ describe('a run that is stopped', () => {
     const next = weightpress('compress', model, '-o', output);
     expect(next.status).toBe(0);
     expect(next.stderr).toBe(
-      `weightpress: ${left}: left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted\n`,
+      `weightpress: ${left}: left by an interrupted run; continue it with --resume, otherwise it may be deleted\n`,
     );
     expect(readFileSync(left!).equals(before)).toBe(true);
     const resumed = weightpress('compress', model, '-o', output, '--resume', '--force');

@@ -43,6 +43,17 @@ describe('a search that fails', () => {
     expect(trial).toEqual({ step: 1e3, value: 2000.001 });
   });
 
+  it('ends where a size grows no more, although the step falls, but not where all is zero', async () => {
+    const full = { min: 1.79e6, max: 1.8e6, increasing: false };
+    const size = (step: number) => Math.min(1.64e6 - step * 1e6, 1e5 * (20 - Math.log2(step)) - 1.5e6);
+    const { met, steps } = await search(size, full, 0.1);
+    expect(met).toBe(false);
+    expect(steps.at(-1)).toBe(Math.min(...steps));
+    expect(steps.at(-1)).toBeGreaterThan(1e-6);
+    const zeros = (step: number) => (step > 1 ? 5e4 : 5e4 / step);
+    expect(await search(zeros, full, 1e3)).toMatchObject({ met: true });
+  });
+
   it('ends where nothing changes any more', async () => {
     const divergence = (step: number) => Math.min(7, step * 1000);
     const { met, trial, steps } = await search(divergence, { min: 98, max: 100, increasing: true }, 1);

@@ -36,7 +36,7 @@ export function compressCommand(): Command {
   addBudgetOptions(command).addOption(threadsOption());
   return addTransformOptions(command)
     .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
-    .option('--resume', 'lossless: continue an interrupted run of the same command on this machine')
+    .option('--resume', 'continue an interrupted run of the same command on this machine')
     .addOption(excludeOption())
     .option('--all', 'for a model on the Hub: include copies of its weights in other formats')
     .addOption(stateOption())
@@ -60,7 +60,7 @@ export function compressCommand(): Command {
 type Report = (compressed: Compressed) => Promise<void>;
 
 async function runBudget(path: string, output: string, options: Options, report: Report): Promise<void> {
-  const { state, exclude, threads, force, keep } = options;
+  const { state, exclude, threads, force, resume, keep } = options;
   if (options.all)
     throw new InputError('--all is for lossless files: a lossy one holds one copy of the weights');
   const codec = codecOf(options);
@@ -70,7 +70,7 @@ async function runBudget(path: string, output: string, options: Options, report:
   };
   const model = await openWhole(path, { onFolder, state, exclude });
   try {
-    const settings = { ...(await budgetOptions(options)), codec, threads, force };
+    const settings = { ...(await budgetOptions(options)), codec, threads, force, resume };
     await report(await withBars((onProgress) => compress(model, output, { ...settings, onProgress })));
   } finally {
     await model.close();

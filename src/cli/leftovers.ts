@@ -28,7 +28,8 @@ function describe({ path, isDead }: { readonly path: string; readonly isDead: bo
   if (!isDead) return 'being written by another machine, or left by it';
   const ending = basename(path).split('.').at(-1);
   if (ending === 'old') return 'the previous output, moved aside by a run that was interrupted';
-  if (ending === 'partial' && command === 'compress')
-    return 'left by an interrupted run; continue it with --resume if it was lossless, otherwise it may be deleted';
+  if ((ending === 'partial' || ending === 'trials') && command === 'compress')
+    return 'left by an interrupted run; continue it with --resume, otherwise it may be deleted';
+  if (ending === 'statistics') return 'left by an interrupted run; used again for the same model and text';
   return 'left by an interrupted run; it may be deleted';
 }

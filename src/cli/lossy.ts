@@ -74,13 +74,11 @@ export function isLossy({ kl, bits, size, ratio, ...others }: BudgetFlags): bool
 }
 
 /** Returns the options of a file with a budget. @throws {InputError} for flags that contradict each other. */
-export async function budgetOptions(options: BudgetFlags & { readonly resume?: boolean }) {
+export async function budgetOptions(options: BudgetFlags) {
   const { calibrate, statistics, calibrationTokens, tune } = options;
   const isCalibrated = options.calibration !== false;
   if (!isCalibrated && (calibrate ?? statistics ?? calibrationTokens) !== undefined)
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
-  if (options.resume)
-    throw new InputError('--resume needs a lossless file; a lossy run reuses saved statistics without it');
   const calibration = isCalibrated && (await calibrationOf(options));
   return { budget: budgetOf(options), tune, calibration };
 }

@@ -105,10 +105,10 @@ function fail(error: unknown): never {
 
 /** Removes partial files. @returns a message about those that remain because a later run can use them. */
 function cleanUp(): string {
-  const remaining = removeTemporaries().map(
-    (path) => `; ${HOW_TO_CONTINUE[path.split('.').at(-1)!]} ${path}`,
-  );
-  return remaining.join('');
+  const remaining = removeTemporaries();
+  if (remaining.some((path) => path.endsWith('.trials')))
+    return `; to continue, run the same command with --resume, which needs ${remaining.join(', ')}`;
+  return remaining.map((path) => `; ${HOW_TO_CONTINUE[path.split('.').at(-1)!]} ${path}`).join('');
 }
 
 function stop(code: number, message?: string): never {

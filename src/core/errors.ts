@@ -23,7 +23,7 @@ export interface ByteRange {
  * - `exists`: the output already exists; pass `force` to replace it.
  * - `needs-text`: a budget in nats needs a text to measure the divergence on.
  * - `cannot-calibrate`: the model cannot be run, so it cannot be calibrated; it can be compressed without calibration.
- * - `resumable`: the connection was lost; the same call with `resume` continues.
+ * - `resumable`: the connection was lost or the disk is full; the same call with `resume` continues.
  * - `resume-differs`: the interrupted run had another model or other options; start over without `resume`.
  * - `unsupported-file`: a file of the folder cannot be stored; leave it out with `exclude`.
  * - `several-states`: the checkpoint holds several models; select one with `state`.

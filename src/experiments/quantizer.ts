@@ -4,7 +4,7 @@ import { readFloats, widenerOf } from '../core/floats.js';
 import type { Model } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import type { Statistics } from '../quantization/calibration/statistics.js';
-import type { CodedTensor } from '../quantization/candidate.js';
+import type { CodedTensor } from '../quantization/candidate-frames.js';
 import { encodeModel } from '../quantization/encoder.js';
 import { IndexStore } from '../quantization/index-store.js';
 import { ModelQuantizer } from '../quantization/model-quantizer.js';
@@ -70,9 +70,9 @@ export class QuantizerMethod implements Method {
     const coded: CodedTensor[] = [];
     for await (const tensor of encodeModel(this.model, this.planned, quantized, this.threads))
       coded.push(tensor);
-    const { tables, counts } = quantized;
+    const { tables, passes } = quantized;
     this.last = { step, tables, coded };
-    return { step, value: tables.length + sumOf(coded, lengthOf), counts };
+    return { step, value: tables.length + sumOf(coded, lengthOf), counts: passes.at(-1)! };
   }
 
   private async decode(): Promise<Attempt> {

@@ -46,7 +46,7 @@ export interface CompressOptions extends RunOptions {
   readonly threads?: number | undefined;
   /** Replaces an existing output. */
   readonly force?: boolean | undefined;
-  /** Lossless: continues an interrupted run on the same machine. */
+  /** Continues an interrupted run with the same model and options on the same machine. Not for a transform. */
   readonly resume?: boolean | undefined;
   /** Patterns of files to leave out, such as `*.onnx` or `onnx/**`. The .wpk lists them. */
   readonly exclude?: readonly string[] | undefined;
@@ -67,7 +67,8 @@ export interface Compressed extends Summary {
  * measured size or divergence. The file gets its name only when it is complete.
  * @param source a path, an address, a name on the Hub, or an opened model. @param output path of the .wpk to write.
  * @throws {InputError} if the input cannot be read or stored, the budget cannot be met (the message names the nearest that can), or the
- * output exists or cannot be written. @throws the signal's reason if it is aborted; no output is left.
+ * output exists or cannot be written; with the code `resumable` if something was finished that `resume` continues from.
+ * @throws the signal's reason if it is aborted; no output is left.
  */
 export async function compress(
   source: string | Model,
@@ -84,7 +85,7 @@ export async function compress(
 }
 
 /** Options of lossless files only, and of lossy files only. */
-const ONLY_LOSSLESS = ['resume', 'all'] as const;
+const ONLY_LOSSLESS = ['all'] as const;
 const ONLY_BUDGET = ['calibration', 'tune', 'state'] as const;
 
 /** @throws {InputError} for options that cannot be combined. */
@@ -96,6 +97,7 @@ function checkOptions(codec: Codec, options: CompressOptions): void {
   const misplaced = (isLossless ? ONLY_BUDGET : ONLY_LOSSLESS).find((name) => options[name]);
   if (misplaced)
     throw new InputError(`${misplaced} is for ${isLossless ? 'files with a budget' : 'lossless files'}`);
+  if (typeof codec === 'object' && options.resume) throw new InputError('a transform cannot be resumed');
   if (!budget) return;
   checkBudget(budget);
   if (budget.kl === undefined) return;
@@ -138,7 +140,7 @@ async function toBudget(
   budget: Budget,
   options: CompressOptions,
 ): Promise<string | undefined> {
-  const { threads, force, tune, state, exclude, signal, onProgress, keep } = options;
+  const { threads, force, resume, tune, state, exclude, signal, onProgress, keep } = options;
   const fetched = new Fetched();
   const reading = {
     reading: 'download',
@@ -156,7 +158,7 @@ async function toBudget(
     if (typeof codec === 'object') {
       const { compressTransform } = await import('./compress-transform.js'); // on demand: it loads a library of matrices
       ({ note } = await compressTransform(model, output, { ...transformOf(codec), ...common }));
-    } else ({ note } = await compressLossy(model, output, { ...common, tune }));
+    } else ({ note } = await compressLossy(model, output, { ...common, tune, resume }));
   } finally {
     if (model !== source) await model.close();
   }

@@ -8,7 +8,7 @@ import { InputError } from '../core/errors.js';
 import { readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
-import type { CodedTensor } from '../quantization/candidate.js';
+import type { CodedTensor } from '../quantization/candidate-frames.js';
 import type { Prepared } from '../quantization/prepare.js';
 import type { OnProgress } from '../quantization/progress.js';
 import { encodeUnquantized } from '../quantization/unquantized.js';

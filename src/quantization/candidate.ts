@@ -1,28 +1,25 @@
-import { TRELLIS } from '../codecs/codec.js';
-import { InputError } from '../core/errors.js';
+import { createHash } from 'node:crypto';
 import { Output } from '../io/node/output.js';
-import { sha256 } from '../io/node/sha256.js';
 import type { StoredModel } from '../models/stored-model.js';
 import { total } from '../wpk/directory.js';
-import { deflate, FRAME, type FrameType, frame, pieces } from '../wpk/frames.js';
+import { FRAME, frame } from '../wpk/frames.js';
 import type { Manifest } from '../wpk/manifest.js';
-import { type DirectoryFacts, WpkWriter } from '../wpk/writer.js';
+import { takeOver } from '../wpk/node/take-over.js';
+import type { FinishedFrame } from '../wpk/resume.js';
+import { type DirectoryFacts, frontOf, WpkWriter } from '../wpk/writer.js';
+import {
+  type CodedTensor,
+  FrameWriter,
+  type Front,
+  isSame,
+  makeFront,
+  tensorFrames,
+  type WrittenFrames,
+} from './candidate-frames.js';
 import { decodeFacts, digestsOf } from './decoded-facts.js';
-
-/** Frame payloads of a tensor: parameters (lossy codecs only), then blocks. */
-export interface CodedTensor {
-  readonly codec: string;
-  readonly payloads: readonly Uint8Array[];
-}
 
 /** Zeros in place of digests until the file is decoded. Its size is measured only with the real ones. */
 const UNKNOWN = { sha256: '0'.repeat(64) };
-
-/** Frames that are the same in every trial: side files and weight headers. */
-interface Front {
-  readonly sideFiles: readonly { readonly sha256: string; readonly frames: readonly Uint8Array[] }[];
-  readonly headers: readonly (readonly Uint8Array[])[];
-}
 
 export interface CandidateOptions {
   readonly force: boolean;
@@ -36,11 +33,15 @@ export interface CandidateOptions {
  * from decoding it, so its exact size is known only after that.
  */
 export class Candidate {
-  private front: Front | undefined;
+  private madeFront: Front | undefined;
   private sourceDigests: readonly string[] | undefined;
   private out: Output | undefined;
+  /** Frames of an interrupted run's file that has been taken over, until it is overwritten. */
+  private left: readonly FinishedFrame[] = [];
   /** Writer of the last trial; undefined if that is incomplete. */
   private writer: WpkWriter | undefined;
+  private writtenFrames: WrittenFrames | undefined;
+  private isKept = false;
   /** Directory entries of the last trial, without quality; undefined until it is decoded. */
   private facts: DirectoryFacts | undefined;
 
@@ -56,10 +57,47 @@ export class Candidate {
     return this.out!.partial;
   }
 
+  /** The frames of the last trial; undefined if it is incomplete. */
+  get written(): WrittenFrames | undefined {
+    return this.writer && this.writtenFrames;
+  }
+
   /** Returns the stored bytes of config, tokenizer and texts, including frames. */
   async sideBytes(): Promise<number> {
-    const { sideFiles } = await this.makeFront();
+    const { sideFiles } = await this.front();
     return total(sideFiles.flatMap(({ frames }) => frames.map(({ length }) => length)));
+  }
+
+  /** Returns the SHA-256 of what is the same in every trial: the manifest, and all bytes of the model. */
+  async identity(): Promise<string> {
+    const hash = createHash('sha256').update(frontOf(this.manifest));
+    for (const { sha256 } of (await this.front()).sideFiles) hash.update(sha256);
+    for (const digest of await this.digestsOfSource()) hash.update(digest);
+    return hash.digest('hex');
+  }
+
+  /** Takes over the file of an interrupted run. @returns false if there is none. @throws {InputError} when it is of another model or other options. */
+  async takeOver(): Promise<boolean> {
+    const taken = await takeOver(this.path, frontOf(this.manifest), this.options.force);
+    if (!taken) return false;
+    [this.out, this.left] = [taken.out, taken.finished.frames];
+    this.setResumable(false);
+    return true;
+  }
+
+  /** Makes the file that was taken over the last trial. @returns false if it does not have these frames. */
+  async restore(written: WrittenFrames): Promise<boolean> {
+    const left = this.left.values();
+    if (!this.out || !isSame(this.left, written)) return false;
+    const next = () => left.next().value!;
+    const writer = new WpkWriter(this.out, this.path, this.manifest);
+    const frames = new FrameWriter(writer, written.tensors.length);
+    await frames.front(await this.front(), next);
+    if (written.hasTables) await frames.tables(next());
+    for (const [i, entry] of written.tensors.entries())
+      if (entry) await frames.tensor(i, entry[0], Array.from({ length: entry[1] }, next));
+    await this.complete(writer, written);
+    return true;
   }
 
   /**
@@ -71,25 +109,23 @@ export class Candidate {
     tensors: AsyncIterable<CodedTensor>,
     maxBytes = Number.POSITIVE_INFINITY,
   ): Promise<void> {
-    const { sideFiles, headers } = await this.makeFront();
+    const { manifest } = this;
+    const front = await this.front();
     this.out ??= await Output.create(this.path, { force: this.options.force });
-    [this.writer, this.facts] = [undefined, undefined];
+    this.setResumable(false);
+    [this.writer, this.facts, this.left] = [undefined, undefined, []];
     await this.out.truncate(0);
-    const writer = new WpkWriter(this.out, this.path, this.manifest);
+    const writer = new WpkWriter(this.out, this.path, manifest);
+    const frames = new FrameWriter(writer, manifest.tensors.length);
     await writer.begin();
-    for (const [i, { frames }] of sideFiles.entries())
-      for (const whole of frames) await writer.append('sideFiles', i, whole);
-    for (const [i, frames] of headers.entries())
-      for (const whole of frames) await writer.append('weightHeaders', i, whole);
-    if (tables) await writer.append('tables', 0, frame(FRAME.tables, tables));
-    const codecs = await this.writeTensors(writer, tensors, maxBytes);
-    if (!codecs) return;
-    this.writer = writer;
-    await this.writeEnd({
-      sideFiles: sideFiles.map(() => UNKNOWN),
-      weightFiles: headers.map(() => UNKNOWN),
-      tensors: codecs.map((codec) => (codec === undefined ? undefined : { codec, ...UNKNOWN })),
-    });
+    await frames.front(front);
+    if (tables) await frames.tables(frame(FRAME.tables, tables));
+    const stored = manifest.tensors.flatMap(({ sameAs }, i) => (sameAs === undefined ? [i] : []));
+    for await (const tensor of tensors) {
+      await frames.tensor(stored.shift()!, tensor.codec, tensorFrames(tensor));
+      if (writer.directoryStart > maxBytes) return;
+    }
+    await this.complete(writer, frames.written);
   }
 
   /**
@@ -111,42 +147,53 @@ export class Candidate {
     return bytes;
   }
 
+  /** Lets the last trial remain if the run is interrupted: a later run can continue from it. */
+  keep(): void {
+    this.setResumable(true);
+  }
+
+  /** Whether the file got its name, although {@link finish} failed afterwards. */
+  async hasName(): Promise<boolean> {
+    return (await this.out?.hasName()) ?? false;
+  }
+
+  /** Closes the last trial, which remains if it is to be kept. @returns its path; undefined if it was deleted. */
+  async leave(): Promise<string | undefined> {
+    if (!this.isKept) await this.discard();
+    const { out } = this;
+    this.out = undefined;
+    await out?.close();
+    return out?.partial;
+  }
+
   /** Deletes the trial. */
   async discard(): Promise<void> {
     await this.out?.discard();
     this.out = undefined;
   }
 
-  /** Returns the codec of each tensor (undefined for copies), or undefined if the file would exceed `maxBytes`. */
-  private async writeTensors(
-    writer: WpkWriter,
-    tensors: AsyncIterable<CodedTensor>,
-    maxBytes: number,
-  ): Promise<(string | undefined)[] | undefined> {
-    const { tensors: entries } = this.manifest;
-    const codecs: (string | undefined)[] = entries.map(() => undefined);
-    const stored = entries.flatMap(({ sameAs }, i) => (sameAs === undefined ? [i] : []));
-    for await (const { codec, payloads } of tensors) {
-      const index = stored.shift()!;
-      for (const [i, payload] of payloads.entries())
-        await writer.append('tensors', index, frame(frameType(codec, i), payload));
-      if (writer.directoryStart > maxBytes) return undefined;
-      codecs[index] = codec;
-    }
-    return codecs;
-  }
-
   private async decodedFacts(): Promise<DirectoryFacts> {
     if (this.facts) return this.facts;
     const { weightFiles, ...decoded } = await decodeFacts(this.partialPath, this.model, this.options);
-    const { sideFiles } = await this.makeFront();
-    this.sourceDigests ??= await digestsOf(this.model.weightSources);
+    const { sideFiles } = await this.front();
+    const digests = await this.digestsOfSource();
     this.facts = {
       ...decoded,
       sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
-      weightFiles: weightFiles.map((file, i) => ({ ...file, sourceSha256: this.sourceDigests![i]! })),
+      weightFiles: weightFiles.map((file, i) => ({ ...file, sourceSha256: digests[i]! })),
     };
     return this.facts;
+  }
+
+  /** Writes the directory of a file whose frames are complete. */
+  private async complete(writer: WpkWriter, written: WrittenFrames): Promise<void> {
+    const { sideFiles, headers } = await this.front();
+    [this.writer, this.writtenFrames] = [writer, written];
+    await this.writeEnd({
+      sideFiles: sideFiles.map(() => UNKNOWN),
+      weightFiles: headers.map(() => UNKNOWN),
+      tensors: written.tensors.map((tensor) => (tensor ? { codec: tensor[0], ...UNKNOWN } : undefined)),
+    });
   }
 
   /** Writes the directory, replacing the previous one. @returns the length of the file in bytes. */
@@ -158,26 +205,18 @@ export class Candidate {
     return file;
   }
 
-  private async makeFront(): Promise<Front> {
-    if (this.front) return this.front;
-    const { sideFiles, weightSources } = this.model;
-    const files = [];
-    for (const file of sideFiles) {
-      const bytes = await file.read();
-      if (bytes.length !== file.lengthBytes)
-        throw new InputError('changed while being read', { file: file.name });
-      files.push({ sha256: sha256(bytes), frames: framesOf(FRAME.sideFile, bytes) });
-    }
-    const headers = weightSources.map(({ headerBytes }) => framesOf(FRAME.weightHeader, headerBytes));
-    this.front = { sideFiles: files, headers };
-    return this.front;
+  private setResumable(resumable: boolean): void {
+    this.isKept = resumable;
+    this.out?.setResumable(resumable);
   }
-}
 
-function framesOf(type: FrameType, bytes: Uint8Array): Uint8Array[] {
-  return pieces(bytes).map((piece) => frame(type, deflate(piece)));
-}
+  private async digestsOfSource(): Promise<readonly string[]> {
+    this.sourceDigests ??= await digestsOf(this.model.weightSources);
+    return this.sourceDigests;
+  }
 
-function frameType(codec: string, index: number): FrameType {
-  return codec === TRELLIS && index === 0 ? FRAME.parameters : FRAME.block;
+  private async front(): Promise<Front> {
+    this.madeFront ??= await makeFront(this.model);
+    return this.madeFront;
+  }
 }

@@ -3,19 +3,22 @@ import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
 import { type CalibrationSource, calibrate, expectedTokens } from './calibration/calibrate.js';
 import { finishLossless } from './lossless-candidate.js';
-import { writeMinimum } from './minimum-size.js';
+import { checkMinimum, finishMinimum } from './minimum-size.js';
 import { Pipeline } from './pipeline.js';
 import { type CompressionPlan, planCompression } from './plan.js';
 import { type Prepared, prepare } from './prepare.js';
 import { Stages } from './progress.js';
 import type { Budget } from './rate-control/budget.js';
-import { cannotMeet } from './rate-control/messages.js';
+import { ResumableCandidates } from './resume/resumable-candidates.js';
+import { UnfinishedRun } from './resume/unfinished-run.js';
 import { searchCandidate } from './search.js';
 
 export interface LossyOptions {
   readonly budget: Budget;
   readonly threads?: number | undefined;
   readonly force?: boolean | undefined;
+  /** Continues an interrupted run with the same model and options on this machine: what it finished is not repeated. */
+  readonly resume?: boolean | undefined;
   /** The calibration text; without it all relative errors count the same, and nothing is measured. */
   readonly calibration?: CalibrationSource | undefined;
   /** Whether norms and biases of small models are tuned at the end; helps below about 2.3 bits per weight. */
@@ -34,49 +37,53 @@ export interface LossyResult {
  * Compresses a model to a budget. The steps of all matrices follow from one number, which is searched until the file's real size, or
  * its measured divergence, meets the budget. A budget is an upper limit: if it allows more than the codec can use, the file is the
  * best one below it, or lossless if that fits.
- * @throws {InputError} when the budget cannot be met (before calibration, naming the nearest that can), or like lossless compression.
+ * @throws {InputError} when the budget cannot be met (before calibration, naming the nearest that can), or like lossless compression;
+ * with the code `resumable` when the machine fails after something was finished.
  */
 export async function compressLossy(
   model: Model,
   output: string,
   options: LossyOptions,
 ): Promise<LossyResult> {
-  const { calibration, threads, signal, tune = false } = options;
+  const { calibration, tune = false, threads, signal } = options;
   const prepared = await prepare(model, output, { codec: TRELLIS }, options);
+  const { candidate } = prepared;
   const tokens = calibration && expectedTokens(model, calibration);
   const plan = planCompression({ ...prepared, tune, tokens });
-  const stages = new Stages(plan.stages, options.onProgress);
-  if (plan.goal.kind === 'bytes') {
-    await checkMinimum(prepared, plan);
-    const note = await finishLossless(prepared, stages.begin('compressing', 'bytes'), signal);
-    if (note) return { note };
-  }
-
-  const onProgress = stages.begin('calibrating', 'tokens');
-  const calibrated = calibration && (await calibrate(model, output, calibration, onProgress, signal));
-  try {
+  const run = await UnfinishedRun.open(candidate, output, options);
+  return run.finish(async () => {
+    const stages = new Stages(plan.stages, run.onProgress);
+    const early = run.log.hasRecorded ? undefined : await finishEarly(prepared, plan, stages, options);
+    if (early !== undefined) return { note: early };
+    const onProgress = stages.begin('calibrating', 'tokens');
+    const calibrated = calibration && (await calibrate(model, output, calibration, onProgress, signal));
+    if (calibrated) run.add(calibrated);
     const pipeline = await Pipeline.open({ ...prepared, plan, calibrated, stages, threads, signal });
     try {
-      const { quality, note } = await searchCandidate(plan, pipeline);
-      const bytes = await pipeline.finish(quality);
+      const candidates = new ResumableCandidates(pipeline, candidate, run.log);
+      const { quality, note } = await searchCandidate(plan, candidates);
+      const bytes = await candidates.finish(quality);
       return { note: note?.(bytes) };
     } finally {
       await pipeline.close();
     }
-  } finally {
-    await Promise.all([prepared.candidate.discard(), calibrated?.close()]);
-  }
+  });
 }
 
-/** Checks that a file of zeros meets the budget. @throws {InputError} when it does not, naming its size. */
-async function checkMinimum(
-  { candidate, model, goal }: Prepared,
-  { tensors }: CompressionPlan,
-): Promise<void> {
-  try {
-    const bytes = await writeMinimum(candidate, model, tensors);
-    if (bytes > goal.max) throw cannotMeet(goal, bytes);
-  } finally {
-    await candidate.discard();
+/**
+ * Finishes a file that needs no calibration, if the budget allows one: a lossless file for a size, all zeros for a divergence.
+ * @returns a message; undefined if there is none. @throws {InputError} when no file meets the budget.
+ */
+async function finishEarly(
+  prepared: Prepared,
+  plan: CompressionPlan,
+  stages: Stages,
+  { calibration, signal }: LossyOptions,
+): Promise<string | undefined> {
+  if (plan.goal.kind === 'kl') {
+    const onProgress = stages.begin('measuring zeros', 'tokens');
+    return finishMinimum(prepared, plan, calibration!, onProgress, signal);
   }
+  await checkMinimum(prepared, plan);
+  return finishLossless(prepared, stages.begin('compressing', 'bytes'), signal);
 }

@@ -1,6 +1,6 @@
 import { TRELLIS } from '../codecs/codec.js';
 import type { Model } from '../core/model.js';
-import type { CodedTensor } from './candidate.js';
+import type { CodedTensor } from './candidate-frames.js';
 import type { QuantizedModel, StoredMatrix } from './model-quantizer.js';
 import type { PlannedTensor } from './plan.js';
 import type { QuantizationThreads } from './threads.js';

@@ -1,7 +1,8 @@
 import type { Model, TensorInfo } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import { isConvertedView } from '../models/stored-model.js';
-import type { Candidate, CodedTensor } from './candidate.js';
+import type { Candidate } from './candidate.js';
+import type { CodedTensor } from './candidate-frames.js';
 import type { Prepared } from './prepare.js';
 import type { OnProgress } from './progress.js';
 import { encodeUnquantized } from './unquantized.js';

@@ -6,8 +6,14 @@ import { readTables, writeTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { indexCoder } from '../wasm/indices.js';
-import type { Candidate, CodedTensor } from './candidate.js';
-import type { PlannedTensor } from './plan.js';
+import { type CalibrationSource, heldOutOf } from './calibration/calibrate.js';
+import type { Candidate } from './candidate.js';
+import type { CodedTensor } from './candidate-frames.js';
+import type { CompressionPlan, PlannedTensor } from './plan.js';
+import type { Prepared } from './prepare.js';
+import type { OnProgress } from './progress.js';
+import { measureCandidate, qualityReport } from './quality.js';
+import { cannotMeet, withinNote } from './rate-control/messages.js';
 import { encodeUnquantized } from './unquantized.js';
 
 /**
@@ -32,6 +38,47 @@ export async function writeMinimum(
   }
   await candidate.write(tables, coded());
   return candidate.size();
+}
+
+/** Checks that a file of zeros meets a budget of bytes. @throws {InputError} when it does not, naming its size. */
+export async function checkMinimum(
+  { candidate, model, goal }: Prepared,
+  { tensors }: CompressionPlan,
+): Promise<void> {
+  try {
+    const bytes = await writeMinimum(candidate, model, tensors);
+    if (bytes > goal.max) throw cannotMeet(goal, bytes);
+  } finally {
+    await candidate.discard();
+  }
+}
+
+/** Divergence from which on a file of zeros is tried: it has about as many nats as the original knows of a token, 3 to 8. */
+const MIN_ZEROS_KL = 1;
+
+/**
+ * Finishes a file of zeros, the smallest there is, if a budget of nats allows it.
+ * @returns a message; undefined, with the candidate discarded, if it does not.
+ */
+export async function finishMinimum(
+  { candidate, model, goal }: Prepared,
+  { tensors }: CompressionPlan,
+  calibration: CalibrationSource,
+  onProgress: OnProgress,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  if (goal.max < MIN_ZEROS_KL) return undefined;
+  const heldOut = await heldOutOf(model, calibration);
+  try {
+    await writeMinimum(candidate, model, tensors);
+    const quality = await measureCandidate(candidate.partialPath, model, heldOut, onProgress, signal);
+    const { mean } = quality.kl!;
+    if (!(mean <= goal.max)) return undefined;
+    await candidate.finish(qualityReport(quality, heldOut));
+    return withinNote(goal, mean);
+  } finally {
+    await candidate.discard();
+  }
 }
 
 /** The payloads of a matrix of zeros; blocks of as many rows are one and the same. */

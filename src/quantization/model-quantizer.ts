@@ -37,8 +37,8 @@ export interface QuantizedModel {
   readonly tables: Uint8Array;
   /** By tensor name. */
   readonly matrices: ReadonlyMap<string, StoredMatrix>;
-  /** Counts of the indices, laid out like prices. */
-  readonly counts: Float64Array;
+  /** Counts of the indices in each pass that was made for it, laid out like prices; the last is the one that is encoded. */
+  readonly passes: readonly Float64Array[];
 }
 
 export interface QuantizerOptions {
@@ -73,9 +73,21 @@ export class ModelQuantizer {
     const ratio = this.lastStep === undefined ? Number.POSITIVE_INFINITY : step / this.lastStep;
     this.lastStep = step;
     // in contexts without counts prices are guesses, and too high for rare weights
-    if (this.options.learnsPrices && Math.max(ratio, 1 / ratio) > MAX_STEP_RATIO)
-      await this.quantizeAll(step);
-    return this.quantizeAll(step);
+    if (!this.options.learnsPrices || Math.max(ratio, 1 / ratio) <= MAX_STEP_RATIO)
+      return this.quantizeAll(step);
+    const { passes } = await this.quantizeAll(step);
+    return this.quantizeAll(step, passes);
+  }
+
+  /** Learns from the passes of an earlier {@link quantize} as that did. @param passes their counts. */
+  recall(step: number, passes: readonly Float64Array[]): void {
+    this.lastStep = step;
+    for (const counts of passes) this.learnPrices(counts);
+  }
+
+  /** Learns from an earlier {@link sample} as that did. */
+  recallSample({ counts }: Pick<RateSample, 'counts'>): void {
+    this.learnPrices(counts);
   }
 
   /** Quantizes a sample of the matrices and learns prices from them; the indices are discarded. */
@@ -86,13 +98,13 @@ export class ModelQuantizer {
     return { step, bits: predictBits(counts, 0), weights: weightsOf(some), counts };
   }
 
-  private async quantizeAll(step: number): Promise<QuantizedModel> {
+  private async quantizeAll(step: number, before: readonly Float64Array[] = []): Promise<QuantizedModel> {
     this.indexStore.clear();
     const matrices = new Map<string, StoredMatrix>();
     const counts = await this.pass('quantizing', this.matrices, step, async (name, { indices, ...rest }) => {
       matrices.set(name, { ...rest, readIndices: await this.indexStore.add(indices) });
     });
-    return { step, tables: this.learnPrices(counts), matrices, counts };
+    return { step, tables: this.learnPrices(counts), matrices, passes: [...before, counts] };
   }
 
   /** Quantizes matrices on all threads. @param take receives each as soon as it is done. @returns the counts of all indices. */

@@ -67,11 +67,22 @@ export class Pipeline {
     return plan.tunes && (calibrated?.seen.length ?? 0) >= MIN_TUNING_WINDOWS;
   }
 
-  /** Quantizes the model with a step and writes the candidate. @returns the counts of the indices. */
-  async write(step: number): Promise<Omit<SizeTrial, 'value'>> {
+  /** Quantizes the model with a step and writes the candidate. @returns the counts of the indices, also those of passes before the last. */
+  async write(step: number): Promise<Omit<SizeTrial, 'value'> & Pick<QuantizedModel, 'passes'>> {
     this.quantized = await this.quantizer.quantize(step);
     await this.encode(this.quantized);
-    return { step, counts: this.quantized.counts };
+    const { passes } = this.quantized;
+    return { step, counts: passes.at(-1)!, passes };
+  }
+
+  /** Learns from an earlier {@link write} as that did, without a candidate. */
+  recall(step: number, passes: readonly Float64Array[]): void {
+    this.quantizer.recall(step, passes);
+  }
+
+  /** Learns from an earlier {@link sample} as that did. */
+  recallSample(sample: Pick<RateSample, 'counts'>): void {
+    this.quantizer.recallSample(sample);
   }
 
   /** Decodes the candidate. @returns its length in bytes, without the quality report. */

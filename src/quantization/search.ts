@@ -3,17 +3,17 @@ import type { Pipeline } from './pipeline.js';
 import type { CompressionPlan } from './plan.js';
 import type { Goal } from './rate-control/budget.js';
 import { cannotMeet, LOST_NOTHING, withinNote } from './rate-control/messages.js';
-import { nextSample, type RateSample, sizePredictor } from './rate-control/rate-samples.js';
+import { nextSample, type RateSample, type SizeTrial, sizePredictor } from './rate-control/rate-samples.js';
 import { searchStep, type Trial } from './rate-control/step-search.js';
 
 /** Bounds of the step: below, indices would exceed their limit; above, nearly all weights are zero. */
 export const STEP_BOUNDS = [1e-9, 1e3] as const;
 
 /** The operations of {@link Pipeline} that a search uses. The last candidate that it writes becomes the file. */
-export type Candidates = Pick<
-  Pipeline,
-  'canTune' | 'write' | 'size' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'
->;
+export interface Candidates
+  extends Pick<Pipeline, 'canTune' | 'size' | 'sample' | 'measure' | 'tune' | 'untune' | 'writeLossless'> {
+  write(step: number): Promise<Omit<SizeTrial, 'value'>>;
+}
 
 /** Result of a search. */
 export interface SearchResult {

@@ -4,7 +4,7 @@ import { DTYPE_BYTES } from '../core/dtype.js';
 import { canWiden, readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { losslessKernels } from '../wasm/lossless.js';
-import type { CodedTensor } from './candidate.js';
+import type { CodedTensor } from './candidate-frames.js';
 import { roundToDtype } from './round-to-dtype.js';
 
 /**

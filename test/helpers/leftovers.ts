@@ -6,7 +6,8 @@ import { temporaryName } from '../../src/io/node/temporary.js';
 /** What is beside `path` under a name of a file in the making. */
 export function leftovers(path: string): string[] {
   const [folder, name] = [dirname(path), basename(path)];
-  const pattern = /\.[A-Za-z0-9-]+-\d+-[0-9a-f]{12}\.(partial|old|incomplete|scratch|states|statistics)$/;
+  const pattern =
+    /\.[A-Za-z0-9-]+-\d+-[0-9a-f]{12}\.(partial|old|incomplete|scratch|states|statistics|trials)$/;
   return readdirSync(folder)
     .filter((entry) => entry.startsWith(name) && pattern.test(entry))
     .map((entry) => join(folder, entry));

@@ -105,6 +105,11 @@ export class Output {
     return (await this.handle.stat({ bigint: true })).ino;
   }
 
+  /** Sets whether the temporary file remains when the process is interrupted, because a later run can continue from it. */
+  setResumable(resumable: boolean): void {
+    hold(this.partial, resumable);
+  }
+
   /** Appends; the bytes must stay unchanged until it resolves. One call at a time. */
   async write(bytes: Uint8Array): Promise<void> {
     try {
@@ -166,6 +171,11 @@ export class Output {
     }
   }
 
+  /** Returns whether the file got its name, although {@link finish} failed afterwards. */
+  async hasName(): Promise<boolean> {
+    return !this.isOpen || (await this.isOurs(this.path).catch(() => false));
+  }
+
   /** Removes the temporary file, unless it is no longer this run's. A file that already has the output's name stays. */
   async discard(): Promise<void> {
     const isOurs = this.isOpen && (await this.isOurs().catch(() => false));
@@ -176,11 +186,11 @@ export class Output {
     if (isGone) letGo(this.partial);
   }
 
-  /** Returns whether the temporary name still leads to the file that was opened. */
-  private async isOurs(): Promise<boolean> {
+  /** Returns whether a path, by default the temporary one, leads to the file that was opened. */
+  private async isOurs(path = this.partial): Promise<boolean> {
     const [own, there] = await Promise.all([
       this.handle.stat({ bigint: true }),
-      lstat(this.partial, { bigint: true }).catch(() => undefined),
+      lstat(path, { bigint: true }).catch(() => undefined),
     ]);
     return there?.dev === own.dev && there.ino === own.ino;
   }

@@ -39,7 +39,9 @@ export interface Calibrated {
   readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
   /** Closes the statistics, and removes them if they are in a temporary file. */
-  close(): Promise<void>;
+  discard(): Promise<void>;
+  /** Closes the statistics, which remain for a later run. @returns the path of a temporary file. */
+  leave(): Promise<string | undefined>;
 }
 
 /** Maximum tokens per window: attention over longer ones takes more memory and hardly improves the statistics. */
@@ -135,18 +137,19 @@ export async function calibrate(
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = async (path: string) =>
     loadStatistics(path, await loadRuntime(), model, { sha256, windows: given }, { onProgress, signal });
-  const { statistics, close } = source.statisticsPath
+  const opened = source.statisticsPath
     ? await collectAt(source.statisticsPath, collect)
     : await collectBeside(output, collect);
-  return { statistics, close, seen: kind === 'causal' ? windows : [], heldOut };
+  return { ...opened, seen: kind === 'causal' ? windows : [], heldOut };
 }
 
 type Collect = (path: string) => Promise<StatisticsFile>;
-type OpenStatistics = Pick<Calibrated, 'statistics' | 'close'>;
+type OpenStatistics = Pick<Calibrated, 'statistics' | 'discard' | 'leave'>;
 
 async function collectAt(path: string, collect: Collect): Promise<OpenStatistics> {
   const statistics = await collect(path);
-  return { statistics, close: () => statistics.close() };
+  const discard = () => statistics.close();
+  return { statistics, discard, leave: () => discard().then(() => undefined) };
 }
 
 /** Collects statistics into a temporary file. It is removed when the output is complete; after an interruption it stays for the next run. */
@@ -156,12 +159,17 @@ async function collectBeside(output: string, collect: Collect): Promise<OpenStat
   hold(path, true);
   try {
     const statistics = found?.statistics ?? (await collect(path));
-    const close = async () => {
+    const discard = async () => {
       await statistics.close();
       await disk.unlink(path).catch(() => {}); // it may be gone already
       letGo(path);
     };
-    return { statistics, close };
+    const leave = async () => {
+      await statistics.close();
+      letGo(path);
+      return path;
+    };
+    return { statistics, discard, leave };
   } catch (error) {
     letGo(path);
     throw error;

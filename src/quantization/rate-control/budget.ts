@@ -15,6 +15,9 @@ export interface Budget {
 /** The search ends when size or divergence is at most this share below its limit; the limit is never exceeded. */
 const SIZE_TOLERANCE = 0.005;
 const KL_TOLERANCE = 0.02;
+/** For a model that is nearly destroyed: the divergence is no longer a smooth function of the step. */
+const LARGE_KL = 1;
+const LARGE_KL_TOLERANCE = 0.05;
 
 export interface Sizes {
   /** Bytes of all original files of the model. */
@@ -52,8 +55,10 @@ export function checkBudget(budget: Budget): void {
 /** Converts a budget to the quantity that is measured after each trial. */
 export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters, reportBytes }: Sizes): Goal {
   const { kl, bits, size, ratio } = budget;
-  if (kl !== undefined)
-    return { kind: 'kl', min: kl * (1 - KL_TOLERANCE), max: kl, limit: kl, originalBytes, reportBytes };
+  if (kl !== undefined) {
+    const tolerance = kl < LARGE_KL ? KL_TOLERANCE : LARGE_KL_TOLERANCE;
+    return { kind: 'kl', min: kl * (1 - tolerance), max: kl, limit: kl, originalBytes, reportBytes };
+  }
   const bytes = size ?? (ratio === undefined ? sideBytes + (bits! * parameters) / 8 : originalBytes / ratio);
   const max = Math.max(1, Math.floor(bytes) - reportBytes);
   // the report may need less than its reserve, but at least half of the tolerance is left to the search

@@ -43,6 +43,8 @@ const MAX_PREDICTIONS = 8;
 const MAX_MOVE = 4;
 /** Steps that differ by more than this factor give different files, unless all weights are already zero. */
 const FLAT_RANGE = 1.5;
+/** Share by which a file grows at most if a step that is smaller by {@link FLAT_RANGE} is of no use; usually it is 5 to 20 %. */
+const FULL_GROWTH = 0.002;
 /** Steps that differ by less than this give the same file. */
 const MIN_BRACKET = 1e-5;
 /** Maximum number of repeats after the first; each moves a little further to the safe side. */
@@ -84,7 +86,7 @@ export function decide<T extends Trial>(
   if (repeated) return decideRepeat(repeated, repeats.length, aim);
   if (isWithin(last, aim)) return { met: true, trial: last };
   const isFinished =
-    trials.length === MAX_TRIALS || (aim.increasing && last.value <= aim.max && isFlat(trials));
+    trials.length === MAX_TRIALS || (last.value <= aim.max && (aim.increasing ? isFlat : isFull)(trials));
   const step = isFinished ? undefined : nextStep(trials, aim, options);
   if (step !== undefined) return { step, isRepeat: false };
   const allowed = trials.filter(({ value }) => value <= aim.max);
@@ -134,6 +136,16 @@ const isWithin = ({ value }: Trial, { min, max }: Aim) => value >= min && value 
 function isFlat(trials: readonly Trial[]): boolean {
   const [a, b] = trials.slice(-2);
   return !!a && !!b && a.value === b.value && Math.max(a.step / b.step, b.step / a.step) > FLAT_RANGE;
+}
+
+/**
+ * Returns true when sizes hardly grow any more, although the step falls: no index is larger than the codec's last one. Where they have
+ * not grown at all, nearly all weights are zero, and smaller steps are what is needed.
+ */
+function isFull(trials: readonly Trial[]): boolean {
+  const [a, b] = trials.slice(-2);
+  if (!a || !b || !(a.step / b.step > FLAT_RANGE) || b.value > a.value * (1 + FULL_GROWTH)) return false;
+  return trials.some(({ value }) => value < b.value * (1 - 10 * FULL_GROWTH));
 }
 
 /** Returns the step at which the line through the two trials nearest to the target, in logarithms, reaches it. */
