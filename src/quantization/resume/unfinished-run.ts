@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { ConnectionError, InputError, isInputError } from '../../core/errors.js';
 import type { Progress } from '../../core/progress.js';
+import { loadedRuntime, loadRuntime } from '../../onnx/node/runtime.js';
 import type { CalibrationSource } from '../calibration/calibrate.js';
 import type { Candidate } from '../candidate.js';
 import { TrialLog } from './trial-log.js';
@@ -43,7 +44,8 @@ export class UnfinishedRun {
 
   /** Starts a run, or continues an interrupted one. @throws {InputError} when that had another model or other options. */
   static async open(candidate: Candidate, output: string, options: RunOptions): Promise<UnfinishedRun> {
-    const identity = identityOf(await candidate.identity(), options);
+    await loadRuntime();
+    const identity = identityOf([await candidate.identity(), loadedRuntime()], options);
     const log = await (options.resume
       ? TrialLog.resume(output, identity)
       : TrialLog.create(output, identity));
@@ -118,11 +120,11 @@ export class UnfinishedRun {
   }
 }
 
-/** Returns the digest of everything that a run's trials depend on. @param candidate {@link Candidate.identity}. */
-function identityOf(candidate: string, { calibration, tune = false }: RunOptions): string {
+/** Returns the digest of everything that a run's trials depend on. @param basis {@link Candidate.identity}, and the runtime, whose floats differ. */
+function identityOf(basis: readonly unknown[], { calibration, tune = false }: RunOptions): string {
   const { name, tokens, text } = calibration ?? {};
   return createHash('sha256')
-    .update(JSON.stringify([candidate, tune, name, tokens, text]))
+    .update(JSON.stringify([...basis, tune, name, tokens, text]))
     .digest('hex');
 }
 
