@@ -1,10 +1,12 @@
 import { spawnSync } from 'node:child_process';
-import { resolve } from 'node:path';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { table } from '../src/cli/format.js';
 import { progressLine } from '../src/cli/progress-line.js';
 import { weightpress, weightpressWith } from './helpers/cli.js';
 import { TINY } from './helpers/fixtures.js';
+import { folder } from './helpers/safetensors.js';
 
 describe('a line of progress', () => {
   test.each([
@@ -100,5 +102,67 @@ describe('--quiet and --verbose', () => {
     const { status, stderr } = weightpress('analyze', 'nowhere', '-v');
     expect(status).toBe(2);
     expect(stderr).toMatch(/nowhere.*\n.*\n\s+at /);
+  });
+});
+
+describe('outputs', () => {
+  const place = folder();
+  const inPlace = (...args: string[]) =>
+    spawnSync(process.execPath, [resolve('dist/cli/main.js'), ...args], { cwd: place, encoding: 'utf8' });
+  cpSync(TINY, join(place, 'tiny'), { recursive: true });
+
+  test('--dry-run prints what would be written, and writes nothing', () => {
+    const lossless = inPlace('compress', 'tiny', '--dry-run', '--exclude', 'README.md');
+    expect(lossless.stdout).toMatch(/model\.safetensors +2\.70 MB {2}56 tensors \(BF16\)/);
+    expect(lossless.stdout).toMatch(/left out: README\.md/);
+    expect(lossless.stdout).toMatch(/4 files, .* into tiny\.wpk; dry run: nothing was written\n$/);
+    const lossy = JSON.parse(inPlace('compress', 'tiny', '--bits', '3', '--dry-run', '--json').stdout);
+    expect(lossy).toMatchObject({ output: 'tiny.wpk', budget: { bits: 3 }, written: false });
+    expect(lossy.rows[0]).toEqual({ treatment: 'quantized', tensors: 26, weights: 1_343_488 });
+    expect(readdirSync(place)).toEqual(['tiny']);
+  });
+
+  test('are named after the input, or by an argument or --output, not both', () => {
+    expect(inPlace('compress', 'tiny').stdout).toMatch(/written to tiny\.wpk\n$/);
+    expect(inPlace('decompress', 'tiny.wpk', '--dry-run').stderr).toBe(
+      'weightpress: tiny: already exists; --force replaces it\n',
+    );
+    expect(inPlace('decompress', 'tiny.wpk', 'restored').status).toBe(0);
+    expect(readFileSync(join(place, 'restored/config.json'))).toEqual(
+      readFileSync(join(TINY, 'config.json')),
+    );
+    expect(inPlace('compress', 'tiny', 'a.wpk', '-o', 'b.wpk')).toMatchObject({
+      status: 2,
+      stderr: 'weightpress: the output is named twice: a.wpk and --output b.wpk\n',
+    });
+    expect(readdirSync(place)).toEqual(['restored', 'tiny', 'tiny.wpk']);
+  });
+
+  test.each([
+    [['compress', 'tiny', '-o', '-'], /- cannot be an output/],
+    [['compress', 'tiny', '-'], /- cannot be an output/],
+    [['verify', '-'], /- stands for standard input, which a model cannot be read from/],
+    [['lab', 'tiny', '--html', '-'], /- stands for standard input, which --html cannot be read from/],
+  ])('%j: - is no file', (args, message) => {
+    const { status, stderr } = inPlace(...args);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(message);
+    expect(readdirSync(place)).not.toContain('-');
+  });
+});
+
+describe('standard input', () => {
+  const given = (input: string, ...args: string[]) =>
+    spawnSync(process.execPath, ['dist/cli/main.js', ...args], { input, encoding: 'utf8' });
+
+  test('is the prompt of generate, without its last line break', () => {
+    const { stdout } = given('It was a dark\n', 'generate', TINY, '-', '--tokens', '2');
+    expect(stdout).toMatch(/^It was a dark[^\n]+\n$/);
+  });
+
+  test('is a claim', () => {
+    const { stdout, status } = given('ratio: 853\nlossless: true\n', 'audit', '-', '--json');
+    expect(status).toBe(1);
+    expect(JSON.parse(stdout).verdicts).toEqual({ supported: 0, contradicted: 1, 'cannot be checked': 0 });
   });
 });

@@ -7,7 +7,8 @@ import { byVerdict, countVerdicts, type Statement } from '../audit/verdict.js';
 import { InputError } from '../core/errors.js';
 import { parsePythonJson } from '../core/json.js';
 import { plainLine } from '../core/plain-text.js';
-import { readBytes, readText } from '../io/node/file.js';
+import { readBytes } from '../io/node/file.js';
+import { readTextOrInput, STANDARD_INPUT } from '../io/node/standard-input.js';
 import { type Color, printVerdict } from './colors.js';
 import { openWhole } from './open.js';
 import { jsonOption } from './options.js';
@@ -43,7 +44,10 @@ interface Options {
 /** `weightpress audit`: exit code 1 when a statement is contradicted. */
 export function auditCommand(): Command {
   const command = new Command('audit')
-    .argument('[subject]', 'a claim in YAML, a pickle (gzipped or not), a GGUF file, or any model')
+    .argument(
+      '[subject]',
+      'a claim in YAML (- reads it from standard input), a pickle (gzipped or not), a GGUF file, or any model',
+    )
     .option('--against <model>', 'the original model of the artifact');
   for (const [flag, description] of Object.values(FLAGS)) command.option(flag, description);
   return command
@@ -72,7 +76,7 @@ export function auditCommand(): Command {
 
 async function examine(subject: string | undefined, options: Options): Promise<Audit> {
   const flags = flagsOf(options);
-  const isClaim = subject === undefined || /\.ya?ml$/i.test(subject);
+  const isClaim = subject === undefined || subject === STANDARD_INPUT || /\.ya?ml$/i.test(subject);
   if (!isClaim && Object.keys(flags).length)
     throw new InputError(
       'a model file and flags that state a claim exclude each other; run them as two audits',
@@ -104,7 +108,7 @@ async function auditWritten({ model: path, ...claim }: WrittenClaim): Promise<Au
 }
 
 async function readClaim(path: string): Promise<WrittenClaim> {
-  return parseClaim(await readText(path), path);
+  return parseClaim(await readTextOrInput(path), path === STANDARD_INPUT ? 'standard input' : path);
 }
 
 async function readConfig(path: string): Promise<Record<string, unknown>> {

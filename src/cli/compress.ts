@@ -4,6 +4,7 @@ import type { OpenOptions } from '../core/model.js';
 import type { FetchedFolder } from '../hub/folder.js';
 import { type Compressed, compress } from '../operations/compress.js';
 import { isLossless } from '../wpk/summary.js';
+import { showLossless, showLossy } from './dry-run.js';
 import { bytes, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lossy.js';
 import { openWhole } from './open.js';
@@ -25,6 +26,12 @@ interface Options extends BudgetFlags, TransformFlags {
   readonly json?: boolean;
 }
 
+/** Options of what is done, beside those of whether and where. */
+interface Request extends Options {
+  readonly output: string;
+  readonly dryRun?: boolean;
+}
+
 /** `weightpress compress` */
 export function compressCommand(): Command {
   const command = new Command('compress')
@@ -32,7 +39,8 @@ export function compressCommand(): Command {
       '<model>',
       'a folder (all its files are compressed), one file, or a model on the Hub: user/name, user/name@revision',
     )
-    .requiredOption('-o, --output <file>', 'the .wpk file to write');
+    .argument('[output]', 'the .wpk file to write (default: the name of the model, in this folder)')
+    .option('-o, --output <file>', 'the same as an option');
   addBudgetOptions(command).addOption(threadsOption());
   return addTransformOptions(command)
     .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
@@ -40,13 +48,15 @@ export function compressCommand(): Command {
     .addOption(excludeOption())
     .option('--all', 'for a model on the Hub: include copies of its weights in other formats')
     .addOption(stateOption())
+    .option('--dry-run', 'print what would be written, and write nothing')
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B -o gpt-neo-1.3B.wpk\n  $ weightpress compress models/gpt-neo-1.3B -o small.wpk --kl 0.01 --calibrate text.txt',
+      '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B\n  $ weightpress compress models/gpt-neo-1.3B small.wpk --kl 0.01 --calibrate text.txt',
     )
-    .action(async (path: string, { output, json, ...options }: Options & { readonly output: string }) => {
+    .action(async (path: string, _: unknown, { output, json, dryRun, ...options }: Request) => {
+      if (dryRun) return (isLossy(options) ? showLossy : showLossless)(path, output, options, json);
       const started = performance.now();
       const run = isLossy(options) ? runBudget : runLossless;
       await run(path, output, options, async (compressed) => {

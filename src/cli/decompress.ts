@@ -10,6 +10,7 @@ import { type ExportDtype, exportSafetensors } from '../operations/export/safete
 import { inspect } from '../operations/inspect.js';
 import { parseSize } from '../quantization/rate-control/budget.js';
 import { isLossless } from '../wpk/summary.js';
+import { showRestored } from './dry-run.js';
 import { bytes, duration } from './format.js';
 import { openWhole } from './open.js';
 import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
@@ -24,6 +25,7 @@ interface Options {
   readonly state?: string;
   readonly maxExpansion?: number;
   readonly threads?: number;
+  readonly dryRun?: boolean;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -32,7 +34,11 @@ interface Options {
 export function decompressCommand(): Command {
   return new Command('decompress')
     .argument('<file>', 'a .wpk file; any model with --format, --dtype or --shard-size')
-    .requiredOption('-o, --output <path>', 'the folder to create; for GGUF, the file')
+    .argument(
+      '[output]',
+      'the folder to create, or the GGUF file (default: the name of the file, in this folder)',
+    )
+    .option('-o, --output <path>', 'the same as an option')
     .addOption(
       new Option('--format <format>', 'output format instead of the original files').choices([
         'safetensors',
@@ -49,15 +55,20 @@ export function decompressCommand(): Command {
     .addOption(stateOption())
     .addOption(threadsOption())
     .addOption(expansionOption())
+    .option('--dry-run', 'print what would be written, and write nothing')
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nExamples:\n  $ weightpress decompress gpt-neo-1.3B.wpk -o gpt-neo-1.3B\n  $ weightpress decompress qwen.wpk -o qwen.gguf --format gguf --dtype Q8_0',
+      '\nExamples:\n  $ weightpress decompress gpt-neo-1.3B.wpk\n  $ weightpress decompress qwen.wpk qwen.gguf --format gguf --dtype Q8_0',
     )
-    .action(async (path: string, options: Options) => {
-      const { format, dtype, shardSize } = options;
-      if ((format ?? dtype ?? shardSize) === undefined) return restore(path, options);
+    .action(async (path: string, _: unknown, options: Options) => {
+      const { format, dtype, shardSize, dryRun, output } = options;
+      const isRestored = (format ?? dtype ?? shardSize) === undefined;
+      if (dryRun && !isRestored)
+        throw new InputError('--dry-run is for restoring; not with --format, --dtype or --shard-size');
+      if (dryRun) return showRestored(path, output, options);
+      if (isRestored) return restore(path, options);
       return format === 'gguf' ? toGguf(path, options) : toSafetensors(path, options);
     });
 }

@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { generate } from '../evaluation/node/run.js';
 import type { Generation } from '../inference/generate.js';
+import { readTextOrInput, STANDARD_INPUT } from '../io/node/standard-input.js';
 import { count } from './format.js';
 import { openWhole } from './open.js';
 import { jsonOption, stateOption, wholeNumber } from './options.js';
@@ -21,7 +22,7 @@ interface Options {
 export function generateCommand(): Command {
   return new Command('generate')
     .argument('<model>', 'a folder, a file of weights, a .wpk file, or a model on the Hub')
-    .argument('<prompt>', 'the text to continue')
+    .argument('<prompt>', 'the text to continue; - reads it from standard input')
     .option('--tokens <n>', 'generate at most n tokens', wholeNumber(1), 100)
     .option('--temperature <t>', 'sample; below 1 favors probable tokens', decimal)
     .option('--top-k <k>', 'sample from the k most probable tokens', wholeNumber(1))
@@ -33,7 +34,8 @@ export function generateCommand(): Command {
       'after',
       '\nExample:\n  weightpress generate gpt-neo.wpk "Once upon a time" --temperature 0.8 --top-p 0.95 --seed 7',
     )
-    .action(async (path: string, prompt: string, options: Options) => {
+    .action(async (path: string, given: string, options: Options) => {
+      const prompt = given === STANDARD_INPUT ? await promptFromInput() : given;
       if (options.json) return printJson(await run(path, prompt, options));
       printText(prompt);
       const { tokens, stopped, tokenSeconds } = await run(path, prompt, options, printText);
@@ -43,6 +45,9 @@ export function generateCommand(): Command {
       process.stderr.write(`${count(tokens.length)} tokens, ${rate}/s; ${REASONS[stopped]}\n`);
     });
 }
+
+/** Reads the prompt from standard input, without the line break that a shell adds. */
+const promptFromInput = async () => (await readTextOrInput(STANDARD_INPUT)).replace(/\r?\n$/, '');
 
 const REASONS: Readonly<Record<Generation['stopped'], string>> = {
   length: 'token limit reached',

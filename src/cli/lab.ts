@@ -2,7 +2,7 @@ import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import { type LabReport, runLab } from '../experiments/lab.js';
 import { checkOutput, writeWhole } from '../io/node/checked-output.js';
-import { readText } from '../io/node/file.js';
+import { readTextOrInput } from '../io/node/standard-input.js';
 import { bytes, count, percent, table } from './format.js';
 import { calibrationOf } from './lossy.js';
 import { openWhole } from './open.js';
@@ -72,7 +72,7 @@ async function report(path: string, options: Options): Promise<LabReport> {
   const { text: textPath, keepLargest, block, dimensions, tokens, prompt } = options;
   const ratio = Number(options.ratio);
   if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
-  const text = textPath === undefined ? undefined : await readText(textPath);
+  const text = textPath === undefined ? undefined : await readTextOrInput(textPath);
   const model = await openWhole(path);
   try {
     const calibration = await calibrationOf(options);

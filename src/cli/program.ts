@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { VERSION } from '../core/version.js';
 import { reportLeftovers } from './leftovers.js';
 import { quietOption, verboseOption } from './options.js';
+import { checkStreams, nameOutput } from './output-name.js';
 import { VERBOSITY } from './terminal.js';
 
 /** Every command: its description, and its module, which is loaded when it is the one to run. */
@@ -62,6 +63,8 @@ export async function makeProgram(): Promise<Command> {
     .hook('preAction', async (_, command) => {
       const { quiet = false, verbose = false } = command.opts<Partial<typeof VERBOSITY>>();
       Object.assign(VERBOSITY, { quiet, verbose });
+      checkStreams(command);
+      nameOutput(command);
       await reportLeftovers(command);
     })
     .configureHelp({ showGlobalOptions: false })

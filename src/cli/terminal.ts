@@ -5,6 +5,7 @@ import { plainJson, plainLine, plainText } from '../core/plain-text.js';
 import { redactSecrets } from '../core/secrets.js';
 import { fileError } from '../io/node/file.js';
 import { removeTemporaries } from '../io/node/temporary.js';
+import { colored } from './colors.js';
 import { hintFor } from './hints.js';
 
 /** What is printed beside results. Set by the options of the command line before the command runs. */
@@ -36,9 +37,14 @@ export function printText(text: string): void {
 }
 
 /** Prints one line on standard error, in place of a line of progress. */
-export function printError(line: string): void {
+export function printError(line: string, prefix = ''): void {
   const erase = process.stderr.isTTY ? '\r\x1b[K' : '';
-  process.stderr.write(`${erase}${plainLine(redactSecrets(line))}\n`);
+  process.stderr.write(`${erase}${prefix}${plainLine(redactSecrets(line))}\n`);
+}
+
+/** Prints one line on standard error that says what is wrong. */
+export function printFailure(message: string): void {
+  printError(message, `${colored('red', 'weightpress', process.stderr)}: `);
 }
 
 /** Prints one line on standard error that is neither a result nor an error, unless `--quiet` is given. */
@@ -113,7 +119,7 @@ function cleanUp(): string {
 
 function stop(code: number, message?: string): never {
   if (message !== undefined) {
-    printError(`weightpress: ${message}`);
+    printFailure(message);
   }
   process.exit(code);
 }
@@ -124,7 +130,7 @@ function report(error: unknown, more = ''): number {
   const isInput = isInputError(known);
   const { message, stack } = known instanceof Error ? known : new Error(String(known));
   const hint = isInput ? hintFor(known) : '';
-  printError(`weightpress: ${isInput ? '' : 'unexpected: '}${message}${hint}${more}`);
+  printFailure(`${isInput ? '' : 'unexpected: '}${message}${hint}${more}`);
   if (VERBOSITY.verbose || process.env.WEIGHTPRESS_DEBUG === '1')
     process.stderr.write(redactSecrets(`${stack}\n`));
   return isInput ? 2 : UNEXPECTED;

@@ -5,7 +5,7 @@ import { printVerdict } from './colors.js';
 import { bytes, count } from './format.js';
 import { expansionOption, jsonOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
-import { print, printError, printJson, printLine } from './terminal.js';
+import { print, printFailure, printJson, printLine } from './terminal.js';
 
 interface Options {
   readonly against?: string;
@@ -31,8 +31,8 @@ export function verifyCommand(): Command {
       const result = await withBars((onProgress) => verify(path, { ...options, onProgress }));
       if (!result.good) process.exitCode = 1;
       if (json) return printJson(result);
-      for (const problem of result.problems) printError(`weightpress: ${problem}`);
-      if (!result.good) return printVerdict('red', 'failed', `: ${count(result.problems.length)} problems`);
+      for (const problem of result.problems) printFailure(problem);
+      if (!result.good) return;
       print(
         `${count(result.files)} files, ${count(result.tensors)} tensors, ${count(result.blocks)} blocks, ${bytes(result.decodedBytes)}: all checksums and digests match`,
       );

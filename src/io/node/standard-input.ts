@@ -16,3 +16,8 @@ export async function readBytesOrInput(path: string): Promise<Buffer> {
   if (!pieces.length) throw new InputError('is empty', { file: 'standard input' });
   return Buffer.concat(pieces);
 }
+
+/** Reads a text; `-` reads standard input to its end. @throws {InputError} as {@link readBytesOrInput}. */
+export async function readTextOrInput(path: string): Promise<string> {
+  return (await readBytesOrInput(path)).toString('utf8');
+}

@@ -42,36 +42,58 @@ export interface CompressLosslessOptions {
  * @param from a path, an address, a name on the Hub, or an opened model, whose original files are compressed.
  * @throws {InputError} naming a file that cannot be read or stored, and when the output cannot be written.
  */
-export async function compressLossless(
+export function compressLossless(
   from: string | Model,
   output: string,
   options: CompressLosslessOptions = {},
 ): Promise<void> {
-  const { keep, onFolder, signal } = options;
+  return withContents(from, output, options, (files, contents) =>
+    writeContents(files, contents, output, options),
+  );
+}
+
+/**
+ * Reads the headers of what {@link compressLossless} would write, and makes the same checks, without writing.
+ * @returns what `show` returns, which is called with the contents. @throws {InputError} as {@link compressLossless}.
+ */
+export function previewLossless<Result>(
+  from: string,
+  output: string,
+  options: CompressLosslessOptions,
+  show: (contents: Contents) => Result,
+): Promise<Result> {
+  return withContents(from, output, options, async (_, contents) => show(contents));
+}
+
+/** Opens the files of a folder, checks that they can be compressed into the output, and closes them after the work. */
+async function withContents<Result>(
+  from: string | Model,
+  output: string,
+  options: CompressLosslessOptions,
+  work: (files: Folder, contents: Contents) => Promise<Result>,
+): Promise<Result> {
+  const { keep, onFolder, signal, exclude, all, force = false } = options;
   const reading = keep ? 'download' : 'sequential';
   const opened = typeof from === 'string' ? await openFiles(from, { reading, onFolder, signal }) : undefined;
-  const files = opened ?? (from as Model).files;
   try {
-    if (!files || files.kind === 'wpk')
+    const given = opened ?? (from as Model).files;
+    if (!given || given.kind === 'wpk')
       throw new InputError('is already a .wpk; expected a folder or a weight file', {
         file: typeof from === 'string' ? from : from.id,
       });
-    await compressFiles(excluding(files, options.exclude), output, options);
+    const files = excluding(given, exclude);
+    const outputs = files.kind === 'directory' ? await ownNames(output, files.id) : [];
+    const contents = await readContents(files, { all, outputs });
+    try {
+      if (!contents.sideFiles.length && !contents.weightSources.length)
+        throw new InputError('has no files to compress', { file: files.id });
+      await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), force);
+      return await work(files, contents);
+    } finally {
+      await closeContents(contents);
+    }
   } finally {
     await opened?.close();
-  }
-}
-
-async function compressFiles(files: Folder, output: string, options: CompressLosslessOptions): Promise<void> {
-  const outputs = files.kind === 'directory' ? await ownNames(output, files.id) : [];
-  const contents = await readContents(files, { all: options.all, outputs });
-  try {
-    if (!contents.sideFiles.length && !contents.weightSources.length)
-      throw new InputError('has no files to compress', { file: files.id });
-    await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), options.force ?? false);
-    await writeContents(files, contents, output, options);
-  } finally {
-    await closeContents(contents);
   }
 }
 

@@ -1,0 +1,116 @@
+import type { Dtype } from '../core/dtype.js';
+import { elementCount } from '../core/dtype.js';
+import { InputError } from '../core/errors.js';
+import type { LeftOut } from '../core/folder.js';
+import { sumOf } from '../core/sum.js';
+import { exists } from '../io/node/output.js';
+import { inspect } from '../operations/inspect.js';
+import { type CompressLosslessOptions, previewLossless } from '../operations/lossless/compress.js';
+import { previewLossy } from '../quantization/preview.js';
+import { bytes, count, table } from './format.js';
+import { type BudgetFlags, budgetOptions } from './lossy.js';
+import { openWhole } from './open.js';
+import { print, printJson, printLine } from './terminal.js';
+
+const NOTHING_WRITTEN = 'dry run: nothing was written';
+
+/** Prints the files that a lossless `compress` would store, and how, without writing. */
+export async function showLossless(
+  path: string,
+  output: string,
+  options: CompressLosslessOptions,
+  json: boolean | undefined,
+): Promise<void> {
+  const { files, leftOut } = await previewLossless(path, output, options, (contents) => ({
+    files: [
+      ...contents.weightSources.map(({ name, source, storedBytes, tensors, note }) => ({
+        name,
+        bytes: storedBytes ?? source.byteLength,
+        stored:
+          note === undefined ? `${count(tensors.length)} tensors (${dtypesOf(tensors)})` : `bytes: ${note}`,
+      })),
+      ...contents.sideFiles.map(({ name, lengthBytes }) => ({
+        name,
+        bytes: lengthBytes,
+        stored: 'deflated',
+      })),
+    ],
+    leftOut: contents.leftOut,
+  }));
+  const total = sumOf(files, (file) => file.bytes);
+  if (json) return printJson({ output, files, bytes: total, leftOut, written: false });
+  print(table(['file', 'size', 'stored as'], files.map(({ name, bytes: size, stored }) => [name, bytes(size), stored]), ['left', 'right', 'left'])); // biome-ignore format: one table
+  printLeftOut(leftOut);
+  print();
+  printLine(`${count(files.length)} files, ${bytes(total)}, losslessly into ${output}; ${NOTHING_WRITTEN}`);
+}
+
+const dtypesOf = (tensors: readonly { readonly dtype: Dtype }[]) =>
+  [...new Set(tensors.map(({ dtype }) => dtype))].join(', ');
+
+function printLeftOut(leftOut: readonly LeftOut[]): void {
+  for (const { name, reason } of leftOut) printLine(`left out: ${name}: ${reason}`);
+}
+
+/** Prints what a lossy `compress` would quantize, and on what text it would calibrate, without writing. */
+export async function showLossy(
+  path: string,
+  output: string,
+  options: BudgetFlags & {
+    readonly state?: string;
+    readonly exclude?: readonly string[];
+    readonly force?: boolean;
+  },
+  json: boolean | undefined,
+): Promise<void> {
+  const { state, exclude, force } = options;
+  const model = await openWhole(path, { state, exclude });
+  try {
+    const { calibration, ...settings } = await budgetOptions(options);
+    const text = calibration || undefined;
+    const { tensors, tokens, ...plan } = await previewLossy(model, output, {
+      ...settings,
+      force,
+      calibration: text,
+    });
+    const treatments = ['quantized', 'rounded', 'exact'] as const;
+    const rows = treatments.map((treatment) => {
+      const own = tensors.filter((tensor) => tensor.treatment === treatment);
+      return {
+        treatment,
+        tensors: own.length,
+        weights: sumOf(own, ({ tensor }) => elementCount(tensor.shape)),
+      };
+    });
+    const seconds = sumOf(plan.stages, (stage) => stage.seconds);
+    if (json)
+      return printJson({ output, budget: settings.budget, rows, tokens, text: text?.name, written: false });
+    print(table(['weights', 'tensors', 'weights'], rows.map((row) => [row.treatment, count(row.tensors), count(row.weights)]))); // biome-ignore format: one table
+    print();
+    if (tokens)
+      printLine(
+        `calibrated on about ${count(Math.round(tokens.calibrationTokens))} tokens, measured on ${count(Math.round(tokens.measuredTokens))} (${text!.name})`,
+      );
+    printLine(`into ${output}, in about ${Math.ceil(seconds / 60)} min on two cores; ${NOTHING_WRITTEN}`);
+  } finally {
+    await model.close();
+  }
+}
+
+/** Prints the files that `decompress` would restore, without writing. @throws {InputError} for an output that exists. */
+export async function showRestored(
+  path: string,
+  output: string,
+  options: { readonly force?: boolean; readonly json?: boolean },
+): Promise<void> {
+  const { sideFiles, weightFiles } = await inspect(path);
+  if (!options.force && (await exists(output)))
+    throw new InputError('already exists', { file: output }, { code: 'exists' });
+  const files = [...weightFiles, ...sideFiles].map(({ name, length }) => ({ name, bytes: length }));
+  if (options.json) return printJson({ folder: output, files, written: false });
+  print(table(['file', 'size'], files.map(({ name, bytes: size }) => [name, bytes(size)]))); // biome-ignore format: one table
+  print();
+  printLine(
+    `${count(files.length)} files, ${bytes(sumOf(files, (file) => file.bytes))}, into ${output}; ${NOTHING_WRITTEN}`,
+  );
+}

@@ -1,0 +1,56 @@
+import { basename, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { InputError } from '../core/errors.js';
+import { STANDARD_INPUT } from '../io/node/standard-input.js';
+
+/** Endings of weight files that are not part of a model's name. */
+const WEIGHTS = /\.(safetensors|gguf|bin|pt|pth|ckpt|wpk)$/i;
+
+/**
+ * Sets the option `output` of a command that has one: from the argument after the input, or from the input's name.
+ * @throws {InputError} when it is named twice.
+ */
+export function nameOutput(command: Command): void {
+  if (!command.options.some(({ long }) => long === '--output')) return;
+  const [input = '', named] = command.args;
+  const { output, format } = command.opts<{ readonly output?: string; readonly format?: string }>();
+  if (output !== undefined && named !== undefined)
+    throw new InputError(`the output is named twice: ${named} and --output ${output}`);
+  const ending = command.name() === 'compress' ? '.wpk' : format === 'gguf' ? '.gguf' : '';
+  command.setOptionValue('output', output ?? named ?? `${nameOf(input)}${ending}`);
+}
+
+/** Returns the name of a model without folders, owner, revision and ending: `gpt2` of `openai-community/gpt2@main`. */
+function nameOf(input: string): string {
+  const name = basename(/^https?:\/\//.test(input) ? new URL(input).pathname : resolve(input));
+  return name.replace(/@[^@]*$/, '').replace(WEIGHTS, '') || 'model';
+}
+
+/** Where `-` is standard input: an option, or the place of an argument, of a command. */
+const STREAMS: Readonly<Record<string, readonly (string | number)[]>> = {
+  audit: [0],
+  generate: [1],
+  evaluate: ['text'],
+  compress: ['calibrate'],
+  lab: ['calibrate', 'text'],
+};
+
+/**
+ * Checks that `-` stands only where a command reads standard input, and once.
+ * @throws {InputError} for any other: models and outputs are read and written by ranges.
+ */
+export function checkStreams(command: Command): void {
+  const given: (readonly [string | number, unknown])[] = [
+    ...command.args.entries(),
+    ...Object.entries(command.opts<Record<string, unknown>>()),
+  ];
+  const dashes = given.filter(([, value]) => value === STANDARD_INPUT).map(([place]) => place);
+  const wrong = dashes.find((place) => !STREAMS[command.name()]?.includes(place));
+  if (wrong === 'output' || (wrong === 1 && typeof wrong === 'number'))
+    throw new InputError('- cannot be an output: it gets its name only when it is complete and checked');
+  if (wrong !== undefined)
+    throw new InputError(
+      `- stands for standard input, which ${typeof wrong === 'number' ? 'a model' : `--${wrong}`} cannot be read from`,
+    );
+  if (dashes.length > 1) throw new InputError('- is given twice: standard input is read once');
+}
