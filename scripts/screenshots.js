@@ -20,7 +20,7 @@ if (!existsSync(gguf)) {
   execFileSync(process.execPath, ['dist/cli/main.js', ...args]);
 }
 /** A Hub of one repository with several files of weights. */
-const FILES = ['BF16', 'Q4_K_M', 'Q5_K_M', 'Q6_K', 'Q8_0'].map((type, i) => ({
+const FILES = ['BF16', 'Q8_0', 'Q6_K', 'Q5_K_M', 'Q4_K_M'].map((type, i) => ({
   type: 'file',
   path: `some-model-7b-instruct-${type}.gguf`,
   size: 15e9 / (i + 1),
@@ -74,7 +74,7 @@ const states = {
   choices: async (page) => {
     await page.locator('#address').fill('someone/some-model-7b-instruct-GGUF');
     await page.getByRole('button', { name: 'Open', exact: true }).click();
-    await page.getByText('choose one').waitFor();
+    await page.getByText('of weights: choose one').waitFor();
   },
   refused: async (page) => {
     await choose(page, at('notes.wpk'));
@@ -90,13 +90,18 @@ for (const colorScheme of ['light', 'dark'])
       route.fulfill({ json: FILES, headers: { 'access-control-allow-origin': '*' } }),
     );
     const picture = (name) =>
-      page.screenshot({ path: at(`${name.replaceAll(' ', '-')}-${colorScheme}-${width}.png`), fullPage: true });
-    const making = await page.context().newPage();
-    await making.route('**/examples.json', (route) => route.fulfill({ json: { 'tiny.wpk': 'is being made' } }));
+      page.screenshot({
+        path: at(`${name.replaceAll(' ', '-')}-${colorScheme}-${width}.png`),
+        fullPage: true,
+      });
+    const making = await browser.newPage();
+    await making.route('**/examples.json', (route) =>
+      route.fulfill({ json: { 'tiny.wpk': 'is being made' } }),
+    );
     await making.setViewportSize({ width, height: 844 });
     await making.emulateMedia({ colorScheme });
     await making.goto(address);
-    await making.getByText('is being made').waitFor();
+    await making.getByText('is being made:').waitFor();
     await making.screenshot({ path: at(`empty-${colorScheme}-${width}.png`) });
     await making.close();
     await page.goto(address);

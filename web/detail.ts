@@ -7,6 +7,8 @@ import type { Row } from './opened.js';
 import { descriptions, element, find } from './page.js';
 
 let drawing = new AbortController();
+/** Draws the histogram again, as wide as its figure is now. */
+let again = () => {};
 
 /** Shows a tensor. @param whole bytes of the file. @param wrong called when its data is damaged or cannot be fetched. */
 export async function showDetail(row: Row, whole: number, wrong: (error: unknown) => void): Promise<void> {
@@ -25,12 +27,14 @@ export async function showDetail(row: Row, whole: number, wrong: (error: unknown
     ]),
   );
   const figure = find('histogram');
+  again = () => {};
   figure.replaceChildren(element('figcaption', 'Reading values …'));
   find('moments').replaceChildren();
   try {
     const histogram = await row.histogram(signal);
     if (signal.aborted) return;
-    drawHistogram(figure, row.name, histogram, row.elements);
+    again = () => drawHistogram(figure, row.name, histogram, row.elements);
+    again();
     if (histogram.moments) find('moments').replaceChildren(...descriptions(momentsOf(histogram.moments)));
   } catch (error) {
     if (signal.aborted) return;
@@ -39,6 +43,9 @@ export async function showDetail(row: Row, whole: number, wrong: (error: unknown
     wrong(error);
   }
 }
+
+/** Draws the histogram again after the page has changed its width. */
+export const redrawDetail = () => again();
 
 /** Stops reading. */
 export const stopDetail = () => drawing.abort();

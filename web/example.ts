@@ -16,9 +16,7 @@ export async function whenExampleIsMade(
     if (!problem) return;
     if (problem !== 'is being made') throw new Error(`The example ${problem}`);
     const seconds = Math.round((performance.now() - started) / 1000);
-    say(
-      `The example is being made, once, on this machine (${seconds} s so far). Open anything else meanwhile.`,
-    );
+    say(`The example is being made: ${seconds} s so far. You can open anything else.`);
     await new Promise((resolve) => setTimeout(resolve, LOOK_AGAIN_MS));
     signal.throwIfAborted();
   }

@@ -10,7 +10,7 @@ import { FILE_HEADER_BYTES, isWpk } from '../dist/wpk/frames.js';
 import { clearAudit, showAudit } from './audit.js';
 import { showCachedFiles } from './cached-files.js';
 import { hideChoices, showChoices } from './choices.js';
-import { showDetail, stopDetail } from './detail.js';
+import { redrawDetail, showDetail, stopDetail } from './detail.js';
 import { download } from './download.js';
 import { whenExampleIsMade } from './example.js';
 import { showMetadata } from './metadata.js';
@@ -119,7 +119,7 @@ async function openChoice(repository: Repository, choice: Choice, signal: AbortS
   const { texts, config } = await readTexts(repository, signal);
   const sources = choice.files.map((file) => hubFile(model, file));
   const link = choice === repository.first ? model.repository : `${model.repository}/${first!.name}`;
-  show(await openWeights(sources, { name: model.repository, link, texts, config }));
+  show(await openWeights(sources, { name: link, link, texts, config }));
   showChoices(repository, choice, (other) =>
     begin(async (opening) => {
       await clear();
@@ -131,6 +131,7 @@ async function openChoice(repository: Repository, choice: Choice, signal: AbortS
 /** Opens files from this machine: one, or the shards of a model. Other files are audited. */
 async function openFiles(files: readonly File[], signal: AbortSignal): Promise<void> {
   await clear();
+  input('address').value = '';
   const [file] = files as [File];
   const source = new BlobSource(file);
   if (file.name.endsWith('.wpk') || isWpk(await source.read(0, Math.min(FILE_HEADER_BYTES, file.size))))
@@ -190,10 +191,9 @@ function show(opened: Opened): void {
   find('format').textContent = opened.format;
   find('warning').textContent = opened.warning ?? '';
   find('warning').hidden = opened.warning === undefined;
-  if (opened.link !== undefined) {
-    input('address').value = opened.link;
-    history.replaceState(null, '', opened.link === EXAMPLE ? '#' : `#${opened.link}`);
-  }
+  const { link = '' } = opened;
+  input('address').value = link;
+  history.replaceState(null, '', link === '' || link === EXAMPLE ? location.pathname : `#${link}`);
   find('model').hidden = false;
   const pick = (row: Row) => choose(row, true);
   showOverview(opened);
@@ -322,6 +322,7 @@ document.ondrop = (event) => {
 const redraw = () => {
   draw();
   drawMap();
+  redrawDetail();
 };
 startTabs(redraw);
 selectTab('tab-overview');

@@ -13,7 +13,8 @@ export function showMetadata(metadata: ReadonlyMap<string, string>): void {
 }
 
 function textOf(value: string): HTMLElement {
-  if (value.length <= SHOWN) return element('span', value, 'value');
+  const kind = /^[{[]|\{%/.test(value) ? 'value code' : 'value';
+  if (value.length <= SHOWN) return element('span', value, kind);
   const summary = element('summary', `${value.slice(0, SHOWN / 4)} …`);
-  return element('details', [summary, element('span', value, 'value')]);
+  return element('details', [summary, element('span', value, kind)]);
 }

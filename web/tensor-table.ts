@@ -68,9 +68,13 @@ let chosen: Row | undefined;
 const drawn = new Map<number, HTMLTableRowElement>();
 
 /** Shows a file's tensors in its own order. @param pick called with a tensor that is chosen. */
-export function showTable({ rows, fileBytes }: Opened, pick: (row: Row) => void): void {
+export function showTable({ rows, fileBytes, format }: Opened, pick: (row: Row) => void): void {
   [whole, choose, chosen, order] = [fileBytes, pick, undefined, undefined];
-  columns = COLUMNS.filter(({ name }) => name !== 'error' || rows.some(({ error }) => error !== undefined));
+  const isLossy = rows.some(({ error }) => error !== undefined);
+  // of other formats the type says how many bits an element has
+  columns = COLUMNS.filter(
+    ({ name }) => (name !== 'error' || isLossy) && (name !== 'bits' || format === '.wpk'),
+  );
   all = rows.map((row) => ({
     row,
     haystack: `${row.name} ${row.dtype} ${row.role} ${row.shape.join('x')}`.toLowerCase(),
@@ -157,7 +161,8 @@ function sortBy(column: Column): void {
 }
 
 function rowOf(row: Row, index: number): HTMLTableRowElement {
-  const name = button(row.name, () => choose(row));
+  const name = button('', () => choose(row));
+  name.append(element('bdi', row.name)); // a long name is cut at its beginning, as its end tells it apart
   name.title = row.name;
   const cells = columns.map((column) =>
     element('td', [column.name === 'name' ? name : column.text(row, whole)], column.name),
@@ -167,7 +172,7 @@ function rowOf(row: Row, index: number): HTMLTableRowElement {
   const made = element('tr', cells);
   made.setAttribute('aria-rowindex', String(index + 2));
   made.onclick = (event) => {
-    if (event.target !== name) choose(row);
+    if (!name.contains(event.target as Node)) choose(row);
   };
   mark(made, row);
   return made;

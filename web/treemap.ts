@@ -117,8 +117,9 @@ function drawTensor(context: CanvasRenderingContext2D, { x, y, width, height, ro
   if (width < 48 || height < 20) return;
   context.fillStyle = inkOn(fill);
   const name = row.name.slice((layerOf(row.name)?.length ?? -1) + 1).replace(/\.weight$/, '');
-  context.fillText(fitted(context, name, width - 10), x + 5, y + 15);
-  if (height > 38) context.fillText(fitted(context, bytes(row.bytes), width - 10), x + 5, y + 31);
+  const size = bytes(row.bytes);
+  context.fillText(fitted(context, name, width - 8), x + 5, y + 15);
+  if (height > 38 && context.measureText(size).width < width - 8) context.fillText(size, x + 5, y + 31);
 }
 
 function outline(
@@ -131,11 +132,11 @@ function outline(
   context.strokeRect(x + 1, y + 1, Math.max(2, width - 2), Math.max(2, height - 2));
 }
 
-/** Shortens text to a width, keeping its end, which tells tensors apart. */
-function fitted(context: CanvasRenderingContext2D, text: string, width: number): string {
-  if (context.measureText(text).width <= width) return text;
-  const most = Math.floor((text.length * width) / context.measureText(text).width) - 1;
-  return most < 3 ? '' : `…${text.slice(-most)}`;
+/** Returns a name without as many of its first parts as it has no room for; nothing if its last part is too long. */
+function fitted(context: CanvasRenderingContext2D, name: string, width: number): string {
+  const parts = name.split('.');
+  const first = parts.findIndex((_, i) => context.measureText(parts.slice(i).join('.')).width <= width);
+  return first < 0 ? '' : parts.slice(first).join('.');
 }
 
 function areaAt({ offsetX, offsetY }: MouseEvent): Area | undefined {
