@@ -1,6 +1,6 @@
 // Models on the Hub: which files of a repository hold its weights.
 import { type HubModel, hubFile, listHubFiles } from '../dist/browser/hub.js';
-import { InputError } from '../dist/core/errors.js';
+import { InputError, isInputError } from '../dist/core/errors.js';
 import type { FolderFile } from '../dist/core/folder.js';
 import type { Config } from '../dist/core/json.js';
 import { parsePythonJson } from '../dist/core/json.js';
@@ -60,9 +60,13 @@ export async function readTexts({ model, files }: Repository, signal: AbortSigna
   let config: Config | undefined;
   for (const file of files) {
     if (!/^(config|generation_config)\.json$/.test(file.name) || file.lengthBytes > MAX_TEXT_BYTES) continue;
-    const content = await hubFile(model, file).read(0, file.lengthBytes, signal);
-    texts.set(file.name, new TextDecoder().decode(content));
-    if (file.name === 'config.json') config = parsePythonJson(content, file.name);
+    try {
+      const content = await hubFile(model, file).read(0, file.lengthBytes, signal);
+      texts.set(file.name, new TextDecoder().decode(content));
+      if (file.name === 'config.json') config = parsePythonJson(content, file.name);
+    } catch (error) {
+      if (!isInputError(error)) throw error; // the weights can be shown without it
+    }
   }
   return { texts, config };
 }

@@ -1,6 +1,7 @@
 // Weight files of other formats: one, or the shards of a model, listed from their headers.
 import { describeArchitecture } from '../dist/architectures/registry.js';
-import { type ListedTensor, type Listing, listWeights } from '../dist/browser/listing/listing.js';
+import type { ListedTensor, Listing } from '../dist/browser/listing/listed.js';
+import { listWeights } from '../dist/browser/listing/listing.js';
 import { sampledHistogram } from '../dist/browser/listing/sample.js';
 import type { ByteSource } from '../dist/core/byte-source.js';
 import { elementCount } from '../dist/core/dtype.js';

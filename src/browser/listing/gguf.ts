@@ -4,7 +4,7 @@ import { type GgufValue, readGgufHeader } from '../../models/gguf/header.js';
 import { familyOf } from '../../models/gguf/model.js';
 import { toHub } from '../../models/gguf/names.js';
 import { elementsOf } from '../../models/gguf/weights.js';
-import type { Listing } from './listing.js';
+import type { Listing } from './listed.js';
 
 /** Number of an array's first values that are shown. */
 const SHOWN_VALUES = 8;

@@ -4,7 +4,7 @@ import { InputError } from '../../core/errors.js';
 import { sumOf } from '../../core/sum.js';
 import { type OnnxHeader, readOnnx } from '../../models/onnx/header.js';
 import type { OnnxTensor } from '../../models/onnx/tensor.js';
-import type { Listing } from './listing.js';
+import type { Listing } from './listed.js';
 
 /** Lists an ONNX file: its initializers and constants. @throws {InputError} for what is not ONNX. */
 export async function listOnnx(source: ByteSource): Promise<Listing> {

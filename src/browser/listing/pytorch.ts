@@ -9,7 +9,7 @@ import { TORCH, type TorchTensor } from '../../models/pytorch/tensors.js';
 import { viewTensor } from '../../models/pytorch/views.js';
 import type { VirtualTensor } from '../../models/virtual.js';
 import { AnyName, namedTensors } from '../../wpk/stored/pytorch.js';
-import type { Listing } from './listing.js';
+import type { Listing } from './listed.js';
 
 /** Maximum bytes of a storage that are read to gather the elements of a view with gaps. */
 const MAX_GATHERED_BYTES = 2 ** 26;

@@ -2,7 +2,7 @@ import { tensorRole } from '../../architectures/registry.js';
 import type { ByteSource } from '../../core/byte-source.js';
 import type { Config } from '../../core/json.js';
 import { readSafetensors } from '../../models/safetensors/header.js';
-import type { Listing } from './listing.js';
+import type { Listing } from './listed.js';
 
 /** Lists a safetensors file, one with gaps too. @throws {InputError} for a header that cannot be read. */
 export async function listSafetensors(source: ByteSource, config: Config | undefined): Promise<Listing> {
