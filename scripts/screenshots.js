@@ -1,7 +1,7 @@
 // Pictures of the page in every state, light and dark, on a screen and a phone: npm run web:build && node scripts/screenshots.js FOLDER
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gzipSync } from 'node:zlib';
 import { preview } from 'vite';
 import { launch } from '../bench/browser/chromium.js';
 
@@ -11,52 +11,103 @@ const server = await preview({ root: 'web', preview: { port: 0 } });
 const [address] = server.resolvedUrls.local;
 const browser = await launch();
 
-/** A pickle of one number. */
-const pickle = gzipSync(Buffer.from('80027d7100285806000000706172616d734d00105801000000777d752e', 'hex'));
-const samples = { 'weights.pkl.gz': pickle, 'notes.wpk': Buffer.from('this is no model at all') };
-for (const [name, bytes] of Object.entries(samples)) writeFileSync(join(folder, name), bytes);
+const at = (name) => join(folder, name);
+writeFileSync(at('notes.wpk'), 'this is no model at all');
+const gguf = at('gpt-neox-tiny-q8_0.gguf');
+if (!existsSync(gguf)) {
+  const source = 'fixtures/architectures/gpt_neox';
+  const args = ['decompress', source, '-o', gguf, '--format', 'gguf', '--dtype', 'Q8_0'];
+  execFileSync(process.execPath, ['dist/cli/main.js', ...args]);
+}
+/** A Hub of one repository with several files of weights. */
+const FILES = ['BF16', 'Q8_0', 'Q6_K', 'Q5_K_M', 'Q4_K_M'].map((type, i) => ({
+  type: 'file',
+  path: `some-model-7b-instruct-${type}.gguf`,
+  size: 15e9 / (i + 1),
+}));
 
-const sound = 'all checksums match';
+const tab = (page, name) => page.getByRole('tab', { name }).click();
+const choose = (page, path) => page.locator('#file').setInputFiles(path);
+
+/** States, each from the one before it. */
 const states = {
-  opened: async (page) => page.getByText(sound).waitFor(),
-  table: async (page) => {
-    await page.getByText('All tensors as a table').click();
-    await page.locator('#scroll').scrollIntoViewIfNeeded();
+  example: (page) => page.getByText('all checksums match').waitFor(),
+  tensors: async (page) => {
+    await tab(page, 'Tensors');
+    await page.locator('#search').fill('mlp weight');
   },
-  written: async (page) => {
-    await page.getByText('All tensors as a table').click();
-    await page.locator('#most').fill('40');
+  histogram: async (page) => {
+    await page.locator('#tensor-table tbody button').nth(2).click();
+    await page.locator('#histogram svg').waitFor();
+  },
+  map: async (page) => {
+    await page.locator('#detail').evaluate((detail) => detail.classList.remove('chosen'));
+    await tab(page, 'Map');
+  },
+  metadata: (page) => tab(page, 'Metadata'),
+  generate: async (page) => {
+    await tab(page, 'Generate');
     await page.getByRole('button', { name: 'Continue' }).click();
-    await page.getByText(/40 tokens, .* tokens per second/).waitFor();
+    await page.getByText(/\d tokens, .* tokens per second/).waitFor();
   },
   beside: async (page) => {
+    await page.getByText('Beside another .wpk').click();
     await page.locator('#two').check();
     await page.getByRole('button', { name: 'Continue' }).click();
-    await page.getByText(/tokens are identical/).waitFor();
+    await page.getByText(/positions differ|are identical/).waitFor();
   },
-  'audit of a wpk': async (page) => {
+  audit: async (page) => {
+    await tab(page, 'Audit');
     await page.getByRole('button', { name: 'Audit this file' }).click();
     await page.getByText(/contradicted in/).waitFor();
   },
-  refused: async (page) => {
-    await page.locator('#file').setInputFiles(join(folder, 'notes.wpk'));
-    await page.getByText('not a .wpk file').waitFor();
+  gguf: async (page) => {
+    await choose(page, gguf);
+    await page.getByText('only headers were read').waitFor();
+    await tab(page, 'Overview');
   },
-  'audit of a pickle': async (page) => {
-    await page.locator('#file').setInputFiles(join(folder, 'weights.pkl.gz'));
-    await page.getByText(': audited').waitFor();
+  'gguf map': async (page) => {
+    await tab(page, 'Map');
+    await page.locator('#histogram svg').waitFor({ state: 'attached' });
+  },
+  'gguf generate': (page) => tab(page, 'Generate'),
+  choices: async (page) => {
+    await page.locator('#address').fill('someone/some-model-7b-instruct-GGUF');
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
+    await page.getByText('of weights: choose one').waitFor();
+  },
+  refused: async (page) => {
+    await choose(page, at('notes.wpk'));
+    await page.getByText('not a .wpk file').waitFor();
   },
 };
 
 for (const colorScheme of ['light', 'dark'])
   for (const width of [1280, 390]) {
-    const page = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
+    const page = await browser.newPage({ viewport: { width, height: 844 }, colorScheme });
     page.on('console', (message) => message.type() === 'error' && console.error(message.text()));
+    await page.route('https://huggingface.co/**', (route) =>
+      route.fulfill({ json: FILES, headers: { 'access-control-allow-origin': '*' } }),
+    );
+    const picture = (name) =>
+      page.screenshot({
+        path: at(`${name.replaceAll(' ', '-')}-${colorScheme}-${width}.png`),
+        fullPage: true,
+      });
+    const making = await browser.newPage();
+    await making.route('**/examples.json', (route) =>
+      route.fulfill({ json: { 'tiny.wpk': 'is being made' } }),
+    );
+    await making.setViewportSize({ width, height: 844 });
+    await making.emulateMedia({ colorScheme });
+    await making.goto(address);
+    await making.getByText('is being made:').waitFor();
+    await making.screenshot({ path: at(`empty-${colorScheme}-${width}.png`) });
+    await making.close();
     await page.goto(address);
     for (const [name, reach] of Object.entries(states)) {
       await reach(page);
-      const path = join(folder, `${name.replaceAll(' ', '-')}-${colorScheme}-${width}.png`);
-      await page.screenshot({ path, fullPage: true });
+      await picture(name);
     }
     await page.close();
   }

@@ -1,6 +1,5 @@
 // @module-tag slow
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -10,12 +9,11 @@ import { CHROMIUM, launch } from './helpers/chromium.js';
 import { weightpress } from './helpers/cli.js';
 import { FIXTURES } from './helpers/fixtures.js';
 import { needs } from './helpers/needs.js';
+import { builtPage, drop, LOSSY, openedPage, sound, tab, violations } from './helpers/page.js';
 import { folder } from './helpers/safetensors.js';
 import { seedArtifact } from './helpers/seed-artifact.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
-const BUILT = 'dist/page';
-const LOSSY = 'web/public/tiny.wpk';
 const NO_MODEL = Buffer.from('this is no model, but long enough to be looked at');
 const place = folder();
 
@@ -27,22 +25,10 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
   const errors: string[] = [];
 
   beforeAll(async () => {
-    // the models that it opens by itself, without the time that calibration takes
-    mkdirSync('web/public', { recursive: true });
-    if (!existsSync(LOSSY)) {
-      const flags = ['--bits', '4', '--no-calibration'];
-      weightpress('compress', 'examples/gpt-neo-tiny', '-o', LOSSY, ...flags);
-    }
-    execFileSync('node_modules/.bin/vite', ['build', 'web', '--logLevel', 'error']);
-    const files = new Map<string, Uint8Array>();
-    for (const entry of readdirSync(BUILT, { recursive: true, withFileTypes: true })) {
-      const path = join(entry.parentPath, entry.name);
-      if (entry.isFile()) files.set(`/${path.slice(BUILT.length + 1)}`, readFileSync(path));
-    }
     writeFileSync(join(place, 'other.wpk'), NO_MODEL);
-    server = await serve(files, behavior);
+    server = await serve(builtPage(), behavior);
     browser = await launch();
-    page = await opened(360);
+    page = await openedPage(browser, `${server.address}/index.html`, { width: 360, errors });
   }, 120_000);
   afterAll(async () => {
     await browser?.close();
@@ -50,46 +36,8 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
   });
   beforeEach(() => void Object.assign(behavior, USUAL));
 
-  const sound = (on = page) => on.getByText('all checksums match').waitFor({ timeout: 60_000 });
-
-  /** A page as wide, its model decoded; layout shifts are noted from the start. */
-  async function opened(width: number, colorScheme: 'light' | 'dark' = 'light'): Promise<Page> {
-    const made = await browser.newPage({ viewport: { width, height: 740 }, colorScheme });
-    made.on('pageerror', (error) => errors.push(error.message));
-    made.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
-    await made.addInitScript(() => {
-      interface Shift {
-        value: number;
-        hadRecentInput: boolean;
-        sources: { node?: Element }[];
-      }
-      const shifts: [number, string[]][] = [];
-      Object.assign(globalThis, { shifts });
-      new PerformanceObserver((list) => {
-        for (const { value, hadRecentInput, sources } of list.getEntries() as unknown as Shift[])
-          if (!hadRecentInput)
-            shifts.push([value, sources.map(({ node }) => `${node?.id || node?.nodeName}`)]);
-      }).observe({ type: 'layout-shift', buffered: true });
-    });
-    await made.goto(`${server.address}/index.html`);
-    await sound(made);
-    return made;
-  }
-
   async function choose(path: string, on = page): Promise<void> {
     await on.locator('#file').setInputFiles(path);
-  }
-
-  /** What axe finds wrong. */
-  async function violations(on: Page): Promise<string[]> {
-    await on.evaluate(readFileSync('node_modules/axe-core/axe.min.js', 'utf8')); // which the page's policy keeps out
-    return on.evaluate(async () => {
-      type Axe = {
-        run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary: string }[] }[] }>;
-      };
-      const { violations } = await (globalThis as unknown as { axe: Axe }).axe.run();
-      return violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 200)}`));
-    });
   }
 
   it('shows the bundled model: parts that sum to the file, where it is from, its license, its loss', async () => {
@@ -100,36 +48,56 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     expect(facts).toContain(generator);
     expect(facts).toMatch(/licensecc0-1.0 \(README.md\)/);
     expect(await page.locator('#loss').textContent()).toMatch(/KL divergence[\d.]+|was not measured/);
-    expect(await page.locator('#all tr').count()).toBe(tensors.length);
-    expect(await page.locator('#tensors svg').count()).toBe(3);
+    await tab(page, 'Tensors');
+    expect(await page.locator('#found').textContent()).toMatch(`${tensors.length} tensors`);
+  });
+
+  it('says how it was compressed in words', async () => {
+    const { options } = await inspect(LOSSY);
+    const { bits } = options.budget as { bits: number };
+    expect(await page.locator('#facts').textContent()).toContain(
+      `compressedtrellis, ${bits} bits per weight`,
+    );
   });
 
   it('draws how the weights of a tensor lie on its grid, and of another when asked', async () => {
     const caption = page.locator('#histogram figcaption');
-    expect(await caption.textContent()).toMatch(/\d+ levels: even ones of one quantizer/);
-    await page.getByLabel(/Histogram of the tensor/).selectOption('transformer.ln_f.weight');
-    await page.getByText(/not quantized:/).waitFor();
-    expect(await page.locator('#histogram svg').getAttribute('aria-label')).toContain(
-      'transformer.ln_f.weight',
+    await page.locator('#search').fill('mlp.c_fc.weight');
+    await page.getByRole('button', { name: 'transformer.h.1.mlp.c_fc.weight' }).click();
+    await page.locator('#histogram svg[aria-label*="h.1.mlp.c_fc"]').waitFor();
+    expect(await caption.textContent()).toMatch(
+      /^65,536 values.* levels in steps: even ones of one quantizer/,
     );
+    await page.getByRole('button', { name: 'Close' }).click();
+    await page.locator('#search').fill('ln_f weight');
+    await page.getByRole('button', { name: 'transformer.ln_f.weight' }).click();
+    await page.locator('#histogram svg[aria-label*="transformer.ln_f.weight"]').waitFor();
+    expect(await caption.textContent()).toBe('128 values.');
+    await page.getByRole('button', { name: 'Close' }).click();
   });
 
   it('fits a phone without scrolling sideways', async () => {
-    const [wide, view] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
-    expect(wide).toBeLessThanOrEqual(view!);
+    for (const name of ['Overview', 'Tensors', 'Map', 'Metadata', 'Generate', 'Audit']) {
+      await tab(page, name);
+      const [wide, view] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+      expect(wide, name).toBeLessThanOrEqual(view!);
+    }
   });
 
   it('continues a prompt, by keyboard alone, and says how fast', async () => {
+    await page.getByRole('tab', { name: 'Tensors' }).focus();
+    for (let i = 0; i < 3; i++) await page.keyboard.press('ArrowRight');
     await page.getByRole('textbox', { name: 'Prompt' }).fill('The');
     await page.getByLabel('Tokens', { exact: true }).fill('30');
     await page.getByRole('textbox', { name: 'Prompt' }).focus();
-    for (let i = 0; i < 7; i++) await page.keyboard.press('Tab');
+    for (let i = 0; i < 6; i++) await page.keyboard.press('Tab');
     await page.keyboard.press('Enter');
     await page.getByText(/30 tokens, [\d.]+ tokens per second/).waitFor({ timeout: 60_000 });
     expect((await page.locator('.text').textContent())!.length).toBeGreaterThan(20);
   }, 90_000);
 
   it('shows two files side by side and marks the tokens that differ', async () => {
+    await page.getByText('Beside another .wpk').click();
     await page.getByLabel(/compare with another file/).check();
     await page.getByLabel('Temperature').fill('1.5');
     const compare = async (other: string) => {
@@ -164,11 +132,6 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     await page.getByText(/3 tokens, [\d.]+ tokens per second/).waitFor();
   }, 60_000);
 
-  it('still draws another tensor', async () => {
-    await page.getByLabel(/Histogram of the tensor/).selectOption('transformer.wpe.weight');
-    await page.locator('#histogram svg[aria-label*="transformer.wpe.weight"]').waitFor();
-  });
-
   it('says in words what is wrong, and takes the next', async () => {
     const bytes = readFileSync(LOSSY);
     const wrong: [string, Uint8Array, RegExp][] = [
@@ -189,9 +152,9 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       await page.locator('#status.wrong', { hasText: message }).waitFor({ timeout: 20_000 });
       expect((await page.locator('#status').textContent())!.split('\n')).toHaveLength(1);
       await choose(LOSSY);
-      await sound();
+      await sound(page, 'tiny.wpk');
     }
-    await page.getByLabel('Address of a .wpk').fill('absent.wpk');
+    await page.getByLabel('A model on the Hub').fill('absent.wpk');
     await page.getByRole('button', { name: 'Open', exact: true }).click();
     await page.locator('#status.wrong', { hasText: /404/ }).waitFor();
     expect(errors.filter((text) => !/404/.test(text))).toEqual([]); // which the browser says by itself
@@ -200,6 +163,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
 
   it('never says that nothing was lost of a file that it finds damaged', async () => {
     const lossless = readFileSync('web/public/tiny-lossless.wpk');
+    await tab(page, 'Overview');
     for (const [name, bytes] of [
       ['flipped.wpk', readFileSync(LOSSY)],
       ['flipped-lossless.wpk', lossless],
@@ -215,10 +179,10 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     }
     writeFileSync(join(place, 'good.wpk'), lossless);
     await choose(join(place, 'good.wpk'));
-    await sound();
+    await sound(page, 'good.wpk');
     expect(await page.locator('#loss').textContent()).toMatch(/^Lossless: every byte/);
     await choose(LOSSY);
-    await sound();
+    await sound(page, 'tiny.wpk');
     errors.length = 0;
   }, 60_000);
 
@@ -253,35 +217,28 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
   });
 
   it('opens what is dropped on it, and what a server without ranges sends', async () => {
-    const file = await page.evaluateHandle(async () => {
-      const transfer = new DataTransfer();
-      const bytes = await (await fetch('tiny-lossless.wpk')).blob();
-      transfer.items.add(new File([bytes], 'dropped.wpk'));
-      return transfer;
-    });
-    await page.locator('body').dispatchEvent('drop', { dataTransfer: file });
+    await drop(page, 'dropped.wpk', readFileSync('web/public/tiny-lossless.wpk'));
     await page.getByText('dropped.wpk: all checksums match').waitFor();
     expect(await page.locator('#loss').textContent()).toMatch(/Lossless: every byte of the original/);
     behavior.ranges = 'ignored';
-    await page.getByLabel('Address of a .wpk').fill('tiny.wpk');
+    await page.getByLabel('A model on the Hub').fill('tiny.wpk');
     await page.getByRole('button', { name: 'Open', exact: true }).click();
     await page.getByText('tiny.wpk: all checksums match').waitFor();
   }, 60_000);
 
   it('keeps a file when it is asked to, says so, and forgets it', async () => {
-    await page.getByLabel('cache it in this browser').check();
-    await page.getByRole('button', { name: 'Open', exact: true }).click();
-    await sound();
     await page.getByText('Files cached in this browser').click();
+    await page.getByLabel('cache what is opened next').check();
+    await page.getByRole('button', { name: 'Open', exact: true }).click();
     await page.locator('#cached-files li', { hasText: 'tiny.wpk' }).waitFor();
     await page.getByRole('button', { name: /Remove .*tiny\.wpk/ }).click();
     await page.locator('#cached-files li', { hasText: 'None.' }).waitFor();
-    await page.getByLabel('cache it in this browser').uncheck();
+    await page.getByLabel('cache what is opened next').uncheck();
   });
 
   describe('audits what is dropped, with the same words as the command line', () => {
-    const audited = async (name: string) => {
-      await page.getByText(`${name}: audited`).waitFor({ timeout: 60_000 });
+    const audited = async () => {
+      await page.getByText(/contradicted in|statements contradicted/).waitFor({ timeout: 60_000 });
       return page
         .locator('#statements li')
         .evaluateAll((items) =>
@@ -289,23 +246,24 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
         );
     };
     const expected = async (path: string) =>
-      (await auditFile(path)).statements.map(({ claim, verdict, because }) => [
-        `${verdict}: ${claim}`,
-        because,
-      ]);
+      (await auditFile(path)).statements
+        .toSorted((a, b) => Number(b.verdict === 'contradicted') - Number(a.verdict === 'contradicted'))
+        .map(({ claim, verdict, because }) => [`${verdict}: ${claim}`, because]);
 
     it('safetensors', async () => {
       await choose('examples/gpt-neo-tiny/model.safetensors');
-      expect(await audited('model.safetensors')).toEqual(
-        await expected('examples/gpt-neo-tiny/model.safetensors'),
-      );
+      await page.getByText('only headers were read').waitFor();
+      await tab(page, 'Audit');
+      await page.getByRole('button', { name: 'Audit this file' }).click();
+      expect(await audited()).toEqual(await expected('examples/gpt-neo-tiny/model.safetensors'));
     }, 120_000);
 
     it('the pickle that claims 853:1', async () => {
       const path = join(place, 'seed.pkl.gz');
       writeFileSync(path, seedArtifact());
       await choose(path);
-      const statements = await audited('seed.pkl.gz');
+      await page.getByText('seed.pkl.gz: audited').waitFor({ timeout: 60_000 });
+      const statements = await audited();
       // the last digits of exp and sin are each engine's own
       const compared = (list: (string | null)[][]) =>
         JSON.stringify(list).replaceAll(/error up to [\d.e-]+/g, '');
@@ -315,7 +273,8 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
 
     it('a .wpk that is open', async () => {
       await choose(LOSSY);
-      await sound();
+      await sound(page, 'tiny.wpk');
+      await tab(page, 'Audit');
       await page.getByRole('button', { name: 'Audit this file' }).click();
       await page.getByText(/nothing contradicted/).waitFor({ timeout: 60_000 });
       const titles = await page.locator('#statements li p:first-child').allTextContents();
@@ -332,15 +291,27 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     'has nothing that axe objects to, and nothing moves: %s pixels, %s',
     { tags: 'slow' },
     async (width, scheme) => {
-      const other = await opened(width, scheme);
-      const found: Record<string, string[]> = { opened: await violations(other) };
-      await other.getByText('All tensors as a table').click();
-      found.table = await violations(other);
+      const options = { width, colorScheme: scheme, errors };
+      const other = await openedPage(browser, `${server.address}/index.html`, options);
+      const found: Record<string, string[]> = { overview: await violations(other) };
+      await tab(other, 'Tensors');
+      await other.locator('#tensor-table tbody button').nth(1).click();
+      await other.locator('#histogram svg').waitFor();
+      found.tensors = await violations(other);
+      if (width < 900) await other.getByRole('button', { name: 'Close' }).click();
+      await tab(other, 'Map');
+      await other.locator('#map').hover();
+      found.map = await violations(other);
+      await tab(other, 'Metadata');
+      found.metadata = await violations(other);
+      await tab(other, 'Generate');
+      await other.getByText('Beside another .wpk').click();
       await other.getByLabel(/compare with another file/).check();
       await other.getByLabel('Tokens', { exact: true }).fill('20');
       await other.getByRole('button', { name: 'Continue' }).click();
       await other.locator('#difference', { hasText: /identical/ }).waitFor({ timeout: 60_000 });
       found.beside = await violations(other);
+      await tab(other, 'Audit');
       await other.getByRole('button', { name: 'Audit this file' }).click();
       await other.getByText(/nothing contradicted/).waitFor({ timeout: 60_000 });
       found.audited = await violations(other);
@@ -348,8 +319,12 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       await choose(join(place, 'other.wpk'), other);
       await other.locator('#status.wrong').waitFor();
       found.wrong = await violations(other);
+      await choose('examples/gpt-neo-tiny/model.safetensors', other);
+      await other.getByText('only headers were read').waitFor();
+      await tab(other, 'Generate');
+      found.unrunnable = await violations(other);
       await other.close();
-      expect(found).toEqual({ opened: [], table: [], beside: [], audited: [], wrong: [] });
+      expect(Object.entries(found).filter(([, problems]) => problems.length)).toEqual([]);
       expect(moved).toEqual([]);
     },
   );
@@ -358,7 +333,8 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     const path = join(place, 'roberta.wpk');
     weightpress('compress', join(FIXTURES, 'roberta'), '-o', path);
     await choose(path);
-    await page.getByText('roberta.wpk: all checksums match').waitFor();
+    await sound(page, 'roberta.wpk');
+    await tab(page, 'Generate');
     await page.getByText(/Cannot generate text: .*masked language models cannot continue text/).waitFor();
   }, 60_000);
 
@@ -370,6 +346,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     const said = await page.getByText('llama-q8.wpk: all checksums match').textContent();
     const { tensorBytes } = await inspect(path);
     expect(Number(/([\d,]+) bytes decoded/.exec(said!)![1]!.replaceAll(',', ''))).toBe(tensorBytes);
+    await tab(page, 'Generate');
     await page.locator('#continue:enabled').waitFor();
   }, 60_000);
 
@@ -378,6 +355,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     const gpuPage = await other.newPage();
     await gpuPage.goto(`${server.address}/index.html`);
     await sound(gpuPage);
+    await tab(gpuPage, 'Generate');
     await gpuPage.getByLabel('Tokens', { exact: true }).fill('5');
     await gpuPage.getByRole('button', { name: 'Continue' }).click();
     await gpuPage.getByText(/5 tokens, .*\(webgpu\)/).waitFor({ timeout: 60_000 });

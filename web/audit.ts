@@ -18,24 +18,29 @@ async function audit(file: Blob, signal: AbortSignal) {
   }
 }
 
-/** Audits a file and shows the statements. */
+/** Audits a file and shows the statements, contradicted ones first. */
 export async function showAudit(file: Blob, signal: AbortSignal): Promise<void> {
-  find('audit').hidden = false;
-  find('statements').replaceChildren();
-  find('verdict').textContent = 'auditing';
+  clearAudit('Auditing …');
   try {
     const { subject, statements } = await audit(file, signal);
-    const wrong = statements.filter(({ verdict }) => verdict === 'contradicted').length;
+    const wrong = statements.filter(({ verdict }) => verdict === 'contradicted');
     find('verdict').textContent =
-      `${subject}: ${wrong ? `${wrong} of ${statements.length} statements contradicted` : `nothing contradicted in ${statements.length} statements`}`;
-    find('statements').replaceChildren(...statements.map(item));
+      `${subject}: ${wrong.length ? `${wrong.length} of ${statements.length} statements contradicted` : `nothing contradicted in ${statements.length} statements`}`;
+    const others = statements.filter(({ verdict }) => verdict !== 'contradicted');
+    find('statements').replaceChildren(...[...wrong, ...others].map(item));
   } catch (error) {
-    find('audit').hidden = true;
+    clearAudit('');
     throw error;
   }
 }
 
+/** Removes the statements. */
+export function clearAudit(text: string): void {
+  find('verdict').textContent = text;
+  find('statements').replaceChildren();
+}
+
 function item({ claim, verdict, because }: Statement): HTMLElement {
-  const title = element('p', [element('strong', verdict), document.createTextNode(`: ${claim}`)]);
+  const title = element('p', [element('strong', verdict), `: ${claim}`]);
   return element('li', [title, element('p', because)], verdict.replaceAll(' ', '-'));
 }

@@ -1,20 +1,20 @@
 // The files cached in this browser.
 import { DownloadCache } from '../dist/browser/cache.js';
-import { count, element, find } from './page.js';
+import { bytes } from './numbers.js';
+import { button, element, find } from './page.js';
 
 /** Lists the cached files, each with a button that removes it. */
 export async function showCachedFiles(): Promise<void> {
   const cache = await DownloadCache.open();
   const files = (await cache?.list()) ?? [];
   const items = files.map(({ address, haveBytes, lengthBytes, usedAt }) => {
-    const remove = element('button', 'Remove');
-    remove.onclick = async () => {
+    const remove = button('Remove', async () => {
       await cache!.remove(address);
       await showCachedFiles();
-    };
+    });
     remove.setAttribute('aria-label', `Remove ${address}`);
-    const size = `${count(haveBytes)} of ${count(lengthBytes)} bytes, last used ${usedAt.toLocaleString()} `;
-    return element('li', [element('code', address), document.createTextNode(` ${size}`), remove]);
+    const size = ` ${bytes(haveBytes)} of ${bytes(lengthBytes)}, last used ${usedAt.toLocaleString()} `;
+    return element('li', [element('code', address), size, remove]);
   });
   const nothing = cache ? 'None.' : 'This browser provides no storage for this page.';
   find('cached-files').replaceChildren(...(items.length ? items : [element('li', nothing)]));

@@ -6,7 +6,7 @@ export const input = (id: string) => find<HTMLInputElement>(id);
 /** Creates an element with text or children. */
 export function element<Name extends keyof HTMLElementTagNameMap>(
   name: Name,
-  content: string | readonly Node[] = '',
+  content: string | readonly (Node | string)[] = '',
   className = '',
 ): HTMLElementTagNameMap[Name] {
   const made = document.createElement(name);
@@ -16,16 +16,38 @@ export function element<Name extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-export function row(cells: readonly string[]): HTMLTableRowElement {
+/** Creates a button. */
+export function button(text: string, onclick: () => void, className = ''): HTMLButtonElement {
+  const made = element('button', text, className);
+  made.type = 'button';
+  made.onclick = onclick;
+  return made;
+}
+
+export function row(cells: readonly (string | HTMLElement)[]): HTMLTableRowElement {
   return element(
     'tr',
-    cells.map((cell) => element('td', cell)),
+    cells.map((cell) => element('td', [cell])),
   );
 }
 
 /** Creates the content of a `dl` from pairs. */
 export function descriptions(pairs: readonly (readonly [string, string])[]): HTMLElement[] {
-  return pairs.flatMap(([name, value]) => [element('dt', name), element('dd', value)]);
+  return pairs.map(([name, value]) => element('div', [element('dt', name), element('dd', value)]));
+}
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** Creates an element of SVG. */
+export function svg(
+  name: string,
+  attributes: Readonly<Record<string, string | number>>,
+  text = '',
+): SVGElement {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, String(value));
+  made.textContent = text;
+  return made;
 }
 
 /** Shows a status or an error. */
@@ -34,8 +56,3 @@ export function say(text: string, wrong = false): void {
   status.textContent = text;
   status.classList.toggle('wrong', wrong);
 }
-
-export const count = (n: number) => n.toLocaleString('en-US');
-export const share = (part: number) => `${(100 * part).toFixed(2)} %`;
-export const bitsOf = ({ elements, compressedBytes }: { elements: number; compressedBytes: number }) =>
-  elements ? ((8 * compressedBytes) / elements).toFixed(3) : '';

@@ -1,43 +1,7 @@
 // Generates text with one model, or with two side by side, marking tokens that differ.
 
-import type { BrowserModel } from '../dist/browser/open.js';
-import { deviceOf, type LoadedModel, load, type OnnxRuntimeWeb } from '../dist/browser/run.js';
-import type { Progress } from '../dist/core/progress.js';
+import type { LoadedModel } from '../dist/browser/run.js';
 import { element, find, input } from './page.js';
-
-const absolute = (path: string) => new URL(path, location.href).href;
-
-let runtime: Promise<OnnxRuntimeWeb> | undefined;
-
-/** Loads the runtime for this browser's device; each has several MB, so only one is downloaded. */
-function loadRuntime(): Promise<OnnxRuntimeWeb> {
-  runtime ??= deviceOf('webgpu').then(async (device) => {
-    const [ort, mjs, wasm] =
-      device === 'webgpu'
-        ? await Promise.all([
-            import('onnxruntime-web/webgpu'),
-            import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url'),
-            import('onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url'),
-          ])
-        : await Promise.all([
-            import('onnxruntime-web/wasm'),
-            import('onnxruntime-web/ort-wasm-simd-threaded.mjs?url'),
-            import('onnxruntime-web/ort-wasm-simd-threaded.wasm?url'),
-          ]);
-    ort.env.wasm.wasmPaths = { mjs: absolute(mjs.default), wasm: absolute(wasm.default) };
-    return ort as unknown as OnnxRuntimeWeb;
-  });
-  return runtime;
-}
-
-/** Decodes a model into memory. @throws {InputError} when it cannot be run. */
-export async function prepare(
-  model: BrowserModel,
-  onProgress: (progress: Progress) => void,
-  signal: AbortSignal,
-): Promise<LoadedModel> {
-  return load(await loadRuntime(), model, { device: 'webgpu', onProgress, signal });
-}
 
 /** A model and the name shown above its text. */
 export interface Writer {
@@ -73,9 +37,11 @@ class Column {
   /** Generates text. @param beside the column that tokens are compared with. */
   async fill(model: LoadedModel, prompt: string, signal: AbortSignal, beside: Column): Promise<void> {
     const started = performance.now();
+    const temperature = input('temperature').valueAsNumber;
     const { tokens, tokenSeconds, promptSeconds } = await model.generate(prompt, {
       maxTokens: input('most').valueAsNumber,
-      temperature: input('temperature').valueAsNumber,
+      temperature,
+      ...(temperature > 0 && { topK: input('top-k').valueAsNumber }),
       seed: input('seed').valueAsNumber,
       signal,
       onToken: (token, text) => {

@@ -3,31 +3,18 @@ import { level, NEXT_STATE } from '../codecs/trellis/levels.js';
 import type { Dtype } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
 import { canWiden, toFloats } from '../core/floats.js';
-import { sumOf } from '../core/sum.js';
 import type { StoredTensorEntry } from '../wpk/directory.js';
 import { planTensor } from '../wpk/plan.js';
 import { type Container, decodeFrame } from '../wpk/reader.js';
-
-/** Histogram of a tensor's values. */
-export interface Histogram {
-  /** `steps`: a bin is a quantization level, in units of the step. `weights`: a bin is a range of values. */
-  readonly unit: 'steps' | 'weights';
-  /** Center of the first bin. */
-  readonly first: number;
-  /** Distance between centers of bins. */
-  readonly width: number;
-  readonly counts: readonly number[];
-  /** Number of values outside of all bins. */
-  readonly beyond: number;
-}
+import { distribution, type Histogram } from './distribution.js';
 
 /** Bins on each side of zero. */
 const SIDE_BINS = 40;
-/** Range of the bins of weights, in standard deviations. */
-const SIDE_DEVIATIONS = 4;
+/** Blocks that are counted at most: all of a tensor up to this number, else so many, evenly spaced. */
+const MAX_BLOCKS = 16;
 
 /**
- * Counts a stored tensor's values block by block: levels if it is quantized, else weights.
+ * Counts a stored tensor's values, of a large one a sample of its blocks: levels if it is quantized, else weights.
  * @returns undefined if the elements are not floats. @throws {InputError} for an unknown name or damaged data.
  */
 export async function histogramOf(
@@ -47,7 +34,7 @@ async function ofLevels(
   tensor: StoredTensorEntry,
   signal?: AbortSignal,
 ): Promise<Histogram> {
-  const bins = new Bins(1);
+  const bins = new Bins();
   for await (const { elements, columns } of decodedBlocks(container, tensor, 'I16', signal)) {
     const indices = new Int16Array(elements.buffer, elements.byteOffset, elements.length / 2);
     const states = new Uint8Array(columns);
@@ -57,7 +44,7 @@ async function ofLevels(
       states[i % columns] = NEXT_STATE[state]![index & 1]!;
     }
   }
-  return bins.histogram('steps');
+  return bins.histogram();
 }
 
 async function ofWeights(
@@ -65,20 +52,16 @@ async function ofWeights(
   tensor: StoredTensorEntry,
   signal?: AbortSignal,
 ): Promise<Histogram> {
-  let bins: Bins | undefined;
-  for await (const { elements } of decodedBlocks(container, tensor, tensor.dtype, signal)) {
-    const weights = toFloats({ id: container.source.name }, tensor, elements.slice());
-    // from the first block; the blocks of a large tensor are alike
-    bins ??= new Bins((SIDE_DEVIATIONS * deviationOf(weights)) / SIDE_BINS);
-    for (const weight of weights) bins.add(weight);
-  }
-  return (bins ?? new Bins(1)).histogram('weights');
+  const parts: Float32Array[] = [];
+  for await (const { elements } of decodedBlocks(container, tensor, tensor.dtype, signal))
+    parts.push(toFloats({ id: container.source.name }, tensor, elements.slice()));
+  return distribution(parts);
 }
 
-/** Returns the root mean square; 1 when all weights are zero. */
-function deviationOf(weights: Float32Array): number {
-  const square = sumOf(weights, (weight) => weight * weight) / weights.length;
-  return Math.sqrt(square || 1);
+/** Returns all items, or so many of them, evenly spaced. */
+function spread<T>(items: readonly T[], most: number): T[] {
+  const every = Math.max(1, items.length / most);
+  return items.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
 }
 
 /** Yields a tensor's blocks as elements of a type; `I16` gives the indices of a quantized one. Each is valid until the next. */
@@ -89,7 +72,7 @@ async function* decodedBlocks(
   signal?: AbortSignal,
 ) {
   const side = await container.readSide(tensor, signal);
-  for (const planned of planTensor(tensor)) {
+  for (const planned of spread(planTensor(tensor), MAX_BLOCKS)) {
     const block = { ...planned.block, dtype };
     const frame = await container.readFrame(planned, signal);
     const elements = decodeFrame(frame, { ...planned, block }, tensor, side, container.source.name);
@@ -97,28 +80,25 @@ async function* decodedBlocks(
   }
 }
 
-/** Counts of values in bins around zero. */
+/** Counts of levels around zero. */
 class Bins {
   private readonly counts = new Array<number>(2 * SIDE_BINS + 1).fill(0);
   private beyond = 0;
 
-  constructor(private readonly width: number) {}
-
-  add(value: number): void {
-    const bin = Math.round(value / this.width);
-    if (Math.abs(bin) > SIDE_BINS) this.beyond++;
-    else this.counts[bin + SIDE_BINS]!++;
+  add(level: number): void {
+    if (Math.abs(level) > SIDE_BINS) this.beyond++;
+    else this.counts[level + SIDE_BINS]!++;
   }
 
   /** Returns the histogram without empty bins at both ends. */
-  histogram(unit: Histogram['unit']): Histogram {
-    const { counts, beyond, width } = this;
+  histogram(): Histogram {
+    const { counts, beyond } = this;
     const last = counts.findLastIndex((count) => count > 0);
     const first = counts.findIndex((count) => count > 0);
     return {
-      unit,
-      first: (first - SIDE_BINS) * width,
-      width,
+      unit: 'steps',
+      first: first - SIDE_BINS,
+      width: 1,
       counts: counts.slice(first, last + 1),
       beyond,
     };

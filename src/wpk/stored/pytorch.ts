@@ -12,7 +12,7 @@ import type { StoredTensor } from '../../models/safetensors/header.js';
 class Opaque extends PickleObject {}
 
 /** Accepts every global name: unknown ones become opaque objects, because only storages are needed. */
-class AnyName extends Map<string, Build> {
+export class AnyName extends Map<string, Build> {
   override get(name: string): Build {
     return super.get(name) ?? (() => new Opaque());
   }
@@ -43,7 +43,10 @@ export async function torchTensors(source: ByteSource): Promise<StoredTensor[]> 
 }
 
 /** Names the tensors of a checkpoint: without a path if it has a single state, else with the path. */
-function namedTensors(value: Parameters<typeof allTensors>[0], file: string): Map<string, TorchTensor> {
+export function namedTensors(
+  value: Parameters<typeof allTensors>[0],
+  file: string,
+): Map<string, TorchTensor> {
   const all = allTensors(value);
   try {
     const { path } = chooseState(value, undefined, file);

@@ -1,0 +1,113 @@
+import type { ByteSource } from '../../core/byte-source.js';
+import { InputError } from '../../core/errors.js';
+
+/** Bytes of the first read at a new place, and the most that is read ahead. */
+const FIRST_BYTES = 2 ** 12;
+const MAX_BYTES = 2 ** 18;
+
+/** Wire types of protocol buffers. https://protobuf.dev/programming-guides/encoding/ */
+const VARINT = 0;
+const FIXED64 = 1;
+const DELIMITED = 2;
+const FIXED32 = 5;
+
+/** A field of a message; its value comes next: a varint, or `end` bytes for one with a length. */
+export interface Field {
+  readonly number: number;
+  /** Whether it has a length: text, bytes or a message, which ends at `end`. */
+  readonly delimited: boolean;
+  readonly end: number;
+}
+
+/** Reads messages of protocol buffers by ranges; what is skipped is not read. */
+export class FieldCursor {
+  private piece = new Uint8Array(0);
+  private pieceStart = 0;
+  private ahead = FIRST_BYTES;
+  position = 0;
+
+  constructor(private readonly source: ByteSource) {}
+
+  fail(what: string): never {
+    throw new InputError(`ONNX: ${what}`, { file: this.source.name, start: this.position });
+  }
+
+  /** Yields the fields of a message that ends at `end`. What the caller does not read of one is skipped. */
+  async *fields(end = this.source.byteLength): AsyncGenerator<Field> {
+    while (this.position < end) {
+      const tag = await this.varint();
+      const [number, type] = [Math.floor(tag / 8), tag % 8];
+      if (number === 0 || number >= 2 ** 29) this.fail('not a message of protocol buffers');
+      const length = await this.lengthOf(type);
+      const start = this.position;
+      const fieldEnd = length === undefined ? start : start + length;
+      if (fieldEnd > end) this.fail(`field ${number} of ${length} bytes ends beyond its message`);
+      yield { number, delimited: type === DELIMITED, end: fieldEnd };
+      if (length !== undefined) this.position = fieldEnd;
+      else if (this.position === start) await this.varint();
+    }
+    if (this.position !== end) this.fail('a message ends inside of a field');
+  }
+
+  private async lengthOf(type: number): Promise<number | undefined> {
+    if (type === VARINT) return undefined;
+    if (type === DELIMITED) return this.varint();
+    if (type === FIXED64) return 8;
+    if (type === FIXED32) return 4;
+    return this.fail(`unknown wire type ${type}`);
+  }
+
+  /** Reads an unsigned integer. Values over 2^53, and negative ones, come as inexact numbers over 2^53. */
+  async varint(): Promise<number> {
+    let value = 0;
+    for (let i = 0; i < 10; i++) {
+      const [byte] = await this.take(1);
+      value += (byte! & 127) * 2 ** (7 * i);
+      if (byte! < 128) return value;
+    }
+    return this.fail('an integer of more than ten bytes');
+  }
+
+  /** Reads the text of a field. @param maxBytes limit of its length. */
+  async text({ end }: Field, maxBytes = 2 ** 20): Promise<string> {
+    const length = end - this.position;
+    if (length > maxBytes) this.fail(`a text of ${length} bytes is over the limit of ${maxBytes}`);
+    return new TextDecoder().decode(await this.take(length));
+  }
+
+  /** Reads a pair of texts: StringStringEntryProto. */
+  async entry({ end }: Field): Promise<[key: string, value: string]> {
+    let [key, value] = ['', ''];
+    for await (const field of this.fields(end))
+      if (field.number === 1 && field.delimited) key = await this.text(field);
+      else if (field.number === 2 && field.delimited) value = await this.text(field);
+    return [key, value];
+  }
+
+  /** Reads a repeated integer field: one value, or packed ones. @param maxCount limit of their number. */
+  async integers({ delimited, end }: Field, maxCount: number): Promise<number[]> {
+    if (!delimited) return [await this.varint()];
+    const values: number[] = [];
+    while (this.position < end) {
+      values.push(await this.varint());
+      if (values.length > maxCount) this.fail(`a list of more than ${maxCount} integers`);
+    }
+    return values;
+  }
+
+  private async take(length: number): Promise<Uint8Array> {
+    const { position } = this;
+    const end = position + length;
+    if (end > this.source.byteLength) this.fail(`ends at byte ${this.source.byteLength}, inside of a field`);
+    const pieceEnd = this.pieceStart + this.piece.length;
+    if (position < this.pieceStart || end > pieceEnd) {
+      // the next place in a row: read more at once; a place behind something skipped: begin small
+      this.ahead = position <= pieceEnd ? Math.min(2 * this.ahead, MAX_BYTES) : FIRST_BYTES;
+      const to = Math.min(this.source.byteLength, Math.max(end, position + this.ahead));
+      this.piece = (await this.source.read(position, to)) as Uint8Array<ArrayBuffer>;
+      this.pieceStart = position;
+    }
+    this.position = end;
+    return this.piece.subarray(position - this.pieceStart, end - this.pieceStart);
+  }
+}
