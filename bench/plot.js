@@ -18,7 +18,7 @@ export function plot(points, others) {
     (fill) =>
     ({ bytes, kl }) =>
       `<circle cx="${x(bytes)}" cy="${y(kl)}" r="3.5" fill="${fill}"/>`;
-  const label = ({ bytes, kl, type }) => `<text x="${x(bytes) + 7}" y="${y(kl) + 4}">${type}</text>`;
+  const labels = placeLabels(others.map(({ bytes, kl, type }) => ({ x: x(bytes), y: y(kl), type })));
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">
 <rect width="100%" height="100%" fill="#fff"/>
 ${ticks([1e-4, 1e-3, 1e-2, 1e-1], y)
@@ -38,10 +38,31 @@ ${ticks([1e6, 2e6, 3e6, 4e6, 6e6], x)
 <polyline points="${line}" fill="none" stroke="#0a6" stroke-width="2"/>
 ${points.map(dot('#0a6')).join('\n')}
 ${others.map(dot('#c40')).join('\n')}
-${others.map(label).join('\n')}
+${labels.join('\n')}
 <text x="${x(points[0].bytes) + 8}" y="${y(points[0].kl) - 6}" fill="#0a6" font-weight="bold">weightpress</text>
 </svg>
 `;
+}
+
+/** Writes names beside points: to the right, or, where another name is, to the left or a line above or below. */
+function placeLabels(points) {
+  const taken = points.map(({ x, y }) => ({ left: x - 4, right: x + 4, y }));
+  const sides = [0, -11, 11].flatMap((dy) => [
+    { dx: 7, dy, anchor: 'start' },
+    { dx: -7, dy, anchor: 'end' },
+  ]);
+  return points.map(({ x, y, type }) => {
+    const width = 7 * type.length;
+    const boxes = sides.map(({ dx, dy, anchor }) => {
+      const left = anchor === 'start' ? x + dx : x + dx - width;
+      return { left, right: left + width, x: x + dx, y: y + dy, anchor };
+    });
+    const isFree = (box) =>
+      taken.every(({ left, right, y }) => box.right < left || box.left > right || Math.abs(box.y - y) >= 10);
+    const box = boxes.find(isFree) ?? boxes[0];
+    taken.push(box);
+    return `<text x="${box.x}" y="${box.y + 4}" text-anchor="${box.anchor}">${type}</text>`;
+  });
 }
 
 function scale(values, from, to) {

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { count, percent, table } from '../dist/cli/format.js';
 import { print } from '../dist/cli/terminal.js';
 import { compress, evaluate, inspect, open } from '../dist/index.js';
+import { machine } from './measure.js';
 import { plot } from './plot.js';
 
 const USAGE = `usage: node bench/quality.js [MODEL_DIR] [--calibrate TEXT] [--text TEXT] [--other TEXT] [--peers FILE] [--svg FILE] [--bits 4,3,2]

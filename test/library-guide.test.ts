@@ -5,17 +5,17 @@ import { expect, it } from 'vitest';
 import { TINY } from './helpers/fixtures.js';
 import { folder } from './helpers/safetensors.js';
 
-/** The code of a document, as one program that imports the built library. */
-const programOf = (document: string) =>
-  [...readFileSync(document, 'utf8').matchAll(/^```js\n([\s\S]*?)^```/gm)]
-    .map(([, code]) => code!.replaceAll("'weightpress'", JSON.stringify(resolve('dist/index.js'))))
-    .join('\n');
+/** The blocks of code of a document, importing the built library. */
+const codeOf = (document: string) =>
+  [...readFileSync(document, 'utf8').matchAll(/^```js\n([\s\S]*?)^```/gm)].map(([, code]) =>
+    code!.replaceAll("'weightpress'", JSON.stringify(resolve('dist/index.js'))),
+  );
 
 it('docs/library.md does what it says', { tags: 'slow' }, () => {
   const place = folder();
   cpSync(TINY, join(place, 'gpt-neo-tiny'), { recursive: true });
   cpSync('examples/held-out.txt', join(place, 'held-out.txt'));
-  writeFileSync(join(place, 'guide.mjs'), programOf('docs/library.md'));
+  writeFileSync(join(place, 'guide.mjs'), codeOf('docs/library.md').join('\n'));
   const said = execFileSync(process.execPath, ['guide.mjs'], { cwd: place, encoding: 'utf8', stdio: 'pipe' });
   const lines = said.trimEnd().split('\n');
   expect(lines[0]).toBe('gpt_neo, 56 tensors');
@@ -31,4 +31,20 @@ it('docs/library.md does what it says', { tags: 'slow' }, () => {
     'checksums match: true, identical to the original: true',
     'exists: small.wpk: already exists',
   ]);
+});
+
+it('ten lines of the README do what they say', { tags: 'slow' }, () => {
+  const place = folder();
+  cpSync(TINY, join(place, 'model'), { recursive: true });
+  const fast = 'budget: { bits: 3 }, calibration: { tokens: 2048 }';
+  const program = codeOf('README.md')[0]!
+    .replace('budget: { kl: 0.01 }', fast)
+    .replace('onProgress: console.log', 'onProgress: () => {}');
+  expect(program).toContain(fast);
+  writeFileSync(join(place, 'readme.mjs'), program);
+  const [ratio, kl] = execFileSync(process.execPath, ['readme.mjs'], { cwd: place, encoding: 'utf8' }).split(
+    ' ',
+  );
+  expect(Number(ratio)).toBeCloseTo(0.649, 2);
+  expect(Number(kl)).toBeGreaterThan(0);
 });

@@ -11,6 +11,7 @@ import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 import { serve, USUAL } from './helpers/web-server.js';
 
+const [, README_CODE] = /## Browser[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync('README.md', 'utf8'))!;
 const [, CODE] = /## Running it[\s\S]*?```js\n([\s\S]*?)```/.exec(readFileSync('docs/browser.md', 'utf8'))!;
 const PAGE = '<!doctype html><title>test</title><body><script type="module" src="./main.js"></script>';
 
@@ -85,7 +86,12 @@ describe('the page of docs/browser.md, built by Vite', needs(CHROMIUM, 'Chromium
     expect(isolated.threads).toBeGreaterThan(plain.threads);
   });
 
-  it('with the runtime in its own chunk: load rejects, and says what to do', async () => {
+  it('generates by the ten lines of the README, too', async () => {
+    const code = README_CODE!.replace("open('small.wpk'", "open('model.wpk'");
+    expect(await visit(await built(code), true)).toMatchObject({ errors: [], text });
+  });
+
+  it("with the runtime in the page's own chunk: load rejects, and says what to do", async () => {
     const inOneChunk = CODE!
       .replace(/const ort = .*/, '')
       .replace(/^/, "import * as ort from 'onnxruntime-web/wasm';\n")
