@@ -152,7 +152,9 @@ describe('the command', () => {
   });
 
   it('prints a row for every tensor with --tensors', async () => {
-    expect(await output('--tensors')).toMatch(/transformer\.h\.0\.mlp\.c_fc\.weight +MLP +F32 +8 x 32/);
+    expect(await output('--tensors')).toMatch(
+      /transformer\.h\.0\.mlp\.c_fc\.weight +F32 +8x32 +1\.82 +20\.92 +27\.47$/m,
+    );
   });
 
   it('prints everything as JSON with --json', async () => {

@@ -8,6 +8,7 @@ import { bytes, count, percent, table } from './format.js';
 import { licenseLine } from './license-line.js';
 import { stateOption } from './options.js';
 import { withBars } from './progress-line.js';
+import { tensorTable } from './tensor-table.js';
 import { print, printJson } from './terminal.js';
 
 interface Options {
@@ -31,7 +32,7 @@ export function analyzeCommand(): Command {
       if (options.json) return printJson(analysis);
       print(facts(analysis));
       print(`\n${roleTable(analysis)}`);
-      if (options.tensors) print(`\n${tensorTable(analysis.tensors)}`);
+      if (options.tensors) print(`\n${listTensors(analysis.tensors)}`);
     });
 }
 
@@ -159,7 +160,6 @@ function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis):
     count(row.tensors),
     count(row.parameters),
     bytes(row.lengthBytes),
-    percent(row.share),
     row.entropyBits?.toFixed(2) ?? '',
     row.bitsPerElement?.toFixed(2) ?? '',
     maybeBytes(row.losslessBytes),
@@ -172,26 +172,18 @@ function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis):
     bytes(lengthBytes),
     '',
     '',
-    '',
     maybeBytes(losslessBytes),
   ];
-  const head = ['role', 'tensors', 'parameters', 'bytes', 'share', 'entropy bits', 'coded bits', 'lossless'];
+  const head = ['role', 'tensors', 'parameters', 'bytes', 'entropy\nbits', 'coded\nbits', 'lossless'];
   return table(head, [...rows, null, all]);
 }
 
-function tensorTable(tensors: readonly TensorAnalysis[]): string {
-  return table(
-    ['tensor', 'role', 'dtype', 'shape', 'sign', 'exponent', 'mantissa', 'coded bits', 'bytes', 'lossless'],
-    tensors.map((tensor) => [
-      tensor.name,
-      tensor.role,
-      tensor.dtype,
-      tensor.shape.join(' x ') || 'scalar',
-      ...[tensor.signBits, tensor.exponentBits, tensor.mantissaBits].map((bits) => bits?.toFixed(2) ?? ''),
-      tensor.bitsPerElement?.toFixed(2) ?? '',
-      bytes(tensor.lengthBytes),
-      tensor.sameAs === undefined ? maybeBytes(tensor.expectedBytes) : `same as ${tensor.sameAs}`,
-    ]),
-    ['left', 'left', 'left', ...Array.from({ length: 7 }, () => 'right' as const)],
-  );
+/** Formats all tensors with bits per element: the entropy of exponents and mantissas, and what the lossless codec takes. */
+function listTensors(tensors: readonly TensorAnalysis[]): string {
+  const bits = (value: number | undefined) => value?.toFixed(2) ?? '';
+  return tensorTable(tensors, {
+    'exp.\nbits': ({ exponentBits }) => bits(exponentBits),
+    'mant.\nbits': ({ mantissaBits }) => bits(mantissaBits),
+    'coded\nbits': ({ bitsPerElement }) => bits(bitsPerElement),
+  });
 }

@@ -3,7 +3,7 @@ import { plainMarkdown } from '../core/plain-text.js';
 import { type CatalogEntry, catalog } from '../operations/catalog.js';
 import { bytes, count, table } from './format.js';
 import { jsonOption } from './options.js';
-import { print, printJson } from './terminal.js';
+import { print, printJson, printLine } from './terminal.js';
 
 const COLUMNS: readonly (readonly [title: string, cell: (entry: CatalogEntry) => string])[] = [
   ['file', ({ file }) => file],
@@ -60,21 +60,35 @@ export function catalogCommand(): Command {
       );
       if (entries.some(({ problem }) => problem !== undefined)) process.exitCode = 1;
       if (json) return printJson(entries);
-      const head = COLUMNS.map(([title]) => title);
-      const rows = entries.map((entry) => COLUMNS.map(([, cell]) => cell(entry)));
-      print(
-        markdown
-          ? markdownTable(head, rows)
-          : table(
-              head,
-              rows,
-              head.map((_, i) => (i < 2 ? 'left' : 'right')),
-            ),
-      );
+      if (markdown) return print(markdownTable(entries));
+      print(narrowTable(entries, options.verify ?? false));
+      for (const { file, problem } of entries) if (problem !== undefined) printLine(`${file}: ${problem}`);
     });
 }
 
-function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Formats the most important columns, in 80 characters. */
+function narrowTable(entries: readonly CatalogEntry[], isVerified: boolean): string {
+  const cells = Object.fromEntries(COLUMNS);
+  const columns: readonly (readonly [heading: string, cell: (entry: CatalogEntry) => string])[] = [
+    ['file', cells.file!],
+    ['size', cells.compressed!],
+    ['ratio', cells.ratio!],
+    ['bits per\nweight', cells['bits per weight']!],
+    ['KL,\nnats', cells['KL, nats']!],
+    ['perplexity', cells.perplexity!],
+    ['license', cells.license!],
+    ...(isVerified ? [['verified', ({ verified }: CatalogEntry) => (verified ? 'yes' : 'no')] as const] : []),
+  ];
+  return table(
+    columns.map(([heading]) => heading),
+    entries.map((entry) => columns.map(([, cell]) => cell(entry))),
+  );
+}
+
+/** Formats all columns. */
+function markdownTable(entries: readonly CatalogEntry[]): string {
+  const head = COLUMNS.map(([title]) => title);
+  const rows = entries.map((entry) => COLUMNS.map(([, cell]) => cell(entry)));
   const line = (cells: readonly string[]) => `| ${cells.map(plainMarkdown).join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }

@@ -1,9 +1,10 @@
 import { Command } from 'commander';
 import { inspect } from '../operations/inspect.js';
 import type { Summary } from '../wpk/summary.js';
-import { bytes, count, table } from './format.js';
+import { bytes, table } from './format.js';
 import { jsonOption } from './options.js';
 import { fileNotes, summaryLine, summaryTable } from './summary-table.js';
+import { tensorTable } from './tensor-table.js';
 import { print, printJson, printLine } from './terminal.js';
 
 /** `weightpress inspect`: reads the directory without decoding weights. */
@@ -25,7 +26,7 @@ export function inspectCommand(): Command {
         print();
         print(fileTable(summary));
         for (const line of fileNotes(summary)) printLine(line);
-        if (tensors) print(`\n${tensorTable(summary)}`);
+        if (tensors) print(`\n${listTensors(summary)}`);
         if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
       },
     );
@@ -35,24 +36,18 @@ function fileTable({ weightFiles, sideFiles }: Summary): string {
   const rows = [...weightFiles, ...sideFiles].map(({ name, length, sha256 }) => [
     name,
     bytes(length),
-    sha256,
+    `${sha256.slice(0, 16)}…`,
   ]);
   return table(['file', 'size', 'SHA-256'], rows);
 }
 
-function tensorTable({ tensors }: Summary): string {
-  const rows = tensors.map(
-    ({ name, role, dtype, shape, elements, compressedBytes, codec, error, sameAs }) => [
-      name,
-      role,
-      dtype,
-      `[${shape.join(', ')}]`,
-      count(compressedBytes),
-      elements && sameAs === undefined ? ((compressedBytes * 8) / elements).toFixed(3) : '',
-      error?.toPrecision(2) ?? '',
-      sameAs === undefined ? codec : `same as ${sameAs}`,
-    ],
-  );
-  const head = ['tensor', 'role', 'dtype', 'shape', 'bytes', 'bits per element', 'squared error', 'codec'];
-  return table(head, rows, ['left', 'left', 'left', 'left', 'right', 'right', 'right', 'left']);
+/** Formats all tensors with their error, if any is lossy: what has no error is exact. */
+function listTensors({ tensors }: Summary): string {
+  const isLossy = tensors.some(({ error }) => error !== undefined);
+  return tensorTable(tensors, {
+    bytes: ({ compressedBytes }) => bytes(compressedBytes),
+    'bits per\nelement': ({ elements, compressedBytes }) =>
+      elements ? ((compressedBytes * 8) / elements).toFixed(3) : '',
+    ...(isLossy && { 'squared\nerror': ({ error }) => error?.toPrecision(2) ?? '' }),
+  });
 }

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.js';
+import { plainLine } from '../core/plain-text.js';
 import { type LabReport, runLab } from '../experiments/lab.js';
 import { checkOutput, writeWhole } from '../io/node/checked-output.js';
 import { readTextOrInput } from '../io/node/standard-input.js';
@@ -93,14 +94,13 @@ async function report(path: string, options: Options): Promise<LabReport> {
 function printReport(report: LabReport): void {
   const { model, matrices, weights, matrixBytes, block, dimensions, coding } = report;
   printLine(`${model}: ${matrices} matrices, ${count(weights)} weights, ${bytes(matrixBytes)}`);
-  print(
+  printLine(
     `transforms of blocks of ${block}, in ${dimensions} dimension${dimensions > 1 ? 's' : ''}, coefficients ${coding}`,
   );
-  printLine(
-    `perplexity of the original ${report.perplexity.toFixed(3)}; it generates: ${report.sentence ?? '-'}`,
-  );
+  print(`perplexity of the original: ${report.perplexity.toFixed(3)}`);
+  printLine(`it generates: ${report.sentence ?? '-'}`);
   print();
-  print(compactionTable(report));
+  print(compactionTables(report));
   print();
   print(pointTable(report));
   print();
@@ -110,21 +110,25 @@ function printReport(report: LabReport): void {
     if (sentence !== undefined) printLine(`${method}, ${ratio}:1: ${sentence}`);
 }
 
-/** Formats, for each role, the energy in the largest tenth of the coefficients and its excess over Gaussian numbers. */
-function compactionTable({ curves }: LabReport): string {
+/** Formats, for each role, the energy in the largest tenth of the coefficients and, in a second table, its excess over Gaussian numbers. */
+function compactionTables({ curves }: LabReport): string {
   const roles = [...new Set(curves.map(({ role }) => role))];
   const methods = [...new Set(curves.map(({ method }) => method))];
-  const rows = methods.map((method) => [
-    method,
-    ...roles.flatMap((role) => {
+  const rows = methods.map((method) =>
+    roles.map((role) => {
       const curve = curves.find((entry) => entry.method === method && entry.role === role)!;
       const at = curve.shares.indexOf(0.1);
       const [energy, gaussian, error] = [curve.energy[at]!, curve.gaussian[at]!, curve.standardError[at]];
       const noise = error == null ? '' : ` ± ${(error * 100).toFixed(1)}`;
-      return [percent(energy), `${((energy - gaussian) * 100).toFixed(1)}${noise}`];
+      return { energy: percent(energy), excess: `${((energy - gaussian) * 100).toFixed(1)}${noise}` };
     }),
-  ]);
-  return table(['energy in the largest 10 %', ...roles.flatMap((role) => [role, 'over Gaussian'])], rows);
+  );
+  const of = (heading: string, what: 'energy' | 'excess') =>
+    table(
+      [heading, ...roles.map(roleHeading)],
+      rows.map((row, i) => [methods[i]!, ...row.map((cell) => cell[what])]),
+    );
+  return `${of('energy in the\nlargest 10 %', 'energy')}\n\n${of('over Gaussian,\npoints', 'excess')}`;
 }
 
 function pointTable({ points }: LabReport): string {
@@ -133,29 +137,34 @@ function pointTable({ points }: LabReport): string {
     `${ratio}:1`,
     bitsPerWeight.toPrecision(3),
     ...(measured.bytes === undefined
-      ? ['not reachable', '', bound.toPrecision(4), '', '']
+      ? ['-', '-', bound.toPrecision(4), '-', '-']
       : [
-          count(measured.bytes),
+          bytes(measured.bytes),
           measured.relativeSquaredError!.toPrecision(4),
           bound.toPrecision(4),
           measured.klNats!.toPrecision(4),
           measured.perplexity!.toPrecision(4),
         ]),
   ]);
-  return table(
+  const all = table(
     [
       'method',
       'ratio',
-      'bits per weight',
-      'bytes',
-      'squared error',
-      'Gaussian bound',
+      'bits per\nweight',
+      'size',
+      'squared\nerror',
+      'Gaussian\nbound',
       'KL, nats',
       'perplexity',
     ],
     rows,
   );
+  const isReached = points.every((point) => point.bytes !== undefined);
+  return isReached ? all : `${all}\n- the method reaches no file of this size`;
 }
+
+/** Returns a role as a heading in two lines. */
+const roleHeading = (role: string) => role.replace(' ', '\n');
 
 /** Formats the errors by role at each ratio. */
 function roleTable({ points }: LabReport): string {
@@ -169,7 +178,7 @@ function roleTable({ points }: LabReport): string {
         byRole!.find((entry) => entry.role === role)!.relativeSquaredError.toPrecision(3),
       ),
     ]);
-  return table(['squared error', 'ratio', ...roles], rows);
+  return table(['squared error', 'ratio', ...roles.map(roleHeading)], rows);
 }
 
 /** Prints the divergence of each method at each ratio, one column per model. */
@@ -185,6 +194,6 @@ function printSizes(reports: readonly LabReport[]): void {
     }),
   ]);
   print(
-    `\n${table(['KL, nats', ...reports.map(({ model, weights }) => `${model} (${count(weights)})`)], rows)}`,
+    `\n${table(['KL, nats', ...reports.map(({ model, weights }) => `${plainLine(model)}\n${count(weights)}`)], rows)}`,
   );
 }

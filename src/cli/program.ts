@@ -51,7 +51,23 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     'upload a .wpk file to the Hub, with a generated model card',
     async () => (await import('./push.js')).pushCommand(),
   ],
+  completion: [
+    'print a script that completes commands and options in bash, zsh or fish',
+    async () => (await import('./completion.js')).completionCommand(loadAll),
+  ],
 };
+
+/** Loads every command with its options, which otherwise only the command that runs has. */
+function loadAll(): Promise<Command[]> {
+  return Promise.all(
+    Object.values(COMMANDS).map(async ([description, load]) => withCommon(await load(), description)),
+  );
+}
+
+/** Adds what all commands have. */
+function withCommon(command: Command, description: string): Command {
+  return command.description(description).addOption(quietOption()).addOption(verboseOption());
+}
 
 /** Builds the program, with the module of the requested command alone. */
 export async function makeProgram(): Promise<Command> {
@@ -76,8 +92,7 @@ export async function makeProgram(): Promise<Command> {
   const asked = first === 'help' ? second : first;
   for (const [name, [description, load]] of Object.entries(COMMANDS)) {
     const command = name === asked ? await load() : new Command(name);
-    command.addOption(quietOption()).addOption(verboseOption());
-    program.addCommand(command.description(description));
+    program.addCommand(withCommon(command, description));
   }
   for (const command of [program, ...program.commands])
     command.exitOverride().showHelpAfterError('(--help shows the usage)');

@@ -2,22 +2,26 @@ import { plainLine } from '../core/plain-text.js';
 import { sumOf } from '../core/sum.js';
 import type { WeightError } from '../evaluation/compare.js';
 import type { ExactGroup } from '../quantization/exact-tensors.js';
-import { measuredLoss, type Summary } from '../wpk/summary.js';
+import { measuredLoss, SIDE_FILES, type Summary } from '../wpk/summary.js';
 import { bytes, count, percent, table } from './format.js';
 
-/** Returns the table of bytes by role and part; its last row is the whole file. */
+/**
+ * Returns the table of bytes by role and part, at most 80 columns wide; its last row is the whole file. Bytes are exact for originals
+ * below 10 GB.
+ */
 export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summary): string {
+  const size = originalBytes < 1e10 ? count : bytes;
   const line = (part: string, elements: number, original: number, compressed: number, per: number) => [
-    part,
+    part === SIDE_FILES ? 'other files' : part,
     elements ? count(elements) : '',
-    count(original),
-    count(compressed),
+    size(original),
+    size(compressed),
     compressed ? (original / compressed).toFixed(3) : '',
     per ? ((compressed * 8) / per).toFixed(3) : '',
   ];
   const elements = sumOf(rows, (row) => row.elements);
   return table(
-    ['', 'elements', 'original bytes', 'compressed bytes', 'ratio', 'bits per weight'],
+    ['', 'elements', 'original\nbytes', 'compressed\nbytes', 'ratio', 'bits per\nweight'],
     [
       ...rows.map((row) =>
         line(row.part, row.elements, row.originalBytes, row.compressedBytes, row.storedElements),
@@ -28,7 +32,7 @@ export function summaryTable({ rows, weights, fileBytes, originalBytes }: Summar
   );
 }
 
-/** Returns one line with the compressed size as a share of the original, with and without side files. */
+/** Returns two lines with the compressed size as a share of the original, with and without side files. */
 export function summaryLine({
   fileBytes,
   originalBytes,
@@ -39,9 +43,9 @@ export function summaryLine({
     ? `: ${percent(fileBytes / originalBytes)} of the original, all files counted`
     : '';
   const weights = tensorBytes
-    ? `(without config, tokenizer and other files: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes)`
-    : '(no tensors)';
-  return `${bytes(originalBytes)} -> ${bytes(fileBytes)}${share} ${weights}`;
+    ? `without config, tokenizer and other files: ${percent(fileBytesWithoutSideFiles / tensorBytes)} of the tensors' bytes`
+    : 'no tensors';
+  return `${bytes(originalBytes)} -> ${bytes(fileBytes)}${share}\n${weights}`;
 }
 
 /**
@@ -72,7 +76,7 @@ export function exactLine({ options }: Summary): string | undefined {
 /** Tensor names printed per kind. */
 const MAX_NAMES = 3;
 
-/** Returns the measured loss of a lossy file, or that it was not measured. */
+/** Returns the measured loss of a lossy file in two lines, or that it was not measured. */
 export function qualityLine(quality: Summary['quality']): string {
   const loss = measuredLoss(quality);
   if (!loss) return 'quality: not measured; use weightpress evaluate FILE --against MODEL --text TEXT';
@@ -80,9 +84,8 @@ export function qualityLine(quality: Summary['quality']): string {
   const error = kl.standardError === null ? '' : ` ± ${kl.standardError.toPrecision(2)}`;
   return [
     `quality (${plainLine(text?.name ?? 'a text')}): KL divergence ${kl.mean.toPrecision(4)}${error} nats per token`,
-    `same most probable token ${percent(top1.agreement)}`,
-    `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
-  ].join(', ');
+    `same most probable token ${percent(top1.agreement)}, perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
+  ].join('\n');
 }
 
 /** The reason of files that hold the weights in another format. */

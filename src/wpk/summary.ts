@@ -11,6 +11,9 @@ import { accountBytes } from './plan.js';
 import type { Container } from './reader.js';
 import { UNPARSED } from './stored/role.js';
 
+/** Name of the row of files that hold no weights. */
+export const SIDE_FILES = 'config, tokenizer, other files';
+
 /** One row of a file's size table: a role, or the side files or the container, which have no elements. */
 export interface SummaryRow {
   /** The role, or the name of the other part. */
@@ -145,7 +148,7 @@ export function summarize({ source, directory }: Container): Summary {
     fileBytesWithoutSideFiles: source.byteLength - bytes.sideFiles,
     rows: [
       ...roleRows(tensors),
-      fileRow('config, tokenizer, other files', sideBytes, bytes.sideFiles),
+      fileRow(SIDE_FILES, sideBytes, bytes.sideFiles),
       fileRow('headers, directory', weightBytes - tensorBytes, bytes.container),
     ],
     tensors,

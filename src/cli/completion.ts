@@ -1,0 +1,70 @@
+import { Argument, Command, type Option } from 'commander';
+import { bashScript, fishScript, zshScript } from './completion-scripts.js';
+import { print } from './terminal.js';
+
+/** An option as shells complete it. */
+export interface CompletedOption {
+  /** `--name` and, if there is one, `-n`. */
+  readonly flags: readonly string[];
+  readonly description: string;
+  readonly takesValue: boolean;
+  /** The values that it takes; undefined if they cannot be listed, as for files and numbers. */
+  readonly choices: readonly string[] | undefined;
+}
+
+/** A command as shells complete it. The program itself is one, whose arguments are its commands. */
+export interface CompletedCommand {
+  readonly name: string;
+  readonly description: string;
+  readonly options: readonly CompletedOption[];
+  /** What stands in place of arguments; undefined for files. */
+  readonly choices: readonly string[] | undefined;
+}
+
+const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
+
+/** `weightpress completion SHELL`: `loadAll` returns all commands with their options. */
+export function completionCommand(loadAll: () => Promise<readonly Command[]>): Command {
+  return new Command('completion')
+    .addArgument(new Argument('<shell>', 'the shell').choices(Object.keys(SCRIPTS)))
+    .addHelpText(
+      'after',
+      `
+Examples, each of which installs completion for one shell:
+  $ weightpress completion bash > ~/.weightpress.bash && echo '. ~/.weightpress.bash' >> ~/.bashrc
+  $ weightpress completion zsh > ~/.weightpress.zsh && echo '. ~/.weightpress.zsh' >> ~/.zshrc
+  $ weightpress completion fish > ~/.config/fish/completions/weightpress.fish`,
+    )
+    .action(async (shell: keyof typeof SCRIPTS, _, command: Command) => {
+      const commands = (await loadAll()).map((each) => describe(each));
+      const names = [...commands.map(({ name }) => name), 'help'];
+      const help = { name: 'help', description: 'display help for command', options: [], choices: names };
+      const program = { ...describe(command.parent!), choices: names };
+      print(SCRIPTS[shell](program, [...commands, help]));
+    });
+}
+
+function describe(command: Command): CompletedCommand {
+  return {
+    name: command.name(),
+    description: command.description(),
+    options: command.createHelp().visibleOptions(command).map(describeOption),
+    choices: command.registeredArguments[0]?.argChoices,
+  };
+}
+
+function describeOption({
+  long,
+  short,
+  description,
+  required,
+  optional,
+  argChoices,
+}: Option): CompletedOption {
+  return {
+    flags: [long, short].filter((flag) => flag !== undefined),
+    description,
+    takesValue: required || optional,
+    choices: argChoices,
+  };
+}
