@@ -163,6 +163,8 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
 
   it('never says that nothing was lost of a file that it finds damaged', async () => {
     const lossless = readFileSync('web/public/tiny-lossless.wpk');
+    await choose(LOSSY);
+    await sound(page, 'tiny.wpk');
     await tab(page, 'Overview');
     for (const [name, bytes] of [
       ['flipped.wpk', readFileSync(LOSSY)],
@@ -269,6 +271,7 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
         JSON.stringify(list).replaceAll(/error up to [\d.e-]+/g, '');
       expect(compared(statements)).toBe(compared(await expected(path)));
       expect(statements.filter(([title]) => title!.startsWith('contradicted'))).toHaveLength(7);
+      expect(await violations(page)).toEqual([]);
     }, 120_000);
 
     it('a .wpk that is open', async () => {

@@ -81,6 +81,7 @@ async function openText(text: string, signal: AbortSignal): Promise<void> {
   await clear();
   const place = placeOf(text);
   if (place.kind === 'hub') return openHub(place, signal);
+  if (new URL(place.url).pathname.endsWith('.wpk')) return openWpk(text.trim(), signal);
   const source = await openSource(place.url, openOptions(signal));
   if (isWpk(await source.read(0, Math.min(FILE_HEADER_BYTES, source.byteLength)))) {
     await source.close();
@@ -118,7 +119,9 @@ async function openChoice(repository: Repository, choice: Choice, signal: AbortS
   );
   const { texts, config } = await readTexts(repository, signal);
   const sources = choice.files.map((file) => hubFile(model, file));
-  const link = choice === repository.first ? model.repository : `${model.repository}/${first!.name}`;
+  const at = model.revision === 'main' ? '' : `@${model.revision}`;
+  const path = choice === repository.first ? '' : `/${first!.name}`;
+  const link = `${model.repository}${path}${at}`;
   show(await openWeights(sources, { name: link, link, texts, config }));
   showChoices(repository, choice, (other) =>
     begin(async (opening) => {
@@ -187,6 +190,7 @@ async function decode(opened: WpkFile, signal: AbortSignal): Promise<void> {
 function show(opened: Opened): void {
   shown = opened;
   find('model').classList.remove('audit-only');
+  document.title = `${opened.name} in weightpress`;
   find('name').textContent = opened.name;
   find('format').textContent = opened.format;
   find('warning').textContent = opened.warning ?? '';
@@ -195,6 +199,7 @@ function show(opened: Opened): void {
   input('address').value = link;
   history.replaceState(null, '', link === '' || link === EXAMPLE ? location.pathname : `#${link}`);
   find('model').hidden = false;
+  if (navigator.userActivation?.isActive && innerWidth < PHONE_WIDTH) find('model').scrollIntoView();
   const pick = (row: Row) => choose(row, true);
   showOverview(opened);
   showLoss(opened instanceof WpkFile ? opened.summary : undefined, 'unchecked');
@@ -237,6 +242,10 @@ function allowUse(opened: Opened): void {
   find('decode').hidden = !isWpkFile || opened.isDecoded || opened.fileBytes <= SMALL_BYTES;
   if (isWpkFile && opened.problem) find('difference').textContent = `Cannot generate text: ${opened.problem}`;
   find('compress-it').textContent = `npx weightpress compress ${opened.link ?? opened.name}`;
+  find('audit-it').textContent =
+    opened.link !== undefined && opened.fileBytes > SMALL_BYTES
+      ? `Download ${bytes(opened.fileBytes)} and audit them`
+      : 'Audit this file';
   find<HTMLButtonElement>('audit-it').disabled = !opened.file || (isWpkFile && !opened.isDecoded);
 }
 
@@ -269,6 +278,8 @@ async function otherWriter(signal: AbortSignal): Promise<Writer> {
 }
 
 const EXAMPLE = 'tiny.wpk';
+/** Pixels below which an open file is scrolled to, over the form above it. */
+const PHONE_WIDTH = 640;
 
 /** Opens the example, waiting until the development server has made it. */
 function openExample(): void {
@@ -303,7 +314,11 @@ find('another-seed').onclick = () => {
 };
 find('decode').onclick = () => begin((signal) => decode(shown as WpkFile, signal));
 find('audit-it').onclick = () => begin(async (signal) => showAudit(await shown!.file!(signal), signal));
-find('close-detail').onclick = () => find('detail').classList.remove('chosen');
+const closeDetail = () => find('detail').classList.remove('chosen');
+find('close-detail').onclick = closeDetail;
+document.onkeydown = ({ key }) => {
+  if (key === 'Escape') closeDetail();
+};
 
 document.ondragover = (event) => {
   event.preventDefault();
@@ -329,8 +344,12 @@ selectTab('tab-overview');
 new ResizeObserver(redraw).observe(find('explore'));
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
 showCachedFiles().catch(report);
-const linked = decodeURIComponent(location.hash.slice(1));
-if (linked) {
+/** Opens what the page's own address names, or the example. */
+function openLinked(): void {
+  const linked = location.hash.slice(1).replaceAll('%20', ' ');
   input('address').value = linked;
-  begin((signal) => openText(linked, signal));
-} else openExample();
+  if (linked) begin((signal) => openText(linked, signal));
+  else openExample();
+}
+addEventListener('hashchange', openLinked);
+openLinked();
