@@ -194,7 +194,8 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
       script.textContent = 'globalThis.ran = true';
       document.body.append(script);
       document.body.insertAdjacentHTML('beforeend', '<img src="data:," onerror="globalThis.ran = true">');
-      return new Promise((resolve) => setTimeout(() => resolve('ran' in globalThis), 300));
+      const ran = new Promise((resolve) => setTimeout(() => resolve('ran' in globalThis), 300));
+      return ran.finally(() => document.querySelector('img')?.remove());
     });
     expect(ran).toBe(false);
     const [refused, others] = [errors.filter((text) => /Content Security Policy/.test(text)), errors];
