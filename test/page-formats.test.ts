@@ -165,6 +165,33 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     expect(await violations(page)).toEqual([]);
   }, 60_000);
 
+  it('moves between rows by the arrow keys, and back to the order of the file by a third click', async () => {
+    await drop(page, 'rows.safetensors', safetensors([floats('b'), floats('c'), floats('a')]));
+    await opened('rows.safetensors');
+    await page.getByRole('button', { name: 'b', exact: true }).focus();
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    expect(await page.locator('#detail-name').textContent()).toBe('c');
+    expect(await page.locator('[aria-current] bdi').textContent()).toBe('c');
+    const orders = [];
+    for (let i = 0; i < 3; i++) {
+      await page.getByRole('button', { name: 'tensor', exact: true }).click();
+      orders.push((await names()).join(''));
+    }
+    expect(orders).toEqual(['abc', 'cba', 'bca']);
+  });
+
+  it('opens shards that are chosen together as one model', async () => {
+    const shards = folder({
+      'm-00001-of-00002.safetensors': safetensors([floats('a')]),
+      'm-00002-of-00002.safetensors': safetensors([floats('b'), floats('c')]),
+    });
+    const paths = [2, 1].map((n) => join(shards, `m-0000${n}-of-00002.safetensors`));
+    await page.locator('#file').setInputFiles(paths);
+    await page.locator('#status', { hasText: '3 tensors' }).waitFor();
+    expect(await names()).toEqual(['a', 'b', 'c']);
+  });
+
   it('draws a map of sizes, and shows the tensor that is chosen in it', async () => {
     await drop(
       page,

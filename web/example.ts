@@ -1,6 +1,8 @@
 // Waits for the example, which the development server makes at its first start.
 import { InputError } from '../dist/core/errors.js';
 
+/** The example that is opened when nothing else is named. */
+export const EXAMPLE = 'tiny.wpk';
 const LOOK_AGAIN_MS = 1000;
 
 /** Waits until an example is made. @param say is called with what is to be said meanwhile. @throws {InputError} when it cannot be made. */

@@ -1,4 +1,5 @@
 // What the text in the address field leads to.
+import { InputError } from '../dist/core/errors.js';
 import { type Address, parseAddress } from '../dist/hub/address.js';
 import { nameOnHub } from '../dist/hub/bare-names.js';
 
@@ -7,6 +8,7 @@ const HUB_MODEL = /^https:\/\/huggingface\.co\/([^/?#]+\/[^/?#]+)(?:\/tree\/([^/
 
 /**
  * Finds what is meant: a model or a file on the Hub, by its name or its page's address; an address; or a file beside this page.
+ * @throws {InputError} for what cannot be an address.
  */
 export function placeOf(text: string): Address {
   const trimmed = text.trim();
@@ -14,7 +16,8 @@ export function placeOf(text: string): Address {
   if (filed) return { kind: 'hub', repository: filed, revision: branch!, file: decodeURIComponent(path!) };
   const [, repository, revision = 'main'] = HUB_MODEL.exec(trimmed) ?? [];
   if (repository) return { kind: 'hub', repository, revision, file: undefined };
-  return (
-    parseAddress(nameOnHub(trimmed) ?? trimmed) ?? { kind: 'url', url: new URL(trimmed, location.href).href }
-  );
+  const address = parseAddress(nameOnHub(trimmed) ?? trimmed);
+  if (address) return address;
+  if (!URL.canParse(trimmed, location.href)) throw new InputError('not an address', { file: trimmed });
+  return { kind: 'url', url: new URL(trimmed, location.href).href };
 }
