@@ -1,4 +1,21 @@
-import type { CompletedCommand, CompletedOption } from './completion.js';
+/** An option as shells complete it. */
+export interface CompletedOption {
+  /** `--name` and, if there is one, `-n`. */
+  readonly flags: readonly string[];
+  readonly description: string;
+  readonly takesValue: boolean;
+  /** The values that it takes; undefined if they cannot be listed, as for files and numbers. */
+  readonly choices: readonly string[] | undefined;
+}
+
+/** A command as shells complete it. The program itself is one, whose arguments are its commands. */
+export interface CompletedCommand {
+  readonly name: string;
+  readonly description: string;
+  readonly options: readonly CompletedOption[];
+  /** What stands in place of arguments; undefined for files. */
+  readonly choices: readonly string[] | undefined;
+}
 
 /** Returns the script of a shell. */
 type Script = (program: CompletedCommand, commands: readonly CompletedCommand[]) => string;

@@ -1,25 +1,12 @@
 import { Argument, Command, type Option } from 'commander';
-import { bashScript, fishScript, zshScript } from './completion-scripts.js';
+import {
+  bashScript,
+  type CompletedCommand,
+  type CompletedOption,
+  fishScript,
+  zshScript,
+} from './completion-scripts.js';
 import { print } from './terminal.js';
-
-/** An option as shells complete it. */
-export interface CompletedOption {
-  /** `--name` and, if there is one, `-n`. */
-  readonly flags: readonly string[];
-  readonly description: string;
-  readonly takesValue: boolean;
-  /** The values that it takes; undefined if they cannot be listed, as for files and numbers. */
-  readonly choices: readonly string[] | undefined;
-}
-
-/** A command as shells complete it. The program itself is one, whose arguments are its commands. */
-export interface CompletedCommand {
-  readonly name: string;
-  readonly description: string;
-  readonly options: readonly CompletedOption[];
-  /** What stands in place of arguments; undefined for files. */
-  readonly choices: readonly string[] | undefined;
-}
 
 const SCRIPTS = { bash: bashScript, zsh: zshScript, fish: fishScript };
 
@@ -30,10 +17,12 @@ export function completionCommand(loadAll: () => Promise<readonly Command[]>): C
     .addHelpText(
       'after',
       `
-Examples, each of which installs completion for one shell:
+Examples:
   $ weightpress completion bash > ~/.weightpress.bash && echo '. ~/.weightpress.bash' >> ~/.bashrc
   $ weightpress completion zsh > ~/.weightpress.zsh && echo '. ~/.weightpress.zsh' >> ~/.zshrc
-  $ weightpress completion fish > ~/.config/fish/completions/weightpress.fish`,
+  $ weightpress completion fish > ~/.config/fish/completions/weightpress.fish
+
+Each example installs completion for one shell, in those that are started from then on.`,
     )
     .action(async (shell: keyof typeof SCRIPTS, _, command: Command) => {
       const commands = (await loadAll()).map((each) => describe(each));

@@ -46,8 +46,8 @@ function listTensors({ tensors }: Summary): string {
   const isLossy = tensors.some(({ error }) => error !== undefined);
   return tensorTable(tensors, {
     bytes: ({ compressedBytes }) => bytes(compressedBytes),
-    'bits per\nelement': ({ elements, compressedBytes }) =>
+    'coded\nbits': ({ elements, compressedBytes }) =>
       elements ? ((compressedBytes * 8) / elements).toFixed(3) : '',
-    ...(isLossy && { 'squared\nerror': ({ error }) => error?.toPrecision(2) ?? '' }),
+    ...(isLossy && { error: ({ error }) => error?.toPrecision(2) ?? '' }),
   });
 }
