@@ -1,14 +1,20 @@
 import { InputError } from '../core/errors.js';
+import type { RunOptions } from '../core/progress.js';
 import { FILE_HEADER_BYTES, isWpk } from '../wpk/frames.js';
 import { type OpenedWpk, openWpk } from '../wpk/original.js';
-import { openSource, type SourceOptions } from './source.js';
+import { openSource } from './source.js';
 import { type DecodedTensor, decodeAll } from './tensors.js';
 import { type DecodePool, startDecodePool } from './workers.js';
 
 /** How {@link open} reads. Progress is reported where all of a file has to be fetched first: from servers that do not send parts. */
-export interface OpenOptions extends SourceOptions {
+export interface OpenOptions extends RunOptions {
   /** Web Workers that decode; default: one per processor, at most four. */
   readonly workers?: number | undefined;
+  /**
+   * Caches what is read, and reads what is cached. Where the browser stores nothing for this page (private windows, no more room), it is
+   * read as without this.
+   */
+  readonly keep?: boolean | undefined;
 }
 
 /** A model in a .wpk file. */

@@ -7,14 +7,8 @@ import { HttpSource, openAddress, RangesRefused } from '../io/http.js';
 import { RETRIES, request, sleep, waitAfter } from '../io/request.js';
 import { DownloadCache } from './cache.js';
 
-/** How a file is read. Progress is reported where all of it has to be fetched first. */
-export interface SourceOptions extends RunOptions {
-  /**
-   * Caches what is read, and reads what is cached. Where the browser stores nothing for this page (private windows, no more room), it is
-   * read as without this.
-   */
-  readonly keep?: boolean | undefined;
-}
+/** How a file is read, and whether what is read is cached. Progress is reported where all of it has to be fetched first. */
+type SourceOptions = RunOptions & { readonly keep?: boolean | undefined };
 
 /** Looks at a file's first bytes. */
 type Check = (front: Uint8Array, name: string) => void;
