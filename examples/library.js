@@ -10,6 +10,7 @@ import {
   catalog,
   compress,
   decompress,
+  decompressToMemory,
   evaluate,
   exportGguf,
   exportSafetensors,
@@ -78,8 +79,9 @@ try {
 
   // Every byte back, each file checked against its SHA-256; or checked without writing.
   await decompress(at('lossless.wpk'), at('restored'));
+  const inMemory = await decompressToMemory(at('lossless.wpk'));
   const { good, bitExact, files } = await verify(at('lossless.wpk'), { against: model });
-  console.log(`${files} files restored, sound: ${good}, bit-exact: ${bitExact}`);
+  console.log(`${files} files restored, ${inMemory.size} in memory, sound: ${good}, bit-exact: ${bitExact}`);
 
   // What .wpk files hold, from their directories alone.
   for (const { file, bitsPerWeight, klNats } of await catalog(place))

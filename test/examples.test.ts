@@ -14,7 +14,7 @@ it('examples/library.js does what it says', () => {
   const [, before, after, kl] = /perplexity (\S+) -> (\S+), KL divergence (\S+) nats/.exec(said)!;
   expect(Number(after)).toBeGreaterThan(Number(before));
   expect(Number(kl)).toBeGreaterThan(0);
-  expect(said).toContain('\n5 files restored, sound: true, bit-exact: true\n');
+  expect(said).toContain('\n5 files restored, 5 in memory, sound: true, bit-exact: true\n');
   expect(said).toContain(`KL ${kl}`); // what was attached, as catalog reads it
   expect(said).toMatch(/\n1348864 parameters, 5 of 8 roles, license cc0-1\.0\n/);
   expect(said).toMatch(/\ncontradicted: lossless at 0\.16 bits/);

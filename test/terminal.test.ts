@@ -139,10 +139,10 @@ describe('outputs', () => {
   });
 
   test.each([
-    [['compress', 'tiny', '-o', '-'], /- cannot be an output/],
-    [['compress', 'tiny', '-'], /- cannot be an output/],
-    [['verify', '-'], /- stands for standard input, which a model cannot be read from/],
-    [['lab', 'tiny', '--html', '-'], /- stands for standard input, which --html cannot be read from/],
+    [['compress', 'tiny', '-o', '-'], /--output cannot be written to standard output/],
+    [['compress', 'tiny', '-'], /the output cannot be written to standard output/],
+    [['verify', '-'], /a model cannot be read from standard input/],
+    [['lab', 'tiny', '--html', '-'], /--html cannot be written to standard output/],
   ])('%j: - is no file', (args, message) => {
     const { status, stderr } = inPlace(...args);
     expect(status).toBe(2);

@@ -48,8 +48,6 @@ export function evaluateCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, options: Options) => {
-      if (options.saveLogits === '-')
-        throw new InputError('logits are stored in a file and cannot be written to standard output');
       const text = await readBytesOrInput(options.text);
       const evaluation = await evaluateWithProgress(path, options, text);
       if (options.attach) await attachQuality(path, qualityReport(evaluation, options.text, text));

@@ -35,9 +35,12 @@ const STREAMS: Readonly<Record<string, readonly (string | number)[]>> = {
   lab: ['calibrate', 'text'],
 };
 
+/** Options and places of arguments that name what is written: it gets its name when it is complete and checked. */
+const OUTPUTS: readonly (string | number)[] = [1, 'output', 'html', 'statistics', 'saveLogits'];
+
 /**
  * Checks that `-` stands only where a command reads standard input, and once.
- * @throws {InputError} for any other: models and outputs are read and written by ranges.
+ * @throws {InputError} for any other: models are read by ranges.
  */
 export function checkStreams(command: Command): void {
   const given: (readonly [string | number, unknown])[] = [
@@ -46,11 +49,13 @@ export function checkStreams(command: Command): void {
   ];
   const dashes = given.filter(([, value]) => value === STANDARD_INPUT).map(([place]) => place);
   const wrong = dashes.find((place) => !STREAMS[command.name()]?.includes(place));
-  if (wrong === 'output' || (wrong === 1 && typeof wrong === 'number'))
-    throw new InputError('- cannot be an output: it gets its name only when it is complete and checked');
-  if (wrong !== undefined)
+  if (wrong !== undefined) {
+    const what = command.options.find((option) => option.attributeName() === wrong)?.long;
     throw new InputError(
-      `- stands for standard input, which ${typeof wrong === 'number' ? 'a model' : `--${wrong}`} cannot be read from`,
+      OUTPUTS.includes(wrong)
+        ? `${what ?? 'the output'} cannot be written to standard output`
+        : `${what ?? 'a model'} cannot be read from standard input`,
     );
+  }
   if (dashes.length > 1) throw new InputError('- is given twice: standard input is read once');
 }
