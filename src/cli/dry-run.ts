@@ -1,7 +1,5 @@
-import type { Dtype } from '../core/dtype.js';
-import { elementCount } from '../core/dtype.js';
+import { type Dtype, elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
-import type { LeftOut } from '../core/folder.js';
 import { sumOf } from '../core/sum.js';
 import { exists } from '../io/node/output.js';
 import { inspect } from '../operations/inspect.js';
@@ -10,6 +8,7 @@ import { previewLossy } from '../quantization/preview.js';
 import { bytes, count, table } from './format.js';
 import { type BudgetFlags, budgetOptions } from './lossy.js';
 import { openWhole } from './open.js';
+import { fileNotes } from './summary-table.js';
 import { print, printJson, printLine } from './terminal.js';
 
 const NOTHING_WRITTEN = 'dry run: nothing was written';
@@ -39,18 +38,20 @@ export async function showLossless(
   }));
   const total = sumOf(files, (file) => file.bytes);
   if (json) return printJson({ output, files, bytes: total, leftOut, written: false });
-  print(table(['file', 'size', 'stored as'], files.map(({ name, bytes: size, stored }) => [name, bytes(size), stored]), ['left', 'right', 'left'])); // biome-ignore format: one table
-  printLeftOut(leftOut);
+  print(
+    table(
+      ['file', 'size', 'stored as'],
+      files.map(({ name, bytes: size, stored }) => [name, bytes(size), stored]),
+      ['left', 'right', 'left'],
+    ),
+  );
+  for (const line of fileNotes({ weightFiles: [], leftOut })) printLine(line);
   print();
   printLine(`${count(files.length)} files, ${bytes(total)}, losslessly into ${output}; ${NOTHING_WRITTEN}`);
 }
 
 const dtypesOf = (tensors: readonly { readonly dtype: Dtype }[]) =>
   [...new Set(tensors.map(({ dtype }) => dtype))].join(', ');
-
-function printLeftOut(leftOut: readonly LeftOut[]): void {
-  for (const { name, reason } of leftOut) printLine(`left out: ${name}: ${reason}`);
-}
 
 /** Prints what a lossy `compress` would quantize, and on what text it would calibrate, without writing. */
 export async function showLossy(
@@ -85,7 +86,12 @@ export async function showLossy(
     const seconds = sumOf(plan.stages, (stage) => stage.seconds);
     if (json)
       return printJson({ output, budget: settings.budget, rows, tokens, text: text?.name, written: false });
-    print(table(['weights', 'tensors', 'weights'], rows.map((row) => [row.treatment, count(row.tensors), count(row.weights)]))); // biome-ignore format: one table
+    print(
+      table(
+        ['weights', 'tensors', 'weights'],
+        rows.map((row) => [row.treatment, count(row.tensors), count(row.weights)]),
+      ),
+    );
     print();
     if (tokens)
       printLine(
@@ -108,7 +114,12 @@ export async function showRestored(
     throw new InputError('already exists', { file: output }, { code: 'exists' });
   const files = [...weightFiles, ...sideFiles].map(({ name, length }) => ({ name, bytes: length }));
   if (options.json) return printJson({ folder: output, files, written: false });
-  print(table(['file', 'size'], files.map(({ name, bytes: size }) => [name, bytes(size)]))); // biome-ignore format: one table
+  print(
+    table(
+      ['file', 'size'],
+      files.map(({ name, bytes: size }) => [name, bytes(size)]),
+    ),
+  );
   print();
   printLine(
     `${count(files.length)} files, ${bytes(sumOf(files, (file) => file.bytes))}, into ${output}; ${NOTHING_WRITTEN}`,

@@ -92,7 +92,7 @@ export function qualityLine(quality: Summary['quality']): string {
 const FURTHER_COPY = /^copy of the weights for /;
 
 /** Returns one line per weight file that is stored as plain bytes, and per file that was left out. */
-export function fileNotes({ weightFiles, leftOut }: Summary): string[] {
+export function fileNotes({ weightFiles, leftOut }: Pick<Summary, 'weightFiles' | 'leftOut'>): string[] {
   return [
     ...weightFiles.flatMap(({ name, note }) =>
       note === undefined ? [] : [`stored as bytes: ${name}: ${note}`],
