@@ -279,7 +279,9 @@ describe('compress to a budget, stopped', () => {
   const trials = () => leftovers(output).find((path) => path.endsWith('.trials'));
   const hasTrials = () => statSync(trials() ?? '', { throwIfNoEntry: false })?.size;
 
-  test('by control-C says how to continue, and continuing gives the same file and leaves nothing', async () => {
+  test('by control-C says how to continue, and continuing gives the same file and leaves nothing', {
+    tags: 'slow',
+  }, async () => {
     const compressed = (bits: number, resume: boolean) =>
       compress(model, output, { budget: { bits }, calibration: false, resume });
     await compressed(3.3, false);
@@ -298,7 +300,7 @@ describe('compress to a budget, stopped', () => {
     expect(weightpress(...command, '--resume')).toMatchObject({ status: 0, stderr: '' });
     expect(readFileSync(output).equals(whole)).toBe(true);
     expect(leftovers(output)).toEqual([]);
-  }, 30_000);
+  });
 
   test('by kill -9 at random moments: calibration and trials are continued until the same file is there', {
     tags: 'slow',

@@ -23,7 +23,7 @@ const run = (memory: MemoryModel, options: Options, against?: MemoryModel) =>
 describe('perplexity of trained models', () => {
   // Perplexities and their errors from PyTorch, as fixtures/README.md has them.
   it('gpt-neo-small', { tags: 'slow' }, () => agreesWithPyTorch(SMALL, 44.6362, 0.86));
-  it('gpt-neo-tiny', () => agreesWithPyTorch(TINY, 73.8325, 1.42));
+  it('gpt-neo-tiny', { tags: 'slow' }, () => agreesWithPyTorch(TINY, 73.8325, 1.42));
 
   async function agreesWithPyTorch(path: string, perplexity: number, standardError: number) {
     const model = await openModel(path);

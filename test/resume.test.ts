@@ -45,12 +45,12 @@ function expectWhole() {
 }
 
 describe('compress --resume', () => {
-  test('after kill -9 at a random moment gives the file of an undisturbed run, 50 times out of 50', {
+  test('after kill -9 at a random moment gives the file of an undisturbed run, 25 times out of 25', {
     tags: 'slow',
   }, async () => {
     const random = seededRandom(2);
     let killed = 0;
-    for (let i = 0; i < 50; i++) {
+    for (let i = 0; i < 25; i++) {
       clear();
       // several times in a row in every fifth
       for (let times = i % 5 === 0 ? 3 : 1; times > 0; times--)

@@ -49,18 +49,25 @@ describe('a line of progress', () => {
 test('a long run on WebAssembly says once what onnxruntime-node would bring', () => {
   const module = (path: string) => JSON.stringify(resolve('dist', path));
   const program = `
-    import { withBars } from ${module('cli/progress-line.js')};
-    import { loadRuntime } from ${module('onnx/node/runtime.js')};
+    import { register } from 'node:module';
+    if (process.env.MISSING) register('data:text/javascript,' + encodeURIComponent(\`
+      export function resolve(name, context, next) {
+        if (name !== 'onnxruntime-node') return next(name, context);
+        throw Object.assign(new Error("Cannot find package 'onnxruntime-node'"), { code: 'ERR_MODULE_NOT_FOUND' });
+      }\`));
+    const { withBars } = await import(${module('cli/progress-line.js')});
+    const { loadRuntime } = await import(${module('onnx/node/runtime.js')});
     await loadRuntime();
     const progress = { stage: 'a', done: 1, total: 9, unit: 'tokens', secondsLeft: 61 };
     await withBars(async (onProgress) => [onProgress(progress), onProgress(progress)]);`;
-  const said = (runtime: string) =>
+  const said = (env: Readonly<Record<string, string>>) =>
     spawnSync(process.execPath, ['--input-type=module', '-e', program], {
-      env: { ...process.env, WEIGHTPRESS_RUNTIME: runtime },
+      env: { ...process.env, ...env },
       encoding: 'utf8',
     }).stderr;
-  expect(said('wasm')).toMatch(/^weightpress: running on WebAssembly; .*onnxruntime-node.*\n$/);
-  expect(said('native')).toBe('');
+  expect(said({ MISSING: '1' })).toMatch(/^weightpress: running on WebAssembly; .*onnxruntime-node.*\n$/);
+  expect(said({ WEIGHTPRESS_RUNTIME: 'wasm' })).toBe('');
+  expect(said({})).toBe('');
 });
 
 test('a table has columns as wide as their longest cell, and no spaces at its ends', () => {
@@ -125,7 +132,7 @@ describe('outputs', () => {
   test('are named after the input, or by an argument or --output, not both', () => {
     expect(inPlace('compress', 'tiny').stdout).toMatch(/written to tiny\.wpk\n$/);
     expect(inPlace('decompress', 'tiny.wpk', '--dry-run').stderr).toBe(
-      'weightpress: tiny: already exists; --force replaces it\n',
+      'weightpress: tiny: already exists and is not empty; --force replaces it\n',
     );
     expect(inPlace('decompress', 'tiny.wpk', 'restored').status).toBe(0);
     expect(readFileSync(join(place, 'restored/config.json'))).toEqual(

@@ -11,7 +11,9 @@ const nodeRuntime = await loadRuntime();
 const MODEL = 'examples/gpt-neo-tiny';
 
 describe('tuning', () => {
-  test('brings the divergence of a model with damaged matrices down, on text that it has not seen, by vectors alone', async () => {
+  test('brings the divergence of a model with damaged matrices down, on text that it has not seen, by vectors alone', {
+    tags: 'slow',
+  }, async () => {
     const original = await open(MODEL);
     const damaged = await MemoryModel.of(MODEL);
     const random = seededRandom(5);
@@ -37,7 +39,7 @@ describe('tuning', () => {
     expect(vectors.size).toBe(4 * 7 + 2);
     expect(await divergence()).toBeLessThan(before * 0.9);
     await original.close();
-  }, 60_000);
+  });
 });
 
 describe('elements of 16 bits', () => {

@@ -25,6 +25,9 @@ function loadRuntime(): Promise<OnnxRuntimeWeb> {
     ort.env.wasm.wasmPaths = { mjs: absolute(mjs.default), wasm: absolute(wasm.default) };
     return ort as unknown as OnnxRuntimeWeb;
   });
+  runtime.catch(() => {
+    runtime = undefined; // the next attempt may succeed
+  });
   return runtime;
 }
 

@@ -1,6 +1,9 @@
 /** For every runtime, what rejects once one of its threads has failed. */
 const FAILURES = new WeakMap<object, Failure>();
 
+/** How Emscripten names the threads of the runtime. */
+const THREAD_NAME = 'em-pthread';
+
 interface Failure {
   readonly promise: Promise<never>;
   readonly report: (error: Error) => void;
@@ -18,16 +21,18 @@ export async function whileThreadsLive<T>(ort: object, work: () => Promise<T>): 
   FAILURES.set(ort, failure);
   const { Worker } = globalThis;
   if (!Worker) return work(); // in a worker of browsers that do not nest them: no threads either
-  globalThis.Worker = class extends Worker {
+  const Watched = class extends Worker {
     constructor(...parameters: ConstructorParameters<typeof Worker>) {
       super(...parameters);
-      this.addEventListener('error', ({ message }) => failure.report(threadError(message)));
+      if (parameters[1]?.name?.startsWith(THREAD_NAME))
+        this.addEventListener('error', ({ message }) => failure.report(threadError(message)));
     }
   };
+  globalThis.Worker = Watched;
   try {
     return await Promise.race([failure.promise, work()]);
   } finally {
-    globalThis.Worker = Worker;
+    if (globalThis.Worker === Watched) globalThis.Worker = Worker;
   }
 }
 

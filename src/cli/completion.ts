@@ -20,7 +20,7 @@ export function completionCommand(loadAll: () => Promise<readonly Command[]>): C
 Examples:
   $ weightpress completion bash > ~/.weightpress.bash && echo '. ~/.weightpress.bash' >> ~/.bashrc
   $ weightpress completion zsh > ~/.weightpress.zsh && echo '. ~/.weightpress.zsh' >> ~/.zshrc
-  $ weightpress completion fish > ~/.config/fish/completions/weightpress.fish
+  $ mkdir -p ~/.config/fish/completions && weightpress completion fish > ~/.config/fish/completions/weightpress.fish
 
 Each example installs completion for one shell, in those that are started from then on.`,
     )

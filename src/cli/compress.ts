@@ -56,7 +56,8 @@ export function compressCommand(): Command {
       '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B\n  $ weightpress compress models/gpt-neo-1.3B small.wpk --kl 0.01 --calibrate text.txt',
     )
     .action(async (path: string, _: unknown, { output, json, dryRun, ...options }: Request) => {
-      if (dryRun) return (isLossy(options) ? showLossy : showLossless)(path, output, options, json);
+      checkFlags(options);
+      if (dryRun) return showPlan(path, output, options, json);
       const started = performance.now();
       const run = isLossy(options) ? runBudget : runLossless;
       await run(path, output, options, async (compressed) => {
@@ -66,13 +67,30 @@ export function compressCommand(): Command {
     });
 }
 
+/** @throws {InputError} for flags that contradict each other. */
+function checkFlags(options: Options): void {
+  codecOf(options);
+  if (!isLossy(options) && options.state !== undefined)
+    throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
+  if (isLossy(options) && options.all)
+    throw new InputError('--all is for lossless files: a lossy one holds one copy of the weights');
+}
+
+async function showPlan(
+  path: string,
+  output: string,
+  options: Options,
+  json: boolean | undefined,
+): Promise<void> {
+  if (typeof codecOf(options) === 'object') throw new InputError('--dry-run cannot plan a transform');
+  await (isLossy(options) ? showLossy : showLossless)(path, output, options, json);
+}
+
 /** What is printed of a file, while a model that was fetched for it is still in the cache. */
 type Report = (compressed: Compressed) => Promise<void>;
 
 async function runBudget(path: string, output: string, options: Options, report: Report): Promise<void> {
   const { state, exclude, threads, force, resume, keep } = options;
-  if (options.all)
-    throw new InputError('--all is for lossless files: a lossy one holds one copy of the weights');
   const codec = codecOf(options);
   let fetched: FetchedFolder | undefined;
   const onFolder = (folder: FetchedFolder) => {
@@ -89,9 +107,6 @@ async function runBudget(path: string, output: string, options: Options, report:
 }
 
 async function runLossless(path: string, output: string, options: Options, report: Report): Promise<void> {
-  if (options.state !== undefined)
-    throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
-  codecOf(options); // options that contradict each other
   const { threads, force, resume, exclude, all, keep } = options;
   const settings = { threads, force, resume, exclude, all, keep };
   await report(await withBars((onProgress) => compress(path, output, { ...settings, onProgress })));

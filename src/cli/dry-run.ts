@@ -1,7 +1,7 @@
 import { type Dtype, elementCount } from '../core/dtype.js';
-import { InputError } from '../core/errors.js';
 import { sumOf } from '../core/sum.js';
-import { exists } from '../io/node/output.js';
+import type { FetchedFolder } from '../hub/folder.js';
+import { checkFolder } from '../operations/folder.js';
 import { inspect } from '../operations/inspect.js';
 import { type CompressLosslessOptions, previewLossless } from '../operations/lossless/compress.js';
 import { previewLossy } from '../quantization/preview.js';
@@ -20,7 +20,7 @@ export async function showLossless(
   options: CompressLosslessOptions,
   json: boolean | undefined,
 ): Promise<void> {
-  const { files, leftOut } = await previewLossless(path, output, options, (contents) => ({
+  const { files, leftOut } = await previewLossless(path, output, { ...options, keep: false }, (contents) => ({
     files: [
       ...contents.weightSources.map(({ name, source, storedBytes, tensors, note }) => ({
         name,
@@ -65,7 +65,11 @@ export async function showLossy(
   json: boolean | undefined,
 ): Promise<void> {
   const { state, exclude, force } = options;
-  const model = await openWhole(path, { state, exclude });
+  let fetched: FetchedFolder | undefined;
+  const onFolder = (folder: FetchedFolder) => {
+    fetched = folder;
+  };
+  const model = await openWhole(path, { onFolder, state, exclude });
   try {
     const { calibration, ...settings } = await budgetOptions(options);
     const text = calibration || undefined;
@@ -97,9 +101,12 @@ export async function showLossy(
       printLine(
         `calibrated on about ${count(Math.round(tokens.calibrationTokens))} tokens, measured on ${count(Math.round(tokens.measuredTokens))} (${text!.name})`,
       );
-    printLine(`into ${output}, in about ${Math.ceil(seconds / 60)} min on two cores; ${NOTHING_WRITTEN}`);
+    printLine(
+      `into ${output}, in about ${Math.ceil(seconds / 60)} min on two cores with onnxruntime-node; ${NOTHING_WRITTEN}`,
+    );
   } finally {
     await model.close();
+    await fetched?.forget();
   }
 }
 
@@ -110,8 +117,7 @@ export async function showRestored(
   options: { readonly force?: boolean; readonly json?: boolean },
 ): Promise<void> {
   const { sideFiles, weightFiles } = await inspect(path);
-  if (!options.force && (await exists(output)))
-    throw new InputError('already exists', { file: output }, { code: 'exists' });
+  await checkFolder(output, [path], options.force ?? false);
   const files = [...weightFiles, ...sideFiles].map(({ name, length }) => ({ name, bytes: length }));
   if (options.json) return printJson({ folder: output, files, written: false });
   print(

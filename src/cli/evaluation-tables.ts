@@ -1,3 +1,4 @@
+import { plainLine } from '../core/plain-text.js';
 import type { ComparisonDetails, Distribution, Measured } from '../evaluation/details.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
 import { bytes, count, percent, table } from './format.js';
@@ -17,7 +18,7 @@ export function facts(evaluation: Evaluation): string {
       ? [['logits', `${savedLogits.path}, ${bytes(savedLogits.bytes)}: ${perToken(evaluation)} per token`]]
       : []),
   ];
-  return rows.map(([what, value]) => `${what!.padEnd(14)} ${value}`).join('\n');
+  return rows.map(([what, value]) => `${what!.padEnd(14)} ${plainLine(value!)}`).join('\n');
 }
 
 const perToken = ({ savedLogits, tokens }: Evaluation) => bytes(Math.round(savedLogits!.bytes / tokens));

@@ -16,7 +16,9 @@ export function bytes(n: number): string {
 
 /** Formats a number with thousands separators: `1,315,575,808`. */
 export function count(n: number): string {
-  return n.toLocaleString('en-US');
+  return Number.isInteger(n) && Math.abs(n) < 1e15
+    ? String(n).replaceAll(/\B(?=(\d{3})+$)/g, ',') // toLocaleString takes 16 ms when it is first called
+    : n.toLocaleString('en-US');
 }
 
 /** Formats a share as `65.72 %`; empty for a share of nothing (NaN). */
@@ -41,7 +43,7 @@ export function table(
   head: readonly string[],
   body: readonly (readonly string[] | null)[],
   align: readonly ('left' | 'right')[] = head.map((_, i) => (i ? 'right' : 'left')),
-  columns = process.stdout.isTTY ? process.stdout.columns : Number.POSITIVE_INFINITY,
+  columns = (process.stdout.isTTY && process.stdout.columns) || Number.POSITIVE_INFINITY,
 ): string {
   const rows = [...headingLines(head), null, ...body].map((row) => row?.map(plainLine) ?? null);
   const widths = head.map((_, i) => Math.max(...rows.map((row) => row?.[i]?.length ?? 0)));

@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import { plainLine } from '../core/plain-text.js';
-import { type LabReport, runLab } from '../experiments/lab.js';
+import { type LabOptions, type LabReport, runLab } from '../experiments/lab.js';
 import { checkOutput, writeWhole } from '../io/node/checked-output.js';
 import { readTextOrInput } from '../io/node/standard-input.js';
 import { bytes, count, percent, table } from './format.js';
@@ -57,7 +57,9 @@ export function labCommand(): Command {
         throw new InputError('--statistics needs a single model; found several');
       if (options.html !== undefined) await checkOutput(options.html, [], options.force ?? false);
       const reports: LabReport[] = [];
-      for (const path of paths) reports.push(await report(path, options));
+      const text = options.text === undefined ? undefined : await readTextOrInput(options.text);
+      const calibration = await calibrationOf(options);
+      for (const path of paths) reports.push(await report(path, options, { text, calibration }));
       if (options.html !== undefined) {
         const { labPage } = await import('../experiments/lab-page.js'); // loaded only here: it takes a third of a second
         await writeWhole(options.html, labPage(reports), options.force ?? false);
@@ -69,14 +71,16 @@ export function labCommand(): Command {
     });
 }
 
-async function report(path: string, options: Options): Promise<LabReport> {
-  const { text: textPath, keepLargest, block, dimensions, tokens, prompt } = options;
+async function report(
+  path: string,
+  options: Options,
+  texts: Pick<LabOptions, 'text' | 'calibration'>,
+): Promise<LabReport> {
+  const { keepLargest, block, dimensions, tokens, prompt } = options;
   const ratio = Number(options.ratio);
   if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
-  const text = textPath === undefined ? undefined : await readTextOrInput(textPath);
   const model = await openWhole(path);
   try {
-    const calibration = await calibrationOf(options);
     const settings = {
       ratio,
       block,
@@ -84,7 +88,7 @@ async function report(path: string, options: Options): Promise<LabReport> {
       keep: keepLargest ?? false,
     } as const;
     return await withBars((onProgress) =>
-      runLab(model, { ...settings, text, tokens, prompt, calibration, onProgress }),
+      runLab(model, { ...settings, ...texts, tokens, prompt, onProgress }),
     );
   } finally {
     await model.close();

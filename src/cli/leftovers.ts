@@ -8,6 +8,7 @@ interface Outputs {
   readonly output?: string;
   readonly html?: string;
   readonly statistics?: string;
+  readonly saveLogits?: string;
   /** Whether the evaluated file is written to. */
   readonly attach?: boolean;
   readonly resume?: boolean;
@@ -15,9 +16,9 @@ interface Outputs {
 
 /** Reports on standard error, one line each, files that earlier runs left beside the outputs of a command that is about to run. */
 export async function reportLeftovers(command: Command): Promise<void> {
-  const { output, html, statistics, attach, resume } = command.opts<Outputs>();
+  const { output, html, statistics, saveLogits, attach, resume } = command.opts<Outputs>();
   const attached = attach ? command.args[0] : undefined;
-  for (const path of [output, html, statistics, attached])
+  for (const path of [output, html, statistics, saveLogits, attached])
     for (const leftover of path === undefined ? [] : await leftoversOf(path)) {
       if (resume && leftover.isDead) continue; // it is about to be used
       printNotice(`${leftover.path}: ${describe(leftover, command.name())}`);

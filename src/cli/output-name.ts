@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { InputError } from '../core/errors.js';
+import { parseAddress } from '../hub/address.js';
 import { STANDARD_INPUT } from '../io/node/standard-input.js';
 
 /** Endings of weight files that are not part of a model's name. */
@@ -11,7 +13,7 @@ const WEIGHTS = /\.(safetensors|gguf|bin|pt|pth|ckpt|wpk)$/i;
  * @throws {InputError} when it is named twice.
  */
 export function nameOutput(command: Command): void {
-  if (!command.options.some(({ long }) => long === '--output')) return;
+  if (!hasOutput(command)) return;
   const [input = '', named] = command.args;
   const { output, format } = command.opts<{ readonly output?: string; readonly format?: string }>();
   if (output !== undefined && named !== undefined)
@@ -20,10 +22,18 @@ export function nameOutput(command: Command): void {
   command.setOptionValue('output', output ?? named ?? `${nameOf(input)}${ending}`);
 }
 
+const hasOutput = ({ options }: Command) => options.some(({ long }) => long === '--output');
+
 /** Returns the name of a model without folders, owner, revision and ending: `gpt2` of `openai-community/gpt2@main`. */
 function nameOf(input: string): string {
-  const name = basename(/^https?:\/\//.test(input) ? new URL(input).pathname : resolve(input));
-  return name.replace(/@[^@]*$/, '').replace(WEIGHTS, '') || 'model';
+  return basename(placeOf(input)).replace(WEIGHTS, '') || 'model';
+}
+
+/** Returns the path of an input, of an address on its server, of a model or file on the Hub without its revision. */
+function placeOf(input: string): string {
+  const address = existsSync(input) ? undefined : parseAddress(input);
+  if (address?.kind === 'url') return new URL(address.url).pathname;
+  return address ? (address.file ?? address.repository) : resolve(input);
 }
 
 /** Where `-` is standard input: an option, or the place of an argument, of a command. */
@@ -36,7 +46,7 @@ const STREAMS: Readonly<Record<string, readonly (string | number)[]>> = {
 };
 
 /** Options and places of arguments that name what is written: it gets its name when it is complete and checked. */
-const OUTPUTS: readonly (string | number)[] = [1, 'output', 'html', 'statistics', 'saveLogits'];
+const OUTPUTS = ['output', 'html', 'statistics', 'saveLogits'];
 
 /**
  * Checks that `-` stands only where a command reads standard input, and once.
@@ -52,7 +62,7 @@ export function checkStreams(command: Command): void {
   if (wrong !== undefined) {
     const what = command.options.find((option) => option.attributeName() === wrong)?.long;
     throw new InputError(
-      OUTPUTS.includes(wrong)
+      (wrong === 1 && hasOutput(command)) || OUTPUTS.includes(`${wrong}`)
         ? `${what ?? 'the output'} cannot be written to standard output`
         : `${what ?? 'a model'} cannot be read from standard input`,
     );

@@ -1,6 +1,6 @@
 import { plainLine } from '../core/plain-text.js';
 import type { Progress } from '../core/progress.js';
-import { loadedRuntime } from '../onnx/node/runtime.js';
+import { isNativeMissing } from '../onnx/node/runtime.js';
 import { duration } from './format.js';
 import { printError, printNotice, VERBOSITY } from './terminal.js';
 
@@ -48,9 +48,11 @@ let isAdvised = false;
 
 /** Says once, in a long run on WebAssembly, what onnxruntime-node would bring. */
 function adviseRuntime({ secondsLeft = 0 }: Progress): void {
-  if (isAdvised || secondsLeft <= LONG_SECONDS || loadedRuntime() !== 'wasm') return;
+  if (isAdvised || secondsLeft <= LONG_SECONDS || !isNativeMissing()) return;
   isAdvised = true;
-  printNotice('running on WebAssembly; with npm install -g onnxruntime-node it takes about half the time');
+  printNotice(
+    'running on WebAssembly; onnxruntime-node installed beside weightpress halves the time (docs/library.md)',
+  );
 }
 
 class Stage {

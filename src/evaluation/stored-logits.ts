@@ -22,7 +22,7 @@ export interface Predictions {
 export interface LogitsOrigin extends Predictions {
   /** Name of the model. */
   readonly model: string;
-  /** SHA-256 that identifies the model, hexadecimal. */
+  /** SHA-256 of the model's config and of the beginning of every tensor, hexadecimal. */
   readonly modelSha256: string;
 }
 
@@ -98,7 +98,7 @@ export function requireSame(stored: StoredLogits, { window, windows, tokens, tex
   refuseIf(
     origin.tokens !== tokens,
     stored,
-    `logits of ${origin.tokens} predicted tokens, and ${tokens} are to be predicted`,
+    `logits of ${origin.tokens} predicted tokens, and ${tokens} are to be predicted; those of whole windows and of second halves differ`,
   );
   refuseIf(origin.text !== text, stored, 'logits of another text');
 }

@@ -90,7 +90,8 @@ async function takePlace(making: string, path: string, old: string): Promise<voi
   });
 }
 
-async function checkFolder(path: string, inputs: readonly string[], force: boolean): Promise<void> {
+/** Checks that a folder may be made at `path`, or replaced. @throws {InputError} */
+export async function checkFolder(path: string, inputs: readonly string[], force: boolean): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (!found) return;
   const there = await stat(path).catch(() => undefined);

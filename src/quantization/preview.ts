@@ -1,6 +1,6 @@
 import { TRELLIS } from '../codecs/codec.js';
 import type { Model } from '../core/model.js';
-import { type CalibrationSource, expectedTokens } from './calibration/calibrate.js';
+import { type CalibrationSource, expectedTokens, heldOutOf } from './calibration/calibrate.js';
 import { type CompressionPlan, planCompression } from './plan.js';
 import { prepare } from './prepare.js';
 import type { Budget } from './rate-control/budget.js';
@@ -24,6 +24,7 @@ export async function previewLossy(
 ): Promise<LossyPreview> {
   const { calibration, tune = false } = options;
   const prepared = await prepare(model, output, { codec: TRELLIS }, options);
+  if (calibration) await heldOutOf(model, calibration); // throws if the model cannot be run, or the text is too short
   const tokens = calibration && expectedTokens(model, calibration);
   return { ...planCompression({ ...prepared, tune, tokens }), tokens };
 }

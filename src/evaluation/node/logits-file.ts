@@ -7,7 +7,7 @@ import {
   payloadLimit,
 } from '../../codecs/lossless/block.js';
 import type { ByteSource } from '../../core/byte-source.js';
-import { IntegrityError } from '../../core/errors.js';
+import { InputError, IntegrityError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { openFile } from '../../io/node/file.js';
@@ -47,6 +47,9 @@ async function openLogits(path: string): Promise<StoredLogits> {
 }
 
 const blocksOfLogits = ({ tokens, vocabulary }: Predictions) => blocksOf('F32', [tokens, vocabulary]);
+
+/** Limit of a coded block. */
+const MAX_PAYLOAD_BYTES = payloadLimit(new Uint8Array(BLOCK_BYTES));
 
 class LogitsFile implements StoredLogits {
   private readonly blocks: Iterator<Block, undefined>;
@@ -89,7 +92,8 @@ class LogitsFile implements StoredLogits {
     const prefix = await this.source.read(start, start + LENGTH_BYTES);
     const length = new DataView(prefix.buffer, prefix.byteOffset).getUint32(0, true);
     this.next = start + LENGTH_BYTES + length;
-    if (this.next > end) throw damaged('a block longer than the file', end);
+    if (this.next > end || length > MAX_PAYLOAD_BYTES)
+      throw damaged('a block longer than the file, or than its logits', end);
     try {
       const payload = await this.source.read(start + LENGTH_BYTES, this.next);
       const logits = new Float32Array(decodeBlock(losslessKernels(), payload, block).slice().buffer);
@@ -108,7 +112,7 @@ async function createLogits(
   predictions: Predictions,
   force: boolean,
 ): Promise<LogitsWriter> {
-  await checkOutput(path, [], force);
+  await checkOutput(path, [model.id], force);
   const origin = {
     model: basename(resolve(model.id)),
     modelSha256: await modelDigest(model),
@@ -125,7 +129,7 @@ class LogitsFileWriter implements LogitsWriter {
   /** Logits of the current block. */
   private readonly logits = new Float32Array(BLOCK_BYTES / 4);
   private filled = 0;
-  private readonly coded = new Uint8Array(LENGTH_BYTES + payloadLimit(new Uint8Array(this.logits.buffer)));
+  private readonly coded = new Uint8Array(LENGTH_BYTES + MAX_PAYLOAD_BYTES);
 
   constructor(
     private readonly output: Output,
@@ -137,6 +141,8 @@ class LogitsFileWriter implements LogitsWriter {
   }
 
   async write(logits: Float32Array): Promise<void> {
+    if (!logits.every(Number.isFinite))
+      throw new InputError('its logits are not finite numbers', { file: this.model.id });
     for (let done = 0; done < logits.length; ) {
       const piece = logits.subarray(done, done + this.block!.count - this.filled);
       this.logits.set(piece, this.filled);

@@ -5,6 +5,9 @@ import { InputError } from '../../core/errors.js';
 const FIRST_BYTES = 2 ** 12;
 const MAX_BYTES = 2 ** 18;
 
+/** Limit of all texts of a file together. */
+const MAX_TEXT_BYTES = 2 ** 27;
+
 /** Wire types of protocol buffers. https://protobuf.dev/programming-guides/encoding/ */
 const VARINT = 0;
 const FIXED64 = 1;
@@ -25,6 +28,7 @@ export class FieldCursor {
   private pieceStart = 0;
   private ahead = FIRST_BYTES;
   position = 0;
+  private textBytes = 0;
 
   constructor(private readonly source: ByteSource) {}
 
@@ -72,6 +76,8 @@ export class FieldCursor {
   async text({ end }: Field, maxBytes = 2 ** 20): Promise<string> {
     const length = end - this.position;
     if (length > maxBytes) this.fail(`a text of ${length} bytes is over the limit of ${maxBytes}`);
+    this.textBytes += length;
+    if (this.textBytes > MAX_TEXT_BYTES) this.fail(`texts of more than ${MAX_TEXT_BYTES} bytes`);
     return new TextDecoder().decode(await this.take(length));
   }
 
@@ -86,12 +92,11 @@ export class FieldCursor {
 
   /** Reads a repeated integer field: one value, or packed ones. @param maxCount limit of their number. */
   async integers({ delimited, end }: Field, maxCount: number): Promise<number[]> {
-    if (!delimited) return [await this.varint()];
     const values: number[] = [];
-    while (this.position < end) {
+    do {
+      if (values.length === maxCount) this.fail('a list of too many integers');
       values.push(await this.varint());
-      if (values.length > maxCount) this.fail(`a list of more than ${maxCount} integers`);
-    }
+    } while (delimited && this.position < end);
     return values;
   }
 

@@ -54,6 +54,7 @@ const TYPES: Readonly<Record<number, readonly [name: string, dtype: Dtype | unde
 /** Fields with little-endian elements, by the element type that has them: raw_data for all, float_data, double_data. */
 const RAW_DATA = 9;
 const PLAIN_DATA: Readonly<Record<number, Dtype>> = { 4: 'F32', 10: 'F64' };
+const isData = (number: number) => number === RAW_DATA || number in PLAIN_DATA;
 const MAX_DIMENSIONS = 64;
 
 /** Reads a TensorProto without its elements. @throws {InputError} for a shape that is none. */
@@ -64,16 +65,17 @@ export async function readTensor(cursor: FieldCursor, end: number): Promise<Onnx
   let [name, type, isExternal] = ['', 0, false];
   for await (const field of cursor.fields(end)) {
     const { number, delimited } = field;
-    if (number === 1) shape.push(...(await cursor.integers(field, MAX_DIMENSIONS)));
+    if (number === 1) shape.push(...(await cursor.integers(field, MAX_DIMENSIONS - shape.length)));
     else if (number === 2 && !delimited) type = await cursor.varint();
     else if (number === 8 && delimited) name = await cursor.text(field);
     else if (number === 13 && delimited) places.set(...(await cursor.entry(field)));
     else if (number === 14 && !delimited) isExternal = (await cursor.varint()) === 1;
-    else if (delimited && !data.has(number)) data.set(number, { ...field, start: cursor.position });
+    else if (delimited && isData(number) && !data.has(number))
+      data.set(number, { ...field, start: cursor.position });
   }
   const [typeName, dtype, bits] = TYPES[type] ?? [`type ${type}`, undefined, 0];
   const lengthBytes = Math.ceil((elementCount(shape) * bits) / 8);
-  if (shape.length > MAX_DIMENSIONS || ![lengthBytes, ...shape].every(Number.isSafeInteger))
+  if (![lengthBytes, ...shape].every(Number.isSafeInteger))
     cursor.fail(`tensor ${JSON.stringify(name.slice(0, 100))} has the shape [${shape}]`);
   const whole = [...data.values()].find(
     ({ number, start, end }) =>

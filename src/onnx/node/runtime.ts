@@ -11,6 +11,10 @@ let chosen: RuntimeName | undefined;
 /** Returns the name of the runtime that has been loaded, if one has. */
 export const loadedRuntime = (): RuntimeName | undefined => chosen;
 
+let isMissing = false;
+/** Returns whether WebAssembly is used only because onnxruntime-node is not installed. */
+export const isNativeMissing = (): boolean => isMissing && !('Deno' in globalThis);
+
 /**
  * Loads the runtime, once: onnxruntime-node where it is installed and works, otherwise WebAssembly. The environment variable
  * `WEIGHTPRESS_RUNTIME` (`native` or `wasm`) chooses.
@@ -18,7 +22,10 @@ export const loadedRuntime = (): RuntimeName | undefined => chosen;
  * @throws {InputError} if `native` is asked for and cannot be loaded.
  */
 export function loadRuntime(threads?: number): Promise<Runtime> {
-  loading ??= load(threads);
+  loading ??= load(threads).catch((error) => {
+    loading = undefined; // the next call may succeed
+    throw error;
+  });
   return loading;
 }
 
@@ -34,8 +41,8 @@ async function load(threads: number | undefined): Promise<Runtime> {
       const { code, message } = error as NodeJS.ErrnoException;
       const [reason] = message.split('\n');
       if (asked === 'native') throw new InputError(`onnxruntime-node cannot be loaded: ${reason}`);
-      if (code !== 'ERR_MODULE_NOT_FOUND')
-        NOTICES.show(`onnxruntime-node cannot be loaded, so WebAssembly is used: ${reason}`);
+      isMissing = code === 'ERR_MODULE_NOT_FOUND' && /onnxruntime-node['"]/.test(message);
+      if (!isMissing) NOTICES.show(`onnxruntime-node cannot be loaded, so WebAssembly is used: ${reason}`);
     }
   const { loadWasm } = await import('./wasm.js');
   const runtime = await loadWasm(threads);

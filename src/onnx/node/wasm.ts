@@ -45,8 +45,8 @@ export async function loadWasm(threads = Math.min(MAX_THREADS, availableParallel
         const session = copying(await plain.session(graph.encode()));
         return { ...session, run: (feeds, into) => session.run({ ...weights, ...feeds }, into) };
       }
-      heldBytes += bytes;
       const session = await holdWeights(ort, options, graph, weights);
+      heldBytes += bytes;
       const release = async () => {
         heldBytes -= bytes;
         await session.release();
