@@ -164,37 +164,41 @@ describe('a search that is interrupted before any of its operations', () => {
     ['for a size, with samples', { goal: bytes, samplesRate: true, quantizedWeights: 1e6 }, false],
     ['for a size, with tuning', { goal: bytes }, true],
     ['that ends lossless', { goal: none }, false],
-  ] as const)('%s, repeats nothing that was finished, and makes the same file', async (_, plan, canTune) => {
-    const whole: Disk = { file: '' };
-    const undisturbed = new Synthetic(whole, canTune);
-    const log = TrialLog.create(output, 'a');
-    const size = await search(log, undisturbed, plan);
-    await log.discard();
-    expect(undisturbed.live.length).toBeGreaterThan(4);
-    const last = undisturbed.live.length - 1;
-    for (const n of new Set([1, 2, 3, 4, last - 2, last - 1, last]))
-      for (const isFileLost of n % 2 ? [false, true] : [false]) {
-        const disk: Disk = { file: '' };
-        const first = await TrialLog.resume(output, 'a');
-        await expect(search(first, new Synthetic(disk, canTune, n), plan)).rejects.toThrow(Killed);
-        await first.leave();
-        if (isFileLost) disk.file = 'lost';
-        const second = await TrialLog.resume(output, 'a');
-        expect(second.hasRecorded).toBe(true);
-        const resumed = new Synthetic(disk, canTune);
-        expect(await search(second, resumed, plan)).toBe(size);
-        expect(disk).toEqual(whole);
-        await second.discard();
-        const rest = undisturbed.live.slice(n);
-        // at most the last trial is written again, where the next operation needs its file or its indices
-        expect(resumed.live.slice(-rest.length)).toEqual(rest);
-        const repeated = resumed.live.slice(0, -rest.length).join();
-        expect(
-          isFileLost || canTune ? ['', 'write', 'write,tune', 'write,tune,untune', 'writeLossless'] : [''],
-        ).toContain(repeated);
-        expect(readdirSync(folder)).toEqual([]);
-      }
-  });
+  ] as const)(
+    '%s, repeats nothing that was finished, and makes the same file',
+    { tags: 'slow' },
+    async (_, plan, canTune) => {
+      const whole: Disk = { file: '' };
+      const undisturbed = new Synthetic(whole, canTune);
+      const log = TrialLog.create(output, 'a');
+      const size = await search(log, undisturbed, plan);
+      await log.discard();
+      expect(undisturbed.live.length).toBeGreaterThan(4);
+      const last = undisturbed.live.length - 1;
+      for (const n of new Set([1, 2, 3, 4, last - 2, last - 1, last]))
+        for (const isFileLost of n % 2 ? [false, true] : [false]) {
+          const disk: Disk = { file: '' };
+          const first = await TrialLog.resume(output, 'a');
+          await expect(search(first, new Synthetic(disk, canTune, n), plan)).rejects.toThrow(Killed);
+          await first.leave();
+          if (isFileLost) disk.file = 'lost';
+          const second = await TrialLog.resume(output, 'a');
+          expect(second.hasRecorded).toBe(true);
+          const resumed = new Synthetic(disk, canTune);
+          expect(await search(second, resumed, plan)).toBe(size);
+          expect(disk).toEqual(whole);
+          await second.discard();
+          const rest = undisturbed.live.slice(n);
+          // at most the last trial is written again, where the next operation needs its file or its indices
+          expect(resumed.live.slice(-rest.length)).toEqual(rest);
+          const repeated = resumed.live.slice(0, -rest.length).join();
+          expect(
+            isFileLost || canTune ? ['', 'write', 'write,tune', 'write,tune,untune', 'writeLossless'] : [''],
+          ).toContain(repeated);
+          expect(readdirSync(folder)).toEqual([]);
+        }
+    },
+  );
 });
 
 describe('the record of trials', () => {

@@ -125,6 +125,7 @@ describe('a quantized matrix', () => {
   ];
   it.each(SHAPES)(
     'costs what the slow way finds: %i x %i, errors fed to %s',
+    { tags: 'slow' },
     async (rows, columns, sides) => {
       const matrix = await example(rows, columns, sides);
       const found = objective(matrix, CHOICES, await quantize(matrix));

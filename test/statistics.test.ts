@@ -130,6 +130,7 @@ describe('statistics of GPT-Neo, against the slow way in float64', async () => {
 
   it.each(['attn.attention.v_proj', 'attn.attention.out_proj', 'mlp.c_fc', 'mlp.c_proj'])(
     '%s',
+    { tags: 'slow' },
     async (name) => {
       const reference = new Reference(model, windows);
       const [found] = await (await collect(model, windows)).tensor(layer(name));
