@@ -54,7 +54,7 @@ describe('a run that computes', needs(HAS_STRACE, 'strace'), () => {
     ['generate', TINY, 'The', '--tokens', '4'],
     ['evaluate', TINY, '--text', TEXT, '--tokens', '512'],
     ['compress', TINY, '-o', output, '--bits', '4', ...few, '--threads', '2'],
-    ['lab', TINY, '--ratio', '4', '--tokens', '64', ...few],
+    ['lab', TINY, '--ratio', '4', '--tokens', '256', ...few],
     ['compress', TINY, '-o', join(place, 'lossless.wpk'), '--threads', '2'],
   ])('%s %s leaves nothing behind and asks for no host', { tags: 'slow' }, (...args) => {
     expect(watched(args.join(' ').replaceAll('/', '-').slice(0, 80), ['dist/cli/main.js', ...args])).toEqual({
