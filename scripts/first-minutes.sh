@@ -10,9 +10,10 @@ npm pack --ignore-scripts --silent --pack-destination "$place" >/dev/null
 mkdir "$place/home"
 cp -r examples/gpt-neo-tiny "$place/gpt-neo-tiny"
 cd "$place"
-new() { env -i HOME="$place/home" PATH="$place/home/bin:$PATH" npm_config_prefix="$place/home" npm_config_fund=false npm_config_audit=false "$@"; }
+userconfig=$(npm config get userconfig) # the registry and its certificates
+new() { env -i ${NODE_EXTRA_CA_CERTS:+NODE_EXTRA_CA_CERTS="$NODE_EXTRA_CA_CERTS"} npm_config_userconfig="$userconfig" HOME="$place/home" PATH="$place/home/bin:$PATH" npm_config_prefix="$place/home" npm_config_fund=false npm_config_audit=false "$@"; }
 say() {
-  printf '\n[%3d s] $ %s\n' "$SECONDS" "$1"
+  printf '\n[%3d s] $ %s\n' "$SECONDS" "${1/$repository/https:\/\/github.com\/weightpress\/weightpress}"
   new bash -c "$1" 2>&1 | sed "s#$place#.#g"
 }
 
