@@ -19,6 +19,7 @@ export default defineConfig({
   plugins: [builtFiles],
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/helpers/equal-bytes.ts'],
     reporters: ['default', './scripts/skipped-reporter.js'],
     // `npm test` runs all but these, `npm run test:slow` these.
     tags: [{ name: 'slow', description: 'takes seconds', timeout: 600_000 }],

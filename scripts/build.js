@@ -1,5 +1,5 @@
 // Builds everything: kernels (AssemblyScript -> WebAssembly -> bytes in a module), then TypeScript.
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -10,9 +10,13 @@ import {
   writeFileSync,
 } from 'node:fs';
 
-/** Runs a tool by its script, because Windows cannot execute the files in node_modules/.bin. */
-const run = (script, ...args) =>
-  execFileSync(process.execPath, [`node_modules/${script}`, ...args], { stdio: 'inherit' });
+/** Runs a tool by its script, because Windows cannot execute the files in node_modules/.bin. What it says is printed if it fails. */
+const run = (script, ...args) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [`node_modules/${script}`, ...args]);
+  if (status === 0) return;
+  process.stderr.write(Buffer.concat([stdout, stderr]));
+  process.exit(1);
+};
 
 const ASSEMBLY = 'src/wasm/assembly';
 

@@ -305,7 +305,7 @@ describe('claims', () => {
   });
 });
 
-describe('files that are what they say', () => {
+describe('files that are what they say', { tags: 'slow' }, () => {
   beforeAll(() => {
     weightpress('compress', MODEL, '-o', at('exact.wpk'));
     weightpress('compress', MODEL, '-o', at('lossy.wpk'), '--bits', '3', '--calibration-tokens', '4096');

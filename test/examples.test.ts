@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import * as weightpress from '../src/index.js';
 
-it('examples/library.js does what it says', () => {
+it('examples/library.js does what it says', { tags: 'slow' }, () => {
   const said = execFileSync(process.execPath, ['examples/library.js'], { encoding: 'utf8' });
   expect(said).toMatch(/^transformer\.wte\.weight BF16 \[4096,128\], first row: 0\.0027/);
   const [, original, lossless] = /lossless: (\d+) -> (\d+) bytes/.exec(said)!;

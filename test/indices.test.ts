@@ -465,7 +465,7 @@ describe('arithmetic coder', () => {
   });
 });
 
-describe('damaged bytes', () => {
+describe('damaged bytes', { tags: 'slow' }, () => {
   const source = draw(70, 100, 50, 30, 40);
   const counts = count([source]);
   const tableBytes = writeTables(counts, NO_SHRINKS);

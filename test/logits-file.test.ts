@@ -128,7 +128,7 @@ describe('logits of a reference', () => {
   it('that are no numbers are not stored', async () => {
     const predictions = { kind: 'causal', vocabulary: 97, window: 16, windows: 1, tokens: 15 } as const;
     const about = { ...predictions, text: '0'.repeat(16) };
-    const writer = await LOGITS_FILES.create(at('nan'), reference!, about, false);
+    const writer = await LOGITS_FILES.create(at('nan'), reference!, about, { force: false, inputs: [] });
     const logits = new Float32Array(15 * 97);
     logits[99] = Number.NaN;
     await expect(writer.write(logits)).rejects.toThrow(/its logits are not finite numbers/);

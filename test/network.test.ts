@@ -212,7 +212,7 @@ test.each([
   expect(pages).toBeLessThan(1001);
 });
 
-describe('a silent or slow server', () => {
+describe('a silent or slow server', { tags: 'slow' }, () => {
   beforeEach(() => Object.assign(TIMEOUTS, { headersMs: 300, windowMs: 300, minBytes: 1000 }));
 
   test('with its answer is given up after some tries', async () => {

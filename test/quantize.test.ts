@@ -137,6 +137,7 @@ describe('a quantized matrix', () => {
 
   it.each([0.05, 0.3, 3, 30])(
     "is the slow way's own of %f steps a weight, deciding rows as early",
+    { tags: 'slow' },
     async (size) => {
       const matrix = await example(290, 24, 'both', size);
       for (const choices of [CHOICES, SHRUNK, STEEP, { ...CHOICES, lambda: 0 }]) {

@@ -70,6 +70,12 @@ test('a long run on WebAssembly says once what onnxruntime-node would bring', ()
   expect(said({})).toBe('');
 });
 
+test('a runtime that is not one is refused', async () => {
+  const { status, stderr } = await weightpressWith({ WEIGHTPRESS_RUNTIME: 'gpu' }, 'generate', TINY, 'The');
+  expect(stderr).toBe('weightpress: expected WEIGHTPRESS_RUNTIME to be native or wasm, found "gpu"\n');
+  expect(status).toBe(2);
+});
+
 test('a table has columns as wide as their longest cell, and no spaces at its ends', () => {
   const rows = [['wte', '1,024'], null, ['a\nb', '7']];
   expect(table(['name', 'n'], rows).split('\n')).toEqual([
@@ -156,6 +162,18 @@ describe('outputs', () => {
     expect(stderr).toMatch(message);
     expect(readdirSync(place)).not.toContain('-');
   });
+
+  test.each([
+    ['lab', 'tiny', '--html', 'tiny/config.json'],
+    ['evaluate', 'tiny', '--text', resolve('examples/held-out.txt'), '--save-logits', 'tiny/tokenizer.json'],
+    ['evaluate', 'tiny', '--text', 'tiny/README.md', '--save-logits', 'tiny/README.md'],
+  ])('%s %s: no file that is read is replaced, with --force neither', (...args) => {
+    const { status, stderr } = inPlace(...args, '--force');
+    expect(stderr).toMatch(/^weightpress: tiny\/\S+: the output is the input; nothing was written\n$/);
+    expect(status).toBe(2);
+    for (const name of readdirSync(TINY))
+      expect(readFileSync(join(place, 'tiny', name)).equals(readFileSync(join(TINY, name))), name).toBe(true);
+  });
 });
 
 describe('standard input', () => {
@@ -165,6 +183,10 @@ describe('standard input', () => {
   test('is the prompt of generate, without its last line break', () => {
     const { stdout } = given('It was a dark\n', 'generate', TINY, '-', '--tokens', '2');
     expect(stdout).toMatch(/^It was a dark[^\n]+\n$/);
+  });
+
+  test('is not echoed before a model that cannot be opened is refused', () => {
+    expect(given('It was', 'generate', 'nowhere', '-')).toMatchObject({ status: 2, stdout: '' });
   });
 
   test('is a claim', () => {

@@ -154,7 +154,7 @@ describe('formats', () => {
     'junk.bin': Buffer.concat([Buffer.from('PK\x03\x04'), data(3_000_000)]),
     'model.onnx': Buffer.concat([Buffer.from([8, 7, 1]), data(2_000_000), Buffer.from('tail')]),
   };
-  it.each(Object.keys(cases))('%s comes back, alone and in a folder', async (name) => {
+  it.each(Object.keys(cases))('%s comes back, alone and in a folder', { tags: 'slow' }, async (name) => {
     const path = folder({ [name]: cases[name]! });
     for (const from of [path, join(path, name)]) {
       const { restored } = await roundTrip(from);

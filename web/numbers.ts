@@ -1,6 +1,8 @@
 // How numbers are written.
 
-export const count = (n: number) => n.toLocaleString('en-US');
+import { count } from '../dist/core/count.js';
+
+export { count };
 export const share = (part: number) => `${(100 * part).toFixed(2)} %`;
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];

@@ -1,3 +1,5 @@
+import { count } from '../core/count.js';
+
 /** The verdict on one claim. */
 export interface Statement {
   /** What is claimed, in a line. */
@@ -15,11 +17,11 @@ export type VerdictCounts = Readonly<Record<Statement['verdict'], number>>;
 
 /** Counts the verdicts of statements. */
 export function countVerdicts(statements: readonly Statement[]): VerdictCounts {
-  const count = (of: Statement['verdict']) => statements.filter(({ verdict }) => verdict === of).length;
+  const numberOf = (of: Statement['verdict']) => statements.filter(({ verdict }) => verdict === of).length;
   return {
-    supported: count('supported'),
-    contradicted: count('contradicted'),
-    'cannot be checked': count('cannot be checked'),
+    supported: numberOf('supported'),
+    contradicted: numberOf('contradicted'),
+    'cannot be checked': numberOf('cannot be checked'),
   };
 }
 
@@ -51,7 +53,7 @@ export function judge(holds: boolean, claim: string, because: string): Statement
 
 /** Formats a number: `1,315,575,808`, `0.9491`, `1.2e-7`. */
 export function show(value: number): string {
-  if (Number.isInteger(value) && Math.abs(value) < 1e15) return value.toLocaleString('en-US');
+  if (Number.isInteger(value) && Math.abs(value) < 1e15) return count(value);
   return Math.abs(value) >= 1e6 || (value !== 0 && Math.abs(value) < 1e-3)
     ? value.toExponential(3)
     : `${Number(value.toPrecision(5))}`;

@@ -1,10 +1,9 @@
 import { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { OpenOptions } from '../core/model.js';
-import type { FetchedFolder } from '../hub/folder.js';
+import { Fetched } from '../hub/fetched.js';
 import { type Compressed, compress } from '../operations/compress.js';
 import { isLossless } from '../wpk/summary.js';
-import { showLossless, showLossy } from './dry-run.js';
 import { bytes, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lossy.js';
 import { openWhole } from './open.js';
@@ -83,6 +82,7 @@ async function showPlan(
   json: boolean | undefined,
 ): Promise<void> {
   if (typeof codecOf(options) === 'object') throw new InputError('--dry-run cannot plan a transform');
+  const { showLossless, showLossy } = await import('./dry-run.js');
   await (isLossy(options) ? showLossy : showLossless)(path, output, options, json);
 }
 
@@ -92,18 +92,15 @@ type Report = (compressed: Compressed) => Promise<void>;
 async function runBudget(path: string, output: string, options: Options, report: Report): Promise<void> {
   const { state, exclude, threads, force, resume, keep } = options;
   const codec = codecOf(options);
-  let fetched: FetchedFolder | undefined;
-  const onFolder = (folder: FetchedFolder) => {
-    fetched = folder;
-  };
-  const model = await openWhole(path, { onFolder, state, exclude });
+  const fetched = new Fetched();
+  const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
   try {
     const settings = { ...(await budgetOptions(options)), codec, threads, force, resume };
     await report(await withBars((onProgress) => compress(model, output, { ...settings, onProgress })));
   } finally {
     await model.close();
   }
-  if (!keep) await fetched?.forget();
+  if (!keep) await fetched.forget();
 }
 
 async function runLossless(path: string, output: string, options: Options, report: Report): Promise<void> {

@@ -10,7 +10,6 @@ import { type ExportDtype, exportSafetensors } from '../operations/export/safete
 import { inspect } from '../operations/inspect.js';
 import { parseSize } from '../quantization/rate-control/budget.js';
 import { isLossless } from '../wpk/summary.js';
-import { showRestored } from './dry-run.js';
 import { bytes, duration } from './format.js';
 import { openWhole } from './open.js';
 import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
@@ -67,7 +66,7 @@ export function decompressCommand(): Command {
       const isRestored = (format ?? dtype ?? shardSize) === undefined;
       if (dryRun && !isRestored)
         throw new InputError('--dry-run is for restoring; not with --format, --dtype or --shard-size');
-      if (dryRun) return showRestored(path, output, options);
+      if (dryRun) return (await import('./dry-run.js')).showRestored(path, output, options); // on demand: it loads the quantizer
       if (isRestored) return restore(path, options);
       return format === 'gguf' ? toGguf(path, options) : toSafetensors(path, options);
     });

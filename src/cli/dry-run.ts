@@ -1,6 +1,6 @@
 import { type Dtype, elementCount } from '../core/dtype.js';
 import { sumOf } from '../core/sum.js';
-import type { FetchedFolder } from '../hub/folder.js';
+import { Fetched } from '../hub/fetched.js';
 import { checkFolder } from '../operations/folder.js';
 import { inspect } from '../operations/inspect.js';
 import { type CompressLosslessOptions, previewLossless } from '../operations/lossless/compress.js';
@@ -65,11 +65,8 @@ export async function showLossy(
   json: boolean | undefined,
 ): Promise<void> {
   const { state, exclude, force } = options;
-  let fetched: FetchedFolder | undefined;
-  const onFolder = (folder: FetchedFolder) => {
-    fetched = folder;
-  };
-  const model = await openWhole(path, { onFolder, state, exclude });
+  const fetched = new Fetched();
+  const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
   try {
     const { calibration, ...settings } = await budgetOptions(options);
     const text = calibration || undefined;
@@ -106,7 +103,7 @@ export async function showLossy(
     );
   } finally {
     await model.close();
-    await fetched?.forget();
+    await fetched.forget();
   }
 }
 

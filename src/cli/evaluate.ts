@@ -7,6 +7,7 @@ import type { Evaluation } from '../evaluation/evaluate.js';
 import { evaluate } from '../evaluation/node/run.js';
 import { measurementsOf } from '../evaluation/report.js';
 import type { RunningEstimate } from '../evaluation/running.js';
+import { checkOutput } from '../io/node/checked-output.js';
 import { readBytesOrInput, STANDARD_INPUT } from '../io/node/standard-input.js';
 import { attachQuality } from '../operations/attach.js';
 import { facts, resultTables } from './evaluation-tables.js';
@@ -48,6 +49,8 @@ export function evaluateCommand(): Command {
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, options: Options) => {
+      const { saveLogits, force = false } = options;
+      if (saveLogits !== undefined) await checkOutput(saveLogits, [options.text], force);
       const text = await readBytesOrInput(options.text);
       const evaluation = await evaluateWithProgress(path, options, text);
       if (options.attach) await attachQuality(path, qualityReport(evaluation, options.text, text));
@@ -73,9 +76,8 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
     const against = options.against === undefined ? undefined : await openWhole(options.against);
     if (against) opened.push(against);
     const { logits, saveLogits, force, window, tokens: maxTokens, secondHalf } = options;
-    const request = {
-      ...{ text: text.toString('utf8'), against, logits, saveLogits, force, window, maxTokens, secondHalf },
-    };
+    const measured = { text: text.toString('utf8'), against, logits, window, maxTokens, secondHalf };
+    const request = { ...measured, saveLogits, force };
     if (options.running) return await evaluate(model, { ...request, onWindow: printRunning });
     return await withBars((onProgress, note) =>
       evaluate(model, { ...request, onProgress, onWindow: (estimate) => note(runningNote(estimate)) }),

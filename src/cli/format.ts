@@ -1,24 +1,25 @@
 import { plainLine } from '../core/plain-text.js';
 import { sumOf } from '../core/sum.js';
 
+export { count } from '../core/count.js';
+
+const BYTE_UNITS = [
+  [1e12, 'TB'],
+  [1e9, 'GB'],
+  [1e6, 'MB'],
+  [1e3, 'kB'],
+] as const;
+
+/** Returns the decimal unit in which a number of bytes, rounded to three digits, is at least 1 and below 1000. */
+export function byteUnit(n: number): readonly [divisor: number, name: string] {
+  return BYTE_UNITS.find(([divisor]) => n >= 0.9995 * divisor) ?? [1, 'B'];
+}
+
 /** Formats bytes in decimal units: `23.4 MB`. Exact below 10 kB. */
 export function bytes(n: number): string {
   if (n < 10_000) return `${n} B`;
-  const units = ['kB', 'MB', 'GB', 'TB'];
-  let value = n;
-  let unit = -1;
-  while (value >= 999.5 && unit < units.length - 1) {
-    value /= 1000;
-    unit++;
-  }
-  return `${value.toPrecision(3)} ${units[unit]}`;
-}
-
-/** Formats a number with thousands separators: `1,315,575,808`. */
-export function count(n: number): string {
-  return Number.isInteger(n) && Math.abs(n) < 1e15
-    ? String(n).replaceAll(/\B(?=(\d{3})+$)/g, ',') // toLocaleString takes 16 ms when it is first called
-    : n.toLocaleString('en-US');
+  const [divisor, name] = byteUnit(n);
+  return `${(n / divisor).toPrecision(3)} ${name}`;
 }
 
 /** Formats a share as `65.72 %`; empty for a share of nothing (NaN). */

@@ -37,8 +37,12 @@ export function generateCommand(): Command {
     .action(async (path: string, given: string, options: Options) => {
       const prompt = given === STANDARD_INPUT ? await promptFromInput() : given;
       if (options.json) return printJson(await run(path, prompt, options));
-      printText(prompt);
-      const { tokens, stopped, tokenSeconds } = await run(path, prompt, options, printText);
+      let isBegun = false;
+      const write = (text: string) => {
+        printText(isBegun ? text : `${prompt}${text}`); // the prompt not before the model is loaded
+        isBegun = true;
+      };
+      const { tokens, stopped, tokenSeconds } = await run(path, prompt, options, write);
       print();
       if (!process.stderr.isTTY) return;
       const rate = ((tokens.length - 1) / tokenSeconds).toFixed(1);

@@ -2,8 +2,10 @@ import { Command, Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import { plainLine } from '../core/plain-text.js';
 import { type LabOptions, type LabReport, runLab } from '../experiments/lab.js';
+import { labPage } from '../experiments/lab-page.js';
 import { checkOutput, writeWhole } from '../io/node/checked-output.js';
 import { readTextOrInput } from '../io/node/standard-input.js';
+import { inputsOf } from '../models/node/inputs.js';
 import { bytes, count, percent, table } from './format.js';
 import { calibrationOf } from './lossy.js';
 import { openWhole } from './open.js';
@@ -55,15 +57,16 @@ export function labCommand(): Command {
     .action(async (paths: string[], options: Options) => {
       if (options.statistics !== undefined && paths.length > 1)
         throw new InputError('--statistics needs a single model; found several');
-      if (options.html !== undefined) await checkOutput(options.html, [], options.force ?? false);
+      if (options.html !== undefined) {
+        const texts = [options.text, options.calibrate].filter((path) => path !== undefined);
+        await checkOutput(options.html, texts, options.force ?? false);
+      }
       const reports: LabReport[] = [];
       const text = options.text === undefined ? undefined : await readTextOrInput(options.text);
       const calibration = await calibrationOf(options);
       for (const path of paths) reports.push(await report(path, options, { text, calibration }));
-      if (options.html !== undefined) {
-        const { labPage } = await import('../experiments/lab-page.js'); // loaded only here: it takes a third of a second
+      if (options.html !== undefined)
         await writeWhole(options.html, labPage(reports), options.force ?? false);
-      }
       if (options.json) return printJson(reports);
       for (const each of reports) printReport(each);
       if (reports.length > 1) printSizes(reports);
@@ -81,6 +84,7 @@ async function report(
   if (!(ratio > 1)) throw new InputError(`expected --ratio above 1, found ${JSON.stringify(options.ratio)}`);
   const model = await openWhole(path);
   try {
+    if (options.html !== undefined) await checkOutput(options.html, inputsOf(model), options.force ?? false);
     const settings = {
       ratio,
       block,

@@ -1,7 +1,7 @@
 import { plainLine } from '../core/plain-text.js';
 import type { Progress } from '../core/progress.js';
 import { isNativeMissing } from '../onnx/node/runtime.js';
-import { duration } from './format.js';
+import { byteUnit, count, duration } from './format.js';
 import { printError, printNotice, VERBOSITY } from './terminal.js';
 
 const MAX_COLUMNS = 80;
@@ -102,37 +102,24 @@ export function progressLine(
 
 /** Formats `12.4 of 1,316 M weights`: both numbers in the unit of the total. */
 function amountOf(done: number, total: number, unit: Progress['unit']): string {
-  const { divisor, name } = scaleOf(total, unit);
+  const [divisor, name] = scaleOf(total, unit);
   const suffix = unit === 'bytes' ? name : [name, unit].filter(Boolean).join(' ');
   return `${rounded(done / divisor)} of ${rounded(total / divisor)} ${suffix}`;
 }
 
 /** Formats `3.1 M/s`, or `420 MB/s`. */
 function rateOf(perSecond: number, unit: Progress['unit']): string {
-  const { divisor, name } = scaleOf(perSecond, unit);
+  const [divisor, name] = scaleOf(perSecond, unit);
   return `${rounded(perSecond / divisor)}${name && ' '}${name}/s`;
 }
 
-const BYTE_UNITS = [
-  [1e12, 'TB'],
-  [1e9, 'GB'],
-  [1e6, 'MB'],
-  [1e3, 'kB'],
-  [1, 'B'],
-] as const;
-
 /** Returns the unit that a number is printed in. Weights and tokens are counted in millions, as the sizes of models are. */
-function scaleOf(
-  number: number,
-  unit: Progress['unit'],
-): { readonly divisor: number; readonly name: string } {
-  if (unit !== 'bytes') return number >= 1e6 ? { divisor: 1e6, name: 'M' } : { divisor: 1, name: '' };
-  const [divisor, name] = BYTE_UNITS.find(([size]) => number >= size) ?? BYTE_UNITS.at(-1)!;
-  return { divisor, name };
+function scaleOf(number: number, unit: Progress['unit']): readonly [divisor: number, name: string] {
+  return unit === 'bytes' ? byteUnit(number) : number >= 1e6 ? [1e6, 'M'] : [1, ''];
 }
 
 /** Rounds to three digits, but keeps whole numbers: `0.42`, `12.4`, `1,316`. */
 function rounded(number: number): string {
-  if (Number.isInteger(number) || number >= 100) return Math.round(number).toLocaleString('en-US');
+  if (Number.isInteger(number) || number >= 100) return count(Math.round(number));
   return number >= 10 ? number.toFixed(1) : number.toFixed(2);
 }

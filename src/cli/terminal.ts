@@ -118,9 +118,7 @@ function cleanUp(): string {
 }
 
 function stop(code: number, message?: string): never {
-  if (message !== undefined) {
-    printFailure(message);
-  }
+  if (message !== undefined) printFailure(message);
   process.exit(code);
 }
 

@@ -120,10 +120,11 @@ async function evaluateAgainst(
   const windows = await windowsOf(program, reference, stored, options);
   const predictions = predictionsOf(about, windows);
   if (stored) requireSame(stored, predictions);
+  const inputs = against ? [model, against] : [model];
   const saved =
     saveLogits === undefined
       ? undefined
-      : await store.create(saveLogits, against ?? model, predictions, force);
+      : await store.create(saveLogits, against ?? model, predictions, { force, inputs });
   try {
     const scores = await runPasses(runtime, { model: program, reference, stored, saved }, windows, options);
     const bytes = await saved?.finish();

@@ -1,4 +1,5 @@
 import { Meter, type RunOptions } from '../core/progress.js';
+import { sumOf } from '../core/sum.js';
 import type { Program } from '../inference/program.js';
 import { type HiddenStates, streamHidden } from '../inference/stream.js';
 import type { Runtime } from '../onnx/runtime.js';
@@ -34,7 +35,7 @@ export async function runPasses(
   const tokens = inputs.length * inputs[0]!.length;
   const programs = reference ? [model, reference] : [model];
   // Progress counts every layer, the embedding and the head as one step per token.
-  const steps = programs.map(({ size }) => size.layers + 2).reduce((sum, count) => sum + count, 0);
+  const steps = sumOf(programs, ({ size }) => size.layers + 2);
   const meter = new Meter(options, 'evaluating', tokens * programs.length, 'tokens');
   const reach = (tokenLayers: number) => meter.reach((tokenLayers / steps) * programs.length);
   let before = 0;

@@ -45,12 +45,19 @@ export interface LogitsWriter {
   discard(): Promise<void>;
 }
 
+/** What may be replaced, and what not. */
+export interface LogitsOptions {
+  readonly force: boolean;
+  /** Models that are read: none of their files is replaced. */
+  readonly inputs: readonly Model[];
+}
+
 /** Where logits are stored. */
 export interface LogitsStore {
   /** @throws {InputError} for what is no complete file of logits. */
   open(path: string): Promise<StoredLogits>;
-  /** @throws {InputError} when the file exists and `force` is not set, or cannot be written. */
-  create(path: string, model: Model, predictions: Predictions, force: boolean): Promise<LogitsWriter>;
+  /** @throws {InputError} when the file is an input, exists and `force` is not set, or cannot be written. */
+  create(path: string, model: Model, predictions: Predictions, options: LogitsOptions): Promise<LogitsWriter>;
 }
 
 /** Describes what is predicted in windows. */

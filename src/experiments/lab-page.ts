@@ -1,3 +1,4 @@
+import { count } from '../core/count.js';
 import type { LabPoint, LabReport } from './lab.js';
 import { compactionCharts, divergenceChart, errorChart, methodsOf } from './lab-charts.js';
 import { explanationOf } from './methods.js';
@@ -26,12 +27,7 @@ Trained weights lie close to it.</p></div>
 <div class="tables">
 ${pivot(report, 'Squared error', ({ relativeSquaredError }) => relativeSquaredError)}
 ${pivot(report, 'Perplexity', ({ perplexity }) => perplexity)}
-${pivot(
-  report,
-  'Bytes',
-  ({ bytes }) => bytes,
-  (bytes) => bytes.toLocaleString('en-US'),
-)}
+${pivot(report, 'Bytes', ({ bytes }) => bytes, count)}
 </div>
 ${sentences(report)}
 </section>`;
@@ -41,7 +37,7 @@ function introduction(report: LabReport): string {
   const { model, matrices, weights, block, dimensions, coding, perplexity } = report;
   const coefficients = coding === 'kept' ? 'of which the largest are stored' : 'which are quantized';
   return `<h2>${escapeHtml(model)}</h2>
-<p>${matrices} matrices with ${weights.toLocaleString('en-US')} weights; perplexity of the original ${perplexity.toFixed(3)}. Transforms take blocks of ${block} weights in ${dimensions} dimension${dimensions > 1 ? 's' : ''} to coefficients,
+<p>${matrices} matrices with ${count(weights)} weights; perplexity of the original ${perplexity.toFixed(3)}. Transforms take blocks of ${block} weights in ${dimensions} dimension${dimensions > 1 ? 's' : ''} to coefficients,
 ${coefficients}. Ratios are of the matrices: all bytes that decoding them needs are counted; norms and biases are unchanged and not counted.</p>`;
 }
 

@@ -2,7 +2,7 @@ import type { TransformName } from '../codecs/transform/coefficients.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
-import type { FetchedFolder } from '../hub/folder.js';
+import { Fetched } from '../hub/fetched.js';
 import { openModel } from '../open/open.js';
 import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
 import { compressLossy } from '../quantization/compress.js';
@@ -174,19 +174,6 @@ async function calibrationOf({ calibration }: CompressOptions): Promise<Calibrat
   if (calibration === false) return undefined;
   const own = calibration?.text === undefined ? await readCalibrationText() : { text: '', name: 'a text' };
   return { ...own, ...given(calibration ?? {}) };
-}
-
-/** Files that a run has downloaded into the Hub's cache. */
-class Fetched {
-  private folder: FetchedFolder | undefined;
-
-  readonly note = (folder: FetchedFolder): void => {
-    this.folder = folder;
-  };
-
-  async forget(): Promise<void> {
-    await this.folder?.forget();
-  }
 }
 
 /** Returns the options that are not undefined. */

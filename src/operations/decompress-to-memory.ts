@@ -1,7 +1,6 @@
 import { concatenate } from '../core/bytes.js';
-import { Decoding } from '../wpk/node/decode.js';
-import { type DecompressOptions, openContainer } from './decompress.js';
-import { type FileTarget, Restoring, type Target } from './restore.js';
+import { type DecompressOptions, withRestoring } from './decompress.js';
+import type { FileTarget, Target } from './restore.js';
 
 /**
  * Restores the files of a .wpk in memory: byte for byte, each checked against its SHA-256.
@@ -14,15 +13,9 @@ export async function decompressToMemory(
   path: string,
   options: Omit<DecompressOptions, 'force'> = {},
 ): Promise<Map<string, Uint8Array>> {
-  const container = await openContainer(path, { reading: 'sequential', signal: options.signal });
-  const decoding = new Decoding(container, options.threads);
   const target = new MemoryTarget();
-  try {
-    await new Restoring(container, decoding, target, { ...options, stage: 'decompressing' }).all();
-    return target.files;
-  } finally {
-    await Promise.all([decoding.close(), container.close()]);
-  }
+  await withRestoring(path, options, (restoreTo) => restoreTo(target));
+  return target.files;
 }
 
 class MemoryTarget implements Target {

@@ -34,14 +34,25 @@ export async function decompress(
   folder: string,
   options: DecompressOptions = {},
 ): Promise<void> {
+  await withRestoring(path, options, (restoreTo) =>
+    makeFolder(folder, path, options.force ?? false, async (making) => {
+      await restoreTo(new FolderTarget(making));
+      options.signal?.throwIfAborted();
+    }),
+  );
+}
+
+/** Opens a .wpk whose files `work` restores to a target, and closes it afterwards. @throws {InputError} @throws {IntegrityError} */
+export async function withRestoring(
+  path: string,
+  options: DecompressOptions,
+  work: (restoreTo: (target: Target) => Promise<void>) => Promise<void>,
+): Promise<void> {
   const container = await openContainer(path, { reading: 'sequential', signal: options.signal });
   const decoding = new Decoding(container, options.threads);
   const restoring = { ...options, stage: 'decompressing' };
   try {
-    await makeFolder(folder, path, options.force ?? false, async (making) => {
-      await new Restoring(container, decoding, new FolderTarget(making), restoring).all();
-      options.signal?.throwIfAborted();
-    });
+    await work((target) => new Restoring(container, decoding, target, restoring).all());
   } finally {
     await Promise.all([decoding.close(), container.close()]);
   }

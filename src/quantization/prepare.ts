@@ -1,9 +1,10 @@
 import { InputError } from '../core/errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../core/model.js';
 import { checkOutput } from '../io/node/checked-output.js';
+import { inputPaths } from '../models/node/inputs.js';
 import { isStoredModel, type StoredModel } from '../models/stored-model.js';
 import { requireElements } from '../wpk/manifest.js';
-import { describeFiles, inputPaths } from '../wpk/node/manifest.js';
+import { describeFiles } from '../wpk/node/manifest.js';
 import type { CalibrationSource } from './calibration/calibrate.js';
 import { Candidate } from './candidate.js';
 import { type ExactTensors, exactGroups, findExactTensors, weightsIn, withBuffers } from './exact-tensors.js';

@@ -1,5 +1,6 @@
 import { tensorRole } from '../../architectures/registry.js';
 import type { ByteSource } from '../../core/byte-source.js';
+import { count } from '../../core/count.js';
 import { type GgufValue, readGgufHeader } from '../../models/gguf/header.js';
 import { familyOf } from '../../models/gguf/model.js';
 import { toHub } from '../../models/gguf/names.js';
@@ -40,5 +41,5 @@ function textOf(value: GgufValue): string {
   if (!Array.isArray(value)) return String(value);
   const shown = value.slice(0, SHOWN_VALUES).map((item) => JSON.stringify(item));
   const more = value.length > SHOWN_VALUES ? ', …' : '';
-  return `${value.length.toLocaleString('en-US')} values: ${shown.join(', ')}${more}`;
+  return `${count(value.length)} values: ${shown.join(', ')}${more}`;
 }

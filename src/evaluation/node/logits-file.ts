@@ -12,6 +12,7 @@ import type { Model } from '../../core/model.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { openFile } from '../../io/node/file.js';
 import { modelDigest } from '../../models/node/digest.js';
+import { inputsOf } from '../../models/node/inputs.js';
 import { BLOCK_BYTES, losslessKernels } from '../../wasm/lossless.js';
 import {
   checkTrailer,
@@ -23,7 +24,14 @@ import {
   START_BYTES,
   TRAILER_BYTES,
 } from '../logits-format.js';
-import type { LogitsOrigin, LogitsStore, LogitsWriter, Predictions, StoredLogits } from '../stored-logits.js';
+import type {
+  LogitsOptions,
+  LogitsOrigin,
+  LogitsStore,
+  LogitsWriter,
+  Predictions,
+  StoredLogits,
+} from '../stored-logits.js';
 
 /** Stores logits in files of src/evaluation/logits-format.ts. One block of 1 MiB is in memory. */
 export const LOGITS_FILES: LogitsStore = {
@@ -110,9 +118,9 @@ async function createLogits(
   path: string,
   model: Model,
   predictions: Predictions,
-  force: boolean,
+  { force, inputs }: LogitsOptions,
 ): Promise<LogitsWriter> {
-  await checkOutput(path, [model.id], force);
+  await checkOutput(path, inputs.flatMap(inputsOf), force);
   const origin = {
     model: basename(resolve(model.id)),
     modelSha256: await modelDigest(model),

@@ -1,4 +1,5 @@
 import { InputError } from '../../core/errors.js';
+import { quote } from '../../core/json.js';
 import { NOTICES } from '../../core/notices.js';
 import type { Runtime } from '../runtime.js';
 
@@ -19,7 +20,7 @@ export const isNativeMissing = (): boolean => isMissing && !('Deno' in globalThi
  * Loads the runtime, once: onnxruntime-node where it is installed and works, otherwise WebAssembly. The environment variable
  * `WEIGHTPRESS_RUNTIME` (`native` or `wasm`) chooses.
  * @param threads threads to compute on, default one per core; of the first call.
- * @throws {InputError} if `native` is asked for and cannot be loaded.
+ * @throws {InputError} if `native` is asked for and cannot be loaded, or another one is asked for.
  */
 export function loadRuntime(threads?: number): Promise<Runtime> {
   loading ??= load(threads).catch((error) => {
@@ -31,6 +32,8 @@ export function loadRuntime(threads?: number): Promise<Runtime> {
 
 async function load(threads: number | undefined): Promise<Runtime> {
   const asked = process.env.WEIGHTPRESS_RUNTIME;
+  if (asked && asked !== 'native' && asked !== 'wasm')
+    throw new InputError(`expected WEIGHTPRESS_RUNTIME to be native or wasm, found ${quote(asked)}`);
   if (asked !== 'wasm')
     try {
       const { loadNative } = await import('./native.js');

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { sumOf } from '../../core/sum.js';
 import { holdWeights } from '../held.js';
 import {
   createRuntime,
@@ -40,7 +41,7 @@ export async function loadWasm(threads = Math.min(MAX_THREADS, availableParallel
     ...plain,
     session: async (model) => copying(await plain.session(model)),
     hold: async (graph, weights) => {
-      const bytes = Object.values(weights).reduce((sum, tensor) => sum + floatsOf(tensor).byteLength, 0);
+      const bytes = sumOf(Object.values(weights), (tensor) => floatsOf(tensor).byteLength);
       if (heldBytes + bytes > MAX_HELD_BYTES) {
         const session = copying(await plain.session(graph.encode()));
         return { ...session, run: (feeds, into) => session.run({ ...weights, ...feeds }, into) };

@@ -2,9 +2,8 @@ import type { Model } from '../../core/model.js';
 import { Meter, type RunOptions } from '../../core/progress.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { aligned, writeGgufHeader } from '../../models/gguf/header-writer.js';
-import { isStoredModel } from '../../models/stored-model.js';
+import { inputsOf } from '../../models/node/inputs.js';
 import { requireElements } from '../../wpk/manifest.js';
-import { inputPaths } from '../../wpk/node/manifest.js';
 import { planGguf } from './gguf-plan.js';
 import type { GgufWriteType } from './gguf-types.js';
 
@@ -25,7 +24,7 @@ export interface GgufOptions extends RunOptions {
 export async function writeGguf(model: Model, path: string, options: GgufOptions = {}): Promise<void> {
   const { type = 'F16', force = false, signal } = options;
   signal?.throwIfAborted();
-  await checkOutput(path, isStoredModel(model) ? inputPaths(model) : [model.id], force);
+  await checkOutput(path, inputsOf(model), force);
   const { entries, tensors } = await planGguf(model, type);
   requireElements(model);
   const header = writeGgufHeader(entries, tensors);

@@ -8,10 +8,9 @@ import { Meter, type RunOptions } from '../../core/progress.js';
 import { Output, writeWhole } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../../models/folder/shard-index.js';
+import { inputsOf } from '../../models/node/inputs.js';
 import { writeHeader } from '../../models/safetensors/writer.js';
-import { isStoredModel } from '../../models/stored-model.js';
 import { requireElements } from '../../wpk/manifest.js';
-import { inputPaths } from '../../wpk/node/manifest.js';
 import { makeFolder } from '../folder.js';
 
 /** Types that floats can be written as. */
@@ -52,8 +51,7 @@ export async function exportSafetensors(
   const total = sum(tensors);
   const shards = cut(tensors, shardBytes);
   const meter = new Meter(options, 'writing safetensors', total);
-  const inputs = isStoredModel(model) ? inputPaths(model) : [model.id];
-  await makeFolder(folder, inputs, force, async (making) => {
+  await makeFolder(folder, inputsOf(model), force, async (making) => {
     for (const file of model.sideFiles) await copySideFile(file, making, dtype);
     const names = shards.map((_, i) => shardName(i, shards.length));
     for (const [i, shard] of shards.entries())

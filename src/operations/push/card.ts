@@ -1,4 +1,5 @@
 import { stringify } from 'yaml';
+import { count } from '../../core/count.js';
 import { plainLine } from '../../core/plain-text.js';
 import { sumOf } from '../../core/sum.js';
 import type { License } from '../../models/license.js';
@@ -34,8 +35,8 @@ export function modelCard(
       'original',
       base === undefined ? code(source) : `[${base}](https://huggingface.co/${base}) at \`${commit}\``,
     ],
-    ['original size', `${number(originalBytes)} bytes, all files counted`],
-    ['compressed size', `${number(fileBytes)} bytes, including config and tokenizer`],
+    ['original size', `${count(originalBytes)} bytes, all files counted`],
+    ['compressed size', `${count(fileBytes)} bytes, including config and tokenizer`],
     ['ratio', `${(originalBytes / fileBytes).toFixed(3)}:1`],
     ...(weights ? [['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)]] : []),
     ['loss', lossOf(summary)],
@@ -78,8 +79,6 @@ function lossOf({ tensors, quality, leftOut }: Summary): string {
     `perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)} (${code(text?.name ?? '')})`,
   ].join(', ');
 }
-
-const number = (n: number) => n.toLocaleString('en-US');
 
 /** Formats text from a file as code in a table cell. */
 const code = (text: string) => `\`${withoutTicks(text).replaceAll('|', ' ') || '?'}\``;

@@ -1,6 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { basename, join } from 'node:path';
-import type { WeightSource } from '../../models/stored-model.js';
+import { basename } from 'node:path';
 import { type Described, describe, type Manifest } from '../manifest.js';
 import { findDuplicates } from './duplicates.js';
 
@@ -20,18 +19,4 @@ export async function describeFiles(
   );
   const source = await realpath(from.id).then(basename, () => from.id);
   return describe(from, { source, options, duplicates });
-}
-
-/** The files that an output must not replace. */
-interface Inputs {
-  readonly id: string;
-  readonly kind: string;
-  readonly sideFiles: readonly { readonly name: string }[];
-  readonly weightSources: readonly WeightSource[];
-}
-
-/** Returns the paths of the files that a model is read from, its folder first. */
-export function inputPaths({ id, kind, sideFiles, weightSources }: Inputs): string[] {
-  const folder = kind === 'directory' ? [id, ...sideFiles.map(({ name }) => join(id, name))] : [];
-  return [...folder, ...weightSources.map(({ source }) => source.name)];
 }
