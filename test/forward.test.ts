@@ -138,7 +138,7 @@ describe('longer sequences and other settings', () => {
       high_freq_factor: 4,
       original_max_position_embeddings: 8192,
     };
-    const frequencies = (config: object, size = 128) => rotaryOf(readRope({ ...config }), size).frequencies;
+    const frequencies = (config: object, size = 128) => rotaryOf(readRope({ ...config }), size).frequencies();
     const plain = frequencies({ rope_theta: 500_000 });
     const scaled = frequencies({ rope_theta: 500_000, rope_scaling: scaling });
     const wavelength = (i: number) => (2 * Math.PI) / plain[i]!;
@@ -245,7 +245,7 @@ describe('a model that cannot be run is refused in one line', () => {
   });
 
   it.each([
-    ['llama', { rope_scaling: { rope_type: 'yarn', factor: 4 } }, /rope_type.*"yarn"/],
+    ['llama', { rope_scaling: { rope_type: 'mrope', factor: 4 } }, /rope_type.*"mrope"/],
     ['llama', { rope_scaling: { rope_type: 'llama3', factor: 8 } }, /low_freq_factor/],
     ['llama', { hidden_act: 'mish' }, /"mish"/],
     ['llama', { num_key_value_heads: 4 }, /multiple of num_key_value_heads/],

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { attentionOf } from '../src/architectures/attention.js';
+import { attend } from '../src/architectures/attention.js';
+import { layerGraph } from '../src/architectures/forward.js';
 import type { Model } from '../src/core/model.js';
 import { loadWeights, positionFeeds } from '../src/inference/block-inputs.js';
-import { blockGraph, buildProgram } from '../src/inference/program.js';
+import { buildProgram } from '../src/inference/program.js';
 import { findActivation } from '../src/onnx/activations.js';
 import { backward } from '../src/onnx/gradient.js';
 import { Graph, type Value } from '../src/onnx/graph.js';
@@ -87,12 +88,12 @@ const CASES: Record<string, Case> = {
   LayerNormalization: {
     inputs: { x: ACTIVATION, 'weight.weight': [4], 'weight.bias': [4] },
     shape: ACTIVATION,
-    build: (g, { x }) => g.layerNorm(x!, 'weight', 4, 0.1),
+    build: (g, { x, ...of }) => g.layerNorm(x!, of['weight.weight']!, of['weight.bias'], 0.1),
   },
   'RMS norm': {
     inputs: { x: ACTIVATION, 'weight.weight': [4] },
     shape: ACTIVATION,
-    build: (g, { x }) => g.rmsNorm(x!, 'weight', 4, 0.1),
+    build: (g, { x, ...of }) => g.multiply(g.rms(x!, 0.1), of['weight.weight']!),
   },
   ReduceMean: unary((g, x) => g.operation('ReduceMean', [x, g.integers([-1])], { keepdims: 1 }), [2, 3, 1]),
   Sqrt: unary((g, x) => g.operation('Sqrt', [g.add(x, g.scalar(2))])),
@@ -134,8 +135,8 @@ const CASES: Record<string, Case> = {
     inputs: { q: [2, 3, 16], k: [2, 3, 8], v: [2, 3, 8] },
     shape: [2, 3, 16],
     build: (g, { q, k, v }) => {
-      const heads = { heads: 4, keyValueHeads: 2, headSize: 4 };
-      return attentionOf(g, heads as never, { causal: false, rotarySize: 0 })(q!, k!, v!);
+      const heads = { causal: false, heads: 4, keyValueHeads: 2, headSize: 4, valueSize: 4, scale: 0.5 };
+      return attend(g, heads as never, [q!, k!, v!], {});
     },
   },
 };
@@ -184,7 +185,7 @@ describe('gradients of whole models are finite differences of the loss', () => {
     };
     const [whole, blocks] = await Promise.all(
       [{}, { length }].map(async (use) => {
-        const g = blockGraph(program, use);
+        const g = layerGraph(program.plan, 1, use);
         const shape = ['batch', 'sequence', hidden];
         const seeds = new Map([['hidden_out', g.input('cotangent', shape)]]);
         g.output('before', backward(g, seeds, [{ name: 'hidden' }])[0]!, shape);

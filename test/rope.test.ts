@@ -57,7 +57,7 @@ describe('a config', () => {
   });
 
   it.each([
-    ['unknown types', { rope_parameters: { rope_type: 'yarn', factor: 4 } }, /"yarn"/],
+    ['unknown types', { rope_parameters: { rope_type: 'mrope', factor: 4 } }, /"mrope"/],
     [
       'two bases',
       { rope_theta: 1e4, rope_parameters: { rope_theta: 1e6 } },
@@ -217,7 +217,7 @@ describe('a Mistral config that does not name its window', () => {
     const { buildProgram } = await import('../src/inference/program.js');
     const windowOf = (settings: object) => {
       model.config = { ...model.config, model_type: 'mistral', ...settings };
-      return buildProgram(asModel(model)).plan.window?.(0);
+      return buildProgram(asModel(model)).plan.positions[0]!.window;
     };
     delete model.config.sliding_window;
     expect(windowOf({})).toBe(4096);

@@ -22,14 +22,20 @@ export type PartialDimensions = { readonly [What in keyof Dimensions]: number | 
 /** Keys of each dimension in config.json; names differ between families. */
 const KEYS: Readonly<Record<keyof Dimensions, readonly string[]>> = {
   layers: ['num_hidden_layers', 'num_layers', 'n_layer', 'n_layers'],
-  hiddenSize: ['hidden_size', 'n_embd', 'd_model'],
-  intermediateSize: ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff'],
+  hiddenSize: ['hidden_size', 'n_embd', 'd_model', 'n_embed', 'dim'],
+  intermediateSize: ['intermediate_size', 'n_inner', 'ffn_dim', 'd_ff', 'ffn_hidden_size', 'hidden_dim'],
   heads: ['num_attention_heads', 'num_heads', 'n_head', 'n_heads'],
   keyValueHeads: ['num_key_value_heads', 'num_kv_heads', 'n_head_kv', 'n_kv_heads'],
   headSize: ['head_dim', 'd_kv'],
-  positions: ['max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len'],
+  positions: ['max_position_embeddings', 'n_positions', 'n_ctx', 'max_seq_len', 'seq_length'],
   vocabulary: ['vocab_size'],
 };
+
+/** The fields of a config that dimensions are read from. */
+export const FIELDS: readonly string[] = [
+  ...Object.values(KEYS).flat(),
+  ...['multi_query', 'new_decoder_architecture', 'multi_query_attention', 'multi_query_group_num'],
+];
 
 /** Limits about 100 times above the largest models; a config beyond them is a mistake or an attack. */
 const MAX_DIMENSION = 100_000_000;
@@ -49,10 +55,12 @@ export function readDimensions(config: Config): PartialDimensions {
 
 /**
  * Reads all dimensions of a config.
+ * @param defaults those that a family assumes.
  * @throws {InputError} naming the keys of a dimension that is missing or invalid.
  */
-export function requireDimensions(config: Config): Dimensions {
-  const found = readDimensions(config);
+export function requireDimensions(config: Config, defaults: Partial<Dimensions> = {}): Dimensions {
+  const stated = Object.entries(readDimensions(config)).filter(([, value]) => value !== undefined);
+  const found = { ...defaults, ...Object.fromEntries(stated) } as PartialDimensions;
   for (const [what, keys] of Object.entries(KEYS)) {
     const value = found[what as keyof Dimensions];
     if (value === undefined || !Number.isInteger(value))

@@ -1,4 +1,8 @@
+import type { Config } from '../core/json.js';
+import type { ConfigReader } from './config-reader.js';
 import type { Dimensions } from './dimensions.js';
+import type { Settings } from './settings.js';
+import type { Names, Slot } from './slots.js';
 
 /** What tensors are in a model, in the order of tables. */
 export const ROLES = [
@@ -14,16 +18,10 @@ export const ROLES = [
 /** What a tensor is in a model. */
 export type Role = (typeof ROLES)[number];
 
-/** The first pattern that matches a tensor's name, without prefix, determines its role. */
-export type RoleRule = readonly [pattern: RegExp, role: Role];
-
-/** A parameter as named and shaped in checkpoints on the Hub. */
-export interface ParameterShape {
-  readonly name: string;
-  readonly shape: readonly number[];
-}
-
-/** Properties of a model family, apart from its forward pass. */
+/**
+ * A model family as data. Roles and shapes of tensors, the forward pass and its gradients, the names in GGUF and what `analyze` says all
+ * follow from it.
+ */
 export interface Family {
   /** Display name: `GPT-Neo`. */
   readonly name: string;
@@ -31,38 +29,29 @@ export interface Family {
   readonly modelTypes: readonly string[];
   /** Matches names in `architectures`, for configs without a `model_type`. */
   readonly classes: RegExp;
-  /** Prefix of tensor names, which checkpoints of the bare model omit. */
-  readonly prefix: string;
+  /** Prefixes of tensor names other than the head's: the usual one, and those of other checkpoints. Bare models have none. */
+  readonly prefixes: readonly [string, ...string[]];
+  /** Prefix of a layer's tensors; `*` stands for the layer. */
+  readonly layer: string;
+  readonly names: Names;
+  /** Further names of slots, in some of the family's models. */
+  readonly otherNames?: Readonly<Record<string, Slot>>;
+  /** Whether matrices of layers are stored [inputs, outputs]. */
+  readonly columns?: boolean;
+  /** Dimensions that configs may leave out. */
+  readonly defaults?: Partial<Dimensions>;
   /** Whether embeddings are tied by default. */
   readonly tiedByDefault: boolean;
+  /** Matches stored tensors that are computed from the config: masks, frequencies. */
+  readonly buffers?: RegExp;
+  /** Matches other stored tensors that logits do not depend on: poolers, further heads. */
+  readonly unneeded?: RegExp;
+  /** Name of the dense layer that bare encoders have beside their layers. */
+  readonly pooler?: string;
+  /** Names of tensors that may be stored twice, because modules share them, and the name of the one that is used. */
+  readonly copies?: Readonly<Record<string, string>>;
   /** Returns the number of reserved rows at the start of the position table. */
-  readonly reservedPositions?: (config: Readonly<Record<string, unknown>>) => number;
-  readonly roles: readonly RoleRule[];
-  /** Returns the parameters of a model of this size in the order of its modules, without buffers or a tied head. */
-  parameterShapes(
-    size: Dimensions & { readonly tied: boolean },
-    config: Readonly<Record<string, unknown>>,
-  ): ParameterShape[];
-}
-
-/** Returns a matrix [outputs, inputs] and, optionally, its bias. */
-export function linear(name: string, outputs: number, inputs: number, bias = true): ParameterShape[] {
-  const weight = { name: `${name}.weight`, shape: [outputs, inputs] };
-  return bias ? [weight, { name: `${name}.bias`, shape: [outputs] }] : [weight];
-}
-
-/** Returns the scale of a norm and, optionally, its bias. */
-export function norm(name: string, size: number, bias = true): ParameterShape[] {
-  const weight = { name: `${name}.weight`, shape: [size] };
-  return bias ? [weight, { name: `${name}.bias`, shape: [size] }] : [weight];
-}
-
-/** Returns a table [rows, columns], or a matrix without bias. */
-export function matrix(name: string, rows: number, columns: number): ParameterShape[] {
-  return linear(name, rows, columns, false);
-}
-
-/** Returns the parameters of `layers` layers in order. */
-export function repeat(layers: number, layer: (index: number) => ParameterShape[]): ParameterShape[] {
-  return Array.from({ length: layers }, (_, index) => layer(index)).flat();
+  readonly reservedPositions?: (config: Config) => number;
+  /** Reads everything that the forward pass needs. @throws {InputError} when a field is missing or has an unsupported value. */
+  settings(c: ConfigReader, size: Dimensions & { readonly tied: boolean }): Settings;
 }

@@ -2,17 +2,47 @@ import type { Config } from '../core/json.js';
 import { isPlainObject } from '../core/json.js';
 import type { TensorInfo } from '../core/model.js';
 import { readDimensions } from './dimensions.js';
+import { albert } from './families/albert.js';
+import { bert, roberta } from './families/bert.js';
+import { bloom } from './families/bloom.js';
+import { cohere, cohere2 } from './families/cohere.js';
+import { deepseekV2, deepseekV3 } from './families/deepseek.js';
+import { distilbert } from './families/distilbert.js';
+import { graniteMoe, mixtral, olmoe, qwen2Moe, qwen3Moe } from './families/experts.js';
+import { falcon } from './families/falcon.js';
+import { gemma, gemma2, gemma3 } from './families/gemma.js';
+import { gptNeo } from './families/gpt_neo.js';
+import { gptNeox } from './families/gpt_neox.js';
+import { gptOss } from './families/gpt_oss.js';
+import { gpt2 } from './families/gpt2.js';
+import { codegen, gptj } from './families/gptj.js';
+import { granite } from './families/granite.js';
+import { lfm2 } from './families/lfm2.js';
+import { llama, ministral, mistral } from './families/llama.js';
+import { modernbert } from './families/modernbert.js';
+import { electra, mpnet } from './families/mpnet.js';
+import { nomicBert } from './families/nomic_bert.js';
+import { olmo2, olmo3 } from './families/olmo.js';
+import { opt } from './families/opt.js';
+import { phi, phi3 } from './families/phi.js';
+import { qwen2, qwen3 } from './families/qwen.js';
+import { smollm3 } from './families/smollm3.js';
+import { stablelm } from './families/stablelm.js';
+import { gptBigCode, starcoder2 } from './families/starcoder.js';
 import type { Family, Role } from './family.js';
 import { type Quantization, quantizationOf } from './quantization-config.js';
-import { gptNeo } from './roles/gpt_neo.js';
-import { gptNeox } from './roles/gpt_neox.js';
-import { gpt2 } from './roles/gpt2.js';
-import { llama, qwen2 } from './roles/llama.js';
-import { roberta } from './roles/roberta.js';
-import { guessRole } from './roles/unknown.js';
+import { roleIn } from './tensor-roles.js';
+import { tiedIn } from './tied.js';
+import { guessRole } from './unknown.js';
 
-/** Families with known tensor names. */
-export const FAMILIES: readonly Family[] = [gptNeo, gpt2, roberta, llama, qwen2, gptNeox];
+/** The families whose models can be run. */
+export const FAMILIES: readonly Family[] = [
+  ...[llama, mistral, ministral, qwen2, qwen3, smollm3, granite, olmo2, olmo3, gemma, gemma2, gemma3],
+  ...[phi, phi3, stablelm, starcoder2, cohere, cohere2, lfm2],
+  ...[gptNeo, gpt2, gptNeox, gptj, codegen, gptBigCode, falcon, bloom, opt],
+  ...[mixtral, qwen2Moe, qwen3Moe, gptOss, olmoe, graniteMoe, deepseekV2, deepseekV3],
+  ...[bert, roberta, distilbert, mpnet, electra, albert, modernbert, nomicBert],
+];
 
 /** Finds the family of a config by `model_type` or, if there is none, by `architectures`. */
 export function findFamily(config: Config | undefined): Family | undefined {
@@ -111,23 +141,13 @@ function slidingWindowOf(config: Config): Architecture['slidingWindow'] {
 
 /** Returns whether embeddings are tied, from the config or its family's default. */
 export function embeddingsAreTied(config: Config | undefined): boolean | undefined {
-  const text = isPlainObject(config?.text_config) ? config.text_config : undefined;
-  const tied = config?.tie_word_embeddings ?? text?.tie_word_embeddings;
-  return typeof tied === 'boolean' ? tied : findFamily(config)?.tiedByDefault;
+  return (config && tiedIn(config)) ?? findFamily(config)?.tiedByDefault;
 }
 
 /** Returns a tensor's role: by its family's names, or else by common names and shapes. */
 export function tensorRole(tensor: Pick<TensorInfo, 'name' | 'shape'>, config: Config | undefined): Role {
   const family = findFamily(config);
-  const name = family ? withoutPrefix(tensor.name, family) : tensor.name;
-  return (
-    family?.roles.find(([pattern]) => pattern.test(name))?.[1] ?? guessRole({ name, shape: tensor.shape })
-  );
-}
-
-/** Returns a tensor's name without the family's prefix. */
-export function withoutPrefix(name: string, { prefix }: Family): string {
-  return name.startsWith(prefix) ? name.slice(prefix.length) : name;
+  return (family && roleIn(tensor.name, family)) ?? guessRole(tensor);
 }
 
 function className(config: Config | undefined): string | undefined {

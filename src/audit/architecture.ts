@@ -1,5 +1,6 @@
 import { requireDimensions } from '../architectures/dimensions.js';
 import { embeddingsAreTied, findFamily } from '../architectures/registry.js';
+import { parameterShapes } from '../architectures/shapes.js';
 import { elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { Config } from '../core/json.js';
@@ -31,7 +32,7 @@ export function countParameters(config: Config): ParameterCount | undefined {
   try {
     const size = requireDimensions(config);
     const tied = embeddingsAreTied(config) ?? false;
-    const shapes = family.parameterShapes({ ...size, tied }, config).map(({ shape }) => shape);
+    const shapes = parameterShapes(config).map(({ shape }) => shape);
     const elements = (dimensions: (n: number) => boolean) =>
       shapes.filter(({ length }) => dimensions(length)).reduce((sum, shape) => sum + elementCount(shape), 0);
     return {

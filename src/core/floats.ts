@@ -31,6 +31,22 @@ export async function readFloats(
   return toFloats(model, { name, dtype }, await model.readTensor(name, undefined, undefined, signal));
 }
 
+/** Reads one of equal parts of a tensor as {@link readFloats} does. @throws {InputError} as that. */
+export async function readPart(
+  model: Model,
+  { name, dtype, lengthBytes }: TensorInfo,
+  { index, count }: { readonly index: number; readonly count: number },
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  widenerOf(model, name, dtype);
+  const bytes = lengthBytes / count;
+  return toFloats(
+    model,
+    { name, dtype },
+    await model.readTensor(name, index * bytes, (index + 1) * bytes, signal),
+  );
+}
+
 /** Converts elements that were read to float32. @throws {InputError} as {@link readFloats}. */
 export function toFloats(
   model: Pick<Model, 'id'>,

@@ -115,7 +115,7 @@ async function evaluateAgainst(
   const program = await openProgram(model, options.signal);
   const reference = against && (await openProgram(against, options.signal));
   if (reference) checkComparable(program, reference);
-  const about = { kind: program.plan.kind, vocabulary: program.size.vocabulary };
+  const about = { kind: program.plan.kind, vocabulary: program.plan.vocabulary };
   if (stored) requireComparable(stored, about);
   const windows = await windowsOf(program, reference, stored, options);
   const predictions = predictionsOf(about, windows);

@@ -28,7 +28,7 @@ export class HeadLogits implements LogitsSource {
 
   /** @param hidden the model's hidden states before the head for all windows. */
   static async load(runtime: Runtime, program: Program, hidden: HiddenStates, signal?: AbortSignal) {
-    const { hiddenSize, vocabulary } = program.size;
+    const { hiddenSize, vocabulary } = program.plan;
     const most = Math.min(rowsAtOnce(vocabulary), hidden.length);
     return new HeadLogits(
       await Head.load(runtime, program, signal),

@@ -35,7 +35,7 @@ export async function runPasses(
   const tokens = inputs.length * inputs[0]!.length;
   const programs = reference ? [model, reference] : [model];
   // Progress counts every layer, the embedding and the head as one step per token.
-  const steps = sumOf(programs, ({ size }) => size.layers + 2);
+  const steps = sumOf(programs, ({ plan }) => plan.layers.length + 2);
   const meter = new Meter(options, 'evaluating', tokens * programs.length, 'tokens');
   const reach = (tokenLayers: number) => meter.reach((tokenLayers / steps) * programs.length);
   let before = 0;
@@ -43,13 +43,13 @@ export async function runPasses(
   for (const each of programs) {
     const onProgress = (tokenLayers: number) => reach(before + tokenLayers);
     hidden.push(await streamHidden(runtime, each, inputs, { onProgress, signal }));
-    before += tokens * (each.size.layers + 1);
+    before += tokens * (each.plan.layers.length + 1);
   }
   const sources: LogitsSource[] = [];
   try {
     for (const [i, each] of programs.entries())
       sources.push(await HeadLogits.load(runtime, each, hidden[i]!, signal));
-    const { vocabulary } = model.size;
+    const { vocabulary } = model.plan;
     if (stored) sources.push(new RestoredLogits(stored, vocabulary));
     const perWindow = (tokens * steps - before) / windows.length;
     const estimate = runningEstimates(windows.length);

@@ -10,7 +10,7 @@ const LONGEST_DEFAULT_WINDOW = 2048;
 
 /** @throws {InputError} for models whose predictions cannot be compared. */
 export function checkComparable(program: Program, reference: Program): void {
-  const [own, other] = [program.size.vocabulary, reference.size.vocabulary];
+  const [own, other] = [program.plan.vocabulary, reference.plan.vocabulary];
   if (own !== other)
     throw new InputError(
       `cannot compare a vocabulary of ${own} with that of ${reference.model.id}, ${other}`,
@@ -24,7 +24,7 @@ export function checkComparable(program: Program, reference: Program): void {
 
 /** Returns the windows of a text; by default as many, and as long, as logits are stored for. @throws {InputError} for one that is too short, and settings that do not fit. */
 export async function windowsOf(
-  { model, plan, size }: Program,
+  { model, plan }: Program,
   reference: Program | undefined,
   stored: StoredLogits | undefined,
   { text, tokens, window, maxTokens, maskToken, secondHalf }: EvaluateOptions,
@@ -40,7 +40,7 @@ export async function windowsOf(
   return cutWindows(Array.prototype.slice.call(all, 0, Math.min(all.length, most)), {
     kind: plan.kind,
     length,
-    vocabulary: size.vocabulary,
+    vocabulary: plan.vocabulary,
     maskToken: maskToken ?? tokenizer?.maskToken,
     secondHalf,
   });

@@ -1,12 +1,14 @@
-import { BLOCK_INPUTS, causalMask } from '../architectures/attention.js';
+import { BLOCK_INPUTS, needsMask } from '../architectures/attention.js';
+import { bucketsOf, maskOf } from '../architectures/masks.js';
 import { rotaryTables } from '../architectures/rotary.js';
-import { readFloats } from '../core/floats.js';
+import { type Attention, isAttention, type LayerPositions } from '../architectures/settings.js';
+import { readFloats, readPart } from '../core/floats.js';
 import type { Feeds, Runtime, Tensor } from '../onnx/runtime.js';
 import type { Binding, Program } from './program.js';
 
 /**
- * Returns the inputs of blocks other than hidden states and weights, for tokens at positions `start` to `end`: the layer's mask and the
- * rotary tables.
+ * Returns the inputs of layers other than hidden states, weights and caches, for tokens at positions `start` to `end`: the layer's mask,
+ * its rotary tables and its buckets of distances. Layers with the same positions share them.
  */
 export function positionFeeds(
   runtime: Runtime,
@@ -14,24 +16,47 @@ export function positionFeeds(
   start: number,
   end: number,
 ): (layer: number) => Feeds {
-  const length = end - start;
-  const feeds: Record<string, Tensor> = {};
-  if (plan.rotary) {
-    const { cosines, sines } = rotaryTables(plan.rotary, start, end);
-    const shape = [length, plan.rotary.size / 2];
-    feeds[BLOCK_INPUTS.cosines] = runtime.floats(cosines, shape);
-    feeds[BLOCK_INPUTS.sines] = runtime.floats(sines, shape);
-  }
-  if (plan.kind === 'masked') return () => feeds;
-  const byWindow = new Map<number | undefined, Feeds>();
-  return (layer) => {
-    const window = plan.window?.(layer);
-    if (!byWindow.has(window)) {
-      const mask = runtime.floats(causalMask(start, end, window), [length, end]);
-      byWindow.set(window, { ...feeds, [BLOCK_INPUTS.mask]: mask });
-    }
-    return byWindow.get(window)!;
+  const known = new Map<unknown, Tensor>();
+  const once = (key: unknown, make: () => Tensor) => {
+    const found = known.get(key) ?? make();
+    known.set(key, found);
+    return found;
   };
+  return (layer) => {
+    const { mixer } = plan.layers[layer]!;
+    const positions = plan.positions[layer]!;
+    if (!isAttention(mixer)) return {};
+    const { rotary } = positions;
+    const feeds: Record<string, Tensor> = {};
+    if (rotary && mixer.rotary) {
+      const shape = [end - start, rotary.size / 2];
+      const tables = () => rotaryTables(rotary, start, end);
+      feeds[BLOCK_INPUTS.cosines] = once(rotary, () => runtime.floats(tables().cosines, shape));
+      feeds[BLOCK_INPUTS.sines] = once(rotary.frequencies, () => runtime.floats(tables().sines, shape));
+    }
+    if (needsMask(mixer)) {
+      const key = positions.bias ?? `mask ${positions.window}`;
+      feeds[BLOCK_INPUTS.mask] = once(key, () => mask(runtime, mixer, positions, start, end));
+    }
+    if (mixer.relative) {
+      const { buckets } = mixer.relative;
+      feeds[BLOCK_INPUTS.buckets] = once('buckets', () =>
+        runtime.integers(bucketsOf(end, buckets, positions.maxDistance!), [end, end]),
+      );
+    }
+    return feeds;
+  };
+}
+
+function mask(
+  runtime: Runtime,
+  { causal, heads, keyValueHeads }: Attention,
+  positions: LayerPositions,
+  start: number,
+  end: number,
+): Tensor {
+  const byHead = positions.bias ? [keyValueHeads, heads / keyValueHeads] : [];
+  return runtime.floats(maskOf(start, end, causal, positions), [...byHead, end - start, end]);
 }
 
 /** Returns the inputs of the embedding: windows of tokens, all of the same length, from position `start`. */
@@ -45,7 +70,8 @@ export function tokenFeeds(
   const tokens = windows.flatMap((window) => Array.from(window));
   const feeds = { tokens: runtime.integers(tokens, [windows.length, length]) };
   if (!embedding.graph.inputNames.has('positions')) return feeds;
-  const positions = Array.from({ length }, (_, i) => plan.firstPosition + start + i);
+  const offset = plan.embedding.positions!.offset;
+  const positions = Array.from({ length }, (_, i) => offset + start + i);
   return { ...feeds, positions: runtime.integers(positions, [length]) };
 }
 
@@ -61,7 +87,12 @@ export async function loadWeights(
   known?: Map<string, Tensor | Promise<Tensor>>,
 ): Promise<Feeds> {
   const feeds: Record<string, Tensor> = {};
-  for (const { input, tensor } of weights) {
+  for (const { input, tensor, part } of weights) {
+    if (part) {
+      const shape = tensor.shape.slice(1);
+      feeds[input] = runtime.floats(await readPart(model, tensor, part, signal), shape);
+      continue;
+    }
     const { name, shape } = tensor;
     feeds[input] = (await known?.get(name)) ?? runtime.floats(await readFloats(model, tensor, signal), shape);
     known?.set(name, feeds[input]);

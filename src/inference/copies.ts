@@ -1,4 +1,5 @@
 import type { ForwardPlan } from '../architectures/forward.js';
+import { withoutPrefix } from '../architectures/tensor-roles.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { InputError } from '../core/errors.js';
 import { toFloats } from '../core/floats.js';
@@ -19,14 +20,17 @@ const MAX_NAMES = 4;
  */
 export function copiesOf(
   model: Model,
-  { copies = {}, unneeded }: ForwardPlan,
-  prefix: string,
+  { family, ...plan }: ForwardPlan,
   bound: readonly { readonly tensor: TensorInfo }[],
 ): Copy[] {
-  const plain = (name: string) => (name.startsWith(prefix) ? name.slice(prefix.length) : name);
+  const { copies = {}, buffers, unneeded } = family;
+  const plain = (name: string) => withoutPrefix(name, family);
   const used = new Set(bound.map(({ tensor }) => tensor.name));
   const byPlainName = new Map(bound.map(({ tensor }) => [plain(tensor.name), tensor]));
-  const rest = model.tensors.filter(({ name }) => !used.has(name) && !unneeded?.test(plain(name)));
+  const rest = model.tensors.filter(
+    ({ name }) =>
+      !used.has(name) && ![buffers, unneeded, plan.unneeded].some((ignored) => ignored?.test(plain(name))),
+  );
   const found = rest.flatMap((copy): Copy[] => {
     const name = plain(copy.name);
     const original = Object.hasOwn(copies, name) ? byPlainName.get(copies[name]!) : undefined;

@@ -1,4 +1,5 @@
 import { BLOCK_INPUTS } from '../architectures/attention.js';
+import { isAttention } from '../architectures/settings.js';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
@@ -6,7 +7,7 @@ import { sumOf } from '../core/sum.js';
 import { BoundSessions } from '../onnx/bound-sessions.js';
 import { type Feeds, floatsOf, type Runtime, type Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
-import { blockGraph, openProgram, type Program, type Stage } from './program.js';
+import { LayerGraphs, openProgram, type Program, type Stage } from './program.js';
 
 /** Tokens of a prompt per forward pass, which limits the memory of attention. */
 const PREFILL_TOKENS = 512;
@@ -42,10 +43,10 @@ export class Decoder {
     const program = await openProgram(model, signal);
     checkCausal(program);
     const graphs = new BoundSessions(runtime);
-    const graph = blockGraph(program, { cached: true });
+    const layers = new LayerGraphs(program.plan, { cached: true });
     const stages = [
       program.embedding,
-      ...program.layers.map((weights) => ({ graph, weights })),
+      ...program.layers.map((weights, layer) => ({ graph: layers.of(layer), weights })),
       program.head,
     ];
     const incoming = read?.(program);
@@ -106,12 +107,17 @@ export class Decoder {
   }
 
   private emptyCaches(): Feeds[] {
-    const { keyValueHeads, headSize } = this.program.size;
-    const none = () => this.runtime.floats(new Float32Array(0), [1, keyValueHeads, 1, 0, headSize]);
-    return this.run.layers.map(() => ({
-      [BLOCK_INPUTS.pastKeys]: none(),
-      [BLOCK_INPUTS.pastValues]: none(),
-    }));
+    const { layers, hiddenSize } = this.program.plan;
+    const zeros = (shape: readonly number[]) =>
+      this.runtime.floats(new Float32Array(shape.reduce((product, length) => product * length, 1)), shape);
+    return layers.map(({ mixer }): Feeds => {
+      if (!isAttention(mixer)) return { [BLOCK_INPUTS.pastKeys]: zeros([1, mixer.taps - 1, hiddenSize]) };
+      const { keyValueHeads, headSize, valueSize } = mixer;
+      return {
+        [BLOCK_INPUTS.pastKeys]: zeros([1, keyValueHeads, 1, 0, headSize]),
+        [BLOCK_INPUTS.pastValues]: zeros([1, keyValueHeads, 1, 0, valueSize]),
+      };
+    });
   }
 
   private async pass(tokens: readonly number[]): Promise<Tensor> {
@@ -127,9 +133,10 @@ export class Decoder {
         [BLOCK_INPUTS.hidden]: hidden,
       });
       hidden = results[BLOCK_INPUTS.hiddenOut]!;
+      const { keysOut, valuesOut, pastKeys, pastValues } = BLOCK_INPUTS;
       this.caches[layer] = {
-        [BLOCK_INPUTS.pastKeys]: results[BLOCK_INPUTS.keysOut]!,
-        [BLOCK_INPUTS.pastValues]: results[BLOCK_INPUTS.valuesOut]!,
+        [pastKeys]: results[keysOut]!,
+        ...(results[valuesOut] && { [pastValues]: results[valuesOut] }),
       };
     }
     this.length = end;
@@ -137,7 +144,7 @@ export class Decoder {
   }
 
   private async logitsOfLast(hidden: Tensor): Promise<Float32Array> {
-    const { hiddenSize } = this.program.size;
+    const { hiddenSize } = this.program.plan;
     const last = this.runtime.floats(floatsOf(hidden).slice(-hiddenSize), [1, 1, hiddenSize]);
     const { logits } = await this.run.head({ [BLOCK_INPUTS.hidden]: last });
     return floatsOf(logits);

@@ -149,7 +149,7 @@ async function continueTokens(
 }
 
 function checkPrompt(tokens: readonly number[], { program }: Decoder): void {
-  const { vocabulary } = program.size;
+  const { vocabulary } = program.plan;
   const wrong = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabulary));
   if (wrong !== undefined)
     throw new InputError(`expected token ids below ${vocabulary}, found ${wrong} in the prompt`);

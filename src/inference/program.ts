@@ -1,23 +1,29 @@
-import { attentionOf, BLOCK_INPUTS } from '../architectures/attention.js';
-import type { Dimensions } from '../architectures/dimensions.js';
-import { requireDimensions } from '../architectures/dimensions.js';
-import type { ForwardPlan } from '../architectures/forward.js';
-import { refuseForeign } from '../architectures/graphs/config.js';
-import { findForwardFamily } from '../architectures/graphs/registry.js';
+import type { Use } from '../architectures/attention.js';
+import type { Family } from '../architectures/family.js';
+import {
+  embeddingGraph,
+  type ForwardPlan,
+  headGraph,
+  kindOf,
+  layerGraph,
+  layerPrefix,
+  planForward,
+} from '../architectures/forward.js';
 import { quantizationOf } from '../architectures/quantization-config.js';
-import { findFamily } from '../architectures/registry.js';
+import { FAMILIES, findFamily } from '../architectures/registry.js';
 import { InputError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { Config } from '../core/json.js';
 import { quote } from '../core/json.js';
 import type { Model, TensorInfo } from '../core/model.js';
-import { Graph, type WeightInput } from '../onnx/graph.js';
+import type { Graph, Part, WeightInput } from '../onnx/graph.js';
 import { type Copy, checkCopies, copiesOf } from './copies.js';
 
-/** A graph input and the checkpoint's tensor for it. */
+/** A graph input and the checkpoint's tensor for it, or the part of it. */
 export interface Binding {
   readonly input: string;
   readonly tensor: TensorInfo;
+  readonly part?: Part | undefined;
 }
 
 /** A graph and the tensors of its weights. */
@@ -30,10 +36,9 @@ export interface Stage {
 export interface Program {
   readonly model: Model;
   readonly plan: ForwardPlan;
-  readonly size: Dimensions;
   /** Maps `tokens` (and `positions`) to `hidden_out`. */
   readonly embedding: Stage;
-  /** The weights of each layer; all layers have the same {@link blockGraph}. */
+  /** The weights of each layer's {@link graphOf}. */
   readonly layers: readonly (readonly Binding[])[];
   /** Maps `hidden` to `logits`. */
   readonly head: Stage;
@@ -51,24 +56,33 @@ export function buildProgram(model: Model): Program {
   if (model.configError) throw model.configError;
   if (!config) throw new InputError('has no config.json, which running a model needs', { file: model.id });
   refusePacked(model, config);
-  const family = findForwardFamily(config.model_type);
-  refuseForeign(config);
-  const size = requireDimensions(config);
-  const plan = family.plan(config, size);
-  const prefix = findFamily(config)?.prefix ?? '';
-  const find = tensorFinder(model, prefix);
-  const embedding = embeddingGraph(plan, size);
-  const block = blockGraph({ plan, size }, {});
-  const head = headGraph(plan, size);
-  const bind = (graph: Graph, layerPrefix = '') =>
-    graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, layerPrefix) }));
+  const plan = planForward(familyOf(config), config);
+  const find = tensorFinder(model, plan.family.prefixes);
+  const bind = (graph: Graph, prefix = '') =>
+    graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, prefix), part: weight.part }));
+  const stage = (graph: Graph) => ({ graph, weights: bind(graph) });
+  const graphs = new Map<string, Graph>();
   const stages = {
-    embedding: { graph: embedding, weights: bind(embedding) },
-    layers: Array.from({ length: size.layers }, (_, layer) => bind(block, plan.layerPrefix(layer))),
-    head: { graph: head, weights: bind(head) },
+    embedding: stage(embeddingGraph(plan)),
+    layers: plan.layers.map((_, layer) => {
+      const kind = kindOf(plan, layer);
+      if (!graphs.has(kind)) graphs.set(kind, layerGraph(plan, layer));
+      return bind(graphs.get(kind)!, layerPrefix(plan, layer));
+    }),
+    head: stage(headGraph(plan)),
   };
   const bound = [stages.embedding.weights, ...stages.layers, stages.head.weights].flat();
-  return { model, plan, size, ...stages, copies: copiesOf(model, plan, prefix, bound) };
+  return { model, plan, ...stages, copies: copiesOf(model, plan, bound) };
+}
+
+/** Finds the family of a config. @throws {InputError} listing the supported ones, when there is none. */
+function familyOf(config: Config): Family {
+  const found = findFamily(config);
+  if (found) return found;
+  const known = FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(', ');
+  throw new InputError(
+    `config.json: unsupported model_type ${quote(config.model_type)}, expected one of ${known}`,
+  );
 }
 
 /** Names of packed integers in checkpoints quantized by other programs. */
@@ -101,49 +115,36 @@ export async function openProgram(model: Model, signal?: AbortSignal): Promise<P
   return program;
 }
 
-/** Builds the graph of the embedding, from `tokens` (and `positions`) to `hidden_out`. */
-export function embeddingGraph(plan: ForwardPlan, { hiddenSize }: Dimensions): Graph {
-  const g = new Graph('embedding');
-  const tokens = g.input('tokens', ['batch', 'sequence'], 'int64');
-  const hidden = plan.embed(g, tokens, () => g.input('positions', ['sequence'], 'int64'));
-  g.output(BLOCK_INPUTS.hiddenOut, hidden, ['batch', 'sequence', hiddenSize]);
-  return g;
-}
+/** The graphs of a model's layers, one for each kind of layer. */
+export class LayerGraphs {
+  private readonly byKind = new Map<string, Graph>();
 
-/**
- * Builds the graph of a layer, from `hidden` to `hidden_out`: with a KV cache, for a fixed sequence length, or for any length.
- */
-export function blockGraph(
-  { plan, size }: Pick<Program, 'plan' | 'size'>,
-  attention: { readonly cached?: boolean; readonly length?: number },
-): Graph {
-  const g = new Graph('block');
-  const shape = ['batch', 'sequence', size.hiddenSize];
-  const options = { causal: plan.kind === 'causal', rotarySize: plan.rotary?.size ?? 0, ...attention };
-  const hidden = g.input(BLOCK_INPUTS.hidden, shape);
-  g.output(BLOCK_INPUTS.hiddenOut, plan.block(g, hidden, attentionOf(g, size, options)), shape);
-  return g;
-}
+  constructor(
+    private readonly plan: ForwardPlan,
+    private readonly use: Use,
+  ) {}
 
-/** Builds the graph of the head, from `hidden` to `logits`. */
-export function headGraph(plan: ForwardPlan, { hiddenSize, vocabulary }: Dimensions): Graph {
-  const g = new Graph('head');
-  const hidden = g.input(BLOCK_INPUTS.hidden, ['batch', 'sequence', hiddenSize]);
-  g.output('logits', plan.head(g, hidden), ['batch', 'sequence', vocabulary]);
-  return g;
+  /** Returns the graph of a layer. */
+  of(layer: number): Graph {
+    const kind = kindOf(this.plan, layer);
+    const known = this.byKind.get(kind) ?? layerGraph(this.plan, layer, this.use);
+    this.byKind.set(kind, known);
+    return known;
+  }
 }
 
 /** Returns a function that finds tensors by name, with or without the family's prefix. */
-function tensorFinder(model: Model, familyPrefix: string) {
+function tensorFinder(model: Model, prefixes: readonly [string, ...string[]]) {
   const byName = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
-  const prefixed = model.tensors.some(({ name }) => name.startsWith(familyPrefix));
-  return ({ name, shape }: WeightInput, layerPrefix: string): TensorInfo => {
-    const plain = layerPrefix + name;
-    const tensor = byName.get(familyPrefix + plain) ?? byName.get(plain);
-    if (!tensor) throw missing(model, plain, prefixed ? familyPrefix : '');
+  const used = prefixes.find((prefix) => model.tensors.some(({ name }) => name.startsWith(prefix))) ?? '';
+  return ({ tensor: name, shape, part, ofModel }: WeightInput, layerPrefix: string): TensorInfo => {
+    const plain = (ofModel ? '' : layerPrefix) + name;
+    const tensor = byName.get(used + plain) ?? byName.get(plain);
+    if (!tensor) throw missing(model, plain, used);
     const place = { file: model.id, tensor: tensor.name };
-    if (`${tensor.shape}` !== `${shape}`)
-      throw new InputError(`expected shape ${quote(shape)}, found ${quote(tensor.shape)}`, place);
+    const expected = part ? [part.count, ...shape] : shape;
+    if (`${tensor.shape}` !== `${expected}`)
+      throw new InputError(`expected shape ${quote(expected)}, found ${quote(tensor.shape)}`, place);
     widenerOf(model, tensor.name, tensor.dtype);
     return tensor;
   };

@@ -2,7 +2,7 @@ import { BLOCK_INPUTS } from '../architectures/attention.js';
 import type { Graph } from '../onnx/graph.js';
 import type { Feeds, Runtime, Session, Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
-import { type Binding, blockGraph, type Program } from './program.js';
+import { type Binding, LayerGraphs, type Program } from './program.js';
 
 /** Hidden states before the head, [windows, length, hidden]. */
 export interface HiddenStates {
@@ -32,18 +32,27 @@ export async function streamHidden(
   options: StreamOptions = {},
 ): Promise<HiddenStates> {
   const length = windows[0]!.length;
-  const { hiddenSize } = program.size;
+  const { hiddenSize } = program.plan;
   const batches = batchesOf(windows.length, Math.max(1, Math.floor(BATCH_TOKENS / length)));
   const flow = new Flow(runtime, batches, length, hiddenSize, options);
   const { graph, weights } = program.embedding;
-  await flow.through(graph, [weights], program, (_, { start, end }) =>
-    tokenFeeds(runtime, program, windows.slice(start, end)),
+  await flow.through(
+    () => graph,
+    [weights],
+    program,
+    (_, { start, end }) => tokenFeeds(runtime, program, windows.slice(start, end)),
   );
   const positions = positionFeeds(runtime, program, 0, length);
-  await flow.through(blockGraph(program, { length }), program.layers, program, (layer, _, hidden) => ({
-    ...positions(layer),
-    [BLOCK_INPUTS.hidden]: hidden,
-  }));
+  const graphs = new LayerGraphs(program.plan, { length });
+  await flow.through(
+    (layer) => graphs.of(layer),
+    program.layers,
+    program,
+    (layer, _, hidden) => ({
+      ...positions(layer),
+      [BLOCK_INPUTS.hidden]: hidden,
+    }),
+  );
   return { length, window: (index) => flow.window(index) };
 }
 
@@ -77,15 +86,20 @@ class Flow {
     this.spare = new Float32Array(capacity);
   }
 
-  /** Runs every batch through a graph, once per set of weights. */
+  /** Runs every batch through the graph of each set of weights, in turn. */
   async through(
-    graph: Graph,
+    graphOf: (layer: number) => Graph,
     layers: readonly (readonly Binding[])[],
     program: Program,
     feeds: (layer: number, batch: Batch, hidden: Tensor) => Feeds,
   ): Promise<void> {
     const { runtime, options } = this;
-    const session = await runtime.session(graph.encode());
+    const sessions = new Map<Graph, Session>();
+    const sessionOf = async (graph: Graph) => {
+      const session = sessions.get(graph) ?? (await runtime.session(graph.encode()));
+      sessions.set(graph, session);
+      return session;
+    };
     const load = (index: number) => {
       const loading = layers[index] && loadWeights(runtime, program, layers[index], options.signal);
       // awaited one layer later; until then an error must not count as unhandled
@@ -95,6 +109,7 @@ class Flow {
     try {
       let next = load(0);
       for (let layer = 0; layer < layers.length; layer++) {
+        const session = await sessionOf(graphOf(layer));
         const weights = (await next)!;
         next = load(layer + 1);
         for (let i = 0; i < this.batches.length; i++)
@@ -104,7 +119,7 @@ class Flow {
           }));
       }
     } finally {
-      await session.release();
+      for (const session of sessions.values()) await session.release();
     }
   }
 
@@ -145,7 +160,7 @@ export class Head {
   static async load(runtime: Runtime, program: Program, signal?: AbortSignal): Promise<Head> {
     const weights = await loadWeights(runtime, program, program.head.weights, signal);
     const session = await runtime.session(program.head.graph.encode());
-    return new Head(runtime, session, weights, program.size.hiddenSize, program.size.vocabulary);
+    return new Head(runtime, session, weights, program.plan.hiddenSize, program.plan.vocabulary);
   }
 
   /** Computes logits [rows, vocabulary] of hidden states [rows, hidden], in the memory of `into`. */

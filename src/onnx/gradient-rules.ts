@@ -59,7 +59,11 @@ export class Step {
 
   /** Returns the cotangent of an operand, summed over all tokens if the operand is a vector over features. */
   fit(cotangent: Value, { name }: Value): Value {
-    return this.g.weightShape(name)?.length === 1 ? this.sum(cotangent, [0, 1], false) : cotangent;
+    return this.g.weightShape(name)?.length === 1 ? this.sum(this.rows(cotangent), [0], false) : cotangent;
+  }
+
+  constants(input: number): readonly number[] {
+    return this.g.constantOf(this.node.inputs[input]!)!;
   }
 
   product(a: Value, b: Value, { transA = 0, transB = 0, scale = 1 }): Value {
@@ -117,6 +121,7 @@ export const RULES: Readonly<Record<string, Rule>> = {
         step.g.operation('Expand', [step.g.operation('Div', [g!, length]), step.g.operation('Shape', [x])]),
     ];
   },
+  ReduceSum: (step, [g]) => [() => step.g.operation('Expand', [g!, step.one('Shape', step.inputs[0]!)])],
   Sqrt: elementwise((step, _, y) => step.g.operation('Div', [step.g.scalar(0.5), y])),
   LayerNormalization: layerNormalization,
   Softmax: (step, [g]) => {
@@ -164,27 +169,51 @@ export const RULES: Readonly<Record<string, Rule>> = {
     return parts.map((part) => () => part);
   },
   Slice: (step, [g]) => {
-    const [x, ...bounds] = step.inputs as [Value, ...Value[]];
-    const [start, end, axis] = bounds.map(({ name }) => step.g.constantOf(name)![0]!) as [
-      number,
-      number,
-      number,
-    ];
+    const [start] = step.constants(1) as [number];
+    const [axis] = step.constants(3) as [number];
     return [
       () => {
-        const length = step.g.operation('Shape', [x], { start: axis, end: axis + 1 });
-        const after = step.g.subtract(length, step.g.integers([end]));
-        const zeros = step.g.concat([step.g.integers([start]), after], 0);
+        const lengthOf = (x: Value) =>
+          step.g.operation('Shape', [x], axis === -1 ? { start: -1 } : { start: axis, end: axis + 1 });
+        const before = step.g.integers([start]);
+        const after = step.g.subtract(lengthOf(step.inputs[0]!), step.g.add(lengthOf(g!), before));
+        const zeros = step.g.concat([before, after], 0);
         return step.g.operation('Pad', [g!, zeros, { name: '' }, step.g.integers([axis])]);
       },
     ];
   },
+  // zeros before the start of one axis
+  Pad: (step, [g]) => [
+    () => step.g.slice(g!, step.constants(1)[0]!, Number.MAX_SAFE_INTEGER, step.constants(3)[0]!),
+  ],
+  Expand: (step, [g]) => [() => step.sum(g!, step.g.axesOf(step.outputs[0]!.name), true)],
+  GatherElements: (step, [g]) => [
+    () => {
+      const [x, indices] = step.inputs as [Value, Value];
+      return step.g.operation('ScatterElements', [step.times(x, 0), indices, g!], { axis: 1 });
+    },
+  ],
+  // different elements of zeros are set
+  ScatterElements: (step, [g]) => [
+    undefined,
+    undefined,
+    () => step.g.operation('GatherElements', [g!, step.inputs[1]!], { axis: 1 }),
+  ],
+  // rows are added
+  ScatterND: (step, [g]) => [() => g!, undefined, () => step.g.operation('GatherND', [g!, step.inputs[1]!])],
+  Clip: (step, [g]) => [() => step.times(g!, unchanged(step, step.inputs[0]!, step.outputs[0]!))],
+  Min: (step, [g]) => [() => step.times(g!, unchanged(step, step.inputs[0]!, step.outputs[0]!))],
   Gather: gather,
   Split: (step, given) => {
     const parts = given.map((part, i) => part ?? step.times(step.outputs[i]!, 0));
     return [() => step.g.concat(parts, step.number('axis'))];
   },
 };
+
+/** Returns 1 where a bound left a value as it was, else 0. */
+function unchanged(step: Step, x: Value, y: Value): Value {
+  return step.g.operation('Cast', [step.g.operation('Equal', [x, y])], { to: 1 });
+}
 
 /** Rule of a table lookup, shared by all sequences or one per sequence: each lookup adds its cotangent to its row. */
 function gather(step: Step, [g]: readonly Value[]): readonly (() => Value)[] {
@@ -216,7 +245,7 @@ function layerNormalization(step: Step, [g]: readonly Value[]): readonly (() => 
         step.g.subtract(step.g.subtract(direct, step.mean(direct)), along),
         deviation,
       ]),
-    () => step.sum(step.times(g!, z), [0, 1], false),
-    () => step.sum(g!, [0, 1], false),
+    () => step.sum(step.rows(step.times(g!, z)), [0], false),
+    () => step.sum(step.rows(g!), [0], false),
   ];
 }

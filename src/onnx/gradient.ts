@@ -15,6 +15,18 @@ export function backward(
   seeds: ReadonlyMap<string, Value>,
   wanted: readonly Value[],
 ): readonly Value[] {
+  return gradientsOf(g, seeds, wanted).map((found, i) => {
+    if (!found) throw new InputError(`the loss does not depend on ${wanted[i]!.name}`);
+    return found;
+  });
+}
+
+/** Appends the same as {@link backward}; a value that the loss does not depend on has no gradient. */
+export function gradientsOf(
+  g: Graph,
+  seeds: ReadonlyMap<string, Value>,
+  wanted: readonly Value[],
+): readonly (Value | undefined)[] {
   const nodes = g.operationNodes;
   const active = dependents(nodes, wanted);
   const cotangents = new Map(seeds);
@@ -30,11 +42,7 @@ export function backward(
     const parts = rule(new Step(g, node), given as Value[]);
     for (const [i, name] of node.inputs.entries()) if (active.has(name) && parts[i]) add(name, parts[i]());
   }
-  return wanted.map(({ name }) => {
-    const found = cotangents.get(name);
-    if (!found) throw new InputError(`the loss does not depend on ${name}`);
-    return found;
-  });
+  return wanted.map(({ name }) => cotangents.get(name));
 }
 
 /** Returns the values that depend on the wanted ones, including these. */

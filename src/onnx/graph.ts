@@ -14,11 +14,23 @@ export interface Value {
   readonly name: string;
 }
 
+/** One of several equal parts of a tensor, along its first axis. */
+export interface Part {
+  readonly index: number;
+  readonly count: number;
+}
+
 /** A weight as an input of a graph. */
 export interface WeightInput {
-  /** The tensor's name, relative to the layer or the model. */
+  /** The name of the input. */
   readonly name: string;
+  /** The tensor's name, relative to the layer or the model. */
+  readonly tensor: string;
+  /** The shape of the input; of a tensor with parts, that of one of them. */
   readonly shape: readonly number[];
+  readonly part: Part | undefined;
+  /** Whether its name is relative to the model even in a layer. */
+  readonly ofModel: boolean;
 }
 
 /**
@@ -31,6 +43,8 @@ export class Graph {
   private readonly constants: Constant[] = [];
   private readonly nodes: Node[] = [];
   private readonly weightInputs: WeightInput[] = [];
+  private readonly marks = new Map<string, Value>();
+  private readonly expandedAxes = new Map<string, readonly number[]>();
 
   constructor(private readonly name: string) {}
 
@@ -40,10 +54,25 @@ export class Graph {
     return { name };
   }
 
-  /** Adds an input for a tensor of the checkpoint. */
-  weight(name: string, shape: readonly number[]): Value {
-    if (!this.inputs.has(name)) this.weightInputs.push({ name, shape });
+  /** Adds an input for a tensor of the checkpoint, or for one part of it. */
+  weight(
+    tensor: string,
+    shape: readonly number[],
+    { part, ofModel = false }: { readonly part?: Part; readonly ofModel?: boolean } = {},
+  ): Value {
+    const name = part ? `${tensor} ${part.index}` : tensor;
+    if (!this.inputs.has(name)) this.weightInputs.push({ name, tensor, shape, part, ofModel });
     return this.input(name, shape);
+  }
+
+  /** Names a value that a user of the graph may need. */
+  mark(name: string, value: Value): void {
+    this.marks.set(name, value);
+  }
+
+  /** Returns the value of this name; undefined if the graph has none. */
+  marked(name: string): Value | undefined {
+    return this.marks.get(name);
   }
 
   /** Declares a value as an output under a name. */
@@ -69,6 +98,11 @@ export class Graph {
   /** Adds a constant float32 scalar. */
   scalar(value: number): Value {
     return this.constant('float32', [], [value]);
+  }
+
+  /** Adds a constant float32 vector. */
+  vector(values: readonly number[]): Value {
+    return this.constant('float32', [values.length], values);
   }
 
   /** Adds a constant int64 scalar. */
@@ -109,21 +143,21 @@ export class Graph {
     return this.operation('Gather', [table, indices], { axis: 0 });
   }
 
-  /** Adds a layer norm over the last axis with `NAME.weight` and `NAME.bias`. */
-  layerNorm(x: Value, name: string, size: number, epsilon: number): Value {
-    const parameters = [this.weight(`${name}.weight`, [size]), this.weight(`${name}.bias`, [size])];
+  /** Adds a layer norm over the last axis, with a scale and, optionally, a bias. */
+  layerNorm(x: Value, weight: Value, bias: Value | undefined, epsilon: number): Value {
+    const parameters = bias ? [weight, bias] : [weight];
     return this.operation('LayerNormalization', [x, ...parameters], {
       axis: -1,
       epsilon: { float: epsilon },
     });
   }
 
-  /** Computes x / sqrt(mean(x^2) + epsilon) over the last axis, times `NAME.weight`. */
-  rmsNorm(x: Value, name: string, size: number, epsilon: number): Value {
+  /** Computes x / sqrt(mean(x^2) + epsilon) over the last axis. */
+  rms(x: Value, epsilon: number): Value {
     const axes = this.integers([-1]);
     const meanSquare = this.operation('ReduceMean', [this.multiply(x, x), axes], { keepdims: 1 });
     const root = this.operation('Sqrt', [this.add(meanSquare, this.scalar(epsilon))]);
-    return this.multiply(this.operation('Div', [x, root]), this.weight(`${name}.weight`, [size]));
+    return this.operation('Div', [x, root]);
   }
 
   /** Computes the softmax over the last axis. */
@@ -161,6 +195,42 @@ export class Graph {
     return this.operation('Slice', [x, ...ranges]);
   }
 
+  /** Returns the last `count` of `x` along an axis. */
+  sliceEnd(x: Value, count: number, axis: number): Value {
+    return this.operation('Slice', [
+      x,
+      ...[-count, Number.MAX_SAFE_INTEGER, axis].map((n) => this.integers([n])),
+    ]);
+  }
+
+  /** Puts `count` zeros before `x` along an axis. */
+  padStart(x: Value, count: number, axis: number): Value {
+    return this.operation('Pad', [x, this.integers([count, 0]), { name: '' }, this.integers([axis])]);
+  }
+
+  /** Repeats `x` to a shape that the graph computes. @param axes those whose length of 1 grows. */
+  expand(x: Value, shape: Value, axes: readonly number[]): Value {
+    const expanded = this.operation('Expand', [x, shape]);
+    this.expandedAxes.set(expanded.name, axes);
+    return expanded;
+  }
+
+  /** Returns the axes along which {@link expand} repeated a value. */
+  axesOf(expanded: string): readonly number[] {
+    return this.expandedAxes.get(expanded)!;
+  }
+
+  /** Adds updates [n, features] to different rows of `x`. */
+  scatterAdd(x: Value, rows: Value, updates: Value): Value {
+    const indices = this.operation('Unsqueeze', [rows, this.integers([-1])]);
+    return this.operation('ScatterND', [x, indices, updates], { reduction: 'add' });
+  }
+
+  /** Adds any operation with several outputs. */
+  several(name: string, inputs: readonly Value[], count: number, attributes = {}): Value[] {
+    return this.operations(name, inputs, count, attributes);
+  }
+
   /** Adds any operation with one output, of ONNX or another domain. */
   operation(name: string, inputs: readonly Value[], attributes = {}, domain = ''): Value {
     return this.operations(name, inputs, 1, attributes, domain)[0]!;
@@ -186,7 +256,7 @@ export class Graph {
     return this.constant('int64', [values.length], values);
   }
 
-  /** The required tensors of the checkpoint, in order of first use. */
+  /** The required tensors of the checkpoint, and parts of them, in order of first use. */
   get weights(): readonly WeightInput[] {
     return this.weightInputs;
   }

@@ -1,5 +1,5 @@
-import { requireDimensions } from '../../src/architectures/dimensions.js';
-import { FAMILIES } from '../../src/architectures/registry.js';
+import { tensorRole } from '../../src/architectures/registry.js';
+import { parameterShapes } from '../../src/architectures/shapes.js';
 import type { Model } from '../../src/core/model.js';
 import { MemoryModel } from './memory-model.js';
 import { seededRandom } from './safetensors.js';
@@ -64,15 +64,10 @@ export const TINY_CONFIGS: Readonly<Record<string, Record<string, unknown>>> = {
 /** A small model with random weights from a seed, and the changes to its config. */
 export function tinyModel(name: string, changes: Record<string, unknown> = {}): MemoryModel {
   const config = { ...TINY_CONFIGS[name], ...changes };
-  const family = FAMILIES.find(({ modelTypes }) => modelTypes.includes(name))!;
-  const tied = (config.tie_word_embeddings as boolean | undefined) ?? family.tiedByDefault;
   const random = seededRandom(7);
   const model = new MemoryModel(config, new Map());
-  for (const { name: tensor, shape } of family.parameterShapes(
-    { ...requireDimensions(config), tied },
-    config,
-  )) {
-    const isNorm = family.roles.find(([pattern]) => pattern.test(tensor))?.[1] === 'norm';
+  for (const { name: tensor, shape } of parameterShapes(config)) {
+    const isNorm = tensorRole({ name: tensor, shape }, config) === 'norm';
     const values = Float32Array.from(
       { length: shape.reduce((product, dimension) => product * dimension, 1) },
       () => (isNorm && tensor.endsWith('.weight') ? 1 : 0) + (random() - 0.5) * 0.5,

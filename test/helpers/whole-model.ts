@@ -1,14 +1,8 @@
+import { embeddingGraph, headGraph, layerGraph } from '../../src/architectures/forward.js';
 import { readFloats } from '../../src/core/floats.js';
 import type { Model } from '../../src/core/model.js';
 import { loadWeights, positionFeeds, tokenFeeds } from '../../src/inference/block-inputs.js';
-import {
-  type Binding,
-  blockGraph,
-  buildProgram,
-  embeddingGraph,
-  headGraph,
-  type Program,
-} from '../../src/inference/program.js';
+import { type Binding, buildProgram, type Program } from '../../src/inference/program.js';
 import { backward } from '../../src/onnx/gradient.js';
 import type { Graph } from '../../src/onnx/graph.js';
 import { loadRuntime } from '../../src/onnx/node/runtime.js';
@@ -38,14 +32,14 @@ export class WholeModel {
     private readonly memory: MemoryModel,
     private readonly program: Program,
   ) {
-    const { vocabulary } = program.size;
+    const { vocabulary } = program.plan;
     const draw = (count: number, seed: number) =>
       Array.from(spread(count, seed), (value) => Math.floor(((value + 1) / 2) * vocabulary));
     this.tokens = Array.from({ length: BATCH }, (_, i) => draw(LENGTH, i + 1));
     this.labels = draw(BATCH * LENGTH, 5);
     const layers = program.layers.map(
       (weights, layer): Stage => ({
-        graph: () => blockGraph(program, { length: LENGTH }),
+        graph: () => layerGraph(program.plan, layer, { length: LENGTH }),
         weights,
         feeds: positionFeeds(nodeRuntime, program, 0, LENGTH)(layer),
         output: 'hidden_out',
@@ -53,14 +47,14 @@ export class WholeModel {
     );
     this.stages = [
       {
-        graph: () => embeddingGraph(program.plan, program.size),
+        graph: () => embeddingGraph(program.plan),
         weights: program.embedding.weights,
         feeds: tokenFeeds(nodeRuntime, program, this.tokens),
         output: 'hidden_out',
       },
       ...layers,
       {
-        graph: () => headGraph(program.plan, program.size),
+        graph: () => headGraph(program.plan),
         weights: program.head.weights,
         feeds: {},
         output: 'logits',
@@ -213,7 +207,7 @@ export class WholeModel {
 
   /** The sum of -log p(label), and its gradient. */
   private lossOf(logits: Float32Array): { loss: number; gradient: Float32Array } {
-    const { vocabulary } = this.program.size;
+    const { vocabulary } = this.program.plan;
     const gradient = new Float32Array(logits.length);
     let loss = 0;
     for (const [row, label] of this.labels.entries()) {

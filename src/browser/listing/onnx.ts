@@ -1,4 +1,4 @@
-import { guessRole } from '../../architectures/roles/unknown.js';
+import { guessRole } from '../../architectures/unknown.js';
 import type { ByteSource } from '../../core/byte-source.js';
 import { InputError } from '../../core/errors.js';
 import { sumOf } from '../../core/sum.js';

@@ -26,20 +26,16 @@ export class CalibrationBatches {
   readonly predictions: number;
 
   /** @throws {InputError} for no windows, and windows that do not fit the model. */
-  constructor(
-    windows: readonly CalibrationWindow[],
-    { plan, size, model }: Program,
-    batchTokens = BATCH_TOKENS,
-  ) {
+  constructor(windows: readonly CalibrationWindow[], { plan, model }: Program, batchTokens = BATCH_TOKENS) {
     const whole = windows.map(withRows);
     const length = whole[0]?.input.length ?? 0;
     if (!(length > 0 && length <= plan.context) || whole.some(({ input }) => input.length !== length))
       throw new InputError(`expected calibration windows of one length, 1 to ${plan.context} tokens`, {
         file: model.id,
       });
-    const wrong = whole.flatMap(({ input }) => Array.from(input)).find((token) => !(token < size.vocabulary));
+    const wrong = whole.flatMap(({ input }) => Array.from(input)).find((token) => !(token < plan.vocabulary));
     if (wrong !== undefined)
-      throw new InputError(`token ${wrong} is not in the vocabulary of ${size.vocabulary}`, {
+      throw new InputError(`token ${wrong} is not in the vocabulary of ${plan.vocabulary}`, {
         file: model.id,
       });
     const atOnce = Math.max(1, Math.floor(batchTokens / length));

@@ -85,7 +85,7 @@ async function split(model: Model, { text, name, tokens }: CalibrationSource): P
     if (!isInputError(error)) throw error;
     throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });
   });
-  const { plan, size } = program;
+  const { plan } = program;
   const ids = tokenizer.encode(text);
   const length = Math.min(plan.context, MAX_WINDOW_TOKENS);
   const needed = Math.max(MIN_TOKENS, HELD_OUT_ONE_IN * length);
@@ -104,7 +104,7 @@ async function split(model: Model, { text, name, tokens }: CalibrationSource): P
   return {
     windows: all.filter((window, i) => !isHeldOut(window, i)).slice(0, count),
     kind: plan.kind,
-    vocabulary: size.vocabulary,
+    vocabulary: plan.vocabulary,
     heldOut: { name, tokens: held.flat(), window: length, maskToken: tokenizer.maskToken },
   };
 }

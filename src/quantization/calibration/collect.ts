@@ -1,13 +1,9 @@
 import { BLOCK_INPUTS } from '../../architectures/attention.js';
+import { embeddingGraph } from '../../architectures/forward.js';
 import type { Model } from '../../core/model.js';
 import { positionFeeds, tokenFeeds } from '../../inference/block-inputs.js';
-import {
-  type Binding,
-  blockGraph,
-  embeddingGraph,
-  openProgram,
-  type Program,
-} from '../../inference/program.js';
+import { type Binding, LayerGraphs, openProgram, type Program } from '../../inference/program.js';
+import type { Graph } from '../../onnx/graph.js';
 import { type Feeds, floatsOf, type Runtime } from '../../onnx/runtime.js';
 import { type ArrayStore, memoryStore, type StoredArray } from './array-store.js';
 import { addBackward, BACKWARD_NAMES, type SiteMoments } from './backward-graph.js';
@@ -83,10 +79,12 @@ class Collection {
         ),
       ),
     ];
-    await passes.withSession(blockGraph(program, calibration).encode(), async (session) => {
+    const { length } = calibration;
+    const graphs = new LayerGraphs(program.plan, { length });
+    await passes.withSessions(async (sessionOf) => {
       for (const [layer, weights] of program.layers.entries())
         states.push(
-          await passes.run(session, weights, 1, async (run, _, i) => {
+          await passes.run(await sessionOf(graphs.of(layer)), weights, 1, async (run, _, i) => {
             const hidden = passes.hidden(await states[layer]![i]!.read());
             const results = await run({ ...this.positions(layer), [BLOCK_INPUTS.hidden]: hidden });
             return floatsOf(results[BLOCK_INPUTS.hiddenOut]);
@@ -114,13 +112,22 @@ class Collection {
   /** Runs the backward pass, from the last layer to the first. @returns the cotangents of the embedding's output. */
   private async back(states: StoredArray[][], cotangents: StoredArray[]): Promise<StoredArray[]> {
     const { program, runtime, passes } = this;
-    const graph = blockGraph(program, this.calibration);
-    const moments = addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true });
+    const graphs = new LayerGraphs(program.plan, { length: this.calibration.length });
+    const moments = new Map<Graph, readonly SiteMoments[]>();
+    const differentiated = (layer: number) => {
+      const graph = graphs.of(layer);
+      const known =
+        moments.get(graph) ?? addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true });
+      moments.set(graph, known);
+      return { graph, sites: known };
+    };
     let given = cotangents;
     let previous: MomentSums | undefined;
-    await passes.withSession(graph.encode(), async (session) => {
+    await passes.withSessions(async (sessionOf) => {
       for (let layer = program.layers.length - 1; layer >= 0; layer--) {
-        const sums = new MomentSums(runtime, moments, previous);
+        const { graph, sites } = differentiated(layer);
+        const session = await sessionOf(graph);
+        const sums = new MomentSums(runtime, sites, previous);
         previous = sums;
         const before = states.pop()!;
         const after = given;
@@ -135,7 +142,7 @@ class Collection {
           await sums.add(run, feeds, { [BACKWARD_NAMES.cotangentOut]: passes.hidden(cotangent) });
           return cotangent;
         });
-        await this.give(moments, program.layers[layer]!, sums);
+        await this.give(sites, program.layers[layer]!, sums);
       }
     });
     return given;
@@ -144,7 +151,7 @@ class Collection {
   private async embedding(cotangents: readonly StoredArray[]): Promise<void> {
     const { program, runtime, calibration, passes } = this;
     const { weights } = program.embedding;
-    const graph = embeddingGraph(program.plan, program.size);
+    const graph = embeddingGraph(program.plan);
     const moments = addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: false });
     const sums = new MomentSums(runtime, moments);
     await passes.withSession(graph.encode(), (session) =>
@@ -170,9 +177,8 @@ class Collection {
     if (input === 'tokens') return calibration.tokenFrequencies(rows);
     const frequencies = new Float32Array(rows);
     for (const row of always) frequencies[row] = 1;
-    const { firstPosition } = program.plan;
-    if (input === 'positions')
-      frequencies.fill(1 / calibration.length, firstPosition, firstPosition + calibration.length);
+    const { offset } = program.plan.embedding.positions ?? { offset: 0 };
+    if (input === 'positions') frequencies.fill(1 / calibration.length, offset, offset + calibration.length);
     return frequencies;
   }
 

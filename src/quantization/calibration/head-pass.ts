@@ -1,8 +1,8 @@
 import { BLOCK_INPUTS } from '../../architectures/attention.js';
+import { headGraph } from '../../architectures/forward.js';
 import { randomNumbers } from '../../core/random.js';
 import { loadWeights } from '../../inference/block-inputs.js';
 import type { Program } from '../../inference/program.js';
-import { headGraph } from '../../inference/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
 import { addBackward, BACKWARD_NAMES, type SiteMoments } from './backward-graph.js';
 import { sampleGradients } from './label-gradients.js';
@@ -36,7 +36,7 @@ export class HeadPass {
   ) {
     this.sums = new MomentSums(runtime, parts.moments);
     this.random = randomNumbers(seed);
-    this.rowWeights = new Float64Array(program.size.vocabulary);
+    this.rowWeights = new Float64Array(program.plan.vocabulary);
   }
 
   /** Opens the graphs. @param seed of the sampled labels. */
@@ -47,7 +47,7 @@ export class HeadPass {
     signal?: AbortSignal,
   ): Promise<HeadPass> {
     const matrix = outputMatrixOf(program);
-    const graph = headGraph(program.plan, program.size);
+    const graph = headGraph(program.plan);
     const moments = addBackward(graph, { output: 'logits', hidden: true, skipped: matrix });
     const weights = await loadWeights(runtime, program, program.head.weights, signal);
     const forward = await runtime.session(program.head.graph.encode());
@@ -60,7 +60,7 @@ export class HeadPass {
    * @returns the cotangents of `hidden`: zero at positions that do not predict.
    */
   async batch(hidden: Float32Array, rows: readonly number[]): Promise<Float32Array> {
-    const { hiddenSize, vocabulary } = this.program.size;
+    const { hiddenSize, vocabulary } = this.program.plan;
     const rowsAtOnce = Math.max(1, Math.floor(CHUNK_LOGITS / vocabulary));
     const cotangents = new Float32Array(hidden.length);
     for (let start = 0; start < rows.length; start += rowsAtOnce) {
@@ -97,7 +97,7 @@ export class HeadPass {
 
   private async chunk(states: Float32Array, rows: number): Promise<Float32Array> {
     const { runtime, program, parts } = this;
-    const { hiddenSize, vocabulary } = program.size;
+    const { hiddenSize, vocabulary } = program.plan;
     const given = { ...parts.weights, [BLOCK_INPUTS.hidden]: runtime.floats(states, [1, rows, hiddenSize]) };
     const { logits } = await parts.forward.run(given);
     const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, this.rowWeights);

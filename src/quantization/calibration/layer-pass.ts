@@ -1,5 +1,6 @@
 import { loadWeights } from '../../inference/block-inputs.js';
 import type { Binding, Program } from '../../inference/program.js';
+import type { Graph } from '../../onnx/graph.js';
 import type { Runtime, Session, Tensor } from '../../onnx/runtime.js';
 import type { ArrayStore, StoredArray } from './array-store.js';
 import type { Batch, CalibrationBatches } from './batches.js';
@@ -64,9 +65,23 @@ export class LayerPasses {
     }
   }
 
+  /** Opens graphs for one use, each once. */
+  async withSessions<T>(use: (sessionOf: (graph: Graph) => Promise<Session>) => Promise<T>): Promise<T> {
+    const sessions = new Map<Graph, Session>();
+    try {
+      return await use(async (graph) => {
+        const session = sessions.get(graph) ?? (await this.runtime.session(graph.encode()));
+        sessions.set(graph, session);
+        return session;
+      });
+    } finally {
+      for (const session of sessions.values()) await session.release();
+    }
+  }
+
   /** Returns hidden states as a tensor [windows, length, hidden]. */
   hidden(values: Float32Array): Tensor {
-    const { hiddenSize } = this.program.size;
+    const { hiddenSize } = this.program.plan;
     const { length } = this.calibration;
     return this.runtime.floats(values, [values.length / hiddenSize / length, length, hiddenSize]);
   }

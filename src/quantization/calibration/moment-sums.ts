@@ -21,7 +21,8 @@ export class MomentSums {
         ]),
       );
     this.sums = zeros();
-    this.spares = before?.spares ?? zeros(); // written before it is read
+    // those of the same graph are written before they are read
+    this.spares = before && sameSizes(before.moments, this.moments) ? before.spares : zeros();
   }
 
   /** Runs a graph on one more batch. @param into receives its other outputs. */
@@ -46,6 +47,12 @@ export class MomentSums {
     this.means.set(moment, values);
     return values;
   }
+}
+
+function sameSizes(a: readonly Moment[], b: readonly Moment[]): boolean {
+  return (
+    a.length === b.length && a.every(({ output, size }, i) => output === b[i]!.output && size === b[i]!.size)
+  );
 }
 
 /** Computes the trace: for moments of gradients, their squared length. */

@@ -1,7 +1,8 @@
 import { BLOCK_INPUTS } from '../../architectures/attention.js';
+import { headGraph, kindOf, layerGraph } from '../../architectures/forward.js';
 import { loadWeights, positionFeeds, tokenFeeds } from '../../inference/block-inputs.js';
-import { type Binding, blockGraph, headGraph, type Program } from '../../inference/program.js';
-import { backward } from '../../onnx/gradient.js';
+import type { Binding, Program } from '../../inference/program.js';
+import { gradientsOf } from '../../onnx/gradient.js';
 import type { Graph } from '../../onnx/graph.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
 
@@ -16,7 +17,8 @@ interface DifferentiatedGraph {
 /** The graphs of an architecture, for windows of one length. */
 export interface DifferentiatedGraphs {
   readonly embedding: Session;
-  readonly block: DifferentiatedGraph;
+  /** One for each layer; those of layers of the same kind are the same. */
+  readonly layers: readonly DifferentiatedGraph[];
   readonly head: DifferentiatedGraph;
 }
 
@@ -26,12 +28,20 @@ export async function differentiateProgram(
   program: Program,
   length: number,
 ): Promise<DifferentiatedGraphs> {
-  const blocks = () => blockGraph(program, { length });
-  const heads = () => headGraph(program.plan, program.size);
+  const { plan } = program;
+  const byKind = new Map<string, DifferentiatedGraph>();
+  const layers: DifferentiatedGraph[] = [];
+  for (const layer of plan.layers.keys()) {
+    const kind = kindOf(plan, layer);
+    const graph = () => layerGraph(plan, layer, { length });
+    if (!byKind.has(kind))
+      byKind.set(kind, await differentiate(runtime, graph(), BLOCK_INPUTS.hiddenOut, graph()));
+    layers.push(byKind.get(kind)!);
+  }
   return {
     embedding: await runtime.session(program.embedding.graph.encode()),
-    block: await differentiate(runtime, blocks(), BLOCK_INPUTS.hiddenOut, blocks()),
-    head: await differentiate(runtime, heads(), 'logits', heads()),
+    layers,
+    head: await differentiate(runtime, headGraph(plan), 'logits', headGraph(plan)),
   };
 }
 
@@ -42,19 +52,22 @@ async function differentiate(
   output: string,
   twin: Graph,
 ): Promise<DifferentiatedGraph> {
-  const vectors = g.weights.filter(({ shape }) => shape.length === 1).map(({ name }) => name);
+  const names = g.weights.filter(({ shape, part }) => shape.length === 1 && !part).map(({ name }) => name);
   const cotangent = g.input('cotangent', ['batch', 'sequence', 'features']);
-  const wanted = [{ name: BLOCK_INPUTS.hidden }, ...vectors.map((name) => ({ name }))];
-  const gradients = backward(g, new Map([[output, cotangent]]), wanted);
+  const wanted = [{ name: BLOCK_INPUTS.hidden }, ...names.map((name) => ({ name }))];
+  const [hidden, ...gradients] = gradientsOf(g, new Map([[output, cotangent]]), wanted);
   g.withdraw(output);
-  g.output('cotangent_out', gradients[0]!, ['batch', 'sequence', 'hidden']);
-  for (const [i, name] of vectors.entries()) g.output(`gradient ${name}`, gradients[i + 1]!, ['size']);
+  g.output('cotangent_out', hidden!, ['batch', 'sequence', 'hidden']);
+  // a bias that only chooses experts has no gradient
+  const vectors = names.filter((_, i) => gradients[i]);
+  for (const [i, name] of names.entries())
+    if (gradients[i]) g.output(`gradient ${name}`, gradients[i], ['size']);
   return { forward: await runtime.session(twin.encode()), back: await runtime.session(g.encode()), vectors };
 }
 
-export async function releaseGraphs({ embedding, block, head }: DifferentiatedGraphs): Promise<void> {
-  const sessions = [embedding, block.forward, block.back, head.forward, head.back];
-  await Promise.all(sessions.map((session) => session.release()));
+export async function releaseGraphs({ embedding, layers, head }: DifferentiatedGraphs): Promise<void> {
+  const sessions = new Set([embedding, ...[...layers, head].flatMap(({ forward, back }) => [forward, back])]);
+  await Promise.all([...sessions].map((session) => session.release()));
 }
 
 /** Hidden states of a batch of windows: the input of each layer and of the head, [windows, length, hidden]. */
@@ -116,7 +129,11 @@ export class DifferentiableModel {
     const states = [floatsOf((await graphs.embedding.run(feeds))[BLOCK_INPUTS.hiddenOut])];
     for (const [layer, own] of weights.layers.entries()) {
       const hidden = { [BLOCK_INPUTS.hidden]: this.hidden(states[layer]!) };
-      const results = await graphs.block.forward.run({ ...own, ...this.positions(layer), ...hidden });
+      const results = await graphs.layers[layer]!.forward.run({
+        ...own,
+        ...this.positions(layer),
+        ...hidden,
+      });
       states.push(floatsOf(results[BLOCK_INPUTS.hiddenOut]));
     }
     return states;
@@ -141,7 +158,7 @@ export class DifferentiableModel {
       hidden: Float32Array,
       given: Float32Array,
     ) => {
-      const shape = [...this.windowsShape(hidden), given.length / (hidden.length / program.size.hiddenSize)];
+      const shape = [...this.windowsShape(hidden), given.length / (hidden.length / program.plan.hiddenSize)];
       const own = {
         [BLOCK_INPUTS.hidden]: this.hidden(hidden),
         cotangent: this.runtime.floats(given, shape),
@@ -156,15 +173,15 @@ export class DifferentiableModel {
     let given = await back(graphs.head, [weights.head, program.head.weights], states.at(-1)!, cotangent);
     for (let layer = states.length - 2; layer >= 0; layer--) {
       const feeds = { ...weights.layers[layer]!, ...this.positions(layer) };
-      given = await back(graphs.block, [feeds, program.layers[layer]!], states[layer]!, given);
+      given = await back(graphs.layers[layer]!, [feeds, program.layers[layer]!], states[layer]!, given);
     }
   }
 
   private windowsShape(hidden: Float32Array): [windows: number, length: number] {
-    return [hidden.length / this.program.size.hiddenSize / this.length, this.length];
+    return [hidden.length / this.program.plan.hiddenSize / this.length, this.length];
   }
 
   private hidden(values: Float32Array) {
-    return this.runtime.floats(values, [...this.windowsShape(values), this.program.size.hiddenSize]);
+    return this.runtime.floats(values, [...this.windowsShape(values), this.program.plan.hiddenSize]);
   }
 }

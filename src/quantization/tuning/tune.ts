@@ -48,7 +48,7 @@ export async function tune(
       const expected = await teacher.logits(await teacher.forward(batch));
       const states = await student.forward(batch);
       const logits = await student.logits(states);
-      const cotangent = divergenceGradient(expected, logits, program.size.vocabulary);
+      const cotangent = divergenceGradient(expected, logits, program.plan.vocabulary);
       await student.backward(states, cotangent, (name, found) => vectors.get(name)!.gradient.set(found));
       const cosine = rate * 0.5 * (1 + Math.cos((Math.PI * step) / steps));
       for (const vector of vectors.values()) adam(vector, step, cosine);

@@ -1,5 +1,8 @@
-import type { TensorInfo } from '../../core/model.js';
-import type { Role, RoleRule } from '../family.js';
+import type { TensorInfo } from '../core/model.js';
+import type { Role } from './family.js';
+
+/** The first pattern that matches a tensor's name determines its role. */
+type RoleRule = readonly [pattern: RegExp, role: Role];
 
 /** Common tensor names; the order decides names that match twice, such as `attention.output.LayerNorm`. */
 const NAMES: readonly RoleRule[] = [
