@@ -108,8 +108,10 @@ export function needsMask({ causal, masked }: Attention): boolean {
   return causal || masked === true;
 }
 
-function maskOf(g: Graph, { heads, keyValueHeads }: Attention, { relative }: AttentionWeights): Value {
-  const mask = g.input(BLOCK_INPUTS.mask, ['sequence', 'keys']);
+function maskOf(g: Graph, attention: Attention, { relative }: AttentionWeights): Value {
+  const { heads, keyValueHeads, maskByHead } = attention;
+  const byHeadShape = maskByHead ? [keyValueHeads, heads / keyValueHeads] : [];
+  const mask = g.input(BLOCK_INPUTS.mask, [...byHeadShape, 'sequence', 'keys']);
   if (!relative) return mask;
   const learned = g.gather(relative(), g.input(BLOCK_INPUTS.buckets, ['sequence', 'keys'], 'int64'));
   const byHead = g.transpose(learned, [2, 0, 1]);

@@ -26,9 +26,10 @@ export function layerTypes(
   );
 }
 
-/** Returns `sliding_window`; null means none. @throws {InputError} when it is no positive integer. */
+/** Returns `sliding_window`; null and 0 mean none. @throws {InputError} when it is no positive integer. */
 export function slidingWindow(c: ConfigReader, fallback?: number): number | undefined {
-  if (c.config.sliding_window === null) return void c.skip('sliding_window');
+  const given = c.config.sliding_window;
+  if (given === null || given === 0) return void c.skip('sliding_window');
   return c.integer('sliding_window', fallback);
 }
 

@@ -7,6 +7,8 @@ export interface Rotary {
   readonly size: number;
   /** Multiplies cosines and sines. */
   readonly magnitude: number;
+  /** How many times longer than `max_position_embeddings` sequences may be. */
+  readonly contextFactor: number;
   /** Returns radians per position for each of the `size / 2` pairs, in a sequence of `length` tokens. */
   frequencies(length?: number): Float64Array;
 }
@@ -23,6 +25,7 @@ export function rotaryOf(rope: Rope, size: number): Rotary {
     );
   return {
     size,
+    contextFactor: scaling.type === 'dynamic' ? scaling.factor : 1,
     magnitude: 'magnitude' in scaling ? scaling.magnitude : 1,
     frequencies: (length) =>
       frequencyDivisors(rope, size, length).map((divisor, i) => base ** ((-2 * i) / size) / divisor),

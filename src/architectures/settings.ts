@@ -39,6 +39,8 @@ export interface Attention {
   readonly causal: boolean;
   /** Whether an encoder's layer has a mask: for a window, or scores by distance. */
   readonly masked?: boolean;
+  /** Whether each head has a mask of its own. */
+  readonly maskByHead?: boolean;
   readonly heads: number;
   readonly keyValueHeads: number;
   /** Features of a query and a key. */

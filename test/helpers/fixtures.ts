@@ -8,6 +8,8 @@ export const fixture = (path: string) => join(ROOT, 'fixtures', path);
 
 /** A folder of tiny models, one per architecture, with the logits of the reference implementation. */
 export const FIXTURES = fixture('architectures');
+/** The same for every model type that can be run, and some that cannot. */
+export const FAMILIES = fixture('families');
 /** Trained models: 5.8 million parameters in F32, 1.3 million in BF16. */
 export const SMALL = fixture('models/gpt-neo-small');
 export const TINY = join(ROOT, 'examples/gpt-neo-tiny');

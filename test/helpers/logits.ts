@@ -25,9 +25,9 @@ export async function logitsOf(
 }
 
 /** What the reference implementation computed for a fixture. */
-export function expectedOf(name: string): { inputs: number[][]; logits: Float32Array } {
-  const { input_ids: inputs } = JSON.parse(readFileSync(join(FIXTURES, name, 'expected.json'), 'utf8'));
-  const bytes = readFileSync(join(FIXTURES, name, 'logits.f32'));
+export function expectedOf(name: string, folder = FIXTURES): { inputs: number[][]; logits: Float32Array } {
+  const { input_ids: inputs } = JSON.parse(readFileSync(join(folder, name, 'expected.json'), 'utf8'));
+  const bytes = readFileSync(join(folder, name, 'logits.f32'));
   return { inputs, logits: new Float32Array(Uint8Array.from(bytes).buffer) };
 }
 

@@ -19,7 +19,7 @@ export const bloom: Family = {
       norm,
       positions: everyLayer(size, { bias: alibi(size.heads) }),
       embedding: { norm },
-      attention: { projection: { kind: 'grouped' }, bias: true, outputBias: true },
+      attention: { maskByHead: true, projection: { kind: 'grouped' }, bias: true, outputBias: true },
       mlp: { gate: 'none', bias: true, size: 4 * size.hiddenSize, activation: 'gelu_new' },
       layer: { residualOfNorm: c.flag('apply_residual_connection_post_layernorm', false) },
     });

@@ -167,6 +167,7 @@ export const graniteMoe: Family = {
       stored: 'stacked',
     });
     const mlp: Experts = { ...found, expert: { ...found.expert, gate: 'fused' } };
+    c.only('position_embedding_type', 'rope');
     const granite = multipliers(c);
     return decoder(c, size, { ...granite, layer: { ...granite.layer, mlp } });
   },

@@ -46,7 +46,7 @@ export const falcon: Family = {
       {
         norm,
         positions: everyLayer(size, positions),
-        attention: { projection, bias, outputBias: bias },
+        attention: { projection, bias, outputBias: bias, maskByHead: 'bias' in positions },
         mlp: { gate: 'none', bias, activation: c.text('activation', 'gelu') },
         layer: parallel
           ? { order: 'parallel', norms: { attention: norm, ...(norms === 2 && { mlp: norm }) } }

@@ -62,6 +62,8 @@ export function decoder(c: ConfigReader, size: Sizes, variant: Variant = {}): Se
     ...variant.mlp,
     activation: variant.mlp?.activation ?? c.text('hidden_act', 'silu'),
   };
+  // dynamic scaling is for sequences longer than the positions of training
+  const stretch = Math.max(...positions.map(({ rotary }) => rotary?.contextFactor ?? 1));
   const finalNorm = variant.finalNorm === undefined ? norm : variant.finalNorm;
   const layer = ({ rotary }: LayerPositions): Layer => ({
     order: 'pre',
@@ -75,7 +77,7 @@ export function decoder(c: ConfigReader, size: Sizes, variant: Variant = {}): Se
   const { each = (_: number, settings: Layer) => settings } = variant;
   return {
     kind: 'causal',
-    context: size.positions,
+    context: Math.floor(size.positions * stretch),
     vocabulary,
     hiddenSize,
     positions,

@@ -38,6 +38,7 @@ export const nomicBert: Family = {
       c.only(key, 1, true);
     c.only('activation_function', 'swiglu');
     c.skip(
+      'dense_seq_output',
       'max_trained_positions',
       'rotary_emb_scale_base',
       'use_flash_attn',
