@@ -28,7 +28,7 @@ const ROUTER =
 
 /** Parameters of recurrences, in which errors accumulate over the sequence. */
 const STATE_SPACE =
-  /(^|\.)(A_log|A|D|dt_bias|ssm_(a|d|dt|conv1d)|time_(decay|first|faaaa|mix\w*|maa\w*)|recurrent_param)(\.(weight|bias))?$|(^|\.)(dt_proj|\w*conv1d)\.(weight|bias)$/;
+  /(^|\.)(A_log|A|D|dt_bias|ssm_(a|d|dt|conv1d)|time_(decay|first|faaaa|mix\w*|maa\w*)|recurrent_param)(\.(weight|bias))?$|(^|\.)(dt_proj|\w*conv1d|conv\.conv)\.(weight|bias)$/;
 
 /**
  * Returns why a tensor is never quantized, by its name and shape; undefined for weights that may be quantized.

@@ -37,6 +37,8 @@ export async function momentsOf(
     const outputs = { values: first.outputs.slice(), damping: OUTPUT_DAMPING };
     return first.transposed ? { rows: inputs, columns: outputs } : { rows: outputs, columns: inputs };
   }
+  if (first.kind === 'experts')
+    return { rows: { values: first.outputs.slice(), damping: OUTPUT_DAMPING }, columns: inputs };
   const floor = first.kind === 'embedding' && !hasRareRows(first.outputs) ? POSITION_FLOOR : TOKEN_FLOOR;
   return { rows: { values: first.outputs.slice(), damping: floor }, columns: inputs };
 }
