@@ -4,9 +4,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { packedLine } from '../src/cli/summary-table.js';
 import { readFloats } from '../src/core/floats.js';
 import { type Model, originalBytes } from '../src/core/model.js';
 import { sumOf } from '../src/core/sum.js';
+import { extentOf, matricesOf } from '../src/experiments/matrices.js';
 import { compress, decompress, evaluate, exportSafetensors, verify } from '../src/index.js';
 import { unpacked } from '../src/models/packed/view.js';
 import { openModel } from '../src/open/open.js';
@@ -103,7 +105,7 @@ describe('compressed', () => {
     expect(summary.tensorBytes).toBe(sumOf(packed.tensors, ({ lengthBytes }) => lengthBytes));
     expect(summary.weights).toBeGreaterThan(summary.quantized!.weights);
     expect((summary.fileBytes * 8) / summary.weights).toBeGreaterThan(4);
-    expect(summary.options).toMatchObject({ packed: 'gptq, 4 bits, groups of 32' });
+    expect(packedLine(summary)).toMatch(/packed weights \(gptq, 4 bits, groups of 32\), read as floats/);
     const { good, error } = await verify(wpk, { against: packed, threads: 0 });
     expect(good && error!.relativeSquaredError).toBeCloseTo(
       summary.weightError!.relativeSquaredError as number,
@@ -166,6 +168,15 @@ it('exported: as it lies, or as floats of the type that is asked for', async () 
   await using floats = await openModel(join(place, 'floats'));
   const { sha256: digests } = expectedOf('awq');
   for (const own of Object.keys(digests)) expect(sha256(await floats.readTensor(own))).toBe(digests[own]);
+});
+
+it('lab divides by the bytes of packed matrices', async () => {
+  await using packed = await openModel(pathOf('awq'));
+  const { weights, bytes } = extentOf(await matricesOf(await unpacked(packed)));
+  expect(weights).toBe(55488 - 192);
+  // codes, a scale in 2 bytes and a zero point in half a byte for each group of 32; embedding and head in BF16
+  const inLayer = weights - 2 * 96 * 64;
+  expect(bytes).toBe(inLayer / 2 + (inLayer / 32) * 2.5 + 2 * 96 * 64 * 2);
 });
 
 it('reads only the rows that are asked for', async () => {

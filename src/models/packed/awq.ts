@@ -1,6 +1,6 @@
 import type { TensorInfo } from '../../core/model.js';
 import { type PackedFormat, renamed, type Unpacked } from './format.js';
-import { type Parts, SCALES, wordsOf } from './parts.js';
+import { type Parts, SCALES, TILE_INPUTS, TILE_OUTPUTS, wordsOf } from './parts.js';
 
 /** Shift of each of 8 outputs in a word, which holds them in the order 0 2 4 6 1 3 5 7. */
 const SHIFTS = [0, 16, 4, 20, 8, 24, 12, 28];
@@ -33,15 +33,19 @@ function open(qweight: TensorInfo, parts: Parts, groupSize: number | undefined):
     const zeros = await parts.integers(qzeros, signal);
     const factors = await parts.numbers(scales, undefined, undefined, signal);
     const values = new Float32Array((last - first) * inputs);
-    for (let output = first, at = 0; output < last; output++) {
-      const [word, shift] = [output >> 3, SHIFTS[output & 7]!];
-      for (let input = 0; input < inputs; input++, at++) {
-        const group = Math.floor(input / perGroup);
-        const zero = (zeros[group * words + word]! >>> shift) & 15;
-        const code = (codes[input * words + word]! >>> shift) & 15;
-        values[at] = (code - zero) * factors[group * outputs + output]!;
+    for (let tile = first; tile < last; tile += TILE_OUTPUTS)
+      for (let start = 0; start < inputs; start += TILE_INPUTS) {
+        const [end, stop] = [Math.min(last, tile + TILE_OUTPUTS), Math.min(inputs, start + TILE_INPUTS)];
+        for (let output = tile; output < end; output++) {
+          const [word, shift, row] = [output >> 3, SHIFTS[output & 7]!, (output - first) * inputs];
+          for (let input = start; input < stop; input++) {
+            const group = Math.floor(input / perGroup);
+            const zero = (zeros[group * words + word]! >>> shift) & 15;
+            const code = (codes[input * words + word]! >>> shift) & 15;
+            values[row + input] = (code - zero) * factors[group * outputs + output]!;
+          }
+        }
       }
-    }
     return values;
   };
   return { name: part('weight'), shape: [outputs, inputs], parts: [qweight, qzeros, scales], rows };

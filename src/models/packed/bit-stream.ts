@@ -11,5 +11,5 @@ export function unpackAt(
   const shift = bit & 31;
   const low = words[at]! >>> shift;
   const value = shift + bits > 32 ? low | (words[at + stride]! << (32 - shift)) : low;
-  return value & (2 ** bits - 1);
+  return value & ((1 << bits) - 1);
 }

@@ -1,7 +1,7 @@
 import { quote } from '../../core/json.js';
 import type { TensorInfo } from '../../core/model.js';
 import { type PackedFormat, present, renamed, type Unpacked } from './format.js';
-import { type Parts, SCALES } from './parts.js';
+import { type Parts, SCALES, TILE_OUTPUTS } from './parts.js';
 import { scaleGrid } from './scale-grid.js';
 
 /** The numbers that 4 bits of E2M1 represent. */
@@ -93,25 +93,15 @@ function openExperts(blocks: TensorInfo, parts: Parts): Unpacked {
   const codeBytes = outputs * groups * (MX_GROUP / 2);
   const rows = async (first: number, last: number, signal?: AbortSignal) => {
     const values = new Float32Array((last - first) * outputs);
-    let at = 0;
-    for (let row = first; row < last; row = (Math.floor(row / inputs) + 1) * inputs) {
-      const [expert, end] = [
-        Math.floor(row / inputs),
-        Math.min(last, (Math.floor(row / inputs) + 1) * inputs),
-      ];
+    for (let row = first; row < last; ) {
+      const expert = Math.floor(row / inputs);
+      const end = Math.min(last, (expert + 1) * inputs);
       const codes = await parts.keep(blocks, expert * codeBytes, (expert + 1) * codeBytes, signal);
-      const exponents = await parts.numbers(
-        scales,
-        expert * outputs * groups,
-        (expert + 1) * outputs * groups,
-        signal,
-      );
-      for (let input = row % inputs; input < end - expert * inputs; input++)
-        for (let output = 0; output < outputs; output++, at++) {
-          const group = output * groups + Math.floor(input / MX_GROUP);
-          const byte = codes[(group * MX_GROUP + (input % MX_GROUP)) >> 1]!;
-          values[at] = E2M1[(byte >> (4 * (input & 1))) & 15]! * exponents[group]!;
-        }
+      const range = [expert * outputs * groups, (expert + 1) * outputs * groups] as const;
+      const exponents = await parts.numbers(scales, ...range, signal);
+      const into = values.subarray((row - first) * outputs, (end - first) * outputs);
+      decodeExpert({ codes, exponents, outputs, groups }, row - expert * inputs, into);
+      row = end;
     }
     return values;
   };
@@ -121,4 +111,32 @@ function openExperts(blocks: TensorInfo, parts: Parts): Unpacked {
     parts: [blocks, scales],
     rows,
   };
+}
+
+interface Expert {
+  readonly codes: Uint8Array;
+  readonly exponents: Float32Array;
+  readonly outputs: number;
+  readonly groups: number;
+}
+
+/** Decodes inputs from `first` on to [inputs, outputs], tile by tile, because they lie along columns. */
+function decodeExpert(
+  { codes, exponents, outputs, groups }: Expert,
+  first: number,
+  into: Float32Array,
+): void {
+  const last = first + into.length / outputs;
+  for (let input = first; input < last; ) {
+    const group = Math.floor(input / MX_GROUP);
+    const stop = Math.min(last, (group + 1) * MX_GROUP);
+    for (let tile = 0; tile < outputs; tile += TILE_OUTPUTS)
+      for (let i = input; i < stop; i++)
+        for (let output = tile; output < Math.min(outputs, tile + TILE_OUTPUTS); output++) {
+          const own = output * groups + group;
+          const byte = codes[(own * MX_GROUP + (i % MX_GROUP)) >> 1]!;
+          into[(i - first) * outputs + output] = E2M1[(byte >> (4 * (i & 1))) & 15]! * exponents[own]!;
+        }
+    input = stop;
+  }
 }

@@ -1,7 +1,7 @@
 import type { TensorInfo } from '../../core/model.js';
 import { unpackAt } from './bit-stream.js';
 import { type PackedFormat, present, renamed, type Unpacked } from './format.js';
-import { type Parts, SCALES, wordsOf } from './parts.js';
+import { type Parts, SCALES, TILE_INPUTS, TILE_OUTPUTS, wordsOf } from './parts.js';
 
 const BITS = [2, 3, 4, 8];
 
@@ -51,25 +51,17 @@ function open(qweight: TensorInfo, parts: Parts, { bits, groupSize, isPlusOne }:
     if (wrong !== undefined) parts.refuse(order, `group ${wrong} of an input, there are ${groups}`);
     return found;
   };
-  const zeroWords = qzeros.shape[1]!;
   const rows = async (first: number, last: number, signal?: AbortSignal) => {
     const codes = wordsOf(await parts.keep(qweight, undefined, undefined, signal));
-    const [own, zeros] = [await groupsOf(signal), await parts.integers(qzeros, signal)];
+    const [groupOf, packed] = [await groupsOf(signal), await parts.integers(qzeros, signal)];
     const factors = await parts.numbers(scales, undefined, undefined, signal);
-    const values = new Float32Array((last - first) * inputs);
-    const zeroOf = new Int32Array(groups);
-    for (let output = first, at = 0; output < last; output++) {
-      for (let group = 0; group < groups; group++) {
-        const stored = unpackAt(zeros, bits, output, group * zeroWords, 1);
-        zeroOf[group] = isPlusOne ? (stored + 1) % 2 ** bits : stored;
+    const zeros = new Int32Array(groups * outputs);
+    for (let group = 0; group < groups; group++)
+      for (let output = first; output < last; output++) {
+        const stored = unpackAt(packed, bits, output, group * qzeros.shape[1]!, 1);
+        zeros[group * outputs + output] = isPlusOne ? (stored + 1) % 2 ** bits : stored;
       }
-      for (let input = 0; input < inputs; input++, at++) {
-        const group = own[input]!;
-        const code = unpackAt(codes, bits, input, output, outputs);
-        values[at] = (code - zeroOf[group]!) * factors[group * outputs + output]!;
-      }
-    }
-    return values;
+    return decode({ bits, inputs, outputs, codes, groupOf, zeros, factors }, first, last);
   };
   return {
     name: part('weight'),
@@ -77,4 +69,36 @@ function open(qweight: TensorInfo, parts: Parts, { bits, groupSize, isPlusOne }:
     parts: present(qweight, qzeros, scales, order),
     rows,
   };
+}
+
+interface Codes {
+  readonly bits: number;
+  readonly inputs: number;
+  readonly outputs: number;
+  readonly codes: Int32Array;
+  /** [inputs]. */
+  readonly groupOf: Int32Array;
+  /** [groups, outputs]. */
+  readonly zeros: Int32Array;
+  /** [groups, outputs]. */
+  readonly factors: Float32Array;
+}
+
+/** Decodes outputs `first` to `last` (exclusive), tile by tile, because they lie along columns. */
+function decode(own: Codes, first: number, last: number): Float32Array {
+  const { bits, inputs, outputs, codes, groupOf, zeros, factors } = own;
+  const values = new Float32Array((last - first) * inputs);
+  for (let tile = first; tile < last; tile += TILE_OUTPUTS)
+    for (let start = 0; start < inputs; start += TILE_INPUTS) {
+      const [end, stop] = [Math.min(last, tile + TILE_OUTPUTS), Math.min(inputs, start + TILE_INPUTS)];
+      for (let output = tile; output < end; output++) {
+        const row = (output - first) * inputs;
+        for (let input = start; input < stop; input++) {
+          const place = groupOf[input]! * outputs + output;
+          values[row + input] =
+            (unpackAt(codes, bits, input, output, outputs) - zeros[place]!) * factors[place]!;
+        }
+      }
+    }
+  return values;
 }

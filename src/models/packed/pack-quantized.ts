@@ -68,13 +68,18 @@ function open(packed: TensorInfo, parts: Parts, { shape, bits, groupSize }: Layo
     const [scales, groups] = [await grid.read(first, last, signal), await groupsOf(signal)];
     const zeros = zero && (await parts.integers(zero, signal));
     const values = new Float32Array((last - first) * columns);
-    for (let row = first, at = 0; row < last; row++)
+    const centers = new Float32Array(perRow).fill(2 ** (bits - 1));
+    for (let row = first, at = 0; row < last; row++) {
+      const from = rowOf(row, first) * perRow;
+      if (zeros)
+        for (let group = 0; group < perRow; group++)
+          centers[group] = unpackAt(zeros, bits, row, group, perRow);
       for (let column = 0; column < columns; column++, at++) {
         const group = groups[column]!;
-        const center = zeros ? unpackAt(zeros, bits, row, group, perRow) : 2 ** (bits - 1);
         const code = unpackAt(codes, bits, column, (row - first) * words, 1);
-        values[at] = (code - center) * scales[rowOf(row, first) * perRow + group]!;
+        values[at] = (code - centers[group]!) * scales[from + group]!;
       }
+    }
     return values;
   };
   const shapeTensor = parts.find(part('shape'));

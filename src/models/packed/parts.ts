@@ -1,7 +1,7 @@
 import { DTYPE_BYTES, type Dtype, elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import { float8E4m3, float8E5m2, float8E8m0 } from '../../core/float8.js';
-import { canWiden, widenerOf } from '../../core/floats.js';
+import { widenerOf } from '../../core/floats.js';
 import { quote } from '../../core/json.js';
 import type { Model, TensorInfo } from '../../core/model.js';
 
@@ -79,9 +79,10 @@ export class Parts {
     const width = DTYPE_BYTES[tensor.dtype];
     const bytes = await this.bytes(tensor, start * width, end * width, signal);
     const table = TABLES[tensor.dtype];
-    return table && !canWiden(tensor.dtype)
-      ? Float32Array.from(bytes, (code) => table[code]!)
-      : widenerOf(this.model, tensor.name, tensor.dtype)(bytes);
+    if (!table) return widenerOf(this.model, tensor.name, tensor.dtype)(bytes);
+    const values = new Float32Array(bytes.length);
+    for (let i = 0; i < values.length; i++) values[i] = table[bytes[i]!]!;
+    return values;
   }
 
   /** Reads all elements of an I32 tensor. */
@@ -95,6 +96,9 @@ export function wordsOf(bytes: Uint8Array): Int32Array {
   const aligned = bytes.byteOffset % 4 ? bytes.slice() : bytes;
   return new Int32Array(aligned.buffer as ArrayBuffer, aligned.byteOffset, aligned.byteLength >> 2);
 }
+
+/** Outputs, and inputs, of a tile that is transposed at once, so that it stays in the processor's cache. */
+export const [TILE_OUTPUTS, TILE_INPUTS] = [16, 32];
 
 /** Element types of scales. */
 export const SCALES: readonly Dtype[] = ['F32', 'F16', 'BF16'];

@@ -52,9 +52,13 @@ function scaled(tensor: TensorInfo, parts: Parts, block: readonly [number, numbe
     const offsets = await zeros?.read(first, last, signal);
     for (let row = first; row < last; row++) {
       const [at, from] = [(row - first) * columns, rowOf(row, first) * perRow];
-      for (let column = 0; column < columns; column++) {
-        const own = from + Math.floor(column / blockColumns);
-        values[at + column] = (values[at + column]! - (offsets?.[own] ?? 0)) * scales[own]!;
+      for (let start = 0, own = from; start < columns; start += blockColumns, own++) {
+        const [stop, offset, factor] = [
+          at + Math.min(columns, start + blockColumns),
+          offsets?.[own] ?? 0,
+          scales[own]!,
+        ];
+        for (let i = at + start; i < stop; i++) values[i] = (values[i]! - offset) * factor;
       }
     }
     return values;

@@ -1,4 +1,8 @@
-import { type Quantization, quantizationOf } from '../../architectures/quantization-config.js';
+import {
+  describeQuantization,
+  type Quantization,
+  quantizationOf,
+} from '../../architectures/quantization-config.js';
 import { DTYPE_BYTES, elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import type { LeftOut } from '../../core/folder.js';
@@ -77,11 +81,6 @@ async function viewOf(model: Model, signal?: AbortSignal): Promise<Model> {
   return withTensors(model, quantization, floats);
 }
 
-/** Returns a description of the packing for people: `gptq, 4 bits, groups of 128`. */
-export function packingOf({ method, bits, groupSize }: Quantization): string {
-  return [method, bits && `${bits} bits`, groupSize && `groups of ${groupSize}`].filter(Boolean).join(', ');
-}
-
 function virtualTensor({ name, shape, parts, rows }: Unpacked): VirtualTensor {
   const rowBytes = shape.at(-1)! * 4;
   const read = async (start: number, end: number, signal?: AbortSignal) => {
@@ -108,7 +107,7 @@ type ToFloats = (tensors: readonly TensorInfo[]) => VirtualTensor[];
 
 function withTensors(model: Model, quantization: Quantization, floats: ToFloats): Model {
   const config = withoutPacking(model.config!);
-  const packed = packingOf(quantization);
+  const packed = describeQuantization(quantization);
   const described = model.sideFiles.filter(({ name }) => DESCRIPTIONS.has(name));
   const leftOut: LeftOut[] = described.map(({ name, lengthBytes }) => ({
     name,
