@@ -52,7 +52,8 @@ describe.each(FORMATS)('%s', (name) => {
     expect(model.config).not.toHaveProperty('quantization_config');
     expect(originalBytes(model)).toBe(originalBytes(packed));
     const replaced = model.tensors.reduce((sum, own) => sum + (own.storedBytes ?? own.lengthBytes), 0);
-    expect(replaced).toBe(sumOf(packed.tensors, ({ lengthBytes }) => lengthBytes));
+    const stored = packed.tensors.filter((own) => !/\.(input|activation)_(global_)?scale$/.test(own.name));
+    expect(replaced).toBe(sumOf(stored, ({ lengthBytes }) => lengthBytes));
   });
 
   it('ranges are the same bytes as the whole', async () => {
@@ -168,6 +169,14 @@ it('exported: as it lies, or as floats of the type that is asked for', async () 
   await using floats = await openModel(join(place, 'floats'));
   const { sha256: digests } = expectedOf('awq');
   for (const own of Object.keys(digests)) expect(sha256(await floats.readTensor(own))).toBe(digests[own]);
+});
+
+it('scales of activations and of the KV cache are no weights', async () => {
+  const model = await memory('fp8-tensor'); // with activation_scale
+  for (const name of ['self_attn.k_proj.k_scale', 'self_attn.v_proj.v_scale', 'mlp.up_proj.input_scale_ub'])
+    model.set(`model.layers.0.${name}`, [1], Float32Array.of(2));
+  const logits = await logitsOf(model, expectedOf('fp8-tensor').input_ids);
+  expect(largestDifference(logits, logitsIn('fp8-tensor'))).toBeLessThan(TOLERANCE);
 });
 
 it('lab divides by the bytes of packed matrices', async () => {

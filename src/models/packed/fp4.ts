@@ -78,10 +78,7 @@ function openRows(packed: TensorInfo, parts: Parts, { name, scale, global, isDiv
       values[i] = E2M1[(codes[i >> 1]! >> (4 * (i & 1))) & 15]! * scales[Math.floor(i / group)]!;
     return values;
   };
-  // a fixed scale of activations: what runs here computes activations in float
-  const ending = name === packed.name ? 'input_scale' : 'input_global_scale';
-  const activations = parts.find(renamed({ ...packed, name }, 'weight', ending));
-  return { name, shape, parts: present(packed, scale, global, activations), rows };
+  return { name, shape, parts: present(packed, scale, global), rows };
 }
 
 function openExperts(blocks: TensorInfo, parts: Parts): Unpacked {

@@ -13,7 +13,7 @@ export const gptq: PackedFormat = {
   methods: ['gptq'],
   matches: ({ name, dtype }) => dtype === 'I32' && name.endsWith('.qweight'),
   open: (qweight, parts, { bits = 4, groupSize, given }) => {
-    const format = String(given.checkpoint_format ?? 'gptq');
+    const format = String(given.checkpoint_format ?? given.format ?? 'gptq');
     if (!['gptq', 'gptq_v2'].includes(format))
       parts.refuse(qweight, `unsupported format ${format} of GPTQ, expected gptq or gptq_v2`);
     if (!BITS.includes(bits))

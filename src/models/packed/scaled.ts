@@ -1,4 +1,3 @@
-import { elementCount } from '../../core/dtype.js';
 import { isPlainObject } from '../../core/json.js';
 import type { TensorInfo } from '../../core/model.js';
 import { type PackedFormat, present, type Settings, type Unpacked } from './format.js';
@@ -63,10 +62,5 @@ function scaled(tensor: TensorInfo, parts: Parts, block: readonly [number, numbe
     }
     return values;
   };
-  // fixed scales of activations: what runs here computes activations in float
-  const activations = [/\.weight$/.test(name) ? name.slice(0, -'weight'.length) : `${name}_`]
-    .flatMap((stem) => ['input_scale', 'activation_scale', 'input_zero_point'].map((own) => stem + own))
-    .map((own) => parts.find(own))
-    .filter((own) => own !== undefined && elementCount(own.shape) === 1);
-  return { name, shape, parts: present(tensor, scale, zero, ...activations), rows };
+  return { name, shape, parts: present(tensor, scale, zero), rows };
 }

@@ -35,6 +35,10 @@ const FORMATS: readonly PackedFormat[] = [
   fp8,
 ];
 
+/** Fixed scales of activations and of the KV cache, which are computed in float here. */
+const ACTIVATIONS =
+  /(^|[._])(input_scale(_ub)?|input_zero_point|input_global_scale|activation_scale|[qkv]_scale|output_scale)$/;
+
 /** Views of models that were asked for, so that there is one of each. */
 const views = new WeakMap<Model, Promise<Model>>();
 
@@ -76,7 +80,8 @@ async function viewOf(model: Model, signal?: AbortSignal): Promise<Model> {
     tensors.flatMap((tensor): VirtualTensor[] => {
       const own = found.get(tensor.name);
       if (own) return [virtualTensor(own)];
-      return replaced.has(tensor.name) ? [] : [asItIs(model, tensor)];
+      const isScale = ACTIVATIONS.test(tensor.name) && elementCount(tensor.shape) === 1;
+      return isScale || replaced.has(tensor.name) ? [] : [asItIs(model, tensor)];
     });
   return withTensors(model, quantization, floats);
 }
