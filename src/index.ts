@@ -3,7 +3,7 @@
  * @module
  */
 
-export { ROLES, type Role } from './architectures/family.js';
+export { ROLES, type Role } from './architectures/roles.js';
 export type { Quantization } from './architectures/quantization-config.js';
 export type { Architecture } from './architectures/registry.js';
 export type { Audit } from './audit/audit.js';
