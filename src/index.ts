@@ -3,9 +3,9 @@
  * @module
  */
 
-export { ROLES, type Role } from './architectures/roles.js';
 export type { Quantization } from './architectures/quantization-config.js';
 export type { Architecture } from './architectures/registry.js';
+export { ROLES, type Role } from './architectures/roles.js';
 export type { Audit } from './audit/audit.js';
 export { auditFile } from './audit/node/file.js';
 export { auditClaim } from './audit/node/stated.js';

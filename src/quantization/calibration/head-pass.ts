@@ -97,10 +97,10 @@ export class HeadPass {
 
   private async chunk(states: Float32Array, rows: number): Promise<Float32Array> {
     const { runtime, program, parts } = this;
-    const { hiddenSize, vocabulary } = program.plan;
+    const { hiddenSize, vocabulary, head } = program.plan;
     const given = { ...parts.weights, [BLOCK_INPUTS.hidden]: runtime.floats(states, [1, rows, hiddenSize]) };
     const { logits } = await parts.forward.run(given);
-    const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, this.rowWeights);
+    const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, this.rowWeights, head);
     const cotangent = runtime.floats(gradients, [1, rows, vocabulary]);
     const before = new Float32Array(states.length);
     await this.sums.add(
