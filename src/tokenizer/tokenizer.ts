@@ -1,10 +1,13 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { InputError } from '../core/errors.js';
-import { parseJsonObject } from '../core/json.js';
+import { type Config, parseJsonObject } from '../core/json.js';
 import { refusePointer } from '../core/lfs-pointer.js';
 import type { Model } from '../core/model.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
+import { correct } from './corrections.js';
 import { withDeadline } from './deadline.js';
+import { fromSentencePiece, SENTENCEPIECE_FILES } from './sentencepiece-files.js';
+import { wordPiece } from './word-piece.js';
 
 /** The part of the library that is used; its own declarations do not resolve under Node's module rules. */
 interface HubTokenizer {
@@ -27,7 +30,8 @@ export interface TextTokenizer {
 }
 
 /**
- * Loads a model's tokenizer from `tokenizer.json`, or from GPT-2's `vocab.json` and `merges.txt`.
+ * Loads a model's tokenizer from `tokenizer.json`, GPT-2's `vocab.json` and `merges.txt`, SentencePiece's `tokenizer.model`, or BERT's
+ * `vocab.txt`.
  * @throws {InputError} when there is none or it is malformed.
  */
 export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
@@ -35,8 +39,8 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
   if (!files)
     throw new InputError(
       model.kind === 'gguf'
-        ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE'
-        : 'has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt',
+        ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE, SentencePiece or WordPiece'
+        : 'has no tokenizer: expected tokenizer.json, tokenizer.model, vocab.txt, or vocab.json and merges.txt',
       { file: model.id },
     );
   const { definition, config } = files;
@@ -71,7 +75,11 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
  */
 export async function readTokenizerFiles(model: Model): Promise<TokenizerFiles | undefined> {
   const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
-  const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
+  const definition =
+    (await readJson(model, 'tokenizer.json')) ??
+    (await readByteLevelBpe(model, config)) ??
+    (await readSentencePiece(model, config)) ??
+    (await readWordPiece(model, config));
   return definition && { definition, config };
 }
 
@@ -99,8 +107,24 @@ async function readByteLevelBpe(model: Model, config: Readonly<Record<string, un
   return vocabulary && merges && byteLevelBpe(vocabulary, merges, config, model.id);
 }
 
-function make(definition: object, config: object, file: string): HubTokenizer {
-  return usable(() => new Tokenizer(definition, config), file);
+async function readSentencePiece(model: Model, config: Config) {
+  for (const name of SENTENCEPIECE_FILES) {
+    const bytes = await readFile(model, name);
+    if (!bytes) continue;
+    const added = await readJson(model, 'added_tokens.json');
+    const modelType = model.config?.model_type;
+    return fromSentencePiece(bytes, { config, added, modelType }, `${model.id}, ${name}`);
+  }
+  return undefined;
+}
+
+async function readWordPiece(model: Model, config: Config) {
+  const vocabulary = await readFile(model, 'vocab.txt');
+  return vocabulary && wordPiece(vocabulary, config, model.id);
+}
+
+function make(definition: Config, config: object, file: string): HubTokenizer {
+  return usable(() => correct(new Tokenizer(definition, config), definition, file), file);
 }
 
 /** Calls the library, which does not check tokenizer files, and converts its errors. @throws {InputError} */
@@ -108,6 +132,7 @@ function usable<Result>(action: () => Result, file: string): Result {
   try {
     return action();
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`invalid tokenizer (${(error as Error).message})`, { file }, { cause: error });
   }
 }
