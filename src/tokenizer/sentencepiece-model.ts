@@ -107,7 +107,7 @@ export function checkedPieces<Checked extends SentencePieceModel>(model: Checked
     if (text.length > MAX_PIECE_LENGTH)
       fail(`piece ${id} of ${text.length} characters is over the limit of ${MAX_PIECE_LENGTH}`);
     if (!Number.isFinite(score)) fail(`piece ${id}, ${quote(text)}, has the score ${score}`);
-    if (seen.has(text)) fail(`piece ${id}, ${quote(text)}, is a duplicate`);
+    if (text && seen.has(text)) fail(`piece ${id}, ${quote(text)}, is a duplicate`);
     seen.add(text);
   }
   const isPiece = Number.isInteger(unknown) && unknown >= 0 && unknown < pieces.length;

@@ -1,9 +1,10 @@
 import { InputError } from '../../core/errors.js';
 import type { Config } from '../../core/json.js';
 import { isPlainObject, quote } from '../../core/json.js';
+import { PIECE_TYPES } from '../../tokenizer/sentencepiece-model.js';
+import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import type { GgufEntry } from './header-writer.js';
 import { preTokenizerLike } from './pre-tokenizers.js';
-import { TOKEN_KINDS, type TokenizerFiles } from './tokenizer.js';
 
 interface AddedToken {
   readonly id: number;
@@ -61,7 +62,7 @@ function listTokens(
   file: string,
 ) {
   const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
-  const kinds: number[] = new Array(size).fill(TOKEN_KINDS.unused);
+  const kinds: number[] = new Array(size).fill(PIECE_TYPES.unused);
   const set = (content: string, id: unknown, kind: number) => {
     if (!(Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < size))
       throw new InputError(
@@ -71,9 +72,9 @@ function listTokens(
     tokens[id as number] = content;
     kinds[id as number] = kind;
   };
-  for (const [content, id] of Object.entries(vocab)) set(content, id, TOKEN_KINDS.normal);
+  for (const [content, id] of Object.entries(vocab)) set(content, id, PIECE_TYPES.normal);
   for (const { content, id, special } of added)
-    set(content, id, special === false ? TOKEN_KINDS.userDefined : TOKEN_KINDS.control);
+    set(content, id, special === false ? PIECE_TYPES.userDefined : PIECE_TYPES.control);
   return { tokens, kinds };
 }
 
