@@ -23,14 +23,14 @@ export interface SentencePieceSettings {
 }
 
 /**
- * Converts a SentencePiece file to a tokenizer.json, as the tokenizer class of its model uses it.
+ * Converts a SentencePiece file to tokenizer.json and tokenizer_config.json, as the tokenizer class of its model uses it.
  * @throws {InputError} when it is damaged, or its settings are malformed.
  */
 export function fromSentencePiece(
   bytes: Uint8Array,
   settings: SentencePieceSettings,
   file: string,
-): Record<string, unknown> {
+): { definition: Config; config: Config } {
   const parsed = parseSentencePiece(bytes, file);
   const usage = USAGES.find(({ names }) => names.test(familyOf(settings))) ?? USAGES.at(-1)!;
   const model = usage.pieces ? { ...parsed, ...usage.pieces(parsed) } : parsed;
@@ -39,17 +39,24 @@ export function fromSentencePiece(
   const firstFree = Math.max(model.pieces.length, ...added.map(({ id }) => id + 1));
   const known = new Set([...model.pieces.map(({ text }) => text), ...added.map(({ content }) => content)]);
   const missing = more.filter((content) => !known.has(content));
-  return sentencePieceTokenizer(
-    model,
-    {
-      prefix,
-      suffix,
-      added: [...added, ...missing.map((content, i) => addedToken(firstFree + i, content, true))],
-      prefixesAll: settings.config.legacy !== false,
-      normalizers,
-    },
-    file,
-  );
+  const around: Around = {
+    prefix,
+    suffix,
+    added: [...added, ...missing.map((content, i) => addedToken(firstFree + i, content, true))],
+    prefixesAll: settings.config.legacy !== false,
+    normalizers,
+  };
+  const named = { unk_token: model.pieces[model.unknown]?.text, ...namedPieces(parsed) };
+  return {
+    definition: sentencePieceTokenizer(model, around, file),
+    config: { ...named, ...settings.config },
+  };
+}
+
+/** Returns the names of the control pieces that begin and end a text. */
+function namedPieces({ pieces, begin, end }: SentencePieceFile): Config {
+  const nameOf = (id: number) => (pieces[id]?.type === PIECE_TYPES.control ? pieces[id].text : undefined);
+  return { bos_token: nameOf(begin), eos_token: nameOf(end) };
 }
 
 /** Returns the tokenizer's class without `Tokenizer` and `Fast`, or the model's type, in lower case. */

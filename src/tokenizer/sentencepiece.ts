@@ -199,7 +199,7 @@ function bpeOf({ unknown, byteFallback }: SentencePieceModel, pieces: readonly P
  * Returns the pairs of pieces that make a piece, highest score first; SentencePiece stores only the scores. Pairs of the same piece are
  * ordered by the length of the first, shortest first.
  */
-function mergesOf(pieces: readonly Piece[]): [string, string][] {
+export function mergesOf(pieces: readonly Piece[]): [string, string][] {
   const normal = pieces.flatMap((piece, id) => (piece.type === PIECE_TYPES.normal ? [{ ...piece, id }] : []));
   const known = new Set(normal.map(({ text }) => text));
   return normal

@@ -75,12 +75,9 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
  */
 export async function readTokenizerFiles(model: Model): Promise<TokenizerFiles | undefined> {
   const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
-  const definition =
-    (await readJson(model, 'tokenizer.json')) ??
-    (await readByteLevelBpe(model, config)) ??
-    (await readSentencePiece(model, config)) ??
-    (await readWordPiece(model, config));
-  return definition && { definition, config };
+  const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
+  if (definition) return { definition, config };
+  return (await readSentencePiece(model, config)) ?? (await readWordPiece(model, config));
 }
 
 export interface TokenizerFiles {

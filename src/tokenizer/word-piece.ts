@@ -21,22 +21,24 @@ const SPECIAL_TOKENS = {
 } as const;
 
 /**
- * Converts BERT's vocab.txt, a token per line in order of ids, to a tokenizer.json.
+ * Converts BERT's vocab.txt, a token per line in order of ids, to tokenizer.json and tokenizer_config.json.
  * @throws {InputError} for duplicates, and when a special token around texts is missing.
  */
-export function wordPiece(vocabulary: Uint8Array, config: Config, file: string): Record<string, unknown> {
+export function wordPiece(
+  vocabulary: Uint8Array,
+  config: Config,
+  file: string,
+): { definition: Config; config: Config } {
   const lines = decodeUtf8(vocabulary, `${file}, vocab.txt`).split(/\r?\n/);
   if (lines.at(-1) === '') lines.pop();
-  return wordPieceTokenizer(
-    lines,
-    config,
-    {
-      lowercase: config.do_lower_case !== false,
-      strip_accents: typeof config.strip_accents === 'boolean' ? config.strip_accents : null,
-      handle_chinese_chars: config.tokenize_chinese_chars !== false,
-    },
-    file,
-  );
+  const normalization = {
+    lowercase: config.do_lower_case !== false,
+    strip_accents: typeof config.strip_accents === 'boolean' ? config.strip_accents : null,
+    handle_chinese_chars: config.tokenize_chinese_chars !== false,
+  };
+  const named = Object.entries(SPECIAL_TOKENS).filter(([, token]) => lines.includes(token));
+  const all = { ...Object.fromEntries(named), ...config };
+  return { definition: wordPieceTokenizer(lines, all, normalization, file), config: all };
 }
 
 /** Returns a WordPiece tokenizer as tokenizer.json, for tokens of which those within a word begin with `##`. @throws {InputError} */
