@@ -25,8 +25,12 @@ export interface TextTokenizer {
   encode(text: string, special?: boolean): number[];
   /** Returns the text of token ids, without special tokens. */
   decode(ids: readonly number[]): string;
+  /** Returns the id of a token by its text in the vocabulary. */
+  idOf(token: string): number | undefined;
   /** The mask token of masked models. */
   readonly maskToken: number | undefined;
+  /** The token that tokenizer_config.json names as the end of texts. */
+  readonly endToken: number | undefined;
 }
 
 /**
@@ -65,7 +69,9 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
         ? withDeadline(ids.length, decode, timeout(`decoding ${ids.length} tokens`))
         : decode();
     },
+    idOf: (token) => tokenizer.token_to_id(token),
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
+    endToken: tokenizer.token_to_id(contentOf(config.eos_token) ?? ''),
   };
 }
 
