@@ -5,12 +5,14 @@ import { Unigram, type UnigramDefinition } from './unigram.js';
 /** The parts of the library's tokenizer that are corrected. */
 interface Correctable {
   readonly normalizer: unknown;
+  readonly pre_tokenizer: unknown;
   readonly model: unknown;
 }
 
 /**
  * Replaces what @huggingface/tokenizers approximates or is slow at, and returns the tokenizer: it takes every precompiled character map
- * for NFKC; its unigram model has no byte fallback and fails on long texts; its BPE takes 10 s per megabyte that is not cut into words.
+ * for NFKC; ½ is no digit to it; its unigram model has no byte fallback and fails on long texts; its BPE takes 10 s per megabyte that is
+ * not cut into words.
  * @throws {InputError} when a character map is damaged.
  */
 export function correct<Tokenizer extends Correctable>(
@@ -19,6 +21,7 @@ export function correct<Tokenizer extends Correctable>(
   file: string,
 ): Tokenizer {
   correctNormalizer(tokenizer.normalizer, file);
+  correctDigits(tokenizer.pre_tokenizer);
   if (!isPlainObject(model)) return tokenizer;
   if (Array.isArray(model.vocab)) correctUnigram(tokenizer.model as LibraryModel, model);
   else if (Array.isArray(model.merges)) hastenBpe(tokenizer.model as LibraryModel, model);
@@ -44,6 +47,19 @@ function correctNormalizer(normalizer: unknown, file: string): void {
   const bytes = Uint8Array.from(atob(known.charsmap), (character) => character.charCodeAt(0));
   const charsmap = new Charsmap(bytes, file);
   known.normalize = (text) => charsmap.normalize(text);
+}
+
+interface LibraryPreTokenizer {
+  readonly config?: { readonly type?: string; readonly individual_digits?: boolean };
+  readonly tokenizers?: readonly (LibraryPreTokenizer | null)[];
+  pattern?: RegExp;
+}
+
+function correctDigits(preTokenizer: unknown): void {
+  const known = preTokenizer as LibraryPreTokenizer | null;
+  for (const part of known?.tokenizers ?? []) correctDigits(part);
+  if (known?.config?.type === 'Digits')
+    known.pattern = known.config.individual_digits ? /\P{N}+|\p{N}/gu : /\P{N}+|\p{N}+/gu;
 }
 
 function correctUnigram(model: LibraryModel, definition: object): void {

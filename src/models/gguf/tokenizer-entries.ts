@@ -60,7 +60,7 @@ export function tokenizerEntries(
 const WRITERS = { BPE: byteLevel, SentencePiece: sentencePieceEntries, WordPiece: wordPieceEntries } as const;
 
 function byteLevel(list: TokenList, definition: Config, file: string): Written {
-  const pre = preTokenizerLike(definition.pre_tokenizer);
+  const pre = preTokenizerLike(definition.pre_tokenizer, list.model.ignore_merges === true);
   if (!pre) throw new InputError('unsupported tokenizer for GGUF: unknown pre_tokenizer', { file });
   const merges = list.merges().map(([left, right]) => `${left} ${right}`);
   const entry: GgufEntry = { key: 'tokenizer.ggml.merges', type: 'string', value: merges };

@@ -35,7 +35,7 @@ export function readTokenizer(metadata: Metadata, file: string): TokenizerFiles 
 }
 
 const preTokenizerOf = (metadata: Metadata) =>
-  preTokenizerNamed(metadata.get('tokenizer.ggml.pre') ?? 'gpt-2');
+  preTokenizerNamed(metadata.get('tokenizer.ggml.pre') ?? 'default');
 
 function byteLevelBpe(read: Vocabulary): Config | undefined {
   const { metadata, tokens, file } = read;
@@ -52,7 +52,7 @@ function byteLevelBpe(read: Vocabulary): Config | undefined {
     Object.fromEntries(used.map(({ content, id }) => [content, id])),
   );
   const first = read.named('bos');
-  const addsFirst = read.flag('add_bos_token', pre.addsFirst) && first !== undefined;
+  const addsFirst = read.flag('add_bos_token', pre.addsFirst ?? false) && first !== undefined;
   const addedTokens = added.map(({ content, id }) =>
     addedToken(id, content, read.typeOf(id) === PIECE_TYPES.control),
   );
@@ -68,7 +68,7 @@ function byteLevelBpe(read: Vocabulary): Config | undefined {
     model: {
       type: 'BPE',
       unk_token: null,
-      ignore_merges: pre.ignoresMerges,
+      ignore_merges: pre.ignoresMerges ?? false,
       vocab,
       merges: textsOf(metadata, 'tokenizer.ggml.merges', file).map((merge) => pairOf(merge, file)),
     },
