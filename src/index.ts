@@ -64,6 +64,7 @@ export {
 export type { FetchedFolder, HubOptions, Reading } from './hub/folder.js';
 export type { UploadOptions } from './hub/upload.js';
 export type { GenerateOptions, Generation } from './inference/generate.js';
+export type { Prompt } from './inference/prompt.js';
 export type { Sampling } from './inference/sampling.js';
 export type { License } from './models/license.js';
 export { type OpenModelOptions, openModel as open } from './open/open.js';
@@ -96,6 +97,7 @@ export type { TensorScan } from './operations/scan.js';
 export { type VerifyOptions, verify } from './operations/verify.js';
 export type { CalibrationSource } from './quantization/calibration/calibrate.js';
 export type { Budget } from './quantization/rate-control/budget.js';
+export type { ChatMessage } from './tokenizer/chat-template.js';
 export type { ContainerOptions } from './wpk/reader.js';
 export type {
   FileSummary,

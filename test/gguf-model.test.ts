@@ -253,7 +253,11 @@ describe('the tokenizer', () => {
   });
 
   it.each([
-    ['WordPiece', { ...TINY_TOKENIZER, model: { type: 'WordPiece', vocab: {} } }, /byte-level BPE/],
+    [
+      'words',
+      { ...TINY_TOKENIZER, model: { type: 'WordLevel', vocab: {} } },
+      /expected BPE, Unigram or WordPiece/,
+    ],
     ['an unknown cut', { ...TINY_TOKENIZER, pre_tokenizer: { type: 'Whitespace' } }, /unknown pre_tokenizer/],
     [
       'an id too many',
@@ -274,11 +278,11 @@ describe('the tokenizer', () => {
     );
   });
 
-  it('does not convert SentencePiece, and reports it', async () => {
-    const path = join(place, 'spm.gguf');
-    writeFileSync(path, ggufOf([{ key: 'tokenizer.ggml.model', type: 'string', value: 'llama' }]));
+  it('does not convert other kinds, and reports it', async () => {
+    const path = join(place, 'rwkv.gguf');
+    writeFileSync(path, ggufOf([{ key: 'tokenizer.ggml.model', type: 'string', value: 'rwkv' }]));
     const model = await openModel(path);
-    expect(await refusalOf(() => loadTokenizer(model))).toMatch(/unsupported tokenizer.*byte-level BPE/);
+    expect(await refusalOf(() => loadTokenizer(model))).toMatch(/unsupported tokenizer.*SentencePiece/);
     await model.close();
   });
 });

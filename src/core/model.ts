@@ -78,7 +78,7 @@ export interface WeightFile {
 /** Returns the bytes of all of a model's files as they lie on disk: what ratios are of. */
 export function originalBytes({ weightFiles, sideFiles }: Model): number {
   const weights = sumOf(weightFiles, ({ lengthBytes }) => lengthBytes);
-  return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
+  return sideFiles.reduce((sum, file) => sum + (file.storedBytes ?? file.lengthBytes), weights);
 }
 
 /** Options for opening a model. */
