@@ -105,7 +105,12 @@ describe('a config that does not fit the tensors is refused in one line', () => 
     ],
     ['more groups', 'deepseek_v3', set({ n_group: 8, num_experts_per_tok: 6 }), /6 experts per token/],
     ['no router', 'mixtral', without(/\.gate\.weight$/), /block_sparse_moe\.gate\.weight": missing/],
-    ['a missing expert', 'qwen2_moe', without(/experts\.5\.up_proj/), /experts\.5\.up_proj\.weight": missing/],
+    [
+      'a missing expert',
+      'qwen2_moe',
+      without(/experts\.5\.up_proj/),
+      /experts\.5\.up_proj\.weight": missing/,
+    ],
     ['no norm of queries', 'qwen3', without(/q_norm/), /q_norm\.weight": missing/],
     ['no sinks', 'gpt_oss', without(/sinks/), /self_attn\.sinks": missing/],
     [
