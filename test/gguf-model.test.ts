@@ -202,6 +202,7 @@ describe('the tokenizer', () => {
   });
   const PRE_TOKENIZERS = {
     'gpt-2': TINY_TOKENIZER.pre_tokenizer,
+    dbrx: split('\\p{N}{1,3}'),
     'llama-bpe': split('\\p{N}{1,3}'),
     qwen2: split('\\p{N}'),
     smollm: {
@@ -228,6 +229,7 @@ describe('the tokenizer', () => {
           ...TINY_TOKENIZER,
           pre_tokenizer,
           post_processor,
+          model: { ...TINY_TOKENIZER.model, ignore_merges: pre === 'llama-bpe' },
         });
         const model = await thereAndBack(original);
         const { metadata } = await readGgufHeader((await written(original)).source);

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Tokenizer } from '@huggingface/tokenizers';
 import { describe, expect, it } from 'vitest';
+import type { Model } from '../src/core/model.js';
 import { randomNumbers } from '../src/core/random.js';
-import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
-import { TOKENIZERS } from './helpers/fixtures.js';
+import { loadTokenizer, readTokenizerFiles } from '../src/tokenizer/tokenizer.js';
+import { EVALUATION_TEXT, TOKENIZERS } from './helpers/fixtures.js';
 import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 
@@ -25,12 +27,13 @@ const { texts: EXPECTED, special: SPECIAL } = JSON.parse(
 ) as { texts: Record<string, Case[]>; special: Special[] };
 const bytesOf = (name: string) => readFileSync(join(TOKENIZERS, name));
 
-/** Loads the tokenizer of a model with these files. */
-function load(files: Record<string, string | Uint8Array>, config: Record<string, unknown> = {}) {
-  const model = new MemoryModel(config, new Map());
+/** A model of which only these files matter. */
+function withFiles(files: Record<string, string | Uint8Array>): Model {
+  const model = new MemoryModel({}, new Map());
   for (const [name, content] of Object.entries(files)) model.addFile(name, content);
-  return loadTokenizer(model as never);
+  return model as never;
 }
+const load = (files: Record<string, string | Uint8Array>) => loadTokenizer(withFiles(files));
 
 describe('a SentencePiece file without tokenizer.json', () => {
   it.each([
@@ -74,6 +77,18 @@ describe('what SentencePiece files give back', () => {
     for (const name of ['bpe', 'bytes']) {
       const tokenizer = await load({ 'tokenizer.model': bytesOf(`${name}.model`) });
       expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+    }
+  });
+});
+
+describe('a long text without words', () => {
+  it('is cut by BPE as the library cuts all of it at once', async () => {
+    const text = readFileSync(EVALUATION_TEXT, 'utf8').slice(0, 6000);
+    for (const name of ['bpe', 'bare']) {
+      const model = withFiles({ 'tokenizer.model': bytesOf(`${name}.model`) });
+      const { definition, config } = (await readTokenizerFiles(model))!;
+      const { ids } = new Tokenizer(definition, config).encode(text, { add_special_tokens: false });
+      expect((await loadTokenizer(model)).encode(text)).toEqual(ids);
     }
   });
 });

@@ -101,7 +101,7 @@ export function sentencePieceEntries(list: TokenList, definition: Config, file: 
   // llama.cpp looks for these in text that has spaces still
   for (const [id, type] of types.entries())
     if (type === PIECE_TYPES.userDefined) tokens[id] = tokens[id]!.replaceAll(SPACE, ' ');
-  const bytes = charsmap === undefined ? '' : atob(charsmap);
+  const bytes = charsmap === undefined ? '' : decodeBase64(charsmap, file);
   const more: GgufEntry[] = [
     { key: 'tokenizer.ggml.scores', type: 'float32', value },
     bool('add_space_prefix', addsPrefix),
@@ -121,6 +121,14 @@ export function sentencePieceEntries(list: TokenList, definition: Config, file: 
       file,
     });
   return { entries: { model: kind === 'Unigram' ? 't5' : 'llama', more }, pre: 'default', ends: true };
+}
+
+function decodeBase64(text: string, file: string): string {
+  try {
+    return atob(text);
+  } catch (error) {
+    throw new InputError('tokenizer.json: precompiled_charsmap is not base64', { file }, { cause: error });
+  }
 }
 
 /**

@@ -3,12 +3,6 @@ import { type Config, isPlainObject, quote } from '../../core/json.js';
 import { PIECE_TYPES } from '../../tokenizer/sentencepiece-model.js';
 import type { GgufEntry } from './header-writer.js';
 
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly special?: boolean;
-}
-
 /** What a kind of tokenizer needs beside tokens and their types. */
 export interface Written {
   readonly entries: { readonly model: string; readonly more: readonly GgufEntry[] };
@@ -40,18 +34,29 @@ export class TokenList {
   ) {
     this.model = isPlainObject(definition.model) ? definition.model : {};
     const { vocab } = this.model;
-    const isList = Array.isArray(vocab);
-    this.kind = String(this.model.type ?? (isList ? 'Unigram' : undefined));
+    const scored = Array.isArray(vocab) ? vocab.map((entry, id) => this.scored(entry, id)) : undefined;
+    this.kind = String(this.model.type ?? (scored && 'Unigram'));
     this.tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
     this.types = new Array(size).fill(PIECE_TYPES.unused);
-    this.scores = new Map(isList ? (vocab as [string, number][]) : []);
-    const ids = isList
-      ? vocab.map(([text], id) => [text, id])
-      : Object.entries(isPlainObject(vocab) ? vocab : {});
-    for (const [content, id] of ids) this.set(content, id, PIECE_TYPES.normal);
-    const added = (Array.isArray(definition.added_tokens) ? definition.added_tokens : []) as AddedToken[];
-    for (const { content, id, special } of added)
+    this.scores = new Map(scored);
+    const ids = scored?.map(([text], id) => [text, id] as const);
+    for (const [content, id] of ids ?? Object.entries(isPlainObject(vocab) ? vocab : {}))
+      this.set(content, id, PIECE_TYPES.normal);
+    for (const token of Array.isArray(definition.added_tokens) ? definition.added_tokens : []) {
+      const { content, id, special } = isPlainObject(token) ? token : {};
       this.set(content, id, special === false ? PIECE_TYPES.userDefined : PIECE_TYPES.control);
+    }
+  }
+
+  private scored(entry: unknown, id: number): [string, number] {
+    if (Array.isArray(entry) && typeof entry[0] === 'string' && Number.isFinite(entry[1]))
+      return [entry[0], entry[1]];
+    throw new InputError(
+      `tokenizer.json: expected a text and a score of token ${id}, found ${quote(entry)}`,
+      {
+        file: this.file,
+      },
+    );
   }
 
   /** Returns the merges of a BPE model as pairs; tokenizer.json has pairs or, in older files, strings. @throws {InputError} */
@@ -74,9 +79,10 @@ export class TokenList {
     });
   }
 
-  private set(content: string, id: unknown, type: number): void {
+  private set(content: unknown, id: unknown, type: number): void {
     const { size, file } = this;
-    if (!(Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < size))
+    const fits = Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < size;
+    if (!fits || typeof content !== 'string')
       throw new InputError(
         `the tokenizer does not match the model: token ${quote(content)} has id ${quote(id)}, vocabulary of ${size}`,
         { file },
