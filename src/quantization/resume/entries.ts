@@ -2,7 +2,7 @@ import { CONTEXTS } from '../../codecs/trellis/levels.js';
 import { INDICES } from '../../codecs/trellis/tokens.js';
 import { isPlainObject } from '../../core/json.js';
 import type { Evaluation } from '../../evaluation/evaluate.js';
-import { checksum } from '../../wasm/lossless.js';
+import { chainedChecksum, hexOf } from '../../wasm/lossless.js';
 import type { WrittenFrames } from '../candidate-frames.js';
 
 /** What an operation of a search returned, and what the next ones depend on. */
@@ -84,5 +84,5 @@ function isPacked(pass: unknown): boolean {
 }
 
 function checksumOf(json: string): string {
-  return checksum(new TextEncoder().encode(json)).toString(16).padStart(16, '0');
+  return hexOf(chainedChecksum(new TextEncoder().encode(json)));
 }
