@@ -113,9 +113,9 @@ export function checkFixed({ fixed }: GgufFamily, config: Config, file: string):
 
 /** Converts a model's settings to GGUF metadata, without the tokenizer. @throws {InputError} for a value that llama.cpp does not support. */
 export function writeConfig(gguf: GgufFamily, plan: ForwardPlan, file: string): GgufEntry[] {
-  const entries = gguf.fields.flatMap(([name]): GgufEntry[] => {
+  const entries = gguf.fields.flatMap(([name, , of]): GgufEntry[] => {
     const key: Key = KEYS[name];
-    const value = key.of(plan);
+    const value = of ? of(plan) : key.of(plan);
     const full = `${gguf.architecture}.${name}`;
     if (value === undefined && key.fallback) return [];
     if (!Array.isArray(value) && value !== 0) check(key, value as number, `${file}, ${full}`);

@@ -1,13 +1,13 @@
 import type { Family } from '../../architectures/family.js';
 import type { ForwardPlan } from '../../architectures/forward.js';
 import type { Slot } from '../../architectures/slots.js';
-import type { Get, KeyName } from './keys.js';
+import type { Get, Key, KeyName } from './keys.js';
 
 /** Fields of config.json that follow from the value of a key. */
 export type ReadKey = (value: number, get: Get) => Readonly<Record<string, unknown>>;
 
-/** A key of the metadata and the field of config.json that has the same value, or what else follows from it. */
-export type Field = readonly [key: KeyName, field: string | ReadKey];
+/** A key of the metadata, the field of config.json that has the same value, or what else follows from it, and a value of its own. */
+export type Field = readonly [key: KeyName, field: string | ReadKey, of?: Key['of']];
 
 /** Names of slots in GGUF. */
 export type Stems = { readonly [slot in Slot]?: string };

@@ -62,20 +62,15 @@ function writeYarn(
   isLatent: boolean,
   entry: (name: string, value: number) => GgufEntry,
 ): GgufEntry[] {
-  if (!truncate)
+  if (!truncate || fast !== 32 || slow !== 1)
     throw new InputError(
-      'config.json: llama.cpp rounds the range of yarn; unsupported setting truncate = false',
+      'config.json: llama.cpp supports yarn only with beta_fast 32, beta_slow 1 and truncate true',
     );
   if (isLatent && (magnitude !== 1 || scoreScale === 1))
     throw new InputError(
       'config.json: llama.cpp supports yarn in this architecture only with mscale equal to mscale_all_dim',
     );
-  const entries = [
-    entry('factor', factor),
-    entry('original_context_length', originalPositions),
-    entry('yarn_beta_fast', fast),
-    entry('yarn_beta_slow', slow),
-  ];
+  const entries = [entry('factor', factor), entry('original_context_length', originalPositions)];
   if (isLatent)
     return [...entries, entry('yarn_log_multiplier', (Math.sqrt(scoreScale) - 1) / Math.log(factor))];
   const own = magnitude / temperature(factor);
@@ -144,8 +139,6 @@ export function readScaling(
       rope_type: 'yarn',
       factor: shortest(factor),
       original_max_position_embeddings: original(),
-      beta_fast: number('yarn_beta_fast', 32),
-      beta_slow: number('yarn_beta_slow', 1),
       ...(scale
         ? { mscale: scale, mscale_all_dim: scale }
         : { attention_factor: temperature(factor) * number('attn_factor', 1) }),

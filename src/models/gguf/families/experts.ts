@@ -64,8 +64,12 @@ export const gptOss: GgufFamily = {
   needsOutput: true,
 };
 
+/** llama.cpp computes attention on the latent vectors, as one head of keys for all. */
 const deepseekFields: readonly Field[] = [
   ...sizes.slice(0, -1),
+  ['attention.head_count_kv', () => ({}), () => 1],
+  ['attention.key_length', () => ({}), (plan) => rankOf(plan, 'rotated') + rankOf(plan, 'rank')],
+  ['attention.value_length', () => ({}), (plan) => rankOf(plan, 'rank')],
   rmsEpsilon,
   ['rope.dimension_count', 'qk_rope_head_dim'],
   base,
@@ -85,6 +89,10 @@ const deepseekFields: readonly Field[] = [
   ['expert_weights_norm', 'norm_topk_prob'],
   ['expert_gating_func', () => ({})],
 ];
+
+function rankOf(plan: ForwardPlan, which: 'rank' | 'rotated'): number {
+  return latentOf(plan)?.[which] ?? 0;
+}
 
 /** The epsilon of the norms in DeepSeek's attention; llama.cpp has one epsilon for all norms. */
 const EPSILON = 1e-6;

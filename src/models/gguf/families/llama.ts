@@ -84,7 +84,7 @@ export const smollm3: GgufFamily = {
 
 /** Granite's multipliers. */
 export const graniteFields: readonly Field[] = [
-  ['logit_scale', (scale) => ({ logits_scaling: scale })],
+  ['logit_scale', 'logits_scaling', ({ head }) => 1 / (head.scale ?? 1)],
   ['embedding_scale', 'embedding_multiplier'],
   ['residual_scale', 'residual_multiplier'],
   ['attention.scale', 'attention_multiplier'],
