@@ -21,10 +21,21 @@ export async function continued(path: string, prompt: number[], count: number): 
   return tokens;
 }
 
+/** Keys and values in float32, and no kernel that rounds them. */
+const EXACT = {
+  flashAttention: false,
+  experimentalKvCacheKeyType: 'F32',
+  experimentalKvCacheValueType: 'F32',
+} as const;
+
 /** Logarithms of llama.cpp's probabilities after each token, one row a token. */
-export async function probabilitiesThere(path: string, prompt: number[]): Promise<Float32Array> {
+export async function probabilitiesThere(
+  path: string,
+  prompt: number[],
+  { exact = false } = {},
+): Promise<Float32Array> {
   const model = await llama!.loadModel({ modelPath: path });
-  const context = await model.createContext({ contextSize: 64, threads: 1 });
+  const context = await model.createContext({ contextSize: 64, threads: 1, ...(exact && EXACT) });
   const asked = {
     generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } },
   } as const;

@@ -78,7 +78,14 @@ export const smollm3: GgufFamily = {
   className: 'SmolLM3ForCausalLM',
   modelTypes: ['smollm3'],
   matches: () => true,
-  fixed: { hidden_act: ['silu'], use_sliding_window: [false], no_rope_layer_interval: [4] },
+  fixed: {
+    hidden_act: ['silu'],
+    attention_bias: [false],
+    mlp_bias: [false],
+    use_sliding_window: [false],
+    no_rope_layer_interval: [4],
+  },
+  more: () => ({}),
   readsFactors: false,
 };
 

@@ -101,11 +101,8 @@ export const commandR: GgufFamily = {
   className: 'CohereForCausalLM',
   modelTypes: ['cohere'],
   fields: [...sizes, layerEpsilon, whole, base, ['logit_scale', 'logit_scale']],
-  fixed: { hidden_act: ['silu'] },
-  more: (get, names) => ({
-    attention_bias: hasBias(names, 'attn_q', 'attn_k', 'attn_v', 'attn_output'),
-    use_qk_norm: (get('block_count') as number) >= 64,
-  }),
+  fixed: { hidden_act: ['silu'], attention_bias: [false] },
+  more: (get) => ({ use_qk_norm: (get('block_count') as number) >= 64 }),
   isTied: true,
 };
 
@@ -116,7 +113,7 @@ export const cohere2: GgufFamily = {
   family: cohere2Family,
   className: 'Cohere2ForCausalLM',
   modelTypes: ['cohere2'],
-  more: (_, names) => ({ attention_bias: hasBias(names, 'attn_q', 'attn_k', 'attn_v', 'attn_output') }),
+  more: () => ({}),
   windows: { period: 4 },
   readsFactors: true,
   refuses: ({ positions }) =>

@@ -23,7 +23,7 @@ export const qwen3: GgufFamily = {
   family: qwen3Family,
   className: 'Qwen3ForCausalLM',
   modelTypes: ['qwen3'],
-  more: (_, names) => ({ attention_bias: hasBias(names, 'attn_q', 'attn_k', 'attn_v', 'attn_output') }),
+  fixed: { ...qwen2.fixed, attention_bias: [false] },
 };
 
 const experts: readonly Field[] = [
@@ -57,5 +57,5 @@ export const qwen3Moe: GgufFamily = {
   className: 'Qwen3MoeForCausalLM',
   modelTypes: ['qwen3_moe'],
   fields: [...llamaFields, ...experts],
-  fixed: { ...qwen2.fixed, norm_topk_prob: [true], decoder_sparse_step: [1] },
+  fixed: { ...qwen3.fixed, norm_topk_prob: [true], decoder_sparse_step: [1] },
 };
