@@ -3,9 +3,9 @@
  * @module
  */
 
-export { ROLES, type Role } from './architectures/family.js';
 export type { Quantization } from './architectures/quantization-config.js';
 export type { Architecture } from './architectures/registry.js';
+export { ROLES, type Role } from './architectures/roles.js';
 export type { Audit } from './audit/audit.js';
 export { auditFile } from './audit/node/file.js';
 export { auditClaim } from './audit/node/stated.js';
@@ -64,6 +64,7 @@ export {
 export type { FetchedFolder, HubOptions, Reading } from './hub/folder.js';
 export type { UploadOptions } from './hub/upload.js';
 export type { GenerateOptions, Generation } from './inference/generate.js';
+export type { Prompt } from './inference/prompt.js';
 export type { Sampling } from './inference/sampling.js';
 export type { License } from './models/license.js';
 export { type OpenModelOptions, openModel as open } from './open/open.js';
@@ -96,6 +97,7 @@ export type { TensorScan } from './operations/scan.js';
 export { type VerifyOptions, verify } from './operations/verify.js';
 export type { CalibrationSource } from './quantization/calibration/calibrate.js';
 export type { Budget } from './quantization/rate-control/budget.js';
+export type { ChatMessage } from './tokenizer/chat-template.js';
 export type { ContainerOptions } from './wpk/reader.js';
 export type {
   FileSummary,

@@ -1,8 +1,8 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Role } from '../src/architectures/family.js';
 import { describeArchitecture, findFamily, tensorRole } from '../src/architectures/registry.js';
+import type { Role } from '../src/architectures/roles.js';
 import { parameterShapes } from '../src/architectures/shapes.js';
 import { guessRole } from '../src/architectures/unknown.js';
 import { elementCount } from '../src/core/dtype.js';

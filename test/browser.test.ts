@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Browser, Page } from 'playwright-core';
@@ -149,10 +149,18 @@ describe('weightpress/browser, without a browser', () => {
   });
 
   it('a page downloads at most 40 kB of it, and what reads GGUF only for that', () => {
-    const later = new Set(['run.js', 'model.js', 'rope.js']);
-    const names = readdirSync('dist/web').filter((name) => !later.has(name));
+    const names = new Set(['index.js']);
+    for (const name of names) {
+      const text = readFileSync(`dist/web/${name}`, 'utf8').replaceAll(/\bimport\([^)]*\)/g, '');
+      for (const [, imported] of text.matchAll(/["'`]\.\/([\w.-]+\.js)["'`]/g)) names.add(imported!);
+    }
+    expect(names).toContain('decode-worker.js');
+    expect(names).not.toContain('model.js');
     expect(readFileSync('dist/web/index.js', 'utf8')).toMatch(/import\(["'`]\.\/model\.js/);
-    const total = names.reduce((sum, name) => sum + gzipSync(readFileSync(`dist/web/${name}`)).length, 0);
+    const total = [...names].reduce(
+      (sum, name) => sum + gzipSync(readFileSync(`dist/web/${name}`)).length,
+      0,
+    );
     expect(total).toBeLessThan(40_000);
   });
 });

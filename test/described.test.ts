@@ -115,9 +115,9 @@ describe('parameters of packed models', () => {
     [
       'FP8',
       [raw('layer.weight', 'F8_E4M3', [32, 64]), raw('layer.weight_scale_inv', 'F32', [1, 1])],
-      { quant_method: 'fp8' },
+      { quant_method: 'fp8', weight_block_size: [128, 128] },
       64 * 32,
-      'fp8, 8 bits',
+      'fp8 (blocks of 128 x 128), 8 bits',
     ],
     [
       'NF4',
@@ -126,9 +126,9 @@ describe('parameters of packed models', () => {
         raw('layer.weight.absmax', 'U8', [32]),
         raw('layer.weight.quant_map', 'F32', [16]),
       ],
-      { quant_method: 'bitsandbytes', load_in_4bit: true },
+      { quant_method: 'bitsandbytes', load_in_4bit: true, bnb_4bit_quant_type: 'nf4' },
       64 * 32,
-      'bitsandbytes, 4 bits',
+      'bitsandbytes (nf4), 4 bits',
     ],
     [
       'MXFP4',
@@ -146,10 +146,11 @@ describe('parameters of packed models', () => {
       ],
       {
         quant_method: 'compressed-tensors',
+        format: 'pack-quantized',
         config_groups: { group_0: { weights: { num_bits: 4, group_size: 32 } } },
       },
-      64 * 32 + 2,
-      'compressed-tensors, 4 bits, groups of 32',
+      64 * 32,
+      'compressed-tensors (pack-quantized), 4 bits, groups of 32',
     ],
   ] as const)('%s', async (_, tensors, quantization_config, expected, said) => {
     const config = { model_type: 'other', quantization_config };

@@ -1,3 +1,4 @@
+import { cpSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { generateCommand } from '../src/cli/generate.js';
@@ -8,6 +9,7 @@ import { openModel } from '../src/open/open.js';
 import { FIXTURES, TINY } from './helpers/fixtures.js';
 import { logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
+import { folder as temporary } from './helpers/safetensors.js';
 
 type Options = Parameters<typeof generate>[2];
 const run = (model: MemoryModel, prompt: string | number[], options: Options) =>
@@ -158,6 +160,7 @@ describe('generation with cached keys and values', () => {
 });
 
 describe('weightpress generate', () => {
+  const place = temporary();
   const output = async (...args: string[]) => {
     let written = '';
     const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
@@ -175,6 +178,19 @@ describe('weightpress generate', () => {
     expect(json).toMatchObject({ model: TINY, stopped: 'length' });
     expect(json.tokens.length).toBe(12);
     expect(await output(TINY, 'He said', '--tokens', '12')).toBe(`He said${json.text}\n`);
+  });
+
+  it('--chat and --system ask through the chat template, and write the answer alone', async () => {
+    const folder = join(place, 'chat');
+    cpSync(TINY, folder, { recursive: true });
+    const template = '{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}answer:';
+    writeFileSync(join(folder, 'chat_template.jinja'), template);
+    const text = 'system: Be brief.\nuser: Who is it?\nanswer:';
+    const plain = JSON.parse(await output(folder, text, '--tokens', '6', '--json'));
+    const asked = (...args: string[]) => output(folder, 'Who is it?', '--tokens', '6', ...args);
+    expect(await asked('--system', 'Be brief.')).toBe(`${plain.text}\n`);
+    const brief = JSON.parse(await asked('--chat', '--json'));
+    expect(brief.promptTokens).toBeLessThan(plain.promptTokens);
   });
 
   it('draws with a seed', async () => {

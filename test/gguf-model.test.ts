@@ -202,6 +202,7 @@ describe('the tokenizer', () => {
   });
   const PRE_TOKENIZERS = {
     'gpt-2': TINY_TOKENIZER.pre_tokenizer,
+    dbrx: split('\\p{N}{1,3}'),
     'llama-bpe': split('\\p{N}{1,3}'),
     qwen2: split('\\p{N}'),
     smollm: {
@@ -228,6 +229,7 @@ describe('the tokenizer', () => {
           ...TINY_TOKENIZER,
           pre_tokenizer,
           post_processor,
+          model: { ...TINY_TOKENIZER.model, ignore_merges: pre === 'llama-bpe' },
         });
         const model = await thereAndBack(original);
         const { metadata } = await readGgufHeader((await written(original)).source);
@@ -253,7 +255,11 @@ describe('the tokenizer', () => {
   });
 
   it.each([
-    ['WordPiece', { ...TINY_TOKENIZER, model: { type: 'WordPiece', vocab: {} } }, /byte-level BPE/],
+    [
+      'words',
+      { ...TINY_TOKENIZER, model: { type: 'WordLevel', vocab: {} } },
+      /expected BPE, Unigram or WordPiece/,
+    ],
     ['an unknown cut', { ...TINY_TOKENIZER, pre_tokenizer: { type: 'Whitespace' } }, /unknown pre_tokenizer/],
     [
       'an id too many',
@@ -274,11 +280,11 @@ describe('the tokenizer', () => {
     );
   });
 
-  it('does not convert SentencePiece, and reports it', async () => {
-    const path = join(place, 'spm.gguf');
-    writeFileSync(path, ggufOf([{ key: 'tokenizer.ggml.model', type: 'string', value: 'llama' }]));
+  it('does not convert other kinds, and reports it', async () => {
+    const path = join(place, 'rwkv.gguf');
+    writeFileSync(path, ggufOf([{ key: 'tokenizer.ggml.model', type: 'string', value: 'rwkv' }]));
     const model = await openModel(path);
-    expect(await refusalOf(() => loadTokenizer(model))).toMatch(/unsupported tokenizer.*byte-level BPE/);
+    expect(await refusalOf(() => loadTokenizer(model))).toMatch(/unsupported tokenizer.*SentencePiece/);
     await model.close();
   });
 });

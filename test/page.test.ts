@@ -1,6 +1,6 @@
 // @module-tag slow
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { page as reportPage } from '../src/experiments/page.js';
@@ -341,6 +341,36 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
     await tab(page, 'Generate');
     await page.getByText(/Cannot generate text: .*masked language models cannot continue text/).waitFor();
   }, 60_000);
+
+  it('asks a model that has a chat template, and continues the text where that is not wanted', async () => {
+    const chat = join(place, 'chat');
+    cpSync('examples/gpt-neo-tiny', chat, { recursive: true });
+    const template = '{% for m in messages %}Q: {{ m.content }}\nA:{% endfor %}';
+    writeFileSync(join(chat, 'chat_template.jinja'), template);
+    const path = join(place, 'chat.wpk');
+    weightpress('compress', chat, '-o', path);
+    await choose(path);
+    await sound(page, 'chat.wpk');
+    await tab(page, 'Generate');
+    await page.locator('#temperature').fill('0');
+    await page.locator('#most').fill('8');
+    await page.locator('#text').fill('Who is it?');
+    const written = async () => {
+      await page.locator('#continue').click();
+      await page.getByText(/^8 tokens, /).waitFor({ timeout: 60_000 });
+      return page.locator('#texts .text').textContent();
+    };
+    const of = (...args: string[]) =>
+      JSON.parse(weightpress('generate', chat, 'Who is it?', '--tokens', '8', '--json', ...args).stdout).text;
+    expect(await written()).toBe(`Who is it?\n\n${of('--chat')}`);
+    expect(await violations(page)).toEqual([]);
+    await page.locator('#chat').uncheck();
+    expect(await written()).toBe(`Who is it?${of()}`);
+    await page.locator('#chat').check();
+    await choose(LOSSY);
+    await sound(page, basename(LOSSY));
+    expect(await page.locator('#chat-choice').isVisible()).toBe(false);
+  }, 90_000);
 
   it('opens a .wpk that holds a quantized GGUF, checks all of it and runs it', async () => {
     const [gguf, path] = [join(place, 'llama.gguf'), join(place, 'llama-q8.wpk')];

@@ -101,7 +101,11 @@ describe('the tokens of GPT-2’s two files', () => {
   });
 
   it.each([
-    ['neither kind of file', {}, /has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt/],
+    [
+      'neither kind of file',
+      {},
+      /has no tokenizer: expected tokenizer.json, tokenizer.model, vocab.txt, or vocab.json and/,
+    ],
     ['merges.txt alone', { 'merges.txt': merges }, /has no tokenizer/],
     [
       'a line that is no pair',

@@ -109,6 +109,7 @@ function allowUse(opened: Opened): void {
   const isWpkFile = opened instanceof WpkFile;
   const writer = isWpkFile ? opened.loaded : undefined;
   find('prompt').hidden = !isWpkFile;
+  find('chat-choice').hidden = !writer?.hasChat;
   find('only-wpk').hidden = isWpkFile;
   find<HTMLButtonElement>('continue').disabled = !writer;
   find('decode').hidden = !isWpkFile || opened.isDecoded || opened.fileBytes <= SMALL_BYTES;

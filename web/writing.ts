@@ -9,15 +9,19 @@ export interface Writer {
   readonly model: LoadedModel;
 }
 
-/** Continues the form's prompt with each model in turn. */
+/** Continues the form's prompt with each model in turn; asks those that have a chat template, unless the form says otherwise. */
 export async function write(writers: readonly Writer[], signal: AbortSignal): Promise<void> {
   const prompt = input('text').value;
-  const columns = writers.map(({ name }) => new Column(name, prompt));
+  const columns = writers.map(
+    ({ name, model }) => new Column(name, isAsked(model) ? `${prompt}\n\n` : prompt),
+  );
   find('texts').replaceChildren(...columns.map(({ root }) => root));
   find('difference').textContent = '';
   for (const [i, { model }] of writers.entries()) await columns[i]!.fill(model, prompt, signal, columns[0]!);
   if (columns.length > 1) find('difference').textContent = comparison(columns[0]!.tokens, columns[1]!.tokens);
 }
+
+const isAsked = ({ hasChat }: LoadedModel): boolean => hasChat && input('chat').checked;
 
 /** The text of one model, shown token by token. */
 class Column {
@@ -43,6 +47,7 @@ class Column {
       temperature,
       ...(temperature > 0 && { topK: input('top-k').valueAsNumber }),
       seed: input('seed').valueAsNumber,
+      chat: isAsked(model),
       signal,
       onToken: (token, text) => {
         const differs = beside !== this && beside.tokens[this.tokens.length] !== token;

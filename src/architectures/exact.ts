@@ -20,7 +20,7 @@ export type ExactKind = (typeof EXACT_KINDS)[number];
  * that it multiplies. They are recognized by the last part of the name, which is `weight` or `bias` for weights.
  */
 const PACKED =
-  /(^|\.)[^.]*(scales?|scale_\w+|zeros?|zero_?points?|absmax|quant_map|quant_state|g_idx|qweight|codebooks?|codes|centroids|_blocks|SCB|SU|SV)$|\.quant_state\./;
+  /(^|\.)[^.]*(scales?|scale_\w+|zeros?|zero_?points?|absmax|quant_map|quant_state|g_idx|qweight|weight_(?:shape|format)|codebooks?|codes|centroids|_blocks|SCB|SU|SV)$|\.quant_state\./;
 
 /** Routers of experts: an error can select another expert. */
 const ROUTER =
@@ -28,7 +28,7 @@ const ROUTER =
 
 /** Parameters of recurrences, in which errors accumulate over the sequence. */
 const STATE_SPACE =
-  /(^|\.)(A_log|A|D|dt_bias|ssm_(a|d|dt|conv1d)|time_(decay|first|faaaa|mix\w*|maa\w*)|recurrent_param)(\.(weight|bias))?$|(^|\.)(dt_proj|\w*conv1d)\.(weight|bias)$/;
+  /(^|\.)(A_log|A|D|dt_bias|ssm_(a|d|dt|conv1d)|time_(decay|first|faaaa|mix\w*|maa\w*)|recurrent_param)(\.(weight|bias))?$|(^|\.)(dt_proj|\w*conv1d|conv\.conv)\.(weight|bias)$/;
 
 /**
  * Returns why a tensor is never quantized, by its name and shape; undefined for weights that may be quantized.

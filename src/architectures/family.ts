@@ -4,20 +4,6 @@ import type { Dimensions } from './dimensions.js';
 import type { Settings } from './settings.js';
 import type { Names, Slot } from './slots.js';
 
-/** What tensors are in a model, in the order of tables. */
-export const ROLES = [
-  'token embedding',
-  'position embedding',
-  'attention',
-  'MLP',
-  'norm',
-  'head',
-  'buffer',
-  'other',
-] as const;
-/** What a tensor is in a model. */
-export type Role = (typeof ROLES)[number];
-
 /**
  * A model family as data. Roles and shapes of tensors, the forward pass and its gradients, the names in GGUF and what `analyze` says all
  * follow from it.

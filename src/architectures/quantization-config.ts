@@ -5,6 +5,8 @@ import { isPlainObject } from '../core/json.js';
 export interface Quantization {
   /** `gptq`, `awq`, `fp8` ... */
   readonly method: string;
+  /** Which of the method's formats, in its own word: `nf4`, `pack-quantized`, `NVFP4` ... */
+  readonly variant: string | undefined;
   /** Bits per weight. */
   readonly bits: number | undefined;
   /** Number of weights that share a scale. */
@@ -20,9 +22,27 @@ export function quantizationOf(config: Config | undefined): Quantization | undef
   const bits = number(given.bits) ?? number(weights?.num_bits) ?? bitsOf(given);
   return {
     method: String(method),
+    variant: variantOf(given, method),
     bits,
     groupSize: number(given.group_size) ?? number(weights?.group_size),
   };
+}
+
+/** Returns a description for people: `gptq, 4 bits, groups of 128`. */
+export function describeQuantization({ method, variant, bits, groupSize }: Quantization): string {
+  const name = variant === undefined ? method : `${method} (${variant})`;
+  return [name, bits && `${bits} bits`, groupSize && `groups of ${groupSize}`].filter(Boolean).join(', ');
+}
+
+/** Fields in which methods name the format of weights. */
+const VARIANTS = ['format', 'checkpoint_format', 'quant_algo'];
+
+function variantOf(given: Config, method: unknown): string | undefined {
+  const { bnb_4bit_quant_type: type, load_in_4bit: four, weight_block_size: block } = given;
+  if (four === true && typeof type === 'string') return type;
+  if (Array.isArray(block) && block.length === 2) return `blocks of ${block.join(' x ')}`;
+  const field = VARIANTS.find((name) => typeof given[name] === 'string' && given[name] !== method);
+  return field && String(given[field]);
 }
 
 /** Returns the weight settings of the first group of layers in compressed-tensors; models have only one group. */

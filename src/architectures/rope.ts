@@ -49,6 +49,8 @@ export interface RopeDefaults {
   /** Default share of rotated features, 1 if missing. */
   readonly defaultShare?: number;
   readonly defaultBase?: number;
+  /** Context of training where a config does not give it beside the settings. */
+  readonly defaultOriginal?: number;
   /** Key of the settings for one type of layers, such as `sliding_attention`; without it, all types must agree. */
   readonly layerType?: string;
 }
@@ -75,6 +77,8 @@ export const ROPE_FIELDS: readonly string[] = [
  */
 export function readRope(config: Config, defaults: RopeDefaults = {}): Rope {
   const { defaultShare = 1, defaultBase = DEFAULT_BASE, layerType } = defaults;
+  const original = config.original_max_position_embeddings ?? defaults.defaultOriginal;
+  const beside = { ...config, original_max_position_embeddings: original };
   const readings = settingsOf(config, layerType).map((settings): Rope => {
     const base = agreed(config, settings, BASE_KEYS) ?? defaultBase;
     const share = agreed(config, settings, SHARE_KEYS) ?? defaultShare;
@@ -82,7 +86,7 @@ export function readRope(config: Config, defaults: RopeDefaults = {}): Rope {
       throw new InputError(
         `config.json: expected ${SHARE_KEYS.join(' or ')} to be at most 1, found ${share}`,
       );
-    return { base, share, scaling: scalingOf(settings, config) };
+    return { base, share, scaling: scalingOf(settings, beside) };
   });
   const [first, ...others] = readings as [Rope, ...Rope[]];
   const other = others.find((reading) => JSON.stringify(reading) !== JSON.stringify(first));

@@ -1,4 +1,4 @@
-import type { Role } from './family.js';
+import type { Role } from './roles.js';
 
 /** What a tensor is for: its role, and its usual name in GGUF. Names of layers follow `blk.*.`, those of experts are of their stack. */
 export const SLOTS = {

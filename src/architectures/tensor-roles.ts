@@ -1,4 +1,5 @@
-import type { Family, Role } from './family.js';
+import type { Family } from './family.js';
+import type { Role } from './roles.js';
 import { SLOTS, type Slot } from './slots.js';
 
 /** A tensor's place in a family. */

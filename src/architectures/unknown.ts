@@ -1,5 +1,5 @@
 import type { TensorInfo } from '../core/model.js';
-import type { Role } from './family.js';
+import type { Role } from './roles.js';
 
 /** The first pattern that matches a tensor's name determines its role. */
 type RoleRule = readonly [pattern: RegExp, role: Role];

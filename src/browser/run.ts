@@ -11,13 +11,16 @@ import { sumOf } from '../core/sum.js';
 import { Decoder, type IncomingWeights } from '../inference/decoder.js';
 import { continueWith, type GenerateOptions, type Generation } from '../inference/generate.js';
 import type { Program } from '../inference/program.js';
+import { hasChat, type Prompt } from '../inference/prompt.js';
 import { type Device, type OnnxRuntimeWeb, webRuntime } from './device.js';
 import type { BrowserModel } from './open.js';
 import { streamWeights } from './weights.js';
 
 export type { Progress, RunOptions } from '../core/progress.js';
 export type { GenerateOptions, Generation } from '../inference/generate.js';
+export type { Prompt } from '../inference/prompt.js';
 export type { Sampling } from '../inference/sampling.js';
+export type { ChatMessage } from '../tokenizer/chat-template.js';
 export {
   type Device,
   deviceOf,
@@ -39,11 +42,13 @@ export interface LoadOptions extends RunOptions {
 export interface LoadedModel extends Closable {
   /** Where it computes. */
   readonly device: Device;
+  /** Whether it has a chat template, so that it can be given messages. */
+  readonly hasChat: boolean;
   /**
-   * Continues a prompt, text or token ids; `onToken` is called with every token as it comes. One call at a time.
+   * Continues a prompt: text, token ids or messages; `onToken` is called with every token as it comes. One call at a time.
    * @throws {InputError} for settings out of range, and a prompt that is empty or too long. @throws the signal's reason once it is aborted.
    */
-  generate(prompt: string | readonly number[], options?: GenerateOptions): Promise<Generation>;
+  generate(prompt: Prompt, options?: GenerateOptions): Promise<Generation>;
 }
 
 /**
@@ -71,6 +76,7 @@ export async function load(
   const close = () => decoder.release();
   return {
     device,
+    hasChat: await hasChat(model).catch(() => false), // whoever chats is told why
     generate: (prompt, options) => continueWith(decoder, prompt, options),
     close,
     [Symbol.asyncDispose]: close,
@@ -95,7 +101,7 @@ function checkFits({ model, embedding, layers, head }: Program): void {
 export async function generate(
   ort: OnnxRuntimeWeb,
   model: Model | BrowserModel,
-  prompt: string | readonly number[],
+  prompt: Prompt,
   options: GenerateOptions & LoadOptions = {},
 ): Promise<Generation> {
   const loaded = await load(ort, model, options);

@@ -8,7 +8,7 @@ import type { BrowserModel } from './open.js';
 /**
  * Reads a program's weights in the order of the file: decoded in workers while the rest is fetched, and widened. All of the file is
  * read, whether the program needs it or not.
- * @returns undefined where the file's tensors are read as others (GGUF).
+ * @returns undefined where the file's tensors are read as others (GGUF, packed weights).
  */
 export function streamWeights(
   runtime: Runtime,
@@ -16,6 +16,7 @@ export function streamWeights(
   program: Program,
   options: RunOptions,
 ): IncomingWeights | undefined {
+  if (program.model !== model) return;
   const { tensors: stored } = model.container.directory;
   const firstNames = new Map(
     stored.map(({ name, sameAs }) => [name, sameAs === undefined ? name : stored[sameAs]!.name]),

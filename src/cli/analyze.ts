@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { describeQuantization } from '../architectures/quantization-config.js';
 import type { Architecture } from '../architectures/registry.js';
 import { plainLine } from '../core/plain-text.js';
 import { sumOf } from '../core/sum.js';
@@ -94,10 +95,7 @@ function expertsLine({ experts, activeExperts }: Architecture): [string, string]
 }
 
 function quantizationLine({ quantization }: Architecture): [string, string][] {
-  if (!quantization) return [];
-  const { method, bits, groupSize } = quantization;
-  const parts = [method, bits && `${bits} bits`, groupSize && `groups of ${groupSize}`];
-  return [['quantized by', parts.filter(Boolean).join(', ')]];
+  return quantization ? [['quantized by', describeQuantization(quantization)]] : [];
 }
 
 function activeLine({ active }: Analysis['parameters']): [string, string][] {

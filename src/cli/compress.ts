@@ -10,7 +10,15 @@ import { openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { isNoticeable, printSentences } from './sentences.js';
-import { errorLine, exactLine, fileNotes, qualityLine, summaryLine, summaryTable } from './summary-table.js';
+import {
+  errorLine,
+  exactLine,
+  fileNotes,
+  packedLine,
+  qualityLine,
+  summaryLine,
+  summaryTable,
+} from './summary-table.js';
 import { print, printJson, printLine } from './terminal.js';
 import { addTransformOptions, codecOf, type TransformFlags } from './transform.js';
 
@@ -131,7 +139,8 @@ async function report(
   if (note) print(note);
   for (const line of fileNotes(summary)) printLine(line);
   if (lossy) {
-    for (const line of [errorLine(summary), exactLine(summary)]) if (line) printLine(line);
+    for (const line of [packedLine(summary), errorLine(summary), exactLine(summary)])
+      if (line) printLine(line);
     print(qualityLine(summary.quality));
     if (isNoticeable(summary.quality)) await printSentences({ path, ...options }, output);
   }

@@ -3,7 +3,7 @@ import { inspect } from '../operations/inspect.js';
 import type { Summary } from '../wpk/summary.js';
 import { bytes, table } from './format.js';
 import { jsonOption } from './options.js';
-import { fileNotes, summaryLine, summaryTable } from './summary-table.js';
+import { fileNotes, packedLine, summaryLine, summaryTable } from './summary-table.js';
 import { tensorTable } from './tensor-table.js';
 import { print, printJson, printLine } from './terminal.js';
 
@@ -25,7 +25,7 @@ export function inspectCommand(): Command {
         print(summaryLine(summary));
         print();
         print(fileTable(summary));
-        for (const line of fileNotes(summary)) printLine(line);
+        for (const line of [packedLine(summary), ...fileNotes(summary)]) if (line) printLine(line);
         if (tensors) print(`\n${listTensors(summary)}`);
         if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
       },

@@ -62,6 +62,12 @@ export function errorLine({ weightError, quantized }: Summary): string | undefin
   ].join('; ');
 }
 
+/** Says of a lossy file of packed weights what it was made of; undefined for others. */
+export function packedLine({ options: { packed } }: Summary): string | undefined {
+  if (typeof packed !== 'string') return undefined;
+  return `made of packed weights (${packed}), read as floats; the original bytes are those of the packed files`;
+}
+
 /** Lists the tensors that a lossy file stores exactly, by kind; undefined when there are none or an older file does not record them. */
 export function exactLine({ options }: Summary): string | undefined {
   const { exact } = options as { readonly exact?: readonly ExactGroup[] };

@@ -31,6 +31,7 @@ declare global {
     decode(bytes?: ArrayBufferView | ArrayBuffer, options?: { stream?: boolean }): string;
   }
   function atob(base64: string): string;
+  function btoa(binary: string): string;
 
   class URL {
     constructor(url: string | URL, base?: string | URL);

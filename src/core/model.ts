@@ -78,7 +78,7 @@ export interface WeightFile {
 /** Returns the bytes of all of a model's files as they lie on disk: what ratios are of. */
 export function originalBytes({ weightFiles, sideFiles }: Model): number {
   const weights = sumOf(weightFiles, ({ lengthBytes }) => lengthBytes);
-  return sideFiles.reduce((sum, { lengthBytes, storedBytes = lengthBytes }) => sum + storedBytes, weights);
+  return sideFiles.reduce((sum, file) => sum + (file.storedBytes ?? file.lengthBytes), weights);
 }
 
 /** Options for opening a model. */
@@ -112,6 +112,8 @@ export interface Model extends Closable {
   readonly configError?: InputError | undefined;
   /** For a checkpoint: the state that holds the tensors, as its keys joined by dots; undefined at the top level. */
   readonly state?: string | undefined;
+  /** How its weights are packed in its files, where they are read as floats, for people: `gptq, 4 bits, groups of 128`. */
+  readonly packed?: string | undefined;
   /** In the order of their bytes, file by file. Names are unique. */
   readonly tensors: readonly Tensor[];
   /** Config, tokenizer, model card, license. */

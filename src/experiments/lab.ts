@@ -7,6 +7,7 @@ import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
 import { hold, letGo } from '../io/node/temporary.js';
+import { unpacked } from '../models/packed/view.js';
 import { type CalibrationSource, calibrate } from '../quantization/calibration/calibrate.js';
 import type { StatisticsFile } from '../quantization/calibration/statistics-file.js';
 import type { Method } from './attempt.js';
@@ -105,10 +106,11 @@ const RUNGS = [8, 16, 32, 64, 256];
  * Norms and biases are unchanged and not counted. All sizes are those of real encoded bytes.
  * @throws {InputError} for a model that cannot be run. @throws the signal's reason once it is aborted.
  */
-export async function runLab(model: Model, options: LabOptions): Promise<LabReport> {
+export async function runLab(given: Model, options: LabOptions): Promise<LabReport> {
   if (!(options.ratio > 1)) throw new InputError(`expected a ratio above 1, found ${options.ratio}`);
   options.signal?.throwIfAborted();
   const { block, dimensions, keep, calibration } = options;
+  const model = await unpacked(given, options.signal);
   const matrices = await matricesOf(model);
   const extent = extentOf(matrices);
   if (extent.weights > MAX_WEIGHTS)

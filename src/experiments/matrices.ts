@@ -1,5 +1,5 @@
 import { tensorRole } from '../architectures/registry.js';
-import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
+import { elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import { isTransformed } from '../operations/transform-encoder.js';
@@ -30,7 +30,7 @@ export async function matricesOf(model: Model): Promise<LabMatrix[]> {
   });
 }
 
-/** Number of weights in all matrices, and their bytes in the model. */
+/** Number of weights in all matrices, and their bytes in the model's files. */
 export interface Extent {
   readonly weights: number;
   readonly bytes: number;
@@ -40,6 +40,6 @@ export function extentOf(matrices: readonly LabMatrix[]): Extent {
   const sum = (of: (matrix: LabMatrix) => number) => sumOf(matrices, (matrix) => of(matrix));
   return {
     weights: sum(({ elements }) => elements),
-    bytes: sum(({ elements, tensor }) => elements * DTYPE_BYTES[tensor.dtype]),
+    bytes: sum(({ tensor: { storedBytes, lengthBytes } }) => storedBytes ?? lengthBytes),
   };
 }

@@ -4,9 +4,8 @@ import { Meter, type RunOptions } from '../core/progress.js';
 import { randomNumbers } from '../core/random.js';
 import type { Runtime } from '../onnx/runtime.js';
 import { TextStream } from '../tokenizer/text-stream.js';
-import { loadTokenizer } from '../tokenizer/tokenizer.js';
 import { Decoder } from './decoder.js';
-import { endTokensOf } from './end-tokens.js';
+import { type Prompt, preparePrompt } from './prompt.js';
 import { checkSampling, type Sampling, sample } from './sampling.js';
 
 /** How a prompt is continued. */
@@ -17,7 +16,9 @@ export interface GenerateOptions extends Omit<Sampling, 'temperature'>, RunOptio
   readonly maxTokens?: number | undefined;
   /** Seed of the random numbers; 0 by default. */
   readonly seed?: number | undefined;
-  /** Tokens that end the text; by default the `eos_token_id` of generation_config.json and config.json. */
+  /** Whether a text is what the user says in a chat, and goes through the model's chat template, as messages always do. */
+  readonly chat?: boolean | undefined;
+  /** Tokens that end the text; by default the `eos_token_id` of generation_config.json and config.json, and in a chat those that end a turn. */
   readonly endTokens?: readonly number[] | undefined;
   /** Is called with every token and the text that it completes: empty within a character, and for prompts of ids. */
   readonly onToken?: ((token: number, text: string) => void) | undefined;
@@ -42,13 +43,13 @@ export interface Generation {
 }
 
 /**
- * Continues a prompt, given as text or token ids.
- * @throws {InputError} for an unsupported model, settings out of range, and a prompt that is empty or too long.
+ * Continues a prompt, given as text, token ids, or messages of a chat.
+ * @throws {InputError} for an unsupported model, a chat with a model that has no chat template, settings out of range, and a prompt that is empty or too long.
  */
 export async function generateWith(
   runtime: Runtime,
   model: Model,
-  prompt: string | readonly number[],
+  prompt: Prompt,
   options: GenerateOptions = {},
 ): Promise<Generation> {
   const prepared = await prepare(model, prompt, options);
@@ -63,7 +64,7 @@ export async function generateWith(
 /** Continues a prompt with a loaded model, after resetting it. @throws {InputError} as {@link generateWith}. */
 export async function continueWith(
   decoder: Decoder,
-  prompt: string | readonly number[],
+  prompt: Prompt,
   options: GenerateOptions = {},
 ): Promise<Generation> {
   const prepared = await prepare(decoder.program.model, prompt, options);
@@ -72,21 +73,20 @@ export async function continueWith(
 }
 
 /** Checks a prompt and its settings before weights are read. @throws {InputError} */
-async function prepare(model: Model, prompt: string | readonly number[], options: GenerateOptions) {
+async function prepare(model: Model, prompt: Prompt, options: GenerateOptions) {
   const { maxTokens = 100, topK, topP, seed = 0 } = options;
   const temperature = options.temperature ?? (topK === undefined && topP === undefined ? 0 : 1);
   const sampling: Sampling = { temperature, topK, topP };
   checkSampling(sampling);
   if (!(Number.isInteger(maxTokens) && maxTokens >= 1))
     throw new InputError(`expected a positive number of tokens, found ${maxTokens}`);
-  const tokenizer = typeof prompt === 'string' ? await loadTokenizer(model) : undefined;
-  const tokens = typeof prompt === 'string' ? tokenizer!.encode(prompt, true) : prompt;
+  const { tokens, tokenizer, endTokens } = await preparePrompt(model, prompt, options.chat ?? false);
   if (!tokens.length) throw new InputError('the prompt is empty');
   const stream = tokenizer && new TextStream(tokenizer, tokens);
   const random = randomNumbers(seed);
   const choose = (logits: Float32Array) => sample(logits, sampling, random);
-  const endTokens = options.endTokens ?? (await endTokensOf(model));
-  return { tokens, choose, continuing: { ...options, maxTokens, endTokens, stream } };
+  const continuing = { ...options, maxTokens, endTokens: options.endTokens ?? endTokens, stream };
+  return { tokens, choose, continuing };
 }
 
 async function continuePrepared(

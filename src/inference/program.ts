@@ -16,6 +16,7 @@ import { widenerOf } from '../core/floats.js';
 import type { Config } from '../core/json.js';
 import { quote } from '../core/json.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { unpacked } from '../models/packed/view.js';
 import type { Graph, Part, WeightInput } from '../onnx/graph.js';
 import { type Copy, checkCopies, copiesOf } from './copies.js';
 
@@ -88,7 +89,7 @@ function familyOf(config: Config): Family {
 /** Names of packed integers in checkpoints quantized by other programs. */
 const PACKED_INTEGERS = /\.(qweight|weight_packed|weight\.(absmax|SCB))$/;
 
-/** Refuses weights quantized by other programs, which would be misinterpreted. @throws {InputError} */
+/** Refuses packed weights that are not known to {@link unpacked}, and would be misinterpreted. @throws {InputError} */
 function refusePacked({ id, tensors }: Model, config: Config): void {
   const isPacked = tensors.some(({ name }) => PACKED_INTEGERS.test(name));
   const given = quantizationOf(config);
@@ -105,11 +106,12 @@ function refusePacked({ id, tensors }: Model, config: Config): void {
 const compared = new WeakSet<Model>();
 
 /**
- * Builds the graphs of a model that is about to be run, and compares its tied tensors.
+ * Builds the graphs of a model that is about to be run, with floats for packed weights, and compares its tied tensors.
  * @throws {InputError} as {@link buildProgram}, and for a tied head that differs from the embedding.
  */
-export async function openProgram(model: Model, signal?: AbortSignal): Promise<Program> {
-  const program = buildProgram(model);
+export async function openProgram(given: Model, signal?: AbortSignal): Promise<Program> {
+  const program = buildProgram(await unpacked(given, signal));
+  const { model } = program;
   if (!compared.has(model)) await checkCopies(model, program.copies, signal);
   compared.add(model);
   return program;

@@ -31,6 +31,15 @@ export interface WeightInput {
   readonly part: Part | undefined;
   /** Whether its name is relative to the model even in a layer. */
   readonly ofModel: boolean;
+  /** The expert that it belongs to; undefined for weights that all tokens pass. */
+  readonly expert: number | undefined;
+}
+
+/** What a graph may say of a weight beside its name and shape. */
+export interface WeightOptions {
+  readonly part?: Part;
+  readonly ofModel?: boolean;
+  readonly expert?: number | undefined;
 }
 
 /**
@@ -58,10 +67,10 @@ export class Graph {
   weight(
     tensor: string,
     shape: readonly number[],
-    { part, ofModel = false }: { readonly part?: Part; readonly ofModel?: boolean } = {},
+    { part, ofModel = false, expert = part?.index }: WeightOptions = {},
   ): Value {
     const name = part ? `${tensor} ${part.index}` : tensor;
-    if (!this.inputs.has(name)) this.weightInputs.push({ name, tensor, shape, part, ofModel });
+    if (!this.inputs.has(name)) this.weightInputs.push({ name, tensor, shape, part, ofModel, expert });
     return this.input(name, shape);
   }
 
@@ -241,9 +250,14 @@ export class Graph {
     return [...this.nodes];
   }
 
+  /** Returns a weight by the name of its input; undefined for other values. */
+  weightOf(name: string): WeightInput | undefined {
+    return this.weightInputs.find((weight) => weight.name === name);
+  }
+
   /** Returns the shape of a weight; undefined for other values. */
   weightShape(name: string): readonly number[] | undefined {
-    return this.weightInputs.find((weight) => weight.name === name)?.shape;
+    return this.weightOf(name)?.shape;
   }
 
   /** Returns the numbers of a constant; undefined for other values. */

@@ -1,6 +1,6 @@
-import { ROLES, type Role } from '../architectures/family.js';
 import { weightCounter } from '../architectures/packed.js';
 import { type Architecture, describeArchitecture, tensorRole } from '../architectures/registry.js';
+import { ROLES, type Role } from '../architectures/roles.js';
 import { type Dtype, elementCount } from '../core/dtype.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';

@@ -3,6 +3,7 @@ import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
 import { Fetched } from '../hub/fetched.js';
+import { unpacked } from '../models/packed/view.js';
 import { openModel } from '../open/open.js';
 import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
 import { compressLossy } from '../quantization/compress.js';
@@ -150,9 +151,10 @@ async function toBudget(
     signal,
     onProgress,
   } as const;
-  const model = typeof source === 'string' ? await openModel(source, reading) : source;
+  const opened = typeof source === 'string' ? await openModel(source, reading) : source;
   let note: string | undefined;
   try {
+    const model = await unpacked(opened, signal);
     const calibration = await calibrationOf(options);
     const common = { budget, force, threads, calibration, onProgress, signal };
     if (typeof codec === 'object') {
@@ -160,7 +162,7 @@ async function toBudget(
       ({ note } = await compressTransform(model, output, { ...transformOf(codec), ...common }));
     } else ({ note } = await compressLossy(model, output, { ...common, tune, resume }));
   } finally {
-    if (model !== source) await model.close();
+    if (opened !== source) await opened.close();
   }
   if (!keep) await fetched.forget();
   return note;

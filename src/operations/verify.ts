@@ -3,6 +3,7 @@ import { InputError, IntegrityError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
 import { Comparison } from '../evaluation/compare.js';
+import { unpacked } from '../models/packed/view.js';
 import { openFiles, openModel } from '../open/open.js';
 import { isLossyTensor, type StoredTensorEntry } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
@@ -78,8 +79,9 @@ async function verifyLossy(
 ): Promise<Verification> {
   const { against } = options;
   const opened = typeof against === 'string' ? await openModel(against, reading(options)) : undefined;
-  const model = opened ?? (against as Model | undefined);
+  const given = opened ?? (against as Model | undefined);
   try {
+    const model = given && (await unpacked(given, options.signal));
     const comparison = model && new Comparison(model);
     const found = comparison?.listProblems(container.directory.tensors) ?? [];
     const watch = comparison && elementsOf(comparison);

@@ -30,15 +30,22 @@ export async function momentsOf(
   const { rows, columns } = matrix;
   const found = (await statistics?.tensor(name)) ?? [];
   const [first, second] = found;
-  if (!first) return relativeError(weights, matrix);
+  if (!first || !fits(first, rows, columns)) return relativeError(weights, matrix);
   if (second && first.outputs.length === rows) return tied(found, rows, columns);
   const inputs = { values: first.inputs.slice(), damping: INPUT_DAMPING };
   if (first.kind === 'linear') {
     const outputs = { values: first.outputs.slice(), damping: OUTPUT_DAMPING };
     return first.transposed ? { rows: inputs, columns: outputs } : { rows: outputs, columns: inputs };
   }
+  if (first.kind === 'experts')
+    return { rows: { values: first.outputs.slice(), damping: OUTPUT_DAMPING }, columns: inputs };
   const floor = first.kind === 'embedding' && !hasRareRows(first.outputs) ? POSITION_FLOOR : TOKEN_FLOOR;
   return { rows: { values: first.outputs.slice(), damping: floor }, columns: inputs };
+}
+
+/** Returns whether the experts of a tensor are as many matrices as the codec sees in it: it takes narrow ones for one. */
+function fits({ kind, inputs, outputs }: TensorMoments, rows: number, columns: number): boolean {
+  return kind !== 'experts' || (inputs.length === columns * columns && outputs.length === rows);
 }
 
 /** Returns moments without statistics: they give every matrix, also each of a stack, the same relative squared error. */

@@ -87,12 +87,15 @@ export function planCompression({ tensors, exact, goal, tune, tokens }: PlanInpu
   };
 }
 
+/** Biases, and scales of norms, which some models store with two dimensions: one row for each head or expert. */
+const VECTORS = /(^|[._])(bias|\w*norm\w*\.weight)$/;
+
 /** Decides for each tensor whether it is quantized, rounded or stored exactly. */
 export function planTensors(tensors: readonly TensorInfo[], exact: ExactTensors): PlannedTensor[] {
   return tensors.map((tensor): PlannedTensor => {
     const kind = exact.get(tensor.name);
     if (kind) return { tensor, treatment: 'exact', reason: kind };
-    if (!isMatrix(tensor))
+    if (!isMatrix(tensor) || VECTORS.test(tensor.name))
       return { tensor, treatment: 'rounded', reason: 'not a matrix that the codec holds' };
     if (elementCount(tensor.shape) < MIN_ELEMENTS) return { tensor, treatment: 'rounded', reason: 'small' };
     return { tensor, treatment: 'quantized' };

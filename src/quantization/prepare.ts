@@ -48,7 +48,9 @@ export async function prepare(
   requireElements(model);
   await checkOutput(output, inputPaths(model), force);
   const exact = await findExactTensors(model, signal);
-  const described = await describeFiles(model, { ...settings, budget, exact: exactGroups(exact) });
+  const { packed } = model;
+  const made = { ...settings, ...(packed !== undefined && { packed }), budget, exact: exactGroups(exact) };
+  const described = await describeFiles(model, made);
   const manifest = withBuffers(described, exact);
   const candidate = new Candidate(output, model, manifest, { force, threads, signal });
   const tensors = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);

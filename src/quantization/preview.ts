@@ -1,5 +1,6 @@
 import { TRELLIS } from '../codecs/codec.js';
 import type { Model } from '../core/model.js';
+import { unpacked } from '../models/packed/view.js';
 import { type CalibrationSource, expectedTokens, heldOutOf } from './calibration/calibrate.js';
 import { type CompressionPlan, planCompression } from './plan.js';
 import { prepare } from './prepare.js';
@@ -13,7 +14,7 @@ export interface LossyPreview extends CompressionPlan {
 
 /** Checks input, output and budget as `compressLossy` does, and plans it, without writing. @throws {InputError} likewise. */
 export async function previewLossy(
-  model: Model,
+  given: Model,
   output: string,
   options: {
     readonly budget: Budget;
@@ -23,6 +24,7 @@ export async function previewLossy(
   },
 ): Promise<LossyPreview> {
   const { calibration, tune = false } = options;
+  const model = await unpacked(given);
   const prepared = await prepare(model, output, { codec: TRELLIS }, options);
   if (calibration) await heldOutOf(model, calibration); // throws if the model cannot be run, or the text is too short
   const tokens = calibration && expectedTokens(model, calibration);

@@ -1,10 +1,13 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { InputError } from '../core/errors.js';
-import { parseJsonObject } from '../core/json.js';
+import { type Config, parseJsonObject } from '../core/json.js';
 import { refusePointer } from '../core/lfs-pointer.js';
 import type { Model } from '../core/model.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
+import { correct } from './corrections.js';
 import { withDeadline } from './deadline.js';
+import { fromSentencePiece, SENTENCEPIECE_FILES } from './sentencepiece-files.js';
+import { wordPiece } from './word-piece.js';
 
 /** The part of the library that is used; its own declarations do not resolve under Node's module rules. */
 interface HubTokenizer {
@@ -22,12 +25,17 @@ export interface TextTokenizer {
   encode(text: string, special?: boolean): number[];
   /** Returns the text of token ids, without special tokens. */
   decode(ids: readonly number[]): string;
+  /** Returns the id of a token by its text in the vocabulary. */
+  idOf(token: string): number | undefined;
   /** The mask token of masked models. */
   readonly maskToken: number | undefined;
+  /** The token that tokenizer_config.json names as the end of texts. */
+  readonly endToken: number | undefined;
 }
 
 /**
- * Loads a model's tokenizer from `tokenizer.json`, or from GPT-2's `vocab.json` and `merges.txt`.
+ * Loads a model's tokenizer from `tokenizer.json`, GPT-2's `vocab.json` and `merges.txt`, SentencePiece's `tokenizer.model`, or BERT's
+ * `vocab.txt`.
  * @throws {InputError} when there is none or it is malformed.
  */
 export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
@@ -35,8 +43,8 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
   if (!files)
     throw new InputError(
       model.kind === 'gguf'
-        ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE'
-        : 'has no tokenizer: expected tokenizer.json, or vocab.json and merges.txt',
+        ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE, SentencePiece or WordPiece'
+        : 'has no tokenizer: expected tokenizer.json, tokenizer.model, vocab.txt, or vocab.json and merges.txt',
       { file: model.id },
     );
   const { definition, config } = files;
@@ -61,7 +69,9 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
         ? withDeadline(ids.length, decode, timeout(`decoding ${ids.length} tokens`))
         : decode();
     },
+    idOf: (token) => tokenizer.token_to_id(token),
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
+    endToken: tokenizer.token_to_id(contentOf(config.eos_token) ?? ''),
   };
 }
 
@@ -72,7 +82,8 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
 export async function readTokenizerFiles(model: Model): Promise<TokenizerFiles | undefined> {
   const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
   const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
-  return definition && { definition, config };
+  if (definition) return { definition, config };
+  return (await readSentencePiece(model, config)) ?? (await readWordPiece(model, config));
 }
 
 export interface TokenizerFiles {
@@ -99,8 +110,24 @@ async function readByteLevelBpe(model: Model, config: Readonly<Record<string, un
   return vocabulary && merges && byteLevelBpe(vocabulary, merges, config, model.id);
 }
 
-function make(definition: object, config: object, file: string): HubTokenizer {
-  return usable(() => new Tokenizer(definition, config), file);
+async function readSentencePiece(model: Model, config: Config) {
+  for (const name of SENTENCEPIECE_FILES) {
+    const bytes = await readFile(model, name);
+    if (!bytes) continue;
+    const added = await readJson(model, 'added_tokens.json');
+    const modelType = model.config?.model_type;
+    return fromSentencePiece(bytes, { config, added, modelType }, `${model.id}, ${name}`);
+  }
+  return undefined;
+}
+
+async function readWordPiece(model: Model, config: Config) {
+  const vocabulary = await readFile(model, 'vocab.txt');
+  return vocabulary && wordPiece(vocabulary, config, model.id);
+}
+
+function make(definition: Config, config: object, file: string): HubTokenizer {
+  return usable(() => correct(new Tokenizer(definition, config), definition, file), file);
 }
 
 /** Calls the library, which does not check tokenizer files, and converts its errors. @throws {InputError} */
@@ -108,6 +135,7 @@ function usable<Result>(action: () => Result, file: string): Result {
   try {
     return action();
   } catch (error) {
+    if (error instanceof InputError) throw error;
     throw new InputError(`invalid tokenizer (${(error as Error).message})`, { file }, { cause: error });
   }
 }

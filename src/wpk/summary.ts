@@ -1,5 +1,5 @@
 import { exactKind, PACKED_KIND } from '../architectures/exact.js';
-import { ROLES } from '../architectures/family.js';
+import { ROLES } from '../architectures/roles.js';
 import { LOSSLESS } from '../codecs/codec.js';
 import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';

@@ -16,3 +16,5 @@ export const TINY = join(ROOT, 'examples/gpt-neo-tiny');
 /** Texts that no model was trained on and no calibration reads. */
 export const EVALUATION_TEXT = fixture('text/evaluation.txt');
 export const SPEECHES_TEXT = fixture('text/speeches.txt');
+/** Tiny tokenizers and the ids that the reference gives. */
+export const TOKENIZERS = fixture('tokenizers');

@@ -1,8 +1,9 @@
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { exportGguf } from '../../../dist/index.js';
 import { buildProgram } from '../../../dist/inference/program.js';
-import { loadTokenizer } from '../../../dist/tokenizer/tokenizer.js';
+import { chatTemplateOf, renderChat } from '../../../dist/tokenizer/chat-template.js';
+import { loadTokenizer, readTokenizerFiles } from '../../../dist/tokenizer/tokenizer.js';
 import { attempt, checkFolder } from '../checks.js';
 import { safetensors, text } from '../formats.js';
 import { jsonBytes, mutateBytes, mutateJson } from '../mutate.js';
@@ -194,6 +195,55 @@ const tokenizer = () => ({
   },
 });
 
+/** The parts of tokenizer.json that are otherwise for SentencePiece and BERT. */
+const MODELS = [
+  {
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [{ type: 'Replace', pattern: { String: ' ' }, content: '▁' }],
+    },
+    pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: false },
+    model: {
+      type: 'BPE',
+      unk_token: '<unk>',
+      byte_fallback: true,
+      vocab: { ...VOCABULARY },
+      merges: [['a', 'b']],
+    },
+  },
+  {
+    normalizer: { type: 'Precompiled', precompiled_charsmap: 'CAAAAAAAAAAAAAAAYQA=' },
+    pre_tokenizer: { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always' },
+    model: {
+      type: 'Unigram',
+      unk_id: 11,
+      byte_fallback: false,
+      vocab: TOKENS.map((token, id) => [token, -id]),
+    },
+  },
+  {
+    normalizer: { type: 'BertNormalizer', clean_text: true, handle_chinese_chars: true, lowercase: true },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: { type: 'BertProcessing', cls: ['<s>', 0], sep: ['</s>', 1] },
+    model: {
+      type: 'WordPiece',
+      unk_token: '<unk>',
+      continuing_subword_prefix: '##',
+      vocab: { ...VOCABULARY },
+    },
+  },
+];
+
+/** Files of tokenizers that are not JSON: fixtures/tokenizers. */
+const FIXTURES = new URL('../../../fixtures/tokenizers/', import.meta.url);
+const SEEDS = {
+  'tokenizer.model': readFileSync(new URL('bpe.model', FIXTURES)),
+  'spiece.model': readFileSync(new URL('bytes.model', FIXTURES)),
+  'vocab.txt': readFileSync(new URL('vocab.txt', FIXTURES)),
+};
+const TEMPLATE =
+  "{{ bos_token }}{% for m in messages if m.role != 'x' %}{{ m['content'] | trim }}{% endfor %}{% if tools is none %}a{% endif %}";
+
 const OTHERS = {
   'tokenizer_config.json': () => ({
     bos_token: '<s>',
@@ -220,10 +270,14 @@ const OTHERS = {
 function make(random) {
   const config = structuredClone(random.pick(CONFIGS));
   const type = config.model_type;
-  const parts = { 'config.json': config, 'tokenizer.json': tokenizer() };
+  const other = random.chance(0.4) ? structuredClone(random.pick(MODELS)) : {};
+  const parts = { 'config.json': config, 'tokenizer.json': { ...tokenizer(), ...other } };
   for (const [name, value] of Object.entries(OTHERS)) if (random.chance(0.25)) parts[name] = value();
   if (random.chance(0.2)) delete parts['tokenizer.json'];
   const files = { 'model.safetensors': weights(random, type) };
+  for (const [name, seed] of Object.entries(SEEDS))
+    if (!parts['tokenizer.json'] && random.chance(0.4)) files[name] = mutateBytes(random, seed);
+  if (random.chance(0.2)) files['chat_template.jinja'] = mutateBytes(random, text(TEMPLATE));
   for (let n = random.few(4); n; n--) {
     const name = random.pick(Object.keys(parts));
     parts[name] = mutateJson(random, parts[name]);
@@ -240,6 +294,11 @@ const further = (place) => async (model) => {
     const loaded = await loadTokenizer(model);
     const ids = await attempt(() => loaded.encode('abc  a<s> é\n', true));
     await attempt(() => loaded.decode(ids.value ?? [0, 2, 5]));
+  });
+  await attempt(async () => {
+    const { config } = (await readTokenizerFiles(model)) ?? {};
+    const template = config && (await chatTemplateOf(model, config));
+    if (template) await renderChat(template, [{ role: 'user', content: 'a' }], config, model.id);
   });
   await attempt(() => buildProgram(model));
   const path = join(place, 'x.gguf');

@@ -1,3 +1,4 @@
+import { InputError } from '../../core/errors.js';
 import type { ConfigReader } from '../config-reader.js';
 import type { Family } from '../family.js';
 import { ROPE_FIELDS, readRope } from '../rope.js';
@@ -9,8 +10,17 @@ import { biases, decoder, everyLayer, llama, type Sizes } from './llama.js';
 /** The norms inside attention have this fixed number. */
 const LATENT_NORM: Norm = { kind: 'rms', epsilon: 1e-6, bias: false };
 
+/** What a config may leave out. */
+interface Defaults {
+  readonly size: number;
+  readonly count: number;
+  readonly scale: number;
+  readonly shared: number;
+  readonly dense: number;
+}
+
 /** Returns the settings of attention through latent vectors, and of experts in all but the first layers. */
-function latent(c: ConfigReader, size: Sizes, choice: Partial<Experts>): Settings {
+function latent(c: ConfigReader, size: Sizes, defaults: Defaults, choice: Partial<Experts>): Settings {
   const { heads, layers } = size;
   const rotated = c.integer('qk_rope_head_dim', 64);
   const headSize = c.integer('qk_nope_head_dim', 128) + rotated;
@@ -19,15 +29,19 @@ function latent(c: ConfigReader, size: Sizes, choice: Partial<Experts>): Setting
   c.only('moe_layer_freq', 1);
   const rope = readRope(c.config);
   const scoreScale = rope.scaling.type === 'yarn' ? rope.scaling.scoreScale : 1;
-  const found = experts(c.integer('moe_intermediate_size', 1407), c.text('hidden_act', 'silu'), {
-    count: c.integer('n_routed_experts', 64),
+  const found = experts(c.integer('moe_intermediate_size', defaults.size), c.text('hidden_act', 'silu'), {
+    count: c.integer('n_routed_experts', defaults.count),
     active: c.integer('num_experts_per_tok', 8),
-    scale: c.number('routed_scaling_factor', 1),
+    scale: c.number('routed_scaling_factor', defaults.scale),
     ...choice,
   });
-  const shared = { ...found.expert, size: found.expert.size * c.integer('n_shared_experts', 1) };
+  checkGroups(found);
+  const shared = {
+    ...found.expert,
+    size: found.expert.size * c.integer('n_shared_experts', defaults.shared),
+  };
   const mlp: Experts = { ...found, shared: { expert: shared, gated: false } };
-  const dense = c.count('first_k_dense_replace', 0);
+  const dense = c.count('first_k_dense_replace', defaults.dense);
   const unneeded = c.count('num_nextn_predict_layers', 0) ? new RegExp(`^layers\\.${layers}\\.`) : undefined;
   const settings = decoder(
     c,
@@ -81,9 +95,10 @@ export const deepseekV2: Family = {
   settings: (c, size) => {
     c.only('scoring_func', 'softmax');
     c.only('norm_topk_prob', false);
-    const groups = groupsOf(c, 'largest');
+    const groups = groupsOf(c, 'largest', [1, 1]);
     const method = c.one('topk_method', 'greedy', 'group_limited_greedy');
-    return latent(c, size, { normalize: false, ...(method !== 'greedy' && groups && { groups }) });
+    const defaults = { size: 1407, count: 64, scale: 1, shared: 2, dense: 0 };
+    return latent(c, size, defaults, { normalize: false, ...(method !== 'greedy' && groups && { groups }) });
   },
 };
 
@@ -96,8 +111,9 @@ export const deepseekV3: Family = {
   settings: (c, size) => {
     c.only('scoring_func', 'sigmoid');
     c.only('topk_method', 'noaux_tc');
-    const groups = groupsOf(c, 'twoLargest');
-    return latent(c, size, {
+    const groups = groupsOf(c, 'twoLargest', [8, 4]);
+    const defaults = { size: 2048, count: 256, scale: 2.5, shared: 1, dense: 3 };
+    return latent(c, size, defaults, {
       scoring: 'sigmoid',
       normalize: c.flag('norm_topk_prob', true),
       choiceBias: true,
@@ -106,7 +122,17 @@ export const deepseekV3: Family = {
   },
 };
 
-function groupsOf(c: ConfigReader, by: 'largest' | 'twoLargest') {
-  const [count, active] = [c.integer('n_group', 1), c.integer('topk_group', 1)];
+function groupsOf(c: ConfigReader, by: 'largest' | 'twoLargest', fallback: readonly [number, number]) {
+  const [count, active] = [c.integer('n_group', fallback[0]), c.integer('topk_group', fallback[1])];
   return count > 1 ? { count, active, by } : undefined;
+}
+
+/** Checks that the chosen groups have as many experts as a token needs. @throws {InputError} */
+function checkGroups({ count, active, groups }: Experts): void {
+  if (!groups) return;
+  const size = count / groups.count;
+  if (Number.isInteger(size) && groups.active <= groups.count && groups.active * size >= active) return;
+  throw new InputError(
+    `config.json: ${active} experts per token cannot be chosen from ${groups.active} of ${groups.count} groups of ${count} experts`,
+  );
 }

@@ -1,3 +1,4 @@
+import { InputError } from '../../core/errors.js';
 import type { ConfigReader } from '../config-reader.js';
 import type { Family } from '../family.js';
 import { FULL, rotary, SLIDING, slidingWindow, windows } from '../layers.js';
@@ -6,12 +7,20 @@ import { multipliers } from './granite.js';
 import { biases, decoder, llama, mistral, rmsNorm, type Sizes } from './llama.js';
 import { qwen2, qwen3, qwenPositions } from './qwen.js';
 
+/** Five times as many as the largest models have; a config with more is a mistake or an attack. */
+const MAX_EXPERTS = 2048;
+
 /** Returns experts that compute like Llama's MLP, with the differences of a family. */
 export function experts(
   size: number,
   activation: string,
   rest: Omit<Partial<Experts>, 'kind'> & Pick<Experts, 'count' | 'active'>,
 ): Experts {
+  const { count, active } = rest;
+  if (count > MAX_EXPERTS)
+    throw new InputError(`config.json: ${count} experts are over the limit of ${MAX_EXPERTS}`);
+  if (active > count)
+    throw new InputError(`config.json: ${active} experts per token cannot be chosen from ${count} experts`);
   const expert: Mlp = { kind: 'dense', size, activation, gate: 'separate', bias: false };
   return {
     kind: 'experts',
@@ -53,7 +62,7 @@ export const mixtral: Family = {
   settings: (c, size) => {
     const window = slidingWindow(c);
     const [own] = windows([window === undefined ? FULL : SLIDING], window);
-    const turned = rotary(c, size.headSize, { whole: true });
+    const turned = rotary(c, size.headSize, { whole: true, defaultBase: 1e6 });
     const mlp = experts(size.intermediateSize, c.text('hidden_act', 'silu'), {
       count: countOf(c, 8),
       active: c.integer('num_experts_per_tok', 2),

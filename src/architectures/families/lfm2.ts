@@ -1,7 +1,7 @@
 import type { ConfigReader } from '../config-reader.js';
 import type { Family } from '../family.js';
-import { FULL, layerTypes } from '../layers.js';
-import { decoder, llama, rmsNorm, type Sizes } from './llama.js';
+import { FULL, layerTypes, rotary } from '../layers.js';
+import { decoder, everyLayer, llama, rmsNorm, type Sizes } from './llama.js';
 
 const CONVOLUTION = 'conv';
 
@@ -44,6 +44,9 @@ export const lfm2: Family = {
     );
     return decoder(c, size, {
       norm,
+      positions: everyLayer(size, {
+        rotary: rotary(c, size.headSize, { whole: true, defaultBase: 1e6 }),
+      }),
       attention: { queryKeyNorm: { over: 'head', norm } },
       mlp: { size: innerSize(c, size), activation: 'silu' },
       each: (layer, settings) => (types[layer] === CONVOLUTION ? { ...settings, mixer } : settings),

@@ -41,10 +41,11 @@ export const olmo3: Family = {
     const types = layerTypes(c, size, (layer) => ((layer + 1) % 4 ? SLIDING : FULL));
     const given = c.config.rope_parameters;
     const nested = isPlainObject(given) && FULL in given;
-    const of = (layerType: string) => rotary(c, size.headSize, { whole: true, ...(nested && { layerType }) });
+    const options = { whole: true, defaultBase: 500_000 };
+    const of = (layerType: string) => rotary(c, size.headSize, { ...options, ...(nested && { layerType }) });
     const full = of(FULL);
     const unscaled = c.of({ ...c.config, rope_scaling: null });
-    const slides = nested ? of(SLIDING) : rotary(unscaled, size.headSize, { whole: true });
+    const slides = nested ? of(SLIDING) : rotary(unscaled, size.headSize, options);
     const positions = windows(types, slidingWindow(c, 4096)).map((window, layer) => ({
       window,
       rotary: types[layer] === SLIDING ? slides : full,

@@ -46,7 +46,7 @@ export const phi3: Family = {
   names: { ...llama.names, qkv: 'self_attn.qkv_proj', gateUp: 'mlp.gate_up_proj' },
   settings: (c, size) => {
     const window = slidingWindow(c);
-    const turned = rotary(c, size.headSize);
+    const turned = rotary(c, size.headSize, { defaultOriginal: 4096 });
     const [own] = windows([window === undefined ? '' : SLIDING], window);
     return decoder(c, size, {
       positions: everyLayer(size, { rotary: turned, window: own }),

@@ -16,8 +16,8 @@ export function expertOf(tensors: Tensors, experts: Experts, index: number): Com
     const name = tensors.nameOf(slot);
     if (stored === 'each') {
       const own = name.replace('*', String(index));
-      const product = g.matmulTransposed(x, g.weight(`${own}.weight`, [outputs, inputs]));
-      return bias ? g.add(product, g.weight(`${own}.bias`, [outputs])) : product;
+      const product = g.matmulTransposed(x, g.weight(`${own}.weight`, [outputs, inputs], { expert: index }));
+      return bias ? g.add(product, g.weight(`${own}.bias`, [outputs], { expert: index })) : product;
     }
     const columns = stored === 'stackedColumns';
     const shape = columns ? [inputs, outputs] : [outputs, inputs];

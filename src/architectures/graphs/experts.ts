@@ -16,17 +16,20 @@ export function buildExperts(tensors: Tensors, experts: Experts, hiddenSize: num
   const flat = g.reshape(x, [-1, hiddenSize]);
   const { chosen, weights } = route(tensors, experts, hiddenSize, flat);
   g.mark(CHOSEN, chosen);
-  const none = g.operation('Expand', [g.scalar(0), g.operation('Shape', [flat])]);
-  let sum = none;
+  // One more token, of zeros, passes every expert with weight zero: reductions over no rows are wrong in ONNX Runtime.
+  const zeros = (columns: number) => g.operation('Expand', [g.scalar(0), g.integers([1, columns])]);
+  const last = g.operation('Shape', [flat], { start: 0, end: 1 });
+  const tokens = g.concat([flat, zeros(hiddenSize)], 0);
+  let sum = g.operation('Expand', [g.scalar(0), g.operation('Shape', [tokens])]);
   for (let expert = 0; expert < experts.count; expert++) {
     const isChosen = g.reshape(g.slice(chosen, expert, expert + 1, 1), [-1]);
-    const rows = g.reshape(g.operation('NonZero', [isChosen]), [-1]);
-    const out = expertOf(tensors, experts, expert)(g.gather(flat, rows), hiddenSize);
-    const weight = g.gather(g.slice(weights, expert, expert + 1, 1), rows);
+    const rows = g.concat([g.reshape(g.operation('NonZero', [isChosen]), [-1]), last], 0);
+    const out = expertOf(tensors, experts, expert)(g.gather(tokens, rows), hiddenSize);
+    const weight = g.gather(g.concat([g.slice(weights, expert, expert + 1, 1), zeros(1)], 0), rows);
     const weighted = g.multiply(out, g.expand(weight, g.operation('Shape', [out]), [1]));
     sum = g.scatterAdd(sum, rows, weighted);
   }
-  const routed = g.operation('Reshape', [sum, g.operation('Shape', [x])]);
+  const routed = g.operation('Reshape', [g.slice(sum, 0, -1, 0), g.operation('Shape', [x])]);
   return experts.shared ? g.add(routed, buildShared(tensors, experts.shared, hiddenSize, x)) : routed;
 }
 

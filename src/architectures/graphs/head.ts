@@ -19,8 +19,9 @@ export function buildHead(tensors: Tensors, settings: Settings, hidden: Value): 
     x = tensors.norm('headNorm', findActivation(transform.activation)(g, dense), size, transform.norm);
   } else if (size !== hiddenSize) x = tensors.linear('projectOut', x, size, hiddenSize, false);
   const matrix = tensors.tensor(head.tied ? 'tokens' : 'output', [vocabulary, size]);
-  let logits = g.matmulTransposed(x, matrix, scale);
+  let logits = g.matmulTransposed(x, matrix);
   if (head.bias) logits = g.add(logits, tensors.tensor('headBias', [vocabulary], '.bias'));
+  if (scale !== undefined) logits = g.multiply(logits, g.scalar(scale));
   if (softcap === undefined) return logits;
   const capped = g.operation('Tanh', [g.multiply(logits, g.scalar(1 / softcap))]);
   return g.multiply(capped, g.scalar(softcap));

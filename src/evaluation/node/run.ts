@@ -1,5 +1,6 @@
 import type { Model } from '../../core/model.js';
 import { type GenerateOptions, type Generation, generateWith } from '../../inference/generate.js';
+import type { Prompt } from '../../inference/prompt.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
 import { type Evaluation, evaluateWith } from '../evaluate.js';
@@ -18,14 +19,10 @@ export async function evaluate(model: Model, options: EvaluateOptions): Promise<
 
 /**
  * Continues a prompt, on the CPU.
- * @param prompt text, or token ids.
+ * @param prompt text, token ids, or the messages of a chat.
  * @throws {InputError} for a model that cannot be run, settings out of range, and a prompt that is empty or too long.
  * @throws the signal's reason once it is aborted.
  */
-export async function generate(
-  model: Model,
-  prompt: string | readonly number[],
-  options?: GenerateOptions,
-): Promise<Generation> {
+export async function generate(model: Model, prompt: Prompt, options?: GenerateOptions): Promise<Generation> {
   return generateWith(await loadRuntime(), model, prompt, options);
 }

@@ -51,7 +51,7 @@ export class Cursor {
     const length = await this.uint64();
     if (length > maxBytes) this.fail(`a string of ${length} bytes is over the limit of ${maxBytes}`);
     const at = await this.take(length);
-    return new TextDecoder().decode(this.piece.subarray(at, at + length));
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(this.piece.subarray(at, at + length));
   }
 
   /** Reads a scalar of `length` bytes from the view. */

@@ -6,7 +6,7 @@ type Scalar = number | boolean | string;
 /** A metadata entry; an array of `type` if the value is an array. */
 export interface GgufEntry {
   readonly key: string;
-  readonly type: 'uint32' | 'int32' | 'float32' | 'bool' | 'string';
+  readonly type: 'uint8' | 'uint32' | 'int32' | 'float32' | 'bool' | 'string';
   readonly value: Scalar | readonly Scalar[];
 }
 
@@ -27,6 +27,7 @@ const ARRAY = 9;
 /** Number and writer of each value type. */
 const VALUES: Readonly<Record<GgufEntry['type'], readonly [number, (writer: Writer, value: never) => void]>> =
   {
+    uint8: [0, (writer, value: number) => writer.bytes(Uint8Array.of(value))],
     uint32: [4, (writer, value: number) => writer.uint32(value)],
     int32: [5, (writer, value: number) => writer.uint32(value)],
     float32: [6, (writer, value: number) => writer.float32(value)],

@@ -5,6 +5,7 @@ import { InputError } from '../../core/errors.js';
 import { SingleFile } from '../../core/folder.js';
 import type { Config } from '../../core/json.js';
 import type { SideFile } from '../../core/model.js';
+import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { FileBackedModel, type StoredModel } from '../stored-model.js';
 import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
 import { LastSlice } from './axes.js';
@@ -14,7 +15,7 @@ import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
 import { familyOf } from './names.js';
 import { FACTOR_TENSORS } from './rope.js';
 import { type Bundle, bundlesOf, toHub } from './tensor-map.js';
-import { readTokenizer } from './tokenizer.js';
+import { hasTokenizer, readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
 
 /**
@@ -175,7 +176,6 @@ function generationConfig(metadata: GgufHeader['metadata']): object | undefined 
 const FILE_ENDING = '\n';
 
 function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): SideFile[] {
-  const tokenizer = readTokenizer(metadata, file);
   const license = metadata.get('general.license');
   const ends = generationConfig(metadata);
   const texts = {
@@ -186,13 +186,49 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
         : undefined,
     'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
     'generation_config.json': ends && JSON.stringify(ends, null, 2) + FILE_ENDING,
-    'tokenizer.json': tokenizer && JSON.stringify(tokenizer.definition) + FILE_ENDING,
-    'tokenizer_config.json': tokenizer && JSON.stringify(tokenizer.config, null, 2) + FILE_ENDING,
   };
-  return Object.entries(texts).flatMap(([name, text]) => {
-    if (text === undefined) return [];
-    const bytes = new TextEncoder().encode(text);
-    // derived from the header, which is counted with the weights
-    return [{ name, lengthBytes: bytes.length, storedBytes: 0, read: async () => bytes.slice() }];
-  });
+  return [
+    ...Object.entries(texts).flatMap(([name, text]) =>
+      text === undefined ? [] : [new DerivedFile(name, () => text)],
+    ),
+    ...tokenizerFilesOf(metadata, file),
+  ];
+}
+
+/** Returns the files of a tokenizer, which is converted when one of them is read: 262,144 tokens take 2 s. */
+function tokenizerFilesOf(metadata: GgufHeader['metadata'], file: string): SideFile[] {
+  if (!hasTokenizer(metadata)) return [];
+  let converted: TokenizerFiles | undefined;
+  const files = () => {
+    converted ??= readTokenizer(metadata, file)!;
+    return converted;
+  };
+  return [
+    new DerivedFile('tokenizer.json', () => JSON.stringify(files().definition) + FILE_ENDING),
+    new DerivedFile('tokenizer_config.json', () => JSON.stringify(files().config, null, 2) + FILE_ENDING),
+  ];
+}
+
+/** A file that is made of the header, which is counted with the weights, when it is asked for. */
+class DerivedFile implements SideFile {
+  readonly storedBytes = 0;
+  private bytes: Uint8Array | undefined;
+
+  constructor(
+    readonly name: string,
+    private readonly text: () => string,
+  ) {}
+
+  get lengthBytes(): number {
+    return this.encoded().length;
+  }
+
+  async read(): Promise<Uint8Array> {
+    return this.encoded().slice();
+  }
+
+  private encoded(): Uint8Array {
+    this.bytes ??= new TextEncoder().encode(this.text());
+    return this.bytes;
+  }
 }

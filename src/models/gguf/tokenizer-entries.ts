@@ -1,20 +1,18 @@
 import { InputError } from '../../core/errors.js';
 import type { Config } from '../../core/json.js';
 import { isPlainObject, quote } from '../../core/json.js';
+import { contentOf } from '../../tokenizer/byte-level-bpe.js';
+import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import type { GgufEntry } from './header-writer.js';
 import { preTokenizerLike } from './pre-tokenizers.js';
-import { TOKEN_KINDS, type TokenizerFiles } from './tokenizer.js';
-
-interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  readonly special?: boolean;
-}
+import { isSpaceEscaped, sentencePieceEntries, wordPieceEntries } from './token-kinds.js';
+import { TokenList, type Written } from './token-list.js';
+import { SPECIAL_TOKENS } from './vocabulary.js';
 
 /**
  * Returns the metadata of a tokenizer that llama.cpp needs; for a model without one, the entry that says so.
  * @param vocabulary rows of the embedding; ids beyond the tokenizer's are filled with unused tokens.
- * @throws {InputError} unless it is byte-level BPE with a pre-tokenizer that llama.cpp supports.
+ * @throws {InputError} unless llama.cpp has the kind of tokenizer: byte-level BPE with a known pre-tokenizer, SentencePiece, WordPiece.
  */
 export function tokenizerEntries(
   tokenizer: TokenizerFiles | undefined,
@@ -28,53 +26,55 @@ export function tokenizerEntries(
       ...specialTokens({}, config, [], vocabulary),
     ];
   const { definition } = tokenizer;
-  const model = isPlainObject(definition.model) ? definition.model : {};
-  if (model.type !== 'BPE' || !isPlainObject(model.vocab) || !Array.isArray(model.merges))
+  const list = new TokenList(definition, vocabulary, file);
+  const isSentencePiece = list.kind === 'Unigram' || (list.kind === 'BPE' && isSpaceEscaped(definition));
+  const kind = isSentencePiece ? 'SentencePiece' : list.kind;
+  const write = Object.hasOwn(WRITERS, kind) ? WRITERS[kind as keyof typeof WRITERS] : undefined;
+  if (!write)
     throw new InputError(
-      `unsupported tokenizer for GGUF: expected byte-level BPE, found ${quote(model.type)}`,
+      `unsupported tokenizer for GGUF: expected BPE, Unigram or WordPiece, found ${quote(list.kind)}`,
       { file },
     );
-  const pre = preTokenizerLike(definition.pre_tokenizer);
-  if (!pre) throw new InputError('unsupported tokenizer for GGUF: unknown pre_tokenizer', { file });
-  const added = (Array.isArray(definition.added_tokens) ? definition.added_tokens : []) as AddedToken[];
-  const { tokens, kinds } = listTokens(model.vocab, added, vocabulary, file);
+  const { entries, ends, pre } = write(list, definition, file);
+  const around = surrounding(definition.post_processor);
+  const text = (key: string, value: string | readonly string[]): GgufEntry => ({
+    key: `tokenizer.ggml.${key}`,
+    type: 'string',
+    value,
+  });
   return [
-    { key: 'tokenizer.ggml.model', type: 'string', value: 'gpt2' },
-    { key: 'tokenizer.ggml.pre', type: 'string', value: pre.names[0]! },
-    { key: 'tokenizer.ggml.tokens', type: 'string', value: tokens },
-    { key: 'tokenizer.ggml.token_type', type: 'int32', value: kinds },
-    {
-      key: 'tokenizer.ggml.merges',
-      type: 'string',
-      value: model.merges.map((merge) => mergeText(merge, file)),
-    },
-    ...specialTokens(tokenizer.config, config, tokens, vocabulary),
-    { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: addsFirst(definition.post_processor) },
+    text('model', entries.model),
+    text('pre', pre),
+    text('tokens', list.tokens),
+    { key: 'tokenizer.ggml.token_type', type: 'int32', value: list.types },
+    ...entries.more,
+    ...specialTokens(named(tokenizer.config, around, ends), config, list.tokens, vocabulary),
+    { key: 'tokenizer.ggml.add_bos_token', type: 'bool', value: around.first !== undefined },
+    ...(ends || around.last !== undefined
+      ? [{ key: 'tokenizer.ggml.add_eos_token', type: 'bool', value: around.last !== undefined } as const]
+      : []),
     ...chatTemplate(tokenizer.config),
   ];
 }
 
-function listTokens(
-  vocab: Readonly<Record<string, unknown>>,
-  added: readonly AddedToken[],
-  size: number,
-  file: string,
-) {
-  const tokens = Array.from({ length: size }, (_, id) => `[PAD${id}]`);
-  const kinds: number[] = new Array(size).fill(TOKEN_KINDS.unused);
-  const set = (content: string, id: unknown, kind: number) => {
-    if (!(Number.isSafeInteger(id) && (id as number) >= 0 && (id as number) < size))
-      throw new InputError(
-        `the tokenizer does not match the model: token ${quote(content)} has id ${quote(id)}, vocabulary of ${size}`,
-        { file },
-      );
-    tokens[id as number] = content;
-    kinds[id as number] = kind;
+const WRITERS = { BPE: byteLevel, SentencePiece: sentencePieceEntries, WordPiece: wordPieceEntries } as const;
+
+function byteLevel(list: TokenList, definition: Config, file: string): Written {
+  const pre = preTokenizerLike(definition.pre_tokenizer, list.model.ignore_merges === true);
+  if (!pre) throw new InputError('unsupported tokenizer for GGUF: unknown pre_tokenizer', { file });
+  const merges = list.merges().map(([left, right]) => `${left} ${right}`);
+  const entry: GgufEntry = { key: 'tokenizer.ggml.merges', type: 'string', value: merges };
+  return { entries: { model: 'gpt2', more: [entry] }, pre: pre.names[0]!, ends: false };
+}
+
+/** Returns the names of special tokens, with those around a text as BOS and EOS where llama.cpp is to add them. */
+function named(config: Config, { first, last }: ReturnType<typeof surrounding>, ends: boolean): Config {
+  if (!ends) return config;
+  return {
+    ...config,
+    bos_token: first ?? config.bos_token ?? config.cls_token,
+    eos_token: last ?? config.eos_token ?? config.sep_token,
   };
-  for (const [content, id] of Object.entries(vocab)) set(content, id, TOKEN_KINDS.normal);
-  for (const { content, id, special } of added)
-    set(content, id, special === false ? TOKEN_KINDS.userDefined : TOKEN_KINDS.control);
-  return { tokens, kinds };
 }
 
 /** Returns the BOS, EOS, unknown and padding tokens, from the tokenizer's names or else the config's ids. */
@@ -85,41 +85,32 @@ function specialTokens(
   vocabulary: number,
 ): GgufEntry[] {
   const entries: GgufEntry[] = [];
-  for (const [short, long] of Object.entries({ bos: 'bos', eos: 'eos', unk: 'unknown', pad: 'padding' })) {
-    const token = named[`${short}_token`];
+  for (const [long, key] of Object.entries(SPECIAL_TOKENS)) {
+    const token = named[key];
     const id = tokens.indexOf((isPlainObject(token) ? token.content : token) as string);
-    const value = id < 0 ? Number([config[`${short}_token_id`]].flat()[0] ?? -1) : id;
+    const value = id < 0 ? Number([config[`${key}_id`]].flat()[0] ?? -1) : id;
     if (Number.isSafeInteger(value) && value >= 0 && value < vocabulary)
       entries.push({ key: `tokenizer.ggml.${long}_token_id`, type: 'uint32', value });
   }
   return entries;
 }
 
-/** Returns whether the post-processor prepends a special token. */
-function addsFirst(processor: unknown): boolean {
-  if (!isPlainObject(processor)) return false;
-  if (Array.isArray(processor.processors)) return processor.processors.some(addsFirst);
-  const first = Array.isArray(processor.single) ? processor.single[0] : undefined;
-  return isPlainObject(first) && 'SpecialToken' in first;
+/** Returns the special tokens that the post-processor puts before and after a text. */
+function surrounding(processor: unknown): { first?: string | undefined; last?: string | undefined } {
+  if (!isPlainObject(processor)) return {};
+  const { type, processors, single, cls, sep } = processor;
+  if (Array.isArray(processors))
+    return processors.map(surrounding).find(({ first, last }) => first ?? last) ?? {};
+  if (type === 'BertProcessing' || type === 'RobertaProcessing')
+    return { first: contentOf([cls].flat()[0]), last: contentOf([sep].flat()[0]) };
+  const template = Array.isArray(single) ? single : [];
+  const specialOf = (step: unknown) =>
+    isPlainObject(step) && isPlainObject(step.SpecialToken) ? String(step.SpecialToken.id) : undefined;
+  return { first: specialOf(template[0]), last: specialOf(template.at(-1)) };
 }
 
 function chatTemplate({ chat_template }: TokenizerFiles['config']): GgufEntry[] {
   return typeof chat_template === 'string'
     ? [{ key: 'tokenizer.chat_template', type: 'string', value: chat_template }]
     : [];
-}
-
-/** Returns a merge as GGUF writes it; tokenizer.json has pairs or, in older files, strings. */
-function mergeText(merge: unknown, file: string): string {
-  const pair = typeof merge === 'string' ? merge.split(' ') : merge;
-  if (
-    Array.isArray(pair) &&
-    pair.length === 2 &&
-    pair.every((token) => typeof token === 'string' && /^[^ ]+$/.test(token))
-  )
-    return pair.join(' ');
-  throw new InputError(
-    `tokenizer.json: expected merges to be pairs of tokens without spaces, found ${quote(merge)}`,
-    { file },
-  );
 }

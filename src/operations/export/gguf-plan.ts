@@ -10,7 +10,8 @@ import { GGUF_FAMILIES } from '../../models/gguf/names.js';
 import { factorTensors } from '../../models/gguf/rope.js';
 import { tokenizerEntries } from '../../models/gguf/tokenizer-entries.js';
 import { findLicense } from '../../models/license.js';
-import { readTokenizerFiles } from '../../tokenizer/tokenizer.js';
+import { chatTemplateOf } from '../../tokenizer/chat-template.js';
+import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { checkSettings, writable } from './gguf-settings.js';
 import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';
 import { ENCODINGS, type GgufWriteType } from './gguf-types.js';
@@ -52,10 +53,17 @@ export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufP
       ...(await generalEntries(model, gguf, type)),
       ...metadata,
       { key: `${gguf.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
-      ...tokenizerEntries(await readTokenizerFiles(model), config, vocabulary, file),
+      ...tokenizerEntries(await withChatTemplate(model), config, vocabulary, file),
     ],
     tensors: [...factors.map(planFactors), ...tensors],
   };
+}
+
+/** Returns a model's tokenizer with the chat template that may be in a file of its own. */
+async function withChatTemplate(model: Model): Promise<TokenizerFiles | undefined> {
+  const files = await readTokenizerFiles(model);
+  const chat_template = files && (await chatTemplateOf(model, files.config));
+  return files && { ...files, config: { ...files.config, chat_template } };
 }
 
 async function generalEntries(

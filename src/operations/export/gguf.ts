@@ -3,6 +3,7 @@ import { Meter, type RunOptions } from '../../core/progress.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { aligned, writeGgufHeader } from '../../models/gguf/header-writer.js';
 import { inputsOf } from '../../models/node/inputs.js';
+import { unpacked } from '../../models/packed/view.js';
 import { requireElements } from '../../wpk/manifest.js';
 import { planGguf } from './gguf-plan.js';
 import type { GgufWriteType } from './gguf-types.js';
@@ -21,9 +22,10 @@ export interface GgufOptions extends RunOptions {
  * @throws {InputError} for models that llama.cpp does not support, missing or unknown tensors, a tokenizer that is not byte-level
  * BPE, and an output that cannot be written. @throws the signal's reason once it is aborted.
  */
-export async function writeGguf(model: Model, path: string, options: GgufOptions = {}): Promise<void> {
+export async function writeGguf(given: Model, path: string, options: GgufOptions = {}): Promise<void> {
   const { type = 'F16', force = false, signal } = options;
   signal?.throwIfAborted();
+  const model = await unpacked(given, signal);
   await checkOutput(path, inputsOf(model), force);
   const { entries, tensors } = await planGguf(model, type);
   requireElements(model);

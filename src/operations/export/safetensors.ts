@@ -9,6 +9,7 @@ import { Output, writeWhole } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { INDEX_NAME, TORCH_INDEX_NAME } from '../../models/folder/shard-index.js';
 import { inputsOf } from '../../models/node/inputs.js';
+import { unpacked } from '../../models/packed/view.js';
 import { writeHeader } from '../../models/safetensors/writer.js';
 import { requireElements } from '../../wpk/manifest.js';
 import { makeFolder } from '../folder.js';
@@ -25,7 +26,7 @@ export const EXPORT_DTYPES: Readonly<Record<ExportDtype, string>> = {
 
 /** How {@link exportSafetensors} runs. */
 export interface ExportOptions extends RunOptions {
-  /** Type to round floats to; by default unchanged. */
+  /** Type to round floats to, those of packed weights included; by default unchanged. */
   readonly dtype?: ExportDtype | undefined;
   /** Maximum bytes of tensors per file, unless a single tensor is larger. By default there is one file. */
   readonly shardBytes?: number | undefined;
@@ -40,13 +41,14 @@ export interface ExportOptions extends RunOptions {
  * @throws the signal's reason once it is aborted.
  */
 export async function exportSafetensors(
-  model: Model,
+  given: Model,
   folder: string,
   options: ExportOptions = {},
 ): Promise<void> {
-  requireElements(model);
   const { dtype, shardBytes = Infinity, force = false, signal } = options;
   signal?.throwIfAborted();
+  const model = dtype === undefined ? given : await unpacked(given, signal);
+  requireElements(model);
   const tensors = model.tensors.map((tensor) => asWritten(tensor, dtype));
   const total = sum(tensors);
   const shards = cut(tensors, shardBytes);

@@ -1,4 +1,5 @@
 import { BLOCK_INPUTS } from '../../architectures/attention.js';
+import { CHOSEN } from '../../architectures/graphs/experts.js';
 import { backward } from '../../onnx/gradient.js';
 import type { Graph, Value } from '../../onnx/graph.js';
 import { type MatmulSite, matmulSitesOf } from './matmul-sites.js';
@@ -38,8 +39,15 @@ export interface BackwardOptions {
   readonly skipped?: string;
 }
 
+/** The moments of a backward graph. */
+export interface GraphMoments {
+  readonly sites: readonly SiteMoments[];
+  /** Moment of which experts each token passes: its diagonal counts their tokens. Undefined without experts. */
+  readonly chosen: Moment | undefined;
+}
+
 /** Turns a forward graph into one that computes gradients, and second moments on both sides of its matrices. */
-export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): SiteMoments[] {
+export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): GraphMoments {
   const sites = matmulSitesOf(g);
   const differentiated = sites.filter(({ weight }) => weight !== skipped);
   const cotangent = g.input(BACKWARD_NAMES.cotangent, ['batch', 'sequence', 'features']);
@@ -59,13 +67,16 @@ export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptio
       });
     return moments.get(value.name)!;
   };
-  return sites.map((site) => {
+  const chosen = g.marked(CHOSEN);
+  const all = sites.map((site) => {
     const gradient = gradients[differentiated.indexOf(site)];
     const outputs = gradient && moment(gradient, site.outputSize);
     if (site.kind !== 'linear') return { site, inputs: undefined, outputs };
     const weighted = gradient ? g.multiply(site.input, length(g, gradient)) : site.input;
     return { site, inputs: moment(weighted, site.inputSize, outputs), outputs };
   });
+  const experts = new Set(sites.flatMap(({ expert }) => expert ?? [])).size;
+  return { sites: all, chosen: chosen && moment(chosen, experts) };
 }
 
 /** Adds |x| over the last axis, [batch, sequence, 1]. */

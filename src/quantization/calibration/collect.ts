@@ -1,13 +1,15 @@
 import { BLOCK_INPUTS } from '../../architectures/attention.js';
 import { embeddingGraph } from '../../architectures/forward.js';
 import type { Model } from '../../core/model.js';
+import { NOTICES } from '../../core/notices.js';
 import { positionFeeds, tokenFeeds } from '../../inference/block-inputs.js';
 import { type Binding, LayerGraphs, openProgram, type Program } from '../../inference/program.js';
 import type { Graph } from '../../onnx/graph.js';
 import { type Feeds, floatsOf, type Runtime } from '../../onnx/runtime.js';
 import { type ArrayStore, memoryStore, type StoredArray } from './array-store.js';
-import { addBackward, BACKWARD_NAMES, type SiteMoments } from './backward-graph.js';
+import { addBackward, BACKWARD_NAMES, type GraphMoments, type SiteMoments } from './backward-graph.js';
 import { CalibrationBatches, type CalibrationWindow } from './batches.js';
+import { dampExperts, FEW_TOKENS, groupExperts, stackExperts } from './expert-statistics.js';
 import { HeadPass } from './head-pass.js';
 import { BACKWARD_COST, LayerPasses, take } from './layer-pass.js';
 import { tensorNameOf } from './matmul-sites.js';
@@ -46,6 +48,8 @@ export async function collectStatistics(
 }
 
 class Collection {
+  /** Tokens of the expert that the fewest passed. */
+  private fewest = Number.POSITIVE_INFINITY;
   private readonly passes: LayerPasses;
   private readonly positions: (layer: number) => Feeds;
 
@@ -66,6 +70,10 @@ class Collection {
     let cotangents = await this.head(states.pop()!);
     cotangents = await this.back(states, cotangents);
     await this.embedding(cotangents);
+    if (this.fewest < FEW_TOKENS)
+      NOTICES.show(
+        `an expert was chosen by ${this.fewest} of ${this.calibration.tokens} calibration tokens; the statistics of experts with few tokens are damped by those of the others`,
+      );
   }
 
   /** Runs the forward pass. @returns the input of each layer, and of the head. */
@@ -113,22 +121,23 @@ class Collection {
   private async back(states: StoredArray[][], cotangents: StoredArray[]): Promise<StoredArray[]> {
     const { program, runtime, passes } = this;
     const graphs = new LayerGraphs(program.plan, { length: this.calibration.length });
-    const moments = new Map<Graph, readonly SiteMoments[]>();
+    const byGraph = new Map<Graph, GraphMoments>();
     const differentiated = (layer: number) => {
       const graph = graphs.of(layer);
       const known =
-        moments.get(graph) ?? addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true });
-      moments.set(graph, known);
-      return { graph, sites: known };
+        byGraph.get(graph) ?? addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true });
+      byGraph.set(graph, known);
+      return { graph, moments: known };
     };
     let given = cotangents;
-    let previous: MomentSums | undefined;
+    let sums: MomentSums | undefined;
     await passes.withSessions(async (sessionOf) => {
       for (let layer = program.layers.length - 1; layer >= 0; layer--) {
-        const { graph, sites } = differentiated(layer);
+        const { graph, moments } = differentiated(layer);
         const session = await sessionOf(graph);
-        const sums = new MomentSums(runtime, sites, previous);
-        previous = sums;
+        // layers that share their weights, as in ALBERT, add to the same sums
+        if (!sums || !sharesWeights(program, layer, layer + 1)) sums = new MomentSums(runtime, moments, sums);
+        const own = sums;
         const before = states.pop()!;
         const after = given;
         given = await passes.run(session, program.layers[layer]!, BACKWARD_COST, async (run, _, i) => {
@@ -139,10 +148,10 @@ class Collection {
             [BACKWARD_NAMES.cotangent]: passes.hidden(await take(after[i]!)),
           };
           const cotangent = new Float32Array(hidden.length);
-          await sums.add(run, feeds, { [BACKWARD_NAMES.cotangentOut]: passes.hidden(cotangent) });
+          await own.add(run, feeds, { [BACKWARD_NAMES.cotangentOut]: passes.hidden(cotangent) });
           return cotangent;
         });
-        await this.give(sites, program.layers[layer]!, sums);
+        if (!sharesWeights(program, layer, layer - 1)) await this.give(moments, program.layers[layer]!, sums);
       }
     });
     return given;
@@ -162,13 +171,15 @@ class Collection {
         return new Float32Array(0);
       }),
     );
-    for (const { site, outputs } of moments)
+    for (const { site, outputs } of moments.sites.filter(({ site }) => site.kind === 'embedding'))
       await this.sink.add(tensorNameOf(weights, site.weight), {
         kind: 'embedding',
         inputs: sums.mean(outputs!, calibration.predictions),
         outputs: this.frequencies(site.input.name, site.inputSize, graph.constantOf(site.input.name)),
         transposed: false,
       });
+    const linear = moments.sites.filter(({ site }) => site.kind === 'linear');
+    await this.give({ sites: linear, chosen: undefined }, weights, sums);
   }
 
   /** Returns how often each row of a table is looked up per token: by tokens, by positions, or always the same row. */
@@ -183,17 +194,39 @@ class Collection {
   }
 
   private async give(
-    moments: readonly SiteMoments[],
+    { sites, chosen }: GraphMoments,
     weights: readonly Binding[],
     sums: MomentSums,
   ): Promise<void> {
     const { predictions } = this.calibration;
-    for (const { site, inputs, outputs } of moments)
-      await this.sink.add(tensorNameOf(weights, site.weight), {
-        kind: 'linear',
-        inputs: sums.mean(inputs!, predictions),
-        outputs: sums.mean(outputs!, predictions),
-        transposed: site.transposed,
-      });
+    const momentsOf = ({ site, inputs, outputs }: SiteMoments) => ({
+      kind: 'linear' as const,
+      inputs: sums.mean(inputs!, predictions),
+      outputs: sums.mean(outputs!, predictions),
+      transposed: site.transposed,
+    });
+    for (const each of sites.filter(({ site }) => site.expert === undefined))
+      await this.sink.add(tensorNameOf(weights, each.site.weight), momentsOf(each));
+    if (!chosen) return;
+    const counts = diagonal(sums.mean(chosen, 1), chosen.size);
+    const ofExperts = sites.filter(({ site }) => site.expert !== undefined);
+    this.fewest = Math.min(this.fewest, ...counts);
+    for (const group of groupExperts(ofExperts.map((each) => ({ ...each.site, ...momentsOf(each) })))) {
+      const damped = dampExperts(group, counts);
+      if (!group[0]!.stacked)
+        for (const [i, { weight }] of group.entries())
+          await this.sink.add(tensorNameOf(weights, weight), damped[i]!);
+      else await this.sink.add(tensorNameOf(weights, group[0]!.weight), stackExperts(damped));
+    }
   }
+}
+
+/** Returns whether two layers have the same tensors; false beyond the first and last. */
+function sharesWeights({ layers }: Program, layer: number, other: number): boolean {
+  const names = (index: number) => layers[index]?.map(({ tensor }) => tensor.name).join();
+  return names(layer) === names(other);
+}
+
+function diagonal(matrix: Float32Array, size: number): number[] {
+  return Array.from({ length: size }, (_, i) => Math.round(matrix[i * size + i]!));
 }

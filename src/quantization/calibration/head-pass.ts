@@ -4,7 +4,7 @@ import { randomNumbers } from '../../core/random.js';
 import { loadWeights } from '../../inference/block-inputs.js';
 import type { Program } from '../../inference/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
-import { addBackward, BACKWARD_NAMES, type SiteMoments } from './backward-graph.js';
+import { addBackward, BACKWARD_NAMES, type GraphMoments } from './backward-graph.js';
 import { sampleGradients } from './label-gradients.js';
 import { tensorNameOf } from './matmul-sites.js';
 import { MomentSums } from './moment-sums.js';
@@ -16,7 +16,7 @@ const CHUNK_LOGITS = 2 ** 24;
 interface Parts {
   /** The graph's name of the output matrix. */
   readonly matrix: string;
-  readonly moments: readonly SiteMoments[];
+  readonly moments: GraphMoments;
   readonly forward: Session;
   readonly backward: Session;
   readonly weights: Feeds;
@@ -78,7 +78,7 @@ export class HeadPass {
   /** Passes the head's statistics to the sink. @param predictions total number of rows. */
   async give(sink: StatisticsSink, predictions: number): Promise<void> {
     const { matrix, moments } = this.parts;
-    for (const { site, inputs, outputs } of moments) {
+    for (const { site, inputs, outputs } of moments.sites) {
       const isHead = site.weight === matrix;
       await sink.add(tensorNameOf(this.program.head.weights, site.weight), {
         kind: isHead ? 'head' : 'linear',
@@ -97,10 +97,10 @@ export class HeadPass {
 
   private async chunk(states: Float32Array, rows: number): Promise<Float32Array> {
     const { runtime, program, parts } = this;
-    const { hiddenSize, vocabulary } = program.plan;
+    const { hiddenSize, vocabulary, head } = program.plan;
     const given = { ...parts.weights, [BLOCK_INPUTS.hidden]: runtime.floats(states, [1, rows, hiddenSize]) };
     const { logits } = await parts.forward.run(given);
-    const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, this.rowWeights);
+    const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, this.rowWeights, head);
     const cotangent = runtime.floats(gradients, [1, rows, vocabulary]);
     const before = new Float32Array(states.length);
     await this.sums.add(

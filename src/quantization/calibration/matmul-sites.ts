@@ -1,3 +1,4 @@
+import { BLOCK_INPUTS } from '../../architectures/attention.js';
 import type { Binding } from '../../inference/program.js';
 import type { Graph, Value } from '../../onnx/graph.js';
 
@@ -15,6 +16,10 @@ export interface MatmulSite {
   readonly outputSize: number;
   /** True if the matrix is stored [in, out], as in GPT-2. */
   readonly transposed: boolean;
+  /** The expert that the matrix belongs to; only the tokens that chose it are inputs. */
+  readonly expert: number | undefined;
+  /** Whether the matrix is a part of a tensor with those of all experts. */
+  readonly stacked: boolean;
 }
 
 /** Returns all products with a matrix of the checkpoint and all look-ups in one, in the order of the graph. */
@@ -22,11 +27,22 @@ export function matmulSitesOf(g: Graph): MatmulSite[] {
   return g.operationNodes.flatMap(({ operation, inputs, outputs, attributes }): MatmulSite[] => {
     const [first, second] = inputs.map((name) => ({ name, shape: g.weightShape(name) }));
     const output = { name: outputs[0]! };
-    if (operation === 'Gather' && first?.shape?.length === 2) {
+    // scores by distance are looked up by buckets; their table is too small to be quantized
+    if (operation === 'Gather' && first?.shape?.length === 2 && second!.name !== BLOCK_INPUTS.buckets) {
       const [inputSize, outputSize] = first.shape as [number, number];
       const input = { name: second!.name };
       return [
-        { weight: first.name, kind: 'embedding', input, inputSize, output, outputSize, transposed: false },
+        {
+          weight: first.name,
+          kind: 'embedding',
+          input,
+          inputSize,
+          output,
+          outputSize,
+          transposed: false,
+          expert: undefined,
+          stacked: false,
+        },
       ];
     }
     if (!operation.endsWith('MatMul') || second?.shape?.length !== 2) return [];
@@ -36,7 +52,21 @@ export function matmulSitesOf(g: Graph): MatmulSite[] {
       number,
     ];
     const input = { name: first!.name };
-    return [{ weight: second.name, kind: 'linear', input, inputSize, output, outputSize, transposed }];
+    const { expert, part } = g.weightOf(second.name)!;
+    const stacked = part !== undefined;
+    return [
+      {
+        weight: second.name,
+        kind: 'linear',
+        input,
+        inputSize,
+        output,
+        outputSize,
+        transposed,
+        expert,
+        stacked,
+      },
+    ];
   });
 }
 

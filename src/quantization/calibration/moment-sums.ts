@@ -1,5 +1,5 @@
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
-import type { Moment, SiteMoments } from './backward-graph.js';
+import type { GraphMoments, Moment } from './backward-graph.js';
 import { mirror } from './symmetric.js';
 
 /** Second moments summed over batches. Each has two arrays: a graph reads one and writes the other. */
@@ -10,8 +10,8 @@ export class MomentSums {
   private readonly means = new Map<Moment, Float32Array>();
 
   /** @param before finished sums of the same moments: half of their memory is reused. */
-  constructor(runtime: Runtime, sites: readonly SiteMoments[], before?: MomentSums) {
-    const found = sites.flatMap(({ inputs, outputs }) => [inputs, outputs]);
+  constructor(runtime: Runtime, { sites, chosen }: GraphMoments, before?: MomentSums) {
+    const found = [...sites.flatMap(({ inputs, outputs }) => [inputs, outputs]), chosen];
     this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
     const zeros = () =>
       Object.fromEntries(

@@ -131,7 +131,7 @@ function isTensorEntry(value: unknown, arrays: number): value is TensorEntry {
   if (!isPlainObject(value)) return false;
   const { name, kind, transposed, inputs, outputs } = value;
   const isIndex = (index: unknown) => isCount(index) && index < arrays;
-  const isKind = kind === 'linear' || kind === 'embedding' || kind === 'head';
+  const isKind = typeof kind === 'string' && ['linear', 'embedding', 'head', 'experts'].includes(kind);
   return (
     typeof name === 'string' &&
     isKind &&

@@ -5,10 +5,16 @@
  * matrix then costs about 1/2 tr(outputs E inputs E^T) nats per predicted token.
  */
 export interface TensorMoments {
-  readonly kind: 'linear' | 'embedding' | 'head';
-  /** [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; E[g g^T] over the hidden features of an embedding. */
+  readonly kind: 'linear' | 'embedding' | 'head' | 'experts';
+  /**
+   * [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; E[g g^T] over the hidden features of an embedding.
+   * Of a tensor with the matrices of all experts, their mean over its columns, [columns, columns].
+   */
   readonly inputs: Float32Array;
-  /** [out, out], symmetric: E[g g^T]; for a head [vocabulary]: E[p (1 - p)]; for an embedding [rows]: frequency of each row. */
+  /**
+   * [out, out], symmetric: E[g g^T]; for a head [vocabulary]: E[p (1 - p)]; for an embedding [rows]: frequency of each row; for experts
+   * [experts x rows]: what an error in each row costs.
+   */
   readonly outputs: Float32Array;
   /** True if the matrix is stored [in, out], as in GPT-2. */
   readonly transposed: boolean;

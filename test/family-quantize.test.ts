@@ -1,0 +1,83 @@
+// Every family is quantized by its own statistics, into the same indices on one thread and on two.
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { elementCount } from '../src/core/dtype.js';
+import { sumOf } from '../src/core/sum.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
+import { openModel } from '../src/open/open.js';
+import { collectStatistics } from '../src/quantization/calibration/collect.js';
+import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
+import { findExactTensors } from '../src/quantization/exact-tensors.js';
+import { IndexStore } from '../src/quantization/index-store.js';
+import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
+import { planTensors, quantizedTensors } from '../src/quantization/plan.js';
+import { type QuantizationThreads, startQuantization } from '../src/quantization/threads.js';
+import { FAMILIES } from './helpers/fixtures.js';
+import { folder, seededRandom } from './helpers/safetensors.js';
+
+const nodeRuntime = await loadRuntime();
+const OTHERS = ['t5', 't5_gated', 'bart'];
+const NAMES = readdirSync(FAMILIES).filter(
+  (name) => existsSync(join(FAMILIES, name, 'logits.f32')) && !OTHERS.includes(name),
+);
+
+describe('statistics and indices', { tags: 'slow' }, () => {
+  let pools: QuantizationThreads[];
+  beforeAll(() => {
+    pools = [startQuantization(1), startQuantization(2)];
+  });
+  afterAll(() => Promise.all(pools.map((pool) => pool.close())));
+
+  it.each(NAMES)('%s', async (name) => {
+    const model = await openModel(join(FAMILIES, name));
+    const random = seededRandom(5);
+    const windows = Array.from({ length: 16 }, () =>
+      Int32Array.from({ length: 24 }, () => 4 + random() * 88),
+    );
+    const statistics = new MemoryStatistics(16 * 24);
+    await collectStatistics(nodeRuntime, model, windows, statistics);
+    const quantized = quantizedTensors(planTensors(model.tensors, await findExactTensors(model)));
+    for (const { name: tensor } of quantized.filter(({ name: own }) => !/vision_tower|multi_modal/.test(own)))
+      expect((await statistics.tensor(tensor)).length, tensor).toBeGreaterThan(0);
+    const results = [];
+    for (const [i, pool] of pools.entries()) {
+      const store = await IndexStore.create(join(folder(), `${i}`));
+      const quantizer = new ModelQuantizer(model, quantized, statistics, store, pool);
+      const { matrices, tables } = await quantizer.quantize(0.01);
+      const ordered = quantized.map(({ name: tensor }) => matrices.get(tensor)!);
+      const indices = await Promise.all(ordered.map(({ readIndices }) => readIndices()));
+      results.push({ tables, indices, steps: ordered.map(({ rows }) => rows.steps) });
+      await store.close();
+    }
+    await model.close();
+    expect(results[0]).toEqual(results[1]);
+    const weights = sumOf(quantized, ({ shape }) => elementCount(shape));
+    const zeros = sumOf(results[0]!.indices, (all) => all.filter((index) => index === 0).length);
+    expect(zeros / weights).toBeLessThan(0.9);
+  });
+});
+
+describe('the mixtures of experts', () => {
+  it.each(['mixtral', 'gpt_oss'])(
+    '%s have statistics of each expert, also of those without tokens',
+    async (name) => {
+      const model = await openModel(join(FAMILIES, name));
+      const statistics = new MemoryStatistics(3);
+      await collectStatistics(nodeRuntime, model, [Int32Array.of(5, 6, 7)], statistics);
+      for (const { name: tensor } of model.tensors.filter(({ name: own }) =>
+        /experts.*(w\d\.weight|_proj)$/.test(own),
+      )) {
+        const [found] = await statistics.tensor(tensor);
+        const size = Math.sqrt(found!.inputs.length);
+        const diagonal = Array.from({ length: size }, (_, i) => found!.inputs[i * size + i]!);
+        expect(Math.min(...diagonal), tensor).toBeGreaterThan(0);
+        expect(
+          found!.outputs.some((value) => value > 0),
+          tensor,
+        ).toBe(true);
+      }
+      await model.close();
+    },
+  );
+});
