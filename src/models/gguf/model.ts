@@ -1,6 +1,4 @@
-import { planForward } from '../../architectures/forward.js';
 import type { ByteSource } from '../../core/byte-source.js';
-import { elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import { SingleFile } from '../../core/folder.js';
 import type { Config } from '../../core/json.js';
@@ -8,13 +6,12 @@ import type { SideFile } from '../../core/model.js';
 import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { FileBackedModel, type StoredModel } from '../stored-model.js';
 import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
-import { LastSlice } from './axes.js';
 import { getter, readConfig } from './config.js';
 import type { GgufFamily } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
+import { asOnHub } from './hub-tensors.js';
 import { familyOf } from './names.js';
 import { FACTOR_TENSORS } from './rope.js';
-import { type Bundle, bundlesOf, toHub } from './tensor-map.js';
 import { hasTokenizer, readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
 
@@ -123,47 +120,6 @@ async function readFactors(
       },
     );
   return new Float32Array((await source.read(start, end)).slice().buffer);
-}
-
-/**
- * Returns the tensors with the names and order of elements of the Hub. Those that the model does not compute with keep their names; all
- * do if the config has a value with which the model cannot be run, which running it then says.
- */
-function asOnHub(tensors: readonly VirtualTensor[], family: GgufFamily, config: Config): VirtualTensor[] {
-  const bundles = bundlesIn(family, config);
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  const last = new LastSlice();
-  const used = new Map<string, VirtualTensor[]>();
-  for (const bundle of bundles) {
-    const named = bundle.gguf.filter((one) => one !== undefined);
-    const given = named.map(({ name }) => byName.get(name));
-    const fits = given.every((tensor, i) => tensor && sameElements(tensor.shape, named[i]!.shape));
-    const [first] = named;
-    if (!fits || !first) continue;
-    const stored = given.reduce((total, tensor) => total + (tensor!.storedBytes ?? 0), 0);
-    const each = given.every((tensor) => tensor!.storedBytes !== undefined) && {
-      storedBytes: Math.floor(stored / bundle.hub.length),
-    };
-    for (const { name } of named) used.set(name, []);
-    used.set(
-      first.name,
-      toHub(bundle, given as VirtualTensor[], last).map((view) => ({ ...view, ...each })),
-    );
-  }
-  return tensors.flatMap((tensor) => used.get(tensor.name) ?? [tensor]);
-}
-
-function bundlesIn(family: GgufFamily, config: Config): Bundle[] {
-  try {
-    return bundlesOf(family, planForward(family.family, config, { anyFields: true }));
-  } catch (error) {
-    if (error instanceof InputError) return [];
-    throw error;
-  }
-}
-
-function sameElements(a: readonly number[], b: readonly number[]): boolean {
-  return `${a}` === `${b}` || (elementCount(a) === elementCount(b) && a.at(-1) === b.at(-1));
 }
 
 /** Returns the generation config if the file lists more than one token that ends a text or a turn. */

@@ -114,16 +114,18 @@ export function readScaling(
   if (llama3) return { rope_scaling: scalingOfFactors(llama3, base, file) };
   const [long, short] = [factors.get(FACTOR_TENSORS.long), factors.get(FACTOR_TENSORS.short)];
   const original = () => number('original_context_length', context);
-  if (long && short)
-    return {
-      rope_scaling: {
-        rope_type: 'longrope',
-        long_factor: [...long].map(shortest),
-        short_factor: [...short].map(shortest),
-        original_max_position_embeddings: original(),
-        attention_factor: number('attn_factor', 1),
-      },
+  if (long && short) {
+    const original_max_position_embeddings = original();
+    const rope_scaling = {
+      rope_type: 'longrope',
+      long_factor: [...long].map(shortest),
+      short_factor: [...short].map(shortest),
+      original_max_position_embeddings,
+      attention_factor: number('attn_factor', 1),
     };
+    // Phi-3 reads it beside the scaling
+    return { rope_scaling, original_max_position_embeddings };
+  }
   const type = get(keyOf('type')) ?? 'none';
   const factor = get(keyOf('factor')) ?? get('rope.scale_linear');
   // without a type, a factor is of linear scaling
