@@ -2,12 +2,17 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ForwardPlan } from '../src/architectures/forward.js';
+import { findFamily } from '../src/architectures/registry.js';
+import { openProgram } from '../src/inference/program.js';
+import { streamHidden } from '../src/inference/stream.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { openModel } from '../src/open/open.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { planGguf } from '../src/operations/export/gguf-plan.js';
 import { FAMILIES } from './helpers/fixtures.js';
 import { asModel, randomModel, TINY_TOKENIZER, withTokenizer } from './helpers/gguf.js';
-import { llama, logProbabilities, probabilitiesThere } from './helpers/llama-cpp.js';
+import { embeddingThere, llama, logProbabilities, probabilitiesThere } from './helpers/llama-cpp.js';
 import { largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { needs } from './helpers/needs.js';
@@ -142,6 +147,73 @@ describe.each(CASES)('%s', (name, of, changes, isRandom) => {
     expect(largestDifference(there, here)).toBeLessThan(GELU.test(of) ? TABLE_TOLERANCE : TOLERANCE);
   });
 });
+
+describe.each(['bert', 'camembert', 'distilbert', 'modernbert', 'nomic_bert', 'roberta', 'xlm-roberta'])(
+  '%s, an encoder',
+  (name) => {
+    const file = join(place, `${name}.gguf`);
+    let model: MemoryModel;
+    beforeAll(async () => {
+      model = await fixture(name, {}, false);
+      const modules = ['Transformer', 'Pooling'].map((kind) => ({
+        type: `sentence_transformers.models.${kind}`,
+        path: kind === 'Pooling' ? '1_Pooling' : '',
+      }));
+      model.addFile('modules.json', JSON.stringify(modules));
+      model.addFile('1_Pooling/config.json', '{"pooling_mode_mean_tokens":true}');
+      await writeGguf(asModel(model), file, { type: 'F32' });
+    });
+
+    it('read back: the same settings, tensors and pooling, without a head', async () => {
+      const opened = await openModel(file);
+      expect(opened.sideFiles.map((side) => side.name)).toEqual(
+        expect.arrayContaining(['modules.json', '1_Pooling/config.json']),
+      );
+      expect(
+        findFamily(opened.config)!.classes.test(String((opened.config!.architectures as string[])[0])),
+      ).toBe(true);
+      for (const { name: tensor, shape } of opened.tensors) {
+        const own = model.tensors.find((one) => one.name === tensor || one.name.endsWith(`.${tensor}`))!;
+        const floats = new Float32Array((await opened.readTensor(tensor)).slice().buffer);
+        // reserved positions are left out
+        const offset = (own.shape[0]! - shape[0]!) * (shape[1] ?? 0);
+        expect([tensor, largestDifference(floats, model.floats(own.name).slice(offset))]).toEqual([
+          tensor,
+          0,
+        ]);
+      }
+      await opened.close();
+    });
+
+    it('in llama.cpp: the same embedding', needs(llama, 'a build of llama.cpp for this system'), async () => {
+      const there = await embeddingThere(file, LONG);
+      const here = await meanOf(model);
+      const difference = largestDifference(Float32Array.from(there), here);
+      expect(difference).toBeLessThan(5e-3);
+    });
+  },
+);
+
+/** The mean of an encoder's hidden states. */
+async function meanOf(model: MemoryModel): Promise<Float32Array> {
+  const program = await openProgram(asModel(model));
+  const hidden = (await streamHidden(await loadRuntime(), program, [LONG])).window(0);
+  const size = program.plan.hiddenSize;
+  const rows = LONG.map((_, i) => normed(model, program.plan, hidden.slice(i * size, (i + 1) * size)));
+  return Float32Array.from(
+    { length: size },
+    (_, j) => rows.reduce((sum, row) => sum + row[j]!, 0) / rows.length,
+  );
+}
+
+/** The final norm of those that have one. */
+function normed(model: MemoryModel, { finalNorm }: ForwardPlan, row: Float32Array): Float32Array {
+  if (!finalNorm) return row;
+  const weights = model.floats('model.final_norm.weight');
+  const mean = row.reduce((sum, value) => sum + value, 0) / row.length;
+  const variance = row.reduce((sum, value) => sum + (value - mean) ** 2, 0) / row.length;
+  return row.map((value, i) => ((value - mean) / Math.sqrt(variance + finalNorm.epsilon)) * weights[i]!);
+}
 
 describe('a config of transformers 4 gives the same file', () => {
   it.each(['gemma3_text', 'gpt_neox', 'granite', 'llama_linear', 'mixtral', 'phi', 'qwen3'])(

@@ -47,6 +47,17 @@ export async function probabilitiesThere(
   return Float32Array.from(rows.flat(), ([, probability]) => Math.log(probability));
 }
 
+/** llama.cpp's embedding of tokens, for a file that says how hidden states become one vector. */
+export async function embeddingThere(path: string, tokens: readonly number[]): Promise<readonly number[]> {
+  const model = await llama!.loadModel({ modelPath: path });
+  const context = await model.createEmbeddingContext({ contextSize: 64, threads: 1, ...EXACT });
+  // no further special tokens
+  Object.assign(context, { _prepareInput: (input: unknown) => input });
+  const { vector } = await context.getEmbeddingFor(tokens as never);
+  await model.dispose();
+  return vector;
+}
+
 /** The same of logits. */
 export function logProbabilities(logits: Float32Array, rows: number): Float32Array {
   const columns = logits.length / rows;

@@ -2,7 +2,7 @@ import type { ForwardPlan } from '../../architectures/forward.js';
 import { InputError } from '../../core/errors.js';
 import type { Config } from '../../core/json.js';
 import { quote } from '../../core/json.js';
-import type { GgufFamily } from './family.js';
+import type { GgufFamily, Shapes } from './family.js';
 import type { GgufHeader, GgufValue } from './header.js';
 import type { GgufEntry } from './header-writer.js';
 import { type Get, KEYS, type Key } from './keys.js';
@@ -43,9 +43,9 @@ export function readConfig(
     }
   }
   for (const [field, [value]] of Object.entries(fixed)) config[field] = value;
-  const names = new Set(tensors.map(({ name }) => name));
+  const shapes: Shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
   Object.assign(config, readWindows(gguf, get, get('block_count') as number, file));
-  Object.assign(config, gguf.more?.(get, names));
+  Object.assign(config, gguf.more?.(get, shapes));
   const scaling = {
     factors,
     base: readKey(KEYS['rope.freq_base'], get('rope.freq_base'), get, file) as number,
@@ -54,14 +54,17 @@ export function readConfig(
   };
   if (fields.some(([key]) => key.startsWith('rope.'))) Object.assign(config, readScaling(get, scaling, file));
   Object.assign(config, readMultipliers(gguf, get));
-  config.vocab_size = tensors.find(({ name }) => name === 'token_embd.weight')?.shape[0];
-  config.tie_word_embeddings = !names.has('output.weight');
+  config.vocab_size = shapes.get('token_embd.weight')?.[0];
+  config.tie_word_embeddings = gguf.isHeadless || !shapes.has('output.weight');
   for (const which of ['bos', 'eos', 'padding']) {
     const id = header.metadata.get(`tokenizer.ggml.${which}_token_id`);
     if (typeof id === 'number') config[`${which.slice(0, 3)}_token_id`] = id;
   }
   return config;
 }
+
+/** Number of token types, which llama.cpp needs of encoders; the first is that of all tokens. */
+const TOKEN_TYPES = 'tokenizer.ggml.token_type_count';
 
 /** Scales and limits of other architectures, by the config fields for which running a model is refused. */
 const MULTIPLIERS: Readonly<Record<string, string>> = {
@@ -121,7 +124,10 @@ export function writeConfig(gguf: GgufFamily, plan: ForwardPlan, file: string): 
     if (!Array.isArray(value) && value !== 0) check(key, value as number, `${file}, ${full}`);
     return [{ key: full, type: key.type, value: value! }];
   });
-  return [...entries, ...writeScaling(gguf, plan), ...writeWindows(gguf, plan)];
+  const types: GgufEntry[] = gguf.isHeadless
+    ? [{ key: TOKEN_TYPES, type: 'uint32', value: plan.embedding.types ?? 1 }]
+    : [];
+  return [...entries, ...writeScaling(gguf, plan), ...writeWindows(gguf, plan), ...types];
 }
 
 /** Returns a value of the key's type. @throws {InputError} when it has another type or is out of range. */

@@ -9,6 +9,9 @@ export type ReadKey = (value: number, get: Get) => Readonly<Record<string, unkno
 /** A key of the metadata, the field of config.json that has the same value, or what else follows from it, and a value of its own. */
 export type Field = readonly [key: KeyName, field: string | ReadKey, of?: Key['of']];
 
+/** The shapes of a file's tensors by their names. */
+export type Shapes = ReadonlyMap<string, readonly number[]>;
+
 /** Names of slots in GGUF. */
 export type Stems = { readonly [slot in Slot]?: string };
 
@@ -22,7 +25,7 @@ export interface GgufFamily {
   /** Model types that are written with this architecture: first the one that a file is read as. */
   readonly modelTypes: readonly [string, ...string[]];
   /** Decides between descriptions of one architecture. */
-  readonly matches?: (get: Get) => boolean;
+  readonly matches?: (get: Get, shapes: Shapes) => boolean;
   /** Names of slots that are not the usual ones. */
   readonly stems?: Stems;
   /** The same where they depend on the model. */
@@ -32,10 +35,16 @@ export interface GgufFamily {
   readonly fields: readonly Field[];
   /** Fields with the only values that llama.cpp supports. Reading sets the first. */
   readonly fixed: Readonly<Record<string, readonly unknown[]>>;
-  /** Returns further fields, from the metadata and the names of tensors. */
-  readonly more?: (get: Get, names: ReadonlySet<string>) => Readonly<Record<string, unknown>>;
+  /** Returns further fields, from the metadata and the tensors. */
+  readonly more?: (get: Get, shapes: Shapes) => Readonly<Record<string, unknown>>;
   /** The layers with a window: all but one in `period`, the last of them or the first, and the default size. Without it llama.cpp has none. */
-  readonly windows?: { readonly period: number; readonly first?: boolean; readonly size?: number };
+  readonly windows?: {
+    readonly period: number;
+    readonly first?: boolean;
+    readonly size?: number;
+    /** By default `sliding_window`. */
+    readonly field?: string;
+  };
   /** Whether llama.cpp reads the divisors of rotary frequencies from tensors. */
   readonly readsFactors?: boolean;
   /** Whether llama.cpp needs an output matrix even if it is tied to the token embedding. */

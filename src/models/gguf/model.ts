@@ -11,6 +11,7 @@ import type { GgufFamily } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
 import { asOnHub } from './hub-tensors.js';
 import { familyOf } from './names.js';
+import { poolingFiles } from './pooling.js';
 import { FACTOR_TENSORS } from './rope.js';
 import { hasTokenizer, readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
@@ -142,6 +143,7 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
         : undefined,
     'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
     'generation_config.json': ends && JSON.stringify(ends, null, 2) + FILE_ENDING,
+    ...poolingFiles(getter({ metadata }, metadata.get('general.architecture'))),
   };
   return [
     ...Object.entries(texts).flatMap(([name, text]) =>

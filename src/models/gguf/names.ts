@@ -1,4 +1,5 @@
 import { SLOTS, type Slot } from '../../architectures/slots.js';
+import { bert, distilbert, modernbert, nomicBert } from './families/bert.js';
 import { deepseek2, deepseek3, gptOss, graniteMoe, olmoe } from './families/experts.js';
 import { gemma, gemma2, gemma3 } from './families/gemma.js';
 import { bloom, falcon, gpt2, gptneox, starcoder } from './families/gpt.js';
@@ -24,16 +25,18 @@ export const GGUF_FAMILIES: readonly GgufFamily[] = [
   ...[gpt2, gptneox, starcoder, falcon, bloom],
   ...[gemma, gemma2, gemma3, phi2, phi3, stablelm, starcoder2, olmo2, olmo3, commandR, cohere2, lfm2],
   ...[olmoe, graniteMoe, gptOss, deepseek2, deepseek3],
+  ...[bert, distilbert, nomicBert, modernbert],
 ];
 
 /** Returns the family of a file; undefined for unknown ones and adapters, which are not mapped. */
-export function familyOf({ metadata }: Pick<GgufHeader, 'metadata'>): GgufFamily | undefined {
+export function familyOf({ metadata, tensors }: GgufHeader): GgufFamily | undefined {
   const architecture = metadata.get('general.architecture');
   if ((metadata.get('general.type') ?? 'model') !== 'model') return undefined;
+  const shapes = new Map(tensors.map(({ name, shape }) => [name, shape]));
   return GGUF_FAMILIES.find(
     (one) =>
       one.architecture === architecture &&
-      (one.matches?.((key) => metadata.get(`${architecture}.${key}`)) ?? true),
+      (one.matches?.((key) => metadata.get(`${architecture}.${key}`), shapes) ?? true),
   );
 }
 

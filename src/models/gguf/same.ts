@@ -48,10 +48,11 @@ function placed({ window, rotary, bias, maxDistance }: LayerPositions) {
 
 /**
  * Returns the first difference between what two plans compute: `layers.0.mlp.activation "relu", not "silu"`; undefined if there is none
- * beyond the precision of float32.
+ * beyond the precision of float32. @param isHeadless whether only hidden states count.
  */
-export function differenceOf(plan: ForwardPlan, other: ForwardPlan): string | undefined {
-  return differ(valuesOf(plan), valuesOf(other), []);
+export function differenceOf(plan: ForwardPlan, other: ForwardPlan, isHeadless = false): string | undefined {
+  const values = (one: ForwardPlan) => ({ ...valuesOf(one), ...(isHeadless && { head: undefined }) });
+  return differ(values(plan), values(other), []);
 }
 
 function differ(a: unknown, b: unknown, path: readonly string[]): string | undefined {

@@ -1,6 +1,7 @@
 import {
   embeddingGraph,
   type ForwardPlan,
+  finalGraph,
   headGraph,
   kindOf,
   layerGraph,
@@ -38,7 +39,7 @@ export function bundlesOf(gguf: GgufFamily, plan: ForwardPlan): Bundle[] {
     const { slot, ending } = slots(weight.tensor);
     const key = `${layer} ${slot} ${ending}`;
     const group = groups.get(key) ?? { slot, ending, layer, hub: [] };
-    const name = hubName(plan, slot, weight, layer);
+    const name = hubName(gguf, plan, slot, weight, layer);
     const shape = weight.part ? [weight.part.count, ...weight.shape] : weight.shape;
     if (!group.hub.some((own) => own.name === name)) group.hub.push({ name, shape });
     groups.set(key, group);
@@ -80,12 +81,18 @@ function weightsOf({ isHeadless }: GgufFamily, plan: ForwardPlan): Weight[] {
     ...plan.layers.flatMap((_, layer) =>
       graphOf(layer).weights.map((weight) => ({ weight, layer: weight.ofModel ? undefined : layer })),
     ),
-    ...(isHeadless ? [] : once(headGraph(plan))),
+    ...once(isHeadless ? finalGraph(plan) : headGraph(plan)),
   ];
 }
 
-function hubName(plan: ForwardPlan, slot: Slot, { tensor }: WeightInput, layer: number | undefined): string {
-  const prefix = HEAD_SLOTS.has(slot) ? '' : plan.family.prefixes[0];
+function hubName(
+  { isHeadless }: GgufFamily,
+  plan: ForwardPlan,
+  slot: Slot,
+  { tensor }: WeightInput,
+  layer: number | undefined,
+): string {
+  const prefix = isHeadless || HEAD_SLOTS.has(slot) ? '' : plan.family.prefixes[0];
   return prefix + (layer === undefined ? '' : layerPrefix(plan, layer)) + tensor;
 }
 

@@ -39,7 +39,7 @@ export function writeWindows({ architecture, windows }: GgufFamily, { positions 
   return entries;
 }
 
-/** Converts the windows in the metadata to `sliding_window` and `layer_types`. @throws {InputError} */
+/** Converts the windows in the metadata to `sliding_window`, or the family's field, and `layer_types`. @throws {InputError} */
 export function readWindows(
   { windows }: GgufFamily,
   get: Get,
@@ -57,5 +57,6 @@ export function readWindows(
   const types = Array.from({ length: layers }, (_, layer) =>
     window !== 0 && slides(layer, period as number, windows.first ?? false) ? SLIDING : FULL,
   );
-  return { sliding_window: window, layer_types: types };
+  const own = window === 0 ? {} : { [windows.field ?? 'sliding_window']: window };
+  return { ...own, layer_types: types };
 }

@@ -9,7 +9,7 @@ import { differenceOf } from '../../models/gguf/same.js';
 
 /**
  * Returns the settings of a model as they are written: the context is limited to what llama.cpp computes the same, where it has no
- * windows or no scaling that depends on the length, and windows as long as the context are none.
+ * windows or no scaling that depends on the length; windows as long as the context are none, and reserved positions are left out.
  */
 export function writable({ windows }: GgufFamily, plan: ForwardPlan): ForwardPlan {
   const all = plan.size.positions - (plan.embedding.positions?.offset ?? 0);
@@ -22,7 +22,11 @@ export function writable({ windows }: GgufFamily, plan: ForwardPlan): ForwardPla
         rotary.scaling.type === 'dynamic' ? { ...rotary, scaling: { type: 'default' } as const } : rotary,
     }),
   }));
-  return { ...plan, context, positions };
+  const { positions: table } = plan.embedding;
+  const embedding = table
+    ? { ...plan.embedding, positions: { rows: table.rows - table.offset, offset: 0 } }
+    : plan.embedding;
+  return { ...plan, context, positions, embedding };
 }
 
 /**
@@ -54,7 +58,7 @@ export function checkSettings(
   if (gguf.isTied && !plan.head.tied) refuse('tie_word_embeddings false');
   const metadata = new Map(entries.map(({ key, value }) => [key, asStored(value)]));
   const config = readConfig(gguf, { metadata }, tensors, factors, file);
-  const difference = differenceOf(plan, planForward(gguf.family, config));
+  const difference = differenceOf(plan, planForward(gguf.family, config), gguf.isHeadless);
   if (difference) refuse(difference);
 }
 

@@ -2,7 +2,7 @@ import { mixtral as mixtralFamily } from '../../../architectures/families/expert
 import { granite as graniteFamily } from '../../../architectures/families/granite.js';
 import { llama as llamaFamily } from '../../../architectures/families/llama.js';
 import { smollm3 as smollm3Family } from '../../../architectures/families/smollm3.js';
-import type { Field, GgufFamily } from '../family.js';
+import type { Field, GgufFamily, Shapes } from '../family.js';
 
 /** Sizes, as llama and most others name them. */
 export const sizes: readonly Field[] = [
@@ -33,8 +33,8 @@ export const llamaFields: readonly Field[] = [
 ];
 
 /** Returns whether any of these tensors has a bias; the graph then requires all of them. */
-export const hasBias = (names: ReadonlySet<string>, ...stems: readonly string[]) =>
-  [...names].some((name) => stems.some((stem) => name.endsWith(`.${stem}.bias`)));
+export const hasBias = (shapes: Shapes, ...stems: readonly string[]) =>
+  [...shapes.keys()].some((name) => stems.some((stem) => name.endsWith(`.${stem}.bias`)));
 
 const biases: GgufFamily['more'] = (_, names) => ({
   attention_bias: hasBias(names, 'attn_q', 'attn_k', 'attn_v', 'attn_output'),
