@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Llama } from 'node-llama-cpp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../src/index.js';
 import { openModel } from '../src/open/open.js';
@@ -8,57 +7,13 @@ import { writeGguf } from '../src/operations/export/gguf.js';
 import { loadTokenizer } from '../src/tokenizer/tokenizer.js';
 import { EVALUATION_TEXT, FIXTURES, TINY } from './helpers/fixtures.js';
 import { asModel, TINY_CONFIGS, tinyModel, withTokenizer } from './helpers/gguf.js';
+import { continued, llama, logProbabilities, probabilitiesThere } from './helpers/llama-cpp.js';
 import { largestDifference, logitsOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { needs } from './helpers/needs.js';
 import { folder } from './helpers/safetensors.js';
 
-/** llama.cpp itself, where it has a build for this system. */
-const llama: Llama | undefined = await import('node-llama-cpp')
-  .then(({ getLlama, LlamaLogLevel }) =>
-    getLlama({ gpu: false, build: 'never', progressLogs: false, logLevel: LlamaLogLevel.error }),
-  )
-  .catch(() => undefined);
-
 afterAll(() => llama?.dispose());
-
-/** What llama.cpp makes of a file: the tokens that most probably follow. */
-async function continued(path: string, prompt: number[], count: number): Promise<number[]> {
-  const model = await llama!.loadModel({ modelPath: path });
-  const context = await model.createContext({ contextSize: 64, threads: 1 });
-  const tokens: number[] = [];
-  const settings = { temperature: 0, yieldEogToken: true };
-  for await (const token of context.getSequence().evaluate(prompt as never[], settings)) {
-    tokens.push(token);
-    if (tokens.length === count) break;
-  }
-  await model.dispose();
-  return tokens;
-}
-
-/** Logarithms of llama.cpp's probabilities after each token, one row a token. */
-async function probabilitiesThere(path: string, prompt: number[]): Promise<Float32Array> {
-  const model = await llama!.loadModel({ modelPath: path });
-  const context = await model.createContext({ contextSize: 64, threads: 1 });
-  const asked = {
-    generateNext: { probabilities: true, options: { temperature: 1, topK: 0, topP: 1, minP: 0 } },
-  } as const;
-  const results = await context
-    .getSequence()
-    .controlledEvaluate(prompt.map((token) => [token as never, asked] as const) as never[]);
-  await model.dispose();
-  const rows = results.map((result) => [...result!.next.probabilities!].sort(([a], [b]) => a - b));
-  return Float32Array.from(rows.flat(), ([, probability]) => Math.log(probability));
-}
-
-/** The same of logits. */
-function logProbabilities(logits: Float32Array, rows: number): Float32Array {
-  const columns = logits.length / rows;
-  return logits.map((logit, i) => {
-    const row = logits.subarray(i - (i % columns), i - (i % columns) + columns);
-    return logit - Math.log(row.reduce((sum, other) => sum + Math.exp(other), 0));
-  });
-}
 
 const PROMPT = [46, 57, 37, 43, 55, 16, 91, 63, 80, 24];
 

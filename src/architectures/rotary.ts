@@ -1,10 +1,13 @@
 import { InputError } from '../core/errors.js';
-import { frequencyDivisors, type Rope } from './rope.js';
+import { frequencyDivisors, type Rope, type RopeScaling } from './rope.js';
 
 /** Rotary positions: pairs of a head's features rotated by an angle proportional to the position. */
 export interface Rotary {
   /** Number of a head's features that are rotated, from the first; even. */
   readonly size: number;
+  /** What the frequencies are computed from. */
+  readonly base: number;
+  readonly scaling: RopeScaling;
   /** Multiplies cosines and sines. */
   readonly magnitude: number;
   /** How many times longer than `max_position_embeddings` sequences may be. */
@@ -25,6 +28,8 @@ export function rotaryOf(rope: Rope, size: number): Rotary {
     );
   return {
     size,
+    base,
+    scaling,
     contextFactor: scaling.type === 'dynamic' ? scaling.factor : 1,
     magnitude: 'magnitude' in scaling ? scaling.magnitude : 1,
     frequencies: (length) =>

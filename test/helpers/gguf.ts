@@ -63,7 +63,11 @@ export const TINY_CONFIGS: Readonly<Record<string, Record<string, unknown>>> = {
 
 /** A small model with random weights from a seed, and the changes to its config. */
 export function tinyModel(name: string, changes: Record<string, unknown> = {}): MemoryModel {
-  const config = { ...TINY_CONFIGS[name], ...changes };
+  return randomModel({ ...TINY_CONFIGS[name], ...changes });
+}
+
+/** A model with random weights from a seed. */
+export function randomModel(config: Record<string, unknown>): MemoryModel {
   const random = seededRandom(7);
   const model = new MemoryModel(config, new Map());
   for (const { name: tensor, shape } of parameterShapes(config)) {

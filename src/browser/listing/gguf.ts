@@ -2,8 +2,7 @@ import { tensorRole } from '../../architectures/registry.js';
 import type { ByteSource } from '../../core/byte-source.js';
 import { count } from '../../core/count.js';
 import { type GgufValue, readGgufHeader } from '../../models/gguf/header.js';
-import { familyOf } from '../../models/gguf/model.js';
-import { toHub } from '../../models/gguf/names.js';
+import { familyOf, toHubName } from '../../models/gguf/names.js';
 import { elementsOf } from '../../models/gguf/weights.js';
 import type { Listing } from './listed.js';
 
@@ -14,8 +13,8 @@ const SHOWN_VALUES = 8;
 export async function listGguf(source: ByteSource): Promise<Listing> {
   const header = await readGgufHeader(source);
   const family = familyOf(header);
-  const rename = family && toHub(family);
-  const config = family && { model_type: family.modelType };
+  const rename = family && toHubName(family);
+  const config = family && { model_type: family.modelTypes[0] };
   const parts = Number(header.metadata.get('split.count') ?? 1);
   const part = Number(header.metadata.get('split.no') ?? 0) + 1;
   return {
@@ -28,7 +27,7 @@ export async function listGguf(source: ByteSource): Promise<Listing> {
         name,
         dtype: type.name,
         shape,
-        role: tensorRole({ name: rename?.(name)?.name ?? name, shape }, config),
+        role: tensorRole({ name: rename?.(name) ?? name, shape }, config),
         bytes: end - start,
         file: source.name,
         open: () => elementsOf(tensor, source),

@@ -1,5 +1,4 @@
 import type { ByteSource } from '../../core/byte-source.js';
-import { DTYPE_BYTES, elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import { SingleFile } from '../../core/folder.js';
 import type { Config } from '../../core/json.js';
@@ -7,12 +6,13 @@ import type { SideFile } from '../../core/model.js';
 import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { FileBackedModel, type StoredModel } from '../stored-model.js';
 import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
-import { inverse, LastSlice, swapAxes } from './axes.js';
-import { readConfig } from './config.js';
-import { type GgufFamily, swapOf } from './family.js';
+import { getter, readConfig } from './config.js';
+import type { GgufFamily } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
-import { GGUF_FAMILIES, type MappedName, toHub } from './names.js';
-import { FREQUENCY_FACTORS, scalingOfFactors } from './rope.js';
+import { asOnHub } from './hub-tensors.js';
+import { familyOf } from './names.js';
+import { poolingFiles } from './pooling.js';
+import { FACTOR_TENSORS } from './rope.js';
 import { hasTokenizer, readTokenizer } from './tokenizer.js';
 import { elementsOf } from './weights.js';
 
@@ -64,14 +64,6 @@ interface Mapped {
   readonly sideFiles: readonly SideFile[];
 }
 
-/** Returns the family of a file; undefined for unknown ones, adapters and mixtures of experts, which are not mapped. */
-export function familyOf({ metadata }: GgufHeader): GgufFamily | undefined {
-  const architecture = metadata.get('general.architecture');
-  if ((metadata.get('general.type') ?? 'model') !== 'model') return undefined;
-  if ((metadata.get(`${architecture}.expert_count`) ?? 0) !== 0) return undefined;
-  return GGUF_FAMILIES.find((family) => family.architecture === architecture);
-}
-
 function unmapped(id: string, { tensors }: GgufHeader, source: ByteSource): Mapped {
   return {
     name: `${fileNameOf(id).replace(/\.[^.]+$/, '')}.safetensors`,
@@ -82,21 +74,38 @@ function unmapped(id: string, { tensors }: GgufHeader, source: ByteSource): Mapp
 }
 
 async function mapModel(family: GgufFamily, header: GgufHeader, source: ByteSource): Promise<Mapped> {
-  const config = readConfig(family, header, source.name);
-  const factors = header.tensors.find(({ name }) => name === FREQUENCY_FACTORS);
-  if (factors) {
-    const floats = await readFactors(factors, source);
-    config.rope_scaling = scalingOfFactors(floats, config.rope_theta as number, source.name);
-  }
-  const rename = toHub(family);
-  const last = new LastSlice();
+  const isFactors = ({ name }: GgufTensor) => Object.values<string>(FACTOR_TENSORS).includes(name);
+  const factors = new Map<string, Float32Array>();
+  for (const tensor of header.tensors)
+    if (isFactors(tensor)) factors.set(tensor.name, await readFactors(tensor, source));
+  checkCounts(family, header, source.name);
+  const config = readConfig(family, header, header.tensors, factors, source.name);
   const tensors = header.tensors
-    .filter((tensor) => tensor !== factors)
-    .map((tensor) => asOnHub(elementsOf(tensor, source), rename(tensor.name), config, last));
-  return { name: 'model.safetensors', tensors, config, sideFiles: sideFilesOf(config, header, source.name) };
+    .filter((tensor) => !isFactors(tensor))
+    .map((tensor) => elementsOf(tensor, source));
+  return {
+    name: 'model.safetensors',
+    tensors: asOnHub(tensors, family, config),
+    config,
+    sideFiles: sideFilesOf(config, header, source.name),
+  };
 }
 
-/** Llama 3 has one factor per pair of a head's features. The factors are read when the file is opened. */
+/** Numbers of experts that llama.cpp allows. */
+const MAX_EXPERTS = 1024;
+
+/** Refuses more layers or experts than the file can have, before anything of their size is made. @throws {InputError} */
+function checkCounts({ architecture }: GgufFamily, header: GgufHeader, file: string): void {
+  const get = getter(header, architecture);
+  const limits = { block_count: header.tensors.length, expert_count: MAX_EXPERTS };
+  for (const [key, limit] of Object.entries(limits)) {
+    const value = get(key);
+    if (typeof value === 'number' && value > limit)
+      throw new InputError(`${architecture}.${key}: expected at most ${limit}, found ${value}`, { file });
+  }
+}
+
+/** A file has at most one factor per pair of a head's features. The factors are read when the file is opened. */
 const MAX_FACTORS = 4096;
 
 async function readFactors(
@@ -112,26 +121,6 @@ async function readFactors(
       },
     );
   return new Float32Array((await source.read(start, end)).slice().buffer);
-}
-
-/** Returns a tensor with the name and order of elements of the Hub. */
-function asOnHub(
-  tensor: VirtualTensor,
-  mapped: MappedName | undefined,
-  config: Config,
-  last: LastSlice,
-): VirtualTensor {
-  if (!mapped) return tensor;
-  const { name, layout } = mapped;
-  const shape = layout?.transposes ? [...tensor.shape].reverse() : tensor.shape;
-  const lengthBytes = elementCount(shape) * DTYPE_BYTES[tensor.dtype];
-  const swap = layout && swapOf(layout, shape, config, name);
-  return {
-    ...tensor,
-    name,
-    shape,
-    read: swap ? swapAxes(tensor.read, lengthBytes, inverse(swap), last) : tensor.read,
-  };
 }
 
 /** Returns the generation config if the file lists more than one token that ends a text or a turn. */
@@ -154,6 +143,7 @@ function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): Si
         : undefined,
     'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
     'generation_config.json': ends && JSON.stringify(ends, null, 2) + FILE_ENDING,
+    ...poolingFiles(getter({ metadata }, metadata.get('general.architecture'))),
   };
   return [
     ...Object.entries(texts).flatMap(([name, text]) =>

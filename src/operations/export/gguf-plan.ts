@@ -1,16 +1,19 @@
 import { basename } from 'node:path';
+import { textConfigOf } from '../../architectures/config-reader.js';
 import { InputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { openProgram } from '../../inference/program.js';
-import { writeConfig } from '../../models/gguf/config.js';
+import { checkFixed, writeConfig } from '../../models/gguf/config.js';
 import type { GgufFamily } from '../../models/gguf/family.js';
 import type { GgufEntry } from '../../models/gguf/header-writer.js';
 import { GGUF_FAMILIES } from '../../models/gguf/names.js';
-import { factorsOf } from '../../models/gguf/rope.js';
+import { factorTensors } from '../../models/gguf/rope.js';
 import { tokenizerEntries } from '../../models/gguf/tokenizer-entries.js';
 import { findLicense } from '../../models/license.js';
 import { chatTemplateOf } from '../../tokenizer/chat-template.js';
 import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/tokenizer.js';
+import { encoderPlan, poolingEntries } from './gguf-encoder.js';
+import { checkSettings, writable } from './gguf-settings.js';
 import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';
 import { ENCODINGS, type GgufWriteType } from './gguf-types.js';
 
@@ -31,26 +34,30 @@ export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufP
   const { config, id: file } = model;
   if (model.configError) throw model.configError;
   if (!config) throw new InputError('has no config.json, which writing GGUF needs', { file });
-  const family = GGUF_FAMILIES.find(({ modelType }) => modelType === config.model_type);
-  if (!family)
+  const gguf = GGUF_FAMILIES.find(({ modelTypes }) => modelTypes.includes(config.model_type as string));
+  if (!gguf)
     throw new InputError(
-      `config.json: unsupported model_type ${String(config.model_type)} for GGUF, expected one of ${GGUF_FAMILIES.map(({ modelType }) => modelType).join(', ')}`,
+      `config.json: unsupported model_type ${String(config.model_type)} for GGUF, expected one of ${GGUF_FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(', ')}`,
       { file },
     );
-  const metadata = writeConfig(family, config, file);
+  checkFixed(gguf, textConfigOf(config), file);
   // llama.cpp uses every tensor in the file: an unused tensor would change the results
-  await openProgram(model);
-  const tensors = planTensors(model, config, family, type);
-  const factors = rotaryFactors(model, family, metadata);
-  const vocabulary = tensors.find(({ name }) => name === 'token_embd.weight')!.shape[0]!;
+  const own = gguf.isHeadless ? encoderPlan(model, gguf) : (await openProgram(model)).plan;
+  const plan = writable(gguf, own);
+  const metadata = writeConfig(gguf, plan, file);
+  const factors = factorTensors(gguf, plan);
+  const tensors = planTensors(model, gguf, own, type);
+  checkSettings(gguf, plan, { entries: metadata, tensors, factors: new Map(factors), file });
+  const vocabulary = plan.vocabulary;
   return {
     entries: [
-      ...(await generalEntries(model, family, type)),
+      ...(await generalEntries(model, gguf, type)),
       ...metadata,
-      { key: `${family.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
+      ...(await poolingEntries(model, gguf)),
+      { key: `${gguf.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
       ...tokenizerEntries(await withChatTemplate(model), config, vocabulary, file),
     ],
-    tensors: factors ? [planFactors(factors), ...tensors] : tensors,
+    tensors: [...factors.map(planFactors), ...tensors],
   };
 }
 
@@ -76,13 +83,4 @@ async function generalEntries(
   ];
   if (license !== 'unknown') entries.push({ key: 'general.license', type: 'string', value: license });
   return entries;
-}
-
-function rotaryFactors(
-  { config }: Model,
-  { architecture }: GgufFamily,
-  metadata: readonly GgufEntry[],
-): Float32Array | undefined {
-  const size = metadata.find(({ key }) => key === `${architecture}.rope.dimension_count`)?.value;
-  return typeof size === 'number' ? factorsOf(config!, size) : undefined;
 }

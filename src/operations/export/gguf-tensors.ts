@@ -1,15 +1,14 @@
-import { embeddingsAreTied } from '../../architectures/registry.js';
+import type { ForwardPlan } from '../../architectures/forward.js';
 import { DTYPE_BYTES, elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import { widenerOf } from '../../core/floats.js';
-import type { Config } from '../../core/json.js';
 import type { Model, TensorInfo } from '../../core/model.js';
-import { LastSlice, type ReadBytes, swapAxes } from '../../models/gguf/axes.js';
-import { countOf, type GgufFamily, swapOf } from '../../models/gguf/family.js';
+import { LastSlice } from '../../models/gguf/axes.js';
+import type { GgufFamily } from '../../models/gguf/family.js';
 import type { GgufTensorEntry } from '../../models/gguf/header-writer.js';
-import { toGguf } from '../../models/gguf/names.js';
-import { FREQUENCY_FACTORS } from '../../models/gguf/rope.js';
+import { bundlesOf, toGguf } from '../../models/gguf/tensor-map.js';
 import { typeNamed } from '../../models/gguf/types.js';
+import type { View } from '../../models/gguf/views.js';
 import { ENCODINGS, type GgufWriteType, typeFor } from './gguf-types.js';
 
 /** A tensor to write, whose bytes are converted on demand. */
@@ -18,61 +17,52 @@ export interface PlannedTensor extends GgufTensorEntry {
 }
 
 /**
- * Maps a model's tensors to GGUF names, in the model's order, without reading them.
- * @throws {InputError} for tensors that the architecture does not have, and for missing matrices.
+ * Maps a model's tensors to those of GGUF, in the model's order, without reading them.
+ * @throws {InputError} for heads or experts that do not divide a tensor.
  */
 export function planTensors(
   model: Model,
-  config: Config,
-  family: GgufFamily,
+  gguf: GgufFamily,
+  plan: ForwardPlan,
   type: GgufWriteType,
 ): PlannedTensor[] {
-  const rename = toGguf(family);
-  const tied = embeddingsAreTied(config) ?? false;
+  const find = finderOf(model, plan);
   const last = new LastSlice();
-  const planned = model.tensors.flatMap((tensor) => {
-    if (family.buffers.test(tensor.name)) return [];
-    const mapped = rename(tensor.name);
-    if (!mapped)
-      throw new InputError(`unknown tensor for a GGUF file of ${family.modelType}`, {
-        file: model.id,
-        tensor: tensor.name,
-      });
-    const { name, layout } = mapped;
-    if (name === 'output.weight' && tied) return [];
-    const swap = layout && swapOf(layout, tensor.shape, config, tensor.name);
-    const whole: ReadBytes = (start, end, signal) => model.readTensor(tensor.name, start, end, signal);
-    const read = swap ? swapAxes(whole, tensor.lengthBytes, swap, last) : whole;
-    const shape = layout?.transposes ? [...tensor.shape].reverse() : tensor.shape;
-    return [planTensor(model, tensor, { name, shape, read }, type)];
-  });
+  const places = new Map(model.tensors.map(({ name }, i) => [name, i]));
+  const bundles = bundlesOf(gguf, plan).map((bundle) => ({
+    bundle,
+    sources: bundle.hub.map(({ name }) => find(name)),
+  }));
+  const placeOf = ({ sources }: { readonly sources: readonly TensorInfo[] }) =>
+    Math.min(...sources.map(({ name }) => places.get(name)!));
+  const planned = bundles
+    .sort((a, b) => placeOf(a) - placeOf(b))
+    .flatMap(({ bundle, sources }) => {
+      const views = sources.map(({ name, dtype, shape }) => ({
+        name,
+        dtype,
+        shape,
+        read: (start: number, end: number, signal?: AbortSignal) =>
+          model.readTensor(name, start, end, signal),
+      }));
+      return toGguf(bundle, views, last).map((view) => planTensor(model, sources[0]!.name, view, type));
+    });
   const embedding = planned.find(({ name }) => name === 'token_embd.weight');
-  if (family.needsOutput && tied && embedding) planned.push({ ...embedding, name: 'output.weight' });
-  checkComplete(planned, config, family, model.id);
+  if (gguf.needsOutput && plan.head.tied && embedding) planned.push({ ...embedding, name: 'output.weight' });
   return planned;
 }
 
-function checkComplete(
-  tensors: readonly PlannedTensor[],
-  config: Config,
-  { fields, stems, needsOutput }: GgufFamily,
-  file: string,
-): void {
-  const names = new Set(tensors.map(({ name }) => name));
-  const hasOutput = needsOutput || !embeddingsAreTied(config);
-  const layers = countOf(config, fields.find(({ key }) => key === 'block_count')!.field);
-  for (const [gguf, hub] of stems)
-    for (let layer = 0; layer < (gguf.includes('*') ? layers : 1); layer++) {
-      const has = names.has(`${gguf.replace('*', String(layer))}.weight`);
-      if (!has && (gguf !== 'output' || hasOutput))
-        throw new InputError('missing', { file, tensor: `${hub.replace('*', String(layer))}.weight` });
-    }
-}
-
-interface AsGguf {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly read: ReadBytes;
+/** Returns a function that finds a tensor by its name with the family's usual prefix, in a model that may have another or none. */
+function finderOf({ tensors }: Model, { family }: ForwardPlan): (name: string) => TensorInfo {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const [usual] = family.prefixes;
+  return (name) => {
+    const plain = name.startsWith(usual) ? name.slice(usual.length) : name;
+    const found = [...family.prefixes, '']
+      .map((prefix) => byName.get(prefix + plain))
+      .find((tensor) => tensor);
+    return found ?? byName.get(name)!;
+  };
 }
 
 /** Elements converted per step: whole blocks. */
@@ -80,21 +70,21 @@ const PIECE_ELEMENTS = 2 ** 18;
 
 function planTensor(
   model: Model,
-  source: TensorInfo,
-  { name, shape, read }: AsGguf,
+  source: string,
+  { name, dtype, shape, read }: View,
   requested: GgufWriteType,
 ): PlannedTensor {
   const chosen = typeFor(requested, name, shape);
   const type = typeNamed(chosen);
   const elements = elementCount(shape);
-  const widen = widenerOf(model, source.name, source.dtype);
-  const sourceBytes = DTYPE_BYTES[source.dtype];
+  const widen = widenerOf(model, source, dtype);
+  const sourceBytes = DTYPE_BYTES[dtype];
   async function* pieces(signal?: AbortSignal) {
     for (let start = 0; start < elements; start += PIECE_ELEMENTS) {
       const end = Math.min(elements, start + PIECE_ELEMENTS);
       const bytes = await read(start * sourceBytes, end * sourceBytes, signal);
-      if (chosen === source.dtype) yield bytes;
-      else yield ENCODINGS[chosen].encode(finite(widen(bytes), start, source.name, model.id));
+      if (chosen === dtype) yield bytes;
+      else yield ENCODINGS[chosen].encode(finite(widen(bytes), start, source, model.id));
     }
   }
   return { name, type, shape, lengthBytes: (elements / type.blockElements) * type.blockBytes, pieces };
@@ -110,11 +100,11 @@ function finite(values: Float32Array, start: number, tensor: string, file: strin
   });
 }
 
-/** Returns the tensor with Llama 3's scaling of rotary positions. */
-export function planFactors(factors: Float32Array): PlannedTensor {
+/** Returns a tensor with divisors of rotary frequencies. */
+export function planFactors([name, factors]: readonly [name: string, factors: Float32Array]): PlannedTensor {
   async function* pieces() {
     yield new Uint8Array(factors.buffer);
   }
   const { byteLength: lengthBytes, length } = factors;
-  return { name: FREQUENCY_FACTORS, type: typeNamed('F32'), shape: [length], lengthBytes, pieces };
+  return { name, type: typeNamed('F32'), shape: [length], lengthBytes, pieces };
 }

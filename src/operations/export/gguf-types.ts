@@ -16,8 +16,11 @@ export const ENCODINGS: Readonly<
   Q8_0: { fileType: 7, encode: quantizeQ8 },
 };
 
-/** Returns the type of a tensor: llama.cpp expects vectors and position embeddings in F32; rows that are not whole blocks are F16. */
+/** Tensors that llama.cpp expects in F32, as all vectors. */
+const ALWAYS_F32 = /(^|[._])(position_embd|token_types|norm|ffn_gate_inp|shortconv\.conv)\.weight$|\.bias$/;
+
+/** Returns the type of a tensor: llama.cpp expects vectors and some more in F32; rows that are not whole blocks are F16. */
 export function typeFor(requested: GgufWriteType, name: string, shape: readonly number[]): GgufWriteType {
-  if (shape.length < 2 || name === 'position_embd.weight') return 'F32';
+  if (shape.length < 2 || ALWAYS_F32.test(name)) return 'F32';
   return requested === 'Q8_0' && shape.at(-1)! % 32 ? 'F16' : requested;
 }

@@ -2,8 +2,7 @@ import { tensorRole } from '../../architectures/registry.js';
 import type { ByteSource } from '../../core/byte-source.js';
 import { isDtype } from '../../core/dtype.js';
 import { type GgufTensor, readGgufHeader } from '../../models/gguf/header.js';
-import { familyOf } from '../../models/gguf/model.js';
-import { toHub } from '../../models/gguf/names.js';
+import { familyOf, toHubName } from '../../models/gguf/names.js';
 import type { StoredTensor } from '../../models/safetensors/header.js';
 
 /**
@@ -14,16 +13,13 @@ import type { StoredTensor } from '../../models/safetensors/header.js';
 export async function ggufTensors(source: ByteSource): Promise<StoredTensor[]> {
   const header = await readGgufHeader(source, { unknownTypes: true });
   const family = familyOf(header);
-  const rename = family ? toHub(family) : undefined;
-  const config = family && { model_type: family.modelType };
+  const rename = family ? toHubName(family) : undefined;
+  const config = family && { model_type: family.modelTypes[0] };
   return header.tensors.map((tensor) => {
-    const stored = asBytes(tensor, rename?.(tensor.name)?.name);
+    const stored = asBytes(tensor, rename?.(tensor.name));
     return {
       ...stored,
-      role: tensorRole(
-        stored.holds ?? { ...stored, name: rename?.(tensor.name)?.name ?? stored.name },
-        config,
-      ),
+      role: tensorRole(stored.holds ?? { ...stored, name: rename?.(tensor.name) ?? stored.name }, config),
     };
   });
 }

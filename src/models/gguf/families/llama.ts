@@ -1,88 +1,109 @@
-import { readRope } from '../../../architectures/rope.js';
-import type { Config } from '../../../core/json.js';
-import { countOf, type Field, type GgufFamily, rotaryPairs, type Stem } from '../family.js';
+import { mixtral as mixtralFamily } from '../../../architectures/families/experts.js';
+import { granite as graniteFamily } from '../../../architectures/families/granite.js';
+import { llama as llamaFamily } from '../../../architectures/families/llama.js';
+import { smollm3 as smollm3Family } from '../../../architectures/families/smollm3.js';
+import type { Field, GgufFamily, Shapes } from '../family.js';
 
-const headSize = (config: Config) => countOf(config, 'hidden_size') / countOf(config, 'num_attention_heads');
-
-/** Keys that state the head size; in files all three must be equal. */
-const headSizeFields: readonly Field[] = [
-  'attention.key_length',
-  'attention.value_length',
-  'rope.dimension_count',
-].map((key) => ({ key, field: 'head_dim', type: 'uint32', fallback: headSize }));
-
-const fields: readonly Field[] = [
-  { key: 'context_length', field: 'max_position_embeddings', type: 'uint32' },
-  { key: 'embedding_length', field: 'hidden_size', type: 'uint32' },
-  { key: 'block_count', field: 'num_hidden_layers', type: 'uint32' },
-  { key: 'feed_forward_length', field: 'intermediate_size', type: 'uint32' },
-  { key: 'attention.head_count', field: 'num_attention_heads', type: 'uint32' },
-  {
-    key: 'attention.head_count_kv',
-    field: 'num_key_value_heads',
-    type: 'uint32',
-    fallback: ({ num_attention_heads }) => num_attention_heads,
-  },
-  ...headSizeFields,
-  { key: 'attention.layer_norm_rms_epsilon', field: 'rms_norm_eps', type: 'float32', fallback: () => 1e-6 },
-  {
-    key: 'rope.freq_base',
-    field: 'rope_theta',
-    type: 'float32',
-    value: (config) => readRope(config).base,
-    fallback: () => 10_000,
-  },
+/** Sizes, as llama and most others name them. */
+export const sizes: readonly Field[] = [
+  ['context_length', 'max_position_embeddings'],
+  ['embedding_length', 'hidden_size'],
+  ['block_count', 'num_hidden_layers'],
+  ['feed_forward_length', 'intermediate_size'],
+  ['attention.head_count', 'num_attention_heads'],
+  ['attention.head_count_kv', 'num_key_value_heads'],
 ];
 
-const common: readonly Stem[] = [
-  ['token_embd', 'model.embed_tokens'],
-  ['blk.*.attn_norm', 'model.layers.*.input_layernorm'],
-  ['blk.*.attn_v', 'model.layers.*.self_attn.v_proj'],
-  ['blk.*.attn_output', 'model.layers.*.self_attn.o_proj'],
-  ['blk.*.ffn_norm', 'model.layers.*.post_attention_layernorm'],
-  ['blk.*.ffn_gate', 'model.layers.*.mlp.gate_proj'],
-  ['blk.*.ffn_up', 'model.layers.*.mlp.up_proj'],
-  ['blk.*.ffn_down', 'model.layers.*.mlp.down_proj'],
-  ['output_norm', 'model.norm'],
-  ['output', 'lm_head'],
+/** Keys that state the head size; in files all must be equal. */
+export const headSizes: readonly Field[] = [
+  ['attention.key_length', 'head_dim'],
+  ['attention.value_length', 'head_dim'],
 ];
 
-/** Returns whether any of these projections has a bias in the first layer; the graph then requires all of them. */
-const hasBias = (names: ReadonlySet<string>, projections: readonly string[]) =>
-  [...names].some((name) => projections.some((projection) => name.endsWith(`.${projection}.bias`)));
+export const rmsEpsilon: Field = ['attention.layer_norm_rms_epsilon', 'rms_norm_eps'];
+export const base: Field = ['rope.freq_base', 'rope_theta'];
+
+/** Llama's keys. */
+export const llamaFields: readonly Field[] = [
+  ...sizes,
+  ...headSizes,
+  ['rope.dimension_count', 'head_dim'],
+  rmsEpsilon,
+  base,
+];
+
+/** Returns whether any of these tensors has a bias; the graph then requires all of them. */
+export const hasBias = (shapes: Shapes, ...stems: readonly string[]) =>
+  [...shapes.keys()].some((name) => stems.some((stem) => name.endsWith(`.${stem}.bias`)));
+
+const biases: GgufFamily['more'] = (_, names) => ({
+  attention_bias: hasBias(names, 'attn_q', 'attn_k', 'attn_v', 'attn_output'),
+  mlp_bias: hasBias(names, 'ffn_gate', 'ffn_up', 'ffn_down'),
+});
 
 /** Llama, and architectures that compute like it. */
 export const llama: GgufFamily = {
   architecture: 'llama',
-  modelType: 'llama',
+  family: llamaFamily,
   className: 'LlamaForCausalLM',
-  prefix: 'model.',
-  stems: [
-    ...common,
-    ['blk.*.attn_q', 'model.layers.*.self_attn.q_proj', rotaryPairs('num_attention_heads')],
-    ['blk.*.attn_k', 'model.layers.*.self_attn.k_proj', rotaryPairs('num_key_value_heads')],
-  ],
-  buffers: /rotary_emb\.inv_freq$/,
-  fields,
+  modelTypes: ['llama', 'mistral', 'ministral'],
+  matches: (get) => !get('expert_count'),
+  pairs: 'neighbors',
+  fields: llamaFields,
   fixed: { hidden_act: ['silu'] },
-  fromTensors: (names) => ({
-    attention_bias: hasBias(names, ['attn_q', 'attn_k', 'attn_v', 'attn_output']),
-    mlp_bias: hasBias(names, ['ffn_gate', 'ffn_up', 'ffn_down']),
-  }),
-  needsOutput: false,
+  more: biases,
+  readsFactors: true,
 };
 
-/** Qwen2 and Qwen2.5: like Llama, but with q and k in the Hub's order. */
-export const qwen2: GgufFamily = {
+/** Mixtral. */
+export const mixtral: GgufFamily = {
   ...llama,
-  architecture: 'qwen2',
-  modelType: 'qwen2',
-  className: 'Qwen2ForCausalLM',
-  stems: [
-    ...common,
-    ['blk.*.attn_q', 'model.layers.*.self_attn.q_proj'],
-    ['blk.*.attn_k', 'model.layers.*.self_attn.k_proj'],
+  family: mixtralFamily,
+  className: 'MixtralForCausalLM',
+  modelTypes: ['mixtral'],
+  matches: (get) => Boolean(get('expert_count')),
+  fields: [
+    ...llamaFields,
+    ['expert_count', 'num_local_experts'],
+    ['expert_used_count', 'num_experts_per_tok'],
   ],
-  fixed: { hidden_act: ['silu'], use_sliding_window: [false] },
-  fromTensors: () => ({}),
+  more: () => ({ sliding_window: null }),
+};
+
+/** SmolLM3: every fourth layer has no positions. */
+export const smollm3: GgufFamily = {
+  ...llama,
+  architecture: 'smollm3',
+  family: smollm3Family,
+  className: 'SmolLM3ForCausalLM',
+  modelTypes: ['smollm3'],
+  matches: () => true,
+  fixed: {
+    hidden_act: ['silu'],
+    attention_bias: [false],
+    mlp_bias: [false],
+    use_sliding_window: [false],
+    no_rope_layer_interval: [4],
+  },
+  more: () => ({}),
+  readsFactors: false,
+};
+
+/** Granite's multipliers. */
+export const graniteFields: readonly Field[] = [
+  ['logit_scale', 'logits_scaling', ({ head }) => 1 / (head.scale ?? 1)],
+  ['embedding_scale', 'embedding_multiplier'],
+  ['residual_scale', 'residual_multiplier'],
+  ['attention.scale', 'attention_multiplier'],
+];
+
+/** Granite. */
+export const granite: GgufFamily = {
+  ...llama,
+  architecture: 'granite',
+  family: graniteFamily,
+  className: 'GraniteForCausalLM',
+  modelTypes: ['granite'],
+  matches: (get) => !get('expert_count'),
+  fields: [...llamaFields, ...graniteFields],
 };
