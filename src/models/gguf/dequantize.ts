@@ -11,6 +11,9 @@ const affine = (a: number, x: number, b: number) => fround(a * x) - b;
 /** Quantization levels of IQ4_NL and IQ4_XS. */
 const NONLINEAR = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
+/** Elements of MXFP4, doubled. */
+const E2M1 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
 /** Visits the 32 nibbles of a block: the low halves of its bytes are elements 0-15, the high halves 16-31. */
 function nibbles(bytes: Uint8Array, at: number, each: (element: number, nibble: number) => void): void {
   for (let i = 0; i < 16; i++) {
@@ -55,6 +58,12 @@ function superBlock(
 
 /** Decoders by type name. The layouts are those of ggml-common.h. */
 export const DEQUANTIZE: Readonly<Record<string, Decode>> = {
+  MXFP4(bytes, at, out, to) {
+    const d = 2 ** (bytes[at]! - 128);
+    nibbles(bytes, at + 1, (i, q) => {
+      out[to + i] = E2M1[q]! * d;
+    });
+  },
   Q4_0(bytes, at, out, to) {
     const d = half(bytes, at);
     nibbles(bytes, at + 2, (i, q) => {
