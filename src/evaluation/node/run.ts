@@ -1,4 +1,5 @@
 import type { Model } from '../../core/model.js';
+import { type EmbedOptions, type Embeddings, embedWith } from '../../inference/embedding/embed.js';
 import { type GenerateOptions, type Generation, generateWith } from '../../inference/generate.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
@@ -28,4 +29,18 @@ export async function generate(
   options?: GenerateOptions,
 ): Promise<Generation> {
   return generateWith(await loadRuntime(), model, prompt, options);
+}
+
+/**
+ * Computes embeddings of texts with an embedding model, on the CPU: sentence-transformers' layout, or an encoder without a head, whose
+ * tokens are averaged.
+ * @throws {InputError} for a model that is no embedding model or cannot be run, and for a text without tokens.
+ * @throws the signal's reason once it is aborted.
+ */
+export async function embed(
+  model: Model,
+  texts: readonly string[],
+  options?: EmbedOptions,
+): Promise<Embeddings> {
+  return embedWith(await loadRuntime(), model, texts, options);
 }
