@@ -3,6 +3,11 @@ import { type EmbedOptions, type Embeddings, embedWith } from '../../inference/e
 import { type GenerateOptions, type Generation, generateWith } from '../../inference/generate.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';
+import {
+  type CompareEmbeddingsOptions,
+  compareEmbeddingsWith,
+  type EmbeddingComparison,
+} from '../embedding/compare.js';
 import { type Evaluation, evaluateWith } from '../evaluate.js';
 import type { EvaluateOptions } from '../options.js';
 import { LOGITS_FILES } from './logits-file.js';
@@ -43,4 +48,16 @@ export async function embed(
   options?: EmbedOptions,
 ): Promise<Embeddings> {
   return embedWith(await loadRuntime(), model, texts, options);
+}
+
+/**
+ * Compares the embeddings of a model with those of a reference model, on the CPU: cosines, and how alike they order similarities.
+ * @throws {InputError} for models that are no embedding models, cannot be run or compared, and a text without two sentences.
+ * @throws the signal's reason once it is aborted.
+ */
+export async function compareEmbeddings(
+  model: Model,
+  options: CompareEmbeddingsOptions,
+): Promise<EmbeddingComparison> {
+  return compareEmbeddingsWith(await loadRuntime(), model, options);
 }

@@ -1,10 +1,13 @@
 import { stat } from 'node:fs/promises';
 import type { Model } from '../../core/model.js';
+import { sumOf } from '../../core/sum.js';
+import type { TokenizedSentences } from '../../evaluation/embedding/compare.js';
 import { modelDigest } from '../../models/node/digest.js';
 import type { Runtime } from '../../onnx/runtime.js';
 import { SpillStore } from './array-store.js';
 import type { CalibrationWindow } from './batches.js';
-import { type CollectOptions, collectStatistics } from './collect.js';
+import { type CollectOptions, collectEmbeddingStatistics, collectStatistics } from './collect.js';
+import type { Identity } from './identity.js';
 import { StatisticsFile } from './statistics-file.js';
 import { StatisticsWriter } from './statistics-writer.js';
 
@@ -15,7 +18,13 @@ const STATES_IN_MEMORY_BYTES = 2 ** 28;
 export interface CalibrationText {
   /** SHA-256 of the text, hexadecimal. */
   readonly sha256: string;
-  /** Windows of equal length. */
+  /** Windows of equal length, or sentences. */
+  readonly given: CalibrationWindows | TokenizedSentences;
+}
+
+/** The text of a model that predicts tokens. */
+export interface CalibrationWindows {
+  /** Of equal length. */
   readonly windows: readonly CalibrationWindow[];
 }
 
@@ -31,21 +40,17 @@ export async function loadStatistics(
   text: CalibrationText,
   options: Omit<CollectOptions, 'store'> = {},
 ): Promise<StatisticsFile> {
-  const [first] = text.windows;
-  const window = first ? ('input' in first ? first.input : first).length : 0;
+  const { given, sha256 } = text;
   const { seed = 1 } = options;
-  const identity = {
-    model: await modelDigest(model),
-    text: text.sha256,
-    tokens: text.windows.length * window,
-    window,
-    seed,
-  };
+  const identity = { model: await modelDigest(model), text: sha256, ...extentOf(given), seed };
   if (!(await stat(path).catch(() => undefined))) {
     const store = new SpillStore(path, STATES_IN_MEMORY_BYTES);
     const writer = await StatisticsWriter.create(path, identity);
     try {
-      await collectStatistics(runtime, model, text.windows, writer, { ...options, store, seed });
+      const collecting = { ...options, store, seed };
+      await ('windows' in given
+        ? collectStatistics(runtime, model, given.windows, writer, collecting)
+        : collectEmbeddingStatistics(runtime, model, given, writer, collecting));
       await model.verify?.();
       await writer.finish();
     } catch (error) {
@@ -63,4 +68,12 @@ export async function loadStatistics(
     await file.close();
     throw error;
   }
+}
+
+/** Returns the number of tokens, and of tokens per window; sentences have no windows. */
+function extentOf(given: CalibrationText['given']): Pick<Identity, 'tokens' | 'window'> {
+  if (!('windows' in given)) return { tokens: sumOf(given.sentences, ({ length }) => length), window: 0 };
+  const [first] = given.windows;
+  const window = first ? ('input' in first ? first.input : first).length : 0;
+  return { tokens: given.windows.length * window, window };
 }
