@@ -75,7 +75,8 @@ export function isLossy({ kl, cosine, bits, size, ratio, ...others }: BudgetFlag
           : statistics !== undefined
             ? '--statistics'
             : undefined;
-  if (!budget && given) throw new InputError(`${given} needs a budget: --kl, --cosine, --bits, --size or --ratio`);
+  if (!budget && given)
+    throw new InputError(`${given} needs a budget: --kl, --cosine, --bits, --size or --ratio`);
   return budget;
 }
 

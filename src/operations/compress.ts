@@ -105,11 +105,7 @@ function checkOptions(codec: Codec, options: CompressOptions): void {
   if (typeof codec === 'object')
     throw new InputError(`a transform takes a budget of bits, size or ratio, found ${measure}`);
   if (options.calibration === false)
-    throw new InputError(
-      `a budget of ${measure} needs a text to measure it on`,
-      {},
-      { code: 'needs-text' },
-    );
+    throw new InputError(`a budget of ${measure} needs a text to measure it on`, {}, { code: 'needs-text' });
 }
 
 async function losslessly(

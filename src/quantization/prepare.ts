@@ -1,7 +1,7 @@
 import { InputError } from '../core/errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../core/model.js';
-import { checkOutput } from '../io/node/checked-output.js';
 import { isEmbeddingModel } from '../inference/embedding/program.js';
+import { checkOutput } from '../io/node/checked-output.js';
 import { inputPaths } from '../models/node/inputs.js';
 import { isStoredModel, type StoredModel } from '../models/stored-model.js';
 import { requireElements } from '../wpk/manifest.js';
@@ -67,9 +67,12 @@ export async function prepare(
 /** @throws {InputError} for a budget in a measure that the model does not have. */
 function checkMeasure({ id }: Model, { kl, cosine }: Budget, isOfEmbeddings: boolean): void {
   if (kl !== undefined && isOfEmbeddings)
-    throw new InputError('is an embedding model and predicts no tokens: expected a budget of cosine, found kl', {
-      file: id,
-    });
+    throw new InputError(
+      'is an embedding model and predicts no tokens: expected a budget of cosine, found kl',
+      {
+        file: id,
+      },
+    );
   if (cosine !== undefined && !isOfEmbeddings)
     throw new InputError('is no embedding model: expected a budget of kl, found cosine', { file: id });
 }

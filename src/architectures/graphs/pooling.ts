@@ -15,7 +15,8 @@ const TINY = 1e-24;
 export function buildPooling(g: Graph, { modes, steps }: EmbeddingPlan, hidden: Value): Value {
   const pooled = modes.map((mode) => {
     const weights = g.input(weightsInput(mode), ['sequence', 1]);
-    const [combine, reduce] = mode === 'max' ? (['Add', 'ReduceMax'] as const) : (['Mul', 'ReduceSum'] as const);
+    const [combine, reduce] =
+      mode === 'max' ? (['Add', 'ReduceMax'] as const) : (['Mul', 'ReduceSum'] as const);
     return g.operation(reduce, [g.operation(combine, [hidden, weights]), g.integers([1])], { keepdims: 1 });
   });
   const first = pooled.length > 1 ? g.concat(pooled, 2) : pooled[0]!;

@@ -1,7 +1,7 @@
 /** A blank line between paragraphs. */
 const PARAGRAPH = /\r?\n[^\S\n]*\r?\n/;
 /** An end of a sentence: its mark and quotes, then white space before a capital, a digit or a quote; or a full stop of East Asian text. */
-const END = /(?<=[.!?…]["'”’)\]]*)\s+(?=["'“‘(\[]*[\p{Lu}\p{N}])|(?<=[。！？][”」』）]*)(?=[^”」』）])/u;
+const END = /(?<=[.!?…]["'”’)\]]*)\s+(?=["'“‘([]*[\p{Lu}\p{N}])|(?<=[。！？][”」』）]*)(?=[^”」』）])/u;
 /** What ends with a full stop within a sentence: titles, and initials. */
 const ABBREVIATION = /(^|[\s(“‘"'])(Mr|Mrs|Ms|Dr|St|Prof|Rev|Gen|Col|Capt|No|vs|etc|e\.g|i\.e|\p{Lu})\.$/u;
 

@@ -1,5 +1,5 @@
 import type { Model } from '../../core/model.js';
-import { type EmbedOptions, type Embeddings, embedWith } from '../../inference/embedding/embed.js';
+import { type Embeddings, type EmbedOptions, embedWith } from '../../inference/embedding/embed.js';
 import { type GenerateOptions, type Generation, generateWith } from '../../inference/generate.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
 import '../../tokenizer/node/deadline.js';

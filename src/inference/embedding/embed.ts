@@ -47,7 +47,12 @@ export async function embedWith(
   const tokenizer = await SentenceTokenizer.load(program, options.prompt);
   const sentences = texts.map((text) => tokenizer.encode(text));
   const tokens = sentences.map((sentence) => sentence.tokens);
-  const meter = new Meter(options, 'embedding', sumOf(tokens, ({ length }) => length), 'tokens');
+  const meter = new Meter(
+    options,
+    'embedding',
+    sumOf(tokens, ({ length }) => length),
+    'tokens',
+  );
   const embeddings = await embedTokens(runtime, program, tokens, {
     first: tokenizer.promptTokens,
     onProgress: (done) => meter.reach(done),
@@ -91,7 +96,9 @@ export async function embedTokens(
   { first = 0, onProgress, signal }: EmbedTokensOptions = {},
 ): Promise<Float32Array[]> {
   checkSentences(program, sentences);
-  const order = sentences.map((_, i) => i).sort((a, b) => sentences[a]!.length - sentences[b]!.length || a - b);
+  const order = sentences
+    .map((_, i) => i)
+    .sort((a, b) => sentences[a]!.length - sentences[b]!.length || a - b);
   const embeddings = new Array<Float32Array>(sentences.length);
   const pool = await Pool.load(runtime, program, first, signal);
   const steps = program.plan.layers.length + 1;
@@ -133,7 +140,9 @@ function checkSentences({ plan, model }: EmbeddingProgram, sentences: readonly A
       });
     const wrong = Array.from(sentence).find((token) => !(token >= 0 && token < plan.vocabulary));
     if (wrong !== undefined)
-      throw new InputError(`token ${wrong} is not in the vocabulary of ${plan.vocabulary}`, { file: model.id });
+      throw new InputError(`token ${wrong} is not in the vocabulary of ${plan.vocabulary}`, {
+        file: model.id,
+      });
   }
 }
 

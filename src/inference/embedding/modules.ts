@@ -68,7 +68,8 @@ function listOf(model: Model, list: unknown): Module[] {
     if (typeof type !== 'string' || typeof path !== 'string')
       throw new InputError(`expected a module with type and path, found ${quote(entry)}`, place);
     const kind = type.split('.').at(-1)!;
-    const isKnown = /^sentence_transformers\./.test(type) && (HEADS.has(kind) || Object.hasOwn(READERS, kind));
+    const isKnown =
+      /^sentence_transformers\./.test(type) && (HEADS.has(kind) || Object.hasOwn(READERS, kind));
     if (!isKnown) throw unknownModule(model, type);
     return { kind, path: path.replace(/\/$/, '') };
   });
@@ -119,7 +120,10 @@ async function readPooling(model: Model, path: string, hiddenSize: number) {
   if (size !== hiddenSize)
     throw new InputError(`expected pooling of ${hiddenSize} features, found ${quote(size)}`, place);
   if (![undefined, null, true, false].includes(include_prompt as boolean))
-    throw new InputError(`expected include_prompt to be true or false, found ${quote(include_prompt)}`, place);
+    throw new InputError(
+      `expected include_prompt to be true or false, found ${quote(include_prompt)}`,
+      place,
+    );
   for (const [key, value] of Object.entries(flags)) {
     if (!Object.hasOwn(MODE_FLAGS, key))
       throw new InputError(`unsupported setting ${key} = ${quote(value)}`, place);
@@ -167,7 +171,9 @@ async function readDense(
   for (const [key, value] of Object.entries(others))
     if (value !== null && value !== false && value !== 'sentence_embedding')
       throw new InputError(`unsupported setting ${key} = ${quote(value)}`, place);
-  const activation = String(activation_function ?? 'torch.nn.modules.activation.Tanh').split('.').at(-1)!;
+  const activation = String(activation_function ?? 'torch.nn.modules.activation.Tanh')
+    .split('.')
+    .at(-1)!;
   if (!Object.hasOwn(ACTIVATIONS, activation))
     throw new InputError(
       `unsupported activation ${quote(activation_function)}, expected one of ${Object.keys(ACTIVATIONS).join(', ')}`,

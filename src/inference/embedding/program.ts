@@ -26,7 +26,8 @@ export function isEmbeddingModel(model: Model): boolean {
 
 function isBareEncoder({ config, tensors }: Model): boolean {
   const family = findFamily(config);
-  if (!family || tensors.some(({ name }) => HEAD_SLOTS.has(placeOf(name, family)?.slot as never))) return false;
+  if (!family || tensors.some(({ name }) => HEAD_SLOTS.has(placeOf(name, family)?.slot as never)))
+    return false;
   try {
     return planForward(family, config!, { anyFields: true }).kind === 'masked';
   } catch (error) {

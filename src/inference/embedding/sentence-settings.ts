@@ -67,6 +67,9 @@ async function readPrompts(model: Model): Promise<Pick<SentenceSettings, 'prompt
   if (!isPlainObject(known) || !Object.values(known).every((prompt) => typeof prompt === 'string'))
     throw new InputError(`expected prompts to be texts by name, found ${quote(prompts)}`, place);
   if (name !== undefined && name !== null && !(typeof name === 'string' && Object.hasOwn(known, name)))
-    throw new InputError(`expected default_prompt_name to be one of the prompts, found ${quote(name)}`, place);
+    throw new InputError(
+      `expected default_prompt_name to be one of the prompts, found ${quote(name)}`,
+      place,
+    );
   return { prompts: known as Readonly<Record<string, string>>, defaultPrompt: (name as string) ?? undefined };
 }

@@ -74,7 +74,11 @@ export class SentenceTokenizer {
   }
 }
 
-function promptOf(model: Model, { prompts, defaultPrompt }: SentenceSettings, asked: string | undefined): string {
+function promptOf(
+  model: Model,
+  { prompts, defaultPrompt }: SentenceSettings,
+  asked: string | undefined,
+): string {
   const name = asked ?? defaultPrompt;
   if (name === undefined) return '';
   if (Object.hasOwn(prompts, name)) return prompts[name]!;

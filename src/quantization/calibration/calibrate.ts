@@ -30,7 +30,9 @@ export interface CalibrationSource {
 }
 
 /** Held-out text to measure the loss on, which was not used for the statistics. */
-export type HeldOut = HeldOutTokens | ({ readonly kind: 'sentences'; readonly name: string } & TokenizedSentences);
+export type HeldOut =
+  | HeldOutTokens
+  | ({ readonly kind: 'sentences'; readonly name: string } & TokenizedSentences);
 
 interface HeldOutTokens {
   readonly kind: 'tokens';
@@ -143,7 +145,10 @@ async function splitSentences(model: Model, { text, name, tokens }: CalibrationS
       `the calibration text has ${all.length} sentences of ${found} tokens, expected at least ${MIN_SENTENCES} sentences and ${MIN_TOKENS} tokens`,
     );
   const most = tokens ?? defaultTokens(parametersOf(model));
-  const sentences = upTo(most, all.filter((sentence, i) => !isHeldOut(sentence, i)));
+  const sentences = upTo(
+    most,
+    all.filter((sentence, i) => !isHeldOut(sentence, i)),
+  );
   const held = upTo(Math.min(MAX_HELD_OUT_TOKENS, most / 4), all.filter(isHeldOut));
   const first = tokenizer.promptTokens;
   return {

@@ -86,8 +86,7 @@ class Collection {
     const { store = memoryStore, onProgress, signal } = options;
     this.passes = new LayerPasses(runtime, program, calibration, { store, onProgress, signal });
     for (const { length } of calibration.batches)
-      if (!this.positions.has(length))
-        this.positions.set(length, positionFeeds(runtime, program, 0, length));
+      if (!this.positions.has(length)) this.positions.set(length, positionFeeds(runtime, program, 0, length));
   }
 
   async run(): Promise<void> {
@@ -185,7 +184,10 @@ class Collection {
     await passes.withSession(graph.encode(), (session) =>
       passes.run(session, weights, BACKWARD_COST, async (run, batch, i) => {
         const cotangent = passes.hidden(await take(cotangents[i]!), batch);
-        const feeds = { ...tokenFeeds(runtime, program, batch.tokens), [BACKWARD_NAMES.cotangent]: cotangent };
+        const feeds = {
+          ...tokenFeeds(runtime, program, batch.tokens),
+          [BACKWARD_NAMES.cotangent]: cotangent,
+        };
         await sums.add(run, feeds, {});
         return new Float32Array(0);
       }),

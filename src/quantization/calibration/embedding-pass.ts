@@ -37,11 +37,7 @@ export class EmbeddingPass implements EndPass {
     this.size = embeddingSize(program.modules, program.plan.hiddenSize);
   }
 
-  static async open(
-    runtime: Runtime,
-    program: EmbeddingProgram,
-    settings: Settings,
-  ): Promise<EmbeddingPass> {
+  static async open(runtime: Runtime, program: EmbeddingProgram, settings: Settings): Promise<EmbeddingPass> {
     const graph = sentenceGraph(program.plan, program.modules, true);
     addBackward(graph, { output: 'embedding', hidden: true });
     const weights = await loadWeights(runtime, program, program.sentences.weights, settings.signal);
@@ -49,7 +45,10 @@ export class EmbeddingPass implements EndPass {
   }
 
   /** Processes sentences of one length. @param hidden [sentences x length, hidden]. @returns its cotangents. */
-  async batch(hidden: Float32Array, { tokens, length }: Pick<Batch, 'tokens' | 'length'>): Promise<Float32Array> {
+  async batch(
+    hidden: Float32Array,
+    { tokens, length }: Pick<Batch, 'tokens' | 'length'>,
+  ): Promise<Float32Array> {
     const { runtime, program, settings, session, weights, size } = this;
     const shape = [tokens.length, length, program.plan.hiddenSize];
     const cotangents = new Float32Array(hidden.length);
