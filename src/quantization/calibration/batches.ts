@@ -27,12 +27,15 @@ export class CalibrationBatches {
   /** Number of predicting tokens; for an embedding model, number of sentences. */
   readonly predictions: number;
 
-  /** @throws {InputError} for no windows, and windows that do not fit the model. Only the sentences of an embedding model have different lengths. */
+  /**
+   * @param isOfSentences whether windows are sentences of an embedding model, each of which counts as one prediction.
+   * @throws {InputError} for no windows, and windows that do not fit the model; only sentences have different lengths.
+   */
   constructor(
     windows: readonly CalibrationWindow[],
     program: Trunk,
     batchTokens = BATCH_TOKENS,
-    isOfSentences = false,
+    readonly isOfSentences = false,
   ) {
     const { plan, model } = program;
     const whole = windows.map(withRows);

@@ -141,10 +141,14 @@ class Collection {
     const { program, runtime, passes } = this;
     const graphs = this.graphs();
     const moments = new Map<Graph, readonly SiteMoments[]>();
+    // an expert sees tokens of many sentences in one list
+    const bySentence = (layer: number) =>
+      this.calibration.isOfSentences && program.plan.layers[layer]!.mlp.kind === 'dense';
     const differentiated = (layer: number) => {
       const graph = graphs.of(layer);
       const known =
-        moments.get(graph) ?? addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true });
+        moments.get(graph) ??
+        addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true, bySentence: bySentence(layer) });
       moments.set(graph, known);
       return { graph, sites: known };
     };
