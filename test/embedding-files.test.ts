@@ -1,6 +1,7 @@
 // Embedding models from text to vectors, and files that are compressed to a cosine.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { rankAgreements } from '../src/evaluation/embedding/ranks.js';
 import { sentencesOf } from '../src/evaluation/embedding/sentences.js';
@@ -284,4 +285,16 @@ it('evaluate of an embedding model wants a reference, and no option of predictio
     expect([status, stderr.split('\n').length]).toEqual([2, 2]);
     expect(stderr).toContain(message);
   }
+});
+
+it('docs/embeddings.md does what it says', async () => {
+  const place = folder();
+  cpSync(embeddingFolder('st_dense'), join(place, 'all-MiniLM-L6-v2'), { recursive: true });
+  await compress(join(place, 'all-MiniLM-L6-v2'), join(place, 'minilm.wpk'));
+  writeFileSync(join(place, 'sentences.txt'), LINES.slice(0, 20).join('\n'));
+  const [, code] = /^```js\n([\s\S]*?)^```/m.exec(readFileSync('docs/embeddings.md', 'utf8'))!;
+  const module = JSON.stringify(resolve('dist/index.js'));
+  writeFileSync(join(place, 'guide.mjs'), code!.replace("'weightpress'", module));
+  const said = execFileSync(process.execPath, ['guide.mjs'], { cwd: place, encoding: 'utf8', stdio: 'pipe' });
+  expect(said).toBe('2 vectors of 24 features\nmean cosine 1.0000, 1 % below 1.0000, ranks 1.0000\n');
 });

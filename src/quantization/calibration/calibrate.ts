@@ -12,7 +12,7 @@ import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/node/temporary.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
-import { type CalibrationText, loadStatistics } from './load-statistics.js';
+import { loadStatistics, type TokenizedText } from './load-statistics.js';
 import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
@@ -85,7 +85,7 @@ export function expectedTokens(model: Model, { text, tokens }: CalibrationSource
 /** A text split into a part for the statistics and a held-out part. */
 interface Split {
   /** For the statistics. */
-  readonly given: CalibrationText['given'];
+  readonly given: TokenizedText;
   /** Windows of a causal model, for tuning. */
   readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
@@ -191,7 +191,7 @@ export async function calibrate(
   const { given, seen, heldOut } = await split(model, source);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = async (path: string) =>
-    loadStatistics(path, await loadRuntime(), model, { sha256, given }, { onProgress, signal });
+    loadStatistics(path, await loadRuntime(), model, { ...given, sha256 }, { onProgress, signal });
   const opened = source.statisticsPath
     ? await collectAt(source.statisticsPath, collect)
     : await collectBeside(output, collect);

@@ -14,19 +14,11 @@ import { StatisticsWriter } from './statistics-writer.js';
 /** Maximum bytes of hidden states in memory; more are stored in a file. */
 const STATES_IN_MEMORY_BYTES = 2 ** 28;
 
-/** A tokenized calibration text. */
-export interface CalibrationText {
-  /** SHA-256 of the text, hexadecimal. */
-  readonly sha256: string;
-  /** Windows of equal length, or sentences. */
-  readonly given: CalibrationWindows | TokenizedSentences;
-}
+/** A tokenized text: windows of equal length, or the sentences of an embedding model. */
+export type TokenizedText = { readonly windows: readonly CalibrationWindow[] } | TokenizedSentences;
 
-/** The text of a model that predicts tokens. */
-export interface CalibrationWindows {
-  /** Of equal length. */
-  readonly windows: readonly CalibrationWindow[];
-}
+/** A tokenized calibration text, and its SHA-256, hexadecimal. */
+export type CalibrationText = TokenizedText & { readonly sha256: string };
 
 /**
  * Opens the statistics in a file, which must be of this model, text and seed. If there is no file, collects them and writes it. Memory
@@ -40,17 +32,16 @@ export async function loadStatistics(
   text: CalibrationText,
   options: Omit<CollectOptions, 'store'> = {},
 ): Promise<StatisticsFile> {
-  const { given, sha256 } = text;
   const { seed = 1 } = options;
-  const identity = { model: await modelDigest(model), text: sha256, ...extentOf(given), seed };
+  const identity = { model: await modelDigest(model), text: text.sha256, ...extentOf(text), seed };
   if (!(await stat(path).catch(() => undefined))) {
     const store = new SpillStore(path, STATES_IN_MEMORY_BYTES);
     const writer = await StatisticsWriter.create(path, identity);
     try {
       const collecting = { ...options, store, seed };
-      await ('windows' in given
-        ? collectStatistics(runtime, model, given.windows, writer, collecting)
-        : collectEmbeddingStatistics(runtime, model, given, writer, collecting));
+      await ('windows' in text
+        ? collectStatistics(runtime, model, text.windows, writer, collecting)
+        : collectEmbeddingStatistics(runtime, model, text, writer, collecting));
       await model.verify?.();
       await writer.finish();
     } catch (error) {
@@ -71,9 +62,9 @@ export async function loadStatistics(
 }
 
 /** Returns the number of tokens, and of tokens per window; sentences have no windows. */
-function extentOf(given: CalibrationText['given']): Pick<Identity, 'tokens' | 'window'> {
-  if (!('windows' in given)) return { tokens: sumOf(given.sentences, ({ length }) => length), window: 0 };
-  const [first] = given.windows;
+function extentOf(text: TokenizedText): Pick<Identity, 'tokens' | 'window'> {
+  if (!('windows' in text)) return { tokens: sumOf(text.sentences, ({ length }) => length), window: 0 };
+  const [first] = text.windows;
   const window = first ? ('input' in first ? first.input : first).length : 0;
-  return { tokens: given.windows.length * window, window };
+  return { tokens: text.windows.length * window, window };
 }
