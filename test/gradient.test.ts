@@ -96,6 +96,7 @@ const CASES: Record<string, Case> = {
     build: (g, { x, ...of }) => g.multiply(g.rms(x!, 0.1), of['weight.weight']!),
   },
   ReduceMean: unary((g, x) => g.operation('ReduceMean', [x, g.integers([-1])], { keepdims: 1 }), [2, 3, 1]),
+  ReduceMax: unary((g, x) => g.operation('ReduceMax', [x, g.integers([1])], { keepdims: 1 }), [2, 1, 4]),
   Sqrt: unary((g, x) => g.operation('Sqrt', [g.add(x, g.scalar(2))])),
   Softmax: unary((g, x) => g.softmax(g.multiply(x, g.scalar(2)))),
   Sigmoid: unary((g, x) => g.operation('Sigmoid', [x])),
