@@ -144,6 +144,8 @@ describe('a compressed embedding model', () => {
     expect(await refusalOf(() => compress(TINY, other, { budget: { cosine: 0.9 }, calibration }))).toMatch(
       /is no embedding model: expected a budget of kl, found cosine$/,
     );
+    const tuned = { budget: { bits: 3 }, calibration, tune: true };
+    expect(await refusalOf(() => compress(path, other, tuned))).toMatch(/embedding model are not tuned$/);
     for (const cosine of [1, 1.5])
       expect(await refusalOf(() => compress(path, other, { budget: { cosine }, calibration }))).toMatch(
         /expected a cosine below 1/,

@@ -177,9 +177,7 @@ describe('gradients of embeddings', () => {
     const given = { sentences: Array.from({ length: 4000 }, () => [17]), first: 0 };
     const statistics = new MemoryStatistics(0);
     await collectEmbeddingStatistics(nodeRuntime, asModel(memory), given, statistics);
-    const [{ inputs, outputs }] = (await statistics.tensor(name)) as [
-      { inputs: Float32Array; outputs: Float32Array },
-    ];
+    const { inputs, outputs } = (await statistics.tensor(name))[0]!;
     const before = await embedTokens(nodeRuntime, await openEmbeddingProgram(asModel(memory)), [[17]]);
     const error = spread(32 * 64, 5).map((value) => value / 100);
     const weights = memory.floats(name);

@@ -196,12 +196,25 @@ describe('a candidate', () => {
     await model.close();
   });
 
-  test('grows by its quality, by no more than what is reserved for it', async () => {
-    const number = () => -(1 + random()) * 1e-6; // none are longer in JSON
-    const estimate = () => ({ mean: number(), standardError: number() });
-    const perplexity = () => ({ perplexity: number(), standardError: number(), nll: estimate() });
-    const quality = qualityReport(
-      {
+  test.each(['predictions', 'embeddings'])(
+    'grows by its quality of %s, by no more than what is reserved for it',
+    async (kind) => {
+      const number = () => -(1 + random()) * 1e-6; // none are longer in JSON
+      const estimate = () => ({ mean: number(), standardError: number() });
+      const perplexity = () => ({ perplexity: number(), standardError: number(), nll: estimate() });
+      const sentenceMeasure = () => ({ ...estimate(), median: number(), p1: number(), min: number() });
+      const embeddings = {
+        model: output,
+        kind: 'embedding',
+        against: 'model',
+        sentences: 12_345,
+        tokens: 25_282_560,
+        dimensions: 4096,
+        cosine: sentenceMeasure(),
+        rank: sentenceMeasure(),
+      } as const;
+      const isOfEmbeddings = kind === 'embeddings';
+      const predictions = {
         model: output,
         kind: 'causal',
         windows: 12_345,
@@ -213,18 +226,19 @@ describe('a candidate', () => {
         nllDifference: estimate(),
         kl: { ...estimate(), median: number(), p99: number(), max: number() },
         top1: { agreement: number(), standardError: number() },
-      },
-      { name: '\u65e5\u672c\u8a9e' },
-    );
-    const { model, candidate, bytes } = await written(output);
-    const grown = (await candidate.finish(quality)) - bytes;
-    expect(grown).toBeGreaterThan(300);
-    expect(grown).toBeLessThanOrEqual(maxReportBytes('\u65e5\u672c\u8a9e'));
-    await model.close();
-    const compressed = await WpkModel.open(await openFile(output));
-    expect(compressed.container.directory.quality).toEqual(quality);
-    await compressed.close();
-  });
+      } as const;
+      const name = '\u65e5\u672c\u8a9e';
+      const quality = qualityReport(isOfEmbeddings ? embeddings : predictions, { name });
+      const { model, candidate, bytes } = await written(output);
+      const grown = (await candidate.finish(quality)) - bytes;
+      expect(grown).toBeGreaterThan(isOfEmbeddings ? 200 : 300);
+      expect(grown).toBeLessThanOrEqual(maxReportBytes(name, isOfEmbeddings));
+      await model.close();
+      const compressed = await WpkModel.open(await openFile(output));
+      expect(compressed.container.directory.quality).toEqual(quality);
+      await compressed.close();
+    },
+  );
 
   test('over its budget gets no name: that is an error of the program', async () => {
     const path = join(place, 'other.wpk');

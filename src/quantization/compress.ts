@@ -1,6 +1,8 @@
 import { TRELLIS } from '../codecs/codec.js';
+import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
+import { isEmbeddingModel } from '../inference/embedding/program.js';
 import { type CalibrationSource, calibrate, expectedTokens } from './calibration/calibrate.js';
 import { finishLossless } from './lossless-candidate.js';
 import { checkMinimum, finishMinimum } from './minimum-size.js';
@@ -46,6 +48,8 @@ export async function compressLossy(
   options: LossyOptions,
 ): Promise<LossyResult> {
   const { calibration, tune = false, threads, signal } = options;
+  if (tune && isEmbeddingModel(model))
+    throw new InputError('norms and biases of an embedding model are not tuned', { file: model.id });
   const prepared = await prepare(model, output, { codec: TRELLIS }, options);
   const { candidate } = prepared;
   const tokens = calibration && expectedTokens(model, calibration);
