@@ -1,7 +1,8 @@
 // One reading of a config's rotary positions for the graphs and for GGUF, whichever version of transformers wrote it.
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { frequencyDivisors, readRope } from '../src/architectures/rope.js';
+import { readRope } from '../src/architectures/rope.js';
+import { frequencyDivisors } from '../src/architectures/rope-frequencies.js';
 import { openModel } from '../src/open/open.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { FIXTURES } from './helpers/fixtures.js';

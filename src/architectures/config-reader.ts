@@ -33,6 +33,11 @@ export class ConfigReader {
     throw this.unexpected(key, 'an integer');
   }
 
+  /** Returns a positive number, the fallback if the field is missing, or undefined if it is null, which means none. @throws {InputError} */
+  orNone(key: string, fallback: number | undefined): number | undefined {
+    return this.config[key] === null ? void this.skip(key) : this.number(key, fallback);
+  }
+
   /** Returns an integer from 0, or the fallback. @throws {InputError} when it is anything else. */
   count(key: string, fallback: number): number {
     return this.value(key) === 0 ? 0 : this.integer(key, fallback);

@@ -1,5 +1,7 @@
 import { InputError } from '../core/errors.js';
-import { frequencyDivisors, type Rope, type RopeScaling } from './rope.js';
+import type { Rope } from './rope.js';
+import { frequencyDivisors } from './rope-frequencies.js';
+import type { RopeScaling } from './rope-scaling.js';
 
 /** Rotary positions: pairs of a head's features rotated by an angle proportional to the position. */
 export interface Rotary {

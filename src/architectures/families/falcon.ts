@@ -36,17 +36,16 @@ export const falcon: Family = {
     const bias = c.flag('bias', false);
     const norm = layerNorm(c);
     const norms = c.integer('num_ln_in_parallel_attn', grouped ? 2 : 1);
-    const positions = c.flag('alibi', false)
-      ? { bias: penalty(size.heads, size.headSize) }
-      : { rotary: rotary(c, size.headSize, { whole: true }) };
-    if ('bias' in positions) rotary(c, size.headSize, { whole: true });
+    const alibi = c.flag('alibi', false);
+    const turned = rotary(c, size.headSize, { whole: true });
+    const positions = alibi ? { bias: penalty(size.heads, size.headSize) } : { rotary: turned };
     const settings = decoder(
       c,
       { ...size, keyValueHeads },
       {
         norm,
         positions: everyLayer(size, positions),
-        attention: { projection, bias, outputBias: bias, maskByHead: 'bias' in positions },
+        attention: { projection, bias, outputBias: bias, maskByHead: alibi },
         mlp: { gate: 'none', bias, activation: c.text('activation', 'gelu') },
         layer: parallel
           ? { order: 'parallel', norms: { attention: norm, ...(norms === 2 && { mlp: norm }) } }

@@ -1,4 +1,3 @@
-import type { Config } from '../../core/json.js';
 import { isPlainObject } from '../../core/json.js';
 import type { ConfigReader } from '../config-reader.js';
 import type { Dimensions } from '../dimensions.js';
@@ -25,11 +24,6 @@ export const gemma: Family = {
   tiedByDefault: true,
   settings: (c, size) => decoder(c, size, { ...common(c, size), attention: biases(c).attention! }),
 };
-
-/** Returns a bound of logits or scores; null means none. */
-function softcap({ config, ...c }: { config: Config; value: number | undefined }, key: string) {
-  return config[key] === null ? undefined : c.value;
-}
 
 /** Gemma 2: norms before and after attention and MLP, soft bounds, and a window in every other layer. */
 export const gemma2: Family = {
@@ -62,12 +56,8 @@ function sandwich(
 ) {
   const shared = common(c, size);
   const norm = shared.norm!;
-  const cap = (key: string, fallback: number | undefined) =>
-    softcap({ config: c.config, value: c.number(key, fallback) }, key);
-  const [scores, logits] = [
-    cap('attn_logit_softcapping', caps.scores),
-    cap('final_logit_softcapping', caps.logits),
-  ];
+  const scores = c.orNone('attn_logit_softcapping', caps.scores);
+  const logits = c.orNone('final_logit_softcapping', caps.logits);
   return decoder(c, size, {
     ...shared,
     positions,

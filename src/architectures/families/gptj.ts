@@ -44,8 +44,7 @@ function neighborsRotated(c: ConfigReader, size: Sizes, projection: Attention['p
 }
 
 function firstFeatures(c: ConfigReader, { headSize }: Dimensions) {
-  const features = c.config.rotary_dim === null ? headSize : c.integer('rotary_dim', 64);
-  c.skip('rotary_dim');
+  const features = c.orNone('rotary_dim', 64) ?? headSize;
   return rotaryOf({ base: 10_000, share: 1, scaling: { type: 'default' } }, features);
 }
 

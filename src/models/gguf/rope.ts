@@ -1,5 +1,7 @@
 import type { ForwardPlan } from '../../architectures/forward.js';
-import { frequencyDivisors, type RopeScaling, readRope } from '../../architectures/rope.js';
+import { readRope } from '../../architectures/rope.js';
+import { frequencyDivisors } from '../../architectures/rope-frequencies.js';
+import type { RopeScaling } from '../../architectures/rope-scaling.js';
 import { InputError } from '../../core/errors.js';
 import { quote } from '../../core/json.js';
 import type { GgufFamily } from './family.js';
