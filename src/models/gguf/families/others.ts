@@ -39,7 +39,7 @@ export const phi3: GgufFamily = {
   fields: [...sizes, rmsEpsilon, partial, base],
   fixed: { hidden_act: ['silu'] },
   more: () => ({ sliding_window: null }),
-  readsFactors: true,
+  factors: ['longrope'],
 };
 
 /** StableLM. */
@@ -115,7 +115,6 @@ export const cohere2: GgufFamily = {
   modelTypes: ['cohere2'],
   more: () => ({}),
   windows: { period: 4 },
-  readsFactors: true,
   refuses: ({ positions }) =>
     positions.every(({ window }) => window === undefined) ? 'layers that all lack a window' : undefined,
 };
