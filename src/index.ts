@@ -48,8 +48,13 @@ export type {
   Percentile,
   ProbabilityChange,
 } from './evaluation/details.js';
+export type {
+  CompareEmbeddingsOptions,
+  EmbeddingComparison,
+  SentenceMeasure,
+} from './evaluation/embedding/compare.js';
 export type { Agreement, Divergence, Evaluation, Perplexity, SavedLogits } from './evaluation/evaluate.js';
-export { evaluate, generate } from './evaluation/node/run.js';
+export { compareEmbeddings, embed, evaluate, generate } from './evaluation/node/run.js';
 export type { EvaluateOptions } from './evaluation/options.js';
 export type { RunningEstimate } from './evaluation/running.js';
 export type { Estimate } from './evaluation/statistics.js';
@@ -63,6 +68,7 @@ export {
 } from './experiments/lab.js';
 export type { FetchedFolder, HubOptions, Reading } from './hub/folder.js';
 export type { UploadOptions } from './hub/upload.js';
+export type { Embeddings, EmbedOptions } from './inference/embedding/embed.js';
 export type { GenerateOptions, Generation } from './inference/generate.js';
 export type { Prompt } from './inference/prompt.js';
 export type { Sampling } from './inference/sampling.js';

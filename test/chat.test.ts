@@ -9,7 +9,7 @@ import { TINY, TOKENIZERS } from './helpers/fixtures.js';
 import { refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 
-/** What transformers makes of a chat with templates in the manner of well-known models: scripts/fixtures/tokenizers.py. */
+/** What transformers makes of a chat with templates in the manner of well-known models: scripts/fixtures/tokenizer_files.py. */
 const { messages: CHAT, chats: CHATS } = JSON.parse(readFileSync(join(TOKENIZERS, 'chats.json'), 'utf8')) as {
   messages: ChatMessage[];
   chats: { name: string; template: string; text: string }[];

@@ -59,7 +59,7 @@ describe('roles by name', () => {
 
 describe('the output matrix', () => {
   const embedding = raw('model.embed_tokens.weight', 'F32', [16, 8]);
-  const writes = { model_type: 'gemma', architectures: ['GemmaForCausalLM'] };
+  const writes = { model_type: 'gemma9', architectures: ['Gemma9ForCausalLM'] };
 
   it.each([
     [[embedding], writes, /^the token embedding \(tied by default: no output matrix is stored\)$/],
@@ -70,7 +70,13 @@ describe('the output matrix', () => {
       /^the token embedding \(tied\)$/,
     ],
     [[embedding], { ...writes, tie_word_embeddings: false }, /^none stored$/],
+    [[embedding], { model_type: 'gemma9', architectures: ['Gemma9Model'] }, /^none stored$/],
     [[embedding], { model_type: 'gemma', architectures: ['GemmaModel'] }, /^none stored$/],
+    [
+      [embedding],
+      { model_type: 'gemma', architectures: ['GemmaForCausalLM'] },
+      /^the token embedding \(tied\)$/,
+    ],
     [[embedding, raw('lm_head.weight', 'F32', [16, 8])], writes, /^a separate matrix$/],
     [[embedding, raw('lm_head.qweight', 'I32', [1, 16])], writes, /^a separate matrix$/],
     [[embedding, { ...embedding, name: 'lm_head.weight' }], writes, /stored twice with identical bytes$/],

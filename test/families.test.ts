@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { FAMILIES as DESCRIPTIONS } from '../src/architectures/registry.js';
 import { Decoder } from '../src/inference/decoder.js';
 import type { buildProgram } from '../src/inference/program.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
@@ -49,4 +50,19 @@ describe('32 greedy tokens of the reference implementation, with a cache', () =>
     await decoder.release();
     expect(tokens).toEqual(greedy.slice(0, count));
   });
+});
+
+/** Older names of types that have another. */
+const ALIASES = ['stablelm_epoch', 'RefinedWeb', 'RefinedWebModel'];
+
+it('docs/families.md lists the model types that run, and the README their number', () => {
+  const types = DESCRIPTIONS.flatMap(({ modelTypes }) => modelTypes).filter(
+    (type) => !ALIASES.includes(type),
+  );
+  const table = readFileSync('docs/families.md', 'utf8')
+    .split('\n')
+    .filter((line) => /^\| (decoders|mixtures|encoders)/.test(line));
+  const listed = table.flatMap((line) => line.split('|')[2]!.trim().split(', '));
+  expect(listed.sort()).toEqual(types.sort());
+  expect(readFileSync('README.md', 'utf8')).toContain(`${types.length} model types`);
 });

@@ -96,6 +96,7 @@ const CASES: Record<string, Case> = {
     build: (g, { x, ...of }) => g.multiply(g.rms(x!, 0.1), of['weight.weight']!),
   },
   ReduceMean: unary((g, x) => g.operation('ReduceMean', [x, g.integers([-1])], { keepdims: 1 }), [2, 3, 1]),
+  ReduceMax: unary((g, x) => g.operation('ReduceMax', [x, g.integers([1])], { keepdims: 1 }), [2, 1, 4]),
   Sqrt: unary((g, x) => g.operation('Sqrt', [g.add(x, g.scalar(2))])),
   Softmax: unary((g, x) => g.softmax(g.multiply(x, g.scalar(2)))),
   Sigmoid: unary((g, x) => g.operation('Sigmoid', [x])),
@@ -116,6 +117,35 @@ const CASES: Record<string, Case> = {
   ),
   'Split with a part that is not used': unary((g, x) => g.split(x, [1, 3], 2)[1]!, [2, 3, 3]),
   Slice: unary((g, x) => g.multiply(g.slice(x, 1, 3, 1), g.slice(x, 0, 2, 1)), [2, 2, 4]),
+  'Slice from the end': unary((g, x) => g.slice(x, 1, -1, 1), [2, 1, 4]),
+  'zeros before the start': unary((g, x) => g.multiply(g.padStart(x, 2, 1), g.padStart(x, 2, 1)), [2, 5, 4]),
+  'Expand to all heads': binary(
+    (g, a, b) => g.multiply(a, g.expand(g.reshape(b, [1, 1, 4]), g.operation('Shape', [a]), [0, 1])),
+    ACTIVATION,
+    [4],
+    ACTIVATION,
+    ['x', 'weight'],
+  ),
+  'ReduceSum over experts': unary(
+    (g, x) => g.operation('ReduceSum', [g.multiply(x, x), g.integers([2])], { keepdims: 1 }),
+    [2, 3, 1],
+  ),
+  Clip: unary((g, x) => g.multiply(g.operation('Clip', [x, g.scalar(-0.31), g.scalar(0.62)]), x)),
+  Min: unary((g, x) => g.multiply(g.operation('Min', [x, g.scalar(0.37)]), x)),
+  'GatherElements and ScatterElements': unary((g, x) => {
+    const flat = g.reshape(x, [6, 4]);
+    const best = integers(g, [0, 2, 1, 3, 3, 0, 2, 1, 0, 1, 2, 3], [6, 2]);
+    const chosen = g.operation('GatherElements', [flat, best], { axis: 1 });
+    const zeros = g.operation('Expand', [g.scalar(0), g.integers([6, 4])]);
+    const scattered = g.operation('ScatterElements', [zeros, best, g.multiply(chosen, chosen)], { axis: 1 });
+    return g.reshape(scattered, ACTIVATION);
+  }),
+  'rows of chosen tokens, added again': unary((g, x) => {
+    const flat = g.reshape(x, [6, 4]);
+    const rows = g.integers([4, 1, 2]);
+    const chosen = g.gather(flat, rows);
+    return g.reshape(g.scatterAdd(flat, rows, g.multiply(chosen, chosen)), ACTIVATION);
+  }),
   'Gather by tokens, some of them the same': {
     inputs: { weight: [5, 4] },
     shape: ACTIVATION,

@@ -178,7 +178,7 @@ describe('compress', () => {
     [/all is for lossless files/, { budget: { bits: 3 }, all: true }],
     [/a transform cannot be resumed/, { codec: { transform: 'dct' }, budget: { bits: 3 }, resume: true }],
     [/state is for files with a budget/, { state: 'model' }],
-    [/expected one budget of kl, bits, size and ratio, found none/, { budget: {} }],
+    [/expected one budget of kl, cosine, bits, size and ratio, found none/, { budget: {} }],
     [/found kl and bits/, { budget: { kl: 1, bits: 3 } }],
     [/expected a positive bits, found -1/, { budget: { bits: -1 } }],
     [/a transform takes a budget of bits, size or ratio/, { codec: { transform: 'dct' }, budget: { kl: 1 } }],

@@ -16,6 +16,7 @@ import { INDICES } from '../src/codecs/trellis/tokens.js';
 import type { Evaluation } from '../src/evaluation/evaluate.js';
 import { compress } from '../src/index.js';
 import type { CompressionPlan } from '../src/quantization/plan.js';
+import { decodeLine, encodeLine } from '../src/quantization/resume/entries.js';
 import { ResumableCandidates } from '../src/quantization/resume/resumable-candidates.js';
 import { TrialLog } from '../src/quantization/resume/trial-log.js';
 import { searchCandidate } from '../src/quantization/search.js';
@@ -325,4 +326,11 @@ describe('compress to a budget, stopped', () => {
     expect(createHash('sha256').update(readFileSync(output)).digest('hex')).toBe(whole);
     expect(leftovers(output)).toEqual([]);
   });
+});
+
+test('a line of any length is read back, and a damaged one is not', () => {
+  const entry = { kind: 'size', bytes: 7, names: 'x'.repeat(3 << 20) };
+  const line = new TextDecoder().decode(encodeLine(entry)).slice(0, -1);
+  expect(decodeLine(line)).toEqual(entry);
+  expect(decodeLine(line.replace('xx', 'xy'))).toBeUndefined();
 });

@@ -21,7 +21,7 @@ interface Special {
   readonly cases: readonly Case[];
 }
 
-/** Ids that Python's sentencepiece and transformers give: scripts/fixtures/tokenizers.py. */
+/** Ids that Python's sentencepiece and transformers give: scripts/fixtures/tokenizer_files.py. */
 const { texts: EXPECTED, special: SPECIAL } = JSON.parse(
   readFileSync(join(TOKENIZERS, 'expected.json'), 'utf8'),
 ) as { texts: Record<string, Case[]>; special: Special[] };

@@ -76,7 +76,15 @@ function lossOf({ quality, weightError, tensors }: Summary, state: State): HTMLE
   const error = weightError as unknown as WeightError | undefined;
   const rows: [string, string][] = [];
   const loss = measuredLoss(quality);
-  if (loss) {
+  if (loss?.kind === 'embedding') {
+    const { cosine, rank, text, sentences } = loss;
+    rows.push(
+      ['measured on', `${text?.name ?? 'a text'}: ${sentences} sentences`],
+      ['mean cosine', `${cosine.mean.toFixed(5)}${margin(cosine.standardError)} between embeddings`],
+      ['cosine by sentence', `1st percentile ${cosine.p1.toFixed(5)}, minimum ${cosine.min.toFixed(5)}`],
+      ['rank agreement', `${rank.mean.toFixed(4)} of similarities`],
+    );
+  } else if (loss) {
     const { kl, top1, perplexity, reference, text, windows, window } = loss;
     rows.push(
       ['measured on', `${text?.name ?? 'a text'}: ${windows} windows of ${window} tokens`],

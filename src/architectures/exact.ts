@@ -20,7 +20,7 @@ export type ExactKind = (typeof EXACT_KINDS)[number];
  * that it multiplies. They are recognized by the last part of the name, which is `weight` or `bias` for weights.
  */
 const PACKED =
-  /(^|\.)[^.]*(scales?|scale_\w+|zeros?|zero_?points?|absmax|quant_map|quant_state|g_idx|qweight|weight_(?:shape|format)|codebooks?|codes|centroids|_blocks|SCB|SU|SV)$|\.quant_state\./;
+  /(^|\.)(?!logit_scale$)[^.]*(scales?|scale_\w+|zeros?|zero_?points?|absmax|quant_map|quant_state|g_idx|qweight|weight_(?:shape|format)|codebooks?|codes|centroids|_blocks|SCB|SU|SV)$|\.quant_state\./;
 
 /** Routers of experts: an error can select another expert. */
 const ROUTER =

@@ -8,7 +8,9 @@ import type { Family } from './family.js';
 import { buildEmbedding } from './graphs/embedding.js';
 import { buildFinal, buildHead } from './graphs/head.js';
 import { buildLayer } from './graphs/layer.js';
+import { buildPooling, buildUnit } from './graphs/pooling.js';
 import { Tensors } from './graphs/tensors.js';
+import { type EmbeddingPlan, embeddingSize } from './pooling.js';
 import type { Settings } from './settings.js';
 import type { Names } from './slots.js';
 import { tiedIn } from './tied.js';
@@ -75,6 +77,22 @@ export function finalGraph(plan: ForwardPlan): Graph {
   const shape = ['batch', 'sequence', plan.hiddenSize];
   const hidden = g.input(BLOCK_INPUTS.hidden, shape);
   g.output(BLOCK_INPUTS.hiddenOut, buildFinal(new Tensors(g, namesOf(plan)), plan, hidden), shape);
+  return g;
+}
+
+/**
+ * Builds the graph from the hidden states of sentences of one length to their embeddings, from `hidden` to `embedding`.
+ * @param unit whether embeddings are divided by their lengths at the end, whatever the model does.
+ */
+export function sentenceGraph(plan: ForwardPlan, embedding: EmbeddingPlan, unit = false): Graph {
+  const g = finalGraph(plan);
+  const pooled = buildPooling(g, embedding, { name: BLOCK_INPUTS.hiddenOut });
+  g.withdraw(BLOCK_INPUTS.hiddenOut);
+  g.output('embedding', unit ? buildUnit(g, pooled) : pooled, [
+    'batch',
+    1,
+    embeddingSize(embedding, plan.hiddenSize),
+  ]);
   return g;
 }
 

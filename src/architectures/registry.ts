@@ -11,6 +11,7 @@ import { distilbert } from './families/distilbert.js';
 import { graniteMoe, mixtral, olmoe, qwen2Moe, qwen3Moe } from './families/experts.js';
 import { falcon } from './families/falcon.js';
 import { gemma, gemma2, gemma3 } from './families/gemma.js';
+import { glm4 } from './families/glm.js';
 import { gptNeo } from './families/gpt_neo.js';
 import { gptNeox } from './families/gpt_neox.js';
 import { gptOss } from './families/gpt_oss.js';
@@ -39,7 +40,7 @@ import { guessRole } from './unknown.js';
 /** The families whose models can be run. */
 export const FAMILIES: readonly Family[] = [
   ...[llama, mistral, ministral, qwen2, qwen3, smollm3, granite, olmo2, olmo3, gemma, gemma2, gemma3],
-  ...[phi, phi3, stablelm, starcoder2, cohere, cohere2, lfm2],
+  ...[phi, phi3, stablelm, starcoder2, cohere, cohere2, lfm2, glm4],
   ...[gptNeo, gpt2, gptNeox, gptj, codegen, gptBigCode, falcon, bloom, opt],
   ...[mixtral, qwen2Moe, qwen3Moe, gptOss, olmoe, graniteMoe, deepseekV2, deepseekV3],
   ...[bert, roberta, distilbert, mpnet, electra, albert, modernbert, nomicBert],

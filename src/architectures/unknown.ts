@@ -8,22 +8,22 @@ type RoleRule = readonly [pattern: RegExp, role: Role];
 const NAMES: readonly RoleRule[] = [
   [/(^|[._])(masked_bias|inv_freq|position_ids|token_type_ids|causal_mask|attention_mask)$/, 'buffer'],
   [
-    /(^|[._])(wpe|position_embd|position_embeddings?|embed_positions|pos_emb(ed(ding)?)?s?)([._]|$)/,
+    /(^|[._])(wpe|position_embd|position_embeddings?|embed_positions|rel_embeddings|pos_emb(ed(ding)?)?s?)([._]|$)/,
     'position embedding',
   ],
-  [/(^|[._])(ln|ln\d|ln_\w+|norm\w*|\w*layer_?norm|\w*_norm)([._]|$)/i, 'norm'],
+  [/(^|[._])(ln|ln\d|ln_\w+|norm\w*|\w*lay(e?)r_?norm|\w*_norm)([._]|$)/i, 'norm'],
   [
-    /(^|[._])(lm_head|embed_out|classifier|qa_outputs|pooler|score|head|cls)([._]|$)|^output\.weight$/,
+    /(^|[._])(lm_head|embed_out|classifier|qa_outputs|pooler|score|head|cls(?!_token)|(text|visual)_projection)([._]|$)|^output\.weight$/,
     'head',
   ],
   // T5 and BART have a shared embedding; shared experts are an MLP
   [
-    /(^|[._])(wte|embed_tokens|embed_in|token_embd|(word|tok|token)_embeddings?)([._]|$)|(^|\.)shared\.weight$/,
+    /(^|[._])(wte|embed_tokens|embed_in|token_embd|(word|tok|token)_embeddings?)([._]|$)|(^|\.)(shared|embeddings)\.weight$/,
     'token embedding',
   ],
   [/(attn|attention|(^|[._])[qkvo]_proj\b|query_key_value)/i, 'attention'],
   [
-    /(mlp|ffn|feed_?forward|experts|(^|[._])fc\d?\b|(gate|up|down)_proj|dense_h_to|dense_4h|intermediate|DenseReluDense)/i,
+    /(mlp|ffn|feed_?forward|experts|(^|[._])fc\d?\b|(gate|up|down)_proj|dense_h_to|dense_4h|intermediate|output\.dense|DenseReluDense)/i,
     'MLP',
   ],
 ];

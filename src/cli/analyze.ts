@@ -136,7 +136,8 @@ function outputMatrix({ architecture: { tiedEmbeddings, className }, tensors }: 
   });
   if (head?.tied) return 'the token embedding, stored twice with identical bytes';
   if (head) return `a separate matrix${tiedEmbeddings ? ', although config.json says tied' : ''}`;
-  if (tiedEmbeddings) return 'the token embedding (tied)';
+  const bare = /(?<!LMHead)Model$/.test(className ?? '');
+  if (tiedEmbeddings && !bare) return 'the token embedding (tied)';
   // transformers ties by default; without a stored head, a model that generates text has no other.
   const writes = /(ForCausalLM|LMHeadModel|ForConditionalGeneration)$/.test(className ?? '');
   const isTied = embedding && writes && tiedEmbeddings === undefined;

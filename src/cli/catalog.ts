@@ -23,7 +23,8 @@ const COLUMNS: readonly (readonly [title: string, cell: (entry: CatalogEntry) =>
 ];
 
 /** Formats the loss, which always stands beside the ratio: a loss that was not measured is named as such. */
-function quality({ klNats, lossless }: CatalogEntry): string {
+function quality({ klNats, cosine, lossless }: CatalogEntry): string {
+  if (cosine !== undefined) return `cosine ${cosine.toFixed(4)}`;
   if (klNats !== undefined) return klNats === 0 ? '0' : klNats.toPrecision(3);
   return lossless === undefined ? '' : lossless ? 'lossless' : 'not measured';
 }

@@ -3,13 +3,14 @@ import { basename, resolve } from 'node:path';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
-import type { Evaluation } from '../evaluation/evaluate.js';
-import { evaluate } from '../evaluation/node/run.js';
-import { measurementsOf } from '../evaluation/report.js';
+import { compareEmbeddings, evaluate } from '../evaluation/node/run.js';
+import { measurementsOf, type Quality } from '../evaluation/report.js';
 import type { RunningEstimate } from '../evaluation/running.js';
+import { isEmbeddingModel } from '../inference/embedding/program.js';
 import { checkOutput } from '../io/node/checked-output.js';
 import { readBytesOrInput, STANDARD_INPUT } from '../io/node/standard-input.js';
 import { attachQuality } from '../operations/attach.js';
+import { embeddingFacts, embeddingTable } from './embedding-table.js';
 import { facts, resultTables } from './evaluation-tables.js';
 import { openWhole } from './open.js';
 import { forceOption, jsonOption, stateOption, wholeNumber } from './options.js';
@@ -52,21 +53,27 @@ export function evaluateCommand(): Command {
       const { saveLogits, force = false } = options;
       if (saveLogits !== undefined) await checkOutput(saveLogits, [options.text], force);
       const text = await readBytesOrInput(options.text);
-      const evaluation = await evaluateWithProgress(path, options, text);
-      if (options.attach) await attachQuality(path, qualityReport(evaluation, options.text, text));
-      if (options.json) return printJson(evaluation);
-      print(facts(evaluation));
-      print(`\n${resultTables(evaluation)}`);
+      const quality = await evaluateWithProgress(path, options, text);
+      if (options.attach) await attachQuality(path, qualityReport(quality, options.text, text));
+      if (options.json) return printJson(quality);
+      if (quality.kind === 'embedding')
+        return print(`${embeddingFacts(quality)}\n\n${embeddingTable(quality)}`);
+      print(facts(quality));
+      print(`\n${resultTables(quality)}`);
     });
 }
 
 const EXAMPLES = `
+Embedding models are compared with --against by sentences: one per line, or prose with blank
+lines between paragraphs.
+
 Examples:
   weightpress evaluate gpt-neo.wpk --against ./gpt-neo --text wiki.txt --tokens 32768
   weightpress evaluate ./gpt-neo --text wiki.txt --tokens 32768 --save-logits gpt-neo.logits
-  weightpress evaluate gpt-neo.wpk --text wiki.txt --logits gpt-neo.logits`;
+  weightpress evaluate gpt-neo.wpk --text wiki.txt --logits gpt-neo.logits
+  weightpress evaluate minilm.wpk --against ./all-MiniLM-L6-v2 --text sentences.txt`;
 
-async function evaluateWithProgress(path: string, options: Options, text: Buffer): Promise<Evaluation> {
+async function evaluateWithProgress(path: string, options: Options, text: Buffer): Promise<Quality> {
   const opened: Model[] = [];
   try {
     const model = await openWhole(path, { state: options.state });
@@ -75,6 +82,7 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
       throw new InputError('--attach needs a .wpk file to store the result in', { file: path });
     const against = options.against === undefined ? undefined : await openWhole(options.against);
     if (against) opened.push(against);
+    if (isEmbeddingModel(model)) return await evaluateEmbeddings(model, against, options, text);
     const { logits, saveLogits, force, window, tokens: maxTokens, secondHalf } = options;
     const measured = { text: text.toString('utf8'), against, logits, window, maxTokens, secondHalf };
     const request = { ...measured, saveLogits, force };
@@ -85,6 +93,32 @@ async function evaluateWithProgress(path: string, options: Options, text: Buffer
   } finally {
     await Promise.all(opened.map((model) => model.close()));
   }
+}
+
+/** Options of `evaluate` that are of predicted tokens. */
+const OF_PREDICTIONS = ['logits', 'saveLogits', 'window', 'secondHalf', 'running'] as const;
+
+async function evaluateEmbeddings(
+  model: Model,
+  against: Model | undefined,
+  options: Options,
+  text: Buffer,
+): Promise<Quality> {
+  const misplaced = OF_PREDICTIONS.find((name) => options[name] !== undefined);
+  const place = { file: model.id };
+  if (misplaced !== undefined) {
+    const flag = misplaced.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+    throw new InputError(`is an embedding model and predicts no tokens: --${flag} does not apply`, place);
+  }
+  if (!against)
+    throw new InputError(
+      'is an embedding model, which is measured by another: name the original with --against',
+      place,
+    );
+  const { tokens: maxTokens } = options;
+  return withBars((onProgress) =>
+    compareEmbeddings(model, { against, text: text.toString('utf8'), maxTokens, onProgress }),
+  );
 }
 
 /** Prints the estimate as llama.cpp does, with the divergence behind a slash. */
@@ -99,7 +133,7 @@ function runningNote({ perplexity, klNats }: RunningEstimate): string {
 }
 
 /** Returns what is stored in the file: the measurements without local paths, and the name and digest of the text. */
-function qualityReport(evaluation: Evaluation, path: string, text: Buffer) {
+function qualityReport(evaluation: Quality, path: string, text: Buffer) {
   const { against } = evaluation;
   const name = path === STANDARD_INPUT ? 'standard input' : basename(path);
   const sha256 = createHash('sha256').update(text).digest('hex');

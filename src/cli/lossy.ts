@@ -7,6 +7,7 @@ import { wholeNumber } from './options.js';
 /** The options of a lossy `compress`, as commander gives them. */
 export interface BudgetFlags {
   readonly kl?: string;
+  readonly cosine?: string;
   readonly bits?: string;
   readonly size?: string;
   readonly ratio?: string;
@@ -24,6 +25,10 @@ export function addBudgetOptions(command: Command): Command {
     .option(
       '--kl <nats>',
       'lossy: KL divergence from the original in nats per token, measured on held-out text',
+    )
+    .option(
+      '--cosine <c>',
+      'lossy, for embedding models: mean cosine with the original embeddings, measured on held-out sentences',
     )
     .option('--bits <n>', 'lossy: bits per weight; everything but config, tokenizer and text files counts')
     .option('--size <size>', 'lossy: file size, such as 400MB')
@@ -46,9 +51,10 @@ export function addBudgetOptions(command: Command): Command {
 }
 
 /** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
-function budgetOf({ kl, bits, size, ratio }: BudgetFlags): Budget {
+function budgetOf({ kl, cosine, bits, size, ratio }: BudgetFlags): Budget {
   return {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
+    ...(cosine !== undefined && { cosine: positive(cosine, '--cosine') }),
     ...(bits !== undefined && { bits: positive(bits, '--bits') }),
     ...(size !== undefined && { size: parseSize(size) }),
     ...(ratio !== undefined && { ratio: positive(ratio, '--ratio') }),
@@ -56,8 +62,8 @@ function budgetOf({ kl, bits, size, ratio }: BudgetFlags): Budget {
 }
 
 /** Returns whether a budget was given. @throws {InputError} for options that need one. */
-export function isLossy({ kl, bits, size, ratio, ...others }: BudgetFlags): boolean {
-  const budget = [kl, bits, size, ratio].some((value) => value !== undefined);
+export function isLossy({ kl, cosine, bits, size, ratio, ...others }: BudgetFlags): boolean {
+  const budget = [kl, cosine, bits, size, ratio].some((value) => value !== undefined);
   const { calibrate, calibrationTokens, statistics, calibration } = others;
   const given =
     calibration === false
@@ -69,7 +75,8 @@ export function isLossy({ kl, bits, size, ratio, ...others }: BudgetFlags): bool
           : statistics !== undefined
             ? '--statistics'
             : undefined;
-  if (!budget && given) throw new InputError(`${given} needs a budget: --kl, --bits, --size or --ratio`);
+  if (!budget && given)
+    throw new InputError(`${given} needs a budget: --kl, --cosine, --bits, --size or --ratio`);
   return budget;
 }
 

@@ -28,12 +28,16 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     async () => (await import('./inspect.js')).inspectCommand(),
   ],
   evaluate: [
-    'measure perplexity on a text and, with --against, KL divergence from a reference model',
+    'measure perplexity on a text and, with --against, KL divergence or cosines to a reference model',
     async () => (await import('./evaluate.js')).evaluateCommand(),
   ],
   generate: [
     'continue a text; greedy unless a sampling option is given',
     async () => (await import('./generate.js')).generateCommand(),
+  ],
+  embed: [
+    'print the embeddings of texts by an embedding model',
+    async () => (await import('./embed.js')).embedCommand(),
   ],
   catalog: [
     'list every .wpk file in a folder and its subfolders',

@@ -86,10 +86,19 @@ const MAX_NAMES = 3;
 export function qualityLine(quality: Summary['quality']): string {
   const loss = measuredLoss(quality);
   if (!loss) return 'quality: not measured; use weightpress evaluate FILE --against MODEL --text TEXT';
-  const { kl, top1, perplexity, reference, text } = loss;
-  const error = kl.standardError === null ? '' : ` ± ${kl.standardError.toPrecision(2)}`;
+  const name = plainLine(loss.text?.name ?? 'a text');
+  const margin = ({ standardError: error }: { readonly standardError: number | null }) =>
+    error === null ? '' : ` ± ${error.toPrecision(2)}`;
+  if (loss.kind === 'embedding') {
+    const { cosine, rank } = loss;
+    return [
+      `quality (${name}): mean cosine ${cosine.mean.toFixed(5)}${margin(cosine)} between embeddings`,
+      `1 % of the sentences below ${cosine.p1.toFixed(5)}, minimum ${cosine.min.toFixed(5)}; rank agreement of similarities ${rank.mean.toFixed(4)}`,
+    ].join('\n');
+  }
+  const { kl, top1, perplexity, reference } = loss;
   return [
-    `quality (${plainLine(text?.name ?? 'a text')}): KL divergence ${kl.mean.toPrecision(4)}${error} nats per token`,
+    `quality (${name}): KL divergence ${kl.mean.toPrecision(4)}${margin(kl)} nats per token`,
     `same most probable token ${percent(top1.agreement)}, perplexity ${reference.perplexity.toFixed(3)} -> ${perplexity.toFixed(3)}`,
   ].join('\n');
 }

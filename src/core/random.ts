@@ -8,3 +8,22 @@ export function randomNumbers(seed: number): () => number {
     return ((mixed ^ (mixed >>> 15)) >>> 0) / 2 ** 32;
   };
 }
+
+/** Returns a generator of normally distributed numbers with mean 0 and variance 1: the polar form of Box and Muller. */
+export function normalNumbers(seed: number): () => number {
+  const random = randomNumbers(seed);
+  let spare: number | undefined;
+  return () => {
+    const kept = spare;
+    spare = undefined;
+    if (kept !== undefined) return kept;
+    for (;;) {
+      const [a, b] = [2 * random() - 1, 2 * random() - 1];
+      const square = a * a + b * b;
+      if (square >= 1 || square === 0) continue;
+      const scale = Math.sqrt((-2 * Math.log(square)) / square);
+      spare = b * scale;
+      return a * scale;
+    }
+  };
+}

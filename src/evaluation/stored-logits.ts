@@ -1,7 +1,7 @@
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
-import { checksum } from '../wasm/lossless.js';
+import { chainedChecksum, hexOf } from '../wasm/lossless.js';
 import type { Window } from './windows.js';
 
 /** The predictions that logits belong to. */
@@ -114,16 +114,10 @@ function refuseIf(differs: boolean, { name }: StoredLogits, what: string): void 
   if (differs) throw new InputError(what, { file: name });
 }
 
-/** Bytes digested at a time; the checksum of a piece is the seed of the next one's. */
-const PIECE_BYTES = 1 << 20;
-
 function digestOf(windows: readonly Window[]): string {
   let sum = 0n;
   for (const { input, rows, targets } of windows)
     for (const { buffer, byteOffset, byteLength } of [input, Int32Array.from(rows), targets])
-      for (let start = 0; start < byteLength; start += PIECE_BYTES) {
-        const length = Math.min(PIECE_BYTES, byteLength - start);
-        sum = checksum(new Uint8Array(buffer, byteOffset + start, length), sum);
-      }
-  return sum.toString(16).padStart(16, '0');
+      sum = chainedChecksum(new Uint8Array(buffer, byteOffset, byteLength), sum);
+  return hexOf(sum);
 }

@@ -8,7 +8,7 @@ import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
 import { hold, letGo } from '../io/node/temporary.js';
 import { unpacked } from '../models/packed/view.js';
-import { type CalibrationSource, calibrate } from '../quantization/calibration/calibrate.js';
+import { type CalibrationSource, calibrate, heldOutOf } from '../quantization/calibration/calibrate.js';
 import type { StatisticsFile } from '../quantization/calibration/statistics-file.js';
 import type { Method } from './attempt.js';
 import { curvesOf, type LabCurve } from './curves.js';
@@ -118,6 +118,9 @@ export async function runLab(given: Model, options: LabOptions): Promise<LabRepo
       `${extent.weights} weights in matrices are over the limit of ${MAX_WEIGHTS}, because lab holds all coefficients in memory; use a smaller model of the family`,
       { file: model.id },
     );
+  const heldOut = await heldOutOf(model, calibration);
+  if (heldOut.kind === 'sentences')
+    throw new InputError('is an embedding model, which predicts no tokens', { file: model.id });
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
   hold(folder);
   let statistics: StatisticsFile | undefined;
@@ -131,7 +134,7 @@ export async function runLab(given: Model, options: LabOptions): Promise<LabRepo
       options.signal,
     );
     statistics = calibrated.statistics;
-    const measure = new Measure(model, { ...options, heldOut: calibrated.heldOut });
+    const measure = new Measure(model, { ...options, heldOut });
     const ladder = new Ladder(extent, measure, options);
     const curves: LabCurve[] = [];
     for (const transform of TRANSFORMS) {

@@ -10,7 +10,7 @@ import { Overlay } from './overlay.js';
 export interface MeasureOptions extends Pick<RunOptions, 'signal'> {
   /** Text to measure on; by default the held-out text. */
   readonly text?: string | undefined;
-  readonly heldOut: HeldOut;
+  readonly heldOut: Extract<HeldOut, { readonly kind: 'tokens' }>;
   /** Number of tokens to measure on. */
   readonly tokens: number;
   readonly prompt: string;

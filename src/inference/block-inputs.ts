@@ -4,7 +4,7 @@ import { rotaryTables } from '../architectures/rotary.js';
 import { type Attention, isAttention, type LayerPositions } from '../architectures/settings.js';
 import { readFloats, readPart } from '../core/floats.js';
 import type { Feeds, Runtime, Tensor } from '../onnx/runtime.js';
-import type { Binding, Program } from './program.js';
+import type { Binding, Trunk } from './program.js';
 
 /**
  * Returns the inputs of layers other than hidden states, weights and caches, for tokens at positions `start` to `end`: the layer's mask,
@@ -12,7 +12,7 @@ import type { Binding, Program } from './program.js';
  */
 export function positionFeeds(
   runtime: Runtime,
-  { plan }: Program,
+  { plan }: Trunk,
   start: number,
   end: number,
 ): (layer: number) => Feeds {
@@ -62,7 +62,7 @@ function mask(
 /** Returns the inputs of the embedding: windows of tokens, all of the same length, from position `start`. */
 export function tokenFeeds(
   runtime: Runtime,
-  { plan, embedding }: Program,
+  { plan, embedding }: Trunk,
   windows: readonly ArrayLike<number>[],
   start = 0,
 ): Feeds {
@@ -81,7 +81,7 @@ export function tokenFeeds(
  */
 export async function loadWeights(
   runtime: Runtime,
-  { model }: Program,
+  { model }: Pick<Trunk, 'model'>,
   weights: readonly Binding[],
   signal?: AbortSignal,
   known?: Map<string, Tensor | Promise<Tensor>>,

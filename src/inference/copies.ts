@@ -15,13 +15,14 @@ export interface Copy {
 const MAX_NAMES = 4;
 
 /**
- * Checks that every tensor of a model is used by a graph, known to be unneeded, or a copy.
+ * Checks that every tensor of a model is used by a graph, known to be unneeded, or a copy. @param isUnneeded of further tensors, by name.
  * @returns the copies. @throws {InputError} listing tensors that are none of these, since results without them would be wrong.
  */
 export function copiesOf(
   model: Model,
   { family, ...plan }: ForwardPlan,
   bound: readonly { readonly tensor: TensorInfo }[],
+  isUnneeded: (name: string) => boolean = () => false,
 ): Copy[] {
   const { copies = {}, buffers, unneeded } = family;
   const plain = (name: string) => withoutPrefix(name, family);
@@ -29,7 +30,9 @@ export function copiesOf(
   const byPlainName = new Map(bound.map(({ tensor }) => [plain(tensor.name), tensor]));
   const rest = model.tensors.filter(
     ({ name }) =>
-      !used.has(name) && ![buffers, unneeded, plan.unneeded].some((ignored) => ignored?.test(plain(name))),
+      !used.has(name) &&
+      !isUnneeded(name) &&
+      ![buffers, unneeded, plan.unneeded].some((ignored) => ignored?.test(plain(name))),
   );
   const found = rest.flatMap((copy): Copy[] => {
     const name = plain(copy.name);

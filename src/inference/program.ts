@@ -33,18 +33,22 @@ export interface Stage {
   readonly weights: readonly Binding[];
 }
 
-/** A model as graphs, checked against the checkpoint's headers. Weights are not read yet. */
-export interface Program {
+/** A model as graphs up to its last layer, checked against the checkpoint's headers. Weights are not read yet. */
+export interface Trunk {
   readonly model: Model;
   readonly plan: ForwardPlan;
   /** Maps `tokens` (and `positions`) to `hidden_out`. */
   readonly embedding: Stage;
   /** The weights of each layer's {@link graphOf}. */
   readonly layers: readonly (readonly Binding[])[];
-  /** Maps `hidden` to `logits`. */
-  readonly head: Stage;
   /** Stored tensors that are not used because they must equal one that is; {@link openProgram} checks this. */
   readonly copies: readonly Copy[];
+}
+
+/** A model that predicts tokens. */
+export interface Program extends Trunk {
+  /** Maps `hidden` to `logits`. */
+  readonly head: Stage;
 }
 
 /**
@@ -53,11 +57,20 @@ export interface Program {
  * shape, and tensors that no graph uses.
  */
 export function buildProgram(model: Model): Program {
-  const { config } = model;
-  if (model.configError) throw model.configError;
-  if (!config) throw new InputError('has no config.json, which running a model needs', { file: model.id });
-  refusePacked(model, config);
-  const plan = planForward(familyOf(config), config);
+  const { end: head, ...trunk } = buildStages(model, headGraph);
+  return { ...trunk, head };
+}
+
+/**
+ * Builds the graphs of a model with any graph after its last layer. @param isUnneeded whether a tensor may be left unused.
+ * @throws {InputError} as {@link buildProgram}.
+ */
+export function buildStages(
+  model: Model,
+  endGraph: (plan: ForwardPlan) => Graph,
+  isUnneeded?: (name: string) => boolean,
+): Trunk & { readonly end: Stage } {
+  const plan = planOf(model);
   const find = tensorFinder(model, plan.family.prefixes);
   const bind = (graph: Graph, prefix = '') =>
     graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, prefix), part: weight.part }));
@@ -70,10 +83,19 @@ export function buildProgram(model: Model): Program {
       if (!graphs.has(kind)) graphs.set(kind, layerGraph(plan, layer));
       return bind(graphs.get(kind)!, layerPrefix(plan, layer));
     }),
-    head: stage(headGraph(plan)),
+    end: stage(endGraph(plan)),
   };
-  const bound = [stages.embedding.weights, ...stages.layers, stages.head.weights].flat();
-  return { model, plan, ...stages, copies: copiesOf(model, plan, bound) };
+  const bound = [stages.embedding.weights, ...stages.layers, stages.end.weights].flat();
+  return { model, plan, ...stages, copies: copiesOf(model, plan, bound, isUnneeded) };
+}
+
+/** Reads the config of a model that is to be run. @throws {InputError} as {@link buildProgram}. */
+export function planOf(model: Model): ForwardPlan {
+  const { config } = model;
+  if (model.configError) throw model.configError;
+  if (!config) throw new InputError('has no config.json, which running a model needs', { file: model.id });
+  refusePacked(model, config);
+  return planForward(familyOf(config), config);
 }
 
 /** Finds the family of a config. @throws {InputError} listing the supported ones, when there is none. */
@@ -109,12 +131,16 @@ const compared = new WeakSet<Model>();
  * Builds the graphs of a model that is about to be run, with floats for packed weights, and compares its tied tensors.
  * @throws {InputError} as {@link buildProgram}, and for a tied head that differs from the embedding.
  */
-export async function openProgram(given: Model, signal?: AbortSignal): Promise<Program> {
-  const program = buildProgram(await unpacked(given, signal));
-  const { model } = program;
-  if (!compared.has(model)) await checkCopies(model, program.copies, signal);
-  compared.add(model);
+export async function openProgram(model: Model, signal?: AbortSignal): Promise<Program> {
+  const program = buildProgram(await unpacked(model, signal));
+  await compareCopies(program, signal);
   return program;
+}
+
+/** Compares a model's tied tensors, once for each model. @throws {InputError} naming one that differs. */
+export async function compareCopies({ model, copies }: Trunk, signal?: AbortSignal): Promise<void> {
+  if (!compared.has(model)) await checkCopies(model, copies, signal);
+  compared.add(model);
 }
 
 /** The graphs of a model's layers, one for each kind of layer. */

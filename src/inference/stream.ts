@@ -2,10 +2,11 @@ import { BLOCK_INPUTS } from '../architectures/attention.js';
 import type { Graph } from '../onnx/graph.js';
 import type { Feeds, Runtime, Session, Tensor } from '../onnx/runtime.js';
 import { loadWeights, positionFeeds, tokenFeeds } from './block-inputs.js';
-import { type Binding, LayerGraphs, type Program } from './program.js';
+import { type Binding, LayerGraphs, type Program, type Trunk } from './program.js';
 
-/** Hidden states before the head, [windows, length, hidden]. */
+/** Hidden states before the head, of each window. */
 export interface HiddenStates {
+  /** Tokens of the longest window. */
   readonly length: number;
   /** Returns the states of one window, [length, hidden]. */
   window(index: number): Float32Array;
@@ -21,20 +22,19 @@ export interface StreamOptions {
 const BATCH_TOKENS = 1024;
 
 /**
- * Runs windows of tokens, all of the same length, through a model up to its head, one layer at a time for all windows. Memory holds the
- * hidden states and the weights of one layer, and of the next, which is being read.
+ * Runs windows of tokens through a model up to its head, one layer at a time for all windows. Memory holds the hidden states and the
+ * weights of one layer, and of the next, which is being read. Neighbors of the same length run together.
  * @throws {InputError} for weights that do not decode or are not finite.
  */
 export async function streamHidden(
   runtime: Runtime,
-  program: Program,
+  program: Trunk,
   windows: readonly ArrayLike<number>[],
   options: StreamOptions = {},
 ): Promise<HiddenStates> {
-  const length = windows[0]!.length;
   const { hiddenSize } = program.plan;
-  const batches = batchesOf(windows.length, Math.max(1, Math.floor(BATCH_TOKENS / length)));
-  const flow = new Flow(runtime, batches, length, hiddenSize, options);
+  const batches = batchesOf(windows);
+  const flow = new Flow(runtime, batches, hiddenSize, options);
   const { graph, weights } = program.embedding;
   await flow.through(
     () => graph,
@@ -42,55 +42,63 @@ export async function streamHidden(
     program,
     (_, { start, end }) => tokenFeeds(runtime, program, windows.slice(start, end)),
   );
-  const positions = positionFeeds(runtime, program, 0, length);
-  const graphs = new LayerGraphs(program.plan, { length });
+  const lengths = [...new Set(batches.map(({ length }) => length))];
+  const positions = new Map(lengths.map((length) => [length, positionFeeds(runtime, program, 0, length)]));
+  const graphs = new LayerGraphs(program.plan, lengths.length === 1 ? { length: lengths[0]! } : {});
   await flow.through(
     (layer) => graphs.of(layer),
     program.layers,
     program,
-    (layer, _, hidden) => ({
-      ...positions(layer),
+    (layer, { length }, hidden) => ({
+      ...positions.get(length)!(layer),
       [BLOCK_INPUTS.hidden]: hidden,
     }),
   );
-  return { length, window: (index) => flow.window(index) };
+  return { length: Math.max(...lengths), window: (index) => flow.window(index) };
 }
 
+/** Neighboring windows of one length. */
 interface Batch {
   readonly start: number;
   readonly end: number;
+  readonly length: number;
 }
 
-function batchesOf(windows: number, size: number): Batch[] {
-  return Array.from({ length: Math.ceil(windows / size) }, (_, i) => ({
-    start: i * size,
-    end: Math.min(windows, (i + 1) * size),
-  }));
+function batchesOf(windows: readonly ArrayLike<number>[]): Batch[] {
+  const batches: Batch[] = [];
+  for (let start = 0; start < windows.length; ) {
+    const { length } = windows[start]!;
+    const most = start + Math.max(1, Math.floor(BATCH_TOKENS / length));
+    let end = start + 1;
+    while (end < Math.min(most, windows.length) && windows[end]!.length === length) end++;
+    batches.push({ start, end, length });
+    start = end;
+  }
+  return batches;
 }
 
-/** The hidden states of every batch, and a spare buffer for results. */
+/** The hidden states of every batch, and spare buffers for results, by their size. */
 class Flow {
   private readonly states: Float32Array[];
-  private spare: Float32Array;
+  private readonly spares = new Map<number, Float32Array>();
   private tokenLayers = 0;
 
   constructor(
     private readonly runtime: Runtime,
     private readonly batches: readonly Batch[],
-    private readonly length: number,
     private readonly hiddenSize: number,
     private readonly options: StreamOptions,
   ) {
-    const capacity = batches[0]!.end * length * hiddenSize;
-    this.states = batches.map(() => new Float32Array(capacity));
-    this.spare = new Float32Array(capacity);
+    this.states = batches.map(
+      ({ start, end, length }) => new Float32Array((end - start) * length * hiddenSize),
+    );
   }
 
   /** Runs every batch through the graph of each set of weights, in turn. */
   async through(
     graphOf: (layer: number) => Graph,
     layers: readonly (readonly Binding[])[],
-    program: Program,
+    program: Trunk,
     feeds: (layer: number, batch: Batch, hidden: Tensor) => Feeds,
   ): Promise<void> {
     const { runtime, options } = this;
@@ -125,25 +133,29 @@ class Flow {
 
   window(index: number): Float32Array {
     const batch = this.batches.findIndex(({ end }) => index < end);
-    const values = this.length * this.hiddenSize;
-    const offset = (index - this.batches[batch]!.start) * values;
+    const { start, length } = this.batches[batch]!;
+    const values = length * this.hiddenSize;
+    const offset = (index - start) * values;
     return this.states[batch]!.subarray(offset, offset + values);
   }
 
   private async step(index: number, session: Session, feeds: (hidden: Tensor) => Feeds): Promise<void> {
     this.options.signal?.throwIfAborted();
-    const hidden = this.tensor(index, this.states[index]!);
-    await session.run(feeds(hidden), { [BLOCK_INPUTS.hiddenOut]: this.tensor(index, this.spare) });
-    [this.states[index], this.spare] = [this.spare, this.states[index]!];
-    const { start, end } = this.batches[index]!;
-    this.tokenLayers += (end - start) * this.length;
+    const before = this.states[index]!;
+    const after = this.spares.get(before.length) ?? new Float32Array(before.length);
+    await session.run(feeds(this.tensor(index, before)), {
+      [BLOCK_INPUTS.hiddenOut]: this.tensor(index, after),
+    });
+    this.states[index] = after;
+    this.spares.set(before.length, before);
+    const { start, end, length } = this.batches[index]!;
+    this.tokenLayers += (end - start) * length;
     this.options.onProgress?.(this.tokenLayers);
   }
 
   private tensor(index: number, data: Float32Array): Tensor {
-    const { start, end } = this.batches[index]!;
-    const shape = [end - start, this.length, this.hiddenSize];
-    return this.runtime.floats(data.subarray(0, (end - start) * this.length * this.hiddenSize), shape);
+    const { start, end, length } = this.batches[index]!;
+    return this.runtime.floats(data, [end - start, length, this.hiddenSize]);
   }
 }
 

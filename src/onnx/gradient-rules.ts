@@ -122,6 +122,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
     ];
   },
   ReduceSum: (step, [g]) => [() => step.g.operation('Expand', [g!, step.one('Shape', step.inputs[0]!)])],
+  // equal largest values all get the cotangent
+  ReduceMax: (step, [g]) => [() => step.times(unchanged(step, step.inputs[0]!, step.outputs[0]!), g!)],
   Sqrt: elementwise((step, _, y) => step.g.operation('Div', [step.g.scalar(0.5), y])),
   LayerNormalization: layerNormalization,
   Softmax: (step, [g]) => {

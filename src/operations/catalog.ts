@@ -31,6 +31,8 @@ export interface CatalogEntry {
   readonly perplexity: number | undefined;
   /** The KL divergence from the original that is stored in the file, in nats per token; undefined where none was measured. */
   readonly klNats: number | undefined;
+  /** For an embedding model: the mean cosine with the original's embeddings that is stored in the file; undefined where none was measured. */
+  readonly cosine: number | undefined;
   /** The license of the original, as an SPDX identifier; `unknown` where its files do not say. */
   readonly license: string | undefined;
   /** Whether all blocks were decoded and match their checksums; undefined without `verify`. */
@@ -76,6 +78,7 @@ const UNKNOWN = {
   lossless: undefined,
   perplexity: undefined,
   klNats: undefined,
+  cosine: undefined,
   license: undefined,
   verified: undefined,
   problem: undefined,
@@ -103,7 +106,7 @@ function figures({ source, tensors, originalBytes, fileBytes, quality }: Summary
   const parameters = tensors
     .filter(({ role, sameAs }) => role !== 'buffer' && role !== FURTHER && sameAs === undefined)
     .reduce((sum, { elements }) => sum + elements, 0);
-  const kl = quality?.kl as { readonly mean?: unknown } | undefined;
+  const meanOf = (measure: unknown) => (measure as { readonly mean?: unknown } | undefined)?.mean;
   return {
     model: source,
     parameters,
@@ -113,7 +116,8 @@ function figures({ source, tensors, originalBytes, fileBytes, quality }: Summary
     bitsPerWeight: parameters ? (fileBytes * 8) / parameters : undefined,
     lossless: isLossless(tensors),
     perplexity: numberOr(quality?.perplexity),
-    klNats: numberOr(kl?.mean),
+    klNats: numberOr(meanOf(quality?.kl)),
+    cosine: numberOr(meanOf(quality?.cosine)),
   };
 }
 

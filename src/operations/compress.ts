@@ -101,15 +101,12 @@ function checkOptions(codec: Codec, options: CompressOptions): void {
   if (typeof codec === 'object' && options.resume) throw new InputError('a transform cannot be resumed');
   if (!budget) return;
   checkBudget(budget);
-  if (budget.kl === undefined) return;
+  const measure = budget.kl !== undefined ? 'kl' : 'cosine';
+  if (budget[measure] === undefined) return;
   if (typeof codec === 'object')
-    throw new InputError('a transform takes a budget of bits, size or ratio, found kl');
+    throw new InputError(`a transform takes a budget of bits, size or ratio, found ${measure}`);
   if (options.calibration === false)
-    throw new InputError(
-      'a budget of kl needs a text to measure the divergence on',
-      {},
-      { code: 'needs-text' },
-    );
+    throw new InputError(`a budget of ${measure} needs a text to measure it on`, {}, { code: 'needs-text' });
 }
 
 async function losslessly(

@@ -80,7 +80,7 @@ async function finishEarly(
   stages: Stages,
   { calibration, signal }: LossyOptions,
 ): Promise<string | undefined> {
-  if (plan.goal.kind === 'kl') {
+  if (plan.goal.kind !== 'bytes') {
     const onProgress = stages.begin('measuring zeros', 'tokens');
     return finishMinimum(prepared, plan, calibration!, onProgress, signal);
   }

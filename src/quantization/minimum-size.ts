@@ -5,6 +5,7 @@ import { writeParameters } from '../codecs/trellis/parameters.js';
 import { readTables, writeTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { lossOf } from '../evaluation/report.js';
 import { indexCoder } from '../wasm/indices.js';
 import { type CalibrationSource, heldOutOf } from './calibration/calibrate.js';
 import type { Candidate } from './candidate.js';
@@ -55,6 +56,8 @@ export async function checkMinimum(
 
 /** Divergence from which on a file of zeros is tried: it has about as many nats as the original knows of a token, 3 to 8. */
 const MIN_ZEROS_KL = 1;
+/** The same for embeddings: without their matrices, they hardly depend on the sentence. */
+const MIN_ZEROS_COSINE_LOSS = 0.3;
 
 /**
  * Finishes a file of zeros, the smallest there is, if a budget of nats allows it.
@@ -67,15 +70,15 @@ export async function finishMinimum(
   onProgress: OnProgress,
   signal: AbortSignal | undefined,
 ): Promise<string | undefined> {
-  if (goal.max < MIN_ZEROS_KL) return undefined;
+  if (goal.max < (goal.kind === 'kl' ? MIN_ZEROS_KL : MIN_ZEROS_COSINE_LOSS)) return undefined;
   const heldOut = await heldOutOf(model, calibration);
   try {
     await writeMinimum(candidate, model, tensors);
     const quality = await measureCandidate(candidate.partialPath, model, heldOut, onProgress, signal);
-    const { mean } = quality.kl!;
-    if (!(mean <= goal.max)) return undefined;
+    const loss = lossOf(quality);
+    if (!(loss <= goal.max)) return undefined;
     await candidate.finish(qualityReport(quality, heldOut));
-    return withinNote(goal, mean);
+    return withinNote(goal, loss);
   } finally {
     await candidate.discard();
   }

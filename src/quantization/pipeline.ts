@@ -1,4 +1,4 @@
-import type { Evaluation } from '../evaluation/evaluate.js';
+import type { Quality } from '../evaluation/report.js';
 import type { StoredModel } from '../models/stored-model.js';
 import type { Calibrated } from './calibration/calibrate.js';
 import type { Candidate } from './candidate.js';
@@ -96,7 +96,7 @@ export class Pipeline {
   }
 
   /** Measures the candidate against the original; undefined without calibration. */
-  async measure(): Promise<Evaluation | undefined> {
+  async measure(): Promise<Quality | undefined> {
     const { candidate, model, calibrated, stages } = this.parts;
     const onProgress = stages.begin('measuring', 'tokens');
     return (
@@ -128,7 +128,7 @@ export class Pipeline {
   }
 
   /** Stores the quality in the candidate and moves it to its final name. @returns its bytes. @throws {Error} if they exceed the budget. */
-  async finish(quality: Evaluation | undefined): Promise<number> {
+  async finish(quality: Quality | undefined): Promise<number> {
     const { candidate, plan, calibrated, signal } = this.parts;
     signal?.throwIfAborted();
     const report = quality && qualityReport(quality, calibrated!.heldOut);

@@ -27,7 +27,7 @@ export interface CompressionPlan {
   readonly tensors: readonly PlannedTensor[];
   /** Weights in the tensors that are quantized. */
   readonly quantizedWeights: number;
-  /** Target range in bytes or in nats per token. */
+  /** Target range in bytes, in nats per token, or in what the cosine lacks to 1. */
   readonly goal: Goal;
   /** First step of the search. */
   readonly firstStep: number;
@@ -64,9 +64,10 @@ const TYPICAL_KL = 0.006;
 /** Matrices smaller than this are rounded, not quantized: their codes would cost more than they save. */
 const MIN_ELEMENTS = 1024;
 
-/** Plans a compression; does no I/O. @throws {InputError} for a budget of kl without a calibration text. */
+/** Plans a compression; does no I/O. @throws {InputError} for a budget of kl or cosine without a calibration text. */
 export function planCompression({ tensors, exact, goal, tune, tokens }: PlanInput): CompressionPlan {
-  if (goal.kind === 'kl' && !tokens) throw new InputError('a budget of kl needs a text to measure it on');
+  const isOfLoss = goal.kind !== 'bytes';
+  if (isOfLoss && !tokens) throw new InputError(`a budget of ${goal.kind} needs a text to measure it on`);
   const planned = planTensors(tensors, exact);
   const quantizedWeights = sumOf(quantizedTensors(planned), ({ shape }) => elementCount(shape));
   const isCheap = quantizedWeights < CHEAP_WEIGHTS;
@@ -74,15 +75,15 @@ export function planCompression({ tensors, exact, goal, tune, tokens }: PlanInpu
     tensors: planned,
     quantizedWeights,
     goal,
-    firstStep: firstStep(goal.kind === 'kl' ? goal.max : TYPICAL_KL, quantizedWeights),
+    firstStep: firstStep(isOfLoss ? goal.max : TYPICAL_KL, quantizedWeights),
     learnsPrices: isCheap,
-    samplesRate: !isCheap && goal.kind === 'bytes',
+    samplesRate: !isCheap && !isOfLoss,
     tunes: isCheap && tune,
     stages: planStages({
       weights: sumOf(tensors, ({ shape }) => elementCount(shape)),
       ...(tokens ?? { calibrationTokens: 0, measuredTokens: 0 }),
       passes: TYPICAL_PASSES[isCheap ? 'cheap' : 'expensive'],
-      measuresEach: goal.kind === 'kl',
+      measuresEach: isOfLoss,
     }),
   };
 }
@@ -90,12 +91,15 @@ export function planCompression({ tensors, exact, goal, tune, tokens }: PlanInpu
 /** Biases, and scales of norms, which some models store with two dimensions: one row for each head or expert. */
 const VECTORS = /(^|[._])(bias|\w*norm\w*\.weight)$/;
 
+/** Returns whether a tensor of several dimensions is a vector: biases, scales of norms, and whatever has one row. */
+const isVector = ({ name, shape }: TensorInfo) => VECTORS.test(name) || elementCount(shape) === shape.at(-1);
+
 /** Decides for each tensor whether it is quantized, rounded or stored exactly. */
 export function planTensors(tensors: readonly TensorInfo[], exact: ExactTensors): PlannedTensor[] {
   return tensors.map((tensor): PlannedTensor => {
     const kind = exact.get(tensor.name);
     if (kind) return { tensor, treatment: 'exact', reason: kind };
-    if (!isMatrix(tensor) || VECTORS.test(tensor.name))
+    if (!isMatrix(tensor) || isVector(tensor))
       return { tensor, treatment: 'rounded', reason: 'not a matrix that the codec holds' };
     if (elementCount(tensor.shape) < MIN_ELEMENTS) return { tensor, treatment: 'rounded', reason: 'small' };
     return { tensor, treatment: 'quantized' };

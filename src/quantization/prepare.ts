@@ -1,5 +1,6 @@
 import { InputError } from '../core/errors.js';
 import { type Model, originalBytes, type TensorInfo } from '../core/model.js';
+import { isEmbeddingModel } from '../inference/embedding/program.js';
 import { checkOutput } from '../io/node/checked-output.js';
 import { inputPaths } from '../models/node/inputs.js';
 import { isStoredModel, type StoredModel } from '../models/stored-model.js';
@@ -45,6 +46,8 @@ export async function prepare(
   if (!isStoredModel(model))
     throw new InputError('is already a .wpk; expected a folder or a .safetensors file', { file: model.id });
   checkBudget(budget);
+  const isOfEmbeddings = isEmbeddingModel(model);
+  checkMeasure(model, budget, isOfEmbeddings);
   requireElements(model);
   await checkOutput(output, inputPaths(model), force);
   const exact = await findExactTensors(model, signal);
@@ -58,7 +61,20 @@ export async function prepare(
     originalBytes: originalBytes(model),
     sideBytes: await candidate.sideBytes(),
     parameters: weightsIn(tensors, exact),
-    reportBytes: calibration ? maxReportBytes(calibration.name) : 0,
+    reportBytes: calibration ? maxReportBytes(calibration.name, isOfEmbeddings) : 0,
   });
   return { model, candidate, tensors, exact, goal };
+}
+
+/** @throws {InputError} for a budget in a measure that the model does not have. */
+function checkMeasure({ id }: Model, { kl, cosine }: Budget, isOfEmbeddings: boolean): void {
+  if (kl !== undefined && isOfEmbeddings)
+    throw new InputError(
+      'is an embedding model and predicts no tokens: expected a budget of cosine, found kl',
+      {
+        file: id,
+      },
+    );
+  if (cosine !== undefined && !isOfEmbeddings)
+    throw new InputError('is no embedding model: expected a budget of kl, found cosine', { file: id });
 }

@@ -1,7 +1,7 @@
 import type { Model } from '../core/model.js';
-import type { Evaluation } from '../evaluation/evaluate.js';
+import { compareOnTokens } from '../evaluation/embedding/compare.js';
 import { evaluate } from '../evaluation/node/run.js';
-import { measurementsOf } from '../evaluation/report.js';
+import { measurementsOf, type predictionsOf, type Quality } from '../evaluation/report.js';
 import { loadRuntime } from '../onnx/node/runtime.js';
 import { openModel } from '../open/open.js';
 import type { HeldOut } from './calibration/calibrate.js';
@@ -9,8 +9,8 @@ import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 
 /** Returns the quality report that is stored in the file: the measurements and the name of the text. */
-export function qualityReport(evaluation: Omit<Evaluation, 'details'>, { name }: Pick<HeldOut, 'name'>) {
-  return report(measurementsOf(evaluation), name);
+export function qualityReport(quality: Quality, { name }: Pick<HeldOut, 'name'>) {
+  return report(measurementsOf(quality), name);
 }
 
 function report(measurements: ReturnType<typeof measurementsOf>, name: string) {
@@ -24,10 +24,19 @@ const COUNT = Number.MAX_SAFE_INTEGER;
 const STORED_BLOCK_BYTES = 6;
 
 /** Returns the maximum bytes that a quality report adds to a file: its text with every number at maximum length. */
-export function maxReportBytes(name: string): number {
+export function maxReportBytes(name: string, isOfEmbeddings: boolean): number {
   const estimate = { mean: FRACTION, standardError: FRACTION };
   const perplexity = { perplexity: FRACTION, standardError: FRACTION, nll: estimate };
-  const longest: Required<ReturnType<typeof measurementsOf>> = {
+  const sentenceMeasure = { ...estimate, median: FRACTION, p1: FRACTION, min: FRACTION };
+  const embeddings: ReturnType<typeof measurementsOf> = {
+    kind: 'embedding',
+    sentences: COUNT,
+    tokens: COUNT,
+    dimensions: COUNT,
+    cosine: sentenceMeasure,
+    rank: sentenceMeasure,
+  };
+  const predictions: Required<ReturnType<typeof predictionsOf>> = {
     kind: 'causal',
     windows: COUNT,
     window: COUNT,
@@ -38,7 +47,7 @@ export function maxReportBytes(name: string): number {
     kl: { ...estimate, median: FRACTION, p99: FRACTION, max: FRACTION },
     top1: { agreement: FRACTION, standardError: FRACTION },
   };
-  const text = `,"quality":${JSON.stringify(report(longest, name))}`;
+  const text = `,"quality":${JSON.stringify(report(isOfEmbeddings ? embeddings : predictions, name))}`;
   return new TextEncoder().encode(text).length + STORED_BLOCK_BYTES;
 }
 
@@ -46,12 +55,18 @@ export function maxReportBytes(name: string): number {
 export async function measureCandidate(
   path: string,
   model: Model,
-  { tokens, window, maskToken }: HeldOut,
+  heldOut: HeldOut,
   onProgress: OnProgress,
   signal?: AbortSignal,
-): Promise<Evaluation> {
+): Promise<Quality> {
   const compressed = await openModel(path);
   try {
+    if (heldOut.kind === 'sentences')
+      return await compareOnTokens(await loadRuntime(), compressed, model, heldOut, {
+        signal,
+        onProgress: ({ done, total }) => onProgress(done, total),
+      });
+    const { tokens, window, maskToken } = heldOut;
     return await evaluate(compressed, {
       tokens,
       window,

@@ -1,4 +1,4 @@
-import type { Evaluation } from '../evaluation/evaluate.js';
+import { lossOf, type Quality } from '../evaluation/report.js';
 import type { Pipeline } from './pipeline.js';
 import type { CompressionPlan } from './plan.js';
 import type { Goal } from './rate-control/budget.js';
@@ -17,7 +17,7 @@ export interface Candidates
 
 /** Result of a search. */
 export interface SearchResult {
-  readonly quality: Evaluation | undefined;
+  readonly quality: Quality | undefined;
   /** Returns the message for a file below its budget, given its bytes; undefined if the budget is used up. */
   readonly note?: ((bytes: number) => string) | undefined;
 }
@@ -27,7 +27,7 @@ export interface SearchResult {
  * @throws {InputError} when every candidate exceeds the limit, naming the nearest one.
  */
 export function searchCandidate(plan: CompressionPlan, candidates: Candidates): Promise<SearchResult> {
-  return plan.goal.kind === 'kl' ? searchDivergence(plan, candidates) : searchSize(plan, candidates);
+  return plan.goal.kind === 'bytes' ? searchSize(plan, candidates) : searchDivergence(plan, candidates);
 }
 
 async function searchSize(plan: CompressionPlan, candidates: Candidates): Promise<SearchResult> {
@@ -66,7 +66,7 @@ const MAX_GUESSES = 3;
 const FIRST_GAIN = 1.03;
 
 interface MeasuredTrial extends Trial {
-  readonly quality: Evaluation;
+  readonly quality: Quality;
 }
 
 async function searchDivergence(plan: CompressionPlan, candidates: Candidates): Promise<SearchResult> {
@@ -88,7 +88,7 @@ async function searchDivergence(plan: CompressionPlan, candidates: Candidates): 
   if (trial.value <= goal.max) return { quality: trial.quality, note: () => withinNote(goal, trial.value) };
   await candidates.writeLossless();
   const { quality } = await measured(candidates, 0);
-  return { quality, note: () => `no lossy file reaches so small a divergence; ${LOST_NOTHING}` };
+  return { quality, note: () => `no lossy file reaches so small a loss; ${LOST_NOTHING}` };
 }
 
 /** Finds the step with `gain` times the divergence of the goal. */
@@ -106,5 +106,5 @@ function findDivergence(goal: Goal, gain: number, first: number, candidates: Can
 
 async function measured(candidates: Candidates, step: number): Promise<MeasuredTrial> {
   const quality = (await candidates.measure())!; // a plan for a divergence has a text
-  return { step, value: quality.kl!.mean, quality };
+  return { step, value: lossOf(quality), quality };
 }

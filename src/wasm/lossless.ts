@@ -161,3 +161,19 @@ export function losslessKernels(): LosslessKernels {
 export function checksum(bytes: Uint8Array, seed = 0n): bigint {
   return losslessKernels().checksum(bytes, seed);
 }
+
+/** Bytes of a piece of {@link chainedChecksum}. */
+export const PIECE_BYTES = 1 << 20;
+
+/** Returns the checksum of any number of bytes: pieces one after the other, each with the checksum of the one before as its seed. */
+export function chainedChecksum(bytes: Uint8Array, seed = 0n): bigint {
+  let sum = seed;
+  for (let start = 0; start < bytes.length; start += PIECE_BYTES)
+    sum = checksum(bytes.subarray(start, start + PIECE_BYTES), sum);
+  return sum;
+}
+
+/** Returns a checksum as 16 hexadecimal digits. */
+export function hexOf(sum: bigint): string {
+  return sum.toString(16).padStart(16, '0');
+}

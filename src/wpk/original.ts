@@ -18,7 +18,7 @@ export interface OpenedWpk extends Model {
  * @throws {InputError} like {@link Container.open}; the source is then closed.
  */
 export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
-  const model = await WpkModel.open(source, signal);
+  const model = withModules(await WpkModel.open(source, signal), signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
   if (file?.format !== 'gguf' || others.length) return model;
   const { openGguf } = await import('../models/gguf/model.js'); // imported on demand: pages fetch it only if needed
@@ -29,6 +29,29 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
     throw error;
   }
 }
+
+/**
+ * Adds the weights of an embedding model's modules (sentence-transformers) to its side files, as in a folder: a lossless file stores them
+ * as tensors, but not of the model.
+ */
+function withModules(model: WpkModel, signal?: AbortSignal): WpkModel {
+  const { container, sideFiles } = model;
+  if (!sideFiles.some(({ name }) => name === 'modules.json')) return model;
+  const weights = container.directory.weightFiles
+    .filter(({ isModel, name }) => !isModel && MODULE_WEIGHTS.test(name))
+    .map((file) => ({
+      name: file.name,
+      lengthBytes: file.length,
+      read: async () => {
+        const source = await originalFile(container, file, signal);
+        return source.read(0, source.byteLength);
+      },
+    }));
+  return Object.assign(model, { sideFiles: [...sideFiles, ...weights] });
+}
+
+/** Weights of a module, in its own folder. */
+const MODULE_WEIGHTS = /^[^/]+\/(model\.safetensors|pytorch_model\.bin)$/;
 
 /** Combines a .wpk with the model that its decoded files are read as. */
 export function withContainer({ id, container, weightFiles }: WpkModel, inner: Model): OpenedWpk {

@@ -5,6 +5,7 @@ import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { canWiden } from '../core/floats.js';
 import type { LeftOut } from '../core/folder.js';
 import { sumOf } from '../core/sum.js';
+import type { EmbeddingComparison } from '../evaluation/embedding/compare.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
 import { type Directory, isLossyTensor, type StoredFile, type StoredTensorEntry } from './directory.js';
 import { accountBytes } from './plan.js';
@@ -232,16 +233,25 @@ export function isLossless(tensors: readonly { readonly codec: string }[]): bool
 }
 
 /** A loss measured against the original and stored in a file. */
-export interface MeasuredLoss
-  extends Required<Pick<Evaluation, 'kl' | 'top1' | 'reference' | 'perplexity' | 'windows' | 'window'>> {
+export type MeasuredLoss = (MeasuredDivergence | MeasuredCosine) & {
   /** The text that it was measured on. */
   readonly text?: { readonly name: string };
-}
+};
+
+/** Of a model that predicts tokens. */
+type MeasuredDivergence = Required<
+  Pick<Evaluation, 'kind' | 'kl' | 'top1' | 'reference' | 'perplexity' | 'windows' | 'window'>
+>;
+
+/** Of an embedding model. */
+type MeasuredCosine = Pick<EmbeddingComparison, 'kind' | 'cosine' | 'rank' | 'sentences'>;
 
 /** Returns the loss in a file's `quality`; undefined if none was measured. */
 export function measuredLoss(quality: Summary['quality']): MeasuredLoss | undefined {
-  const { kl, top1, reference, perplexity } = (quality ?? {}) as Partial<MeasuredLoss>;
-  return kl && top1 && reference && perplexity !== undefined
-    ? (quality as unknown as MeasuredLoss)
-    : undefined;
+  const { kind, cosine, rank, kl, top1, reference, perplexity } = (quality ?? {}) as Partial<
+    Omit<MeasuredDivergence, 'kind'> & Omit<MeasuredCosine, 'kind'> & { readonly kind: string }
+  >;
+  const isMeasured =
+    kind === 'embedding' ? cosine && rank : kl && top1 && reference && perplexity !== undefined;
+  return isMeasured ? (quality as unknown as MeasuredLoss) : undefined;
 }

@@ -72,7 +72,10 @@ function lossOf({ tensors, quality, leftOut }: Summary): string {
       : 'none: every byte of the original is restored';
   const loss = measuredLoss(quality);
   if (!loss) return 'lossy; the loss was not measured';
-  const { kl, top1, perplexity, reference, text } = loss;
+  const { text } = loss;
+  if (loss.kind === 'embedding')
+    return `mean cosine ${loss.cosine.mean.toFixed(5)} between embeddings, 1 % of the sentences below ${loss.cosine.p1.toFixed(5)} (${code(text?.name ?? '')})`;
+  const { kl, top1, perplexity, reference } = loss;
   return [
     `KL divergence ${kl.mean.toPrecision(3)} nats per token`,
     `same most probable token ${(100 * top1.agreement).toFixed(2)} %`,

@@ -37,6 +37,8 @@ export interface BackwardOptions {
   readonly hidden: boolean;
   /** Name of a matrix with too many outputs for the moment of its output gradients. */
   readonly skipped?: string;
+  /** Whether all tokens of a sentence have one gradient, the sum over them, as for an embedding; see {@link addSentenceMoments}. */
+  readonly bySentence?: boolean;
 }
 
 /** The moments of a backward graph. */
@@ -47,7 +49,10 @@ export interface GraphMoments {
 }
 
 /** Turns a forward graph into one that computes gradients, and second moments on both sides of its matrices. */
-export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptions): GraphMoments {
+export function addBackward(
+  g: Graph,
+  { output, hidden, skipped, bySentence }: BackwardOptions,
+): GraphMoments {
   const sites = matmulSitesOf(g);
   const differentiated = sites.filter(({ weight }) => weight !== skipped);
   const cotangent = g.input(BACKWARD_NAMES.cotangent, ['batch', 'sequence', 'features']);
@@ -70,6 +75,11 @@ export function addBackward(g: Graph, { output, hidden, skipped }: BackwardOptio
   const chosen = g.marked(CHOSEN);
   const all = sites.map((site) => {
     const gradient = gradients[differentiated.indexOf(site)];
+    if (bySentence && gradient && site.kind === 'linear') {
+      const found = addSentenceMoments(g, site, gradient, moments.size);
+      for (const own of [found.inputs, found.outputs]) moments.set(own!.output, own!);
+      return found;
+    }
     const outputs = gradient && moment(gradient, site.outputSize);
     if (site.kind !== 'linear') return { site, inputs: undefined, outputs };
     const weighted = gradient ? g.multiply(site.input, length(g, gradient)) : site.input;
@@ -84,11 +94,24 @@ function length(g: Graph, x: Value): Value {
   return g.operation('ReduceL2', [x, g.integers([-1])], { keepdims: 1 });
 }
 
-/** Adds the second moment of x [batch, sequence, size], as one operation for product and sum. */
-function addMoment(g: Graph, x: Value, size: number, index: number): Moment {
+/**
+ * Adds the second moments of D = sum over a sentence's tokens of g x^T, the gradient of the matrix: sums over sentences of D D^T for the
+ * outputs, and of D^T D for the inputs, over the trace of the former. A wrong weight errs alike in all tokens, and an embedding adds
+ * these errors up, so that moments of single tokens miss most of its cost: at 7 MB the loss of all-MiniLM-L6-v2 is 13 % larger with them.
+ */
+function addSentenceMoments(g: Graph, site: MatmulSite, gradient: Value, index: number): SiteMoments {
+  const { input, inputSize, outputSize } = site;
+  const alike = (x: Value) => g.matmulTransposed(x, x); // of tokens, [batch, sequence, sequence]
+  const outputs = addMoment(g, gradient, outputSize, index, g.matmul(alike(input), gradient));
+  const inputs = addMoment(g, input, inputSize, index + 1, g.matmul(alike(gradient), input));
+  return { site, inputs: { ...inputs, weighting: outputs }, outputs };
+}
+
+/** Adds the second moment of x, or x^T y summed over tokens, [batch, sequence, size] both, as one operation for product and sum. */
+function addMoment(g: Graph, x: Value, size: number, index: number, y = x): Moment {
   const moment = { output: `moment_${index}`, before: `moment_${index}_before`, size };
-  const rows = g.reshape(x, [-1, size]);
+  const rows = [x, y].map((value) => g.reshape(value, [-1, size]));
   const before = g.input(moment.before, [size, size]);
-  g.output(moment.output, g.operation('Gemm', [rows, rows, before], { transA: 1 }), [size, size]);
+  g.output(moment.output, g.operation('Gemm', [...rows, before], { transA: 1 }), [size, size]);
   return moment;
 }

@@ -3,12 +3,16 @@ import { elementCount } from '../../core/dtype.js';
 import { InputError, isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { sumOf } from '../../core/sum.js';
+import type { TokenizedSentences } from '../../evaluation/embedding/compare.js';
+import { sentencesOf } from '../../evaluation/embedding/sentences.js';
 import { cutWindows } from '../../evaluation/windows.js';
+import { isEmbeddingModel, openEmbeddingProgram } from '../../inference/embedding/program.js';
+import { SentenceTokenizer } from '../../inference/embedding/tokens.js';
 import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/node/temporary.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
-import { loadStatistics } from './load-statistics.js';
+import { loadStatistics, type TokenizedText } from './load-statistics.js';
 import type { StatisticsFile } from './statistics-file.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
@@ -25,8 +29,13 @@ export interface CalibrationSource {
   readonly statisticsPath?: string | undefined;
 }
 
-/** Held-out tokens to measure the loss on, which were not used for the statistics. */
-export interface HeldOut {
+/** Held-out text to measure the loss on, which was not used for the statistics. */
+export type HeldOut =
+  | HeldOutTokens
+  | ({ readonly kind: 'sentences'; readonly name: string } & TokenizedSentences);
+
+interface HeldOutTokens {
+  readonly kind: 'tokens';
   readonly name: string;
   readonly tokens: readonly number[];
   readonly window: number;
@@ -35,7 +44,7 @@ export interface HeldOut {
 
 export interface Calibrated {
   readonly statistics: StatisticsFile;
-  /** The windows used for the statistics; none for masked models, which are not tuned. */
+  /** The windows used for the statistics; none for masked and embedding models, which are not tuned. */
   readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
   /** Closes the statistics, and removes them if they are in a temporary file. */
@@ -48,6 +57,8 @@ export interface Calibrated {
 const MAX_WINDOW_TOKENS = 512;
 /** Minimum number of tokens for the statistics: fewer are not enough for thousands of features. */
 const MIN_TOKENS = 4096;
+/** The same for embedding models; one of ten is held out. */
+const MIN_SENTENCES = 100;
 /** Typical for English text. */
 const CHARACTERS_PER_TOKEN = 3.5;
 /** One window of ten is held out for measuring, but at most MAX_HELD_OUT_TOKENS, and at most a quarter of the tokens for the statistics. */
@@ -71,20 +82,28 @@ export function expectedTokens(model: Model, { text, tokens }: CalibrationSource
   return { calibrationTokens, measuredTokens };
 }
 
-/** A text split into windows for the statistics and held-out windows. */
+/** A text split into a part for the statistics and a held-out part. */
 interface Split {
-  readonly windows: readonly (readonly number[])[];
-  readonly kind: 'causal' | 'masked';
-  readonly vocabulary: number;
+  /** For the statistics. */
+  readonly given: TokenizedText;
+  /** Windows of a causal model, for tuning. */
+  readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
 }
 
 /** Tokenizes and splits a text. @throws {InputError} for a text that is too short, naming the minimum, and a model that cannot be run. */
-async function split(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
-  const { program, tokenizer } = await openProgramAndTokenizer(model).catch((error) => {
-    if (!isInputError(error)) throw error;
-    throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });
-  });
+async function split(model: Model, source: CalibrationSource): Promise<Split> {
+  return isEmbeddingModel(model) ? splitSentences(model, source) : splitTokens(model, source);
+}
+
+/** Converts the error of a model that cannot be run. @throws {InputError} */
+function cannotCalibrate(error: unknown): never {
+  if (!isInputError(error)) throw error;
+  throw new InputError(error.what, error.place, { cause: error, code: 'cannot-calibrate' });
+}
+
+async function splitTokens(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
+  const { program, tokenizer } = await openProgramAndTokenizer(model).catch(cannotCalibrate);
   const { plan } = program;
   const ids = tokenizer.encode(text);
   const length = Math.min(plan.context, MAX_WINDOW_TOKENS);
@@ -96,17 +115,56 @@ async function split(model: Model, { text, name, tokens }: CalibrationSource): P
   const all = Array.from({ length: Math.floor(ids.length / length) }, (_, i) =>
     ids.slice(i * length, (i + 1) * length),
   );
-  const isHeldOut = (_: unknown, i: number) => i % HELD_OUT_ONE_IN === HELD_OUT_ONE_IN - 1;
-  const parameters = sumOf(model.tensors, ({ shape }) => elementCount(shape));
-  const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parameters)) / length));
+  const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parametersOf(model))) / length));
   const heldTokens = Math.min(MAX_HELD_OUT_TOKENS, (count * length) / 4);
   const held = all.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
+  const { kind, vocabulary } = plan;
+  const { maskToken } = tokenizer;
+  const windows = all.filter((window, i) => !isHeldOut(window, i)).slice(0, count);
+  const isCausal = kind === 'causal';
   return {
-    windows: all.filter((window, i) => !isHeldOut(window, i)).slice(0, count),
-    kind: plan.kind,
-    vocabulary: plan.vocabulary,
-    heldOut: { name, tokens: held.flat(), window: length, maskToken: tokenizer.maskToken },
+    given: {
+      windows: isCausal ? windows : cutWindows(windows.flat(), { kind, length, vocabulary, maskToken }),
+    },
+    seen: isCausal ? windows : [],
+    heldOut: { kind: 'tokens', name, tokens: held.flat(), window: length, maskToken },
   };
+}
+
+const isHeldOut = (_: unknown, i: number) => i % HELD_OUT_ONE_IN === HELD_OUT_ONE_IN - 1;
+
+const parametersOf = ({ tensors }: Model) => sumOf(tensors, ({ shape }) => elementCount(shape));
+
+async function splitSentences(model: Model, { text, name, tokens }: CalibrationSource): Promise<Split> {
+  const program = await openEmbeddingProgram(model).catch(cannotCalibrate);
+  const tokenizer = await SentenceTokenizer.load(program).catch(cannotCalibrate);
+  const all = [...new Set(sentencesOf(text))].map((sentence) => tokenizer.encode(sentence).tokens);
+  const found = sumOf(all, ({ length }) => length);
+  if (found < MIN_TOKENS || all.length < MIN_SENTENCES)
+    throw new InputError(
+      `the calibration text has ${all.length} sentences of ${found} tokens, expected at least ${MIN_SENTENCES} sentences and ${MIN_TOKENS} tokens`,
+    );
+  const most = tokens ?? defaultTokens(parametersOf(model));
+  const sentences = upTo(
+    most,
+    all.filter((sentence, i) => !isHeldOut(sentence, i)),
+  );
+  const held = upTo(Math.min(MAX_HELD_OUT_TOKENS, most / 4), all.filter(isHeldOut));
+  const first = tokenizer.promptTokens;
+  return {
+    given: { sentences, first },
+    seen: [],
+    heldOut: { kind: 'sentences', name, sentences: held, first },
+  };
+}
+
+/** Returns the first sentences with so many tokens in all, but at least two. */
+function upTo(tokens: number, sentences: readonly (readonly number[])[]): (readonly number[])[] {
+  let sum = 0;
+  return sentences.filter(({ length }, i) => {
+    sum += length;
+    return sum <= tokens || i < 2;
+  });
 }
 
 /** Opens the program and the tokenizer of a model. @throws {InputError} for a model that cannot be run. */
@@ -130,17 +188,14 @@ export async function calibrate(
   onProgress: (done: number, total: number) => void,
   signal?: AbortSignal,
 ): Promise<Calibrated> {
-  const { windows, kind, vocabulary, heldOut } = await split(model, source);
-  const { window: length, maskToken } = heldOut;
-  const options = { kind, length, vocabulary, maskToken };
-  const given = kind === 'causal' ? windows : cutWindows(windows.flat(), options);
+  const { given, seen, heldOut } = await split(model, source);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = async (path: string) =>
-    loadStatistics(path, await loadRuntime(), model, { sha256, windows: given }, { onProgress, signal });
+    loadStatistics(path, await loadRuntime(), model, { ...given, sha256 }, { onProgress, signal });
   const opened = source.statisticsPath
     ? await collectAt(source.statisticsPath, collect)
     : await collectBeside(output, collect);
-  return { ...opened, seen: kind === 'causal' ? windows : [], heldOut };
+  return { ...opened, seen, heldOut };
 }
 
 type Collect = (path: string) => Promise<StatisticsFile>;

@@ -2,15 +2,18 @@ import { BLOCK_INPUTS } from '../../architectures/attention.js';
 import { embeddingGraph } from '../../architectures/forward.js';
 import type { Model } from '../../core/model.js';
 import { NOTICES } from '../../core/notices.js';
+import type { TokenizedSentences } from '../../evaluation/embedding/compare.js';
 import { positionFeeds, tokenFeeds } from '../../inference/block-inputs.js';
-import { type Binding, LayerGraphs, openProgram, type Program } from '../../inference/program.js';
+import { openEmbeddingProgram } from '../../inference/embedding/program.js';
+import { type Binding, LayerGraphs, openProgram, type Trunk } from '../../inference/program.js';
 import type { Graph } from '../../onnx/graph.js';
 import { type Feeds, floatsOf, type Runtime } from '../../onnx/runtime.js';
 import { type ArrayStore, memoryStore, type StoredArray } from './array-store.js';
 import { addBackward, BACKWARD_NAMES, type GraphMoments, type SiteMoments } from './backward-graph.js';
 import { CalibrationBatches, type CalibrationWindow } from './batches.js';
+import { EmbeddingPass } from './embedding-pass.js';
 import { dampExperts, FEW_TOKENS, groupExperts, stackExperts } from './expert-statistics.js';
-import { HeadPass } from './head-pass.js';
+import { type EndPass, HeadPass } from './head-pass.js';
 import { BACKWARD_COST, LayerPasses, take } from './layer-pass.js';
 import { tensorNameOf } from './matmul-sites.js';
 import { MomentSums } from './moment-sums.js';
@@ -42,32 +45,57 @@ export async function collectStatistics(
   sink: StatisticsSink,
   options: CollectOptions = {},
 ): Promise<void> {
-  const program = await openProgram(model, options.signal);
-  const calibration = new CalibrationBatches(windows, program, options.batchTokens);
-  await new Collection(runtime, program, calibration, sink, options).run();
+  const { signal, seed = 1, batchTokens } = options;
+  const program = await openProgram(model, signal);
+  const calibration = new CalibrationBatches(windows, program, batchTokens);
+  const open = () => HeadPass.open(runtime, program, seed, signal);
+  await new Collection(runtime, program, open, calibration, sink, options).run();
+}
+
+/**
+ * Collects the same for an embedding model: gradients are those of the embedding of each sentence, divided by its length, along random
+ * directions, so that an error E of a matrix costs about 1/2 tr(outputs E inputs E^T) of the cosine between embeddings.
+ * @param given sentences of any lengths.
+ * @throws {InputError} for a model that cannot be run, and sentences that do not fit it.
+ */
+export async function collectEmbeddingStatistics(
+  runtime: Runtime,
+  model: Model,
+  { sentences, first }: TokenizedSentences,
+  sink: StatisticsSink,
+  options: CollectOptions = {},
+): Promise<void> {
+  const { signal, seed = 1, batchTokens } = options;
+  const program = await openEmbeddingProgram(model, signal);
+  const calibration = new CalibrationBatches(sentences, program, batchTokens, true);
+  const open = () => EmbeddingPass.open(runtime, program, { seed, first, signal });
+  await new Collection(runtime, program, open, calibration, sink, options).run();
 }
 
 class Collection {
   /** Tokens of the expert that the fewest passed. */
   private fewest = Number.POSITIVE_INFINITY;
   private readonly passes: LayerPasses;
-  private readonly positions: (layer: number) => Feeds;
+  /** Inputs of layers that depend on positions, by the length of a batch. */
+  private readonly positions = new Map<number, (layer: number) => Feeds>();
 
   constructor(
     private readonly runtime: Runtime,
-    private readonly program: Program,
+    private readonly program: Trunk,
+    private readonly openEnd: () => Promise<EndPass>,
     private readonly calibration: CalibrationBatches,
     private readonly sink: StatisticsSink,
-    private readonly options: CollectOptions,
+    options: CollectOptions,
   ) {
     const { store = memoryStore, onProgress, signal } = options;
     this.passes = new LayerPasses(runtime, program, calibration, { store, onProgress, signal });
-    this.positions = positionFeeds(runtime, program, 0, calibration.length);
+    for (const { length } of calibration.batches)
+      if (!this.positions.has(length)) this.positions.set(length, positionFeeds(runtime, program, 0, length));
   }
 
   async run(): Promise<void> {
     const states = await this.forward();
-    let cotangents = await this.head(states.pop()!);
+    let cotangents = await this.end(states.pop()!);
     cotangents = await this.back(states, cotangents);
     await this.embedding(cotangents);
     if (this.fewest < FEW_TOKENS)
@@ -78,7 +106,7 @@ class Collection {
 
   /** Runs the forward pass. @returns the input of each layer, and of the head. */
   private async forward(): Promise<StoredArray[][]> {
-    const { runtime, program, calibration, passes } = this;
+    const { runtime, program, passes } = this;
     const { graph, weights } = program.embedding;
     const states = [
       await passes.withSession(graph.encode(), (session) =>
@@ -87,14 +115,14 @@ class Collection {
         ),
       ),
     ];
-    const { length } = calibration;
-    const graphs = new LayerGraphs(program.plan, { length });
+    const graphs = this.graphs();
     await passes.withSessions(async (sessionOf) => {
       for (const [layer, weights] of program.layers.entries())
         states.push(
-          await passes.run(await sessionOf(graphs.of(layer)), weights, 1, async (run, _, i) => {
-            const hidden = passes.hidden(await states[layer]![i]!.read());
-            const results = await run({ ...this.positions(layer), [BLOCK_INPUTS.hidden]: hidden });
+          await passes.run(await sessionOf(graphs.of(layer)), weights, 1, async (run, batch, i) => {
+            const hidden = passes.hidden(await states[layer]![i]!.read(), batch);
+            const positions = this.positions.get(batch.length)!(layer);
+            const results = await run({ ...positions, [BLOCK_INPUTS.hidden]: hidden });
             return floatsOf(results[BLOCK_INPUTS.hiddenOut]);
           }),
         );
@@ -102,15 +130,14 @@ class Collection {
     return states;
   }
 
-  /** Runs the head. @returns the cotangents of the hidden states before it. */
-  private async head(states: readonly StoredArray[]): Promise<StoredArray[]> {
-    const { runtime, program, calibration, options } = this;
-    const pass = await HeadPass.open(runtime, program, options.seed ?? 1, options.signal);
+  /** Runs what follows the last layer. @returns the cotangents of the hidden states before it. */
+  private async end(states: readonly StoredArray[]): Promise<StoredArray[]> {
+    const pass = await this.openEnd();
     try {
-      const cotangents = await this.passes.each(BACKWARD_COST, async ({ rows }, i) =>
-        pass.batch(await take(states[i]!), rows),
+      const cotangents = await this.passes.each(BACKWARD_COST, async (batch, i) =>
+        pass.batch(await take(states[i]!), batch),
       );
-      await pass.give(this.sink, calibration.predictions);
+      await pass.give(this.sink, this.calibration.predictions);
       return cotangents;
     } finally {
       await pass.release();
@@ -120,12 +147,16 @@ class Collection {
   /** Runs the backward pass, from the last layer to the first. @returns the cotangents of the embedding's output. */
   private async back(states: StoredArray[][], cotangents: StoredArray[]): Promise<StoredArray[]> {
     const { program, runtime, passes } = this;
-    const graphs = new LayerGraphs(program.plan, { length: this.calibration.length });
+    const graphs = this.graphs();
     const byGraph = new Map<Graph, GraphMoments>();
+    // an expert sees tokens of many sentences in one list
+    const bySentence = (layer: number) =>
+      this.calibration.isOfSentences && program.plan.layers[layer]!.mlp.kind === 'dense';
     const differentiated = (layer: number) => {
       const graph = graphs.of(layer);
       const known =
-        byGraph.get(graph) ?? addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true });
+        byGraph.get(graph) ??
+        addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true, bySentence: bySentence(layer) });
       byGraph.set(graph, known);
       return { graph, moments: known };
     };
@@ -140,15 +171,15 @@ class Collection {
         const own = sums;
         const before = states.pop()!;
         const after = given;
-        given = await passes.run(session, program.layers[layer]!, BACKWARD_COST, async (run, _, i) => {
+        given = await passes.run(session, program.layers[layer]!, BACKWARD_COST, async (run, batch, i) => {
           const hidden = await take(before[i]!);
           const feeds = {
-            ...this.positions(layer),
-            [BLOCK_INPUTS.hidden]: passes.hidden(hidden),
-            [BACKWARD_NAMES.cotangent]: passes.hidden(await take(after[i]!)),
+            ...this.positions.get(batch.length)!(layer),
+            [BLOCK_INPUTS.hidden]: passes.hidden(hidden, batch),
+            [BACKWARD_NAMES.cotangent]: passes.hidden(await take(after[i]!), batch),
           };
           const cotangent = new Float32Array(hidden.length);
-          await own.add(run, feeds, { [BACKWARD_NAMES.cotangentOut]: passes.hidden(cotangent) });
+          await own.add(run, feeds, { [BACKWARD_NAMES.cotangentOut]: passes.hidden(cotangent, batch) });
           return cotangent;
         });
         if (!sharesWeights(program, layer, layer - 1)) await this.give(moments, program.layers[layer]!, sums);
@@ -158,15 +189,18 @@ class Collection {
   }
 
   private async embedding(cotangents: readonly StoredArray[]): Promise<void> {
-    const { program, runtime, calibration, passes } = this;
+    const { program, runtime, passes } = this;
     const { weights } = program.embedding;
     const graph = embeddingGraph(program.plan);
     const moments = addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: false });
     const sums = new MomentSums(runtime, moments);
     await passes.withSession(graph.encode(), (session) =>
-      passes.run(session, weights, BACKWARD_COST, async (run, { tokens }, i) => {
-        const cotangent = passes.hidden(await take(cotangents[i]!));
-        const feeds = { ...tokenFeeds(runtime, program, tokens), [BACKWARD_NAMES.cotangent]: cotangent };
+      passes.run(session, weights, BACKWARD_COST, async (run, batch, i) => {
+        const cotangent = passes.hidden(await take(cotangents[i]!), batch);
+        const feeds = {
+          ...tokenFeeds(runtime, program, batch.tokens),
+          [BACKWARD_NAMES.cotangent]: cotangent,
+        };
         await sums.add(run, feeds, {});
         return new Float32Array(0);
       }),
@@ -174,7 +208,7 @@ class Collection {
     for (const { site, outputs } of moments.sites.filter(({ site }) => site.kind === 'embedding'))
       await this.sink.add(tensorNameOf(weights, site.weight), {
         kind: 'embedding',
-        inputs: sums.mean(outputs!, calibration.predictions),
+        inputs: sums.mean(outputs!, this.calibration.predictions),
         outputs: this.frequencies(site.input.name, site.inputSize, graph.constantOf(site.input.name)),
         transposed: false,
       });
@@ -189,8 +223,14 @@ class Collection {
     const frequencies = new Float32Array(rows);
     for (const row of always) frequencies[row] = 1;
     const { offset } = program.plan.embedding.positions ?? { offset: 0 };
-    if (input === 'positions') frequencies.fill(1 / calibration.length, offset, offset + calibration.length);
+    if (input === 'positions') frequencies.set(calibration.positionFrequencies(), offset);
     return frequencies;
+  }
+
+  /** Returns graphs of layers for the windows' length, or for any if they have several. */
+  private graphs(): LayerGraphs {
+    const [length, ...others] = this.positions.keys();
+    return new LayerGraphs(this.program.plan, others.length ? {} : { length: length! });
   }
 
   private async give(
@@ -222,7 +262,7 @@ class Collection {
 }
 
 /** Returns whether two layers have the same tensors; false beyond the first and last. */
-function sharesWeights({ layers }: Program, layer: number, other: number): boolean {
+function sharesWeights({ layers }: Trunk, layer: number, other: number): boolean {
   const names = (index: number) => layers[index]?.map(({ tensor }) => tensor.name).join();
   return names(layer) === names(other);
 }

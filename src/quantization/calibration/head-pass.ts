@@ -5,6 +5,7 @@ import { loadWeights } from '../../inference/block-inputs.js';
 import type { Program } from '../../inference/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
 import { addBackward, BACKWARD_NAMES, type GraphMoments } from './backward-graph.js';
+import type { Batch } from './batches.js';
 import { sampleGradients } from './label-gradients.js';
 import { tensorNameOf } from './matmul-sites.js';
 import { MomentSums } from './moment-sums.js';
@@ -22,8 +23,17 @@ interface Parts {
   readonly weights: Feeds;
 }
 
+/** The pass of what follows the last layer: it turns hidden states into their cotangents, and collects statistics of its own matrices. */
+export interface EndPass {
+  /** Processes one batch. @param hidden [positions, hidden]. @returns the cotangents of `hidden`. */
+  batch(hidden: Float32Array, batch: Batch): Promise<Float32Array>;
+  /** Passes the statistics of its own matrices to the sink. @param predictions total number of predicting tokens, or of sentences. */
+  give(sink: StatisticsSink, predictions: number): Promise<void>;
+  release(): Promise<void>;
+}
+
 /** The head's forward and backward pass: logits, labels sampled from them, and the cotangents of the hidden states before the head. */
-export class HeadPass {
+export class HeadPass implements EndPass {
   private readonly sums: MomentSums;
   private readonly random: () => number;
   private readonly rowWeights: Float64Array;
@@ -56,10 +66,10 @@ export class HeadPass {
   }
 
   /**
-   * Processes one batch. @param hidden [positions, hidden]. @param rows the predicting positions.
+   * Processes one batch. @param hidden [positions, hidden].
    * @returns the cotangents of `hidden`: zero at positions that do not predict.
    */
-  async batch(hidden: Float32Array, rows: readonly number[]): Promise<Float32Array> {
+  async batch(hidden: Float32Array, { rows }: Pick<Batch, 'rows'>): Promise<Float32Array> {
     const { hiddenSize, vocabulary } = this.program.plan;
     const rowsAtOnce = Math.max(1, Math.floor(CHUNK_LOGITS / vocabulary));
     const cotangents = new Float32Array(hidden.length);

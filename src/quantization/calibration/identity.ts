@@ -6,8 +6,8 @@ export interface Identity {
   readonly text: string;
   /** Number of tokens. */
   readonly tokens: number;
-  /** Tokens per window. */
+  /** Tokens per window; 0 for sentences. */
   readonly window: number;
-  /** Seed of the sampled labels. */
+  /** Seed of the sampled labels, or of the directions of embeddings. */
   readonly seed: number;
 }

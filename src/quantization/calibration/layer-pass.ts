@@ -1,5 +1,5 @@
 import { loadWeights } from '../../inference/block-inputs.js';
-import type { Binding, Program } from '../../inference/program.js';
+import type { Binding, Trunk } from '../../inference/program.js';
 import type { Graph } from '../../onnx/graph.js';
 import type { Runtime, Session, Tensor } from '../../onnx/runtime.js';
 import type { ArrayStore, StoredArray } from './array-store.js';
@@ -24,7 +24,7 @@ export class LayerPasses {
 
   constructor(
     private readonly runtime: Runtime,
-    private readonly program: Program,
+    private readonly program: Trunk,
     private readonly calibration: CalibrationBatches,
     private readonly options: PassOptions,
   ) {}
@@ -80,15 +80,14 @@ export class LayerPasses {
   }
 
   /** Returns hidden states as a tensor [windows, length, hidden]. */
-  hidden(values: Float32Array): Tensor {
+  hidden(values: Float32Array, { length }: Pick<Batch, 'length'>): Tensor {
     const { hiddenSize } = this.program.plan;
-    const { length } = this.calibration;
     return this.runtime.floats(values, [values.length / hiddenSize / length, length, hiddenSize]);
   }
 
   private report(batch: Batch, cost: number): void {
-    const { length, tokens } = this.calibration;
-    this.done += batch.tokens.length * length * cost;
+    const { tokens } = this.calibration;
+    this.done += batch.tokens.length * batch.length * cost;
     const stages = this.program.layers.length + 1;
     this.options.onProgress?.(this.done, tokens * stages * (1 + BACKWARD_COST) + tokens * BACKWARD_COST);
   }

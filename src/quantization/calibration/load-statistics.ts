@@ -1,23 +1,24 @@
 import { stat } from 'node:fs/promises';
 import type { Model } from '../../core/model.js';
+import { sumOf } from '../../core/sum.js';
+import type { TokenizedSentences } from '../../evaluation/embedding/compare.js';
 import { modelDigest } from '../../models/node/digest.js';
 import type { Runtime } from '../../onnx/runtime.js';
 import { SpillStore } from './array-store.js';
 import type { CalibrationWindow } from './batches.js';
-import { type CollectOptions, collectStatistics } from './collect.js';
+import { type CollectOptions, collectEmbeddingStatistics, collectStatistics } from './collect.js';
+import type { Identity } from './identity.js';
 import { StatisticsFile } from './statistics-file.js';
 import { StatisticsWriter } from './statistics-writer.js';
 
 /** Maximum bytes of hidden states in memory; more are stored in a file. */
 const STATES_IN_MEMORY_BYTES = 2 ** 28;
 
-/** A tokenized calibration text. */
-export interface CalibrationText {
-  /** SHA-256 of the text, hexadecimal. */
-  readonly sha256: string;
-  /** Windows of equal length. */
-  readonly windows: readonly CalibrationWindow[];
-}
+/** A tokenized text: windows of equal length, or the sentences of an embedding model. */
+export type TokenizedText = { readonly windows: readonly CalibrationWindow[] } | TokenizedSentences;
+
+/** A tokenized calibration text, and its SHA-256, hexadecimal. */
+export type CalibrationText = TokenizedText & { readonly sha256: string };
 
 /**
  * Opens the statistics in a file, which must be of this model, text and seed. If there is no file, collects them and writes it. Memory
@@ -31,21 +32,16 @@ export async function loadStatistics(
   text: CalibrationText,
   options: Omit<CollectOptions, 'store'> = {},
 ): Promise<StatisticsFile> {
-  const [first] = text.windows;
-  const window = first ? ('input' in first ? first.input : first).length : 0;
   const { seed = 1 } = options;
-  const identity = {
-    model: await modelDigest(model),
-    text: text.sha256,
-    tokens: text.windows.length * window,
-    window,
-    seed,
-  };
+  const identity = { model: await modelDigest(model), text: text.sha256, ...extentOf(text), seed };
   if (!(await stat(path).catch(() => undefined))) {
     const store = new SpillStore(path, STATES_IN_MEMORY_BYTES);
     const writer = await StatisticsWriter.create(path, identity);
     try {
-      await collectStatistics(runtime, model, text.windows, writer, { ...options, store, seed });
+      const collecting = { ...options, store, seed };
+      await ('windows' in text
+        ? collectStatistics(runtime, model, text.windows, writer, collecting)
+        : collectEmbeddingStatistics(runtime, model, text, writer, collecting));
       await model.verify?.();
       await writer.finish();
     } catch (error) {
@@ -63,4 +59,12 @@ export async function loadStatistics(
     await file.close();
     throw error;
   }
+}
+
+/** Returns the number of tokens, and of tokens per window; sentences have no windows. */
+function extentOf(text: TokenizedText): Pick<Identity, 'tokens' | 'window'> {
+  if (!('windows' in text)) return { tokens: sumOf(text.sentences, ({ length }) => length), window: 0 };
+  const [first] = text.windows;
+  const window = first ? ('input' in first ? first.input : first).length : 0;
+  return { tokens: text.windows.length * window, window };
 }

@@ -1,7 +1,7 @@
 import { type ByteSource, readInto } from '../../core/byte-source.js';
 import { InputError, IntegrityError } from '../../core/errors.js';
 import { openFile } from '../../io/node/file.js';
-import { checksum } from '../../wasm/lossless.js';
+import { checksum, hexOf, PIECE_BYTES } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
 import type { Statistics, TensorMoments } from './statistics.js';
 import {
@@ -9,7 +9,6 @@ import {
   decodeDirectory,
   directoryStart,
   MAGIC,
-  PIECE_BYTES,
   type StatisticsDirectory,
   storedLength,
   storedRows,
@@ -107,7 +106,7 @@ export class StatisticsFile implements Statistics {
       yield new Float32Array(bytes.buffer);
     }
     const place = { file: this.source.name, tensor, start: entry.start, end };
-    if (sum.toString(16).padStart(16, '0') !== entry.checksum)
+    if (hexOf(sum) !== entry.checksum)
       throw new IntegrityError('damaged: the checksum of statistics differs', place);
   }
 }

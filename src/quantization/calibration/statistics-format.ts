@@ -1,6 +1,6 @@
 import { InputError, IntegrityError } from '../../core/errors.js';
 import { isPlainObject, parseJsonObject, quote } from '../../core/json.js';
-import { checksum } from '../../wasm/lossless.js';
+import { chainedChecksum } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
 import type { TensorMoments } from './statistics.js';
 import { triangleLength } from './symmetric.js';
@@ -10,8 +10,6 @@ import { triangleLength } from './symmetric.js';
 
 export const MAGIC = new TextEncoder().encode('WPSTATS1');
 export const TRAILER_BYTES = 24;
-/** Bytes written, read and digested at a time; the checksum of a piece is the seed of the next one's. */
-export const PIECE_BYTES = 1 << 20;
 
 /** Maximum bytes of the directory; far more than a thousand layers need. */
 const DIRECTORY_LIMIT_BYTES = 1 << 26;
@@ -99,14 +97,6 @@ export function decodeDirectory(
     tensors,
   );
   return { identity, arrays, tensors };
-}
-
-/** Computes the chained checksum of any number of bytes. */
-function chainedChecksum(bytes: Uint8Array): bigint {
-  let sum = 0n;
-  for (let start = 0; start < bytes.length; start += PIECE_BYTES)
-    sum = checksum(bytes.subarray(start, start + PIECE_BYTES), sum);
-  return sum;
 }
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;

@@ -1,12 +1,11 @@
 import { Output } from '../../io/node/output.js';
-import { checksum } from '../../wasm/lossless.js';
+import { checksum, hexOf, PIECE_BYTES } from '../../wasm/lossless.js';
 import type { Identity } from './identity.js';
 import type { StatisticsSink, TensorMoments } from './statistics.js';
 import {
   type ArrayEntry,
   encodeDirectory,
   MAGIC,
-  PIECE_BYTES,
   storedRows,
   type TensorEntry,
 } from './statistics-format.js';
@@ -77,6 +76,6 @@ export class StatisticsWriter implements StatisticsSink {
       }
     if (filled) await flush();
     this.known.set(values, this.arrays.length);
-    return this.arrays.push({ size, symmetric, start, checksum: sum.toString(16).padStart(16, '0') }) - 1;
+    return this.arrays.push({ size, symmetric, start, checksum: hexOf(sum) }) - 1;
   }
 }

@@ -3,6 +3,8 @@
  * Inputs of a linear layer are weighted by the squared length of the gradient, because tokens without gradient do not depend on it.
  * Gradients are those of the sum of -log p(y) over predicted tokens, with y sampled from the model itself. An error E of the
  * matrix then costs about 1/2 tr(outputs E inputs E^T) nats per predicted token.
+ * For an embedding model the same holds of the cosine between embeddings, per sentence, with gradients along random directions of the
+ * embedding, summed over the tokens of a sentence.
  */
 export interface TensorMoments {
   readonly kind: 'linear' | 'embedding' | 'head' | 'experts';

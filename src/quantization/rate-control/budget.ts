@@ -4,6 +4,8 @@ import { InputError } from '../../core/errors.js';
 export interface Budget {
   /** Mean KL(original || compressed) in nats per token, measured on held-out calibration text. */
   readonly kl?: number;
+  /** For embedding models: mean cosine between embeddings of the original and the compressed model, measured on held-out sentences. */
+  readonly cosine?: number;
   /** Bits per weight: the file without config, tokenizer and texts, over its number of weights (no masks, no integers, tied tensors once). */
   readonly bits?: number;
   /** Bytes of the whole file. */
@@ -29,14 +31,14 @@ export interface Sizes {
   readonly reportBytes: number;
 }
 
-/** Goal of a search, in bytes or nats per token. */
+/** Goal of a search: in bytes, in nats per token, or in what the mean cosine lacks to 1. */
 export interface Goal extends Pick<Sizes, 'originalBytes' | 'reportBytes'> {
-  readonly kind: 'kl' | 'bytes';
+  readonly kind: 'kl' | 'cosine' | 'bytes';
   /** Minimum value at which the budget counts as used up. */
   readonly min: number;
   /** Maximum value of a trial: the limit, less the bytes reserved for the report. */
   readonly max: number;
-  /** The budget: nats per token, or bytes of the finished file. */
+  /** The budget: nats per token, 1 less the cosine, or bytes of the finished file. */
   readonly limit: number;
 }
 
@@ -45,19 +47,23 @@ export function checkBudget(budget: Budget): void {
   const given = Object.entries(budget).filter(([, value]) => value !== undefined);
   if (given.length !== 1)
     throw new InputError(
-      `expected one budget of kl, bits, size and ratio, found ${given.map(([name]) => name).join(' and ') || 'none'}`,
+      `expected one budget of kl, cosine, bits, size and ratio, found ${given.map(([name]) => name).join(' and ') || 'none'}`,
     );
   const [name, value] = given[0]!;
   if (!(Number.isFinite(value) && value > 0))
     throw new InputError(`expected a positive ${name}, found ${value}`);
+  if (name === 'cosine' && !(value < 1))
+    throw new InputError(`expected a cosine below 1, which only a lossless file has, found ${value}`);
 }
 
 /** Converts a budget to the quantity that is measured after each trial. */
 export function goalOf(budget: Budget, { originalBytes, sideBytes, parameters, reportBytes }: Sizes): Goal {
-  const { kl, bits, size, ratio } = budget;
-  if (kl !== undefined) {
-    const tolerance = kl < LARGE_KL ? KL_TOLERANCE : LARGE_KL_TOLERANCE;
-    return { kind: 'kl', min: kl * (1 - tolerance), max: kl, limit: kl, originalBytes, reportBytes };
+  const { kl, cosine, bits, size, ratio } = budget;
+  if (kl !== undefined || cosine !== undefined) {
+    const limit = kl ?? 1 - cosine!;
+    const tolerance = limit < LARGE_KL ? KL_TOLERANCE : LARGE_KL_TOLERANCE;
+    const kind = kl === undefined ? 'cosine' : 'kl';
+    return { kind, min: limit * (1 - tolerance), max: limit, limit, originalBytes, reportBytes };
   }
   const bytes = size ?? (ratio === undefined ? sideBytes + (bits! * parameters) / 8 : originalBytes / ratio);
   const max = Math.max(1, Math.floor(bytes) - reportBytes);

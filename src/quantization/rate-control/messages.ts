@@ -6,10 +6,15 @@ export const LOST_NOTHING = 'the file is lossless';
 
 /** Returns the message for a file below its budget. @param value of the finished file. */
 export function withinNote({ kind, limit }: Goal, value: number): string {
+  if (kind === 'cosine')
+    return `the budget allows a mean cosine of ${showCosine(limit)}; the smallest file found above it has ${showCosine(value)}`;
   return kind === 'kl'
     ? `the budget allows ${limit} nats per token; the smallest file found below it has ${value.toPrecision(4)}`
     : `the budget allows ${limit} bytes; the best file found below it has ${value}`;
 }
+
+/** Formats a cosine, given what it lacks to 1. */
+const showCosine = (lacking: number) => (1 - lacking).toPrecision(6);
 
 /** Returns the error for a budget of bytes that every candidate exceeds. @param bytes of the smallest, without the quality report. */
 export function cannotMeet({ limit, originalBytes, reportBytes }: Goal, bytes: number): InputError {

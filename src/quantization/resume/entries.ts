@@ -1,8 +1,8 @@
 import { CONTEXTS } from '../../codecs/trellis/levels.js';
 import { INDICES } from '../../codecs/trellis/tokens.js';
 import { isPlainObject } from '../../core/json.js';
-import type { Evaluation } from '../../evaluation/evaluate.js';
-import { checksum } from '../../wasm/lossless.js';
+import type { Quality } from '../../evaluation/report.js';
+import { chainedChecksum, hexOf } from '../../wasm/lossless.js';
 import type { WrittenFrames } from '../candidate-frames.js';
 
 /** What an operation of a search returned, and what the next ones depend on. */
@@ -17,7 +17,7 @@ export type Entry =
   | { readonly kind: 'write'; readonly step: number; readonly passes: Passes; readonly frames: WrittenFrames }
   | { readonly kind: 'tune' | 'untune' | 'writeLossless'; readonly frames: WrittenFrames }
   | { readonly kind: 'size'; readonly bytes: number }
-  | { readonly kind: 'measure'; readonly quality: Evaluation | null };
+  | { readonly kind: 'measure'; readonly quality: Quality | null };
 
 /** The counts of the indices of each pass: each counted index, and how often it was counted, in turn. */
 export type Passes = readonly (readonly number[])[];
@@ -84,5 +84,5 @@ function isPacked(pass: unknown): boolean {
 }
 
 function checksumOf(json: string): string {
-  return checksum(new TextEncoder().encode(json)).toString(16).padStart(16, '0');
+  return hexOf(chainedChecksum(new TextEncoder().encode(json)));
 }

@@ -1,4 +1,4 @@
-import type { Evaluation } from '../../evaluation/evaluate.js';
+import type { Quality } from '../../evaluation/report.js';
 import type { Candidate } from '../candidate.js';
 import type { Pipeline } from '../pipeline.js';
 import type { RateSample } from '../rate-control/rate-samples.js';
@@ -68,7 +68,7 @@ export class ResumableCandidates implements Candidates {
     return bytes;
   }
 
-  async measure(): Promise<Evaluation | undefined> {
+  async measure(): Promise<Quality | undefined> {
     const known = this.log.recall('measure');
     if (known) return known.quality ?? undefined;
     await this.restore();
@@ -97,7 +97,7 @@ export class ResumableCandidates implements Candidates {
   }
 
   /** Stores the quality in the candidate and moves it to its final name; see {@link Pipeline.finish}. */
-  async finish(quality: Evaluation | undefined): Promise<number> {
+  async finish(quality: Quality | undefined): Promise<number> {
     await this.restore();
     return this.pipeline.finish(quality);
   }
