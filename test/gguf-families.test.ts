@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ForwardPlan } from '../src/architectures/forward.js';
 import { findFamily } from '../src/architectures/registry.js';
-import { openProgram } from '../src/inference/program.js';
+import { isInputError } from '../src/index.js';
+import { buildProgram, openProgram } from '../src/inference/program.js';
 import { streamHidden } from '../src/inference/stream.js';
+import { writeGgufHeader } from '../src/models/gguf/header-writer.js';
+import { openGguf } from '../src/models/gguf/model.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { openModel } from '../src/open/open.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
@@ -16,7 +19,7 @@ import { embeddingThere, llama, logProbabilities, probabilitiesThere } from './h
 import { largestDifference, logitsOf, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
 import { needs } from './helpers/needs.js';
-import { folder } from './helpers/safetensors.js';
+import { CountingSource, folder, seededRandom } from './helpers/safetensors.js';
 
 afterAll(() => llama?.dispose());
 
@@ -292,4 +295,40 @@ it('windows that llama.cpp does not have limit the context that is written', asy
   // dynamic scaling begins beyond the positions of training
   expect(await contextOf('llama_dynamic')).toBe(16);
   expect(await contextOf('gemma')).toBe(64);
+});
+
+it('a flipped byte of the header is read or refused, nothing else', async () => {
+  const random = seededRandom(31);
+  for (const name of [
+    'bert',
+    'deepseek_v3',
+    'falcon',
+    'gemma3_text',
+    'gpt_oss',
+    'granitemoe',
+    'lfm2',
+    'phi3_longrope',
+  ]) {
+    const model = await fixture(name, CHANGED[name] ?? {}, false);
+    const { entries, tensors } = await planGguf(asModel(model), 'F32');
+    const header = writeGgufHeader(entries, tensors);
+    const parts = [header];
+    for (const { pieces } of tensors)
+      for await (const bytes of pieces()) parts.push(bytes, new Uint8Array(-bytes.length & 31));
+    const bytes = Buffer.concat(parts);
+    const settings = header.length - Buffer.from(header).indexOf('tokenizer.ggml.tokens');
+    for (let i = 0; i < 40; i++) {
+      const bad = Uint8Array.from(bytes);
+      const at = Math.floor(random() * (header.length - settings));
+      bad[at]! ^= 1 + Math.floor(random() * 255);
+      try {
+        const opened = await openGguf('a.gguf', new CountingSource('a.gguf', bad));
+        for (const { name: tensor } of opened.tensors) await opened.readTensor(tensor);
+        if (opened.config) buildProgram(opened);
+      } catch (error) {
+        if (!isInputError(error)) throw error;
+        expect(error.message).not.toMatch(/[\r\n]/);
+      }
+    }
+  }
 });

@@ -45,8 +45,8 @@ export interface GgufFamily {
     /** By default `sliding_window`. */
     readonly field?: string;
   };
-  /** Whether llama.cpp reads the divisors of rotary frequencies from tensors. */
-  readonly readsFactors?: boolean;
+  /** The scalings of rotary positions whose divisors llama.cpp reads from tensors. */
+  readonly factors?: readonly ('llama3' | 'longrope')[];
   /** Whether llama.cpp needs an output matrix even if it is tied to the token embedding. */
   readonly needsOutput?: boolean;
   /** Whether llama.cpp always takes the token embedding as the output matrix. */

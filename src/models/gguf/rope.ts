@@ -86,7 +86,7 @@ export function factorTensors(gguf: GgufFamily, plan: ForwardPlan): [name: strin
   const rotary = rotaryOf(plan);
   const { scaling } = rotary ?? {};
   if (!rotary || (scaling?.type !== 'llama3' && scaling?.type !== 'longrope')) return [];
-  if (!gguf.readsFactors)
+  if (!gguf.factors?.includes(scaling.type))
     throw new InputError(
       `config.json: llama.cpp does not support rope_type ${quote(scaling.type)} for ${gguf.architecture}`,
     );

@@ -12,7 +12,7 @@ import { tokenizerEntries } from '../../models/gguf/tokenizer-entries.js';
 import { findLicense } from '../../models/license.js';
 import { chatTemplateOf } from '../../tokenizer/chat-template.js';
 import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/tokenizer.js';
-import { encoderPlan, poolingEntries } from './gguf-encoder.js';
+import { openEncoder } from './gguf-encoder.js';
 import { checkSettings, writable } from './gguf-settings.js';
 import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';
 import { ENCODINGS, type GgufWriteType } from './gguf-types.js';
@@ -42,7 +42,9 @@ export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufP
     );
   checkFixed(gguf, textConfigOf(config), file);
   // llama.cpp uses every tensor in the file: an unused tensor would change the results
-  const own = gguf.isHeadless ? encoderPlan(model, gguf) : (await openProgram(model)).plan;
+  const { plan: own, pooling } = gguf.isHeadless
+    ? await openEncoder(model, gguf)
+    : { ...(await openProgram(model)), pooling: [] };
   const plan = writable(gguf, own);
   const metadata = writeConfig(gguf, plan, file);
   const factors = factorTensors(gguf, plan);
@@ -53,7 +55,7 @@ export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufP
     entries: [
       ...(await generalEntries(model, gguf, type)),
       ...metadata,
-      ...(await poolingEntries(model, gguf)),
+      ...pooling,
       { key: `${gguf.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
       ...tokenizerEntries(await withChatTemplate(model), config, vocabulary, file),
     ],

@@ -17,8 +17,8 @@ export interface GgufOptions extends RunOptions {
 }
 
 /**
- * Writes a model of llama, qwen2, gpt2 or gpt_neox as GGUF, with the metadata and the tokenizer that llama.cpp needs, piece by
- * piece. The file gets its name only when it is complete.
+ * Writes a model as GGUF, with the metadata and the tokenizer that llama.cpp needs, piece by piece. The file gets its name only when it
+ * is complete.
  * @throws {InputError} for models that llama.cpp does not support, missing or unknown tensors, a tokenizer that is not byte-level
  * BPE, and an output that cannot be written. @throws the signal's reason once it is aborted.
  */

@@ -52,7 +52,7 @@ export const llama: GgufFamily = {
   fields: llamaFields,
   fixed: { hidden_act: ['silu'] },
   more: biases,
-  readsFactors: true,
+  factors: ['llama3', 'longrope'],
 };
 
 /** Mixtral. */
@@ -86,7 +86,7 @@ export const smollm3: GgufFamily = {
     no_rope_layer_interval: [4],
   },
   more: () => ({}),
-  readsFactors: false,
+  factors: [],
 };
 
 /** Granite's multipliers. */

@@ -39,7 +39,7 @@ export const phi3: GgufFamily = {
   fields: [...sizes, rmsEpsilon, partial, base],
   fixed: { hidden_act: ['silu'] },
   more: () => ({ sliding_window: null }),
-  readsFactors: true,
+  factors: ['longrope'],
 };
 
 /** StableLM. */
@@ -115,7 +115,6 @@ export const cohere2: GgufFamily = {
   modelTypes: ['cohere2'],
   more: () => ({}),
   windows: { period: 4 },
-  readsFactors: true,
   refuses: ({ positions }) =>
     positions.every(({ window }) => window === undefined) ? 'layers that all lack a window' : undefined,
 };
@@ -129,10 +128,7 @@ export const lfm2: GgufFamily = {
   stems: { finalNorm: 'token_embd_norm' },
   fields: [
     ...sizes.slice(0, -1),
-    [
-      'attention.head_count_kv',
-      (heads: number | readonly number[]) => ({ num_key_value_heads: Math.max(...[heads].flat()) }),
-    ] as unknown as Field,
+    ['attention.head_count_kv', () => ({})],
     ['shortconv.l_cache', 'conv_L_cache'],
     ['attention.layer_norm_rms_epsilon', 'norm_eps'],
     whole,
@@ -140,10 +136,13 @@ export const lfm2: GgufFamily = {
   ],
   fixed: { conv_bias: [false], block_auto_adjust_ff_dim: [false, true] },
   more: (get) => {
-    const heads = get('attention.head_count_kv');
-    const layers = get('block_count') as number;
-    const types = Array.isArray(heads) ? heads.map((count) => (count === 0 ? 'conv' : FULL)) : [];
-    return { layer_types: types.length ? types : new Array(layers).fill(FULL) };
+    const given = get('attention.head_count_kv') ?? get('attention.head_count');
+    const layers = new Array(get('block_count') as number).fill(given) as unknown[];
+    const heads = (Array.isArray(given) ? given : layers) as readonly number[];
+    return {
+      num_key_value_heads: Math.max(...heads),
+      layer_types: heads.map((count) => (count === 0 ? 'conv' : FULL)),
+    };
   },
   refuses: ({ layers }) =>
     layers.some(({ mixer }) => isAttention(mixer)) ? undefined : 'layers without attention',
