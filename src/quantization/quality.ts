@@ -9,7 +9,10 @@ import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 
 /** Returns the quality report that is stored in the file: the measurements and the name of the text. */
-export function qualityReport(quality: Parameters<typeof measurementsOf>[0], { name }: Pick<HeldOut, 'name'>) {
+export function qualityReport(
+  quality: Parameters<typeof measurementsOf>[0],
+  { name }: Pick<HeldOut, 'name'>,
+) {
   return report(measurementsOf(quality), name);
 }
 
