@@ -260,6 +260,11 @@ describe('weightpress embed', () => {
     const { stdout, stderr } = weightpress('embed', bare, word(1));
     expect(JSON.parse(stdout)).toHaveLength(32);
     expect(stderr).toContain('has no modules.json; the mean of all tokens is used');
+    const text = join(bare, 'lines.txt');
+    writeFileSync(text, LINES.slice(0, 9).join('\n'));
+    expect(weightpress('evaluate', bare, '--against', bare, '--text', text).stdout).toContain(
+      '32 features, the mean of all tokens: the model has no modules.json',
+    );
   });
 
   it('wants texts, once', () => {

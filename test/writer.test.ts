@@ -210,6 +210,7 @@ describe('a candidate', () => {
         sentences: 12_345,
         tokens: 25_282_560,
         dimensions: 4096,
+        meanByDefault: false,
         cosine: sentenceMeasure(),
         rank: sentenceMeasure(),
       } as const;

@@ -9,12 +9,16 @@ export function embeddingFacts({
   sentences,
   tokens,
   dimensions,
+  meanByDefault,
 }: EmbeddingComparison): string {
   const rows = [
     ['model', model],
     ['against', against],
     ['text', `${count(sentences)} sentences, ${count(tokens)} tokens`],
-    ['embeddings', `${count(dimensions)} features`],
+    [
+      'embeddings',
+      `${count(dimensions)} features${meanByDefault ? ', the mean of all tokens: the model has no modules.json' : ''}`,
+    ],
   ];
   return rows.map(([what, value]) => `${what!.padEnd(14)} ${plainLine(value!)}`).join('\n');
 }

@@ -44,6 +44,8 @@ export interface EmbeddingComparison {
   readonly tokens: number;
   /** Features of an embedding. */
   readonly dimensions: number;
+  /** Whether the model does not say how tokens become one vector, so that their mean was taken. */
+  readonly meanByDefault: boolean;
   /** Cosine of each sentence's two embeddings, -1 to 1. */
   readonly cosine: SentenceMeasure;
   /**
@@ -131,6 +133,7 @@ async function compare(
     sentences: sentences.length,
     tokens,
     dimensions: embeddingSize(own.modules, own.plan.hiddenSize),
+    meanByDefault: own.modules.isDefault,
     cosine: measure(Float64Array.from(ours, (vector, i) => cosineOf(vector, theirs[i]!))),
     rank: measure(rankAgreements(ours.slice(0, MAX_RANKED), theirs.slice(0, MAX_RANKED))),
   };
