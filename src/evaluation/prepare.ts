@@ -42,6 +42,7 @@ export async function windowsOf(
     length,
     vocabulary: plan.vocabulary,
     maskToken: maskToken ?? tokenizer?.maskToken,
+    firstToken: tokenizer?.firstToken,
     secondHalf,
   });
 }

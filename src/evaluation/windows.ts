@@ -18,6 +18,8 @@ export interface WindowOptions {
   readonly vocabulary: number;
   /** Mask token of masked models. */
   readonly maskToken?: number | undefined;
+  /** For causal models: takes the place of the first token of each window, such as BOS, without which some predict nonsense. */
+  readonly firstToken?: number | undefined;
   /** For causal models: predicts the second half of each window only. */
   readonly secondHalf?: boolean | undefined;
 }
@@ -32,7 +34,7 @@ const MASK_SEED = 1;
  * @throws {InputError} for fewer tokens than a window, for ids out of range, and for the second half where there is none to predict.
  */
 export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): Window[] {
-  const { kind, length, vocabulary, maskToken, secondHalf } = options;
+  const { kind, length, vocabulary, maskToken, firstToken, secondHalf } = options;
   checkTokens(tokens, vocabulary);
   const count = Math.floor(tokens.length / length);
   if (!count)
@@ -44,6 +46,7 @@ export function cutWindows(tokens: ArrayLike<number>, options: WindowOptions): W
     const first = secondHalf ? length >> 1 : 0;
     if (first > length - 2)
       throw new InputError(`a window of ${length} tokens has no second half to predict`);
+    if (firstToken !== undefined) for (const piece of pieces) piece[0] = firstToken;
     return pieces.map((tokens) => nextTokens(tokens, first));
   }
   if (secondHalf)

@@ -29,6 +29,8 @@ export interface TextTokenizer {
   idOf(token: string): number | undefined;
   /** The mask token of masked models. */
   readonly maskToken: number | undefined;
+  /** The special token that comes before every text, such as BOS; undefined if there is none. */
+  readonly firstToken: number | undefined;
   /** The token that tokenizer_config.json names as the end of texts. */
   readonly endToken: number | undefined;
 }
@@ -71,8 +73,16 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
     },
     idOf: (token) => tokenizer.token_to_id(token),
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
+    firstToken: firstTokenOf((special) => tokenizer.encode('a', { add_special_tokens: special }).ids),
     endToken: tokenizer.token_to_id(contentOf(config.eos_token) ?? ''),
   };
+}
+
+/** Returns the only token that special tokens put before a text. @param encode a text with or without special tokens. */
+function firstTokenOf(encode: (special: boolean) => number[]): number | undefined {
+  const [whole, plain] = [encode(true), encode(false)];
+  const isFirst = whole.length === plain.length + 1 && plain.every((id, i) => id === whole[i + 1]);
+  return isFirst ? whole[0] : undefined;
 }
 
 /**

@@ -112,16 +112,17 @@ async function splitTokens(model: Model, { text, name, tokens }: CalibrationSour
     throw new InputError(
       `the calibration text has ${ids.length} tokens, expected at least ${needed} (about ${Math.ceil((text.length / Math.max(1, ids.length)) * needed)} characters)`,
     );
-  const all = Array.from({ length: Math.floor(ids.length / length) }, (_, i) =>
-    ids.slice(i * length, (i + 1) * length),
-  );
+  const { kind, vocabulary } = plan;
+  const { maskToken, firstToken } = tokenizer;
+  const isCausal = kind === 'causal';
+  const all = Array.from({ length: Math.floor(ids.length / length) }, (_, i) => {
+    const [first, ...rest] = ids.slice(i * length, (i + 1) * length);
+    return [isCausal ? (firstToken ?? first!) : first!, ...rest];
+  });
   const count = Math.max(1, Math.floor((tokens ?? defaultTokens(parametersOf(model))) / length));
   const heldTokens = Math.min(MAX_HELD_OUT_TOKENS, (count * length) / 4);
   const held = all.filter(isHeldOut).slice(0, Math.max(1, Math.floor(heldTokens / length)));
-  const { kind, vocabulary } = plan;
-  const { maskToken } = tokenizer;
   const windows = all.filter((window, i) => !isHeldOut(window, i)).slice(0, count);
-  const isCausal = kind === 'causal';
   return {
     given: {
       windows: isCausal ? windows : cutWindows(windows.flat(), { kind, length, vocabulary, maskToken }),
