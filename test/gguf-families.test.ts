@@ -69,6 +69,7 @@ const CHANGED: Readonly<Record<string, Changes>> = {
   qwen3: {},
   qwen3_moe: {},
   smollm3: {},
+  glm4: {},
   stablelm: {},
   stablelm_parallel: {},
   starcoder2: {},

@@ -7,6 +7,7 @@ import { granite, llama, mixtral, smollm3 } from './families/llama.js';
 import {
   cohere2,
   commandR,
+  glm4,
   lfm2,
   olmo2,
   olmo3,
@@ -23,7 +24,7 @@ import type { GgufHeader } from './header.js';
 export const GGUF_FAMILIES: readonly GgufFamily[] = [
   ...[llama, mixtral, smollm3, granite, qwen2, qwen3, qwen2Moe, qwen3Moe],
   ...[gpt2, gptneox, starcoder, falcon, bloom],
-  ...[gemma, gemma2, gemma3, phi2, phi3, stablelm, starcoder2, olmo2, olmo3, commandR, cohere2, lfm2],
+  ...[gemma, gemma2, gemma3, phi2, phi3, stablelm, glm4, starcoder2, olmo2, olmo3, commandR, cohere2, lfm2],
   ...[olmoe, graniteMoe, gptOss, deepseek2, deepseek3],
   ...[bert, distilbert, nomicBert, modernbert],
 ];

@@ -74,7 +74,10 @@ export const gptneox: GgufFamily = {
 
 /** Returns the share of a head's features that are rotated. */
 export function shareOf(features: number, get: Get): number {
-  return (features * (get('attention.head_count') as number)) / (get('embedding_length') as number);
+  const headSize =
+    get('attention.key_length') ??
+    (get('embedding_length') as number) / (get('attention.head_count') as number);
+  return features / (headSize as number);
 }
 
 /** Falcon 7B, 40B and their like, with rotary positions. */

@@ -1,4 +1,5 @@
 import { cohere, cohere2 as cohere2Family } from '../../../architectures/families/cohere.js';
+import { glm4 as glm4Family } from '../../../architectures/families/glm.js';
 import { lfm2 as lfm2Family } from '../../../architectures/families/lfm2.js';
 import { olmo2 as olmo2Family, olmo3 as olmo3Family } from '../../../architectures/families/olmo.js';
 import { phi, phi3 as phi3Family } from '../../../architectures/families/phi.js';
@@ -8,7 +9,7 @@ import { FULL } from '../../../architectures/layers.js';
 import { isAttention } from '../../../architectures/settings.js';
 import type { Field, GgufFamily } from '../family.js';
 import { shareOf } from './gpt.js';
-import { base, hasBias, rmsEpsilon, sizes } from './llama.js';
+import { base, hasBias, headSizes, rmsEpsilon, sizes } from './llama.js';
 
 const layerEpsilon: Field = ['attention.layer_norm_epsilon', 'layer_norm_eps'];
 const partial: Field = [
@@ -56,6 +57,17 @@ export const stablelm: GgufFamily = {
     qk_layernorm: names.has('blk.0.attn_q_norm.weight'),
   }),
   needsOutput: true,
+};
+
+/** GLM-4. */
+export const glm4: GgufFamily = {
+  architecture: 'glm4',
+  family: glm4Family,
+  className: 'Glm4ForCausalLM',
+  modelTypes: ['glm4'],
+  fields: [...sizes, ...headSizes, rmsEpsilon, partial, base],
+  fixed: { hidden_act: ['silu'] },
+  more: (_, names) => ({ attention_bias: hasBias(names, 'attn_q', 'attn_k', 'attn_v') }),
 };
 
 /** StarCoder 2. */
