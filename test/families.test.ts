@@ -64,5 +64,7 @@ it('docs/families.md lists the model types that run, and the README their number
     .filter((line) => /^\| (decoders|mixtures|encoders)/.test(line));
   const listed = table.flatMap((line) => line.split('|')[2]!.trim().split(', '));
   expect(listed.sort()).toEqual(types.sort());
-  expect(readFileSync('README.md', 'utf8')).toContain(`${types.length} model types`);
+  const readme = readFileSync('README.md', 'utf8');
+  expect(readme).toContain(`${types.length} model types`);
+  expect(readme).toContain(`Logits of ${NAMES.length} tiny models`);
 });
