@@ -232,7 +232,7 @@ describe('a lossy compression is refused in one line', () => {
     [['--bits', '3', '--no-calibration', '--calibrate', short], /--no-calibration contradicts --calibrate/],
     [
       ['--kl', '0.1', '--no-calibration'],
-      /kl needs a text to measure the divergence on; --calibrate names one/,
+      /a budget of kl needs a text to measure it on; --calibrate names one/,
     ],
     [['--bits', '3', '--calibrate', short], /has \d+ tokens, expected at least 4096/],
     [['--bits', '3', '--calibrate', at('none.txt')], /no such file/],

@@ -73,7 +73,10 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
     },
     idOf: (token) => tokenizer.token_to_id(token),
     maskToken: tokenizer.token_to_id(contentOf(config.mask_token) ?? '<mask>'),
-    firstToken: firstTokenOf((special) => tokenizer.encode('a', { add_special_tokens: special }).ids),
+    get firstToken() {
+      const encode = (special: boolean) => tokenizer.encode('a', { add_special_tokens: special }).ids;
+      return usable(() => firstTokenOf(encode), model.id);
+    },
     endToken: tokenizer.token_to_id(contentOf(config.eos_token) ?? ''),
   };
 }
