@@ -11,13 +11,13 @@ import { CountingSource, f32, folder, rawSafetensors, safetensors } from './help
 // What cannot be opened leaves nothing open.
 
 test('a .wpk of a GGUF file of a type that is not decoded', async () => {
-  const tensor = { name: 'a', type: typeNamed('MXFP4'), shape: [64], lengthBytes: 34 };
+  const tensor = { name: 'a', type: typeNamed('IQ2_XXS'), shape: [256], lengthBytes: 66 };
   const header = writeGgufHeader([{ key: 'general.architecture', type: 'string', value: 'x' }], [tensor]);
-  const model = folder({ 'model.gguf': Buffer.concat([header, Buffer.alloc(64, 7)]) });
+  const model = folder({ 'model.gguf': Buffer.concat([header, Buffer.alloc(96, 7)]) });
   const path = join(folder(), 'x.wpk');
   await compress(model, path);
   const source = new CountingSource('x.wpk', readFileSync(path));
-  await expect(openWpk(source)).rejects.toThrow(/MXFP4/);
+  await expect(openWpk(source)).rejects.toThrow(/IQ2_XXS/);
   expect(source.closed).toBe(true);
 });
 
