@@ -145,7 +145,10 @@ describe.each(CASES)('%s', (name, of, changes, isRandom) => {
     await opened.close();
   });
 
-  it('in llama.cpp: the same logits', needs(llama, 'a build of llama.cpp for this system'), async () => {
+  it('in llama.cpp: the same logits', {
+    ...needs(llama, 'a build of llama.cpp for this system'),
+    tags: 'slow',
+  }, async () => {
     const there = await probabilitiesThere(file, prompt, { exact: true });
     const here = logProbabilities(logits, prompt.length);
     expect(largestDifference(there, here)).toBeLessThan(GELU.test(of) ? TABLE_TOLERANCE : TOLERANCE);
@@ -189,7 +192,10 @@ describe.each(['bert', 'camembert', 'distilbert', 'modernbert', 'nomic_bert', 'r
       await opened.close();
     });
 
-    it('in llama.cpp: the same embedding', needs(llama, 'a build of llama.cpp for this system'), async () => {
+    it('in llama.cpp: the same embedding', {
+      ...needs(llama, 'a build of llama.cpp for this system'),
+      tags: 'slow',
+    }, async () => {
       const there = await embeddingThere(file, LONG);
       const here = await meanOf(model);
       const difference = largestDifference(Float32Array.from(there), here);

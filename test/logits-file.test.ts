@@ -165,7 +165,7 @@ describe('weightpress evaluate', () => {
     spawnSync(process.execPath, ['dist/cli/main.js', 'evaluate', TINY, ...args], { encoding: 'utf8', input });
   const text = readFileSync(EVALUATION_TEXT, 'utf8').slice(0, 2000);
 
-  it('reads the text from standard input, and stores and takes logits', () => {
+  it('reads the text from standard input, and stores and takes logits', { tags: 'slow' }, () => {
     const file = at('tiny.logits');
     const options = ['--text', '-', '--window', '64', '--second-half'];
     const saved = run(text, ...options, '--save-logits', file);

@@ -65,7 +65,7 @@ describe('a lossy file', () => {
     expect(weightpress('inspect', at('small.wpk')).stdout).toMatch(/"kl"/);
   });
 
-  test('becomes a folder that behaves just as the file does', async () => {
+  test('becomes a folder that behaves just as the file does', { tags: 'slow' }, async () => {
     expect(weightpress('decompress', at('small.wpk'), '-o', at('restored')).status).toBe(0);
     const text = readFileSync('examples/held-out.txt', 'utf8');
     const original = await open(MODEL);

@@ -95,7 +95,9 @@ describe('compressed', () => {
     },
   );
 
-  it('to a budget: against the packed model, sizes in shares of its bytes, plain floats when restored', async () => {
+  it('to a budget: against the packed model, sizes in shares of its bytes, plain floats when restored', {
+    tags: 'slow',
+  }, async () => {
     const place = folder();
     const [wpk, restored] = [join(place, 'x.wpk'), join(place, 'restored')];
     const options = { budget: { bits: 5 }, calibration: false, threads: 0 } as const;

@@ -150,7 +150,7 @@ describe('a quantized matrix', () => {
     },
   );
 
-  it('costs a little more of few bits, where survivors stay apart for longer', async () => {
+  it('costs a little more of few bits, where survivors stay apart for longer', { tags: 'slow' }, async () => {
     const matrix = await example(600, 40, 'both', 0.05);
     const found = objective(matrix, CHOICES, await quantize(matrix));
     const slow = objective(matrix, CHOICES, quantizeSlowly(matrix, CHOICES));

@@ -119,7 +119,7 @@ describe('a table of tensors', () => {
   });
 });
 
-test('compress, inspect, analyze and catalog stay within 80 columns', () => {
+test('compress, inspect, analyze and catalog stay within 80 columns', { tags: 'slow' }, () => {
   const place = folder();
   const wpk = join(place, 'tiny.wpk');
   for (const args of [
