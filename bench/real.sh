@@ -34,8 +34,8 @@ size() { stat --format=%s "$1"; }
 
 echo "Gemma 3 270M, Q4_K_M, losslessly (bytes)"
 $WP compress "$GEMMA" "$FOLDER/gemma.wpk" --force --quiet
-$WP decompress "$FOLDER/gemma.wpk" -o "$FOLDER/gemma-again.gguf" --force --quiet
-cmp "$GEMMA" "$FOLDER/gemma-again.gguf"
+$WP decompress "$FOLDER/gemma.wpk" -o "$FOLDER/again" --force --quiet
+cmp "$GEMMA" "$FOLDER/again/$(basename "$GEMMA")"
 zstd --quiet --force -19 -T2 "$GEMMA" -o "$FOLDER/gemma.zst"
 xz --keep --stdout -6 -T2 "$GEMMA" > "$FOLDER/gemma.xz"
 for file in "$GEMMA" "$FOLDER/gemma.wpk" "$FOLDER/gemma.zst" "$FOLDER/gemma.xz"; do
