@@ -35,6 +35,7 @@ export interface SentenceMeasure extends Estimate {
 export interface EmbeddingComparison {
   /** The path, address or name that the model was opened by. */
   readonly model: string;
+  /** What the numbers are of. */
   readonly kind: 'embedding';
   /** The reference. */
   readonly against: string;
