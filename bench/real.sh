@@ -42,24 +42,27 @@ for file in "$GEMMA" "$FOLDER/gemma.wpk" "$FOLDER/gemma.zst" "$FOLDER/gemma.xz";
   echo "  $(basename "$file") $(size "$file")"
 done
 
-echo "Perplexity of the same 1,022 tokens, here and in llama.cpp"
-node bench/llama-cpp.js "$GEMMA" "$TEXT" --window 512 --windows 2
+echo "Perplexity of the second halves of 8 windows of 512 tokens"
+$WP evaluate "$GEMMA" --text "$TEXT" --window 512 --tokens 4096 --second-half | grep perplexity
+if [ -n "${LLAMA:-}" ]; then
+  "$LLAMA/llama-perplexity" -m "$GEMMA" -f "$TEXT" -c 512 --chunks 8 --kl-divergence-base "$FOLDER/logits" 2>&1 |
+    grep "Final estimate"
+fi
 
 echo "Taken as floats: bytes, and divergence from the Q4_K_M file on $TEXT"
-for bits in 4 3 2; do
+for bits in 3 2; do
   $WP compress "$GEMMA" "$FOLDER/gemma-$bits.wpk" --bits $bits --calibration-tokens 4096 \
     --statistics "$FOLDER/gemma.statistics" --force --quiet
   $WP decompress "$FOLDER/gemma-$bits.wpk" -o "$FOLDER/gemma-$bits.gguf" --format gguf --dtype F16 --force --quiet
   echo "  $bits bits: $(size "$FOLDER/gemma-$bits.wpk") bytes"
 done
 if [ -n "${LLAMA:-}" ]; then
-  "$LLAMA/llama-perplexity" -m "$GEMMA" -f "$TEXT" -c 512 --chunks 8 --kl-divergence-base "$FOLDER/logits" > /dev/null 2>&1
+  "$LLAMA/llama-imatrix" -m "$GEMMA" -f fixtures/text/calibration.txt -c 512 --chunks 16 -o "$FOLDER/imatrix.gguf" > /dev/null 2>&1
   for type in Q3_K_M IQ3_XXS Q2_K; do
-    "$LLAMA/llama-imatrix" -m "$GEMMA" -f fixtures/text/calibration.txt -c 512 --chunks 16 -o "$FOLDER/imatrix.gguf" > /dev/null 2>&1
     "$LLAMA/llama-quantize" --allow-requantize --imatrix "$FOLDER/imatrix.gguf" "$GEMMA" "$FOLDER/gemma-$type.gguf" $type > /dev/null 2>&1
     echo "  $type: $(size "$FOLDER/gemma-$type.gguf") bytes"
   done
-  for name in 4 3 2 Q3_K_M IQ3_XXS Q2_K; do
+  for name in 3 2 Q3_K_M IQ3_XXS Q2_K; do
     "$LLAMA/llama-perplexity" -m "$FOLDER/gemma-$name.gguf" -f "$TEXT" -c 512 --chunks 8 \
       --kl-divergence-base "$FOLDER/logits" --kl-divergence 2> /dev/null | grep -E "Mean +KLD|Same top" | sed "s/^/  $name: /"
   done
