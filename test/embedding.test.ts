@@ -72,6 +72,29 @@ describe('the reference implementation', () => {
   });
 });
 
+it('packed weights are floats', async () => {
+  const [packed, floats] = [await memoryOf('st_bert_mean'), await memoryOf('st_bert_mean')];
+  const name = 'encoder.layer.1.output.dense.weight';
+  const values = floats.floats(name);
+  const codes = Int8Array.from(values, (value) => Math.round(value * 64));
+  codes.forEach((code, i) => {
+    values[i] = code / 64;
+  });
+  const { shape } = packed.byName.get(name)!;
+  packed.byName.set(name, { dtype: 'I8', shape, data: new Uint8Array(codes.buffer) });
+  packed.set(`${name}_scale`, [shape[0]!, 1], new Float32Array(shape[0]!).fill(1 / 64));
+  packed.config.quantization_config = { quant_method: 'compressed-tensors', format: 'int-quantized' };
+  const embed = async (memory: MemoryModel) =>
+    embedTokens(nodeRuntime, await openEmbeddingProgram(asModel(memory)), [[5, 6, 7, 8]]);
+  const [[found], [expected], [plain]] = [
+    await embed(packed),
+    await embed(floats),
+    await embed(await memoryOf('st_bert_mean')),
+  ];
+  expect(found).toEqual(expected);
+  expect(largest(found!, plain!)).toBeGreaterThan(1e-4);
+});
+
 const MODES = ['cls', 'max', 'mean', 'mean_sqrt_len_tokens', 'weightedmean', 'lasttoken'];
 
 describe('pooling', () => {

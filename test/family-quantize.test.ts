@@ -1,5 +1,4 @@
 // Every family is quantized by its own statistics, into the same indices on one thread and on two.
-import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { elementCount } from '../src/core/dtype.js';
@@ -13,17 +12,14 @@ import { IndexStore } from '../src/quantization/index-store.js';
 import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { planTensors, quantizedTensors } from '../src/quantization/plan.js';
 import { type QuantizationThreads, startQuantization } from '../src/quantization/threads.js';
-import { FAMILIES } from './helpers/fixtures.js';
+import { FAMILIES, RUNNABLE } from './helpers/fixtures.js';
 import { folder, seededRandom } from './helpers/safetensors.js';
 
 const nodeRuntime = await loadRuntime();
 /** Models whose matrices are used as another's are. */
 const VARIANTS =
   /^(llama_(?!bias)|phi3_|gpt_neox_|falcon_7b|camembert|xlm-roberta|olmoe_|deepseek_v2_lite|gemma3_text)/;
-const OTHERS = ['t5', 't5_gated', 'bart'];
-const NAMES = readdirSync(FAMILIES).filter(
-  (name) => existsSync(join(FAMILIES, name, 'logits.f32')) && !OTHERS.includes(name) && !VARIANTS.test(name),
-);
+const NAMES = RUNNABLE.filter((name) => !VARIANTS.test(name));
 
 describe('statistics and indices', { tags: 'slow' }, () => {
   let pools: QuantizationThreads[];

@@ -1,6 +1,6 @@
 import { BLOCK_INPUTS, needsMask } from '../architectures/attention.js';
 import { bucketsOf, maskOf } from '../architectures/masks.js';
-import { rotaryTables } from '../architectures/rotary.js';
+import { type Rotary, rotaryTables } from '../architectures/rotary.js';
 import { type Attention, isAttention, type LayerPositions } from '../architectures/settings.js';
 import { readFloats, readPart } from '../core/floats.js';
 import type { Feeds, Runtime, Tensor } from '../onnx/runtime.js';
@@ -16,8 +16,8 @@ export function positionFeeds(
   start: number,
   end: number,
 ): (layer: number) => Feeds {
-  const known = new Map<unknown, Tensor>();
-  const once = (key: unknown, make: () => Tensor) => {
+  const known = new Map<unknown, Feeds>();
+  const once = (key: unknown, make: () => Feeds) => {
     const found = known.get(key) ?? make();
     known.set(key, found);
     return found;
@@ -27,24 +27,30 @@ export function positionFeeds(
     const positions = plan.positions[layer]!;
     if (!isAttention(mixer)) return {};
     const { rotary } = positions;
-    const feeds: Record<string, Tensor> = {};
-    if (rotary && mixer.rotary) {
-      const shape = [end - start, rotary.size / 2];
-      const tables = () => rotaryTables(rotary, start, end);
-      feeds[BLOCK_INPUTS.cosines] = once(rotary, () => runtime.floats(tables().cosines, shape));
-      feeds[BLOCK_INPUTS.sines] = once(rotary.frequencies, () => runtime.floats(tables().sines, shape));
-    }
-    if (needsMask(mixer)) {
-      const key = positions.bias ?? `mask ${positions.window}`;
-      feeds[BLOCK_INPUTS.mask] = once(key, () => mask(runtime, mixer, positions, start, end));
-    }
-    if (mixer.relative) {
-      const { buckets } = mixer.relative;
-      feeds[BLOCK_INPUTS.buckets] = once('buckets', () =>
-        runtime.integers(bucketsOf(end, buckets, positions.maxDistance!), [end, end]),
-      );
-    }
-    return feeds;
+    const { relative } = mixer;
+    return {
+      ...(rotary && mixer.rotary && once(rotary, () => rotaryFeeds(runtime, rotary, start, end))),
+      ...(needsMask(mixer) &&
+        once(positions.bias ?? `mask ${positions.window}`, () => ({
+          [BLOCK_INPUTS.mask]: mask(runtime, mixer, positions, start, end),
+        }))),
+      ...(relative &&
+        once('buckets', () => ({
+          [BLOCK_INPUTS.buckets]: runtime.integers(bucketsOf(end, relative.buckets, positions.maxDistance!), [
+            end,
+            end,
+          ]),
+        }))),
+    };
+  };
+}
+
+function rotaryFeeds(runtime: Runtime, rotary: Rotary, start: number, end: number): Feeds {
+  const shape = [end - start, rotary.size / 2];
+  const { cosines, sines } = rotaryTables(rotary, start, end);
+  return {
+    [BLOCK_INPUTS.cosines]: runtime.floats(cosines, shape),
+    [BLOCK_INPUTS.sines]: runtime.floats(sines, shape),
   };
 }
 

@@ -1,6 +1,7 @@
 import { InputError } from '../core/errors.js';
 import { parseJsonObject, quote } from '../core/json.js';
 import type { Model } from '../core/model.js';
+import { readSideFile } from '../core/side-file.js';
 
 /** Name of the generation config; for chat models it lists more end tokens than config.json. */
 const GENERATION_CONFIG = 'generation_config.json';
@@ -9,9 +10,10 @@ const GENERATION_CONFIG = 'generation_config.json';
  * Returns a model's end tokens: the `eos_token_id` of generation_config.json and of config.json, each a number or a list.
  * @throws {InputError} when one is anything else, or the file is not JSON.
  */
-export async function endTokensOf({ id, config, sideFiles }: Model): Promise<readonly number[]> {
-  const file = sideFiles.find(({ name }) => name === GENERATION_CONFIG);
-  const generation = file && parseJsonObject(await file.read(), `${id}, ${GENERATION_CONFIG}`).value;
+export async function endTokensOf(model: Model): Promise<readonly number[]> {
+  const { id, config } = model;
+  const file = await readSideFile(model, GENERATION_CONFIG);
+  const generation = file && parseJsonObject(file, `${id}, ${GENERATION_CONFIG}`).value;
   const found = [
     ...idsOf(generation?.eos_token_id, `${id}, ${GENERATION_CONFIG}`),
     ...idsOf(config?.eos_token_id, `${id}, config.json`),

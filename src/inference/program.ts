@@ -39,7 +39,7 @@ export interface Trunk {
   readonly plan: ForwardPlan;
   /** Maps `tokens` (and `positions`) to `hidden_out`. */
   readonly embedding: Stage;
-  /** The weights of each layer's {@link graphOf}. */
+  /** The weights of each layer's graph of {@link LayerGraphs}. */
   readonly layers: readonly (readonly Binding[])[];
   /** Stored tensors that are not used because they must equal one that is; {@link openProgram} checks this. */
   readonly copies: readonly Copy[];
@@ -75,14 +75,10 @@ export function buildStages(
   const bind = (graph: Graph, prefix = '') =>
     graph.weights.map((weight) => ({ input: weight.name, tensor: find(weight, prefix), part: weight.part }));
   const stage = (graph: Graph) => ({ graph, weights: bind(graph) });
-  const graphs = new Map<string, Graph>();
+  const graphs = new LayerGraphs(plan);
   const stages = {
     embedding: stage(embeddingGraph(plan)),
-    layers: plan.layers.map((_, layer) => {
-      const kind = kindOf(plan, layer);
-      if (!graphs.has(kind)) graphs.set(kind, layerGraph(plan, layer));
-      return bind(graphs.get(kind)!, layerPrefix(plan, layer));
-    }),
+    layers: plan.layers.map((_, layer) => bind(graphs.of(layer), layerPrefix(plan, layer))),
     end: stage(endGraph(plan)),
   };
   const bound = [stages.embedding.weights, ...stages.layers, stages.end.weights].flat();
@@ -149,7 +145,7 @@ export class LayerGraphs {
 
   constructor(
     private readonly plan: ForwardPlan,
-    private readonly use: Use,
+    private readonly use: Use = {},
   ) {}
 
   /** Returns the graph of a layer. */

@@ -203,8 +203,8 @@ export const RULES: Readonly<Record<string, Rule>> = {
   ],
   // rows are added
   ScatterND: (step, [g]) => [() => g!, undefined, () => step.g.operation('GatherND', [g!, step.inputs[1]!])],
-  Clip: (step, [g]) => [() => step.times(g!, unchanged(step, step.inputs[0]!, step.outputs[0]!))],
-  Min: (step, [g]) => [() => step.times(g!, unchanged(step, step.inputs[0]!, step.outputs[0]!))],
+  Clip: bounded,
+  Min: bounded,
   Gather: gather,
   Split: (step, given) => {
     const parts = given.map((part, i) => part ?? step.times(step.outputs[i]!, 0));
@@ -212,7 +212,12 @@ export const RULES: Readonly<Record<string, Rule>> = {
   },
 };
 
-/** Returns 1 where a bound left a value as it was, else 0. */
+/** Rule of bounds: a value has a gradient where they left it as it was. */
+function bounded(step: Step, [g]: readonly Value[]): readonly (() => Value)[] {
+  return [() => step.times(g!, unchanged(step, step.inputs[0]!, step.outputs[0]!))];
+}
+
+/** Returns 1 where two values are the same, else 0. */
 function unchanged(step: Step, x: Value, y: Value): Value {
   return step.g.operation('Cast', [step.g.operation('Equal', [x, y])], { to: 1 });
 }

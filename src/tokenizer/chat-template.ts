@@ -1,6 +1,7 @@
 import { InputError } from '../core/errors.js';
 import { type Config, isPlainObject, parseJsonObject, quote } from '../core/json.js';
 import type { Model } from '../core/model.js';
+import { readSideFile } from '../core/side-file.js';
 import { contentOf } from './byte-level-bpe.js';
 import { withDeadline } from './deadline.js';
 
@@ -22,10 +23,9 @@ const JSON_FILE = 'chat_template.json';
  * @throws {InputError} when its file is malformed.
  */
 export async function chatTemplateOf(model: Model, config: Config): Promise<string | undefined> {
-  const read = (name: string) => model.sideFiles.find((file) => file.name === name)?.read();
-  const jinja = await read(JINJA);
+  const jinja = await readSideFile(model, JINJA);
   if (jinja) return new TextDecoder().decode(jinja);
-  const json = await read(JSON_FILE);
+  const json = await readSideFile(model, JSON_FILE);
   const inFile = json && parseJsonObject(json, `${model.id}, ${JSON_FILE}`).value.chat_template;
   return templateIn(inFile) ?? templateIn(config.chat_template);
 }

@@ -1,8 +1,8 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { InputError } from '../core/errors.js';
 import { type Config, parseJsonObject } from '../core/json.js';
-import { refusePointer } from '../core/lfs-pointer.js';
 import type { Model } from '../core/model.js';
+import { readSideFile } from '../core/side-file.js';
 import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
 import { correct } from './corrections.js';
 import { withDeadline } from './deadline.js';
@@ -106,26 +106,20 @@ export interface TokenizerFiles {
 
 const AS_WRITTEN = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
 
-async function readFile(model: Model, name: string): Promise<Uint8Array | undefined> {
-  const bytes = await model.sideFiles.find((file) => file.name === name)?.read();
-  if (bytes) refusePointer(bytes, `${model.id}, ${name}`);
-  return bytes;
-}
-
 async function readJson(model: Model, name: string): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const bytes = await readFile(model, name);
+  const bytes = await readSideFile(model, name);
   return bytes && parseJsonObject(bytes, `${model.id}, ${name}`).value;
 }
 
 async function readByteLevelBpe(model: Model, config: Readonly<Record<string, unknown>>) {
   const vocabulary = await readJson(model, 'vocab.json');
-  const merges = await readFile(model, 'merges.txt');
+  const merges = await readSideFile(model, 'merges.txt');
   return vocabulary && merges && byteLevelBpe(vocabulary, merges, config, model.id);
 }
 
 async function readSentencePiece(model: Model, config: Config) {
   for (const name of SENTENCEPIECE_FILES) {
-    const bytes = await readFile(model, name);
+    const bytes = await readSideFile(model, name);
     if (!bytes) continue;
     const added = await readJson(model, 'added_tokens.json');
     const modelType = model.config?.model_type;
@@ -135,7 +129,7 @@ async function readSentencePiece(model: Model, config: Config) {
 }
 
 async function readWordPiece(model: Model, config: Config) {
-  const vocabulary = await readFile(model, 'vocab.txt');
+  const vocabulary = await readSideFile(model, 'vocab.txt');
   return vocabulary && wordPiece(vocabulary, config, model.id);
 }
 

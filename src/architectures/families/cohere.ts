@@ -2,7 +2,7 @@ import type { ConfigReader } from '../config-reader.js';
 import type { Family } from '../family.js';
 import { FULL, layerTypes, rotary, SLIDING, slidingWindow, windows } from '../layers.js';
 import type { LayerPositions, Norm } from '../settings.js';
-import { biases, decoder, llama, type Sizes } from './llama.js';
+import { biases, decoder, everyLayer, llama, type Sizes } from './llama.js';
 
 function sideBySide(
   c: ConfigReader,
@@ -34,8 +34,7 @@ export const cohere: Family = {
   names: { ...llama.names, qNorm: 'self_attn.q_norm', kNorm: 'self_attn.k_norm' },
   settings: (c, size) => {
     const turned = rotary(c, size.headSize, { whole: true, defaultBase: 500_000 });
-    const positions = Array.from({ length: size.layers }, () => ({ rotary: turned }));
-    return sideBySide(c, size, positions, c.flag('use_qk_norm', false));
+    return sideBySide(c, size, everyLayer(size, { rotary: turned }), c.flag('use_qk_norm', false));
   },
 };
 

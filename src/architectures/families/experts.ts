@@ -1,10 +1,10 @@
 import { InputError } from '../../core/errors.js';
 import type { ConfigReader } from '../config-reader.js';
 import type { Family } from '../family.js';
-import { FULL, rotary, SLIDING, slidingWindow, windows } from '../layers.js';
+import { rotary, slidingWindow } from '../layers.js';
 import type { Experts, Mlp } from '../settings.js';
 import { multipliers } from './granite.js';
-import { biases, decoder, llama, mistral, rmsNorm, type Sizes } from './llama.js';
+import { biases, decoder, everyLayer, llama, mistral, rmsNorm, type Sizes } from './llama.js';
 import { qwen2, qwen3, qwenPositions } from './qwen.js';
 
 /** Five times as many as the largest models have; a config with more is a mistake or an attack. */
@@ -61,14 +61,12 @@ export const mixtral: Family = {
   },
   settings: (c, size) => {
     const window = slidingWindow(c);
-    const [own] = windows([window === undefined ? FULL : SLIDING], window);
     const turned = rotary(c, size.headSize, { whole: true, defaultBase: 1e6 });
     const mlp = experts(size.intermediateSize, c.text('hidden_act', 'silu'), {
       count: countOf(c, 8),
       active: c.integer('num_experts_per_tok', 2),
     });
-    const positions = Array.from({ length: size.layers }, () => ({ rotary: turned, window: own }));
-    return decoder(c, size, { positions, layer: { mlp } });
+    return decoder(c, size, { positions: everyLayer(size, { rotary: turned, window }), layer: { mlp } });
   },
 };
 

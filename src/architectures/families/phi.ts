@@ -1,5 +1,5 @@
 import type { Family } from '../family.js';
-import { rotary, SLIDING, slidingWindow, windows } from '../layers.js';
+import { rotary, slidingWindow } from '../layers.js';
 import { layerNorm } from './gpt2.js';
 import { decoder, everyLayer, llama } from './llama.js';
 
@@ -47,9 +47,8 @@ export const phi3: Family = {
   settings: (c, size) => {
     const window = slidingWindow(c);
     const turned = rotary(c, size.headSize, { defaultOriginal: 4096 });
-    const [own] = windows([window === undefined ? '' : SLIDING], window);
     return decoder(c, size, {
-      positions: everyLayer(size, { rotary: turned, window: own }),
+      positions: everyLayer(size, { rotary: turned, window }),
       attention: { projection: { kind: 'fused' } },
       mlp: { gate: 'fused' },
     });

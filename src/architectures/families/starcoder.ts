@@ -1,5 +1,5 @@
 import type { Family } from '../family.js';
-import { FULL, rotary, SLIDING, slidingWindow, windows } from '../layers.js';
+import { rotary, slidingWindow } from '../layers.js';
 import { gpt2, layerNorm } from './gpt2.js';
 import { decoder, everyLayer, llama } from './llama.js';
 
@@ -13,11 +13,10 @@ export const starcoder2: Family = {
   names: { ...llama.names, up: 'mlp.c_fc', down: 'mlp.c_proj' },
   settings: (c, size) => {
     const window = slidingWindow(c);
-    const [own] = windows([window === undefined ? FULL : SLIDING], window);
     const bias = c.flag('use_bias', true);
     return decoder(c, size, {
       norm: layerNorm(c, 'norm_epsilon'),
-      positions: everyLayer(size, { window: own, rotary: rotary(c, size.headSize, { whole: true }) }),
+      positions: everyLayer(size, { window, rotary: rotary(c, size.headSize, { whole: true }) }),
       attention: { bias, outputBias: bias },
       mlp: { gate: 'none', bias, activation: c.text('hidden_act', 'gelu_pytorch_tanh') },
     });

@@ -1,27 +1,19 @@
-import type { ByteSource } from '../../core/byte-source.js';
-import { checkRange } from '../../core/byte-source.js';
 import { elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import { widenerOf } from '../../core/floats.js';
 import { isPlainObject, quote } from '../../core/json.js';
-import { refusePointer } from '../../core/lfs-pointer.js';
 import type { Model } from '../../core/model.js';
+import { readSideFile } from '../../core/side-file.js';
+import { BlobSource } from '../../io/blob.js';
 import { openCheckpoint } from '../../models/pytorch/checkpoint.js';
 import { openWeightSource } from '../../models/stored-model.js';
-
-/** Reads a side file of a model; undefined if there is none. */
-async function readFile(model: Model, name: string): Promise<Uint8Array | undefined> {
-  const bytes = await model.sideFiles.find((file) => file.name === name)?.read();
-  if (bytes) refusePointer(bytes, placeOf(model, name).file);
-  return bytes;
-}
 
 /** Returns a side file's place for messages. */
 export const placeOf = ({ id }: Model, name: string) => ({ file: `${id}, ${name}` });
 
 /** Reads JSON of any kind; undefined if there is no such file. @throws {InputError} when it is malformed. */
 export async function readAnyJson(model: Model, name: string): Promise<unknown> {
-  const bytes = await readFile(model, name);
+  const bytes = await readSideFile(model, name);
   if (!bytes) return undefined;
   try {
     return JSON.parse(new TextDecoder().decode(bytes));
@@ -56,7 +48,8 @@ export async function readModuleWeights(
   );
   if (name === undefined)
     throw new InputError('missing: the weights of a module', placeOf(model, `${folder}/model.safetensors`));
-  const given = new MemorySource(placeOf(model, name).file, (await readFile(model, name))!);
+  const bytes = (await readSideFile(model, name)) as Uint8Array<ArrayBuffer>;
+  const given = new BlobSource(new Blob([bytes]), placeOf(model, name).file);
   const { tensors, source } = await (name.endsWith('.bin') ? openCheckpoint : openWeightSource)(name, given);
   const found = new Map<string, ModuleTensor>();
   for (const { name: tensor, dtype, shape, start, lengthBytes } of tensors) {
@@ -67,23 +60,4 @@ export async function readModuleWeights(
     found.set(tensor, { shape, values });
   }
   return found;
-}
-
-/** Bytes in memory. */
-class MemorySource implements ByteSource {
-  constructor(
-    readonly name: string,
-    private readonly bytes: Uint8Array,
-  ) {}
-
-  get byteLength(): number {
-    return this.bytes.length;
-  }
-
-  async read(start: number, end: number): Promise<Uint8Array> {
-    checkRange(this, start, end);
-    return this.bytes.slice(start, end);
-  }
-
-  async close(): Promise<void> {}
 }

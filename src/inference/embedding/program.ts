@@ -6,6 +6,7 @@ import { HEAD_SLOTS } from '../../architectures/slots.js';
 import { placeOf } from '../../architectures/tensor-roles.js';
 import { isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
+import { unpacked } from '../../models/packed/view.js';
 import type { Feeds, Runtime } from '../../onnx/runtime.js';
 import { buildStages, compareCopies, planOf, type Stage, type Trunk } from '../program.js';
 import { type EmbeddingModules, MODULES_FILE, readModules } from './modules.js';
@@ -37,14 +38,15 @@ function isBareEncoder({ config, tensors }: Model): boolean {
 }
 
 /**
- * Opens an embedding model, and compares its tied tensors.
+ * Opens an embedding model, with floats for packed weights, and compares its tied tensors.
  * @throws {InputError} as {@link buildStages} and {@link readModules}.
  */
 export async function openEmbeddingProgram(model: Model, signal?: AbortSignal): Promise<EmbeddingProgram> {
-  const { family, hiddenSize } = planOf(model);
-  const modules = await readModules(model, hiddenSize);
+  const floats = await unpacked(model, signal);
+  const { family, hiddenSize } = planOf(floats);
+  const modules = await readModules(floats, hiddenSize);
   const isOfHead = (name: string) => HEAD_SLOTS.has(placeOf(name, family)?.slot as never);
-  const { end: sentences, ...trunk } = buildStages(model, (plan) => sentenceGraph(plan, modules), isOfHead);
+  const { end: sentences, ...trunk } = buildStages(floats, (plan) => sentenceGraph(plan, modules), isOfHead);
   const program = { ...trunk, modules, sentences };
   await compareCopies(program, signal);
   return program;
