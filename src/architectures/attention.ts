@@ -7,6 +7,8 @@ export interface Use {
   readonly cached?: boolean;
   /** Length of the sequence, if known and without a cache; attention then takes less memory. */
   readonly length?: number;
+  /** Which tokens are no padding, [batch, sequence, 1], where there may be some; masks then hide the others from attention. */
+  readonly unpadded?: Value;
 }
 
 /** Names of a block's inputs and outputs that are not weights. */
@@ -79,7 +81,7 @@ function mix(
   g: Graph,
   attention: Attention,
   [q, k, v]: readonly [Value, Value, Value],
-  { length = 0 }: Use,
+  { length = 0, unpadded }: Use,
   weights: AttentionWeights,
 ): Value {
   const { scale, softcap, causal } = attention;
@@ -88,7 +90,7 @@ function mix(
     return softcap ? g.multiply(g.operation('Tanh', [raw]), g.scalar(softcap)) : raw;
   };
   const weigh = (scores: Value, values: Value) => g.matmul(shares(g, scores, attention, weights), values);
-  if (!needsMask(attention)) return weigh(scores(q, k), v);
+  if (!needsMask(attention) && !unpadded) return weigh(scores(q, k), v);
   const mask = maskOf(g, attention, weights);
   if (!causal || length <= QUERY_BLOCK) return weigh(g.add(scores(q, k), mask), v);
   const lengths = Array.from({ length: Math.ceil(length / QUERY_BLOCK) }, (_, i) =>

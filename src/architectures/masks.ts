@@ -42,14 +42,19 @@ export function alibi(heads: number): DistanceBias {
 
 /** Returns the bucket of each distance between queries and keys 0 to `length`, [length, length]: exact for near ones, logarithmic beyond. */
 export function bucketsOf(length: number, buckets: number, maxDistance: number): Int32Array {
+  const bucketOf = bucketing(buckets, maxDistance);
+  return Int32Array.from({ length: length * length }, (_, i) =>
+    bucketOf((i % length) - Math.floor(i / length)),
+  );
+}
+
+/** Returns a function from the distance of a key from a query to its bucket. */
+export function bucketing(buckets: number, maxDistance: number): (distance: number) => number {
   const half = buckets / 2;
   const exact = half / 2;
-  const bucketOf = (distance: number) => {
+  return (distance) => {
     const size = Math.abs(distance);
     const far = exact + Math.floor((Math.log(size / exact) / Math.log(maxDistance / exact)) * (half - exact));
     return (distance > 0 ? half : 0) + (size < exact ? size : Math.min(far, half - 1));
   };
-  return Int32Array.from({ length: length * length }, (_, i) =>
-    bucketOf((i % length) - Math.floor(i / length)),
-  );
 }

@@ -179,7 +179,7 @@ export interface LayerPositions {
   readonly maxDistance?: number | undefined;
 }
 
-/** A number for each head, key and query, which depends on their distance alone. */
+/** A number for each head, key and query, which depends on their distance, or on the key and a number that all keys of a query share. */
 export interface DistanceBias {
   readonly heads: number;
   of(head: number, key: number, query: number): number;

@@ -3,6 +3,7 @@ import {
   type Constant,
   type Dimension,
   type ElementType,
+  type External,
   encodeModel,
   MICROSOFT,
   type Node,
@@ -47,7 +48,7 @@ export interface WeightOptions {
  * float32.
  */
 export class Graph {
-  private readonly inputs = new Map<string, ValueInfo>();
+  protected readonly inputs = new Map<string, ValueInfo>();
   private readonly outputs: ValueInfo[] = [];
   private readonly constants: Constant[] = [];
   private readonly nodes: Node[] = [];
@@ -282,17 +283,21 @@ export class Graph {
 
   /** Returns the graph as an ONNX file. With `externalWeights`, weights are external data under their names instead of inputs. */
   encode({ externalWeights = false } = {}): Uint8Array {
+    const weights = externalWeights ? this.weightInputs : [];
+    return this.encodeWith(
+      weights.map(({ name, shape }) => {
+        const length = 4 * shape.reduce((product, size) => product * size, 1);
+        return { name, type: 'float32', shape, location: name, offset: 0, length };
+      }),
+    );
+  }
+
+  /** Returns the graph as an ONNX file, with external data instead of the inputs of the same names. */
+  protected encodeWith(externals: readonly External[]): Uint8Array {
     const { name, outputs, constants } = this;
-    const externals = externalWeights ? this.weightInputs : [];
-    const isExternal = new Set(externals.map((weight) => weight.name));
-    return encodeModel({
-      name,
-      inputs: [...this.inputs.values()].filter((input) => !isExternal.has(input.name)),
-      outputs,
-      constants,
-      externals,
-      nodes: this.neededNodes(),
-    });
+    const isExternal = new Set(externals.map((external) => external.name));
+    const inputs = [...this.inputs.values()].filter((input) => !isExternal.has(input.name));
+    return encodeModel({ name, inputs, outputs, constants, externals, nodes: this.neededNodes() });
   }
 
   /** Returns the nodes that an output depends on. */
@@ -306,7 +311,7 @@ export class Graph {
     return found.reverse();
   }
 
-  private operations(
+  protected operations(
     operation: string,
     inputs: readonly Value[],
     outputCount: number,
@@ -318,7 +323,7 @@ export class Graph {
     return outputs.map((name) => ({ name }));
   }
 
-  private constant(type: ElementType, shape: readonly number[], values: readonly number[]): Value {
+  private constant(type: Constant['type'], shape: readonly number[], values: readonly number[]): Value {
     const name = `constant_${this.constants.length}`;
     this.constants.push({ name, type, shape, values });
     return { name };

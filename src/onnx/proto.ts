@@ -1,7 +1,7 @@
 import { MessageWriter } from './protobuf.js';
 
 /** Element types of ONNX tensors (TensorProto.DataType) that are used here. */
-export const ELEMENT_TYPES = { float32: 1, int64: 7 } as const;
+export const ELEMENT_TYPES = { float32: 1, uint8: 2, int64: 7, float16: 10 } as const;
 export type ElementType = keyof typeof ELEMENT_TYPES;
 
 /** A dimension of an input: a length, or a name for a dynamic one. */
@@ -29,14 +29,20 @@ export type Attribute = number | string | readonly number[] | { readonly float: 
 
 /** A constant inside a graph. */
 export interface Constant extends ValueInfo {
+  readonly type: 'float32' | 'int64';
   readonly shape: readonly number[];
   readonly values: readonly number[];
 }
 
-/** Float32 tensor stored outside of the ONNX file, under its name. */
-export interface External {
-  readonly name: string;
+/** A tensor whose bytes are in another file. */
+export interface External extends ValueInfo {
   readonly shape: readonly number[];
+  /** The file's name, relative to the ONNX file. */
+  readonly location: string;
+  /** The first byte. */
+  readonly offset: number;
+  /** Bytes. */
+  readonly length: number;
 }
 
 /** The content of an ONNX file with one graph. */
@@ -108,12 +114,11 @@ function encodeConstant({ name, type, shape, values }: Constant): MessageWriter 
 }
 
 /** Encodes a TensorProto with external data: field 14 is the location type, field 13 the location. */
-function encodeExternal({ name, shape }: External): MessageWriter {
+function encodeExternal({ name, type, shape, location, offset, length }: External): MessageWriter {
   const message = new MessageWriter();
   for (const length of shape) message.integer(1, length);
-  message.integer(2, ELEMENT_TYPES.float32).bytes(8, name);
-  const bytes = 4 * shape.reduce((product, length) => product * length, 1);
-  for (const [key, value] of Object.entries({ location: name, offset: 0, length: bytes }))
+  message.integer(2, ELEMENT_TYPES[type]).bytes(8, name);
+  for (const [key, value] of Object.entries({ location, offset, length }))
     message.bytes(13, new MessageWriter().bytes(1, key).bytes(2, String(value)));
   return message.integer(14, 1);
 }

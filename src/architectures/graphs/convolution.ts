@@ -12,10 +12,11 @@ export function buildConvolution(
   { taps, bias }: Convolution,
   hiddenSize: number,
   x: Value,
-  { cached }: Use,
+  { cached, unpadded }: Use,
 ): Value {
   const { g } = tensors;
-  const wide = tensors.linear('convIn', x, 3 * hiddenSize, hiddenSize, bias);
+  const seen = unpadded ? g.multiply(x, unpadded) : x;
+  const wide = tensors.linear('convIn', seen, 3 * hiddenSize, hiddenSize, bias);
   const [before, after, value] = g.split(wide, [hiddenSize, hiddenSize, hiddenSize], 2) as [
     Value,
     Value,

@@ -1,0 +1,71 @@
+import { InputError } from '../core/errors.js';
+import { type Config, parseJsonObject } from '../core/json.js';
+import type { Model } from '../core/model.js';
+import { readSideFile } from '../core/side-file.js';
+import { readTokenizerFiles } from '../tokenizer/tokenizer.js';
+import { type OnnxDtype, SUFFIXES } from './encoding.js';
+import { type MadeFile, makeOnnxFiles, type OnnxFileOptions, type OnnxFiles } from './onnx-files.js';
+
+/** A model as transformers.js loads it. */
+export interface TransformersFiles {
+  readonly files: readonly MadeFile[];
+  /** By dtype. */
+  readonly onnx: ReadonlyMap<OnnxDtype, OnnxFiles>;
+}
+
+/**
+ * Makes all files that transformers.js loads of a model: ONNX files of each dtype, config.json with `transformers.js_config`,
+ * tokenizer.json, which is made of other tokenizer files where there is none, and the rest as it is.
+ * @throws {InputError} as {@link makeOnnxFiles}, and for a model without a tokenizer.
+ */
+export async function transformersFiles(
+  model: Model,
+  dtypes: readonly OnnxDtype[],
+  options: Omit<OnnxFileOptions, 'dtype'> = {},
+): Promise<TransformersFiles> {
+  const onnx = new Map<OnnxDtype, OnnxFiles>();
+  for (const dtype of dtypes) onnx.set(dtype, await makeOnnxFiles(model, { ...options, dtype }));
+  const tokenizer = await readTokenizerFiles(model);
+  if (!tokenizer) throw new InputError('has no tokenizer that can be read', { file: model.id });
+  const made = new Map<string, MadeFile>();
+  for (const { name, lengthBytes, read } of model.sideFiles)
+    made.set(name, {
+      name,
+      lengthBytes,
+      chunks: async function* () {
+        yield await read();
+      },
+    });
+  const add = (name: string, content: Config) => made.set(name, jsonFile(name, content));
+  if (!made.has('tokenizer.json')) add('tokenizer.json', tokenizer.definition);
+  if (!made.has('tokenizer_config.json') || !made.has('tokenizer.json'))
+    add('tokenizer_config.json', tokenizer.config);
+  add('config.json', await configOf(model, onnx));
+  return { files: [...made.values(), ...[...onnx.values()].flatMap(({ files }) => files)], onnx };
+}
+
+/** Returns config.json that says which ONNX files have external data, in how many files. */
+async function configOf(model: Model, onnx: ReadonlyMap<OnnxDtype, OnnxFiles>): Promise<Config> {
+  const bytes = await readSideFile(model, 'config.json');
+  const config = bytes ? parseJsonObject(bytes, `${model.id}, config.json`).value : model.config!;
+  const parts = [...onnx].map(
+    ([dtype, { files }]) => [`model${SUFFIXES[dtype]}.onnx`, files.length - 1] as const,
+  );
+  const own = config['transformers.js_config'];
+  const settings = typeof own === 'object' && own !== null ? own : {};
+  return {
+    ...config,
+    'transformers.js_config': { ...settings, use_external_data_format: Object.fromEntries(parts) },
+  };
+}
+
+function jsonFile(name: string, content: Config): MadeFile {
+  const bytes = new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`);
+  return {
+    name,
+    lengthBytes: bytes.length,
+    async *chunks() {
+      yield bytes;
+    },
+  };
+}

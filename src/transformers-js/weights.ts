@@ -1,0 +1,130 @@
+import { layerPrefix } from '../architectures/forward.js';
+import { DTYPE_BYTES } from '../core/dtype.js';
+import { toFloat16 } from '../core/float16.js';
+import { toFloats } from '../core/floats.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import type { EmbeddingModules } from '../inference/embedding/modules.js';
+import type { Stage, Trunk } from '../inference/program.js';
+import type { Part } from '../onnx/graph.js';
+import { type Codes, roundToCodes } from './blocks.js';
+import type { Bits } from './encoding.js';
+import type { StoredWeight } from './model-graph.js';
+
+/** Elements per step; rows are not cut. */
+const PIECE_ELEMENTS = 2 ** 20;
+
+/** Where the elements of a weight are. */
+export type WeightSource =
+  | { readonly tensor: TensorInfo; readonly part: Part | undefined }
+  | { readonly values: Float32Array };
+
+/** Returns codes of a matrix that was quantized with statistics; undefined for one that was not. */
+export type FindCodes = (tensor: string) => Promise<Codes | undefined>;
+
+/** Returns where the weights of a model's graph are, by their names in it. */
+export function weightSources(
+  { plan, embedding, layers }: Trunk,
+  end: Stage,
+  modules?: EmbeddingModules,
+): ReadonlyMap<string, WeightSource> {
+  const found = new Map<string, WeightSource>();
+  const add = (prefix: string, { input, tensor, part }: Stage['weights'][number]) =>
+    found.set(prefix + input, { tensor, part });
+  for (const [layer, weights] of layers.entries())
+    for (const weight of weights) {
+      add('', weight); // of the model, such as a table that all layers share
+      add(layerPrefix(plan, layer), weight);
+    }
+  for (const weight of [...embedding.weights, ...end.weights]) add('', weight);
+  for (const [name, { values }] of modules?.weights ?? []) found.set(name, { values });
+  return found;
+}
+
+/**
+ * Yields the bytes of a weight's initializers, in order.
+ * @throws {InputError} for bytes that do not decode, NaN and infinity.
+ */
+export async function* bytesOf(
+  model: Model,
+  weight: StoredWeight,
+  source: WeightSource,
+  findCodes?: FindCodes,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const { encoding, shape, isTransposed } = weight;
+  const columns = shape.at(-1) ?? 1;
+  if ('float' in encoding) {
+    for await (const floats of pieces(model, source, shape, signal))
+      yield asBytes(encoding.float === 32 ? floats : Uint16Array.from(floats, toFloat16));
+    return;
+  }
+  const known = 'tensor' in source && !source.part ? await findCodes?.(source.tensor.name) : undefined;
+  const parts = known ? [known] : codesOf(model, source, shape, columns, encoding.bits, isTransposed, signal);
+  const scales: Uint16Array[] = [];
+  const zeros: Uint8Array[] = [];
+  for await (const part of parts) {
+    yield part.codes;
+    scales.push(part.scales);
+    if (part.zeros) zeros.push(part.zeros);
+  }
+  for (const part of scales) yield asBytes(part);
+  yield* zeros;
+}
+
+/** Rounds a matrix to codes, some rows at a time; one that is stored by columns as a whole. */
+async function* codesOf(
+  model: Model,
+  source: WeightSource,
+  shape: readonly number[],
+  columns: number,
+  bits: Bits,
+  isTransposed: boolean,
+  signal?: AbortSignal,
+): AsyncGenerator<Codes> {
+  if (isTransposed) {
+    const [rows] = shape as [number, number];
+    const whole = new Float32Array(rows * columns);
+    let at = 0;
+    for await (const floats of pieces(model, source, shape, signal)) {
+      whole.set(floats, at);
+      at += floats.length;
+    }
+    yield roundToCodes(transposed(whole, rows, columns), columns, rows, bits);
+    return;
+  }
+  for await (const floats of pieces(model, source, shape, signal))
+    yield roundToCodes(floats, floats.length / columns, columns, bits);
+}
+
+/** Reads a weight as float32, whole rows at a time. */
+async function* pieces(
+  model: Model,
+  source: WeightSource,
+  shape: readonly number[],
+  signal?: AbortSignal,
+): AsyncGenerator<Float32Array> {
+  if ('values' in source) return yield source.values;
+  const { tensor, part } = source;
+  const total = shape.reduce((product, length) => product * length, 1);
+  const width = DTYPE_BYTES[tensor.dtype];
+  const first = part ? part.index * total : 0;
+  const columns = shape.at(-1) ?? 1;
+  const step = Math.max(1, Math.floor(PIECE_ELEMENTS / columns)) * columns;
+  for (let start = 0; start < total; start += step) {
+    const end = Math.min(total, start + step);
+    const range = [(first + start) * width, (first + end) * width] as const;
+    yield toFloats(model, tensor, await model.readTensor(tensor.name, ...range, signal));
+  }
+}
+
+/** Returns a matrix [columns, rows]. */
+export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
+  const result = new Float32Array(matrix.length);
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = matrix[row * columns + column]!;
+  return result;
+}
+
+const asBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array) =>
+  new Uint8Array(buffer, byteOffset, byteLength);
