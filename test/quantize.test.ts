@@ -210,9 +210,11 @@ describe('a panel', () => {
       values.map((_, i) => values[(i % ROWS) * COLUMNS + Math.floor(i / ROWS)]!);
     spoil(matrix.weights);
     setChoices(kernel, SHRUNK.prices, SHRUNK.shrinks, SHRUNK.lambda);
-    kernel.setRows(matrix.rowSteps, matrix.rowContexts, matrix.rowFactor);
+    kernel.setRowFactor(matrix.rows, matrix.rowFactor);
+    kernel.setRows(matrix.rowSteps, matrix.rowContexts);
     const factor = matrix.columnFactor ?? new Float32Array(COLUMNS * COLUMNS);
-    kernel.setColumns(matrix.columnSteps, matrix.columnContexts, factor);
+    kernel.setColumnFactor(matrix.columns, factor);
+    kernel.setColumns(matrix.columnSteps, matrix.columnContexts);
     const normal = gaussian(5);
     const fed = Float32Array.from({ length: ROWS * COLUMNS }, () => 0.01 * normal());
     const pushed = Float32Array.from(fed, () => 0.01 * normal());

@@ -1,38 +1,32 @@
 import type { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import { readCalibrationText } from '../operations/calibration-text.js';
+import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
 import { type Budget, parseSize } from '../quantization/rate-control/budget.js';
 import { wholeNumber } from './options.js';
 
-/** The options of a lossy `compress`, as commander gives them. */
-export interface BudgetFlags {
-  readonly kl?: string;
-  readonly cosine?: string;
-  readonly bits?: string;
-  readonly size?: string;
-  readonly ratio?: string;
+/** The options of calibration, as commander gives them. */
+export interface CalibrationFlags {
   /** A path; `false` for `--no-calibration`. */
   readonly calibrate?: string;
   readonly calibration?: boolean;
   readonly calibrationTokens?: number;
   readonly statistics?: string;
+}
+
+/** The options of a lossy `compress`, as commander gives them. */
+export interface BudgetFlags extends CalibrationFlags {
+  readonly kl?: string;
+  readonly cosine?: string;
+  readonly bits?: string;
+  readonly size?: string;
+  readonly ratio?: string;
   readonly tune?: boolean;
 }
 
-/** Adds the options of a budget and its calibration. */
-export function addBudgetOptions(command: Command): Command {
+/** Adds the options of calibration. */
+export function addCalibrationOptions(command: Command): Command {
   return command
-    .option(
-      '--kl <nats>',
-      'lossy: KL divergence from the original in nats per token, measured on held-out text',
-    )
-    .option(
-      '--cosine <c>',
-      'lossy, for embedding models: mean cosine with the original embeddings, measured on held-out sentences',
-    )
-    .option('--bits <n>', 'lossy: bits per weight; everything but config, tokenizer and text files counts')
-    .option('--size <size>', 'lossy: file size, such as 400MB')
-    .option('--ratio <n>', 'lossy: original size over compressed size, all files counted')
     .option('--calibrate <file>', 'calibration text (default: a text that comes with weightpress)')
     .option(
       '--calibration-tokens <n>',
@@ -43,11 +37,27 @@ export function addBudgetOptions(command: Command): Command {
       '--no-calibration',
       'quantize without calibration: a larger file for the same loss, and the loss is not measured',
     )
-    .option('--statistics <file>', 'save calibration statistics in this file, or reuse them if it exists')
+    .option('--statistics <file>', 'save calibration statistics in this file, or reuse them if it exists');
+}
+
+/** Adds the options of a budget and its calibration. */
+export function addBudgetOptions(command: Command): Command {
+  command
     .option(
-      '--tune',
-      'tune norms and biases to minimize the KL divergence: slow, helps below about 2.3 bits per weight; for models below 100 M weights',
-    );
+      '--kl <nats>',
+      'lossy: KL divergence from the original in nats per token, measured on held-out text',
+    )
+    .option(
+      '--cosine <c>',
+      'lossy, for embedding models: mean cosine with the original embeddings, measured on held-out sentences',
+    )
+    .option('--bits <n>', 'lossy: bits per weight; everything but config, tokenizer and text files counts')
+    .option('--size <size>', 'lossy: file size, such as 400MB')
+    .option('--ratio <n>', 'lossy: original size over compressed size, all files counted');
+  return addCalibrationOptions(command).option(
+    '--tune',
+    'tune norms and biases to minimize the KL divergence: slow, helps below about 2.3 bits per weight; for models below 100 M weights',
+  );
 }
 
 /** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
@@ -64,34 +74,38 @@ function budgetOf({ kl, cosine, bits, size, ratio }: BudgetFlags): Budget {
 /** Returns whether a budget was given. @throws {InputError} for options that need one. */
 export function isLossy({ kl, cosine, bits, size, ratio, ...others }: BudgetFlags): boolean {
   const budget = [kl, cosine, bits, size, ratio].some((value) => value !== undefined);
-  const { calibrate, calibrationTokens, statistics, calibration } = others;
-  const given =
-    calibration === false
-      ? '--no-calibration'
-      : calibrate !== undefined
-        ? '--calibrate'
-        : calibrationTokens !== undefined
-          ? '--calibration-tokens'
-          : statistics !== undefined
-            ? '--statistics'
-            : undefined;
+  const given = givenCalibration(others);
   if (!budget && given)
     throw new InputError(`${given} needs a budget: --kl, --cosine, --bits, --size or --ratio`);
   return budget;
 }
 
+/** Returns the first option of calibration that was given; undefined if none was. */
+export function givenCalibration(flags: CalibrationFlags): string | undefined {
+  const { calibrate, calibrationTokens, statistics, calibration } = flags;
+  if (calibration === false) return '--no-calibration';
+  if (calibrate !== undefined) return '--calibrate';
+  if (calibrationTokens !== undefined) return '--calibration-tokens';
+  return statistics === undefined ? undefined : '--statistics';
+}
+
 /** Returns the options of a file with a budget. @throws {InputError} for flags that contradict each other. */
 export async function budgetOptions(options: BudgetFlags) {
-  const { calibrate, statistics, calibrationTokens, tune } = options;
-  const isCalibrated = options.calibration !== false;
-  if (!isCalibrated && (calibrate ?? statistics ?? calibrationTokens) !== undefined)
+  const calibration = await calibrationOptions(options);
+  return { budget: budgetOf(options), tune: options.tune, calibration };
+}
+
+/** Returns the calibration, or false without one. @throws {InputError} for flags that contradict each other, and a text that cannot be read. */
+export async function calibrationOptions(options: CalibrationFlags): Promise<CalibrationSource | false> {
+  const { calibrate, statistics, calibrationTokens, calibration } = options;
+  if (calibration !== false) return calibrationOf(options);
+  if ((calibrate ?? statistics ?? calibrationTokens) !== undefined)
     throw new InputError('--no-calibration contradicts --calibrate, --calibration-tokens and --statistics');
-  const calibration = isCalibrated && (await calibrationOf(options));
-  return { budget: budgetOf(options), tune, calibration };
+  return false;
 }
 
 /** Reads the text for calibration and held-out measurement. @throws {InputError} when it cannot be read. */
-export async function calibrationOf({ calibrate, calibrationTokens, statistics }: BudgetFlags) {
+export async function calibrationOf({ calibrate, calibrationTokens, statistics }: CalibrationFlags) {
   const text = await readCalibrationText(calibrate);
   return { ...text, tokens: calibrationTokens, statisticsPath: statistics };
 }

@@ -15,6 +15,7 @@ import {
   requireSame,
   type StoredLogits,
 } from './stored-logits.js';
+import type { Window } from './windows.js';
 
 /** How well a model predicts a text. */
 export interface Perplexity {
@@ -129,22 +130,36 @@ async function evaluateAgainst(
     const scores = await runPasses(runtime, { model: program, reference, stored, saved }, windows, options);
     const bytes = await saved?.finish();
     return {
-      model: model.id,
-      kind: about.kind,
-      windows: windows.length,
-      window: predictions.window,
-      tokens: predictions.tokens,
-      ...perplexityOf(scores.nll, windows.length),
-      ...(against && { against: against.id }),
-      ...(stored && { against: stored.origin.model, againstSha256: stored.origin.modelSha256 }),
-      ...(scores.comparison && comparison(scores, windows.length)),
-      details: detailsOf(scores, windows.length),
+      ...evaluationOf(scores, windows, {
+        model: model.id,
+        kind: about.kind,
+        ...(against && { against: against.id }),
+        ...(stored && { against: stored.origin.model, againstSha256: stored.origin.modelSha256 }),
+      }),
       ...(bytes !== undefined && { savedLogits: { path: saveLogits!, bytes } }),
     };
   } catch (error) {
     await saved?.discard();
     throw error;
   }
+}
+
+/** Returns what scores say. @param about what they are of. */
+export function evaluationOf(
+  scores: Scores,
+  windows: readonly Window[],
+  about: Pick<Evaluation, 'model' | 'kind' | 'against' | 'againstSha256'>,
+): Evaluation {
+  const { length } = windows;
+  return {
+    ...about,
+    windows: length,
+    window: windows[0]!.input.length,
+    tokens: scores.nll.length,
+    ...perplexityOf(scores.nll, length),
+    ...(scores.comparison && comparison(scores, length)),
+    details: detailsOf(scores, length),
+  };
 }
 
 function perplexityOf(values: Float64Array, windows: number): Perplexity {

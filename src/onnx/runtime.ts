@@ -24,6 +24,12 @@ export interface Runtime {
   hold?(graph: Graph, weights: Feeds): Promise<Session>;
 }
 
+/** A runtime that also opens ONNX files from disk. */
+export interface NodeRuntime extends Runtime {
+  /** Loads an ONNX file, with the external data beside it. */
+  file(path: string): Promise<Session>;
+}
+
 /** The part of onnxruntime-node and onnxruntime-web that is used here. */
 export interface OnnxRuntime {
   readonly Tensor: new (
@@ -32,7 +38,7 @@ export interface OnnxRuntime {
     dims: readonly number[],
   ) => Tensor;
   readonly InferenceSession: {
-    create(model: Uint8Array, options: object): Promise<Session>;
+    create(model: Uint8Array | string, options: object): Promise<Session>;
   };
 }
 

@@ -6,11 +6,14 @@ import { readTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
 import { sumOf } from '../core/sum.js';
 import type { Runtime } from '../onnx/runtime.js';
+import { chooseGrids, type Codes as GridCodes, packCodes } from '../transformers-js/blocks.js';
+import { type Bits, BLOCK } from '../transformers-js/encoding.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
 import { setChoices } from './quantizer/choices.js';
 import { factorize, MIN_MEAN } from './quantizer/factor.js';
-import { quantizeMatrix } from './quantizer/matrix.js';
+import { gridLevels } from './quantizer/grid-levels.js';
+import { quantizeMatrix, quantizeTo } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
 import { stepCodes } from './quantizer/steps.js';
 
@@ -59,6 +62,12 @@ export interface EncodeMatrixJob {
   readonly tables: Uint8Array;
 }
 
+/** A matrix to round to codes on grids of float16 scales, of which {@link BLOCK} neighbors in a row share one. */
+export interface GridJob
+  extends Pick<QuantizeJob, 'name' | 'rows' | 'columns' | 'weights' | 'rowMoments' | 'columnMoments'> {
+  readonly bits: Bits;
+}
+
 /** The jobs of a quantization thread. */
 export class QuantizationJobs {
   private readonly products: Products;
@@ -92,6 +101,19 @@ export class QuantizationJobs {
     const parameters = { scale, rowFactorRange: 0, columnFactorRange: 0, columns: columnCodes };
     const quantized = { parameters, rows: codes.rows, indices };
     return { ...quantized, counts: countIndices(quantized) };
+  }
+
+  /** Rounds a matrix to codes, with errors fed on as {@link quantize} does. @throws {InputError} when the statistics cannot be factorized. */
+  async quantizeToGrid(job: GridJob): Promise<GridCodes> {
+    const { name, rows, columns, weights, bits } = job;
+    const columnSide = await this.side(job.columnMoments, columns, 0, name);
+    const rowSide = await this.side(job.rowMoments, rows, 0, name);
+    const importance = columnSide.scales.map((scale) => scale * scale);
+    const grids = chooseGrids(weights, rows, columns, bits, importance);
+    const matrix = { rows, columns, weights, columnFactor: columnSide.factor, rowFactor: rowSide.factor };
+    const levels = gridLevels(this.kernel, grids, columns, bits);
+    const indices = await quantizeTo(this.kernel, this.products, matrix, levels);
+    return packCodes(Uint8Array.from(indices), grids, rows, columns, bits);
   }
 
   /** Computes the factor of one side, and the square root of the cost of an error of 1 in each of its rows or columns. */

@@ -1,6 +1,13 @@
 import type { Value, WeightOptions } from '../onnx/graph.js';
 import { Graph } from '../onnx/graph.js';
-import { type Attribute, type Dimension, type ElementType, type External, MICROSOFT } from '../onnx/proto.js';
+import {
+  type Attribute,
+  type Dimension,
+  type ElementType,
+  type External,
+  MICROSOFT,
+  type ValueInfo,
+} from '../onnx/proto.js';
 import { type Bits, BLOCK, type Encoding } from './encoding.js';
 
 /** The part of a weight that an initializer holds. */
@@ -134,6 +141,14 @@ export class ModelGraph extends Graph {
   /** The weights in use and how they are stored, in order of first use. */
   get storedWeights(): readonly StoredWeight[] {
     return [...this.ownWeights.values()].flatMap(({ stored }) => stored ?? []);
+  }
+
+  /** The inputs that a user feeds, without initializers. */
+  get modelInputs(): readonly ValueInfo[] {
+    const initializers = new Set(
+      this.storedWeights.flatMap((weight) => weight.initializers.map(({ name }) => name)),
+    );
+    return [...this.inputs.values()].filter(({ name }) => !initializers.has(name));
   }
 
   /** Returns the graph as an ONNX file. @param externals where the bytes of its initializers are. */

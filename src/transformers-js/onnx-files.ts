@@ -4,7 +4,7 @@ import type { Config } from '../core/json.js';
 import type { Model } from '../core/model.js';
 import { isEmbeddingModel, openEmbeddingProgram } from '../inference/embedding/program.js';
 import { openProgram } from '../inference/program.js';
-import type { ElementType, External } from '../onnx/proto.js';
+import type { ElementType, External, ValueInfo } from '../onnx/proto.js';
 import { buildModel } from './build.js';
 import { BLOCK, type Encoding, type OnnxDtype, SUFFIXES } from './encoding.js';
 import { ModelGraph, type StoredWeight, type Usage } from './model-graph.js';
@@ -27,6 +27,8 @@ export interface OnnxFiles {
   readonly quantized: readonly StoredWeight[];
   /** Tensors of the model by the names of the graph's weights. */
   readonly sources: ReadonlyMap<string, WeightSource>;
+  /** Inputs of the graph. */
+  readonly inputs: readonly ValueInfo[];
 }
 
 /** How {@link makeOnnxFiles} works. */
@@ -58,6 +60,7 @@ export async function makeOnnxFiles(given: Model, options: OnnxFileOptions): Pro
   return {
     quantized: graph.storedWeights.filter(({ encoding }) => 'bits' in encoding),
     sources,
+    inputs: graph.modelInputs,
     files: [
       {
         name: `onnx/${name}`,

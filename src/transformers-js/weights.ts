@@ -18,8 +18,8 @@ export type WeightSource =
   | { readonly tensor: TensorInfo; readonly part: Part | undefined }
   | { readonly values: Float32Array };
 
-/** Returns codes of a matrix that was quantized with statistics; undefined for one that was not. */
-export type FindCodes = (tensor: string) => Promise<Codes | undefined>;
+/** Returns codes of a matrix that is quantized with statistics; undefined for one that is not. */
+export type FindCodes = (tensor: string, bits: Bits) => Promise<Codes | undefined>;
 
 /** Returns where the weights of a model's graph are, by their names in it. */
 export function weightSources(
@@ -58,7 +58,8 @@ export async function* bytesOf(
       yield asBytes(encoding.float === 32 ? floats : Uint16Array.from(floats, toFloat16));
     return;
   }
-  const known = 'tensor' in source && !source.part ? await findCodes?.(source.tensor.name) : undefined;
+  const known =
+    'tensor' in source && !source.part ? await findCodes?.(source.tensor.name, encoding.bits) : undefined;
   const parts = known ? [known] : codesOf(model, source, shape, columns, encoding.bits, isTransposed, signal);
   const scales: Uint16Array[] = [];
   const zeros: Uint8Array[] = [];

@@ -51,3 +51,6 @@ export const KIND_BF16 = 3;
 
 /** Maximum number of columns quantized by one call. */
 export const PANEL_COLUMNS = 128;
+
+/** Neighbors in a row that share a scale in grids of other programs' formats. */
+export const GRID_COLUMNS = 32;

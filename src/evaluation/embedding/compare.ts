@@ -127,14 +127,23 @@ async function compare(
       signal,
     });
   const [ours, theirs] = [await embed(own, 0), await embed(reference, tokens)];
+  return { model: own.model.id, ...comparedVectors(reference, sentences, ours, theirs) };
+}
+
+/** Compares embeddings with those of a reference, sentence by sentence. */
+export function comparedVectors(
+  { model, modules, plan }: EmbeddingProgram,
+  sentences: TokenizedSentences['sentences'],
+  ours: readonly Float32Array[],
+  theirs: readonly Float32Array[],
+): Omit<EmbeddingComparison, 'model'> {
   return {
-    model: own.model.id,
     kind: 'embedding',
-    against: reference.model.id,
+    against: model.id,
     sentences: sentences.length,
-    tokens,
-    dimensions: embeddingSize(own.modules, own.plan.hiddenSize),
-    meanByDefault: own.modules.isDefault,
+    tokens: sumOf(sentences, ({ length }) => length),
+    dimensions: embeddingSize(modules, plan.hiddenSize),
+    meanByDefault: modules.isDefault,
     cosine: measure(Float64Array.from(ours, (vector, i) => cosineOf(vector, theirs[i]!))),
     rank: measure(rankAgreements(ours.slice(0, MAX_RANKED), theirs.slice(0, MAX_RANKED))),
   };

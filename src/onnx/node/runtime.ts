@@ -1,12 +1,12 @@
 import { InputError } from '../../core/errors.js';
 import { quote } from '../../core/json.js';
 import { NOTICES } from '../../core/notices.js';
-import type { Runtime } from '../runtime.js';
+import type { NodeRuntime } from '../runtime.js';
 
 /** A runtime on the CPU: the package onnxruntime-node, or onnxruntime's WebAssembly, which is always there. */
 export type RuntimeName = 'native' | 'wasm';
 
-let loading: Promise<Runtime> | undefined;
+let loading: Promise<NodeRuntime> | undefined;
 let chosen: RuntimeName | undefined;
 
 /** Returns the name of the runtime that has been loaded, if one has. */
@@ -22,7 +22,7 @@ export const isNativeMissing = (): boolean => isMissing && !('Deno' in globalThi
  * @param threads threads to compute on, default one per core; of the first call.
  * @throws {InputError} if `native` is asked for and cannot be loaded, or another one is asked for.
  */
-export function loadRuntime(threads?: number): Promise<Runtime> {
+export function loadRuntime(threads?: number): Promise<NodeRuntime> {
   loading ??= load(threads).catch((error) => {
     loading = undefined; // the next call may succeed
     throw error;
@@ -30,7 +30,7 @@ export function loadRuntime(threads?: number): Promise<Runtime> {
   return loading;
 }
 
-async function load(threads: number | undefined): Promise<Runtime> {
+async function load(threads: number | undefined): Promise<NodeRuntime> {
   const asked = process.env.WEIGHTPRESS_RUNTIME;
   if (asked && asked !== 'native' && asked !== 'wasm')
     throw new InputError(`expected WEIGHTPRESS_RUNTIME to be native or wasm, found ${quote(asked)}`);

@@ -1,12 +1,14 @@
+import { readdir, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
 import { sumOf } from '../../core/sum.js';
 import { holdWeights } from '../held.js';
 import {
   createRuntime,
   type Feeds,
   floatsOf,
+  type NodeRuntime,
   type OnnxRuntime,
-  type Runtime,
   type Session,
 } from '../runtime.js';
 
@@ -21,7 +23,9 @@ const MAX_THREADS = 'Deno' in globalThis ? 1 : 8;
 const MAX_HELD_BYTES = 2 ** 31;
 
 /** Loads onnxruntime's WebAssembly, which comes with this package. Its threads start with the first session. */
-export async function loadWasm(threads = Math.min(MAX_THREADS, availableParallelism())): Promise<Runtime> {
+export async function loadWasm(
+  threads = Math.min(MAX_THREADS, availableParallelism()),
+): Promise<NodeRuntime> {
   const place = (name: string) => new URL(`../../onnxruntime/${name}`, import.meta.url).href;
   const ort: OnnxRuntimeWeb = await import(place('index.js'));
   const loader = 'ort-wasm-simd-threaded';
@@ -39,6 +43,10 @@ export async function loadWasm(threads = Math.min(MAX_THREADS, availableParallel
   let heldBytes = 0;
   return {
     ...plain,
+    file: async (path) => {
+      const externalData = await dataFilesOf(path);
+      return copying(await ort.InferenceSession.create(await readFile(path), { ...options, externalData }));
+    },
     session: async (model) => copying(await plain.session(model)),
     hold: async (graph, weights) => {
       const bytes = sumOf(Object.values(weights), (tensor) => floatsOf(tensor).byteLength);
@@ -55,6 +63,13 @@ export async function loadWasm(threads = Math.min(MAX_THREADS, availableParallel
       return { ...copying(session), release };
     },
   };
+}
+
+/** Reads the files of an ONNX file's external data: those whose names begin with its own. */
+async function dataFilesOf(path: string) {
+  const [folder, name] = [dirname(path), basename(path)];
+  const names = (await readdir(folder)).filter((file) => file.startsWith(`${name}_data`));
+  return Promise.all(names.map(async (file) => ({ path: file, data: await readFile(join(folder, file)) })));
 }
 
 /** Wraps a session so that it writes to the tensors it is asked to write to: onnxruntime-web returns them as they were. */

@@ -2,42 +2,156 @@ import { dirname, join } from 'node:path';
 import type { Model } from '../../core/model.js';
 import { Meter, type RunOptions } from '../../core/progress.js';
 import { sumOf } from '../../core/sum.js';
+import { compareOnnxEmbeddings, evaluateOnnx } from '../../evaluation/onnx.js';
 import { Output } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { inputsOf } from '../../models/node/inputs.js';
+import { loadRuntime } from '../../onnx/node/runtime.js';
+import {
+  type Calibrated,
+  type CalibrationSource,
+  calibrate,
+} from '../../quantization/calibration/calibrate.js';
+import { type GridMatrix, GridQuantizer } from '../../quantization/grid-quantizer.js';
+import { qualityReport } from '../../quantization/quality.js';
+import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
 import type { OnnxDtype } from '../../transformers-js/encoding.js';
-import { transformersFiles } from '../../transformers-js/model-files.js';
-import type { MadeFile } from '../../transformers-js/onnx-files.js';
+import { type TransformersFiles, transformersFiles } from '../../transformers-js/model-files.js';
+import type { MadeFile, OnnxFiles } from '../../transformers-js/onnx-files.js';
+import { OnnxModel } from '../../transformers-js/onnx-model.js';
 import { makeFolder } from '../folder.js';
 
 /** How {@link exportOnnx} runs. */
 export interface OnnxExportOptions extends RunOptions {
-  /** How weights are stored; each makes a graph of its own. By default fp32. */
+  /** How weights are stored: a graph and its data for each. By default fp32. */
   readonly dtypes?: readonly OnnxDtype[] | undefined;
+  /**
+   * The text whose statistics decide the codes of q8 and q4, and whose held-out part the loss is measured on; false rounds each weight to the
+   * nearest code, and measures nothing.
+   */
+  readonly calibration?: CalibrationSource | false | undefined;
+  /** Number of worker threads; default: the machine's parallelism. The result is the same with any number. */
+  readonly threads?: number | undefined;
   /** Replaces an existing folder. */
   readonly force?: boolean | undefined;
+}
+
+/** ONNX files of one dtype that were written. */
+export interface ExportedOnnx {
+  readonly dtype: OnnxDtype;
+  /** Bytes of the graph and its external data. */
+  readonly bytes: number;
+  /** Measured on the file itself, against the model; undefined for floats, and without calibration. */
+  readonly quality: ReturnType<typeof qualityReport> | undefined;
 }
 
 /**
  * Writes a model as a folder that transformers.js loads: `onnx/model*.onnx` with external data, config, tokenizer and the files that
  * belong to it. The folder gets its name only when it is complete.
- * @throws {InputError} for a model that cannot be run, and an output that cannot be written.
+ * @throws {InputError} for a model that cannot be run, a calibration text that is too short, and an output that cannot be written.
  * @throws the signal's reason once it is aborted.
  */
 export async function exportOnnx(
   model: Model,
   folder: string,
   options: OnnxExportOptions = {},
-): Promise<void> {
-  const { dtypes = ['fp32'], force = false, signal } = options;
+): Promise<ExportedOnnx[]> {
+  const { dtypes = ['fp32'], calibration = false, force = false, signal } = options;
   signal?.throwIfAborted();
+  const exported: ExportedOnnx[] = [];
   await makeFolder(folder, inputsOf(model), force, async (making) => {
-    const { files } = await transformersFiles(model, dtypes, { signal });
-    const total = sumOf(files, ({ lengthBytes }) => lengthBytes);
+    await using codes =
+      calibration && dtypes.some(hasCodes)
+        ? await Codes.open(model, making, { ...options, calibration })
+        : undefined;
+    const made = await transformersFiles(model, dtypes, { findCodes: codes?.find, signal });
+    codes?.expect(made);
+    const total = sumOf(made.files, ({ lengthBytes }) => lengthBytes);
     const meter = new Meter(options, 'writing ONNX', total);
-    for (const file of files) await write(file, join(making, file.name), (bytes) => meter.add(bytes), signal);
+    for (const file of made.files)
+      await write(file, join(making, file.name), (bytes) => meter.add(bytes), signal);
     await model.verify?.();
+    for (const [dtype, { files, inputs }] of made.onnx) {
+      const path = join(making, files[0]!.name);
+      const quality = hasCodes(dtype) ? await codes?.measure(path, inputs) : undefined;
+      exported.push({ dtype, bytes: sumOf(files, ({ lengthBytes }) => lengthBytes), quality });
+    }
     signal?.throwIfAborted();
+  });
+  return exported;
+}
+
+const hasCodes = (dtype: OnnxDtype) => dtype === 'q8' || dtype === 'q4';
+
+/** The codes of a model's matrices, chosen with statistics, and what they lose. */
+class Codes {
+  readonly find;
+
+  private constructor(
+    private readonly model: Model,
+    private readonly calibrated: Calibrated,
+    private readonly threads: QuantizationThreads,
+    private readonly quantizer: GridQuantizer,
+    private readonly options: RunOptions,
+  ) {
+    this.find = quantizer.take.bind(quantizer);
+  }
+
+  /** Collects statistics, and starts the threads. */
+  static async open(
+    model: Model,
+    folder: string,
+    { calibration, threads, ...options }: OnnxExportOptions & { readonly calibration: CalibrationSource },
+  ): Promise<Codes> {
+    let meter: Meter | undefined;
+    const onProgress = (done: number, total: number) => {
+      meter ??= new Meter(options, 'calibrating', total, 'tokens');
+      meter.reach(done);
+    };
+    const calibrated = await calibrate(model, join(folder, 'onnx'), calibration, onProgress, options.signal);
+    const pool = startQuantization(threads);
+    const quantizer = new GridQuantizer(model, calibrated.statistics, pool);
+    return new Codes(model, calibrated, pool, quantizer, options);
+  }
+
+  expect({ onnx }: TransformersFiles): void {
+    this.quantizer.expect([...onnx.values()].flatMap(matricesOf));
+  }
+
+  /** Measures a written file, run as it is. */
+  async measure(
+    path: string,
+    inputs: ConstructorParameters<typeof OnnxModel>[2],
+  ): Promise<ReturnType<typeof qualityReport>> {
+    const { model, calibrated, options } = this;
+    const { heldOut } = calibrated;
+    const runtime = await loadRuntime();
+    const onnx = new OnnxModel(runtime, await runtime.file(path), inputs);
+    try {
+      const quality =
+        heldOut.kind === 'sentences'
+          ? await compareOnnxEmbeddings(runtime, onnx, model, heldOut, options)
+          : await evaluateOnnx(runtime, onnx, { ...heldOut, against: model, ...options });
+      return qualityReport(quality, heldOut);
+    } finally {
+      await onnx.release();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.threads.close();
+    await this.calibrated.discard();
+  }
+}
+
+/** Returns the matrices of a file that are quantized with statistics, in its order: all but parts of stacks. */
+function matricesOf({ quantized, sources }: OnnxFiles): GridMatrix[] {
+  return quantized.flatMap(({ name, encoding, isTransposed }) => {
+    const source = sources.get(name);
+    const isWhole = source && 'tensor' in source && !source.part;
+    return isWhole && 'bits' in encoding
+      ? [{ tensor: source.tensor, bits: encoding.bits, isTransposed }]
+      : [];
   });
 }
 

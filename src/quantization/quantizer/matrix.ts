@@ -3,8 +3,8 @@ import { PANEL_COLUMNS, type QuantizerKernel } from '../../wasm/quantize.js';
 import { cut } from './factor.js';
 import type { Products } from './products.js';
 
-/** A matrix to quantize, and its steps. */
-export interface MatrixInput {
+/** A matrix to quantize, and which errors cost what. */
+export interface FeedbackInput {
   readonly rows: number;
   readonly columns: number;
   /** [rows, columns] */
@@ -13,22 +13,50 @@ export interface MatrixInput {
   readonly columnFactor?: Float32Array | undefined;
   /** The unit upper triangular factor of G, [rows, rows]; without it rows do not interact. */
   readonly rowFactor?: Float32Array | undefined;
+}
+
+/** Says what the indices of a matrix mean, block by block of rows and panel by panel of columns. */
+export interface Levels {
+  /** Sets what the kernel needs of rows `top` to `bottom`. */
+  setRows(top: number, bottom: number): void;
+  /** Sets what it needs of columns `start` to `end` in these rows. */
+  setColumns(start: number, end: number): void;
+}
+
+/** A matrix to quantize by the trellis, and its steps. */
+export interface MatrixInput extends FeedbackInput {
   readonly rowSteps: Float32Array;
   readonly columnSteps: Float32Array;
   readonly rowContexts: Int16Array;
   readonly columnContexts: Int16Array;
 }
 
+/** Quantizes a matrix by the trellis, with the kernel's choices. @returns indices [rows, columns]. */
+export function quantizeMatrix(
+  kernel: QuantizerKernel,
+  products: Products,
+  matrix: MatrixInput,
+): Promise<Int16Array> {
+  const { rowSteps, rowContexts, columnSteps, columnContexts } = matrix;
+  return quantizeTo(kernel, products, matrix, {
+    setRows: (top, bottom) =>
+      kernel.setRows(rowSteps.subarray(top, bottom), rowContexts.subarray(top, bottom)),
+    setColumns: (start, end) =>
+      kernel.setColumns(columnSteps.subarray(start, end), columnContexts.subarray(start, end)),
+  });
+}
+
 /**
- * Quantizes a matrix with the kernel's choices, in blocks of rows and panels of columns.
+ * Quantizes a matrix in blocks of rows and panels of columns.
  * With errors E, V = E M_H and T = transposed(M_G) V: each index is chosen to make its entry of T small, because the square of that
  * entry is added to the loss. The contributions of earlier blocks and panels are computed as large matrix products.
  * @returns indices [rows, columns].
  */
-export async function quantizeMatrix(
+export async function quantizeTo(
   kernel: QuantizerKernel,
   products: Products,
-  matrix: MatrixInput,
+  matrix: FeedbackInput,
+  levels: Levels,
 ): Promise<Int16Array> {
   const { rows, columns } = matrix;
   const panels = panelsOf(matrix);
@@ -38,21 +66,19 @@ export async function quantizeMatrix(
     const bottom = Math.min(rows, top + ROWS_PER_BLOCK);
     const height = bottom - top;
     const { rowFactor } = matrix;
-    kernel.setRows(
-      matrix.rowSteps.subarray(top, bottom),
-      matrix.rowContexts.subarray(top, bottom),
-      rowFactor && cut(rowFactor, rows, top, bottom, top, bottom),
-    );
+    kernel.setRowFactor(height, rowFactor && cut(rowFactor, rows, top, bottom, top, bottom));
+    levels.setRows(top, bottom);
     const weights = transposed(matrix.weights.subarray(top * columns, bottom * columns), height, columns);
     const pushed = rowFactor && (await pushedDown(products, rowFactor, terms, matrix, top, bottom));
     const errors = new Float32Array(columns * height);
     const blockTerms = new Float32Array(rowFactor ? columns * height : 0);
-    for (const { start, end, above, corner, steps, contexts } of panels) {
+    for (const { start, end, above, corner } of panels) {
       const width = end - start;
       const fed =
         above &&
         (await products.transposedTimes(above, errors.subarray(0, start * height), start, width, height));
-      kernel.setColumns(steps, contexts, corner);
+      kernel.setColumnFactor(width, corner);
+      levels.setColumns(start, end);
       const range = [start * height, end * height] as const;
       const panel = kernel.quantize(
         height,
@@ -75,7 +101,7 @@ export async function quantizeMatrix(
 }
 
 /** Returns the panels, columns that the kernel quantizes at once, with their parts of the factor. */
-function panelsOf({ columns, columnFactor, columnSteps, columnContexts }: MatrixInput) {
+function panelsOf({ columns, columnFactor }: FeedbackInput) {
   return Array.from({ length: Math.ceil(columns / PANEL_COLUMNS) }, (_, i) => {
     const start = i * PANEL_COLUMNS;
     const end = Math.min(columns, start + PANEL_COLUMNS);
@@ -86,8 +112,6 @@ function panelsOf({ columns, columnFactor, columnSteps, columnContexts }: Matrix
       corner: columnFactor
         ? cut(columnFactor, columns, start, end, start, end)
         : new Float32Array((end - start) ** 2),
-      steps: columnSteps.subarray(start, end),
-      contexts: columnContexts.subarray(start, end),
     };
   });
 }
@@ -97,7 +121,7 @@ async function pushedDown(
   products: Products,
   rowFactor: Float32Array,
   terms: readonly Float32Array[],
-  { rows, columns }: MatrixInput,
+  { rows, columns }: FeedbackInput,
   top: number,
   bottom: number,
 ): Promise<Float32Array | undefined> {
