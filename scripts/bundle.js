@@ -8,6 +8,7 @@ await build({
     index: 'dist/browser/index.js',
     'decode-worker': 'dist/browser/decode-worker.js',
     run: 'dist/browser/run.js',
+    transformers: 'dist/browser/transformers.js',
   },
   platform: 'browser',
   output: {
@@ -30,6 +31,7 @@ function withImports(name, seen = new Set()) {
 for (const [entry, name] of [
   ['index.js', 'weightpress/browser'],
   ['run.js', 'weightpress/browser/run'],
+  ['transformers.js', 'weightpress/transformers'],
 ]) {
   const files = [...withImports(entry)];
   const bytes = files.reduce((sum, file) => sum + gzipSync(readFileSync(`dist/web/${file}`)).length, 0);

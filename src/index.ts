@@ -96,6 +96,7 @@ export { type DecompressOptions, decompress } from './operations/decompress.js';
 export { decompressToMemory } from './operations/decompress-to-memory.js';
 export { type GgufOptions, writeGguf as exportGguf } from './operations/export/gguf.js';
 export { type GgufWriteType, WRITE_TYPES as GGUF_TYPES } from './operations/export/gguf-types.js';
+export { type ExportedOnnx, exportOnnx, type OnnxExportOptions } from './operations/export/onnx.js';
 export { type ExportDtype, type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';
 export { inspect } from './operations/inspect.js';
 export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';

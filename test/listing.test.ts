@@ -29,7 +29,16 @@ const onnxParts = {
     { name: 'encoder.mlp.weight', type: 'float32', shape: [512, 512], values: [...values(512 * 512)] },
     { name: 'axes', type: 'int64', shape: [2], values: [-1, 3] },
   ],
-  externals: [{ name: 'head.weight', shape: [100, 4] }],
+  externals: [
+    {
+      name: 'head.weight',
+      type: 'float32',
+      shape: [100, 4],
+      location: 'head.weight',
+      offset: 0,
+      length: 1600,
+    },
+  ],
   nodes: [{ operation: 'Relu', domain: '', inputs: ['x'], outputs: ['y'], attributes: { axis: 1 } }],
 } as const;
 

@@ -2,13 +2,15 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { fromFloat16 } from '../src/core/float16.js';
 import type { Model } from '../src/core/model.js';
 import '../src/onnx/node/no-telemetry.js';
+import { roundToCodes } from '../src/transformers-js/blocks.js';
 import { makeOnnxFiles, type OnnxFileOptions } from '../src/transformers-js/onnx-files.js';
-import { FAMILIES, RUNNABLE } from './helpers/fixtures.js';
-import { expectedOf, largestDifference } from './helpers/logits.js';
+import { FAMILIES, RUNNABLE, TINY } from './helpers/fixtures.js';
+import { expectedOf, largestDifference, refusalOf } from './helpers/logits.js';
 import { MemoryModel } from './helpers/memory-model.js';
-import { folder } from './helpers/safetensors.js';
+import { folder, seededRandom } from './helpers/safetensors.js';
 
 const ort = await import('onnxruntime-node');
 
@@ -44,18 +46,18 @@ function feedsOf(session: Session, tokens: readonly number[], before = 0, behind
     token_type_ids: int64(zeros(length), [1, length]),
     num_logits_to_keep: int64([0], []),
   };
-  for (const { name, shape } of session.inputMetadata as { name: string; shape: (number | string)[] }[])
-    if (name.startsWith('past')) {
-      const dims = shape.map((size) => (size === 'batch_size' ? 1 : typeof size === 'string' ? 0 : size));
-      all[name] = new ort.Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b, 1)), dims);
+  for (const input of session.inputMetadata)
+    if (input.isTensor && input.name.startsWith('past')) {
+      const dims = input.shape.map((size) =>
+        size === 'batch_size' ? 1 : typeof size === 'string' ? 0 : size,
+      );
+      all[input.name] = new ort.Tensor('float32', new Float32Array(dims.reduce((a, b) => a * b, 1)), dims);
     }
   return Object.fromEntries(session.inputNames.map((name) => [name, all[name]!]));
 }
 
-const dynamic = ['llama_dynamic'];
-
 describe('logits of the reference implementation', () => {
-  it.each(RUNNABLE.filter((name) => !dynamic.includes(name)))('%s', async (name) => {
+  it.each(RUNNABLE.filter((name) => name !== 'llama_dynamic'))('%s', async (name) => {
     const { inputs, logits } = expectedOf(name, FAMILIES);
     const session = await load(await MemoryModel.of(join(FAMILIES, name)));
     const isCausal = session.inputNames.includes('num_logits_to_keep');
@@ -88,7 +90,7 @@ async function stepByStep(
   let cache: Feeds = {};
   const half = Math.floor(tokens.length / 2);
   for (let end = half, start = 0; end <= tokens.length; start = end, end++) {
-    const feeds = {
+    const feeds: Feeds = {
       ...feedsOf(session, tokens.slice(start, end)),
       ...cache,
       attention_mask: int64(new Array(end).fill(1), [1, end]),
@@ -110,3 +112,78 @@ async function stepByStep(
     );
   }
 }
+
+it('rotary frequencies that change with the length are refused', async () => {
+  const memory = await MemoryModel.of(join(FAMILIES, 'llama_dynamic'));
+  expect(await refusalOf(() => load(memory))).toMatch(/dynamic change with the length/);
+});
+
+/** Logits of the first input of a fixture, or of tokens. */
+async function logitsIn(session: Session, tokens: readonly number[]): Promise<Float32Array> {
+  const { logits } = await session.run(feedsOf(session, tokens));
+  return logits!.data as Float32Array;
+}
+
+it('external data begins a new file where one would be too large', async () => {
+  const memory = await MemoryModel.of(join(FAMILIES, 'qwen3'));
+  const { inputs, logits } = expectedOf('qwen3', FAMILIES);
+  const whole = await makeOnnxFiles(memory as unknown as Model, { dtype: 'fp32' });
+  const most = Math.ceil(whole.files[1]!.lengthBytes / 3);
+  const { files } = await makeOnnxFiles(memory as unknown as Model, { dtype: 'fp32', maxDataBytes: most });
+  const data = files.slice(1);
+  expect(data.length).toBeGreaterThan(2);
+  expect(data.map(({ name }) => name.replace('onnx/model.onnx_data', ''))).toEqual(
+    data.map((_, i) => (i ? `_${i}` : '')),
+  );
+  for (const { lengthBytes } of data) expect(lengthBytes).toBeLessThanOrEqual(most);
+  const session = await load(memory, { maxDataBytes: most });
+  const found = await logitsIn(session, inputs[0]!);
+  expect(largestDifference(found, logits.subarray(0, found.length))).toBeLessThan(1e-3);
+});
+
+describe('codes', () => {
+  const TOKENS = Array.from({ length: 64 }, (_, i) => (i * 37) % 256);
+  const BOUNDS = { fp16: 5e-3, q8: 0.4, q4: 1.5 } as const; // activations are 8 bits in MatMulNBits
+
+  it.each(['fp16', 'q8', 'q4'] as const)('%s: ONNX Runtime reads them as they are meant', async (dtype) => {
+    const memory = await MemoryModel.of(TINY);
+    const expected = await logitsIn(await load(memory), TOKENS);
+    const found = await logitsIn(await load(memory, { dtype }), TOKENS);
+    const difference = largestDifference(found, expected);
+    expect(difference).toBeLessThan(BOUNDS[dtype]);
+    expect(difference).toBeGreaterThan(0);
+  });
+
+  it.each([4, 8] as const)('of %i bits are the nearest of a grid, and packed as they are read', (bits) => {
+    const [rows, columns] = [5, 70]; // blocks of 32, 32 and 6
+    const random = seededRandom(bits);
+    const values = Float32Array.from({ length: rows * columns }, () => random() ** 3 - 0.3);
+    const { codes, scales, zeros } = roundToCodes(values, rows, columns, bits);
+    const nibble = (bytes: Uint8Array, width: number, row: number, at: number) =>
+      (bytes[row * Math.ceil(width / 2) + (at >> 1)]! >> ((at & 1) * 4)) & 15;
+    for (let row = 0; row < rows; row++)
+      for (let column = 0; column < columns; column++) {
+        const block = column >> 5;
+        const scale = fromFloat16(scales[row * 3 + block]!);
+        const code = bits === 8 ? codes[row * 96 + column]! : nibble(codes, 96, row, column);
+        const zero = bits === 8 ? 128 : nibble(zeros!, 3, row, block);
+        const value = values[row * columns + column]!;
+        const isCut = code === 0 || code === 2 ** bits - 1;
+        const error = Math.abs((code - zero) * scale - value);
+        if (!isCut) expect(error).toBeLessThanOrEqual(scale * 0.5001);
+        expect(error).toBeLessThan(0.35);
+      }
+  });
+
+  it('zeros, and one weight beside zeros, are exact', () => {
+    for (const bits of [4, 8] as const) {
+      const values = new Float32Array(64);
+      values[40] = -0.5;
+      const { codes, scales, zeros } = roundToCodes(values, 1, 64, bits);
+      const zero = bits === 8 ? 128 : zeros![0]! >> 4;
+      const code = bits === 8 ? codes[40]! : codes[20]! & 15;
+      expect((code - zero) * fromFloat16(scales[1]!)).toBeCloseTo(-0.5, 3);
+      expect(codes[0]).toBe(bits === 8 ? 128 : (zeros![0]! & 15) * 17);
+    }
+  });
+});

@@ -1,3 +1,4 @@
+import { Arriving } from '../core/arriving.js';
 import { toFloats } from '../core/floats.js';
 import { Meter, type RunOptions } from '../core/progress.js';
 import type { IncomingWeights } from '../inference/decoder.js';
@@ -24,7 +25,7 @@ export function streamWeights(
   const stages = [program.embedding.weights, ...program.layers, program.head.weights];
   const needed = new Set(stages.flatMap((stage) => stage.map(({ tensor }) => tensor.name)));
   if (![...needed].every((name) => firstNames.has(name))) return;
-  const arriving = new Map<string, Arriving>();
+  const arriving = new Map<string, Arriving<Tensor>>();
   for (const name of needed) {
     const first = firstNames.get(name)!;
     if (!arriving.has(first)) arriving.set(first, new Arriving());
@@ -40,25 +41,11 @@ export function streamWeights(
       arriving.get(tensor.name)?.resolve(runtime.floats(toFloats(model, tensor, tensor.bytes), tensor.shape));
     }
   };
-  const weights = new Map([...needed].map((name) => [name, arriving.get(firstNames.get(name)!)!.tensor]));
+  const weights = new Map([...needed].map((name) => [name, arriving.get(firstNames.get(name)!)!.value]));
   const finished = read().catch((error) => {
     for (const { reject } of arriving.values()) reject(error); // tensors that have arrived are not affected
     throw error;
   });
   finished.catch(() => {}); // awaited later
   return { weights, finished };
-}
-
-/** A tensor that has not arrived yet. */
-class Arriving {
-  resolve!: (tensor: Tensor) => void;
-  reject!: (error: unknown) => void;
-  readonly tensor = new Promise<Tensor>((resolve, reject) => {
-    this.resolve = resolve;
-    this.reject = reject;
-  });
-
-  constructor() {
-    this.tensor.catch(() => {}); // awaited later, or not at all when another fails
-  }
 }

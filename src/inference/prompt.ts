@@ -1,7 +1,8 @@
 import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { type ChatMessage, chatTemplateOf, renderChat } from '../tokenizer/chat-template.js';
-import { loadTokenizer, readTokenizerFiles, type TextTokenizer } from '../tokenizer/tokenizer.js';
+import { readTokenizerFiles } from '../tokenizer/files.js';
+import { loadTokenizer, type TextTokenizer } from '../tokenizer/tokenizer.js';
 import { endTokensOf } from './end-tokens.js';
 
 /** What is continued: text, token ids, or the messages of a chat. */

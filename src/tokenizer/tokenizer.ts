@@ -1,13 +1,11 @@
 import { Tokenizer } from '@huggingface/tokenizers';
 import { InputError } from '../core/errors.js';
-import { type Config, parseJsonObject } from '../core/json.js';
+import type { Config } from '../core/json.js';
 import type { Model } from '../core/model.js';
-import { readSideFile } from '../core/side-file.js';
-import { byteLevelBpe, contentOf } from './byte-level-bpe.js';
+import { contentOf } from './byte-level-bpe.js';
 import { correct } from './corrections.js';
 import { withDeadline } from './deadline.js';
-import { fromSentencePiece, SENTENCEPIECE_FILES } from './sentencepiece-files.js';
-import { wordPiece } from './word-piece.js';
+import { readTokenizerFiles } from './files.js';
 
 /** The part of the library that is used; its own declarations do not resolve under Node's module rules. */
 interface HubTokenizer {
@@ -88,50 +86,7 @@ function firstTokenOf(encode: (special: boolean) => number[]): number | undefine
   return isFirst ? whole[0] : undefined;
 }
 
-/**
- * Reads a model's `tokenizer.json` and `tokenizer_config.json`, or converts older files to them; undefined if there is no tokenizer.
- * @throws {InputError} when a file is malformed.
- */
-export async function readTokenizerFiles(model: Model): Promise<TokenizerFiles | undefined> {
-  const config = (await readJson(model, 'tokenizer_config.json')) ?? {};
-  const definition = (await readJson(model, 'tokenizer.json')) ?? (await readByteLevelBpe(model, config));
-  if (definition) return { definition, config };
-  return (await readSentencePiece(model, config)) ?? (await readWordPiece(model, config));
-}
-
-export interface TokenizerFiles {
-  readonly definition: Readonly<Record<string, unknown>>;
-  readonly config: Readonly<Record<string, unknown>>;
-}
-
 const AS_WRITTEN = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
-
-async function readJson(model: Model, name: string): Promise<Readonly<Record<string, unknown>> | undefined> {
-  const bytes = await readSideFile(model, name);
-  return bytes && parseJsonObject(bytes, `${model.id}, ${name}`).value;
-}
-
-async function readByteLevelBpe(model: Model, config: Readonly<Record<string, unknown>>) {
-  const vocabulary = await readJson(model, 'vocab.json');
-  const merges = await readSideFile(model, 'merges.txt');
-  return vocabulary && merges && byteLevelBpe(vocabulary, merges, config, model.id);
-}
-
-async function readSentencePiece(model: Model, config: Config) {
-  for (const name of SENTENCEPIECE_FILES) {
-    const bytes = await readSideFile(model, name);
-    if (!bytes) continue;
-    const added = await readJson(model, 'added_tokens.json');
-    const modelType = model.config?.model_type;
-    return fromSentencePiece(bytes, { config, added, modelType }, `${model.id}, ${name}`);
-  }
-  return undefined;
-}
-
-async function readWordPiece(model: Model, config: Config) {
-  const vocabulary = await readSideFile(model, 'vocab.txt');
-  return vocabulary && wordPiece(vocabulary, config, model.id);
-}
 
 function make(definition: Config, config: object, file: string): HubTokenizer {
   return usable(() => correct(new Tokenizer(definition, config), definition, file), file);

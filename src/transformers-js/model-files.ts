@@ -1,8 +1,7 @@
-import { InputError } from '../core/errors.js';
 import { type Config, parseJsonObject } from '../core/json.js';
 import type { Model } from '../core/model.js';
 import { readSideFile } from '../core/side-file.js';
-import { readTokenizerFiles } from '../tokenizer/tokenizer.js';
+import { readTokenizerFiles } from '../tokenizer/files.js';
 import { type OnnxDtype, SUFFIXES } from './encoding.js';
 import { type MadeFile, makeOnnxFiles, type OnnxFileOptions, type OnnxFiles } from './onnx-files.js';
 
@@ -16,7 +15,7 @@ export interface TransformersFiles {
 /**
  * Makes all files that transformers.js loads of a model: ONNX files of each dtype, config.json with `transformers.js_config`,
  * tokenizer.json, which is made of other tokenizer files where there is none, and the rest as it is.
- * @throws {InputError} as {@link makeOnnxFiles}, and for a model without a tokenizer.
+ * @throws {InputError} as {@link makeOnnxFiles}, and for malformed files of a tokenizer.
  */
 export async function transformersFiles(
   model: Model,
@@ -26,7 +25,6 @@ export async function transformersFiles(
   const onnx = new Map<OnnxDtype, OnnxFiles>();
   for (const dtype of dtypes) onnx.set(dtype, await makeOnnxFiles(model, { ...options, dtype }));
   const tokenizer = await readTokenizerFiles(model);
-  if (!tokenizer) throw new InputError('has no tokenizer that can be read', { file: model.id });
   const made = new Map<string, MadeFile>();
   for (const { name, lengthBytes, read } of model.sideFiles)
     made.set(name, {
@@ -37,11 +35,21 @@ export async function transformersFiles(
       },
     });
   const add = (name: string, content: Config) => made.set(name, jsonFile(name, content));
-  if (!made.has('tokenizer.json')) add('tokenizer.json', tokenizer.definition);
-  if (!made.has('tokenizer_config.json') || !made.has('tokenizer.json'))
+  if (tokenizer && !made.has('tokenizer.json')) {
+    add('tokenizer.json', tokenizer.definition);
     add('tokenizer_config.json', tokenizer.config);
+  } else if (tokenizer && !made.has('tokenizer_config.json')) add('tokenizer_config.json', tokenizer.config);
   add('config.json', await configOf(model, onnx));
+  if (!made.has(GENERATION_CONFIG)) add(GENERATION_CONFIG, generationConfigOf(model.config!));
   return { files: [...made.values(), ...[...onnx.values()].flatMap(({ files }) => files)], onnx };
+}
+
+const GENERATION_CONFIG = 'generation_config.json';
+
+/** Returns what transformers takes from config.json where there is no generation config. */
+function generationConfigOf(config: Config): Config {
+  const ids = ['bos_token_id', 'eos_token_id', 'pad_token_id'].filter((name) => config[name] != null);
+  return Object.fromEntries([['_from_model_config', true], ...ids.map((name) => [name, config[name]])]);
 }
 
 /** Returns config.json that says which ONNX files have external data, in how many files. */

@@ -3,7 +3,7 @@ import { InputError } from '../../core/errors.js';
 import { SingleFile } from '../../core/folder.js';
 import type { Config } from '../../core/json.js';
 import type { SideFile } from '../../core/model.js';
-import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
+import type { TokenizerFiles } from '../../tokenizer/files.js';
 import { FileBackedModel, type StoredModel } from '../stored-model.js';
 import { type VirtualTensor, virtualSafetensors } from '../virtual.js';
 import { getter, readConfig } from './config.js';

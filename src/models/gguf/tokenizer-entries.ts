@@ -2,7 +2,7 @@ import { InputError } from '../../core/errors.js';
 import type { Config } from '../../core/json.js';
 import { isPlainObject, quote } from '../../core/json.js';
 import { contentOf } from '../../tokenizer/byte-level-bpe.js';
-import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
+import type { TokenizerFiles } from '../../tokenizer/files.js';
 import type { GgufEntry } from './header-writer.js';
 import { preTokenizerLike } from './pre-tokenizers.js';
 import { isSpaceEscaped, sentencePieceEntries, wordPieceEntries } from './token-kinds.js';

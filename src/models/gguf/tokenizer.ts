@@ -1,8 +1,8 @@
 import { InputError } from '../../core/errors.js';
 import { type Config, quote } from '../../core/json.js';
+import type { TokenizerFiles } from '../../tokenizer/files.js';
 import { addedToken, surroundedBy } from '../../tokenizer/sentencepiece.js';
 import { PIECE_TYPES } from '../../tokenizer/sentencepiece-model.js';
-import type { TokenizerFiles } from '../../tokenizer/tokenizer.js';
 import { preTokenizerNamed } from './pre-tokenizers.js';
 import { type Metadata, textsOf, Vocabulary } from './vocabulary.js';
 import { sentencePiece, wordPiece } from './vocabulary-kinds.js';

@@ -11,7 +11,7 @@ import { factorTensors } from '../../models/gguf/rope.js';
 import { tokenizerEntries } from '../../models/gguf/tokenizer-entries.js';
 import { findLicense } from '../../models/license.js';
 import { chatTemplateOf } from '../../tokenizer/chat-template.js';
-import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/tokenizer.js';
+import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/files.js';
 import { openEncoder } from './gguf-encoder.js';
 import { checkSettings, writable } from './gguf-settings.js';
 import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';

@@ -1,0 +1,98 @@
+// The real transformers.js, unpatched, loads what is exported and what wpkCache hands it, and computes what this project computes.
+import { join } from 'node:path';
+import {
+  AutoModel,
+  AutoModelForCausalLM,
+  AutoModelForMaskedLM,
+  env,
+  Tensor,
+} from '@huggingface/transformers';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compress, exportOnnx, generate, open } from '../src/index.js';
+import { embedTokens } from '../src/inference/embedding/embed.js';
+import { openEmbeddingProgram } from '../src/inference/embedding/program.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
+import { wpkCache } from '../src/operations/wpk-cache.js';
+import { FAMILIES } from './helpers/fixtures.js';
+import { expectedOf, largestDifference } from './helpers/logits.js';
+import { folder } from './helpers/safetensors.js';
+
+const place = folder();
+const PROMPT = [5, 17, 40, 3];
+const LENGTH = 12;
+
+const integers = (tokens: readonly number[]) =>
+  new Tensor('int64', BigInt64Array.from(tokens, BigInt), [1, tokens.length]);
+
+/** The ways that a model comes to transformers.js. */
+const WAYS = ['an exported folder', 'wpkCache'] as const;
+
+/** Lets transformers.js load a fixture as `user/NAME`. */
+async function offer(name: string, way: (typeof WAYS)[number]): Promise<string> {
+  const path = join(FAMILIES, name);
+  const id = `user/${name}`;
+  env.useCustomCache = way === 'wpkCache';
+  if (way === 'wpkCache') {
+    const packed = join(place, `${name}.wpk`);
+    await compress(path, packed, { force: true });
+    env.customCache = wpkCache(packed, { model: id, folder: join(place, 'cache') });
+  } else {
+    env.customCache = null;
+    const model = await open(path);
+    await exportOnnx(model, join(place, 'exported', id), { force: true });
+    await model.close();
+  }
+  return id;
+}
+
+describe.each(WAYS)('transformers.js from %s', (way) => {
+  beforeAll(() => {
+    Object.assign(env, { allowRemoteModels: false, localModelPath: `${join(place, 'exported')}/` });
+  });
+  afterAll(() => {
+    env.useCustomCache = false;
+  });
+
+  it.each(['gpt_neo', 'gpt2', 'llama_llama3', 'qwen2', 'qwen3', 'gemma3_text'])('%s', async (name) => {
+    const id = await offer(name, way);
+    const model = await AutoModelForCausalLM.from_pretrained(id, { dtype: 'fp32' });
+    const output = (await model.generate({
+      inputs: integers(PROMPT),
+      max_new_tokens: LENGTH,
+      do_sample: false,
+      eos_token_id: -1,
+    } as never)) as Tensor;
+    await model.dispose();
+    const own = await open(join(FAMILIES, name));
+    const { tokens } = await generate(own, PROMPT, { maxTokens: LENGTH, temperature: 0, endTokens: [] });
+    await own.close();
+    expect(Array.from(output.data as BigInt64Array, Number)).toEqual([...PROMPT, ...tokens]);
+  });
+
+  it('bert', async () => {
+    const id = await offer('bert', way);
+    const model = await AutoModelForMaskedLM.from_pretrained(id, { dtype: 'fp32' });
+    const { inputs, logits } = expectedOf('bert', FAMILIES);
+    const found: number[] = [];
+    for (const tokens of inputs) {
+      const ones = integers(tokens.map(() => 1));
+      const output = await model({ input_ids: integers(tokens), attention_mask: ones });
+      found.push(...output.logits.data);
+    }
+    await model.dispose();
+    expect(largestDifference(Float32Array.from(found), logits)).toBeLessThan(1e-4);
+  });
+
+  it.each(['st_bert_mean', 'st_lasttoken'])('%s', async (name) => {
+    const id = await offer(name, way);
+    const model = await AutoModel.from_pretrained(id, { dtype: 'fp32' });
+    const tokens = [2, 9, 30, 31, 7, 3];
+    const feeds = { input_ids: integers(tokens), attention_mask: integers(tokens.map(() => 1)) };
+    const { sentence_embedding: found } = await model(feeds);
+    await model.dispose();
+    const own = await open(join(FAMILIES, name));
+    const [expected] = await embedTokens(await loadRuntime(), await openEmbeddingProgram(own), [tokens]);
+    await own.close();
+    expect(largestDifference(found.data, expected!)).toBeLessThan(1e-4);
+  });
+});
