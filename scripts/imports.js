@@ -18,6 +18,7 @@ export const LAYERS = [
   ['architectures', 'roles and shapes of tensors, forward passes'],
   ['models', 'files and folders that can be read as a Model'],
   ['inference', 'forward passes, generation'],
+  ['transformers-js', 'a model as one ONNX graph, and the files around it'],
   ['evaluation', 'perplexity, divergence'],
   ['hub', 'repositories as folders'],
   ['wpk', 'the .wpk file'],

@@ -2,7 +2,12 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readFloats } from '../src/core/floats.js';
-import { generate, open } from '../src/index.js';
+import { evaluateOnnx } from '../src/evaluation/onnx.js';
+import { exportOnnx, generate, open } from '../src/index.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
+import { heldOutOf } from '../src/quantization/calibration/calibrate.js';
+import { makeOnnxFiles } from '../src/transformers-js/onnx-files.js';
+import { OnnxModel } from '../src/transformers-js/onnx-model.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { asModel, tinyModel, withTokenizer } from './helpers/gguf.js';
 import { f32, folder, safetensors } from './helpers/safetensors.js';
@@ -139,8 +144,66 @@ describe('decompress to GGUF', () => {
   });
 });
 
+describe('decompress to ONNX', () => {
+  test('types in one folder, with config and tokenizer', () => {
+    const flags = ['--format', 'onnx', '--dtype', 'fp16,q4', '--no-calibration'];
+    const { status, stdout, stderr } = write('onnx', ...flags);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /^fp16: 2\.73 MB, weights rounded to float16\nq4: 1\.10 MB, lossy\nthe loss was not measured/,
+    );
+    expect(readdirSync(at('onnx/onnx')).sort()).toEqual([
+      'model_fp16.onnx',
+      'model_fp16.onnx_data',
+      'model_q4.onnx',
+      'model_q4.onnx_data',
+    ]);
+    const config = JSON.parse(readFileSync(at('onnx/config.json'), 'utf8'));
+    expect(config['transformers.js_config']).toEqual({
+      use_external_data_format: { 'model_fp16.onnx': 1, 'model_q4.onnx': 1 },
+    });
+    for (const name of ['tokenizer.json', 'tokenizer_config.json', 'generation_config.json'])
+      expect(existsSync(at(`onnx/${name}`)), name).toBe(true);
+  });
+
+  test('codes chosen with statistics lose less than rounded ones, on the same text', {
+    tags: 'slow',
+  }, async () => {
+    const text = 'fixtures/text/calibration.txt';
+    const statistics = ['--statistics', at('statistics'), '--calibration-tokens', '8192'];
+    const flags = ['--format', 'onnx', '--dtype', 'q4', '--calibrate', text, ...statistics, '--json'];
+    const said = weightpress('decompress', TINY, '-o', at('chosen'), ...flags);
+    expect(said.status).toBe(0);
+    const [{ quality: chosen }] = JSON.parse(said.stdout).files;
+    const other = ['--threads', '1', '--force'];
+    const again = weightpress('decompress', TINY, '-o', at('again'), ...flags, ...other);
+    expect(again.status).toBe(0);
+    const data = 'onnx/model_q4.onnx_data';
+    expect(readFileSync(at(`again/${data}`)).equals(readFileSync(at(`chosen/${data}`)))).toBe(true);
+    await using model = await open(TINY);
+    await exportOnnx(model, at('rounded'), { dtypes: ['q4'] });
+    const { inputs } = await makeOnnxFiles(model, { dtype: 'q4' });
+    const runtime = await loadRuntime();
+    const onnx = new OnnxModel(runtime, await runtime.file(at('rounded/onnx/model_q4.onnx')), inputs);
+    const source = { text: readFileSync(text, 'utf8'), name: '', tokens: 8192 };
+    const heldOut = await heldOutOf(model, source);
+    if (heldOut.kind !== 'tokens') throw new Error('expected tokens');
+    const rounded = await evaluateOnnx(runtime, onnx, { ...heldOut, against: model });
+    await onnx.release();
+    expect(chosen.tokens).toBe(rounded.tokens);
+    expect(chosen.kl.mean).toBeLessThan(0.7 * rounded.kl!.mean);
+  });
+});
+
 test.each([
   [['--dtype', 'Q8_0'], /needs --format gguf/],
+  [['--dtype', 'q4'], /needs --format onnx/],
+  [['--format', 'onnx', '--dtype', 'F16'], /needs --format safetensors or gguf/],
+  [['--format', 'gguf', '--dtype', 'F16,BF16'], /several types only with --format onnx/],
+  [['--format', 'onnx', '--shard-size', '1GB'], /begins a new file at 2 GB/],
+  [['--calibrate', 'text.txt'], /--calibrate needs --format onnx with --dtype q8 or q4/],
+  [['--format', 'onnx', '--statistics', 'x'], /--statistics needs/],
+  [['--format', 'onnx', '--dtype', 'q4', '--no-calibration', '--calibrate', 'x'], /contradicts/],
   [['--format', 'gguf', '--shard-size', '1GB'], /one file/],
   [['--shard-size', 'big'], /expected a size/],
   [['--dtype', 'F8'], /F8/],

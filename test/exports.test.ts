@@ -25,6 +25,7 @@ it('exports what is documented, and nothing else', () => {
       "embed",
       "evaluate",
       "exportGguf",
+      "exportOnnx",
       "exportSafetensors",
       "generate",
       "inspect",

@@ -2,8 +2,17 @@ import { createHash } from 'node:crypto';
 import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { attachQuality, compress, decompress, exportSafetensors, isInputError, open } from '../src/index.js';
+import {
+  attachQuality,
+  compress,
+  decompress,
+  exportOnnx,
+  exportSafetensors,
+  isInputError,
+  open,
+} from '../src/index.js';
 import { LOSSES, Recording, readTree, type Tree, withFault, writeTree } from './helpers/faulty-disk.js';
+import { FAMILIES } from './helpers/fixtures.js';
 import { HubServer } from './helpers/hub-server.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -91,6 +100,10 @@ const SCENARIOS: Readonly<Record<string, Scenario>> = {
       withModel(join(place, 'model'), (model) =>
         exportSafetensors(model, join(place, 'out'), { dtype: 'BF16' }),
       ),
+  },
+  'export as ONNX': {
+    names: ['out'],
+    work: (place) => withModel(join(FAMILIES, 'gpt2'), (model) => exportOnnx(model, join(place, 'out'))),
   },
 };
 

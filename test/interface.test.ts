@@ -51,6 +51,8 @@ const LONG: Readonly<Record<string, (model: Model, output: string, run: RunOptio
   generate: (model, _, run) => generate(model, [1, 2, 3], { maxTokens: 4, ...run }),
   'export as safetensors': (model, output, run) =>
     weightpress.exportSafetensors(model, output, { dtype: 'F16', ...run }),
+  'export as ONNX': (model, output, run) =>
+    weightpress.exportOnnx(model, output, { dtypes: ['q4'], calibration: CALIBRATION, threads: 1, ...run }),
   'export as GGUF': async (_, output, run) => {
     const llama = await open(join(FIXTURES, 'llama'));
     try {

@@ -46,8 +46,8 @@ export type Usage = 'matrix' | 'table' | 'other';
 
 /**
  * The graph of a whole model. Builders of single layers write to it inside of a {@link scope}, which prefixes the names of their weights
- * and takes the place of their inputs and outputs. Weights are initializers, and operations are those that every execution provider of
- * ONNX Runtime has: Gemm, which takes matrices as checkpoints store them, and MatMulNBits and GatherBlockQuantized for codes.
+ * and takes the place of their inputs and outputs. Weights are initializers, and operations are those that ONNX Runtime has
+ * everywhere: Gemm, which takes matrices as checkpoints store them, and MatMulNBits for codes.
  */
 export class ModelGraph extends Graph {
   private prefix = '';
@@ -132,10 +132,7 @@ export class ModelGraph extends Graph {
       const rows = super.gather({ name: stored.initializers[0]!.name }, indices);
       return stored.encoding.float === 32 ? rows : this.cast(rows);
     }
-    const { bits } = stored.encoding;
-    const { codes, decoding } = this.codeInputs(stored);
-    const attributes = { bits, block_size: BLOCK, gather_axis: 0, quantize_axis: 1 };
-    return this.operation('GatherBlockQuantized', [codes, indices, ...decoding], attributes, MICROSOFT);
+    return this.decodedRows(stored, indices);
   }
 
   /** The weights in use and how they are stored, in order of first use. */
@@ -192,6 +189,16 @@ export class ModelGraph extends Graph {
     const flat = this.operation('Gemm', [this.reshape(a, [-1, inputs]), matrix], { transB: 1 });
     const leading = this.operation('Shape', [a], { end: -1 });
     return this.operation('Reshape', [flat, this.concat([leading, this.integers([outputs])], 0)]);
+  }
+
+  /** Decodes rows of a table of 8-bit codes: ONNX Runtime's GatherBlockQuantized is not in its WebAssembly. */
+  private decodedRows({ shape, initializers }: StoredWeight, indices: Value): Value {
+    const [codes, scales] = initializers.map(({ name }) => this.operation('Gather', [{ name }, indices]));
+    const blocks = shape[1]! / BLOCK;
+    const centered = this.subtract(this.cast(codes!), this.scalar(128));
+    const byBlock = this.reshape(centered, [0, 0, blocks, BLOCK]);
+    const scale = this.reshape(this.cast(scales!), [0, 0, blocks, 1]);
+    return this.reshape(this.multiply(byBlock, scale), [0, 0, shape[1]!]);
   }
 
   /** Returns a weight as float32; other values as they are. */

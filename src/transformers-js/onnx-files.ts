@@ -110,7 +110,7 @@ function encodingFor(dtype: OnnxDtype, config: Config | undefined) {
     if (dtype === 'fp16') return { float: 16 };
     const isExact = elementCount(shape) < MIN_ELEMENTS || exactKind({ name, shape }, config) !== undefined;
     if (usage === 'other' || isExact) return { float: 32 };
-    if (usage === 'table') return shape.at(-1)! % BLOCK ? { float: 32 } : { bits: 8 };
+    if (usage === 'table') return shape[0]! < BLOCK || shape[1]! % BLOCK ? { float: 32 } : { bits: 8 };
     return { bits: dtype === 'q8' ? 8 : 4 };
   };
 }
