@@ -10,6 +10,7 @@ it('exports what is documented, and nothing else', () => {
       "GGUF_TYPES",
       "InputError",
       "IntegrityError",
+      "ONNX_DTYPES",
       "ROLES",
       "TRANSFORMS",
       "VERSION",

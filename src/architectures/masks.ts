@@ -1,7 +1,7 @@
 import type { DistanceBias, LayerPositions } from './settings.js';
 
 /** A hidden key's score: finite, so that a row without any key does not become NaN. */
-const HIDDEN = -1e30;
+export const HIDDEN = -1e30;
 
 /**
  * Returns the mask of queries at positions `start` to `end` over keys 0 to `end`: [end - start, end], or [heads, end - start, end] with

@@ -61,8 +61,8 @@ interface Counted {
   readonly sum: number;
 }
 
-/** Below any feature. */
-const HIDDEN = -1e30;
+/** Added to the features of a token that does not count: below any feature. */
+export const HIDDEN = -1e30;
 
 const WEIGHTS: Readonly<Record<PoolingMode, (i: number, counted: Counted) => number>> = {
   cls: (i, { first }) => (i === first ? 1 : 0),

@@ -19,8 +19,6 @@ export interface Initializer {
   readonly type: ElementType;
   readonly shape: readonly number[];
   readonly form: Form;
-  /** Name of the weight, relative to the model. */
-  readonly weight: string;
 }
 
 /** A weight of the model and how it is stored. */
@@ -248,7 +246,7 @@ export class ModelGraph extends Graph {
 }
 
 function floatInitializer(weight: string, shape: readonly number[], bits: 16 | 32): Initializer {
-  const one = { shape, form: 'floats', weight } as const;
+  const one = { shape, form: 'floats' } as const;
   return bits === 32
     ? { ...one, name: weight, type: 'float32' }
     : { ...one, name: `${weight}_fp16`, type: 'float16' };
@@ -269,7 +267,6 @@ function codeInitializers(
     type,
     shape: isTable ? [rows, length] : [rows * length],
     form,
-    weight,
   });
   const codes = one('codes', 'uint8', blocks * codeBytes);
   return [

@@ -1,10 +1,7 @@
 import { weightsInput } from '../architectures/graphs/pooling.js';
-import type { PoolingMode } from '../architectures/pooling.js';
+import { HIDDEN, type PoolingMode } from '../architectures/pooling.js';
 import type { Value } from '../onnx/graph.js';
 import type { ModelGraph } from './model-graph.js';
-
-/** Below any feature. */
-const HIDDEN = -1e30;
 
 /** Computes the weights of tokens in the vectors of pooling modes, [batch, sequence, 1], from a mask with 0 for padding. */
 export function poolingWeights(

@@ -1,6 +1,6 @@
 import { BLOCK_INPUTS } from '../architectures/attention.js';
 import type { ForwardPlan } from '../architectures/forward.js';
-import { bucketing } from '../architectures/masks.js';
+import { bucketing, HIDDEN } from '../architectures/masks.js';
 import type { Rotary } from '../architectures/rotary.js';
 import {
   type Attention,
@@ -11,9 +11,6 @@ import {
 import { InputError } from '../core/errors.js';
 import type { Value } from '../onnx/graph.js';
 import type { ModelGraph } from './model-graph.js';
-
-/** A hidden key's score: finite, so that a row without any key does not become NaN. */
-const HIDDEN = -1e30;
 
 /** Largest table of scores by head and distance. */
 const MAX_BIASES = 2 ** 24;

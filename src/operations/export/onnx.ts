@@ -19,6 +19,7 @@ import type { OnnxDtype } from '../../transformers-js/encoding.js';
 import { type TransformersFiles, transformersFiles } from '../../transformers-js/model-files.js';
 import type { MadeFile, OnnxFiles } from '../../transformers-js/onnx-files.js';
 import { OnnxModel } from '../../transformers-js/onnx-model.js';
+import type { Summary } from '../../wpk/summary.js';
 import { makeFolder } from '../folder.js';
 
 /** How {@link exportOnnx} runs. */
@@ -42,7 +43,7 @@ export interface ExportedOnnx {
   /** Bytes of the graph and its external data. */
   readonly bytes: number;
   /** Measured on the file itself, against the model; undefined for floats, and without calibration. */
-  readonly quality: ReturnType<typeof qualityReport> | undefined;
+  readonly quality: Summary['quality'];
 }
 
 /**
