@@ -6,6 +6,7 @@
 import { stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { isInputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { VERSION } from '../core/version.js';
@@ -100,5 +101,7 @@ function failed(error: unknown): Response {
 
 function responseOf({ lengthBytes, chunks }: MadeFile): Response {
   const headers = { 'content-length': String(lengthBytes) };
-  return new Response(ReadableStream.from(chunks()) as ReadableStream, { headers });
+  return new Response(Readable.toWeb(Readable.from(chunks(), { objectMode: false })) as ReadableStream, {
+    headers,
+  });
 }

@@ -1,5 +1,6 @@
 /** How a model's floats are stored in its ONNX files, by transformers.js's names. */
 export const ONNX_DTYPES = ['fp32', 'fp16', 'q8', 'q4'] as const;
+/** One of them. */
 export type OnnxDtype = (typeof ONNX_DTYPES)[number];
 
 /** What transformers.js puts between the name of a model file and `.onnx`. */

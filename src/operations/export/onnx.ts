@@ -39,6 +39,7 @@ export interface OnnxExportOptions extends RunOptions {
 
 /** ONNX files of one dtype that were written. */
 export interface ExportedOnnx {
+  /** How weights are stored. */
   readonly dtype: OnnxDtype;
   /** Bytes of the graph and its external data. */
   readonly bytes: number;
