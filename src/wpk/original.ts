@@ -1,5 +1,6 @@
 import { type ByteSource, checkRange } from '../core/byte-source.js';
 import type { Model } from '../core/model.js';
+import { BlobSource } from '../io/blob.js';
 import { BLOCK_BYTES } from '../wasm/lossless.js';
 import { bytesOf, type StoredTensorEntry, type StoredWeightFile, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
@@ -14,20 +15,42 @@ export interface OpenedWpk extends Model {
 }
 
 /**
- * Opens a .wpk as a model. If the model was one GGUF file, that file is decoded and opened as GGUF.
+ * Opens a .wpk as a model. If the model was one GGUF or ONNX file, that file is decoded and opened as such.
  * @throws {InputError} like {@link Container.open}; the source is then closed.
  */
 export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
   const model = withModules(await WpkModel.open(source, signal), signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
-  if (file?.format !== 'gguf' || others.length) return model;
-  const { openGguf } = await import('../models/gguf/model.js'); // imported on demand: pages fetch it only if needed
+  const isOnnx = file !== undefined && [file, ...others].every(({ format }) => ONNX_FORMATS.has(format));
+  if (!isOnnx && (file?.format !== 'gguf' || others.length)) return model;
   try {
-    return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
+    return withContainer(model, await (isOnnx ? openOnnx(model, signal) : openGguf(model, file!, signal)));
   } catch (error) {
     await model.close();
     throw error;
   }
+}
+
+/** Formats of an ONNX model's files. */
+const ONNX_FORMATS: ReadonlySet<string> = new Set(['onnx', 'onnx-data']);
+
+async function openGguf({ id, container }: WpkModel, file: StoredWeightFile, signal?: AbortSignal) {
+  const reader = await import('../models/gguf/model.js'); // imported on demand: pages fetch it only if needed
+  return reader.openGguf(id, await originalFile(container, file, signal));
+}
+
+/** Opens the ONNX file of a .wpk with its external data, which may be stored as side files. @throws {InputError} for several such files. */
+async function openOnnx(model: WpkModel, signal?: AbortSignal): Promise<Model> {
+  const { id, container, config, configError, sideFiles } = model;
+  const { weightFiles } = container.directory;
+  const [file, another] = weightFiles.filter(({ format, isModel }) => isModel && format === 'onnx');
+  if (!file || another) return model;
+  const reader = await import('../models/onnx/model.js');
+  return reader.openOnnx(id, await originalFile(container, file, signal), {
+    name: file.name,
+    about: { config, configError, sideFiles },
+    beside: (name) => openStoredFile(container, name),
+  });
 }
 
 /**
@@ -67,6 +90,7 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
     config: inner.config,
     configError: inner.configError,
     state: inner.state,
+    notRun: inner.notRun,
     tensors: inner.tensors,
     sideFiles: inner.sideFiles,
     readTensor: inner.readTensor.bind(inner),
@@ -74,6 +98,17 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Opens any file of a .wpk, decoded when it is read; undefined where there is none of that name. @throws {IntegrityError} */
+export async function openStoredFile(container: Container, name: string): Promise<ByteSource | undefined> {
+  const { sideFiles, weightFiles } = container.directory;
+  const weights = weightFiles.find((file) => file.name === name);
+  if (weights) return originalFile(container, weights);
+  const side = sideFiles.find((file) => file.name === name);
+  if (!side) return undefined;
+  const bytes = (await container.readFile(side)) as Uint8Array<ArrayBuffer>;
+  return new BlobSource(new Blob([bytes]), `${container.source.name}, ${name}`);
 }
 
 /** A range of the original file: bytes in memory, or a tensor. */

@@ -8,6 +8,12 @@ const MAX_BYTES = 2 ** 18;
 /** Limit of all texts of a file together. */
 const MAX_TEXT_BYTES = 2 ** 27;
 
+/** Limit of the fields of a file. Models of 100,000 nodes have about two million. */
+const MAX_FIELDS = 2 ** 23;
+
+/** Longest integer, in bytes. */
+const MAX_VARINT_BYTES = 10;
+
 /** Wire types of protocol buffers. https://protobuf.dev/programming-guides/encoding/ */
 const VARINT = 0;
 const FIXED64 = 1;
@@ -29,6 +35,7 @@ export class FieldCursor {
   private ahead = FIRST_BYTES;
   position = 0;
   private textBytes = 0;
+  private fieldCount = 0;
 
   constructor(private readonly source: ByteSource) {}
 
@@ -39,6 +46,7 @@ export class FieldCursor {
   /** Yields the fields of a message that ends at `end`. What the caller does not read of one is skipped. */
   async *fields(end = this.source.byteLength): AsyncGenerator<Field> {
     while (this.position < end) {
+      if (++this.fieldCount > MAX_FIELDS) this.fail(`over the limit of ${MAX_FIELDS} fields`);
       const tag = await this.varint();
       const [number, type] = [Math.floor(tag / 8), tag % 8];
       if (number === 0 || number >= 2 ** 29) this.fail('not a message of protocol buffers');
@@ -63,13 +71,20 @@ export class FieldCursor {
 
   /** Reads an unsigned integer. Values over 2^53, and negative ones, come as inexact numbers over 2^53. */
   async varint(): Promise<number> {
+    const { position } = this;
+    const most = Math.min(MAX_VARINT_BYTES, Math.max(1, this.source.byteLength - position));
+    const bytes = await this.take(most);
     let value = 0;
-    for (let i = 0; i < 10; i++) {
-      const [byte] = await this.take(1);
-      value += (byte! & 127) * 2 ** (7 * i);
-      if (byte! < 128) return value;
+    for (let i = 0; i < bytes.length; i++) {
+      const byte = bytes[i]!;
+      value += (byte & 127) * 2 ** (7 * i);
+      if (byte >= 128) continue;
+      this.position = position + i + 1;
+      return value;
     }
-    return this.fail('an integer of more than ten bytes');
+    this.position = position;
+    if (most === MAX_VARINT_BYTES) this.fail('an integer of more than ten bytes');
+    return this.failAtEnd();
   }
 
   /** Reads the text of a field. @param maxBytes limit of its length. */
@@ -100,14 +115,21 @@ export class FieldCursor {
     return values;
   }
 
+  private failAtEnd(): never {
+    return this.fail(`ends at byte ${this.source.byteLength}, inside of a field`);
+  }
+
   private async take(length: number): Promise<Uint8Array> {
     const { position } = this;
     const end = position + length;
-    if (end > this.source.byteLength) this.fail(`ends at byte ${this.source.byteLength}, inside of a field`);
+    if (end > this.source.byteLength) this.failAtEnd();
     const pieceEnd = this.pieceStart + this.piece.length;
     if (position < this.pieceStart || end > pieceEnd) {
       // the next place in a row: read more at once; a place behind something skipped: begin small
-      this.ahead = position <= pieceEnd ? Math.min(2 * this.ahead, MAX_BYTES) : FIRST_BYTES;
+      this.ahead =
+        position >= this.pieceStart && position <= pieceEnd
+          ? Math.min(2 * this.ahead, MAX_BYTES)
+          : FIRST_BYTES;
       const to = Math.min(this.source.byteLength, Math.max(end, position + this.ahead));
       this.piece = (await this.source.read(position, to)) as Uint8Array<ArrayBuffer>;
       this.pieceStart = position;
