@@ -7,7 +7,7 @@ import type { ByteSource } from '../dist/core/byte-source.js';
 import { elementCount } from '../dist/core/dtype.js';
 import { lastName } from '../dist/core/file-name.js';
 import type { Config } from '../dist/core/json.js';
-import type { OpenBeside } from '../dist/models/onnx/model.js';
+import type { OpenBeside } from '../dist/models/onnx/external.js';
 import { count } from './numbers.js';
 import { type Opened, type Part, type Row, sumsBy } from './opened.js';
 

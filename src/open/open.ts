@@ -9,7 +9,7 @@ import { HubFolder, type HubOptions } from '../hub/folder.js';
 import { openFolder } from '../models/folder/open.js';
 import { findWeights } from '../models/folder/weight-names.js';
 import { LocalFolder, openInside } from '../models/node/local.js';
-import type { OpenBeside } from '../models/onnx/model.js';
+import type { OpenBeside } from '../models/onnx/external.js';
 import { isOnnxName, withExternalData } from '../models/onnx/with-data.js';
 import { WpkFolder } from '../wpk/folder.js';
 import { isWpk } from '../wpk/frames.js';

@@ -1,4 +1,5 @@
 import { type ByteSource, checkRange } from '../core/byte-source.js';
+import { IntegrityError, isInputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { BlobSource } from '../io/blob.js';
 import { BLOCK_BYTES } from '../wasm/lossless.js';
@@ -24,7 +25,8 @@ export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise
   const isOnnx = file !== undefined && [file, ...others].every(({ format }) => ONNX_FORMATS.has(format));
   if (!isOnnx && (file?.format !== 'gguf' || others.length)) return model;
   try {
-    return withContainer(model, await (isOnnx ? openOnnx(model, signal) : openGguf(model, file!, signal)));
+    const inner = isOnnx ? await openOnnx(model, signal) : await openGguf(model, file!, signal);
+    return inner ? withContainer(model, inner) : model;
   } catch (error) {
     await model.close();
     throw error;
@@ -39,18 +41,27 @@ async function openGguf({ id, container }: WpkModel, file: StoredWeightFile, sig
   return reader.openGguf(id, await originalFile(container, file, signal));
 }
 
-/** Opens the ONNX file of a .wpk with its external data, which may be stored as side files. @throws {InputError} for several such files. */
-async function openOnnx(model: WpkModel, signal?: AbortSignal): Promise<Model> {
+/**
+ * Opens the ONNX file of a .wpk with its external data, which may be stored as side files. Returns undefined for several such files, and for one that
+ * is no sound model without files that the .wpk does not have: its stored tensors can be read.
+ */
+async function openOnnx(model: WpkModel, signal?: AbortSignal): Promise<Model | undefined> {
   const { id, container, config, configError, sideFiles } = model;
   const { weightFiles } = container.directory;
   const [file, another] = weightFiles.filter(({ format, isModel }) => isModel && format === 'onnx');
-  if (!file || another) return model;
+  if (!file || another) return undefined;
   const reader = await import('../models/onnx/model.js');
-  return reader.openOnnx(id, await originalFile(container, file, signal), {
-    name: file.name,
-    about: { config, configError, sideFiles },
-    beside: (name) => openStoredFile(container, name),
-  });
+  const source = await originalFile(container, file, signal);
+  try {
+    return await reader.openOnnx(id, source, {
+      name: file.name,
+      about: { config, configError, sideFiles },
+      beside: (name) => openStoredFile(container, name),
+    });
+  } catch (error) {
+    if (!isInputError(error) || error instanceof IntegrityError) throw error;
+    return undefined;
+  }
 }
 
 /**

@@ -3,8 +3,8 @@ import { InputError } from '../../core/errors.js';
 import type { Config } from '../../core/json.js';
 import { POINTER_PREFIX_BYTES, refusePointer } from '../../core/lfs-pointer.js';
 import { isGguf } from '../../models/gguf/header.js';
+import type { OpenBeside } from '../../models/onnx/external.js';
 import { isOnnx } from '../../models/onnx/header.js';
-import type { OpenBeside } from '../../models/onnx/model.js';
 import { isCheckpoint } from '../../models/pytorch/checkpoint.js';
 import type { Listing } from './listed.js';
 

@@ -3,9 +3,9 @@ import type { ByteSource } from '../../core/byte-source.js';
 import { lastName } from '../../core/file-name.js';
 import { sumOf } from '../../core/sum.js';
 import { OnnxElements, shortened } from '../../models/onnx/elements.js';
+import type { OpenBeside } from '../../models/onnx/external.js';
 import { externalName, locationsOf } from '../../models/onnx/external.js';
 import { type OnnxHeader, readOnnx } from '../../models/onnx/header.js';
-import type { OpenBeside } from '../../models/onnx/model.js';
 import type { Listing } from './listed.js';
 
 /**

@@ -1,5 +1,9 @@
+import type { ByteSource } from '../../core/byte-source.js';
 import { problemOfPath } from '../../core/file-name.js';
 import type { OnnxTensor } from './tensor.js';
+
+/** Opens a file beside an ONNX file, by its path in their folder. Returns undefined where there is none. @throws {InputError} */
+export type OpenBeside = (name: string) => Promise<ByteSource | undefined>;
 
 /**
  * Returns the file that a location refers to, as a path in the folder of the ONNX file.

@@ -1,16 +1,14 @@
 import type { ByteSource } from '../../core/byte-source.js';
 import { InputError } from '../../core/errors.js';
 import { lastName } from '../../core/file-name.js';
-import { type Folder, SingleFile } from '../../core/folder.js';
+import type { Folder, FolderFile } from '../../core/folder.js';
 import { FileBackedModel, type FileBackedParts, type StoredModel } from '../stored-model.js';
 import { virtualSafetensors } from '../virtual.js';
 import { OnnxElements, shortened } from './elements.js';
-import { externalName, locationsOf } from './external.js';
+import { externalName, locationsOf, type OpenBeside } from './external.js';
 import { readOnnx } from './header.js';
 import type { OnnxTensor } from './tensor.js';
-
-/** Opens a file beside an ONNX file, by its path in their folder. Returns undefined where there is none. @throws {InputError} */
-export type OpenBeside = (name: string) => Promise<ByteSource | undefined>;
+import { folderOf } from './with-data.js';
 
 /** How {@link openOnnx} opens. */
 export interface OpenOnnxOptions {
@@ -18,7 +16,7 @@ export interface OpenOnnxOptions {
   readonly name?: string;
   /** Opens its external data; without it a file that has some is refused. */
   readonly beside?: OpenBeside | undefined;
-  /** The folder that it was opened from; by default one of this file alone. */
+  /** The folder that it was opened from; by default one of this file and its external data. */
   readonly files?: Folder;
   /** What is known from the files of the folder. */
   readonly about?: Pick<FileBackedParts, 'config' | 'configError' | 'sideFiles' | 'leftOut'>;
@@ -26,7 +24,7 @@ export interface OpenOnnxOptions {
 
 /** Why an ONNX model is not run. */
 const NOT_RUN =
-  'is an ONNX model: its tensors are read, its graph is not run; expected safetensors, PyTorch or GGUF';
+  'is an ONNX model: its tensors are read, but its graph is not run (expected safetensors, PyTorch or GGUF)';
 
 /**
  * Opens an ONNX file as a model whose tensors are its initializers and constants. It cannot be run. The result owns the source.
@@ -35,12 +33,7 @@ const NOT_RUN =
 export async function openOnnx(
   id: string,
   source: ByteSource,
-  {
-    name = lastName(id),
-    beside,
-    files = new SingleFile(id, source),
-    about = { config: undefined, sideFiles: [] },
-  }: OpenOnnxOptions = {},
+  { name = lastName(id), beside, files, about = { config: undefined, sideFiles: [] } }: OpenOnnxOptions = {},
 ): Promise<StoredModel> {
   const opened = [source];
   try {
@@ -63,12 +56,20 @@ export async function openOnnx(
       notRun: NOT_RUN,
       ...about,
       weightSources: [weights],
-      files,
+      files: files ?? folderOf(id, source, dataFiles(name, outside), beside),
     });
   } catch (error) {
     await Promise.all(opened.map((each) => each.close()));
     throw error;
   }
+}
+
+/** Returns the files that hold external data. */
+function dataFiles(name: string, outside: ReadonlyMap<string, ByteSource>): FolderFile[] {
+  const lengths = [...outside].map(
+    ([location, { byteLength }]) => [externalName(name, location)!, byteLength] as const,
+  );
+  return [...new Map(lengths)].map(([file, lengthBytes]) => ({ name: file, lengthBytes }));
 }
 
 /** Returns false for texts, and types that are not known. */

@@ -1,9 +1,9 @@
 import type { ByteSource } from '../../core/byte-source.js';
-import { isInputError } from '../../core/errors.js';
+import { InputError, isInputError } from '../../core/errors.js';
+import { lastName } from '../../core/file-name.js';
 import { type Folder, type FolderFile, type LeftOut, type Listing, SingleFile } from '../../core/folder.js';
-import { externalName, locationsOf } from './external.js';
+import { externalName, locationsOf, type OpenBeside } from './external.js';
 import { readOnnx } from './header.js';
-import type { OpenBeside } from './model.js';
 
 /** Returns whether a file is ONNX, by its name. */
 export const isOnnxName = (name: string) => /\.onnx$/i.test(name);
@@ -18,30 +18,50 @@ export async function withExternalData(
   source: ByteSource,
   beside: OpenBeside | undefined,
 ): Promise<Folder> {
-  const alone = new SingleFile(id, source);
-  const [main] = (await alone.list()) as [FolderFile];
-  const files: FolderFile[] = [main];
+  const main = lastName(id);
+  const files: FolderFile[] = [];
   const leftOut: LeftOut[] = [];
   for (const location of await externalLocations(source)) {
-    const name = externalName(main.name, location);
-    if (name === undefined || !beside || files.some((file) => file.name === name)) continue;
+    const name = externalName(main, location);
+    if (name === undefined || files.some((file) => file.name === name)) continue;
     try {
-      const other = await beside(name);
+      const other = await beside?.(name);
       if (other) files.push({ name, lengthBytes: other.byteLength });
       await other?.close();
     } catch (error) {
       if (!isInputError(error)) throw error;
-      leftOut.push({ name, reason: `external data of ${main.name}: ${error.what}` });
+      leftOut.push({ name, reason: `external data of ${main}: ${error.what}` });
     }
   }
-  if (!beside || files.length + leftOut.length === 1) return alone;
+  return folderOf(id, source, files, beside, leftOut);
+}
+
+/**
+ * Returns an ONNX file and others beside it as a folder. The source stays open: it belongs to the caller.
+ * @param beside opens the others.
+ */
+export function folderOf(
+  id: string,
+  source: ByteSource,
+  others: readonly FolderFile[],
+  beside: OpenBeside | undefined,
+  leftOut: readonly LeftOut[] = [],
+): Folder {
+  const alone = new SingleFile(id, source);
+  const main = lastName(id);
+  const files = [{ name: main, lengthBytes: source.byteLength }, ...others];
+  const place = (name: string) => (name === main ? id : id.slice(0, -main.length) + name);
   return {
     id,
     kind: 'file',
     list: async () => files,
     listAll: async (): Promise<Listing> => ({ files, emptyFolders: [], leftOut, refused: [] }),
-    open: async (name) => (name === main.name ? alone.open() : (await beside(name))!),
-    place: (name) => (name === main.name ? id : id.slice(0, -main.name.length) + name),
+    open: async (name) => {
+      const found = name === main ? await alone.open() : await beside?.(name);
+      if (!found) throw new InputError('no such file', { file: place(name) });
+      return found;
+    },
+    place,
   };
 }
 

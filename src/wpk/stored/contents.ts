@@ -99,7 +99,10 @@ async function modelNames(
   }
 }
 
-/** Returns a test for files of the model. Without a known model all weight files are, unless tensor names are not unique. */
+/**
+ * Returns a test for files of the model. Without a known model all weight files are, unless tensor names are not unique. External data belongs to its
+ * ONNX files; what several of them share may have a name twice, so it belongs to the model only if all do.
+ */
 function modelTest(
   model: readonly string[] | undefined,
   external: ReadonlyMap<string, ExternalFile>,
@@ -107,9 +110,11 @@ function modelTest(
 ) {
   const tensors = all.flatMap((file) => file.tensors.map(({ name }) => name));
   const isUnique = new Set(tensors).size === tensors.length;
-  return ({ name, format }: WeightSource): boolean =>
-    format !== 'bytes' &&
-    (model ? [name, ...(external.get(name)?.owners ?? [])].some((one) => model.includes(one)) : isUnique);
+  return ({ name, format }: WeightSource): boolean => {
+    if (format === 'bytes') return false;
+    const owners = external.get(name)?.owners ?? [name];
+    return model ? owners.every((owner) => model.includes(owner)) : isUnique;
+  };
 }
 
 /** Opens a file that is stored in blocks or needs a note; returns undefined for a file to deflate. */
