@@ -44,7 +44,7 @@ describe('an ONNX file', () => {
     ['q4.onnx', 87.6],
     ['q4-qdq.onnx', 87.5],
     ['hand.onnx', 81.3],
-  ])('%s comes back, and takes %d %%', async (file, percent) => {
+  ])('%s comes back in %d percent of its bytes', async (file, percent) => {
     const { wpk, summary, files } = await roundTrip(join(ONNX, file));
     const original = readFileSync(join(ONNX, file));
     expect(files[file]!.equals(original)).toBe(true);
@@ -59,7 +59,7 @@ describe('an ONNX file', () => {
     ['external', 83.4],
     ['external-each', 83.5],
     ['shared', 85],
-  ])('with external data, %s, comes back, and takes %d %%', async (name, percent) => {
+  ])('with external data, %s, comes back in %d percent of its bytes', async (name, percent) => {
     const { wpk, summary, files } = await roundTrip(join(ONNX, name));
     const original = filesIn(join(ONNX, name));
     expect(files).toEqual(original);

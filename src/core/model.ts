@@ -104,7 +104,7 @@ export interface Closable {
 export interface Model extends Closable {
   /** The path, address or name that it was opened by. */
   readonly id: string;
-  /** A folder, a repository on the Hub, a .wpk file, or a single file of another format. */
+  /** A folder, a repository on the Hub, a .wpk file, or a single file of another format; GGUF and ONNX also where they are in a folder. */
   readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'onnx' | 'wpk';
   /** Parsed config.json; undefined if it is missing or unreadable. */
   readonly config: Readonly<Record<string, unknown>> | undefined;

@@ -67,7 +67,7 @@ export function isWeightName(name: string): boolean {
 }
 
 const WEIGHTS =
-  /\.(safetensors|bin|pt|pth|ckpt|th|onnx|onnx_data.*|ort|gguf|ggml|h5|hdf5|msgpack|wpk|npz|tflite|ot|pdparams|mlmodel|nemo|distcp)$/i;
+  /\.(safetensors|bin|pt|pth|ckpt|th|onnx|onnx_data.*|onnx\.data|ort|gguf|ggml|h5|hdf5|msgpack|wpk|npz|tflite|ot|pdparams|mlmodel|nemo|distcp)$/i;
 
 type Kind = FoundWeights['kind'];
 

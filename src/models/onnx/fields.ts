@@ -9,7 +9,7 @@ const MAX_BYTES = 2 ** 18;
 const MAX_TEXT_BYTES = 2 ** 27;
 
 /** Limit of the fields of a file. Models of 100,000 nodes have about two million. */
-const MAX_FIELDS = 2 ** 23;
+const MAX_FIELDS = 2 ** 22;
 
 /** Longest integer, in bytes. */
 const MAX_VARINT_BYTES = 10;
@@ -19,6 +19,9 @@ const VARINT = 0;
 const FIXED64 = 1;
 const DELIMITED = 2;
 const FIXED32 = 5;
+
+/** Bytes of the values that have no length of their own. */
+const LENGTHS: Readonly<Record<number, number>> = { [FIXED64]: 8, [FIXED32]: 4 };
 
 /** A field of a message; its value comes next: a varint, or `end` bytes for one with a length. */
 export interface Field {
@@ -47,30 +50,45 @@ export class FieldCursor {
   async *fields(end = this.source.byteLength): AsyncGenerator<Field> {
     while (this.position < end) {
       if (++this.fieldCount > MAX_FIELDS) this.fail(`over the limit of ${MAX_FIELDS} fields`);
-      const tag = await this.varint();
+      const tag = this.varintAtHand() ?? (await this.varint());
       const [number, type] = [Math.floor(tag / 8), tag % 8];
       if (number === 0 || number >= 2 ** 29) this.fail('not a message of protocol buffers');
-      const length = await this.lengthOf(type);
+      const length = LENGTHS[type] ?? (type === VARINT ? undefined : await this.lengthOf(type));
       const start = this.position;
       const fieldEnd = length === undefined ? start : start + length;
       if (fieldEnd > end) this.fail(`field ${number} of ${length} bytes ends beyond its message`);
       yield { number, delimited: type === DELIMITED, end: fieldEnd };
       if (length !== undefined) this.position = fieldEnd;
-      else if (this.position === start) await this.varint();
+      else if (this.position === start && this.varintAtHand() === undefined) await this.varint();
     }
     if (this.position !== end) this.fail('a message ends inside of a field');
   }
 
-  private async lengthOf(type: number): Promise<number | undefined> {
-    if (type === VARINT) return undefined;
-    if (type === DELIMITED) return this.varint();
-    if (type === FIXED64) return 8;
-    if (type === FIXED32) return 4;
-    return this.fail(`unknown wire type ${type}`);
+  private async lengthOf(type: number): Promise<number> {
+    if (type !== DELIMITED) this.fail(`unknown wire type ${type}`);
+    return this.varintAtHand() ?? this.varint();
+  }
+
+  /** Returns the next integer if it is in the piece that was read, which waits for nothing: most fields are tiny, and there may be millions. */
+  private varintAtHand(): number | undefined {
+    const { piece } = this;
+    let at = this.position - this.pieceStart;
+    if (at < 0 || at >= piece.length) return undefined;
+    let value = 0;
+    for (let i = 0; i < MAX_VARINT_BYTES && at < piece.length; i++) {
+      const byte = piece[at++]!;
+      value += (byte & 127) * 2 ** (7 * i);
+      if (byte >= 128) continue;
+      this.position = this.pieceStart + at;
+      return value;
+    }
+    return undefined;
   }
 
   /** Reads an unsigned integer. Values over 2^53, and negative ones, come as inexact numbers over 2^53. */
   async varint(): Promise<number> {
+    const atHand = this.varintAtHand();
+    if (atHand !== undefined) return atHand;
     const { position } = this;
     const most = Math.min(MAX_VARINT_BYTES, Math.max(1, this.source.byteLength - position));
     const bytes = await this.take(most);

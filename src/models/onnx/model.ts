@@ -50,13 +50,17 @@ export async function openOnnx(
       together(opened),
       tensors.filter(isNumeric).map((tensor) => elements.open(tensor)),
     );
+    const data = dataFiles(name, outside);
+    const isData = new Set(data.map((file) => file.name));
     return new FileBackedModel({
       id,
       kind: 'onnx',
       notRun: NOT_RUN,
       ...about,
+      sideFiles: about.sideFiles.filter((file) => !isData.has(file.name)),
+      leftOut: about.leftOut?.filter((file) => !isData.has(file.name)),
       weightSources: [weights],
-      files: files ?? folderOf(id, source, dataFiles(name, outside), beside),
+      files: files ?? folderOf(id, source, data, beside),
     });
   } catch (error) {
     await Promise.all(opened.map((each) => each.close()));

@@ -52,7 +52,11 @@ export async function readContents(folder: Folder, options: SelectOptions = {}):
   try {
     for (const file of files) {
       const { name } = file;
-      const known = { header: onnx.headers.get(name), external: onnx.external.get(name)?.tensors };
+      const known = {
+        header: onnx.headers.get(name),
+        error: onnx.errors.get(name),
+        external: onnx.external.get(name)?.tensors,
+      };
       const weights = await asWeights(folder, file, room, known);
       if (weights) opened.push(weights);
       else sideFiles.push(file);

@@ -1,4 +1,4 @@
-import { isInputError } from '../../core/errors.js';
+import { type InputError, isInputError } from '../../core/errors.js';
 import type { Folder, FolderFile, LeftOut } from '../../core/folder.js';
 import { shortened } from '../../models/onnx/elements.js';
 import { externalName, locationsOf } from '../../models/onnx/external.js';
@@ -13,6 +13,8 @@ const MAX_NOTED = 8;
 export interface OnnxFiles {
   /** Headers of those that can be read, by name. */
   readonly headers: ReadonlyMap<string, OnnxHeader>;
+  /** Why the others cannot be read, by name. */
+  readonly errors: ReadonlyMap<string, InputError>;
   /** By the name of another file, the tensors in it, and the ONNX files that they belong to. */
   readonly external: ReadonlyMap<string, ExternalFile>;
   /** External data that is not in the folder, and why. It is never opened. */
@@ -35,13 +37,17 @@ export async function readOnnxFiles(
   leftOut: readonly LeftOut[],
 ): Promise<OnnxFiles> {
   const headers = new Map<string, OnnxHeader>();
+  const errors = new Map<string, InputError>();
   const external = new Map<string, { tensors: OnnxTensor[]; owners: string[] }>();
   const missing: LeftOut[] = [];
   const stored = new Set(files.map(({ name }) => name));
   const known = new Set(leftOut.map(({ name }) => name));
   for (const { name } of files.filter((file) => isOnnxName(file.name))) {
     const header = await headerOf(folder, name);
-    if (!header) continue;
+    if (isInputError(header)) {
+      errors.set(name, header);
+      continue;
+    }
     headers.set(name, header);
     const absent: LeftOut[] = [];
     for (const location of locationsOf(header.tensors)) {
@@ -60,15 +66,15 @@ export async function readOnnxFiles(
     }
     missing.push(...summarized(absent, name));
   }
-  return { headers, external, leftOut: missing };
+  return { headers, errors, external, leftOut: missing };
 }
 
-async function headerOf(folder: Folder, name: string): Promise<OnnxHeader | undefined> {
+async function headerOf(folder: Folder, name: string): Promise<OnnxHeader | InputError> {
   const source = await folder.open(name);
   try {
     return await readOnnx(source);
   } catch (error) {
-    if (isInputError(error)) return undefined; // stored as bytes, with a note that says why
+    if (isInputError(error)) return error; // stored as bytes, with a note that says why
     throw error;
   } finally {
     await source.close();

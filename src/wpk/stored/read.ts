@@ -25,6 +25,8 @@ interface Reader {
 export interface KnownOnnx {
   /** The header of an ONNX file. */
   readonly header?: OnnxHeader | undefined;
+  /** Why it has none. */
+  readonly error?: InputError | undefined;
   /** For a file beside ONNX files, the tensors that they have in it. */
   readonly external?: readonly OnnxTensor[] | undefined;
 }
@@ -51,9 +53,10 @@ const READERS: readonly Reader[] = [
   {
     format: 'onnx',
     matches: (_, name) => isOnnxName(name),
-    read: async (source, { header }) => ({
-      tensors: onnxTensors((header ?? (await readOnnx(source))).tensors, source.byteLength),
-    }),
+    read: async (source, { header, error }) => {
+      if (error) throw error;
+      return { tensors: onnxTensors((header ?? (await readOnnx(source))).tensors, source.byteLength) };
+    },
   },
 ];
 
