@@ -9,6 +9,7 @@ import { analyze, compress, decompress, type Model, open } from '../src/index.js
 import { openFile } from '../src/io/node/file.js';
 import { readOnnx } from '../src/models/onnx/header.js';
 import { weightpress } from './helpers/cli.js';
+import { HubServer } from './helpers/hub-server.js';
 import { EXPECTED, filesIn, floats, initializer, ONNX, onnx, roundTrip } from './helpers/onnx.js';
 import { CountingSource, folder, seededRandom } from './helpers/safetensors.js';
 
@@ -157,6 +158,32 @@ describe('an ONNX file', () => {
         /^weightpress: .*is an ONNX model: its tensors are read, but its graph is not run.*\n$/,
       );
       expect(status).toBe(2);
+    }
+  });
+});
+
+describe('on the Hub', () => {
+  it('a file takes its external data along, alone and in its repository', async () => {
+    const hub = await HubServer.start();
+    const before = { HF_ENDPOINT: process.env.HF_ENDPOINT, HF_HOME: process.env.HF_HOME };
+    try {
+      const files = filesIn(join(ONNX, 'external'));
+      hub.add('someone/model', {
+        'config.json': '{}',
+        ...Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`onnx/${name}`, bytes])),
+      });
+      Object.assign(process.env, { HF_ENDPOINT: hub.endpoint, HF_HOME: folder() });
+      expect((await roundTrip('someone/model/onnx/model.onnx')).files).toEqual(files);
+      const whole = await roundTrip('someone/model');
+      expect(Object.keys(whole.files)).toEqual(['config.json', 'onnx/model.onnx', 'onnx/model.onnx_data']);
+      expect(whole.summary.tensors.length).toBeGreaterThan(3);
+      await using model = await open('someone/model/onnx/model.onnx');
+      await checkTensors(model, 'external/model.onnx');
+    } finally {
+      for (const [name, value] of Object.entries(before))
+        if (value === undefined) delete process.env[name];
+        else process.env[name] = value;
+      await hub.stop();
     }
   });
 });
