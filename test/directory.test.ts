@@ -112,7 +112,7 @@ describe('a folder', () => {
 
   it('names what is missing or wrong', async () => {
     expect(await refusal(folder())).toMatch(/expected model\.safetensors or .*index\.json.*found no weights/);
-    expect(await refusal(folder({ 'model.onnx': 'x' }))).toMatch(/found only model\.onnx/);
+    expect(await refusal(folder({ 'model.tflite': 'x' }))).toMatch(/found only model\.tflite/);
     expect(await refusal(folder({ 'pytorch_model.bin': 'x' }))).toMatch(/pytorch_model\.bin.*pickle refused/);
     expect(await refusal(join(folder(), 'nowhere'))).toMatch(/nowhere: no such file/);
   });
@@ -234,8 +234,10 @@ describe('shards', () => {
 
 describe('a file', () => {
   it('of an unknown kind is refused with what is accepted', async () => {
-    const path = folder({ 'model.onnx': 'garbage and more garbage', empty: '' });
-    expect(await refusal(join(path, 'model.onnx'))).toMatch(/model\.onnx: not a model.*\.safetensors file/);
+    const path = folder({ 'model.tflite': 'garbage and more garbage', empty: '' });
+    expect(await refusal(join(path, 'model.tflite'))).toMatch(
+      /model\.tflite: not a model.*\.safetensors file/,
+    );
     expect(await refusal(join(path, 'empty'))).toMatch(/expected a model, found an empty file/);
   });
 

@@ -17,13 +17,23 @@ const fuzz = (...options: string[]) => {
 
 describe('mutated inputs', () => {
   test('of every kind are read or refused, and come back from a .wpk as they were', { tags: 'slow' }, () => {
-    const { status, stdout, stderr } = fuzz('--inputs', '450', '--seed', '1');
+    const { status, stdout, stderr } = fuzz('--inputs', '500', '--seed', '1');
     expect(`${stdout}${stderr}`).toContain(' 0 findings');
     expect(status).toBe(0);
     const tried = Object.fromEntries(
       [...stdout.matchAll(/^(\w+) +(\d+) inputs/gm)].map(([, kind, n]) => [kind, Number(n)]),
     );
-    const rounds = { wpk: 125, gguf: 75, pickle: 75, zip: 75, safetensors: 50, json: 25, hub: 25, all: 450 };
+    const rounds = {
+      wpk: 125,
+      gguf: 75,
+      pickle: 75,
+      zip: 75,
+      safetensors: 50,
+      json: 25,
+      hub: 25,
+      onnx: 50,
+      all: 500,
+    };
     expect(tried).toEqual(rounds);
   });
 });

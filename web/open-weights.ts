@@ -7,6 +7,7 @@ import type { ByteSource } from '../dist/core/byte-source.js';
 import { elementCount } from '../dist/core/dtype.js';
 import { lastName } from '../dist/core/file-name.js';
 import type { Config } from '../dist/core/json.js';
+import type { OpenBeside } from '../dist/models/onnx/external.js';
 import { count } from './numbers.js';
 import { type Opened, type Part, type Row, sumsBy } from './opened.js';
 
@@ -21,6 +22,8 @@ export interface Beside {
   /** Texts of files beside the weights, by name. */
   readonly texts?: ReadonlyMap<string, string>;
   readonly file?: Opened['file'];
+  /** Opens files in the folder of the first one: those with the elements of an ONNX file. */
+  readonly open?: OpenBeside;
 }
 
 /** Lists the tensors of files as one model. The result owns the sources. @throws {InputError} naming a file that cannot be read. */
@@ -29,7 +32,7 @@ export async function openWeights(sources: readonly ByteSource[], beside: Beside
     await Promise.all(sources.map((source) => source.close()));
   };
   try {
-    const listings = await listAll(sources, beside.config);
+    const listings = await listAll(sources, beside);
     const fileBytes = sources.reduce((sum, { byteLength }) => sum + byteLength, 0);
     const several = sources.length > 1;
     const rows = listings.flatMap(({ tensors }) => tensors.map((tensor) => rowOf(tensor, several)));
@@ -54,11 +57,11 @@ export async function openWeights(sources: readonly ByteSource[], beside: Beside
   }
 }
 
-async function listAll(sources: readonly ByteSource[], config: Config | undefined): Promise<Listing[]> {
+async function listAll(sources: readonly ByteSource[], { config, open }: Beside): Promise<Listing[]> {
   const listings: Listing[] = [];
   for (let i = 0; i < sources.length; i += AT_ONCE)
     listings.push(
-      ...(await Promise.all(sources.slice(i, i + AT_ONCE).map((source) => listWeights(source, config)))),
+      ...(await Promise.all(sources.slice(i, i + AT_ONCE).map((source) => listWeights(source, config, open)))),
     );
   return listings;
 }

@@ -57,10 +57,15 @@ async function openChoice(repository: Repository, choice: Choice, signal: AbortS
   say(`Reading ${count(choice.files.length)} of the files of ${model.repository}`);
   const { texts, config } = await readTexts(repository, signal);
   const sources = choice.files.map((file) => hubFile(model, file));
+  const above = first!.name.slice(0, first!.name.lastIndexOf('/') + 1);
+  const open = async (name: string) => {
+    const file = repository.files.find((each) => each.name === above + name);
+    return file && hubFile(model, file);
+  };
   const at = model.revision === 'main' ? '' : `@${model.revision}`;
   const path = choice === repository.first ? '' : `/${first!.name}`;
   const link = `${model.repository}${path}${at}`;
-  await show(await openWeights(sources, { name: link, link, texts, config }), signal);
+  await show(await openWeights(sources, { name: link, link, texts, config, open }), signal);
   offerChoices(repository, choice);
 }
 
@@ -74,18 +79,24 @@ function offerChoices(repository: Repository, current: Choice | undefined): void
   );
 }
 
-/** Opens files from this machine: one, or the shards of a model. Other files are audited. */
+/** Opens files from this machine: one, the shards of a model, or ONNX files with their external data. Other files are audited. */
 export async function openFiles(files: readonly File[], signal: AbortSignal): Promise<void> {
   await clear();
   input('address').value = '';
-  const [file] = files as [File];
+  const onnx = files.filter((each) => each.name.endsWith('.onnx'));
+  const weights = onnx.length ? onnx : files;
+  const [file] = weights as [File];
   const source = new BlobSource(file);
   if (file.name.endsWith('.wpk') || isWpk(await source.read(0, Math.min(FILE_HEADER_BYTES, file.size))))
     return openWpk(file, signal);
   if ((await formatOf(source)) === undefined) return auditOnly(file, signal);
-  const shards = files.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((each) => new BlobSource(each));
+  const shards = weights.toSorted((a, b) => (a.name < b.name ? -1 : 1)).map((each) => new BlobSource(each));
   const name = files.length > 1 ? `${file.name} and ${files.length - 1} more` : file.name;
-  await show(await openWeights(shards, { name, file: async () => file }), signal);
+  const open = async (beside: string) => {
+    const found = files.find((each) => each.name === lastName(beside));
+    return found && new BlobSource(found);
+  };
+  await show(await openWeights(shards, { name, file: async () => file, open }), signal);
 }
 
 /** Audits what is no file of weights, such as numbers in a pickle. */

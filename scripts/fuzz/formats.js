@@ -162,3 +162,24 @@ export function gguf({ version, tensorCount, keyCount, keys, tensors, data, alig
   );
   return joined(header, new Uint8Array((alignment - (header.length % alignment)) % alignment), data);
 }
+
+function varint(value) {
+  const bytes = [];
+  let left = BigInt.asUintN(64, value);
+  do {
+    bytes.push(Number(left & 127n) | (left > 127n ? 128 : 0));
+    left >>= 7n;
+  } while (left);
+  return Uint8Array.from(bytes);
+}
+
+/** Writes a message of protocol buffers. Fields are [number, value, length]: a bigint is a varint, bytes and texts have a length, a list is a message. */
+export function protobuf(fields) {
+  return joined(
+    ...fields.flatMap(([number, value, length]) => {
+      if (typeof value === 'bigint') return [varint(BigInt(number) * 8n), varint(value)];
+      const bytes = Array.isArray(value) ? protobuf(value) : typeof value === 'string' ? text(value) : value;
+      return [varint(BigInt(number) * 8n + 2n), varint(length ?? BigInt(bytes.length)), bytes];
+    }),
+  );
+}

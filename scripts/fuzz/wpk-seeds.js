@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compress, open } from '../../dist/index.js';
 import { folderOf } from './checks.js';
-import { gguf, safetensors, text, zip, zipEntry } from './formats.js';
+import { gguf, protobuf, safetensors, text, zip, zipEntry } from './formats.js';
 import { stateOps } from './kinds/pickle.js';
 import { joined } from './mutate.js';
 import { Random } from './random.js';
@@ -79,6 +79,22 @@ export const torchFile = (r) =>
     zipEntry('archive/data/0', floats(32, r)),
     zipEntry('archive/data/1', floats(8, r)),
   ]);
+
+/** An ONNX file, and a file beside it that holds one of its tensors. */
+export function onnxFiles(r) {
+  const external = floats(300, r);
+  const place = { location: 'model.onnx_data', offset: '64', length: `${external.length}` };
+  const places = Object.entries(place).map(([key, value]) => [13, [[1, key], [2, value]]]); // biome-ignore format: pairs
+  const tensors = [
+    [5, [[1, 20n], [1, 16n], [2, 1n], [8, 'inside'], [9, floats(320, r)]]], // biome-ignore format: fields
+    [5, [[1, 4n], [2, 7n], [8, 'shape'], [7, Uint8Array.of(1, 2, 3, 4)]]], // biome-ignore format: fields
+    [5, [[1, 300n], [2, 1n], [8, 'beside'], ...places, [14, 1n]]],
+  ];
+  return {
+    'model.onnx': protobuf([[1, 8n], [2, 'vectors'], [7, [[2, 'main'], ...tensors]], [8, [[2, 17n]]]]), // biome-ignore format: fields
+    'model.onnx_data': joined(new Uint8Array(64), external, new Uint8Array(10)),
+  };
+}
 
 const CONFIG = text('{"model_type":"llama","hidden_size":64,"vocab_size":40}');
 

@@ -16,6 +16,7 @@ import {
   integers,
   makeFile,
   manyFiles,
+  onnxFiles,
   quantized,
   tensorFile,
   toBudget,
@@ -112,6 +113,7 @@ export const SOUND = {
   },
   gguf: { about: 'a GGUF file', files: (r) => ({ 'model.gguf': ggufFile(r) }) },
   pytorch: { about: 'a PyTorch checkpoint', files: (r) => ({ 'pytorch_model.bin': torchFile(r) }) },
+  onnx: { about: 'an ONNX file, and one beside it with external data', files: onnxFiles },
   bytes: {
     about: 'a file over 1 MiB of a format that is not known',
     files: () => ({

@@ -78,7 +78,7 @@ export function contentStatements(artifact: Artifact, content: Content): Stateme
   const { fileBytes, kind, sampled } = artifact;
   const overview = supported(
     `the file holds ${show(numbers)} numbers`,
-    `${lists} lists of at most ${show(longest)} (${kinds.join(', ')}) in a ${kind} of ${show(fileBytes)} bytes; ${sampled ? `of ${show(examined)} examined, ` : ''}${show(distinct)} distinct values; DEFLATE leaves ${show(deflated * 100)} %`,
+    `${lists} lists of at most ${show(longest)} (${kinds.join(', ')}) in ${kind === 'onnx' ? 'an' : 'a'} ${kind} of ${show(fileBytes)} bytes; ${sampled ? `of ${show(examined)} examined, ` : ''}${show(distinct)} distinct values; DEFLATE leaves ${show(deflated * 100)} %`,
   );
   return [overview, ...formStatements(artifact, content)];
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { describeQuantization } from '../architectures/quantization-config.js';
 import type { Architecture } from '../architectures/registry.js';
+import { elementCount } from '../core/dtype.js';
 import { plainLine } from '../core/plain-text.js';
 import { sumOf } from '../core/sum.js';
 import { addressOf, openModel } from '../open/open.js';
@@ -177,10 +178,21 @@ function roleTable({ roles, parameters, lengthBytes, losslessBytes }: Analysis):
   return table(head, [...rows, null, all]);
 }
 
+/** Returns a tensor whose bytes hold another as that one: its type, shape and bits per weight. */
+function asWeights(tensor: TensorAnalysis): Omit<TensorAnalysis, 'dtype'> & { readonly dtype: string } {
+  const { holds, bitsPerElement, elements } = tensor;
+  const weights = holds && elementCount(holds.shape);
+  if (!weights) return tensor;
+  const shown = { ...tensor, dtype: holds.encoding, shape: holds.shape };
+  return bitsPerElement === undefined
+    ? shown
+    : { ...shown, bitsPerElement: (bitsPerElement * elements) / weights };
+}
+
 /** Formats all tensors with bits per element: the entropy of exponents and mantissas, and what the lossless codec takes. */
 function listTensors(tensors: readonly TensorAnalysis[]): string {
   const bits = (value: number | undefined) => value?.toFixed(2) ?? '';
-  return tensorTable(tensors, {
+  return tensorTable(tensors.map(asWeights), {
     'exp.\nbits': ({ exponentBits }) => bits(exponentBits),
     'mant.\nbits': ({ mantissaBits }) => bits(mantissaBits),
     'coded\nbits': ({ bitsPerElement }) => bits(bitsPerElement),

@@ -104,14 +104,16 @@ export interface Closable {
 export interface Model extends Closable {
   /** The path, address or name that it was opened by. */
   readonly id: string;
-  /** A folder, a repository on the Hub, a .wpk file, or a single file of another format. */
-  readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'wpk';
+  /** A folder, a repository on the Hub, a .wpk file, or a single file of another format; GGUF and ONNX also where they are in a folder. */
+  readonly kind: 'directory' | 'hub' | 'safetensors' | 'pytorch' | 'gguf' | 'onnx' | 'wpk';
   /** Parsed config.json; undefined if it is missing or unreadable. */
   readonly config: Readonly<Record<string, unknown>> | undefined;
   /** Why an existing config.json cannot be read. */
   readonly configError?: InputError | undefined;
   /** For a checkpoint: the state that holds the tensors, as its keys joined by dots; undefined at the top level. */
   readonly state?: string | undefined;
+  /** Why it cannot be run, only read; undefined for a model that may be. */
+  readonly notRun?: string | undefined;
   /** How its weights are packed in its files, where they are read as floats, for people: `gptq, 4 bits, groups of 128`. */
   readonly packed?: string | undefined;
   /** In the order of their bytes, file by file. Names are unique. */

@@ -88,6 +88,7 @@ export function buildStages(
 /** Reads the config of a model that is to be run. @throws {InputError} as {@link buildProgram}. */
 export function planOf(model: Model): ForwardPlan {
   const { config } = model;
+  if (model.notRun !== undefined) throw new InputError(model.notRun, { file: model.id });
   if (model.configError) throw model.configError;
   if (!config) throw new InputError('has no config.json, which running a model needs', { file: model.id });
   refusePacked(model, config);

@@ -4,8 +4,8 @@ import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
 import { readable } from '../core/tensor.js';
 import { readSafetensors, type StoredTensor } from './safetensors/header.js';
 
-/** Format of a weight file; `bytes` is one that cannot be parsed. */
-export type WeightFormat = 'safetensors' | 'pytorch' | 'gguf' | 'bytes';
+/** Format of a weight file; `onnx-data` is one beside an ONNX file that describes it, `bytes` one that cannot be parsed. */
+export type WeightFormat = 'safetensors' | 'pytorch' | 'gguf' | 'onnx' | 'onnx-data' | 'bytes';
 
 /** One weight file: its bytes, its header as stored, and its tensors in byte order. */
 export interface WeightSource {
@@ -50,7 +50,16 @@ export async function openWeightSource(name: string, source: ByteSource): Promis
 /** The parts of a {@link FileBackedModel}. */
 export type FileBackedParts = Pick<
   StoredModel,
-  'id' | 'kind' | 'config' | 'configError' | 'state' | 'sideFiles' | 'weightSources' | 'files' | 'leftOut'
+  | 'id'
+  | 'kind'
+  | 'config'
+  | 'configError'
+  | 'state'
+  | 'notRun'
+  | 'sideFiles'
+  | 'weightSources'
+  | 'files'
+  | 'leftOut'
 >;
 
 /** A model whose tensors are ranges of {@link ByteSource}s on disk, over HTTP or in memory. */
@@ -64,6 +73,7 @@ export class FileBackedModel implements StoredModel {
   readonly weightFiles: readonly WeightFile[];
   readonly configError: FileBackedParts['configError'];
   readonly state: FileBackedParts['state'];
+  readonly notRun: FileBackedParts['notRun'];
   readonly files: FileBackedParts['files'];
   readonly leftOut: FileBackedParts['leftOut'];
   private readonly places = new Map<string, { tensor: StoredTensor; source: ByteSource }>();
@@ -76,6 +86,7 @@ export class FileBackedModel implements StoredModel {
     this.config = config;
     this.configError = parts.configError;
     this.state = parts.state;
+    this.notRun = parts.notRun;
     this.files = parts.files;
     this.leftOut = parts.leftOut;
     this.sideFiles = sideFiles;

@@ -33,7 +33,9 @@ export function virtualSafetensors(
   const read = async (start: number, end: number, signal?: AbortSignal) => {
     const bytes = new Uint8Array(end - start);
     bytes.set(headerBytes.subarray(start, Math.min(end, headerBytes.length)));
-    for (const [i, { start: first, end: last }] of header.tensors.entries()) {
+    for (let i = firstAfter(header.tensors, start); i < tensors.length; i++) {
+      const { start: first, end: last } = header.tensors[i]!;
+      if (first >= end) break;
       const [from, to] = [Math.max(start, first), Math.min(end, last)];
       if (from < to) bytes.set(await tensors[i]!.read(from - first, to - first, signal), from - start);
     }
@@ -42,10 +44,24 @@ export function virtualSafetensors(
   return {
     name,
     headerBytes,
-    tensors: header.tensors,
+    tensors: header.tensors.map((tensor, i) => {
+      const { holds } = tensors[i]!;
+      return holds ? { ...tensor, holds } : tensor;
+    }),
     source: new VirtualSource(source, fileBytes, read),
     storedBytes: source.byteLength,
   };
+}
+
+/** Returns the index of the first tensor that ends behind byte `at`. */
+function firstAfter(tensors: readonly { readonly end: number }[], at: number): number {
+  let [low, high] = [0, tensors.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (tensors[middle]!.end <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 class VirtualSource implements ByteSource {

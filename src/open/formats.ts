@@ -5,6 +5,9 @@ import type { Model, OpenOptions } from '../core/model.js';
 import { openFolder, openSafetensorsFile, openTorchFile } from '../models/folder/open.js';
 import { isGguf } from '../models/gguf/header.js';
 import { openGguf } from '../models/gguf/model.js';
+import type { OpenBeside } from '../models/onnx/external.js';
+import { isOnnx } from '../models/onnx/header.js';
+import { openOnnx } from '../models/onnx/model.js';
 import { isCheckpoint } from '../models/pytorch/checkpoint.js';
 import { WpkFolder } from '../wpk/folder.js';
 import { isWpk } from '../wpk/frames.js';
@@ -18,7 +21,7 @@ export interface FileFormat {
   /** Returns whether a file that begins with `prefix` (at most {@link PREFIX_BYTES}) is of this kind. */
   matches(prefix: Uint8Array, path: string): boolean;
   /** Opens the file. The result owns the source, which is closed on failure. @throws {InputError} */
-  open(id: string, source: ByteSource, options: OpenOptions): Promise<Model>;
+  open(id: string, source: ByteSource, options: OpenOptions, beside?: OpenBeside): Promise<Model>;
 }
 
 /** Bytes at the front of a file that identify its format. */
@@ -41,15 +44,28 @@ const FORMATS: readonly FileFormat[] = [
       (prefix[8] === 0x7b && prefix.subarray(4, 8).every((byte) => byte === 0)),
     open: openSafetensorsFile,
   },
+  {
+    accepts: 'an ONNX file',
+    matches: isOnnx,
+    open: (id, source, _, beside) => openOnnx(id, source, { beside }),
+  },
 ];
 
-/** Opens one file of any format, which its first bytes identify. The result owns the source. @throws {InputError} */
-export async function openSource(id: string, source: ByteSource, options: OpenOptions = {}): Promise<Model> {
+/**
+ * Opens one file of any format, which its first bytes identify. The result owns the source.
+ * @param beside opens files in its folder, which an ONNX file may need. @throws {InputError}
+ */
+export async function openSource(
+  id: string,
+  source: ByteSource,
+  options: OpenOptions = {},
+  beside?: OpenBeside,
+): Promise<Model> {
   const format = await formatOf(id, source).catch(async (error) => {
     await source.close();
     throw error;
   });
-  return format.open(id, source, options);
+  return format.open(id, source, options, beside);
 }
 
 /** Returns the format of a file from its first bytes, as in `a GGUF file`; undefined for an unknown one. */

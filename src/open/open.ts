@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { InputError } from '../core/errors.js';
 import { type Folder, SingleFile } from '../core/folder.js';
 import type { Closable, Model, OpenOptions } from '../core/model.js';
@@ -7,7 +8,9 @@ import { nameOnHub } from '../hub/bare-names.js';
 import { HubFolder, type HubOptions } from '../hub/folder.js';
 import { openFolder } from '../models/folder/open.js';
 import { findWeights } from '../models/folder/weight-names.js';
-import { LocalFolder } from '../models/node/local.js';
+import { LocalFolder, openInside } from '../models/node/local.js';
+import type { OpenBeside } from '../models/onnx/external.js';
+import { isOnnxName, withExternalData } from '../models/onnx/with-data.js';
 import { WpkFolder } from '../wpk/folder.js';
 import { isWpk } from '../wpk/frames.js';
 import { Container } from '../wpk/reader.js';
@@ -30,8 +33,8 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
   const address = await addressOf(name);
   if (!address) return openLocal(name, options);
   if (address.kind === 'url' || address.file !== undefined) {
-    const source = await openRemote(address, options);
-    return openSource(source.name, source, options);
+    const { source, beside } = await openRemote(address, options);
+    return openSource(source.name, source, options, beside);
   }
   const folder = await HubFolder.open(address, options);
   const only = await singleWpk(folder);
@@ -46,8 +49,14 @@ async function openLocal(path: string, options: OpenModelOptions): Promise<Model
   });
   return found.isDirectory()
     ? openFolder(new LocalFolder(path), options)
-    : openSource(path, await openFile(path), options);
+    : openSource(path, await openFile(path), options, besideLocal(path));
 }
+
+/** Returns what opens files in the folder of a file on disk. */
+const besideLocal =
+  (path: string): OpenBeside =>
+  (name) =>
+    openInside(dirname(path), name);
 
 /** A folder whose files are compressed as they are, to be closed afterwards. */
 export interface OpenedFiles extends Folder, Closable {}
@@ -59,8 +68,10 @@ export interface OpenedFiles extends Folder, Closable {}
 export async function openFiles(name: string, options: HubOptions = {}): Promise<OpenedFiles> {
   const address = await addressOf(name);
   if (!address) return openLocalFiles(name);
-  if (address.kind === 'url' || address.file !== undefined)
-    return oneFile(await openRemote(address, options));
+  if (address.kind === 'url' || address.file !== undefined) {
+    const { source, beside } = await openRemote(address, options);
+    return oneFile(source, beside);
+  }
   const folder = await HubFolder.open(address, options);
   const only = await singleWpk(folder);
   return only === undefined ? closable(folder, async () => {}) : oneFile(await folder.open(only));
@@ -72,16 +83,18 @@ async function openLocalFiles(path: string): Promise<OpenedFiles> {
   });
   return found.isDirectory()
     ? closable(new LocalFolder(path), async () => {})
-    : oneFile(await openFile(path));
+    : oneFile(await openFile(path), besideLocal(path));
 }
 
-/** Returns one file as a folder, or for a .wpk the folder of the files that it restores. */
-async function oneFile(source: ByteSource): Promise<OpenedFiles> {
+/** Returns one file as a folder, an ONNX file with its external data, or for a .wpk the folder of the files that it restores. */
+async function oneFile(source: ByteSource, beside?: OpenBeside): Promise<OpenedFiles> {
   try {
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
     const folder = isWpk(prefix)
       ? new WpkFolder(await Container.open(source))
-      : new SingleFile(source.name, source);
+      : isOnnxName(source.name)
+        ? await withExternalData(source.name, source, beside)
+        : new SingleFile(source.name, source);
     return closable(folder, () => source.close());
   } catch (error) {
     await source.close();
@@ -109,7 +122,7 @@ function closable(folder: Folder, close: () => Promise<void>): OpenedFiles {
  */
 export async function openAnyFile(name: string, options: HubOptions = {}): Promise<ByteSource> {
   const address = await addressOf(name);
-  return address ? openRemote(address, options) : openFile(name);
+  return address ? (await openRemote(address, options)).source : openFile(name);
 }
 
 /**
@@ -127,12 +140,24 @@ export async function addressOf(name: string): Promise<Address | undefined> {
   return isFile && (await isLocal(name.split('/')[0]!)) ? undefined : address;
 }
 
-async function openRemote(address: Address, options: HubOptions): Promise<ByteSource> {
-  if (address.kind === 'url') return new HttpSource(await openAddress(address.url, options.signal));
+interface Remote {
+  readonly source: ByteSource;
+  /** Opens files beside it; undefined at an address, whose folder cannot be listed. */
+  readonly beside?: OpenBeside;
+}
+
+async function openRemote(address: Address, options: HubOptions): Promise<Remote> {
+  if (address.kind === 'url')
+    return { source: new HttpSource(await openAddress(address.url, options.signal)) };
   const folder = await HubFolder.open(address, options);
   const file = address.file ?? (await singleWpk(folder));
   if (file === undefined) throw await withoutOneWpk(folder, address.repository);
-  return folder.open(file);
+  const above = file.slice(0, file.lastIndexOf('/') + 1);
+  const isThere = new Set((await folder.list()).map(({ name }) => name));
+  return {
+    source: await folder.open(file),
+    beside: async (name) => (isThere.has(above + name) ? folder.open(above + name) : undefined),
+  };
 }
 
 async function withoutOneWpk(folder: Folder, repository: string): Promise<InputError> {
@@ -143,9 +168,10 @@ async function withoutOneWpk(folder: Folder, repository: string): Promise<InputE
   return new InputError(what, { file: repository });
 }
 
-/** Returns the .wpk of a folder that has no other weights. */
+/** Returns the .wpk of a folder that has no other weights, ONNX files apart: those are exports of the same model. */
 async function singleWpk(folder: Folder): Promise<string | undefined> {
   const files = await folder.list();
   const [first, ...others] = files.filter(({ name }) => name.endsWith('.wpk'));
-  return findWeights(files) === undefined && others.length === 0 ? first?.name : undefined;
+  const { kind = 'onnx' } = findWeights(files) ?? {};
+  return kind === 'onnx' && others.length === 0 ? first?.name : undefined;
 }

@@ -132,8 +132,15 @@ async function analyzeTensors(model: Model, options: AnalyzeOptions): Promise<Te
   const weightsIn = weightCounter(model.tensors, model.config);
   const total = sum(model.tensors, ({ lengthBytes }) => lengthBytes);
   const meter = new Meter(options, 'reading', total);
-  for (const { name, dtype, shape, lengthBytes, storedBytes } of model.tensors) {
-    const tensor = { name, dtype, shape, lengthBytes, ...(storedBytes !== undefined && { storedBytes }) };
+  for (const { name, dtype, shape, lengthBytes, storedBytes, holds } of model.tensors) {
+    const tensor = {
+      name,
+      dtype,
+      shape,
+      lengthBytes,
+      ...(storedBytes !== undefined && { storedBytes }),
+      ...(holds && { holds }),
+    };
     const scan = headersOnly
       ? undefined
       : await scanTensor(model, tensor, (bytes) => meter.add(bytes), signal);
@@ -143,7 +150,7 @@ async function analyzeTensors(model: Model, options: AnalyzeOptions): Promise<Te
       ...scan,
       role,
       elements: elementCount(shape),
-      parameters: role === 'buffer' ? 0 : weightsIn(tensor),
+      parameters: role === 'buffer' ? 0 : holds ? elementCount(holds.shape) : weightsIn(tensor),
     });
   }
   return headersOnly

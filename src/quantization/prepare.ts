@@ -45,6 +45,8 @@ export async function prepare(
 ): Promise<Prepared> {
   if (!isStoredModel(model))
     throw new InputError('is already a .wpk; expected a folder or a .safetensors file', { file: model.id });
+  if (model.notRun !== undefined)
+    throw new InputError(`${model.notRun}; lossless compress stores its files`, { file: model.id });
   checkBudget(budget);
   const isOfEmbeddings = isEmbeddingModel(model);
   checkMeasure(model, budget, isOfEmbeddings);

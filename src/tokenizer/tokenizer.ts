@@ -42,9 +42,10 @@ export async function loadTokenizer(model: Model): Promise<TextTokenizer> {
   const files = await readTokenizerFiles(model);
   if (!files)
     throw new InputError(
-      model.kind === 'gguf'
-        ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE, SentencePiece or WordPiece'
-        : 'has no tokenizer: expected tokenizer.json, tokenizer.model, vocab.txt, or vocab.json and merges.txt',
+      model.notRun ??
+        (model.kind === 'gguf'
+          ? 'unsupported tokenizer in a GGUF file: expected byte-level BPE, SentencePiece or WordPiece'
+          : 'has no tokenizer: expected tokenizer.json, tokenizer.model, vocab.txt, or vocab.json and merges.txt'),
       { file: model.id },
     );
   const { definition, config } = files;

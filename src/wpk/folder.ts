@@ -1,8 +1,7 @@
 import type { ByteSource } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
 import type { Folder, FolderFile, Listing } from '../core/folder.js';
-import { BlobSource } from '../io/blob.js';
-import { originalFile } from './original.js';
+import { openStoredFile } from './original.js';
 import type { Container } from './reader.js';
 
 /** The files in a .wpk, as a folder: they are decoded when they are read. */
@@ -25,13 +24,9 @@ export class WpkFolder implements Folder {
   }
 
   async open(name: string): Promise<ByteSource> {
-    const { sideFiles, weightFiles } = this.container.directory;
-    const weights = weightFiles.find((file) => file.name === name);
-    if (weights) return originalFile(this.container, weights);
-    const side = sideFiles.find((file) => file.name === name);
-    if (!side) throw new InputError('no such file', { file: this.place(name) });
-    const bytes = (await this.container.readFile(side)) as Uint8Array<ArrayBuffer>;
-    return new BlobSource(new Blob([bytes]), this.place(name));
+    const found = await openStoredFile(this.container, name);
+    if (!found) throw new InputError('no such file', { file: this.place(name) });
+    return found;
   }
 
   place(name: string): string {

@@ -1,5 +1,7 @@
 import { type ByteSource, checkRange } from '../core/byte-source.js';
+import { IntegrityError, isInputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
+import { BlobSource } from '../io/blob.js';
 import { BLOCK_BYTES } from '../wasm/lossless.js';
 import { bytesOf, type StoredTensorEntry, type StoredWeightFile, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
@@ -14,19 +16,51 @@ export interface OpenedWpk extends Model {
 }
 
 /**
- * Opens a .wpk as a model. If the model was one GGUF file, that file is decoded and opened as GGUF.
+ * Opens a .wpk as a model. If the model was one GGUF or ONNX file, that file is decoded and opened as such.
  * @throws {InputError} like {@link Container.open}; the source is then closed.
  */
 export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
   const model = withModules(await WpkModel.open(source, signal), signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
-  if (file?.format !== 'gguf' || others.length) return model;
-  const { openGguf } = await import('../models/gguf/model.js'); // imported on demand: pages fetch it only if needed
+  const isOnnx = file !== undefined && [file, ...others].every(({ format }) => ONNX_FORMATS.has(format));
+  if (!isOnnx && (file?.format !== 'gguf' || others.length)) return model;
   try {
-    return withContainer(model, await openGguf(model.id, await originalFile(model.container, file, signal)));
+    const inner = isOnnx ? await openOnnx(model, signal) : await openGguf(model, file!, signal);
+    return inner ? withContainer(model, inner) : model;
   } catch (error) {
     await model.close();
     throw error;
+  }
+}
+
+/** Formats of an ONNX model's files. */
+const ONNX_FORMATS: ReadonlySet<string> = new Set(['onnx', 'onnx-data']);
+
+async function openGguf({ id, container }: WpkModel, file: StoredWeightFile, signal?: AbortSignal) {
+  const reader = await import('../models/gguf/model.js'); // imported on demand: pages fetch it only if needed
+  return reader.openGguf(id, await originalFile(container, file, signal));
+}
+
+/**
+ * Opens the ONNX file of a .wpk with its external data, which may be stored as side files. Returns undefined for several such files, and for one that
+ * is no sound model without files that the .wpk does not have: its stored tensors can be read.
+ */
+async function openOnnx(model: WpkModel, signal?: AbortSignal): Promise<Model | undefined> {
+  const { id, container, config, configError, sideFiles } = model;
+  const { weightFiles } = container.directory;
+  const [file, another] = weightFiles.filter(({ format, isModel }) => isModel && format === 'onnx');
+  if (!file || another) return undefined;
+  const reader = await import('../models/onnx/model.js');
+  const source = await originalFile(container, file, signal);
+  try {
+    return await reader.openOnnx(id, source, {
+      name: file.name,
+      about: { config, configError, sideFiles },
+      beside: (name) => openStoredFile(container, name),
+    });
+  } catch (error) {
+    if (!isInputError(error) || error instanceof IntegrityError) throw error;
+    return undefined;
   }
 }
 
@@ -67,6 +101,7 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
     config: inner.config,
     configError: inner.configError,
     state: inner.state,
+    notRun: inner.notRun,
     tensors: inner.tensors,
     sideFiles: inner.sideFiles,
     readTensor: inner.readTensor.bind(inner),
@@ -74,6 +109,17 @@ export function withContainer({ id, container, weightFiles }: WpkModel, inner: M
     close,
     [Symbol.asyncDispose]: close,
   };
+}
+
+/** Opens any file of a .wpk, decoded when it is read; undefined where there is none of that name. @throws {IntegrityError} */
+export async function openStoredFile(container: Container, name: string): Promise<ByteSource | undefined> {
+  const { sideFiles, weightFiles } = container.directory;
+  const weights = weightFiles.find((file) => file.name === name);
+  if (weights) return originalFile(container, weights);
+  const side = sideFiles.find((file) => file.name === name);
+  if (!side) return undefined;
+  const bytes = (await container.readFile(side)) as Uint8Array<ArrayBuffer>;
+  return new BlobSource(new Blob([bytes]), `${container.source.name}, ${name}`);
 }
 
 /** A range of the original file: bytes in memory, or a tensor. */

@@ -2,6 +2,7 @@ import { faultyKind } from './faulty.js';
 import { ggufKind } from './gguf.js';
 import { hubKind } from './hub.js';
 import { jsonKind } from './json.js';
+import { onnxKind } from './onnx.js';
 import { pickleKind } from './pickle.js';
 import { safetensorsKind } from './safetensors.js';
 import { wpkKind } from './wpk.js';
@@ -19,10 +20,11 @@ export const KINDS = {
   zip: zipKind,
   json: jsonKind,
   hub: hubKind,
+  onnx: onnxKind,
 };
 
 /** How often each is tried: what takes longer less often. */
-const SHARES = { wpk: 5, gguf: 3, pickle: 3, zip: 3, safetensors: 2, json: 1, hub: 1 };
+const SHARES = { wpk: 5, gguf: 3, pickle: 3, zip: 3, safetensors: 2, json: 1, hub: 1, onnx: 2 };
 
 /** One round of inputs. */
 export const ROUND = Object.entries(SHARES).flatMap(([kind, share]) => Array(share).fill(kind));

@@ -3,6 +3,7 @@ import { InputError } from '../../core/errors.js';
 import type { Config } from '../../core/json.js';
 import { POINTER_PREFIX_BYTES, refusePointer } from '../../core/lfs-pointer.js';
 import { isGguf } from '../../models/gguf/header.js';
+import type { OpenBeside } from '../../models/onnx/external.js';
 import { isOnnx } from '../../models/onnx/header.js';
 import { isCheckpoint } from '../../models/pytorch/checkpoint.js';
 import type { Listing } from './listed.js';
@@ -11,7 +12,7 @@ import type { Listing } from './listed.js';
 interface Format {
   readonly name: string;
   matches(prefix: Uint8Array, name: string): boolean;
-  load(): Promise<(source: ByteSource, config: Config | undefined) => Promise<Listing>>;
+  load(): Promise<(source: ByteSource, config?: Config, beside?: OpenBeside) => Promise<Listing>>;
 }
 
 const FORMATS: readonly Format[] = [
@@ -25,7 +26,14 @@ const FORMATS: readonly Format[] = [
       (prefix[8] === 0x7b && prefix.subarray(4, 8).every((byte) => byte === 0)),
     load: async () => (await import('./safetensors.js')).listSafetensors,
   },
-  { name: 'ONNX', matches: isOnnx, load: async () => (await import('./onnx.js')).listOnnx },
+  {
+    name: 'ONNX',
+    matches: isOnnx,
+    load: async () => {
+      const { listOnnx } = await import('./onnx.js');
+      return (source, _, beside) => listOnnx(source, beside);
+    },
+  },
 ];
 
 /** Returns the format of a weight file by its first bytes and its name; undefined for another file. */
@@ -35,16 +43,20 @@ export async function formatOf(source: ByteSource): Promise<string | undefined> 
 
 /**
  * Lists the tensors of a safetensors, GGUF, PyTorch or ONNX file. Only its header is read, by ranges.
- * @param config of the model, for roles. @throws {InputError} for another file, and a header that cannot be read.
+ * @param config of the model, for roles. @param beside opens files in its folder, where an ONNX file has elements. @throws {InputError} for another file, and a header that cannot be read.
  */
-export async function listWeights(source: ByteSource, config?: Config): Promise<Listing> {
+export async function listWeights(
+  source: ByteSource,
+  config?: Config,
+  beside?: OpenBeside,
+): Promise<Listing> {
   const format = await find(source);
   if (!format)
     throw new InputError('not a file of weights: expected .wpk, safetensors, GGUF, PyTorch or ONNX', {
       file: source.name,
     });
   const list = await format.load();
-  return list(source, config);
+  return list(source, config, beside);
 }
 
 async function find(source: ByteSource): Promise<Format | undefined> {

@@ -1,20 +1,34 @@
 import { guessRole } from '../../architectures/unknown.js';
 import type { ByteSource } from '../../core/byte-source.js';
-import { InputError } from '../../core/errors.js';
+import { lastName } from '../../core/file-name.js';
 import { sumOf } from '../../core/sum.js';
+import { OnnxElements, shortened } from '../../models/onnx/elements.js';
+import type { OpenBeside } from '../../models/onnx/external.js';
+import { externalName, locationsOf } from '../../models/onnx/external.js';
 import { type OnnxHeader, readOnnx } from '../../models/onnx/header.js';
-import type { OnnxTensor } from '../../models/onnx/tensor.js';
 import type { Listing } from './listed.js';
 
-/** Lists an ONNX file: its initializers and constants. @throws {InputError} for what is not ONNX. */
-export async function listOnnx(source: ByteSource): Promise<Listing> {
+/**
+ * Lists an ONNX file: its initializers and constants.
+ * @param beside opens files in its folder, which the caller closes; without it, elements in other files are not read.
+ * @throws {InputError} for what is not ONNX.
+ */
+export async function listOnnx(source: ByteSource, beside?: OpenBeside): Promise<Listing> {
   const header = await readOnnx(source);
-  const outside = new Set(header.tensors.flatMap(({ external = [] }) => external));
+  const outside = new Map<string, ByteSource>();
+  const unread: string[] = [];
+  for (const location of locationsOf(header.tensors)) {
+    const file = externalName(lastName(source.name), location);
+    const other = file === undefined ? undefined : await beside?.(file);
+    if (other) outside.set(location, other);
+    else unread.push(shortened(location));
+  }
+  const elements = new OnnxElements(source, outside);
   return {
     format: 'ONNX',
     metadata: new Map([...header.metadata, ...operatorsOf(header)]),
-    ...(outside.size && {
-      warning: `The elements of some tensors are in ${outside.size === 1 ? [...outside][0] : `${outside.size} other files`}, beside this file; they are listed, but not read.`,
+    ...(unread.length && {
+      warning: `The elements of some tensors are in ${unread.length === 1 ? unread[0] : `${unread.length} other files`}, beside this file; they are listed, but not read.`,
     }),
     tensors: header.tensors.map((tensor) => ({
       name: tensor.name,
@@ -23,23 +37,9 @@ export async function listOnnx(source: ByteSource): Promise<Listing> {
       role: guessRole(tensor),
       bytes: tensor.lengthBytes,
       file: source.name,
-      ...(tensor.external !== undefined && { note: `in ${tensor.external}` }),
-      open: () => elementsOf(tensor, source),
+      ...(tensor.external && { note: `in ${shortened(tensor.external.location)}` }),
+      open: () => elements.open(tensor),
     })),
-  };
-}
-
-function elementsOf({ name, type, dtype, shape, start, external }: OnnxTensor, source: ByteSource) {
-  const place = { file: source.name, tensor: name };
-  if (external !== undefined)
-    throw new InputError(`its elements are in ${external}, which is another file`, place);
-  if (dtype === undefined) throw new InputError(`elements of ${type} are not read`, place);
-  if (start === undefined) throw new InputError('its elements are coded one by one, and not read', place);
-  return {
-    name,
-    dtype,
-    shape,
-    read: (from: number, to: number, signal?: AbortSignal) => source.read(start + from, start + to, signal),
   };
 }
 

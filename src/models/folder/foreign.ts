@@ -73,9 +73,12 @@ function missingShards(names: readonly string[]): string | undefined {
   return missing.length ? `missing ${listed(missing)} of a model in ${Number(total)} shards` : undefined;
 }
 
+/** A file that may be the model: in the folder itself, or ONNX in its place on the Hub. */
+const CANDIDATE = /^[^/]+\.(safetensors|gguf|bin|pt|pth|ckpt|onnx|wpk)$|^onnx\/[^/]+\.onnx$/;
+
 /** Recognizes several files of which each may be the model. */
 function severalFiles(names: readonly string[], folder: Folder): string | undefined {
-  const candidates = names.filter((name) => /^[^/]+\.(safetensors|gguf|bin|pt|pth|ckpt|wpk)$/.test(name));
+  const candidates = names.filter((name) => CANDIDATE.test(name));
   if (candidates.length < 2)
     return candidates[0]?.endsWith('.wpk')
       ? `expected a model, found a .wpk file: use ${folder.place(candidates[0])}`

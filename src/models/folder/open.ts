@@ -5,6 +5,7 @@ import { type Folder, type FolderFile, SingleFile } from '../../core/folder.js';
 import { parseJsonObject, parsePythonJson } from '../../core/json.js';
 import type { OpenOptions, SideFile } from '../../core/model.js';
 import { openGguf } from '../gguf/model.js';
+import { openOnnx } from '../onnx/model.js';
 import { openCheckpoint } from '../pytorch/checkpoint.js';
 import { FileBackedModel, openWeightSource, type StoredModel, type WeightSource } from '../stored-model.js';
 import { refuseFolder } from './foreign.js';
@@ -26,6 +27,7 @@ export async function openFolder(whole: Folder, options: OpenOptions = {}): Prom
     const gguf = await openGguf(folder.place(found.names[0]!), await folder.open(found.names[0]!));
     return Object.assign(gguf, { files: folder });
   }
+  if (found.kind === 'onnx') return openOnnxIn(folder, files, found.names[0]!);
   const index = found.index === undefined ? undefined : await readIndex(folder, found);
   const names = index?.shards ?? found.names;
   const { sideFiles, leftOut } = await filesBeside(folder, files, names);
@@ -56,6 +58,18 @@ export async function openFolder(whole: Folder, options: OpenOptions = {}): Prom
     leftOut,
     weightSources,
     files: folder,
+  });
+}
+
+/** Opens an ONNX file of a folder, with its external data. @throws {InputError} as {@link openOnnx}. */
+async function openOnnxIn(folder: Folder, files: readonly FolderFile[], name: string): Promise<StoredModel> {
+  const about = { ...(await readConfig(folder, files)), ...(await filesBeside(folder, files, [name])) };
+  const isThere = new Set(files.map((file) => file.name));
+  return openOnnx(folder.id, await folder.open(name), {
+    name,
+    about,
+    files: folder,
+    beside: async (other) => (isThere.has(other) ? folder.open(other) : undefined),
   });
 }
 

@@ -86,7 +86,7 @@ const FORMATS: readonly (readonly [format: string, names: RegExp])[] = [
   ['safetensors', /\.safetensors$/],
   ['PyTorch', /^(pytorch_model|model|adapter_model|diffusion_pytorch_model|consolidated)\b.*\.(bin|pt|pth)$/],
   ['GGUF', /\.gguf$/],
-  ['ONNX', /\.(onnx|onnx_data.*|ort)$/],
+  ['ONNX', /\.(onnx|onnx_data.*|onnx\.data|ort)$/],
   ['TensorFlow', /\.(h5|tflite)$|^saved_model\.pb$/],
   ['Flax', /\.msgpack$/],
   ['OpenVINO, Core ML or Rust', /^openvino_.*\.(bin|xml)$|\.(mlmodel|mlpackage|ot)$|^weight\.bin$/],

@@ -3,7 +3,7 @@ import type { FolderFile } from '../../core/folder.js';
 
 /** The weight files of a folder, or the index that lists them. */
 export interface FoundWeights {
-  readonly kind: 'safetensors' | 'pytorch' | 'gguf';
+  readonly kind: 'safetensors' | 'pytorch' | 'gguf' | 'onnx';
   readonly names: readonly string[];
   /** Name of the index, which maps tensors to shards. */
   readonly index?: string;
@@ -32,12 +32,29 @@ const FINDERS: readonly Find[] = [
     ),
   ),
   only('gguf', /\.gguf$/),
+  single('onnx', 'model.onnx'),
+  only('onnx', /\.onnx$/),
 ];
 
-/** Finds the weights of a folder among its files; those in subfolders do not count. */
+/** The folder that ONNX models are in on the Hub, beside config and tokenizer. */
+const ONNX_FOLDER = 'onnx/';
+const ONNX_FINDERS = [single('onnx', `${ONNX_FOLDER}model.onnx`), only('onnx', /\.onnx$/)];
+
+/** Finds the weights of a folder among its files; those in subfolders do not count, except ONNX files in `onnx`. */
 export function findWeights(files: readonly FolderFile[]): FoundWeights | undefined {
-  const names = files.map(({ name }) => name).filter((name) => !name.includes('/'));
-  for (const find of FINDERS) {
+  const names = files.map(({ name }) => name);
+  const own = names.filter((name) => !name.includes('/'));
+  return (
+    firstFound(FINDERS, own) ??
+    firstFound(
+      ONNX_FINDERS,
+      names.filter((name) => name.startsWith(ONNX_FOLDER)),
+    )
+  );
+}
+
+function firstFound(finders: readonly Find[], names: readonly string[]): FoundWeights | undefined {
+  for (const find of finders) {
     const found = find(names);
     if (found) return found;
   }
@@ -50,7 +67,7 @@ export function isWeightName(name: string): boolean {
 }
 
 const WEIGHTS =
-  /\.(safetensors|bin|pt|pth|ckpt|th|onnx|onnx_data.*|ort|gguf|ggml|h5|hdf5|msgpack|wpk|npz|tflite|ot|pdparams|mlmodel|nemo|distcp)$/i;
+  /\.(safetensors|bin|pt|pth|ckpt|th|onnx|onnx_data.*|onnx\.data|ort|gguf|ggml|h5|hdf5|msgpack|wpk|npz|tflite|ot|pdparams|mlmodel|nemo|distcp)$/i;
 
 type Kind = FoundWeights['kind'];
 

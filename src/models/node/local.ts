@@ -47,12 +47,10 @@ class Walk implements Listing {
   readonly emptyFolders: string[] = [];
   readonly leftOut: LeftOut[] = [];
   readonly refused: LeftOut[] = [];
-  /** Folders that links may lead to: the folder itself and, for a snapshot in the Hub's cache, the blobs of its repository. */
   private readonly allowed: readonly string[];
 
   constructor(private readonly root: string) {
-    const [, repository] = /^(.*)[\\/]snapshots[\\/][0-9a-f]{40}$/.exec(root) ?? [];
-    this.allowed = repository === undefined ? [root] : [root, join(repository, 'blobs')];
+    this.allowed = allowedIn(root);
   }
 
   /** @param prefix of the files' names. @param above real paths of the enclosing folders, ending with this folder. */
@@ -92,6 +90,25 @@ class Walk implements Listing {
         file: this.root,
       });
   }
+}
+
+/**
+ * Opens a file of a folder on disk; undefined where there is none. Links are followed if they stay inside, as in {@link LocalFolder}.
+ * @param name its path in the folder, which has been checked. @throws {InputError} for a link out of the folder, and what is no file.
+ */
+export async function openInside(folder: string, name: string): Promise<ByteSource | undefined> {
+  const path = join(folder, name);
+  const real = await realpath(path).catch(() => undefined);
+  if (real === undefined) return undefined;
+  if (!allowedIn(await realpath(folder)).some((allowed) => isInside(real, allowed)))
+    throw new InputError(`a link out of the folder${await target(path)}`, { file: path });
+  return openFile(path);
+}
+
+/** Returns the folders that links in a folder may lead to: itself and, for a snapshot in the Hub's cache, the blobs of its repository. */
+function allowedIn(root: string): string[] {
+  const [, repository] = /^(.*)[\\/]snapshots[\\/][0-9a-f]{40}(?:[\\/].*)?$/.exec(root) ?? [];
+  return repository === undefined ? [root] : [root, join(repository, 'blobs')];
 }
 
 function isInside(path: string, folder: string): boolean {

@@ -88,7 +88,8 @@ async function withContents<Result>(
     try {
       if (!contents.sideFiles.length && !contents.weightSources.length)
         throw new InputError('has no files to compress', { file: files.id });
-      await checkOutput(output, inputPaths({ kind: files.kind, ...contents }), force);
+      const beside = files.kind === 'file' ? contents.sideFiles.map(({ name }) => files.place(name)) : [];
+      await checkOutput(output, [...inputPaths({ kind: files.kind, ...contents }), ...beside], force);
       return await work(files, contents);
     } finally {
       await closeContents(contents);

@@ -11,7 +11,8 @@ import type { WeightSource } from '../../models/stored-model.js';
 import { MAX_TENSORS } from '../directory.js';
 import { deflate } from '../frames.js';
 import { measureElements } from './guess.js';
-import { readStored } from './read.js';
+import { type ExternalFile, readOnnxFiles } from './onnx-files.js';
+import { type KnownOnnx, readStored } from './read.js';
 
 /** Smaller files without tensors are deflated; larger ones are deflated or coded in blocks, whichever is shorter. */
 const SMALL_BYTES = 2 ** 20;
@@ -42,6 +43,7 @@ export interface Contents {
  */
 export async function readContents(folder: Folder, options: SelectOptions = {}): Promise<Contents> {
   const { files, emptyFolders, leftOut } = await selectFiles(folder, options);
+  const onnx = await readOnnxFiles(folder, files, leftOut);
   const { config } = await readConfig(folder, files).catch(() => ({ config: undefined }));
   const model = await modelNames(folder, files);
   const sideFiles: FolderFile[] = [];
@@ -49,7 +51,13 @@ export async function readContents(folder: Folder, options: SelectOptions = {}):
   let room = MAX_TENSORS;
   try {
     for (const file of files) {
-      const weights = await asWeights(folder, file, room);
+      const { name } = file;
+      const known = {
+        header: onnx.headers.get(name),
+        error: onnx.errors.get(name),
+        external: onnx.external.get(name)?.tensors,
+      };
+      const weights = await asWeights(folder, file, room, known);
       if (weights) opened.push(weights);
       else sideFiles.push(file);
       room -= weights?.tensors.length ?? 0;
@@ -58,9 +66,16 @@ export async function readContents(folder: Folder, options: SelectOptions = {}):
     await closeContents({ weightSources: opened });
     throw error;
   }
-  const isModel = modelTest(model, opened);
+  const isModel = modelTest(model, onnx.external, opened);
   const weightSources = opened.map((weights) => ({ ...weights, isModel: isModel(weights) }));
-  return { id: folder.id, config, sideFiles, weightSources, emptyFolders, leftOut };
+  return {
+    id: folder.id,
+    config,
+    sideFiles,
+    weightSources,
+    emptyFolders,
+    leftOut: [...leftOut, ...onnx.leftOut],
+  };
 }
 
 /** Closes the files opened by {@link readContents}. */
@@ -88,12 +103,22 @@ async function modelNames(
   }
 }
 
-/** Returns a test for files of the model. Without a known model all weight files are, unless tensor names are not unique. */
-function modelTest(model: readonly string[] | undefined, all: readonly WeightSource[]) {
+/**
+ * Returns a test for files of the model. Without a known model all weight files are, unless tensor names are not unique. External data belongs to its
+ * ONNX files; what several of them share may have a name twice, so it belongs to the model only if all do.
+ */
+function modelTest(
+  model: readonly string[] | undefined,
+  external: ReadonlyMap<string, ExternalFile>,
+  all: readonly WeightSource[],
+) {
   const tensors = all.flatMap((file) => file.tensors.map(({ name }) => name));
   const isUnique = new Set(tensors).size === tensors.length;
-  return ({ name, format }: WeightSource): boolean =>
-    format !== 'bytes' && (model ? model.includes(name) : isUnique);
+  return ({ name, format }: WeightSource): boolean => {
+    if (format === 'bytes') return false;
+    const owners = external.get(name)?.owners ?? [name];
+    return model ? owners.every((owner) => model.includes(owner)) : isUnique;
+  };
 }
 
 /** Opens a file that is stored in blocks or needs a note; returns undefined for a file to deflate. */
@@ -101,14 +126,17 @@ async function asWeights(
   folder: Folder,
   file: FolderFile,
   maxTensors: number,
+  known: KnownOnnx,
 ): Promise<WeightSource | undefined> {
-  const expected = isWeightName(file.name);
+  const expected = isWeightName(file.name) || known.external !== undefined;
   const isSmall = file.lengthBytes <= SMALL_BYTES;
   if (!expected && isSmall && !(await standsForAnother(folder, file))) return undefined;
   const source = await folder.open(file.name);
   try {
-    const weights = await readStored(file.name, source, expected, maxTensors);
-    const isRead = weights.format !== 'bytes' && weights.tensors.length > 0;
+    const weights = await readStored(file.name, source, expected, maxTensors, known);
+    // an ONNX file describes the tensors of others even where all of its own are too small
+    const isRead =
+      weights.format !== 'bytes' && (weights.tensors.length > 0 || !!known.header?.tensors.length);
     if (isRead || weights.note !== undefined || !(await deflatesBetter(source))) return weights;
   } catch (error) {
     await source.close();
