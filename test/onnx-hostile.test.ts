@@ -7,6 +7,8 @@ import type { Folder } from '../src/core/folder.js';
 import { InputError, open } from '../src/index.js';
 import { externalName } from '../src/models/onnx/external.js';
 import { readOnnx } from '../src/models/onnx/header.js';
+import { openOnnx } from '../src/models/onnx/model.js';
+import { withExternalData } from '../src/models/onnx/with-data.js';
 import { readContents } from '../src/wpk/stored/contents.js';
 import { weightpress } from './helpers/cli.js';
 import {
@@ -83,6 +85,22 @@ describe('external data', () => {
     expect(summary.leftOut).toMatchObject([
       { name: 'w.bin', reason: expect.stringMatching(/external data of m\.onnx: a link out of the folder/) },
     ]);
+  });
+
+  it('of a file at an address is not fetched, and named', async () => {
+    const bytes = onnx(
+      ...Array.from({ length: 12 }, (_, i) => external(`w${i}`, [2], { location: `w${i}` })),
+    );
+    const files = await withExternalData('https://host/m.onnx', source(bytes), undefined);
+    const { leftOut } = await readContents(files);
+    expect(leftOut[0]).toEqual({
+      name: 'w0',
+      reason: 'external data of m.onnx, which is not fetched from an address',
+    });
+    expect(leftOut).toHaveLength(12);
+    await expect(openOnnx('m.onnx', source(bytes))).rejects.toThrow(
+      /w0 is in another file, which is not fetched/,
+    );
   });
 
   it('that is missing is named, by the command line too', async () => {

@@ -8,6 +8,7 @@ import { encodeModel } from '../src/onnx/proto.js';
 import { writeGguf } from '../src/operations/export/gguf.js';
 import { checkpoint } from './helpers/checkpoint.js';
 import { CHROMIUM, launch } from './helpers/chromium.js';
+import { fixture } from './helpers/fixtures.js';
 import { asModel, tinyModel } from './helpers/gguf.js';
 import { needs } from './helpers/needs.js';
 import { builtPage, drop, LOSSY, openedPage, sound, tab, violations } from './helpers/page.js';
@@ -131,6 +132,18 @@ describe('the page', needs(CHROMIUM, 'Chromium'), () => {
         expect(errors).toEqual([]);
       },
     );
+  });
+
+  it('opens an ONNX file with its external data, chosen together in any order', async () => {
+    const files = ['model.onnx_data', 'model.onnx'].map((name) => fixture(join('onnx/external', name)));
+    await page.locator('#file').setInputFiles(files);
+    await opened('model.onnx and 1 more');
+    expect(await page.locator('#warning').isVisible()).toBe(false);
+    await tab(page, 'Tensors');
+    await page.getByRole('button', { name: 'wte.weight', exact: true }).click();
+    await page.locator('#histogram svg[aria-label*="wte.weight"]').waitFor();
+    expect(await page.locator('#detail-facts').textContent()).toContain('in model.onnx_data');
+    expect((await drawnCounts()).reduce((a, b) => a + b, 0)).toBeGreaterThan(4000);
   });
 
   it('says why it cannot run them, and what to do', async () => {

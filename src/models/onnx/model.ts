@@ -8,7 +8,7 @@ import { OnnxElements, shortened } from './elements.js';
 import { externalName, locationsOf, type OpenBeside } from './external.js';
 import { readOnnx } from './header.js';
 import type { OnnxTensor } from './tensor.js';
-import { folderOf } from './with-data.js';
+import { folderOf, NOT_FETCHED } from './with-data.js';
 
 /** How {@link openOnnx} opens. */
 export interface OpenOnnxOptions {
@@ -93,7 +93,11 @@ async function openExternal(
       place,
     );
   const other = await beside?.(file);
-  if (!other) throw new InputError(`its external data ${shortened(file)} is missing`, place);
+  if (!other)
+    throw new InputError(
+      `its external data ${shortened(file)} ${beside ? 'is missing' : `is in another file, ${NOT_FETCHED}`}`,
+      place,
+    );
   return other;
 }
 

@@ -5,13 +5,19 @@ import { type Folder, type FolderFile, type LeftOut, type Listing, SingleFile } 
 import { externalName, locationsOf, type OpenBeside } from './external.js';
 import { readOnnx } from './header.js';
 
+/** Files of external data that are named one by one as left out. */
+export const MAX_NOTED = 8;
+
+/** Why external data of a file at an address is left out. */
+export const NOT_FETCHED = 'which is not fetched from an address';
+
 /** Returns whether a file is ONNX, by its name. */
 export const isOnnxName = (name: string) => /\.onnx$/i.test(name);
 
 /**
  * Returns an ONNX file and the files with its external data as a folder. Only files of its own folder and folders in it are opened. The source stays
  * open: it belongs to the caller.
- * @param beside opens a file in the ONNX file's folder. @throws {InputError} when a file cannot be opened.
+ * @param beside opens a file in the ONNX file's folder; undefined at an address. @throws {InputError} when a file cannot be opened.
  */
 export async function withExternalData(
   id: string,
@@ -24,13 +30,19 @@ export async function withExternalData(
   for (const location of await externalLocations(source)) {
     const name = externalName(main, location);
     if (name === undefined || files.some((file) => file.name === name)) continue;
+    if (!beside) {
+      if (leftOut.length < MAX_NOTED)
+        leftOut.push({ name, reason: `external data of ${main}, ${NOT_FETCHED}` });
+      continue;
+    }
     try {
-      const other = await beside?.(name);
+      const other = await beside(name);
       if (other) files.push({ name, lengthBytes: other.byteLength });
       await other?.close();
     } catch (error) {
       if (!isInputError(error)) throw error;
-      leftOut.push({ name, reason: `external data of ${main}: ${error.what}` });
+      if (leftOut.length < MAX_NOTED)
+        leftOut.push({ name, reason: `external data of ${main}: ${error.what}` });
     }
   }
   return folderOf(id, source, files, beside, leftOut);

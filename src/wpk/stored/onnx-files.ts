@@ -4,10 +4,7 @@ import { shortened } from '../../models/onnx/elements.js';
 import { externalName, locationsOf } from '../../models/onnx/external.js';
 import { type OnnxHeader, readOnnx } from '../../models/onnx/header.js';
 import type { OnnxTensor } from '../../models/onnx/tensor.js';
-import { isOnnxName } from '../../models/onnx/with-data.js';
-
-/** Locations outside of the folder, or missing in it, that are listed for one file. */
-const MAX_NOTED = 8;
+import { isOnnxName, MAX_NOTED } from '../../models/onnx/with-data.js';
 
 /** The ONNX files of a folder, and the files beside them that hold their tensors. */
 export interface OnnxFiles {
