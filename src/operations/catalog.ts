@@ -1,13 +1,13 @@
-import { readdir } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { isInputError } from '../core/errors.js';
 import { Meter, type RunOptions } from '../core/progress.js';
-import { fileError, openFile } from '../io/node/file.js';
+import { openFile } from '../io/node/file.js';
 import { findLicense } from '../models/license.js';
 import { openWpk } from '../wpk/original.js';
 import { FURTHER } from '../wpk/stored/role.js';
 import { isLossless, type Summary, summarize } from '../wpk/summary.js';
 import { verify } from './verify.js';
+import { wpkFilesIn } from './wpk-files.js';
 
 /** A .wpk file in a folder. */
 export interface CatalogEntry {
@@ -52,16 +52,11 @@ export interface CatalogOptions extends RunOptions {
  * @throws {InputError} when the folder cannot be read. @throws the signal's reason once it is aborted.
  */
 export async function catalog(folder: string, options: CatalogOptions = {}): Promise<CatalogEntry[]> {
-  const found = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error) => {
-    throw fileError(error, folder);
-  });
-  const paths = found
-    .filter((entry) => entry.isFile() && entry.name.endsWith('.wpk'))
-    .map((entry) => join(entry.parentPath, entry.name));
+  const paths = await wpkFilesIn(folder);
   const meter = new Meter(options, 'reading', paths.length, 'files');
   meter.reach(0);
   const entries: CatalogEntry[] = [];
-  for (const path of paths.sort()) {
+  for (const path of paths) {
     entries.push(await describe(path, relative(folder, path), options));
     meter.add(1);
   }

@@ -123,7 +123,7 @@ export async function openStoredFile(container: Container, name: string): Promis
 }
 
 /** A range of the original file: bytes in memory, or a tensor. */
-interface Part {
+export interface FilePart {
   readonly start: number;
   readonly end: number;
   readonly bytes?: Uint8Array;
@@ -139,11 +139,20 @@ export async function originalFile(
   file: StoredWeightFile,
   signal?: AbortSignal,
 ): Promise<ByteSource> {
+  return new OriginalFile(container, file, await partsOf(container, file, signal));
+}
+
+/** Returns the parts of a weight file of a .wpk, in order, none of them empty. @throws {IntegrityError} when the file's header is damaged. */
+export async function partsOf(
+  container: Container,
+  file: StoredWeightFile,
+  signal?: AbortSignal,
+): Promise<FilePart[]> {
   const between = await container.header(file, signal);
   const { tensors } = tensorsByFile(container.directory).find((entry) => entry.file === file)!;
-  const parts: Part[] = [];
+  const parts: FilePart[] = [];
   let next = 0;
-  const add = (length: number, part: Pick<Part, 'bytes' | 'tensor'>) => {
+  const add = (length: number, part: Pick<FilePart, 'bytes' | 'tensor'>) => {
     if (length) parts.push({ start: next, end: next + length, ...part });
     next += length;
   };
@@ -152,27 +161,47 @@ export async function originalFile(
     const tensor = tensors[i];
     if (tensor) add(bytesOf(tensor), { tensor });
   }
-  return new OriginalFile(container, file.name, parts, next);
+  return parts;
+}
+
+/** Returns the index of the range that contains `at`; the number of ranges for an offset behind the last. @param endOf returns the end of a range, exclusive. */
+export function indexAt<Range>(
+  ranges: readonly Range[],
+  at: number,
+  endOf: (range: Range) => number,
+): number {
+  let [low, high] = [0, ranges.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (endOf(ranges[middle]!) <= at) low = middle + 1;
+    else high = middle;
+  }
+  return low;
 }
 
 class OriginalFile implements ByteSource {
   readonly name: string;
+  readonly byteLength: number;
   /** The block decoded last: reads are often sequential and smaller than a block. */
-  private last: { readonly part: Part; readonly first: number; readonly bytes: Uint8Array } | undefined;
+  private last: { readonly part: FilePart; readonly first: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(
     private readonly container: Container,
-    name: string,
-    private readonly parts: readonly Part[],
-    readonly byteLength: number,
+    { name, length }: StoredWeightFile,
+    private readonly parts: readonly FilePart[],
   ) {
     this.name = `${container.source.name}, ${name}`;
+    this.byteLength = length;
   }
 
   async read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array> {
     checkRange(this, start, end);
     const bytes = new Uint8Array(end - start);
-    for (let i = this.indexOf(start); i < this.parts.length && this.parts[i]!.start < end; i++) {
+    for (
+      let i = indexAt(this.parts, start, (part) => part.end);
+      i < this.parts.length && this.parts[i]!.start < end;
+      i++
+    ) {
       const part = this.parts[i]!;
       const [from, to] = [Math.max(start, part.start), Math.min(end, part.end)];
       await this.readPart(part, from - part.start, bytes.subarray(from - start, to - start), signal);
@@ -182,18 +211,12 @@ class OriginalFile implements ByteSource {
 
   async close(): Promise<void> {}
 
-  /** Returns the index of the part that contains byte `at`. */
-  private indexOf(at: number): number {
-    let [low, high] = [0, this.parts.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.parts[middle]!.end <= at) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  private async readPart(part: Part, from: number, target: Uint8Array, signal?: AbortSignal): Promise<void> {
+  private async readPart(
+    part: FilePart,
+    from: number,
+    target: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<void> {
     if (part.bytes) return target.set(part.bytes.subarray(from, from + target.length));
     for (let at = from; at < from + target.length; ) {
       const first = at - (at % BLOCK_BYTES);
@@ -204,7 +227,7 @@ class OriginalFile implements ByteSource {
     }
   }
 
-  private async block(part: Part, first: number, signal?: AbortSignal): Promise<Uint8Array> {
+  private async block(part: FilePart, first: number, signal?: AbortSignal): Promise<Uint8Array> {
     if (this.last?.part !== part || this.last.first !== first) {
       const end = Math.min(part.end - part.start, first + BLOCK_BYTES);
       const bytes = await readElements(this.container, part.tensor!, first, end, signal);

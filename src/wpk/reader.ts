@@ -123,8 +123,7 @@ export class Container {
   ): AsyncGenerator<Uint8Array> {
     let left = lengthBytes;
     for (const range of this.files.get(file)!) {
-      const payload = openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
-      const piece = inflate(payload, Math.min(PIECE_BYTES, left), `${this.source.name}, ${file.name}`);
+      const piece = await this.inflatePiece(file, range, type, Math.min(PIECE_BYTES, left), signal);
       left -= piece.length;
       yield piece;
     }
@@ -132,6 +131,30 @@ export class Container {
       throw new IntegrityError(`${file.name} is missing ${left} of ${lengthBytes} bytes`, {
         file: this.source.name,
       });
+  }
+
+  /** Reads one piece of a side file: of its bytes from `index` · {@link PIECE_BYTES} on. @throws {IntegrityError} for damage. */
+  async readPiece(file: StoredFile, index: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const length = Math.min(PIECE_BYTES, file.length - index * PIECE_BYTES);
+    const range = this.files.get(file)![index]!;
+    const bytes = await this.inflatePiece(file, range, FRAME.sideFile, length, signal);
+    if (bytes.length !== length)
+      throw new IntegrityError(`a piece of ${file.name} has ${bytes.length} of ${length} bytes`, {
+        file: this.source.name,
+        ...range,
+      });
+    return bytes;
+  }
+
+  private async inflatePiece(
+    file: StoredFile,
+    range: FrameRange,
+    type: FrameType,
+    maxBytes: number,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array> {
+    const payload = openFrame(await this.readFrame(range, signal), type, this.source.name, range.start);
+    return inflate(payload, maxBytes, `${this.source.name}, ${file.name}`);
   }
 
   /** Reads a whole side file. @throws {IntegrityError} for damage. @throws {InputError} for a file that is too large for memory. */

@@ -26,6 +26,16 @@ function depthFor(block: PlannedBlock | undefined): number {
   return block ? Math.floor(MAX_PENDING_BYTES / (block.endByte - block.firstByte)) : 0;
 }
 
+/** Checks the length of a block's frame. @throws {IntegrityError} when it is longer than its decoded elements can need. */
+export function checkFrameLength(
+  { start, end, firstByte, endByte }: PlannedBlock,
+  { name }: Pick<StoredTensorEntry, 'name'>,
+  file: string,
+): void {
+  if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
+    throw new IntegrityError('a frame is longer than its block can need', { file, tensor: name, start, end });
+}
+
 /** Receives a block's elements; they are valid only until it resolves. */
 export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
 
@@ -71,7 +81,7 @@ export class Decoding {
     const hash = createHash('sha256');
     const side = await container.readSide(tensor);
     for (const planned of planTensor(tensor)) {
-      this.checkLength(planned, tensor);
+      checkFrameLength(planned, tensor, container.source.name);
       const frame = await this.source.read(planned.start, planned.end);
       const elements = decodeFrame(frame, planned, tensor, side, container.source.name).slice();
       hash.update(elements);
@@ -111,17 +121,6 @@ export class Decoding {
     await Promise.all([this.pool.close(), this.tensorHash.close(), this.fileHash.close()]);
   }
 
-  /** Checks the length of a block's frame. @throws {IntegrityError} when it is longer than its decoded elements can need. */
-  private checkLength({ start, end, firstByte, endByte }: PlannedBlock, { name }: StoredTensorEntry): void {
-    if (end - start > endByte - firstByte + FRAME_OVERHEAD_BYTES)
-      throw new IntegrityError('a frame is longer than its block can need', {
-        file: this.container.source.name,
-        tensor: name,
-        start,
-        end,
-      });
-  }
-
   private async decode(tensor: StoredTensorEntry, take: Take): Promise<void> {
     const { container, pool, tensorHash, fileHash } = this;
     const file = container.source.name;
@@ -145,7 +144,7 @@ export class Decoding {
     const side = await container.readSide(tensor);
     for (const planned of blocks) {
       const { start, end, firstByte, endByte } = planned;
-      this.checkLength(planned, tensor);
+      checkFrameLength(planned, tensor, container.source.name);
       const bytes = pool.take(end - start, endByte - firstByte);
       await readInto(this.source, bytes, start);
       const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side, file });
