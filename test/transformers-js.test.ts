@@ -1,4 +1,5 @@
 // The real transformers.js, unpatched, loads what is exported and what wpkCache hands it, and computes what this project computes.
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   AutoModel,
@@ -8,7 +9,7 @@ import {
   Tensor,
 } from '@huggingface/transformers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { compress, exportOnnx, generate, open } from '../src/index.js';
+import { compress, exportOnnx, generate, open, type Serving, serve } from '../src/index.js';
 import { embedTokens } from '../src/inference/embedding/embed.js';
 import { openEmbeddingProgram } from '../src/inference/embedding/program.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
@@ -20,41 +21,56 @@ import { folder } from './helpers/safetensors.js';
 const place = folder();
 const PROMPT = [5, 17, 40, 3];
 const LENGTH = 12;
+const DECODERS = ['gpt_neo', 'gpt2', 'llama_llama3', 'qwen2', 'qwen3', 'gemma3_text'];
+const EMBEDDING = ['st_bert_mean', 'st_lasttoken'];
 
 const integers = (tokens: readonly number[]) =>
   new Tensor('int64', BigInt64Array.from(tokens, BigInt), [1, tokens.length]);
 
-/** The ways that a model comes to transformers.js. */
-const WAYS = ['an exported folder', 'wpkCache'] as const;
+type Offer = (path: string, id: string) => Promise<string>;
 
-/** Lets transformers.js load a fixture as `user/NAME`. */
-async function offer(name: string, way: (typeof WAYS)[number]): Promise<string> {
-  const path = join(FAMILIES, name);
-  const id = `user/${name}`;
-  env.useCustomCache = way === 'wpkCache';
-  if (way === 'wpkCache') {
-    const packed = join(place, `${name}.wpk`);
-    await compress(path, packed, { force: true });
-    env.customCache = wpkCache(packed, { model: id, folder: join(place, 'cache') });
-  } else {
-    env.customCache = null;
-    const model = await open(path);
+/** The ways that a model comes to transformers.js: each returns the name by which it is loaded. */
+const WAYS: Readonly<Record<string, Offer>> = {
+  'an exported folder': async (path, id) => {
+    Object.assign(env, { useCustomCache: false, allowRemoteModels: false, allowLocalModels: true });
+    env.localModelPath = `${join(place, 'exported')}/`;
+    await using model = await open(path);
     await exportOnnx(model, join(place, 'exported', id), { force: true });
-    await model.close();
-  }
-  return id;
-}
+    return id;
+  },
+  wpkCache: async (_, id) => {
+    const customCache = wpkCache(join(place, `served/${id}.wpk`), {
+      model: id,
+      folder: join(place, 'cache'),
+    });
+    Object.assign(env, { useCustomCache: true, customCache, allowRemoteModels: false });
+    return id;
+  },
+  'weightpress serve': async (_, id) => {
+    Object.assign(env, { useCustomCache: false, useFSCache: true, cacheDir: join(place, 'hub') });
+    Object.assign(env, { remoteHost: server.url, allowRemoteModels: true, allowLocalModels: false });
+    return `${id}-ONNX`;
+  },
+};
 
-describe.each(WAYS)('transformers.js from %s', (way) => {
-  beforeAll(() => {
-    Object.assign(env, { allowRemoteModels: false, localModelPath: `${join(place, 'exported')}/` });
-  });
+let server: Serving;
+beforeAll(async () => {
+  mkdirSync(join(place, 'served/user'), { recursive: true });
+  for (const name of [...DECODERS, 'bert', ...EMBEDDING])
+    await compress(join(FAMILIES, name), join(place, `served/user/${name}.wpk`));
+  server = await serve(join(place, 'served'), { port: 0 });
+});
+afterAll(() => server.close());
+
+describe.each(Object.keys(WAYS))('transformers.js from %s', (way) => {
+  const offer = (name: string) => WAYS[way]!(join(FAMILIES, name), `user/${name}`);
+
   afterAll(() => {
     env.useCustomCache = false;
   });
 
-  it.each(['gpt_neo', 'gpt2', 'llama_llama3', 'qwen2', 'qwen3', 'gemma3_text'])('%s', async (name) => {
-    const id = await offer(name, way);
+  it.each(DECODERS)('%s', async (name) => {
+    const id = await offer(name);
     const model = await AutoModelForCausalLM.from_pretrained(id, { dtype: 'fp32' });
     const output = (await model.generate({
       inputs: integers(PROMPT),
@@ -70,7 +86,7 @@ describe.each(WAYS)('transformers.js from %s', (way) => {
   });
 
   it('bert', async () => {
-    const id = await offer('bert', way);
+    const id = await offer('bert');
     const model = await AutoModelForMaskedLM.from_pretrained(id, { dtype: 'fp32' });
     const { inputs, logits } = expectedOf('bert', FAMILIES);
     const found: number[] = [];
@@ -83,8 +99,8 @@ describe.each(WAYS)('transformers.js from %s', (way) => {
     expect(largestDifference(Float32Array.from(found), logits)).toBeLessThan(1e-4);
   });
 
-  it.each(['st_bert_mean', 'st_lasttoken'])('%s', async (name) => {
-    const id = await offer(name, way);
+  it.each(EMBEDDING)('%s', async (name) => {
+    const id = await offer(name);
     const model = await AutoModel.from_pretrained(id, { dtype: 'fp32' });
     const tokens = [2, 9, 30, 31, 7, 3];
     const feeds = { input_ids: integers(tokens), attention_mask: integers(tokens.map(() => 1)) };

@@ -70,8 +70,12 @@ export async function exportOnnx(
     codes?.expect(made);
     const total = sumOf(made.files, ({ lengthBytes }) => lengthBytes);
     const meter = new Meter(options, 'writing ONNX', total);
-    for (const file of made.files)
-      await write(file, join(making, file.name), (bytes) => meter.add(bytes), signal);
+    const onBytes = (bytes: number) => meter.add(bytes);
+    for (const file of made.files) {
+      const path = join(making, file.name);
+      await makeFolders(dirname(path));
+      await writeMadeFile(file, path, { onBytes, signal });
+    }
     await model.verify?.();
     for (const [dtype, { files, inputs }] of made.onnx) {
       const path = join(making, files[0]!.name);
@@ -157,18 +161,20 @@ function matricesOf({ quantized, sources }: OnnxFiles): GridMatrix[] {
   });
 }
 
-async function write(
+/** Writes a file that is made when it is read; it gets its name when it is complete. @throws {InputError} */
+export async function writeMadeFile(
   file: MadeFile,
   path: string,
-  onBytes: (bytes: number) => void,
-  signal: AbortSignal | undefined,
+  {
+    onBytes,
+    signal,
+  }: { readonly onBytes?: (bytes: number) => void; readonly signal?: AbortSignal | undefined },
 ): Promise<void> {
-  await makeFolders(dirname(path));
   const output = await Output.create(path);
   try {
     for await (const bytes of file.chunks(signal)) {
       await output.write(bytes);
-      onBytes(bytes.length);
+      onBytes?.(bytes.length);
     }
     await output.finish();
   } catch (error) {

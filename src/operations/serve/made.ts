@@ -20,7 +20,7 @@ import {
   type RepositoryFile,
 } from './repository.js';
 import type { StoredRepository } from './stored-repository.js';
-import { canMake, type MadeFile, VARIANTS, type Variant, withModel } from './variants.js';
+import { filesOf, type MadeFile, VARIANTS, type Variant, withModel } from './variants.js';
 
 interface Made extends Content {
   readonly path: string;
@@ -80,8 +80,9 @@ export class Workshop {
 
   private async describe(from: StoredRepository, variant: Variant): Promise<Repository | undefined> {
     const { path, key } = from.found;
-    if (!(await canMake(variant, path))) return;
-    const files = variant.files.map((file) => new FileToMake(file, () => this.open(file, path, key)));
+    const found = await filesOf(variant, path);
+    if (!found) return;
+    const files = found.map((file) => new FileToMake(file, () => this.open(file, path, key)));
     return {
       commit: sha256(Buffer.from(`${from.commit}${variant.suffix} ${VERSION}`)).slice(0, 40),
       modified: from.modified,
@@ -100,7 +101,7 @@ export class Workshop {
     const { signal } = this.stop;
     signal.throwIfAborted();
     this.folder ??= makeTemporaryFolder();
-    const path = join(await this.folder, `${this.count++}-${file.name}`);
+    const path = join(await this.folder, String(this.count++));
     await withModel(from, (model) => file.write(model, path, signal));
     const source = await openFile(path);
     const hash = createHash('sha256');

@@ -1,10 +1,13 @@
 import { isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { openFile } from '../../io/node/file.js';
+import { ONNX_DTYPES } from '../../transformers-js/encoding.js';
+import { transformersFiles } from '../../transformers-js/model-files.js';
 import { openWpk } from '../../wpk/original.js';
 import { writeGguf } from '../export/gguf.js';
 import { planGguf } from '../export/gguf-plan.js';
 import type { GgufWriteType } from '../export/gguf-types.js';
+import { writeMadeFile } from '../export/onnx.js';
 
 /** A file that can be made of a model. */
 export interface MadeFile {
@@ -17,9 +20,8 @@ export interface MadeFile {
 export interface Variant {
   /** Ending of the repository's name. */
   readonly suffix: string;
-  readonly files: readonly MadeFile[];
-  /** Returns if a model can be written. @throws {InputError} saying why it cannot. */
-  check(model: Model): Promise<unknown>;
+  /** Returns the files of a model. @throws {InputError} for one that cannot be written so. */
+  filesOf(model: Model): Promise<readonly MadeFile[]>;
 }
 
 /** Types that most people ask for, each smaller than the last. */
@@ -28,13 +30,31 @@ const GGUF_TYPES: readonly GgufWriteType[] = ['F16', 'Q8_0'];
 export const VARIANTS: readonly Variant[] = [
   {
     suffix: '-GGUF',
-    files: GGUF_TYPES.map((type) => ({
-      name: `model-${type}.gguf`,
-      write: (model, path, signal) => writeGguf(model, path, { type, signal }),
-    })),
-    check: (model) => planGguf(model, 'F16'),
+    filesOf: async (model) => {
+      await planGguf(model, 'F16');
+      return GGUF_TYPES.map((type) => ({
+        name: `model-${type}.gguf`,
+        write: (model, path, signal) => writeGguf(model, path, { type, signal }),
+      }));
+    },
+  },
+  {
+    suffix: '-ONNX',
+    filesOf: async (model) => {
+      const { files } = await transformersFiles(model, ONNX_DTYPES);
+      return files.map(({ name }) => ({
+        name,
+        write: (model, path, signal) => writeOnnx(model, name, path, signal),
+      }));
+    },
   },
 ];
+
+/** Writes one of the files that transformers.js loads of a model. */
+async function writeOnnx(model: Model, name: string, path: string, signal: AbortSignal): Promise<void> {
+  const { files } = await transformersFiles(model, ONNX_DTYPES, { signal });
+  await writeMadeFile(files.find((file) => file.name === name)!, path, { signal });
+}
 
 /** Opens a .wpk as a model, calls `work`, and closes it. */
 export async function withModel<Result>(
@@ -49,13 +69,12 @@ export async function withModel<Result>(
   }
 }
 
-/** Returns whether a .wpk can be written as a variant. */
-export async function canMake({ check }: Variant, path: string): Promise<boolean> {
+/** Returns the files of a .wpk as a variant; undefined for one that cannot be written so. */
+export async function filesOf(variant: Variant, path: string): Promise<readonly MadeFile[] | undefined> {
   try {
-    await withModel(path, check);
-    return true;
+    return await withModel(path, variant.filesOf);
   } catch (error) {
     if (!isInputError(error)) throw error;
-    return false;
+    return;
   }
 }
