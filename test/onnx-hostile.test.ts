@@ -201,6 +201,18 @@ describe('a file', () => {
     expect(tiny.bytesRead).toBeLessThan(2 ** 25);
   });
 
+  it('beside others, with more tensors than a .wpk can list, is stored as bytes', {
+    tags: 'slow',
+  }, async () => {
+    const many = message([[1, 8], [7, Buffer.alloc(400_000, Buffer.from([0x2a, 0]))]]); // biome-ignore format: fields
+    const { summary } = await stored({ 'a.onnx': many, 'b.onnx': many, 'c.onnx': many });
+    expect(summary.weightFiles.map(({ note }) => note)).toEqual([
+      undefined,
+      undefined,
+      'tensors of ONNX files over the limit of 500000 in all',
+    ]);
+  });
+
   it('of gigabytes is read by its header: weights are skipped', async () => {
     const length = 2 ** 31;
     const tensor = message([[1, 2 ** 29], [2, 1], [8, 'w'], [9, new Uint8Array(), length]]); // biome-ignore format: fields

@@ -61,7 +61,9 @@ async function listAll(sources: readonly ByteSource[], { config, open }: Beside)
   const listings: Listing[] = [];
   for (let i = 0; i < sources.length; i += AT_ONCE)
     listings.push(
-      ...(await Promise.all(sources.slice(i, i + AT_ONCE).map((source) => listWeights(source, config, open)))),
+      ...(await Promise.all(
+        sources.slice(i, i + AT_ONCE).map((source) => listWeights(source, config, open)),
+      )),
     );
   return listings;
 }

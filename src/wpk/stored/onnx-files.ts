@@ -1,10 +1,11 @@
-import { type InputError, isInputError } from '../../core/errors.js';
+import { InputError, isInputError } from '../../core/errors.js';
 import type { Folder, FolderFile, LeftOut } from '../../core/folder.js';
 import { shortened } from '../../models/onnx/elements.js';
 import { externalName, locationsOf } from '../../models/onnx/external.js';
 import { type OnnxHeader, readOnnx } from '../../models/onnx/header.js';
 import type { OnnxTensor } from '../../models/onnx/tensor.js';
 import { isOnnxName, MAX_NOTED } from '../../models/onnx/with-data.js';
+import { MAX_TENSORS } from '../directory.js';
 
 /** The ONNX files of a folder, and the files beside them that hold their tensors. */
 export interface OnnxFiles {
@@ -37,10 +38,16 @@ export async function readOnnxFiles(
   const errors = new Map<string, InputError>();
   const external = new Map<string, { tensors: OnnxTensor[]; owners: string[] }>();
   const missing: LeftOut[] = [];
+  let room = MAX_TENSORS; // headers are held together
   const stored = new Set(files.map(({ name }) => name));
   const known = new Set(leftOut.map(({ name }) => name));
   for (const { name } of files.filter((file) => isOnnxName(file.name))) {
     const header = await headerOf(folder, name);
+    room -= isInputError(header) ? 0 : header.tensors.length;
+    if (room < 0) {
+      errors.set(name, new InputError(`tensors of ONNX files over the limit of ${MAX_TENSORS} in all`));
+      break; // further files are read when it is their turn, without external data
+    }
     if (isInputError(header)) {
       errors.set(name, header);
       continue;
