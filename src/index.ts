@@ -100,6 +100,8 @@ export { type ExportDtype, type ExportOptions, exportSafetensors } from './opera
 export { inspect } from './operations/inspect.js';
 export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';
 export type { TensorScan } from './operations/scan.js';
+export type { AnsweredRequest } from './operations/serve/answering.js';
+export { type ServeOptions, type Serving, serve } from './operations/serve/serve.js';
 export { type VerifyOptions, verify } from './operations/verify.js';
 export type { CalibrationSource } from './quantization/calibration/calibrate.js';
 export type { Budget } from './quantization/rate-control/budget.js';

@@ -33,6 +33,7 @@ it('exports what is documented, and nothing else', () => {
       "open",
       "planPush",
       "push",
+      "serve",
       "verify",
     ]
   `);

@@ -10,6 +10,7 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   'unsupported-file': 'use --exclude to leave it out',
   'several-states': 'choose one with --state',
   expansion: '--max-expansion allows more',
+  'needs-token': '--token or WEIGHTPRESS_TOKEN gives one',
 };
 
 /** Returns what the command line adds to an error's message: the flag that helps; empty where none does. */

@@ -51,6 +51,10 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     'check a compression claim: whether it is possible, and what the artifact holds',
     async () => (await import('./audit.js')).auditCommand(),
   ],
+  serve: [
+    'serve a folder of .wpk files as the Hub would serve the models in them',
+    async () => (await import('./serve.js')).serveCommand(),
+  ],
   push: [
     'upload a .wpk file to the Hub, with a generated model card',
     async () => (await import('./push.js')).pushCommand(),

@@ -61,6 +61,14 @@ const SIGNALS = {
   SIGHUP: { message: 'stopped by SIGHUP', code: 129 },
 } as const;
 
+/** What ends a server gently; undefined where nothing has to be ended. */
+let ending: (() => Promise<void>) | undefined;
+
+/** Lets the first SIGINT or SIGTERM end a run by itself, with exit code 0, instead of at once. @param end is called then. */
+export function onFirstSignal(end: () => Promise<void>): void {
+  ending = end;
+}
+
 /** How to continue from a file that remains, by the extension of its name. */
 const HOW_TO_CONTINUE: Readonly<Record<string, string>> = {
   partial: 'to continue, run the same command with --resume; partial output:',
@@ -89,7 +97,9 @@ export async function run(makeProgram: () => Promise<Command>, argv: readonly st
   process.on('uncaughtException', fail); // includes unhandled rejections
   for (const [signal, { message, code }] of Object.entries(SIGNALS))
     process.on(signal, () => {
-      stop(code, message + cleanUp());
+      if (!ending) stop(code, message + cleanUp());
+      ending().catch(fail);
+      ending = undefined;
     });
   process.on('exit', () => {
     if (isOver || process.exitCode !== undefined) return;

@@ -28,6 +28,7 @@ export interface ByteRange {
  * - `unsupported-file`: a file of the folder cannot be stored; leave it out with `exclude`.
  * - `several-states`: the checkpoint holds several models; select one with `state`.
  * - `expansion`: the file would restore more than `maxExpansion` allows.
+ * - `needs-token`: a server that other machines reach needs a token.
  */
 export type ErrorCode =
   | 'exists'
@@ -37,7 +38,8 @@ export type ErrorCode =
   | 'resume-differs'
   | 'unsupported-file'
   | 'several-states'
-  | 'expansion';
+  | 'expansion'
+  | 'needs-token';
 
 /** Options of an {@link InputError}. */
 export interface InputErrorOptions {
