@@ -758,7 +758,7 @@ describe('weightpress serve', () => {
 
   it('prints where, logs requests, and ends well when it is asked to', async () => {
     const { said, address, child, ended } = await command(['--threads', '1', '--cache', '32MB']);
-    expect(said.stdout).toContain(`3 models at ${address}\n  copy\n`);
+    expect(said.stdout).toBe(`serving at ${address}\n  copy\n  sub/llama\n  ${HUB_NAME}\n`);
     expect(await digestOf(`${address}/${HUB_NAME}/resolve/main/model.safetensors`)).toBe(sha256(weights));
     child.kill('SIGTERM');
     expect(await ended).toBe(0);

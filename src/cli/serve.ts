@@ -49,7 +49,7 @@ export function serveCommand(): Command {
       const { url } = serving;
       const models = await serving.models();
       if (json) printJson({ url, models });
-      else print(`${[`${models.length} models at ${url}`, ...models.map((name) => `  ${name}`)].join('\n')}`);
+      else print([`serving at ${url}`, ...(models.length ? models : ['no .wpk file yet'])].join('\n  '));
       await new Promise<void>((resolve) => {
         onFirstSignal(async () => resolve());
       });
