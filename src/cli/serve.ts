@@ -10,7 +10,7 @@ interface Options {
   readonly port: number;
   readonly token?: string;
   readonly cache: string;
-  readonly ggufCache: string;
+  readonly madeCache: string;
   readonly threads?: number;
   readonly json?: true;
 }
@@ -27,8 +27,8 @@ export function serveCommand(): Command {
     )
     .option('--cache <size>', 'maximum size of decoded blocks in memory', '128MB')
     .option(
-      '--gguf-cache <size>',
-      "maximum size of GGUF files in the system's temporary folder; 0MB offers none",
+      '--made-cache <size>',
+      "maximum size of GGUF and ONNX files in the system's temporary folder; 0MB offers none",
       '20GB',
     )
     .addOption(threadsOption())
@@ -37,19 +37,19 @@ export function serveCommand(): Command {
       'after',
       '\nExamples:\n  $ weightpress serve models\n  $ HF_ENDPOINT=http://127.0.0.1:8080 hf download user/name',
     )
-    .action(async (folder: string, { json, cache, ggufCache, ...options }: Options) => {
+    .action(async (folder: string, { json, cache, madeCache, ...options }: Options) => {
       const serving = await serve(folder, {
         ...options,
         token: options.token ?? (process.env.WEIGHTPRESS_TOKEN || undefined),
         cacheBytes: parseSize(cache),
-        ggufBytes: parseSize(ggufCache),
+        madeBytes: parseSize(madeCache),
         onRequest: logRequest,
         onProblem: printFailure,
       });
       const { url } = serving;
       const models = await serving.models();
       if (json) printJson({ url, models });
-      else print(`${[`${models.length} models at ${url}`, ...models.map((name) => `  ${name}`)].join('\n')}`);
+      else print([`serving at ${url}`, ...(models.length ? models : ['no .wpk file yet'])].join('\n  '));
       await new Promise<void>((resolve) => {
         onFirstSignal(async () => resolve());
       });

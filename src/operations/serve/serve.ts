@@ -20,8 +20,8 @@ export interface ServeOptions {
   readonly token?: string | undefined;
   /** Maximum bytes of decoded blocks that stay in memory; by default 128 MiB. */
   readonly cacheBytes?: number | undefined;
-  /** Maximum bytes of GGUF files that are made in the system's temporary folder; by default 20 GB, and 0 offers none. */
-  readonly ggufBytes?: number | undefined;
+  /** Maximum bytes of GGUF and ONNX files that are made in the system's temporary folder; by default 20 GB, and 0 offers none. */
+  readonly madeBytes?: number | undefined;
   /** Worker threads; by default one per core. */
   readonly threads?: number | undefined;
   /** Is called with each request that was answered. */
@@ -40,7 +40,7 @@ export interface Serving extends Closable {
 
 const DEFAULT_CACHE_BYTES = 2 ** 27;
 const MIN_CACHE_BYTES = 2 ** 24;
-const DEFAULT_GGUF_BYTES = 20e9;
+const DEFAULT_MADE_BYTES = 20e9;
 /** Maximum number of .wpk files that are open at once, besides those that are being sent. */
 const MAX_OPEN_FILES = 64;
 const GRACE_MS = 5000;
@@ -54,11 +54,11 @@ export async function serve(folder: string, options: ServeOptions = {}): Promise
   if (!(cacheBytes >= MIN_CACHE_BYTES))
     throw new InputError(`expected a cache of at least ${MIN_CACHE_BYTES} bytes, found ${cacheBytes}`);
   const allows = accessFor(host, token);
-  const { onRequest = () => {}, onProblem = () => {}, ggufBytes = DEFAULT_GGUF_BYTES } = options;
+  const { onRequest = () => {}, onProblem = () => {}, madeBytes = DEFAULT_MADE_BYTES } = options;
   const decoder = new Decoder(cacheBytes, options.threads);
   const open = new Cache<OpenWpk>(MAX_OPEN_FILES, { sizeOf: () => 1, dispose: (wpk) => wpk.close() });
   const library = new Library(folder, { open, decoder }, onProblem);
-  const workshop = new Workshop(ggufBytes);
+  const workshop = new Workshop(madeBytes);
   const counts = new Counts();
   let listening: Listening | undefined;
   const metrics = async () =>
