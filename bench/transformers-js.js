@@ -16,7 +16,7 @@ import { makeOnnxFiles } from '../dist/transformers-js/onnx-files.js';
 import { OnnxModel } from '../dist/transformers-js/onnx-model.js';
 import { machine, median } from './measure.js';
 
-const USAGE = `usage: node bench/transformers-js.js MODEL_DIR [--kl 0.01] [--mbit 20] [--tokens 8192] [--rounds 3]
+const USAGE = `usage: node bench/transformers-js.js MODEL_DIR [--kl 0.01] [--mbit 20] [--tokens 8192] [--rounds 3] [--calibration-tokens 32768]
   --mbit N    megabits per second of the line, with 20 ms of latency
   --tokens N  tokens of fixtures/text/evaluation.txt that the divergence is measured on`;
 
@@ -34,6 +34,7 @@ const { values, positionals } = parseArgs({
     mbit: { type: 'string', default: '20' },
     tokens: { type: 'string', default: '8192' },
     rounds: { type: 'string', default: '3' },
+    'calibration-tokens': { type: 'string', default: '32768' },
   },
 });
 if (positionals.length !== 1) throw new RangeError(USAGE);
@@ -47,7 +48,8 @@ const { env } = transformers;
 env.backends.onnx.wasm.wasmPaths = '/ort/';
 Object.assign(env, { allowLocalModels: true, localModelPath: '/models/', allowRemoteModels: false });
 // the runtime's own download is the same for all: it is there before the clock starts
-await fetch('/ort/ort-wasm-simd-threaded.asyncify.wasm').then((response) => response.arrayBuffer());
+for (const name of ['ort-wasm-simd-threaded.asyncify.wasm', 'ort-wasm-simd-threaded.asyncify.mjs'])
+  await fetch(\`/ort/\${name}\`).then((response) => response.arrayBuffer());
 Object.assign(globalThis, { transformers, wpkCache });
 </script>`;
 
@@ -72,6 +74,8 @@ const server = createServer((request, response) => {
   response.writeHead(from ? 206 : 200, {
     'content-type': TYPES[request.url.split('.').at(-1)] ?? 'application/octet-stream',
     'content-length': end - start,
+    // what is not of the model is there before the clock starts, and stays
+    'cache-control': /^\/(models|wpk)\//.test(request.url) ? 'no-store' : 'max-age=3600',
     'cross-origin-opener-policy': 'same-origin',
     'cross-origin-embedder-policy': 'require-corp',
     etag: `"${bytes.length}"`,
@@ -135,6 +139,7 @@ try {
   const model = await open(path);
   const calibration = { text: readFileSync(fixture('text/calibration.txt'), 'utf8'), name: 'held out' };
   calibration.statisticsPath = join(folder, 'statistics');
+  calibration.tokens = Number(values['calibration-tokens']);
   const exported = join(folder, 'exported');
   await exportOnnx(model, exported, { dtypes: DTYPES, calibration });
   const packed = join(folder, 'model.wpk');

@@ -124,6 +124,13 @@ async function logitsIn(session: Session, tokens: readonly number[]): Promise<Fl
   return logits!.data as Float32Array;
 }
 
+it('a weight that float16 does not have is refused, by name', async () => {
+  const memory = await MemoryModel.of(join(FAMILIES, 'gpt2'));
+  memory.floats([...memory.byName.keys()].find((name) => name.endsWith('ln_f.weight'))!)[3] = 7e4;
+  const refusal = await refusalOf(() => load(memory, { dtype: 'fp16' }));
+  expect(refusal).toMatch(/ln_f.weight.*70000 is out of range for F16; fp32/);
+});
+
 it('external data begins a new file where one would be too large', async () => {
   const memory = await MemoryModel.of(join(FAMILIES, 'qwen3'));
   const { inputs, logits } = expectedOf('qwen3', FAMILIES);

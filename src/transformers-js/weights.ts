@@ -1,8 +1,9 @@
 import { layerPrefix } from '../architectures/forward.js';
 import { DTYPE_BYTES } from '../core/dtype.js';
-import { toFloat16 } from '../core/float16.js';
+import { ELEMENTS, requireFloat16 } from '../core/elements.js';
 import { toFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import { transposed } from '../core/transposed.js';
 import type { EmbeddingModules } from '../inference/embedding/modules.js';
 import type { Stage, Trunk } from '../inference/program.js';
 import type { Part } from '../onnx/graph.js';
@@ -54,8 +55,11 @@ export async function* bytesOf(
   const { encoding, shape, isTransposed } = weight;
   const columns = shape.at(-1) ?? 1;
   if ('float' in encoding) {
-    for await (const floats of pieces(model, source, shape, signal))
-      yield asBytes(encoding.float === 32 ? floats : Uint16Array.from(floats, toFloat16));
+    for await (const floats of pieces(model, source, shape, signal)) {
+      if (encoding.float === 16)
+        requireFloat16(floats, { file: model.id, tensor: weight.name }, 'fp32 has the range of the weights');
+      yield ELEMENTS[encoding.float === 16 ? 'F16' : 'F32'](floats);
+    }
     return;
   }
   const known =
@@ -118,14 +122,5 @@ async function* pieces(
   }
 }
 
-/** Returns a matrix [columns, rows]. */
-export function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(matrix.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      result[column * rows + row] = matrix[row * columns + column]!;
-  return result;
-}
-
-const asBytes = ({ buffer, byteOffset, byteLength }: Float32Array | Uint16Array) =>
+const asBytes = ({ buffer, byteOffset, byteLength }: Uint16Array) =>
   new Uint8Array(buffer, byteOffset, byteLength);

@@ -1,7 +1,7 @@
 import { dirname, join } from 'node:path';
 import { DTYPE_BYTES, type Dtype, elementCount } from '../../core/dtype.js';
-import { ELEMENTS } from '../../core/elements.js';
-import { InputError } from '../../core/errors.js';
+import { ELEMENTS, requireFloat16 } from '../../core/elements.js';
+import type { InputError } from '../../core/errors.js';
 import { canWiden, widenerOf } from '../../core/floats.js';
 import type { Model, SideFile, TensorInfo } from '../../core/model.js';
 import { Meter, type RunOptions } from '../../core/progress.js';
@@ -155,11 +155,7 @@ async function* convert(model: Model, { name, dtype, source }: Written, signal: 
   }
 }
 
-/** Bound of the numbers that round to a finite float16. */
-const F16_LIMIT = 65520;
-
 function narrow(values: Float32Array, dtype: ExportDtype, place: InputError['place']): Uint8Array {
-  const large = dtype === 'F16' && values.find((value) => Math.abs(value) >= F16_LIMIT && value * 0 === 0);
-  if (large) throw new InputError(`${large} is out of range for F16; BF16 has the range of F32`, place);
+  if (dtype === 'F16') requireFloat16(values, place, 'BF16 has the range of F32');
   return ELEMENTS[dtype](values.slice());
 }

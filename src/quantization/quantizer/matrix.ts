@@ -1,4 +1,5 @@
 import { ROWS_PER_BLOCK } from '../../codecs/trellis/levels.js';
+import { transposed } from '../../core/transposed.js';
 import { PANEL_COLUMNS, type QuantizerKernel } from '../../wasm/quantize.js';
 import { cut } from './factor.js';
 import type { Products } from './products.js';
@@ -135,12 +136,4 @@ async function pushedDown(
     else sum = added;
   }
   return sum;
-}
-
-function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
-  const result = new Float32Array(matrix.length);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      result[column * rows + row] = matrix[row * columns + column]!;
-  return result;
 }
