@@ -133,6 +133,10 @@ describe('decompress to GGUF', () => {
     const gguf = await open(out);
     expect(gguf.kind).toBe('gguf');
     expect((await generate(gguf, [46, 57], { maxTokens: 4, endTokens: [] })).tokens).toHaveLength(4);
+    await exportOnnx(gguf, at(`llama-${dtype}-onnx`), { dtypes: ['q8'] });
+    expect(readdirSync(at(`llama-${dtype}-onnx`))).toEqual(
+      expect.arrayContaining(['config.json', 'onnx', 'tokenizer.json', 'tokenizer_config.json']),
+    );
     await gguf.close();
   });
 

@@ -26,12 +26,12 @@ export async function transformersFiles(
   for (const dtype of dtypes) onnx.set(dtype, await makeOnnxFiles(model, { ...options, dtype }));
   const tokenizer = await readTokenizerFiles(model);
   const made = new Map<string, MadeFile>();
-  for (const { name, lengthBytes, read } of model.sideFiles)
-    made.set(name, {
-      name,
-      lengthBytes,
-      chunks: async function* () {
-        yield await read();
+  for (const file of model.sideFiles)
+    made.set(file.name, {
+      name: file.name,
+      lengthBytes: file.lengthBytes,
+      async *chunks() {
+        yield await file.read();
       },
     });
   const add = (name: string, content: Config) => made.set(name, jsonFile(name, content));
