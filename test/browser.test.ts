@@ -156,7 +156,8 @@ describe('weightpress/browser, without a browser', () => {
     }
     expect(names).toContain('decode-worker.js');
     expect(names).not.toContain('model.js');
-    expect(readFileSync('dist/web/index.js', 'utf8')).toMatch(/import\(["'`]\.\/model\.js/);
+    const code = [...names].map((name) => readFileSync(`dist/web/${name}`, 'utf8')).join('');
+    expect(code).toMatch(/import\(["'`]\.\/model\.js/);
     const total = [...names].reduce(
       (sum, name) => sum + gzipSync(readFileSync(`dist/web/${name}`)).length,
       0,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { readFloats } from '../src/core/floats.js';
 import { evaluateOnnx } from '../src/evaluation/onnx.js';
-import { exportOnnx, generate, open } from '../src/index.js';
+import { exportOnnx, generate, ONNX_DTYPES, open } from '../src/index.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { heldOutOf } from '../src/quantization/calibration/calibrate.js';
 import { makeOnnxFiles } from '../src/transformers-js/onnx-files.js';
@@ -149,6 +149,15 @@ describe('decompress to GGUF', () => {
 });
 
 describe('decompress to ONNX', () => {
+  test('every type makes a graph and its data, each smaller than the last', async () => {
+    await using model = await open(TINY);
+    const files = await exportOnnx(model, at('all'), { dtypes: ONNX_DTYPES });
+    expect(files.map(({ dtype }) => dtype)).toEqual(['fp32', 'fp16', 'q8', 'q4']);
+    expect(readdirSync(at('all/onnx'))).toHaveLength(8);
+    const sizes = files.map(({ bytes }) => bytes);
+    expect(sizes).toEqual(sizes.toSorted((a, b) => b - a));
+  });
+
   test('types in one folder, with config and tokenizer', () => {
     const flags = ['--format', 'onnx', '--dtype', 'fp16,q4', '--no-calibration'];
     const { status, stdout, stderr } = write('onnx', ...flags);

@@ -71,6 +71,6 @@ describe('the fuzzer', () => {
   test('does not know other kinds', () => {
     const { status, stderr } = fuzz('--only', 'cheese');
     expect(status).toBe(2);
-    expect(stderr).toBe('--only takes wpk, safetensors, gguf, pickle, zip, json, hub\n');
+    expect(stderr).toBe('--only takes wpk, safetensors, gguf, pickle, zip, json, hub, onnx\n');
   });
 });
