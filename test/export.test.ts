@@ -5,11 +5,13 @@ import { readFloats } from '../src/core/floats.js';
 import { evaluateOnnx } from '../src/evaluation/onnx.js';
 import { exportOnnx, generate, ONNX_DTYPES, open } from '../src/index.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
+import { floatsOf } from '../src/onnx/runtime.js';
 import { heldOutOf } from '../src/quantization/calibration/calibrate.js';
 import { makeOnnxFiles } from '../src/transformers-js/onnx-files.js';
 import { OnnxModel } from '../src/transformers-js/onnx-model.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { asModel, tinyModel, withTokenizer } from './helpers/gguf.js';
+import { expectedOf, largestDifference } from './helpers/logits.js';
 import { f32, folder, safetensors } from './helpers/safetensors.js';
 
 const place = folder();
@@ -179,6 +181,36 @@ describe('decompress to ONNX', () => {
       expect(existsSync(at(`onnx/${name}`)), name).toBe(true);
   });
 
+  test('what belongs to other weight files stays behind: an index of shards, other ONNX files', () => {
+    expect(write('shards', '--format', 'safetensors', '--shard-size', '1MB').status).toBe(0);
+    mkdirSync(at('shards/onnx'));
+    for (const name of ['model.onnx', 'model.onnx_data', 'model_bnb4.onnx'])
+      writeFileSync(at(`shards/onnx/${name}`), 'of another program');
+    expect(weightpress('compress', at('shards'), '-o', at('shards.wpk')).status).toBe(0);
+    for (const [i, from] of ['shards', 'shards.wpk'].entries()) {
+      const said = weightpress('decompress', at(from), '-o', at(`of-shards-${i}`), '--format', 'onnx');
+      expect(said).toMatchObject({ status: 0, stderr: '' });
+      expect(readdirSync(at(`of-shards-${i}`))).not.toContain('model.safetensors.index.json');
+      expect(readdirSync(at(`of-shards-${i}/onnx`))).toEqual(['model.onnx', 'model.onnx_data']);
+      expect(statSync(at(`of-shards-${i}/onnx/model.onnx_data`)).size).toBeGreaterThan(5e6);
+    }
+  });
+
+  test('packed weights are floats, and the config does not name the packing', async () => {
+    await using model = await open('fixtures/packed/fp8-row');
+    await exportOnnx(model, at('of-packed'));
+    const config = JSON.parse(readFileSync(at('of-packed/config.json'), 'utf8'));
+    expect(config).not.toHaveProperty('quantization_config');
+    expect(config.model_type).toBe('llama');
+    const { inputs } = await makeOnnxFiles(model, { dtype: 'fp32' });
+    const runtime = await loadRuntime();
+    const onnx = new OnnxModel(runtime, await runtime.file(at('of-packed/onnx/model.onnx')), inputs);
+    const { inputs: tokens, logits } = expectedOf('fp8-row', 'fixtures/packed');
+    const found = floatsOf((await onnx.run(tokens[0]!)).logits);
+    await onnx.release();
+    expect(largestDifference(found, logits.subarray(0, found.length))).toBeLessThan(1e-3);
+  });
+
   test('codes chosen with statistics lose less than rounded ones, on the same text', {
     tags: 'slow',
   }, async () => {
@@ -204,6 +236,7 @@ describe('decompress to ONNX', () => {
     const rounded = await evaluateOnnx(runtime, onnx, { ...heldOut, against: model });
     await onnx.release();
     expect(chosen.tokens).toBe(rounded.tokens);
+    expect(chosen.against).toBe(TINY);
     expect(chosen.kl.mean).toBeLessThan(0.7 * rounded.kl!.mean);
   });
 });

@@ -39,7 +39,8 @@ const WAYS: Readonly<Record<string, Offer>> = {
     return id;
   },
   wpkCache: async (_, id) => {
-    const customCache = wpkCache(join(place, `served/${id}.wpk`), {
+    await customCache?.close();
+    customCache = wpkCache(join(place, `served/${id}.wpk`), {
       model: id,
       folder: join(place, 'cache'),
     });
@@ -53,6 +54,7 @@ const WAYS: Readonly<Record<string, Offer>> = {
   },
 };
 
+let customCache: ReturnType<typeof wpkCache> | undefined;
 let server: Serving;
 beforeAll(async () => {
   mkdirSync(join(place, 'served/user'), { recursive: true });
@@ -60,7 +62,7 @@ beforeAll(async () => {
     await compress(join(FAMILIES, name), join(place, `served/user/${name}.wpk`));
   server = await serve(join(place, 'served'), { port: 0 });
 });
-afterAll(() => server.close());
+afterAll(() => Promise.all([server.close(), customCache?.close()]));
 
 describe.each(Object.keys(WAYS))('transformers.js from %s', (way) => {
   const offer = (name: string) => WAYS[way]!(join(FAMILIES, name), `user/${name}`);

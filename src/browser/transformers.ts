@@ -3,7 +3,8 @@
  * @module
  */
 
-import { Answers } from '../transformers-js/answers.js';
+import { Opening } from '../transformers-js/answers.js';
+import { isKeyOf } from '../transformers-js/file-names.js';
 import type { MadeFile } from '../transformers-js/onnx-files.js';
 import { open } from './open.js';
 import { StreamedModel } from './streamed.js';
@@ -26,6 +27,8 @@ export interface WpkCache {
   match(key: string): Promise<Response | undefined>;
   /** Keeps a file of another model, if there is a place for it. */
   put(key: string, response: Response): Promise<void>;
+  /** Closes the model. If a file is asked for afterwards, it is opened again. */
+  close(): Promise<void>;
 }
 
 /**
@@ -35,22 +38,12 @@ export interface WpkCache {
  */
 export function wpkCache(from: string | URL | Blob, options: WpkCacheOptions = {}): WpkCache {
   const { model: id, keep = true, workers, others } = options;
-  let opening: Promise<Answers<StreamedModel>> | undefined;
-  const answers = () => {
-    opening ??= open(from, { keep, workers })
-      .then((model) => Answers.of(new StreamedModel(model), id))
-      .catch((error) => {
-        opening = undefined; // the next time may succeed
-        throw error;
-      });
-    return opening;
-  };
-  const isOther = (key: string) => id !== undefined && !key.includes(`/${id}/`);
+  const opening = new Opening(async () => new StreamedModel(await open(from, { keep, workers })));
   return {
     async match(key) {
-      if (isOther(key)) return others?.match(key);
+      if (!isKeyOf(key, id)) return others?.match(key);
       try {
-        const found = await answers();
+        const found = await opening.answers();
         const file = found.find(key);
         return file && responseOf(file, found.isAllWeights(file) ? found.model : undefined);
       } catch (error) {
@@ -58,8 +51,9 @@ export function wpkCache(from: string | URL | Blob, options: WpkCacheOptions = {
       }
     },
     async put(key, response) {
-      if (isOther(key)) await others?.put(key, response);
+      if (!isKeyOf(key, id)) await others?.put(key, response);
     },
+    close: () => opening.close(),
   };
 }
 

@@ -12,9 +12,9 @@ import type { Model } from '../core/model.js';
 import { VERSION } from '../core/version.js';
 import { modelDigest } from '../models/node/digest.js';
 import { openModel } from '../open/open.js';
-import { Answers } from '../transformers-js/answers.js';
+import { Opening } from '../transformers-js/answers.js';
 import type { OnnxDtype } from '../transformers-js/encoding.js';
-import { dtypeOf } from '../transformers-js/file-names.js';
+import { dtypeOf, isKeyOf } from '../transformers-js/file-names.js';
 import type { MadeFile } from '../transformers-js/onnx-files.js';
 import { exportOnnx } from './export/onnx.js';
 
@@ -32,6 +32,8 @@ export interface WpkCache {
   match(key: string): Promise<Response | string | undefined>;
   /** Does nothing: nothing else is kept here. */
   put(key: string, response: Response): Promise<void>;
+  /** Closes the model. If a file is asked for afterwards, it is opened again. */
+  close(): Promise<void>;
 }
 
 /**
@@ -43,16 +45,7 @@ export interface WpkCache {
 export function wpkCache(from: string | URL, options: WpkCacheOptions = {}): WpkCache {
   const { model: id, folder = defaultFolder() } = options;
   const made = new Map<OnnxDtype, Promise<string>>();
-  let opening: Promise<Answers<Model>> | undefined;
-  const answers = () => {
-    opening ??= openModel(from instanceof URL ? from.href : from)
-      .then((model) => Answers.of(model, id))
-      .catch((error) => {
-        opening = undefined; // the next time may succeed
-        throw error;
-      });
-    return opening;
-  };
+  const opening = new Opening(() => openModel(from instanceof URL ? from.href : from));
   const onnxFolder = (model: Model, dtype: OnnxDtype) => {
     const making = made.get(dtype) ?? makeOnce(model, dtype, folder);
     made.set(dtype, making);
@@ -61,9 +54,9 @@ export function wpkCache(from: string | URL, options: WpkCacheOptions = {}): Wpk
   };
   return {
     async match(key) {
-      if (id !== undefined && !key.includes(`/${id}/`)) return undefined;
+      if (!isKeyOf(key, id)) return undefined;
       try {
-        const { model, find } = await answers();
+        const { model, find } = await opening.answers();
         const file = find(key);
         const dtype = file && dtypeOf(file.name);
         // transformers.js asks by a path first, for sizes; and then by an address, for what ONNX Runtime opens
@@ -74,6 +67,7 @@ export function wpkCache(from: string | URL, options: WpkCacheOptions = {}): Wpk
       }
     },
     async put() {},
+    close: () => opening.close(),
   };
 }
 

@@ -6,12 +6,14 @@ export function dtypeOf(name: string): OnnxDtype | undefined {
   return ONNX_DTYPES.find((dtype) => SUFFIXES[dtype] === suffix);
 }
 
+/** Returns whether transformers.js asks by a key for a file of a model. @param id of the model; undefined: all keys are of it. */
+export const isKeyOf = (key: string, id: string | undefined) => id === undefined || key.includes(`/${id}/`);
+
 /**
  * Returns which file of a model transformers.js asks its cache for: by the address on the Hub, or by a path below its folder of local
- * models. @param names of the model's files. @param id of the model; by default all keys are of it.
+ * models. @param names of the model's files.
  */
-export function fileOf(key: string, names: readonly string[], id?: string): string | undefined {
-  if (id !== undefined && !key.includes(`/${id}/`)) return undefined;
+export function fileOf(key: string, names: readonly string[]): string | undefined {
   const [, name] = /\/resolve\/[^/]+\/(.+)$/.exec(key) ?? [];
   if (name !== undefined) return names.includes(name) ? name : undefined;
   const found = names.filter((own) => key.endsWith(`/${own}`));

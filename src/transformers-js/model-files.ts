@@ -1,32 +1,36 @@
 import { type Config, parseJsonObject } from '../core/json.js';
 import type { Model } from '../core/model.js';
 import { readSideFile } from '../core/side-file.js';
+import { INDEX_NAME, TORCH_INDEX_NAME } from '../models/folder/shard-index.js';
+import { unpacked } from '../models/packed/view.js';
 import { readTokenizerFiles } from '../tokenizer/files.js';
 import { type OnnxDtype, SUFFIXES } from './encoding.js';
-import { type MadeFile, makeOnnxFiles, type OnnxFileOptions, type OnnxFiles } from './onnx-files.js';
+import { type GraphFiles, type MadeFile, makeOnnxFiles, type OnnxFileOptions } from './onnx-files.js';
 
 /** A model as transformers.js loads it. */
 export interface TransformersFiles {
   readonly files: readonly MadeFile[];
   /** By dtype. */
-  readonly onnx: ReadonlyMap<OnnxDtype, OnnxFiles>;
+  readonly onnx: ReadonlyMap<OnnxDtype, GraphFiles>;
 }
 
 /**
  * Makes all files that transformers.js loads of a model: ONNX files of each dtype, config.json with `transformers.js_config`,
- * tokenizer.json, which is made of other tokenizer files where there is none, and the rest as it is.
+ * tokenizer.json, which is made of other tokenizer files where there is none, and the rest as it is, but for what is of other weight files:
+ * indexes of shards, descriptions of packed weights, and ONNX files of other programs.
  * @throws {InputError} as {@link makeOnnxFiles}, and for malformed files of a tokenizer.
  */
 export async function transformersFiles(
-  model: Model,
+  given: Model,
   dtypes: readonly OnnxDtype[],
   options: Omit<OnnxFileOptions, 'dtype'> = {},
 ): Promise<TransformersFiles> {
-  const onnx = new Map<OnnxDtype, OnnxFiles>();
+  const model = await unpacked(given, options.signal);
+  const onnx = new Map<OnnxDtype, GraphFiles>();
   for (const dtype of dtypes) onnx.set(dtype, await makeOnnxFiles(model, { ...options, dtype }));
   const tokenizer = await readTokenizerFiles(model);
   const made = new Map<string, MadeFile>();
-  for (const file of model.sideFiles)
+  for (const file of model.sideFiles.filter(({ name }) => !isOfOtherWeights(name)))
     made.set(file.name, {
       name: file.name,
       lengthBytes: file.lengthBytes,
@@ -44,6 +48,10 @@ export async function transformersFiles(
   return { files: [...made.values(), ...[...onnx.values()].flatMap(({ files }) => files)], onnx };
 }
 
+/** Returns whether a side file is of weights in other files than those that are made. */
+const isOfOtherWeights = (name: string) =>
+  name === INDEX_NAME || name === TORCH_INDEX_NAME || name.startsWith('onnx/');
+
 const GENERATION_CONFIG = 'generation_config.json';
 
 /** Returns what transformers takes from config.json where there is no generation config. */
@@ -53,7 +61,7 @@ function generationConfigOf(config: Config): Config {
 }
 
 /** Returns config.json that says which ONNX files have external data, in how many files. */
-async function configOf(model: Model, onnx: ReadonlyMap<OnnxDtype, OnnxFiles>): Promise<Config> {
+async function configOf(model: Model, onnx: ReadonlyMap<OnnxDtype, GraphFiles>): Promise<Config> {
   const bytes = await readSideFile(model, 'config.json');
   const config = bytes ? parseJsonObject(bytes, `${model.id}, config.json`).value : model.config!;
   const parts = [...onnx].map(

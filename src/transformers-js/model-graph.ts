@@ -112,8 +112,7 @@ export class ModelGraph extends Graph {
   override matmulTransposed(a: Value, b: Value, scale = 1): Value {
     const weight = this.ownWeights.get(b.name);
     if (weight) return this.product(a, weight, false);
-    const axes = [0, 1, 2, 4, 3];
-    const product = super.matmul(a, this.transpose(b, axes));
+    const product = super.matmul(a, this.transpose(b, [0, 1, 2, 4, 3])); // queries and keys, the only values without a weight
     return scale === 1 ? product : this.multiply(product, this.scalar(scale));
   }
 

@@ -19,8 +19,8 @@ export interface MadeFile {
   chunks(signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
-/** A model's ONNX files. */
-export interface OnnxFiles {
+/** The ONNX files of a model in one dtype. */
+export interface GraphFiles {
   /** The graph, then its external data. */
   readonly files: readonly MadeFile[];
   /** The matrices stored as codes, and their bits. */
@@ -51,7 +51,7 @@ const TYPE_BYTES: Readonly<Record<ElementType, number>> = { float32: 4, uint8: 1
  * read when the data is.
  * @throws {InputError} for a model that cannot be run, and one whose graph depends on the length of its input.
  */
-export async function makeOnnxFiles(given: Model, options: OnnxFileOptions): Promise<OnnxFiles> {
+export async function makeOnnxFiles(given: Model, options: OnnxFileOptions): Promise<GraphFiles> {
   const { dtype, findCodes, maxDataBytes = MAX_DATA_BYTES, signal } = options;
   const { model, graph, sources } = await graphOf(given, dtype, signal);
   const name = `model${SUFFIXES[dtype]}.onnx`;

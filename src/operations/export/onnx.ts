@@ -6,6 +6,7 @@ import { compareOnnxEmbeddings, evaluateOnnx } from '../../evaluation/onnx.js';
 import { Output } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { inputsOf } from '../../models/node/inputs.js';
+import { unpacked } from '../../models/packed/view.js';
 import { loadRuntime } from '../../onnx/node/runtime.js';
 import {
   type Calibrated,
@@ -17,7 +18,7 @@ import { qualityReport } from '../../quantization/quality.js';
 import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
 import type { OnnxDtype } from '../../transformers-js/encoding.js';
 import { type TransformersFiles, transformersFiles } from '../../transformers-js/model-files.js';
-import type { MadeFile, OnnxFiles } from '../../transformers-js/onnx-files.js';
+import type { GraphFiles, MadeFile } from '../../transformers-js/onnx-files.js';
 import { OnnxModel } from '../../transformers-js/onnx-model.js';
 import type { Summary } from '../../wpk/summary.js';
 import { makeFolder } from '../folder.js';
@@ -54,12 +55,13 @@ export interface ExportedOnnx {
  * @throws the signal's reason once it is aborted.
  */
 export async function exportOnnx(
-  model: Model,
+  given: Model,
   folder: string,
   options: OnnxExportOptions = {},
 ): Promise<ExportedOnnx[]> {
   const { dtypes = ['fp32'], calibration = false, force = false, signal } = options;
   signal?.throwIfAborted();
+  const model = await unpacked(given, signal);
   const exported: ExportedOnnx[] = [];
   await makeFolder(folder, inputsOf(model), force, async (making) => {
     await using codes =
@@ -138,7 +140,7 @@ class Codes {
         heldOut.kind === 'sentences'
           ? await compareOnnxEmbeddings(runtime, onnx, model, heldOut, options)
           : await evaluateOnnx(runtime, onnx, { ...heldOut, against: model, ...options });
-      return qualityReport(quality, heldOut);
+      return { ...qualityReport(quality, heldOut), against: model.id };
     } finally {
       await onnx.release();
     }
@@ -151,7 +153,7 @@ class Codes {
 }
 
 /** Returns the matrices of a file that are quantized with statistics, in its order: all but parts of stacks. */
-function matricesOf({ quantized, sources }: OnnxFiles): GridMatrix[] {
+function matricesOf({ quantized, sources }: GraphFiles): GridMatrix[] {
   return quantized.flatMap(({ name, encoding, isTransposed }) => {
     const source = sources.get(name);
     const isWhole = source && 'tensor' in source && !source.part;

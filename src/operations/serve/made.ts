@@ -20,7 +20,7 @@ import {
   type RepositoryFile,
 } from './repository.js';
 import type { StoredRepository } from './stored-repository.js';
-import { filesOf, type MadeFile, VARIANTS, type Variant, withModel } from './variants.js';
+import { filesOf, VARIANTS, type Variant, type VariantFile, withModel } from './variants.js';
 
 interface Made extends Content {
   readonly path: string;
@@ -90,14 +90,14 @@ export class Workshop {
     };
   }
 
-  private async open(file: MadeFile, from: string, key: string): Promise<OpenedFile> {
+  private async open(file: VariantFile, from: string, key: string): Promise<OpenedFile> {
     const make = () => this.gate.run(1, () => this.make(file, from));
     const { value, release } = await this.made.lease(`${key}/${file.name}`, make);
     const { length, sha256, source } = value;
     return { length, sha256, read: (start, end) => chunksOf(source, start, end), close: release };
   }
 
-  private async make(file: MadeFile, from: string): Promise<Made> {
+  private async make(file: VariantFile, from: string): Promise<Made> {
     const { signal } = this.stop;
     signal.throwIfAborted();
     this.folder ??= makeTemporaryFolder();
@@ -116,7 +116,7 @@ class FileToMake implements RepositoryFile {
   content: Content | undefined;
 
   constructor(
-    { name }: MadeFile,
+    { name }: VariantFile,
     private readonly make: () => Promise<OpenedFile>,
   ) {
     this.name = name;

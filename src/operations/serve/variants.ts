@@ -2,6 +2,7 @@ import { isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { openFile } from '../../io/node/file.js';
 import { ONNX_DTYPES } from '../../transformers-js/encoding.js';
+import { dtypeOf } from '../../transformers-js/file-names.js';
 import { transformersFiles } from '../../transformers-js/model-files.js';
 import { openWpk } from '../../wpk/original.js';
 import { writeGguf } from '../export/gguf.js';
@@ -10,7 +11,7 @@ import type { GgufWriteType } from '../export/gguf-types.js';
 import { writeMadeFile } from '../export/onnx.js';
 
 /** A file that can be made of a model. */
-export interface MadeFile {
+export interface VariantFile {
   readonly name: string;
   /** Writes it to a path. @throws {InputError} for weights that it cannot hold, and when it cannot be written. */
   write(model: Model, path: string, signal: AbortSignal): Promise<void>;
@@ -21,7 +22,7 @@ export interface Variant {
   /** Ending of the repository's name. */
   readonly suffix: string;
   /** Returns the files of a model. @throws {InputError} for one that cannot be written so. */
-  filesOf(model: Model): Promise<readonly MadeFile[]>;
+  filesOf(model: Model): Promise<readonly VariantFile[]>;
 }
 
 /** Types that most people ask for, each smaller than the last. */
@@ -52,7 +53,8 @@ export const VARIANTS: readonly Variant[] = [
 
 /** Writes one of the files that transformers.js loads of a model. */
 async function writeOnnx(model: Model, name: string, path: string, signal: AbortSignal): Promise<void> {
-  const { files } = await transformersFiles(model, ONNX_DTYPES, { signal });
+  const dtype = dtypeOf(name);
+  const { files } = await transformersFiles(model, dtype ? [dtype] : ONNX_DTYPES, { signal });
   await writeMadeFile(files.find((file) => file.name === name)!, path, { signal });
 }
 
@@ -70,7 +72,7 @@ export async function withModel<Result>(
 }
 
 /** Returns the files of a .wpk as a variant; undefined for one that cannot be written so. */
-export async function filesOf(variant: Variant, path: string): Promise<readonly MadeFile[] | undefined> {
+export async function filesOf(variant: Variant, path: string): Promise<readonly VariantFile[] | undefined> {
   try {
     return await withModel(path, variant.filesOf);
   } catch (error) {
