@@ -6,14 +6,14 @@ import { readTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
 import { sumOf } from '../core/sum.js';
 import type { Runtime } from '../onnx/runtime.js';
-import { chooseGrids, type Codes as GridCodes, packCodes } from '../transformers-js/blocks.js';
-import { type Bits, BLOCK } from '../transformers-js/encoding.js';
+import type { GridCodes, GridFormat } from '../grids/format.js';
+import { GridKernel } from '../wasm/grids.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
 import { setChoices } from './quantizer/choices.js';
 import { factorize, MIN_MEAN } from './quantizer/factor.js';
-import { gridLevels } from './quantizer/grid-levels.js';
-import { quantizeMatrix, quantizeTo } from './quantizer/matrix.js';
+import { quantizeToGrids } from './quantizer/grids.js';
+import { quantizeMatrix } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
 import { stepCodes } from './quantizer/steps.js';
 
@@ -62,16 +62,18 @@ export interface EncodeMatrixJob {
   readonly tables: Uint8Array;
 }
 
-/** A matrix to round to codes on grids of float16 scales, of which {@link BLOCK} neighbors in a row share one. */
+/** A matrix to quantize to a format's grids. */
 export interface GridJob
   extends Pick<QuantizeJob, 'name' | 'rows' | 'columns' | 'weights' | 'rowMoments' | 'columnMoments'> {
-  readonly bits: Bits;
+  readonly format: GridFormat;
+  readonly options?: any;
 }
 
 /** The jobs of a quantization thread. */
 export class QuantizationJobs {
   private readonly products: Products;
   private readonly kernel = new QuantizerKernel();
+  private readonly grids = new GridKernel();
   private tables: { readonly bytes: Uint8Array; readonly read: IndexTables } | undefined;
 
   constructor(runtime: Runtime) {
@@ -103,17 +105,29 @@ export class QuantizationJobs {
     return { ...quantized, counts: countIndices(quantized) };
   }
 
-  /** Rounds a matrix to codes, with errors fed on as {@link quantize} does. @throws {InputError} when the statistics cannot be factorized. */
-  async quantizeToGrid(job: GridJob): Promise<GridCodes> {
-    const { name, rows, columns, weights, bits } = job;
+  /** Quantizes a matrix to grids. @throws {InputError} when the statistics cannot be factorized. */
+  async quantizeToGrids(job: GridJob): Promise<GridCodes> {
+    const { name, rows, columns, weights, format } = job;
+    const columnMoments = damped(job.columnMoments, columns);
+    const rowMoments = damped(job.rowMoments, rows);
     const columnSide = await this.side(job.columnMoments, columns, 0, name);
     const rowSide = await this.side(job.rowMoments, rows, 0, name);
-    const importance = columnSide.scales.map((scale) => scale * scale);
-    const grids = chooseGrids(weights, rows, columns, bits, importance);
-    const matrix = { rows, columns, weights, columnFactor: columnSide.factor, rowFactor: rowSide.factor };
-    const levels = gridLevels(this.kernel, grids, columns, bits);
-    const indices = await quantizeTo(this.kernel, this.products, matrix, levels);
-    return packCodes(Uint8Array.from(indices), grids, rows, columns, bits);
+    return quantizeToGrids(
+      this.grids,
+      this.products,
+      {
+        rows,
+        columns,
+        weights,
+        columnFactor: columnSide.factor,
+        rowFactor: rowSide.factor,
+        columnCosts: columnSide.scales.map((scale) => scale * scale),
+        columnMoments,
+        rowMoments,
+      },
+      format,
+      job.options,
+    );
   }
 
   /** Computes the factor of one side, and the square root of the cost of an error of 1 in each of its rows or columns. */
@@ -191,4 +205,13 @@ function countIndices({ parameters, rows, indices }: Quantized): Uint32Array {
     }
   }
   return counts;
+}
+
+/** Returns moments with their damping added. */
+function damped(moments: Moments, n: number): Float32Array {
+  const values = moments.values.slice();
+  const added = moments.damping * diagonalMean(moments, n);
+  const stride = values.length === n ? 1 : n + 1;
+  for (let i = 0; i < n; i++) values[i * stride]! += added;
+  return values;
 }

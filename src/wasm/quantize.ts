@@ -1,6 +1,7 @@
 import { quantize } from './compiled.js';
 import { CONTEXTS, GRID_COLUMNS, INDICES, PANEL_COLUMNS, ROWS_PER_BLOCK } from './constants.js';
 import { type BufferSizes, type Buffers, type KernelExports, layOutBuffers, loadKernels } from './loader.js';
+import { spread } from './spread.js';
 
 export { GRID_COLUMNS, PANEL_COLUMNS };
 
@@ -124,10 +125,4 @@ export class QuantizerKernel {
     else this.call.roundPanel(rows, columns, this.mostCode, ...flags);
     return buffers;
   }
-}
-
-/** Copies rows of `length` numbers to rows that are `stride` numbers apart. */
-function spread(values: Float32Array, length: number, target: Float32Array, stride: number): void {
-  for (let from = 0, to = 0; from < values.length; from += length, to += stride)
-    target.set(values.subarray(from, from + length), to);
 }

@@ -16,12 +16,36 @@ export interface FeedbackInput {
   readonly rowFactor?: Float32Array | undefined;
 }
 
-/** Says what the indices of a matrix mean, block by block of rows and panel by panel of columns. */
-export interface Levels {
-  /** Sets what the kernel needs of rows `top` to `bottom`. */
-  setRows(top: number, bottom: number): void;
-  /** Sets what it needs of columns `start` to `end` in these rows. */
-  setColumns(start: number, end: number): void;
+/** Rows `top` to `bottom` and columns `start` to `end` (exclusive) of a matrix. */
+export interface Panel {
+  readonly top: number;
+  readonly bottom: number;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What a panel is quantized with, each [columns, rows] of the panel. */
+export interface PanelInput {
+  readonly weights: Float32Array;
+  /** What errors of the columns before the panel add to each weight. */
+  readonly fed: Float32Array | undefined;
+  /** What errors of the rows above the panel add to each term. */
+  readonly pushed: Float32Array | undefined;
+}
+
+/** Quantizes panels one after another, and keeps what it chooses. */
+export interface PanelQuantizer {
+  /** Sets the factor of G of the rows of the next panels, [rows, rows]; undefined if rows do not interact. */
+  setRows(top: number, bottom: number, factor: Float32Array | undefined): void;
+  /**
+   * Quantizes a panel. @param factor of H of its columns, [columns, columns].
+   * @returns errors and terms; a column takes ROWS_PER_BLOCK entries, however many rows there are. Valid until the next call.
+   */
+  quantize(
+    panel: Panel,
+    factor: Float32Array,
+    input: PanelInput,
+  ): { readonly errors: Float32Array; readonly terms: Float32Array };
 }
 
 /** A matrix to quantize by the trellis, and its steps. */
@@ -33,72 +57,74 @@ export interface MatrixInput extends FeedbackInput {
 }
 
 /** Quantizes a matrix by the trellis, with the kernel's choices. @returns indices [rows, columns]. */
-export function quantizeMatrix(
+export async function quantizeMatrix(
   kernel: QuantizerKernel,
   products: Products,
   matrix: MatrixInput,
 ): Promise<Int16Array> {
-  const { rowSteps, rowContexts, columnSteps, columnContexts } = matrix;
-  return quantizeTo(kernel, products, matrix, {
-    setRows: (top, bottom) =>
-      kernel.setRows(rowSteps.subarray(top, bottom), rowContexts.subarray(top, bottom)),
-    setColumns: (start, end) =>
-      kernel.setColumns(columnSteps.subarray(start, end), columnContexts.subarray(start, end)),
+  const { rows, columns, rowSteps, rowContexts, columnSteps, columnContexts } = matrix;
+  const indices = new Int16Array(rows * columns);
+  await feedErrors(products, matrix, {
+    setRows(top, bottom, factor) {
+      kernel.setRowFactor(bottom - top, factor);
+      kernel.setRows(rowSteps.subarray(top, bottom), rowContexts.subarray(top, bottom));
+    },
+    quantize({ top, bottom, start, end }, factor, { weights, fed, pushed }) {
+      kernel.setColumnFactor(end - start, factor);
+      kernel.setColumns(columnSteps.subarray(start, end), columnContexts.subarray(start, end));
+      const panel = kernel.quantize(bottom - top, end - start, weights, fed, pushed);
+      for (let column = start; column < end; column++)
+        for (let row = top, from = (column - start) * ROWS_PER_BLOCK; row < bottom; row++, from++)
+          indices[row * columns + column] = panel.indices[from]!;
+      return panel;
+    },
   });
+  return indices;
 }
 
 /**
  * Quantizes a matrix in blocks of rows and panels of columns.
- * With errors E, V = E M_H and T = transposed(M_G) V: each index is chosen to make its entry of T small, because the square of that
+ * With errors E, V = E M_H and T = transposed(M_G) V: each weight is chosen to make its entry of T small, because the square of that
  * entry is added to the loss. The contributions of earlier blocks and panels are computed as large matrix products.
- * @returns indices [rows, columns].
  */
-export async function quantizeTo(
-  kernel: QuantizerKernel,
+export async function feedErrors(
   products: Products,
   matrix: FeedbackInput,
-  levels: Levels,
-): Promise<Int16Array> {
+  quantizer: PanelQuantizer,
+): Promise<void> {
   const { rows, columns } = matrix;
   const panels = panelsOf(matrix);
-  const indices = new Int16Array(rows * columns);
   const terms: Float32Array[] = []; // V of each block above, [columns, rows of the block]
   for (let top = 0; top < rows; top += ROWS_PER_BLOCK) {
     const bottom = Math.min(rows, top + ROWS_PER_BLOCK);
     const height = bottom - top;
     const { rowFactor } = matrix;
-    kernel.setRowFactor(height, rowFactor && cut(rowFactor, rows, top, bottom, top, bottom));
-    levels.setRows(top, bottom);
+    quantizer.setRows(top, bottom, rowFactor && cut(rowFactor, rows, top, bottom, top, bottom));
     const weights = transposed(matrix.weights.subarray(top * columns, bottom * columns), height, columns);
     const pushed = rowFactor && (await pushedDown(products, rowFactor, terms, matrix, top, bottom));
     const errors = new Float32Array(columns * height);
     const blockTerms = new Float32Array(rowFactor ? columns * height : 0);
     for (const { start, end, above, corner } of panels) {
-      const width = end - start;
       const fed =
         above &&
-        (await products.transposedTimes(above, errors.subarray(0, start * height), start, width, height));
-      kernel.setColumnFactor(width, corner);
-      levels.setColumns(start, end);
+        (await products.transposedTimes(
+          above,
+          errors.subarray(0, start * height),
+          start,
+          end - start,
+          height,
+        ));
       const range = [start * height, end * height] as const;
-      const panel = kernel.quantize(
-        height,
-        width,
-        weights.subarray(...range),
-        fed,
-        pushed?.subarray(...range),
-      );
+      const input = { weights: weights.subarray(...range), fed, pushed: pushed?.subarray(...range) };
+      const panel = quantizer.quantize({ top, bottom, start, end }, corner, input);
       for (let column = start; column < end; column++) {
         const from = (column - start) * ROWS_PER_BLOCK;
         errors.set(panel.errors.subarray(from, from + height), column * height);
         if (rowFactor) blockTerms.set(panel.terms.subarray(from, from + height), column * height);
-        for (let row = 0; row < height; row++)
-          indices[(top + row) * columns + column] = panel.indices[from + row]!;
       }
     }
     terms.push(blockTerms);
   }
-  return indices;
 }
 
 /** Returns the panels, columns that the kernel quantizes at once, with their parts of the factor. */
