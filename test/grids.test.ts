@@ -4,6 +4,7 @@ import { fromFloat16 } from '../src/core/float16.js';
 import { randomNumbers } from '../src/core/random.js';
 import type { GridCodes, GridFormat, Range } from '../src/grids/format.js';
 import { GGML_GRIDS } from '../src/grids/ggml.js';
+import { type Codes, ONNX_GRIDS } from '../src/grids/onnx.js';
 import { DEQUANTIZE } from '../src/models/gguf/dequantize.js';
 import { typeNamed } from '../src/models/gguf/types.js';
 
@@ -135,5 +136,48 @@ describe.each(Object.values(GGML_GRIDS))('$format.name', ({ format, pack }) => {
   it('keeps every level, scale and minimum', () => {
     const matrix = everyNumber(format);
     expectSame(decoded(matrix), weightsOf(format, matrix));
+  });
+});
+
+/** Returns the weights that MatMulNBits computes with: (code - zero point) x scale. */
+function onnxWeights(packed: Codes, rows: number, columns: number): Float32Array {
+  const { codes, scales, zeros } = packed;
+  const groups = Math.ceil(columns / 32);
+  const half = (bytes: Uint8Array, width: number, row: number, i: number) =>
+    (bytes[row * Math.ceil(width / 2) + (i >> 1)]! >> (4 * (i & 1))) & 15;
+  const out = new Float32Array(rows * groups * 32);
+  for (let i = 0; i < out.length; i++) {
+    const [row, column] = [Math.floor(i / (groups * 32)), i % (groups * 32)];
+    const group = column >> 5;
+    const level = zeros
+      ? half(codes, groups * 32, row, column) - half(zeros, groups, row, group)
+      : codes[i]! - 128;
+    out[i] = level * fromFloat16(scales[row * groups + group]!);
+  }
+  return out;
+}
+
+describe.each(Object.values(ONNX_GRIDS))('$format.name', ({ format, pack }) => {
+  it('decodes to the weights that were packed, and to 0 behind the last column', () => {
+    property((rows, blocks, seed) => {
+      const columns = blocks * 32 - (seed % 32);
+      const matrix = drawMatrix(format, rows, columns, seed);
+      const [all, weights] = [onnxWeights(pack(matrix), rows, columns), weightsOf(format, matrix)];
+      const width = blocks * 32;
+      for (let row = 0; row < rows; row++) {
+        expectSame(
+          all.subarray(row * width, row * width + columns),
+          weights.subarray(row * columns, (row + 1) * columns),
+        );
+        expect(all.subarray(row * width + columns, (row + 1) * width).every((value) => value === 0)).toBe(
+          true,
+        );
+      }
+    });
+  });
+
+  it('keeps every level, scale and minimum', () => {
+    const matrix = everyNumber(format);
+    expectSame(onnxWeights(pack(matrix), 1, matrix.columns), weightsOf(format, matrix));
   });
 });

@@ -5,8 +5,9 @@ import { type TensorParameters, writeParameters } from '../codecs/trellis/parame
 import { readTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
 import { sumOf } from '../core/sum.js';
+import type { Codes as GridCodes } from '../grids/onnx.js';
 import type { Runtime } from '../onnx/runtime.js';
-import { chooseGrids, type Codes as GridCodes, packCodes } from '../transformers-js/blocks.js';
+import { chooseGrids, packCodes } from '../transformers-js/blocks.js';
 import { type Bits, BLOCK } from '../transformers-js/encoding.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
