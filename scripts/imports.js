@@ -15,6 +15,7 @@ export const LAYERS = [
   ['onnx', 'graphs, their gradients, the runtimes that run them'],
   ['tokenizer', 'text to tokens and back'],
   ['codecs', 'blocks of a tensor to bytes and back'],
+  ['grids', 'formats whose weights are codes on grids'],
   ['architectures', 'roles and shapes of tensors, forward passes'],
   ['models', 'files and folders that can be read as a Model'],
   ['inference', 'forward passes, generation'],

@@ -47,6 +47,11 @@ export interface GridCodes {
 /** Packs a matrix as its runtime reads it: rows one after another. */
 export type Pack = (matrix: GridCodes) => Uint8Array;
 
+/** Returns all whole numbers of a range, ascending. */
+export function wholeNumbers(low: number, high: number): number[] {
+  return Array.from({ length: high - low + 1 }, (_, i) => low + i);
+}
+
 /** Bits of the significand of a float16. */
 const SIGNIFICAND_BITS = 11;
 const [LEAST_EXPONENT, MOST_EXPONENT] = [-24, 5];

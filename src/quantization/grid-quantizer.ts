@@ -1,7 +1,7 @@
 import { readFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { transposed } from '../core/transposed.js';
-import type { Codes } from '../transformers-js/blocks.js';
+import type { Codes } from '../grids/onnx.js';
 import type { Bits } from '../transformers-js/encoding.js';
 import type { Statistics } from './calibration/statistics.js';
 import type { GridJob } from './jobs.js';

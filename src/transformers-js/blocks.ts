@@ -1,15 +1,6 @@
 import { fromFloat16, toFloat16 } from '../core/float16.js';
+import { type Codes, ONNX_GRIDS } from '../grids/onnx.js';
 import { type Bits, BLOCK } from './encoding.js';
-
-/** Rows of a matrix as codes: a weight is (code - zero point) x scale of its block. */
-export interface Codes {
-  /** [rows, blocks x BLOCK], of 4 bits two per byte, the first in the low half. */
-  readonly codes: Uint8Array;
-  /** Bits of float16, [rows, blocks]. */
-  readonly scales: Uint16Array;
-  /** Zero points of 4-bit codes, [rows, blocks] packed as codes are per row; those of 8 bits are 128. */
-  readonly zeros: Uint8Array | undefined;
-}
 
 /** The grid of a block: scales are rounded to float16 already. */
 export interface Grids {
@@ -125,26 +116,13 @@ export function packCodes(
   columns: number,
   bits: Bits,
 ): Codes {
-  const blocks = Math.ceil(columns / BLOCK);
-  const padded = blocks * BLOCK;
-  const bytes = new Uint8Array(rows * padded);
-  for (let row = 0; row < rows; row++) {
-    bytes.set(indices.subarray(row * columns, (row + 1) * columns), row * padded);
-    bytes.fill(zeros[(row + 1) * blocks - 1]!, row * padded + columns, (row + 1) * padded);
-  }
-  return {
-    codes: bits === 8 ? bytes : pairsOf(bytes, rows, padded),
-    scales: Uint16Array.from(scales, toFloat16),
-    zeros: bits === 8 ? undefined : pairsOf(zeros, rows, blocks),
-  };
-}
-
-/** Packs rows of 4-bit numbers, two per byte; a row of an odd number ends with half a byte. */
-function pairsOf(numbers: Uint8Array, rows: number, columns: number): Uint8Array {
-  const width = Math.ceil(columns / 2);
-  const packed = new Uint8Array(rows * width);
-  for (let row = 0; row < rows; row++)
-    for (let column = 0; column < columns; column++)
-      packed[row * width + (column >> 1)]! |= numbers[row * columns + column]! << ((column & 1) * 4);
-  return packed;
+  return ONNX_GRIDS[bits].pack({
+    rows,
+    columns,
+    codes: indices,
+    scales: new Int16Array(scales.length).fill(1),
+    scaleUnits: scales,
+    minimums: Int16Array.from(zeros),
+    minimumUnits: new Float32Array(0),
+  });
 }

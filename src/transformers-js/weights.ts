@@ -4,10 +4,11 @@ import { ELEMENTS, requireFloat16 } from '../core/elements.js';
 import { toFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { transposed } from '../core/transposed.js';
+import type { Codes } from '../grids/onnx.js';
 import type { EmbeddingModules } from '../inference/embedding/modules.js';
 import type { Stage, Trunk } from '../inference/program.js';
 import type { Part } from '../onnx/graph.js';
-import { type Codes, roundToCodes } from './blocks.js';
+import { roundToCodes } from './blocks.js';
 import type { Bits } from './encoding.js';
 import type { StoredWeight } from './model-graph.js';
 

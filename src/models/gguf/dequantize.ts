@@ -1,4 +1,5 @@
 import { fromFloat16 } from '../../core/float16.js';
+import { NONLINEAR } from '../../grids/ggml.js';
 
 /** Decodes the block at byte `at` of `bytes` to the elements of `out` from index `to`. Arithmetic is in float32, as in ggml's reference. */
 type Decode = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
@@ -7,9 +8,6 @@ const half = (bytes: Uint8Array, at: number) => fromFloat16(bytes[at]! | (bytes[
 const { fround } = Math;
 /** Returns a x - b, with the product rounded to float32. */
 const affine = (a: number, x: number, b: number) => fround(a * x) - b;
-
-/** Quantization levels of IQ4_NL and IQ4_XS. */
-const NONLINEAR = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
 
 /** Elements of MXFP4, doubled. */
 const E2M1 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
