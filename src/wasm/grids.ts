@@ -43,6 +43,7 @@ const SIZES = {
   targets: GROUP,
   common: GROUP,
   aims: ROW,
+  ones: ROW,
   values: CANDIDATES,
   candidates: CANDIDATES,
   bestValues: ROW,
@@ -95,7 +96,10 @@ export class GridKernel {
 
   /** Sets the factor of H of a panel's columns, [columns, columns]; only entries right of the diagonal are used. */
   setColumnFactor(columns: number, factor: Float32Array): void {
-    spread(factor, columns, this.buffers.columnFactor, PANEL_COLUMNS);
+    const { columnFactor } = this.buffers;
+    spread(factor, columns, columnFactor, PANEL_COLUMNS);
+    for (let row = 0; row < columns; row++)
+      columnFactor.fill(0, row * PANEL_COLUMNS, row * PANEL_COLUMNS + row + 1);
   }
 
   /** Chooses the codes of a panel; arguments as of the quantizer's kernel. */

@@ -229,7 +229,7 @@ class Grids implements PanelQuantizer {
       for (let row = 0; row < n; row++)
         for (let column = 0; column < n; column++) {
           const at = (first + row) * MAX_GROUP + column;
-          buffers.columnFactor[at] = upper[row * n + column]!;
+          buffers.columnFactor[at] = column > row ? upper[row * n + column]! : 0;
           buffers.inverses[at] = inverse[row * n + column]!;
         }
       for (let i = 0; i < n; i++) buffers.columnCosts[first + i] = diagonal[i]!;

@@ -28,7 +28,7 @@ export let weights: usize = 0, fed: usize = 0, pushed: usize = 0, codes: usize =
 // Of a group: targets of all rows without the errors of the same group, and what errors of the rows above add, [columns][STRIDE].
 export let targets: usize = 0, common: usize = 0;
 // Of a group in one row: aims, f32; values and codes of four candidates; those of the best.
-export let aims: usize = 0, values: usize = 0, candidates: usize = 0, bestValues: usize = 0, bestCodes: usize = 0;
+export let aims: usize = 0, ones: usize = 0, values: usize = 0, candidates: usize = 0, bestValues: usize = 0, bestCodes: usize = 0;
 
 // ---- format ------------------------------------------------------------------------------------------------------------
 
@@ -169,18 +169,17 @@ function tryRanges(least: f32, most: f32): void {
 
 /** Tries the scales and minimums around those that fit the best codes by least squares. */
 function tryFitted(): void {
+  for (let j: usize = 0; j < count; j++) {
+    const level = load<f32>(at4(levels, <usize>load<f32>(at4(bestCodes, j))));
+    store<f32>(at4(values, j), level);
+    store<f32>(at4(candidates, j), level);
+  }
+  filter(values, candidates);
   // sums over columns, weighted by cost: of level u, one o and aim x, each as filtered by the factor
   let uu: f32 = 0, uo: f32 = 0, oo: f32 = 0, ux: f32 = 0, ox: f32 = 0;
   for (let j: usize = 0; j < count; j++) {
-    const level = load<f32>(at4(levels, <usize>load<f32>(at4(bestCodes, j))));
-    let u = level, o: f32 = 1, share = factorAt + (j << 2);
-    for (let l: usize = 0; l < j; l++, share += factorStride) {
-      const m = load<f32>(share);
-      u += m * load<f32>(at4(values, l));
-      o += m;
-    }
-    store<f32>(at4(values, j), level);
-    const cost = load<f32>(at4(costsAt, j)), x = load<f32>(at4(aims, j));
+    const u = load<f32>(at4(candidates, j)), o = load<f32>(at4(ones, j)), x = load<f32>(at4(aims, j));
+    const cost = load<f32>(at4(costsAt, j));
     uu += cost * u * u;
     uo += cost * u * o;
     oo += cost * o * o;
@@ -204,11 +203,14 @@ function tryFitted(): void {
   tryFour(f32x4(codeA, codeA, codeB, codeB), f32x4(a, a + 1, b, b + 1));
 }
 
-const ROUNDS: i32 = 3;
+/** Tries the present grid, and its neighbors, with the present aims. */
+function tryPresent(): void {
+  const s = bestScale, m = bestMinimum;
+  if (minimumKind == 0) tryFour(f32x4(s - scaleStep, s, s + scaleStep, s + 2 * scaleStep), f32x4.splat(0));
+  else tryFour(f32x4(s, s, s + scaleStep, s - scaleStep), f32x4(m, m + 1, m, m));
+}
 
-/** Chooses the grid and the codes of a group; `bestLoss` is what it must stay below. */
-function choose(least: f32, most: f32): void {
-  tryRanges(least, most);
+function fit(): void {
   for (let round = 0; round < ROUNDS; round++) {
     const before = bestLoss;
     tryFitted();
@@ -216,12 +218,15 @@ function choose(least: f32, most: f32): void {
   }
 }
 
-/** Adds to the aims what values before them in the group add: the aims are then those of errors, not of values. */
-function filterAims(from: usize, stride: usize): void {
-  for (let j = count - 1; j > 0; j--) {
-    let sum = load<f32>(at4(aims, j)), share = factorAt + (j << 2);
-    for (let l: usize = 0; l < j; l++, share += factorStride) sum += load<f32>(share) * load<f32>(from + l * stride);
-    store<f32>(at4(aims, j), sum);
+const ROUNDS: i32 = 3;
+
+/** Adds to each number of a group what the factor has of those before it: `out` has a copy of `from`, or other numbers. */
+function filter(from: usize, out: usize): void {
+  const end = out + (count << 2);
+  for (let l: usize = 0, row = factorAt; l < count; l++, row += factorStride) {
+    const number = v128.load32_splat(at4(from, l)), first = (l & ~3) << 2;
+    for (let to = out + first, share = row + first; to < end; to += 16, share += 16)
+      v128.store(to, f32x4.add(v128.load(to), f32x4.mul(number, v128.load(share))));
   }
 }
 
@@ -231,6 +236,17 @@ function bytesOf(rows: u32): usize {
 }
 
 // ---- a panel, errors fed on -------------------------------------------------------------------------------------------
+
+/** Sets the group at hand. */
+function beginGroup(factor: usize, costs: usize): void {
+  factorAt = factor;
+  costsAt = costs;
+  for (let j: usize = 0; j < count; j++) {
+    store<f32>(at4(values, j), 1);
+    store<f32>(at4(ones, j), 1);
+  }
+  filter(values, ones);
+}
 
 /** Sets the targets of the columns of a group: their weights, and what errors of columns before the group add. */
 function aimGroup(first: usize, bytes: usize, hasFed: bool): void {
@@ -253,8 +269,7 @@ export function choosePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: bo
   factorStride = PANEL_STRIDE;
   for (let first: usize = 0, group: usize = 0; first < <usize>columns; first += size, group++) {
     count = min<usize>(size, <usize>columns - first);
-    factorAt = columnFactor + first * PANEL_STRIDE + (first << 2);
-    costsAt = columnCosts + (first << 2);
+    beginGroup(columnFactor + first * PANEL_STRIDE + (first << 2), columnCosts + (first << 2));
     aimGroup(first, bytes, hasFed);
     if (hasRowFactor) memory.fill(common, 0, count * STRIDE);
     for (let i: usize = 0; i < <usize>rows; i++) chooseRow(first, group, i, rows, hasPushed, hasRowFactor);
@@ -274,21 +289,27 @@ function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: b
       if (hasPushed) aim -= load<f32>(pushed + panel + j * STRIDE);
     }
     store<f32>(at4(aims, j), aim);
+    store<f32>(at4(values, j), load<f32>(weights + panel + j * STRIDE));
     least = min<f32>(least, aim);
     most = max<f32>(most, aim);
   }
-  filterAims(weights + panel, STRIDE);
+  filter(values, aims); // what the errors of values before it take from an aim, is taken of the values themselves
   bestLoss = <f32>Infinity;
-  choose(least, most);
+  tryRanges(least, most);
+  fit();
   store<f32>(scales + mine, bestScale);
   store<f32>(minimums + mine, bestMinimum);
   for (let j: usize = 0; j < count; j++) {
-    const at = panel + j * STRIDE, value = load<f32>(at4(bestValues, j));
-    let term = value - load<f32>(targets + j * STRIDE + here), share = factorAt + (j << 2);
-    for (let l: usize = 0; l < j; l++, share += factorStride) term += load<f32>(share) * load<f32>(errors + panel + l * STRIDE);
-    store<f32>(errors + at, value - load<f32>(weights + at));
-    store<f32>(terms + at, term);
+    const at = panel + j * STRIDE, weight = load<f32>(weights + at), error = load<f32>(at4(bestValues, j)) - weight;
+    store<f32>(errors + at, error);
     store<u8>(codes + (at >> 2), <u8>load<f32>(at4(bestCodes, j)));
+    store<f32>(at4(values, j), error);
+    store<f32>(at4(candidates, j), error + weight - load<f32>(targets + j * STRIDE + here));
+  }
+  filter(values, candidates); // errors to terms
+  for (let j: usize = 0; j < count; j++) {
+    const term = load<f32>(at4(candidates, j));
+    store<f32>(terms + panel + j * STRIDE, term);
     if (!hasRowFactor) continue;
     const pushes = f32x4.splat(term), below = rowFactor + i * STRIDE, to = common + j * STRIDE;
     for (let x = (here + 4) & ~15; x < <usize>rows << 2; x += 16)
@@ -306,8 +327,7 @@ export function revisePanel(rows: u32, columns: u32, hasRows: bool): void {
   factorStride = GROUP_STRIDE;
   for (let first: usize = 0, group: usize = 0; first < <usize>columns; first += size, group++) {
     count = min<usize>(size, <usize>columns - first);
-    factorAt = columnFactor + first * GROUP_STRIDE;
-    costsAt = columnCosts + (first << 2);
+    beginGroup(columnFactor + first * GROUP_STRIDE, columnCosts + (first << 2));
     for (let i: usize = 0; i < <usize>rows; i++) reviseRow(first, group, i, rows, columns, hasRows);
   }
 }
@@ -317,53 +337,60 @@ function reviseRow(first: usize, group: usize, i: usize, rows: u32, columns: u32
   scaleUnit = load<f32>(scaleUnits + mine);
   minimumUnit = load<f32>(minimumUnits + mine);
   const own = hasRows ? load<f32>(rowFactor + i * STRIDE + here) : load<f32>(rowFactor + here);
-  let least = <f32>Infinity, most = -<f32>Infinity;
+  for (let j: usize = 0; j < count; j++) store<f32>(at4(values, j), load<f32>(pushed + panel + j * STRIDE) / own);
+  for (let j: usize = 0; j < count << 2; j += 16) {
+    let change = f32x4.splat(0);
+    for (let l: usize = 0; l < count; l++)
+      change = f32x4.add(change, f32x4.mul(v128.load32_splat(at4(values, l)), v128.load(inverses + (first + l) * GROUP_STRIDE + j)));
+    v128.store(candidates + j, change);
+  }
   for (let j: usize = 0; j < count; j++) {
-    const at = panel + j * STRIDE;
-    let change: f32 = 0;
-    for (let l: usize = 0; l < count; l++) change += load<f32>(pushed + panel + l * STRIDE) * load<f32>(inverses + (first + l) * GROUP_STRIDE + (j << 2));
-    const value = load<f32>(weights + at) + load<f32>(errors + at), aim = value - change / own;
+    const at = panel + j * STRIDE, value = load<f32>(weights + at) + load<f32>(errors + at), aim = value - load<f32>(at4(candidates, j));
     store<f32>(at4(bestValues, j), value);
     store<f32>(at4(bestCodes, j), <f32>load<u8>(codes + (at >> 2)));
+    store<f32>(at4(values, j), aim);
     store<f32>(at4(aims, j), aim);
-    least = min<f32>(least, aim);
-    most = max<f32>(most, aim);
   }
-  filterAims(aims, 4);
+  filter(values, aims);
   bestLoss = presentLoss();
   bestScale = load<f32>(scales + mine);
   bestMinimum = load<f32>(minimums + mine);
   const before = bestLoss;
-  choose(least, most);
+  tryPresent();
+  fit();
   if (!(bestLoss < before)) return;
   store<f32>(scales + mine, bestScale);
   store<f32>(minimums + mine, bestMinimum);
   for (let j: usize = 0; j < count; j++) {
     const at = panel + j * STRIDE, error = load<f32>(at4(bestValues, j)) - load<f32>(weights + at);
-    store<f32>(at4(aims, j), error - load<f32>(errors + at)); // the change
+    store<f32>(at4(values, j), error - load<f32>(errors + at)); // the change
     store<f32>(errors + at, error);
     store<u8>(codes + (at >> 2), <u8>load<f32>(at4(bestCodes, j)));
   }
-  for (let column = first; column < <usize>columns; column++) {
-    let change: f32 = 0;
-    for (let l: usize = 0; l < count; l++) change += load<f32>(at4(aims, l)) * load<f32>(columnMoments + (first + l) * PANEL_STRIDE + (column << 2));
-    const to = pushed + column * STRIDE;
-    if (!hasRows) {
-      store<f32>(to + here, load<f32>(to + here) + change * own);
-      continue;
+  for (let column = first; column < <usize>columns; column += 4) {
+    let changes = f32x4.splat(0);
+    for (let l: usize = 0, moments = columnMoments + first * PANEL_STRIDE + (column << 2); l < count; l++, moments += PANEL_STRIDE)
+      changes = f32x4.add(changes, f32x4.mul(v128.load32_splat(at4(values, l)), v128.load(moments)));
+    v128.store(kept, changes);
+    for (let c: usize = 0; c < 4 && column + c < <usize>columns; c++) {
+      const change = load<f32>(at4(kept, c)), to = pushed + (column + c) * STRIDE;
+      if (!hasRows) {
+        store<f32>(to + here, load<f32>(to + here) + change * own);
+        continue;
+      }
+      const pushes = f32x4.splat(change), shares = rowFactor + i * STRIDE;
+      for (let x: usize = 0; x < <usize>rows << 2; x += 16) v128.store(to + x, f32x4.add(v128.load(to + x), f32x4.mul(pushes, v128.load(shares + x))));
     }
-    const pushes = f32x4.splat(change), shares = rowFactor + i * STRIDE;
-    for (let x: usize = 0; x < <usize>rows << 2; x += 16) v128.store(to + x, f32x4.add(v128.load(to + x), f32x4.mul(pushes, v128.load(shares + x))));
   }
 }
 
-/** Returns the loss of the present values, in the order in which {@link tryFour} computes one. */
+/** Returns the loss of the present values. */
 function presentLoss(): f32 {
+  for (let j: usize = 0; j < count; j++) store<f32>(at4(candidates, j), load<f32>(at4(bestValues, j)) - load<f32>(at4(aims, j)));
+  filter(bestValues, candidates);
   let loss: f32 = 0;
   for (let j: usize = 0; j < count; j++) {
-    let aim = load<f32>(at4(aims, j)), share = factorAt + (j << 2);
-    for (let l: usize = 0; l < j; l++, share += factorStride) aim -= load<f32>(share) * load<f32>(at4(bestValues, l));
-    const error = load<f32>(at4(bestValues, j)) - aim;
+    const error = load<f32>(at4(candidates, j));
     loss += load<f32>(at4(costsAt, j)) * (error * error);
   }
   return loss;
