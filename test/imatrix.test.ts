@@ -733,7 +733,8 @@ describe('statistics as an importance matrix', () => {
       ...shape,
       inputs: new Float32Array(32).fill(2),
     });
-    const imatrix = await imatrixOf(statistics, model, gguf, plan, OPTIONS);
+    const imatrix = await imatrixOf(statistics, model, gguf, plan, { ...OPTIONS, chunkSize: 0 });
+    expect(imatrix).toMatchObject({ chunkCount: 1, chunkSize: 10 });
     const { entries } = await everythingIn(sourceOf(await written(imatrix, 'gguf')));
     expect(entries).toEqual({
       'blk.0.attn_q.weight': { sums: Array(32).fill(0), counts: [0] },

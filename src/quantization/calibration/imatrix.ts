@@ -85,7 +85,7 @@ function firstRowOf({ hub, gguf, layout }: Bundle, part: number): Pair['firstRow
 
 /** How {@link imatrixOf} describes what the statistics are of. */
 export interface ImatrixOptions {
-  /** Tokens per window of the calibration. */
+  /** Tokens per window of the calibration; 0 for sentences, which are one chunk. */
   readonly chunkSize: number;
   /** What the calibration text is called. */
   readonly dataset: string;
@@ -103,9 +103,10 @@ export async function imatrixOf(
   model: Pick<Model, 'tensors'>,
   gguf: GgufFamily,
   plan: ForwardPlan,
-  { chunkSize, dataset }: ImatrixOptions,
+  { chunkSize: given, dataset }: ImatrixOptions,
 ): Promise<Imatrix> {
   const tokens = Math.max(1, statistics.tokens);
+  const chunkSize = given || tokens;
   const entries = new Map<string, ImatrixEntry>();
   for (const pair of pairsOf(model, gguf, plan)) {
     const importance = await importanceOf(statistics, pair);
