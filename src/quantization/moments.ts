@@ -45,7 +45,8 @@ export async function momentsOf(
 
 /** Returns whether the experts of a tensor are as many matrices as the codec sees in it: it takes narrow ones for one. */
 function fits({ kind, inputs, outputs }: TensorMoments, rows: number, columns: number): boolean {
-  return kind !== 'experts' || (inputs.length === columns * columns && outputs.length === rows);
+  const isOfColumns = inputs.length === columns * columns || inputs.length === columns;
+  return kind !== 'experts' || (isOfColumns && outputs.length === rows);
 }
 
 /** Returns moments without statistics: they give every matrix, also each of a stack, the same relative squared error. */

@@ -22,9 +22,7 @@ export class Cursor {
 
   /** Makes the next `length` bytes available. @returns their offset in the view. */
   private async take(length: number): Promise<number> {
-    const end = this.position + length;
-    if (!(end <= this.source.byteLength))
-      this.fail(`expected ${length} more bytes, found ${this.source.byteLength - this.position}`);
+    const end = this.endOf(length);
     if (end > this.maxBytes) this.fail(`the header is over the limit of ${this.maxBytes} bytes`);
     if (end > this.pieceStart + this.piece.length) {
       const to = Math.min(this.source.byteLength, Math.max(end, this.position + PIECE_BYTES));
@@ -34,6 +32,18 @@ export class Cursor {
     }
     this.position = end;
     return end - length - this.pieceStart;
+  }
+
+  /** Passes over the next `length` bytes without reading them. */
+  skip(length: number): void {
+    this.position = this.endOf(length);
+  }
+
+  private endOf(length: number): number {
+    const end = this.position + length;
+    if (!(end <= this.source.byteLength))
+      this.fail(`expected ${length} more bytes, found ${this.source.byteLength - this.position}`);
+    return end;
   }
 
   async uint32(): Promise<number> {

@@ -10,6 +10,7 @@ import {
 } from '../../architectures/forward.js';
 import { HEAD_SLOTS, type Slot } from '../../architectures/slots.js';
 import { InputError } from '../../core/errors.js';
+import type { Model, TensorInfo } from '../../core/model.js';
 import type { Graph, WeightInput } from '../../onnx/graph.js';
 import { inverse, type LastSlice } from './axes.js';
 import type { GgufFamily } from './family.js';
@@ -59,6 +60,22 @@ export function bundlesOf(gguf: GgufFamily, plan: ForwardPlan): Bundle[] {
     );
     return { hub, gguf: named, layout };
   });
+}
+
+/** Returns a function that finds a tensor by its name with the family's usual prefix, in a model that may have another or none. */
+export function finderOf(
+  { tensors }: Pick<Model, 'tensors'>,
+  { family }: ForwardPlan,
+): (name: string) => TensorInfo {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  const [usual] = family.prefixes;
+  return (name) => {
+    const plain = name.startsWith(usual) ? name.slice(usual.length) : name;
+    const found = [...family.prefixes, '']
+      .map((prefix) => byName.get(prefix + plain))
+      .find((tensor) => tensor);
+    return found ?? byName.get(name)!;
+  };
 }
 
 /** A weight of one of the graphs. */

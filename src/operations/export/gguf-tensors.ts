@@ -6,7 +6,7 @@ import type { Model, TensorInfo } from '../../core/model.js';
 import { LastSlice } from '../../models/gguf/axes.js';
 import type { GgufFamily } from '../../models/gguf/family.js';
 import type { GgufTensorEntry } from '../../models/gguf/header-writer.js';
-import { bundlesOf, toGguf } from '../../models/gguf/tensor-map.js';
+import { bundlesOf, finderOf, toGguf } from '../../models/gguf/tensor-map.js';
 import { typeNamed } from '../../models/gguf/types.js';
 import type { View } from '../../models/gguf/views.js';
 import { ENCODINGS, type GgufWriteType, typeFor } from './gguf-types.js';
@@ -50,19 +50,6 @@ export function planTensors(
   const embedding = planned.find(({ name }) => name === 'token_embd.weight');
   if (gguf.needsOutput && plan.head.tied && embedding) planned.push({ ...embedding, name: 'output.weight' });
   return planned;
-}
-
-/** Returns a function that finds a tensor by its name with the family's usual prefix, in a model that may have another or none. */
-function finderOf({ tensors }: Model, { family }: ForwardPlan): (name: string) => TensorInfo {
-  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
-  const [usual] = family.prefixes;
-  return (name) => {
-    const plain = name.startsWith(usual) ? name.slice(usual.length) : name;
-    const found = [...family.prefixes, '']
-      .map((prefix) => byName.get(prefix + plain))
-      .find((tensor) => tensor);
-    return found ?? byName.get(name)!;
-  };
 }
 
 /** Elements converted per step: whole blocks. */

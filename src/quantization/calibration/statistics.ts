@@ -11,10 +11,11 @@ export interface TensorMoments {
   /**
    * [in, in], symmetric: E[|g|^2 x x^T] / E[|g|^2] of a linear layer, E[x x^T] of a head; E[g g^T] over the hidden features of an embedding.
    * Of a tensor with the matrices of all experts, their mean over its columns, [columns, columns].
+   * Or only the diagonal, [in] or [columns], of statistics that another program collected.
    */
   readonly inputs: Float32Array;
   /**
-   * [out, out], symmetric: E[g g^T]; for a head [vocabulary]: E[p (1 - p)]; for an embedding [rows]: frequency of each row; for experts
+   * [out, out], symmetric: E[g g^T], or [out], only the diagonal; for a head [vocabulary]: E[p (1 - p)]; for an embedding [rows]: frequency of each row; for experts
    * [experts x rows]: what an error in each row costs.
    */
   readonly outputs: Float32Array;
