@@ -18,7 +18,8 @@ export interface OnnxGrid {
   readonly pack: (matrix: GridCodes) => Codes;
 }
 
-const GROUP = 32;
+/** Neighbors in a row that share a scale. */
+export const GROUP = 32;
 const GROUPS = { group: GROUP, block: GROUP, scales: 'float16' } as const;
 
 /** Zero point of 8-bit codes. */

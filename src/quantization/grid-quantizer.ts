@@ -1,74 +1,44 @@
-import { readFloats } from '../core/floats.js';
-import type { Model, TensorInfo } from '../core/model.js';
-import { transposed } from '../core/transposed.js';
-import type { Codes } from '../grids/onnx.js';
-import type { Bits } from '../transformers-js/encoding.js';
-import type { Statistics } from './calibration/statistics.js';
+import type { GridCodes } from '../grids/format.js';
 import type { GridJob } from './jobs.js';
-import { momentsOf } from './moments.js';
 import type { QuantizationThreads } from './threads.js';
 
-/** A matrix to round to codes. */
-export interface GridMatrix {
-  readonly tensor: TensorInfo;
-  readonly bits: Bits;
-  /** Whether codes have rows where the tensor has columns. */
-  readonly isTransposed: boolean;
-}
+/** A matrix to quantize to grids: all of a job, once it is its turn. */
+export type GridTask = () => Promise<GridJob>;
 
 /**
- * Rounds matrices to codes on grids, with errors fed on by calibration statistics. Those that are asked for next are computed ahead, as
- * many as there are threads.
+ * Quantizes matrices to grids. Those that are asked for next are computed ahead, as many as there are threads, so that few are in memory.
  */
 export class GridQuantizer {
-  private matrices: readonly GridMatrix[] = [];
-  private readonly running = new Map<number, Promise<Codes>>();
+  private tasks: readonly GridTask[] = [];
+  private readonly running = new Map<GridTask, Promise<GridCodes>>();
   private started = 0;
 
-  constructor(
-    private readonly model: Model,
-    private readonly statistics: Statistics,
-    private readonly threads: QuantizationThreads,
-  ) {}
+  constructor(private readonly threads: QuantizationThreads) {}
 
   /** Says which matrices will be asked for, in which order. */
-  expect(matrices: readonly GridMatrix[]): void {
-    this.matrices = matrices;
+  expect(tasks: readonly GridTask[]): void {
+    this.tasks = tasks;
+    this.started = 0;
   }
 
-  /** Returns the codes of a matrix, once; undefined for one that was not expected. @throws {InputError} when statistics cannot be factorized. */
-  async take(tensor: string, bits: Bits): Promise<Codes | undefined> {
-    const index = this.matrices.findIndex((matrix) => matrix.tensor.name === tensor && matrix.bits === bits);
-    if (index < 0) return undefined;
-    for (; this.started < Math.min(index + 1 + this.threads.count, this.matrices.length); this.started++) {
-      const running = this.run(this.matrices[this.started]!);
+  /**
+   * Returns the codes of a matrix that is expected, once.
+   * @throws {InputError} when statistics cannot be factorized, and for weights that a float16 scale cannot reach.
+   */
+  async take(task: GridTask): Promise<GridCodes> {
+    const last = Math.min(this.tasks.indexOf(task) + 1 + this.threads.count, this.tasks.length);
+    for (; this.started < last; this.started++) {
+      const next = this.tasks[this.started]!;
+      const running = this.run(next);
       running.catch(() => {}); // awaited when it is asked for
-      this.running.set(this.started, running);
+      this.running.set(next, running);
     }
-    const codes = await this.running.get(index);
-    this.running.delete(index);
+    const codes = await this.running.get(task)!;
+    this.running.delete(task);
     return codes;
   }
 
-  private async run({ tensor, bits, isTransposed }: GridMatrix): Promise<Codes> {
-    const job = await this.job(tensor, isTransposed);
-    return this.threads.run('quantizeToGrid', { ...job, bits });
-  }
-
-  private async job(tensor: TensorInfo, isTransposed: boolean): Promise<Omit<GridJob, 'bits'>> {
-    const { name, shape } = tensor;
-    const [rows, columns] = shape as [number, number];
-    const weights = await readFloats(this.model, tensor);
-    const moments = await momentsOf(this.statistics, name, weights, { rows, columns, stack: 1 });
-    if (!isTransposed)
-      return { name, rows, columns, weights, rowMoments: moments.rows, columnMoments: moments.columns };
-    return {
-      name,
-      rows: columns,
-      columns: rows,
-      weights: transposed(weights, rows, columns),
-      rowMoments: moments.columns,
-      columnMoments: moments.rows,
-    };
+  private async run(task: GridTask): Promise<GridCodes> {
+    return this.threads.run('quantizeToGrids', await task());
   }
 }

@@ -5,8 +5,8 @@ import { type TensorParameters, writeParameters } from '../codecs/trellis/parame
 import { readTables } from '../codecs/trellis/tables.js';
 import { INDICES } from '../codecs/trellis/tokens.js';
 import { sumOf } from '../core/sum.js';
-import type { Runtime } from '../onnx/runtime.js';
 import type { GridCodes, GridFormat } from '../grids/format.js';
+import type { Runtime } from '../onnx/runtime.js';
 import { GridKernel } from '../wasm/grids.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
@@ -66,7 +66,6 @@ export interface EncodeMatrixJob {
 export interface GridJob
   extends Pick<QuantizeJob, 'name' | 'rows' | 'columns' | 'weights' | 'rowMoments' | 'columnMoments'> {
   readonly format: GridFormat;
-  readonly options?: any;
 }
 
 /** The jobs of a quantization thread. */
@@ -105,29 +104,20 @@ export class QuantizationJobs {
     return { ...quantized, counts: countIndices(quantized) };
   }
 
-  /** Quantizes a matrix to grids. @throws {InputError} when the statistics cannot be factorized. */
+  /**
+   * Quantizes a matrix to grids. @throws {InputError} when the statistics cannot be factorized, and for weights that a float16 scale cannot
+   * reach.
+   */
   async quantizeToGrids(job: GridJob): Promise<GridCodes> {
     const { name, rows, columns, weights, format } = job;
     const columnMoments = damped(job.columnMoments, columns);
     const rowMoments = damped(job.rowMoments, rows);
     const columnSide = await this.side(job.columnMoments, columns, 0, name);
     const rowSide = await this.side(job.rowMoments, rows, 0, name);
-    return quantizeToGrids(
-      this.grids,
-      this.products,
-      {
-        rows,
-        columns,
-        weights,
-        columnFactor: columnSide.factor,
-        rowFactor: rowSide.factor,
-        columnCosts: columnSide.scales.map((scale) => scale * scale),
-        columnMoments,
-        rowMoments,
-      },
-      format,
-      job.options,
-    );
+    const columnCosts = columnSide.scales.map((scale) => scale * scale);
+    const factors = { columnFactor: columnSide.factor, rowFactor: rowSide.factor };
+    const matrix = { name, rows, columns, weights, columnCosts, columnMoments, rowMoments, ...factors };
+    return quantizeToGrids(this.grids, this.products, matrix, format);
   }
 
   /** Computes the factor of one side, and the square root of the cost of an error of 1 in each of its rows or columns. */

@@ -15,7 +15,7 @@ export const SUFFIXES: Readonly<Record<OnnxDtype, string>> = {
 export type Bits = 4 | 8;
 
 /** Codes that share a scale: neighbors in a row. */
-export { GRID_COLUMNS as BLOCK } from '../wasm/constants.js';
+export { GROUP as BLOCK } from '../grids/onnx.js';
 
 /** How one tensor is stored: as floats of a width in bits, or as codes in blocks. */
 export type Encoding = { readonly float: 16 | 32 } | { readonly bits: Bits };

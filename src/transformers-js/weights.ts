@@ -4,11 +4,11 @@ import { ELEMENTS, requireFloat16 } from '../core/elements.js';
 import { toFloats } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
 import { transposed } from '../core/transposed.js';
-import type { Codes } from '../grids/onnx.js';
+import { type Codes, ONNX_GRIDS } from '../grids/onnx.js';
+import { roundToGrids } from '../grids/round.js';
 import type { EmbeddingModules } from '../inference/embedding/modules.js';
 import type { Stage, Trunk } from '../inference/program.js';
 import type { Part } from '../onnx/graph.js';
-import { roundToCodes } from './blocks.js';
 import type { Bits } from './encoding.js';
 import type { StoredWeight } from './model-graph.js';
 
@@ -87,6 +87,10 @@ async function* codesOf(
   isTransposed: boolean,
   signal?: AbortSignal,
 ): AsyncGenerator<Codes> {
+  const { format, pack } = ONNX_GRIDS[bits];
+  const name = 'tensor' in source ? source.tensor.name : '';
+  const round = (values: Float32Array, length: number) =>
+    pack(roundToGrids(name, values, values.length / length, length, format));
   if (isTransposed) {
     const [rows] = shape as [number, number];
     const whole = new Float32Array(rows * columns);
@@ -95,11 +99,10 @@ async function* codesOf(
       whole.set(floats, at);
       at += floats.length;
     }
-    yield roundToCodes(transposed(whole, rows, columns), columns, rows, bits);
+    yield round(transposed(whole, rows, columns), rows);
     return;
   }
-  for await (const floats of pieces(model, source, shape, signal))
-    yield roundToCodes(floats, floats.length / columns, columns, bits);
+  for await (const floats of pieces(model, source, shape, signal)) yield round(floats, columns);
 }
 
 /** Reads a weight as float32, whole rows at a time. */

@@ -52,9 +52,6 @@ export const KIND_BF16 = 3;
 /** Maximum number of columns quantized by one call. */
 export const PANEL_COLUMNS = 128;
 
-/** Neighbors in a row that share a scale in grids of other programs' formats. */
-export const GRID_COLUMNS = 32;
-
 /** Maximum number of neighbors that share a scale, and of levels. */
 export const MAX_GROUP = 32;
 export const MAX_LEVELS = 256;

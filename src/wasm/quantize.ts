@@ -1,21 +1,17 @@
 import { quantize } from './compiled.js';
-import { CONTEXTS, GRID_COLUMNS, INDICES, PANEL_COLUMNS, ROWS_PER_BLOCK } from './constants.js';
+import { CONTEXTS, INDICES, PANEL_COLUMNS, ROWS_PER_BLOCK } from './constants.js';
 import { type BufferSizes, type Buffers, type KernelExports, layOutBuffers, loadKernels } from './loader.js';
 import { spread } from './spread.js';
 
-export { GRID_COLUMNS, PANEL_COLUMNS };
+export { PANEL_COLUMNS };
 
 interface Exports extends KernelExports {
   // biome-ignore format: the order of the arguments, on one line
   quantizePanel(rows: number, columns: number, hasFed: boolean, hasPushed: boolean, hasRowFactor: boolean): void;
-  // biome-ignore format: the order of the arguments, on one line
-  roundPanel(rows: number, columns: number, most: number, hasFed: boolean, hasPushed: boolean, hasRowFactor: boolean): void;
 }
 
 const STRIDE = ROWS_PER_BLOCK;
 const PANEL = [Float32Array, PANEL_COLUMNS * STRIDE] as const;
-/** One number per row and per run of columns that share a grid. */
-const GRIDS = [Float32Array, (PANEL_COLUMNS / GRID_COLUMNS) * STRIDE] as const;
 /** One number per row and per state after that row. */
 const PATHS = [Float32Array, ROWS_PER_BLOCK * 8] as const;
 
@@ -27,8 +23,6 @@ const SIZES = {
   columnSteps: [Float32Array, PANEL_COLUMNS],
   rowContexts: [Int32Array, ROWS_PER_BLOCK],
   columnContexts: [Int32Array, PANEL_COLUMNS],
-  gridScales: GRIDS,
-  gridZeros: GRIDS,
   target: [Float32Array, STRIDE],
   weights: PANEL,
   fed: PANEL,
@@ -62,8 +56,6 @@ export class QuantizerKernel {
   private readonly call = loadKernels<Exports>(quantize);
   private readonly buffers: Buffers<typeof SIZES> = layOutBuffers(this.call, SIZES, SLACK_BYTES);
   private hasRowFactor = false;
-  /** The largest code of grids; undefined for the trellis. */
-  private mostCode: number | undefined;
 
   /** Pairs of an index's cost and its level, [CONTEXTS][2][INDICES]; the caller fills them in. */
   get choices(): Float32Array {
@@ -81,27 +73,16 @@ export class QuantizerKernel {
     spread(factor, columns, this.buffers.columnFactor, PANEL_COLUMNS);
   }
 
-  /** Sets the steps and contexts of a block's rows, for the trellis. */
+  /** Sets the steps and contexts of a block's rows. */
   setRows(steps: Float32Array, contexts: ArrayLike<number>): void {
     this.buffers.rowSteps.set(steps);
     this.buffers.rowContexts.set(contexts);
   }
 
-  /** Sets the steps and contexts of a panel's columns: it is quantized by the trellis. */
+  /** Sets the steps and contexts of a panel's columns. */
   setColumns(steps: Float32Array, contexts: ArrayLike<number>): void {
     this.buffers.columnSteps.set(steps);
     this.buffers.columnContexts.set(contexts);
-    this.mostCode = undefined;
-  }
-
-  /**
-   * Sets the grids of a panel: it is rounded to codes 0 to `most`, of which each means (code - zero) x scale.
-   * @param scales, zeros [runs of GRID_COLUMNS columns, rows].
-   */
-  setGrids(rows: number, scales: Float32Array, zeros: Float32Array, most: number): void {
-    spread(scales, rows, this.buffers.gridScales, STRIDE);
-    spread(zeros, rows, this.buffers.gridZeros, STRIDE);
-    this.mostCode = most;
   }
 
   /**
@@ -120,9 +101,7 @@ export class QuantizerKernel {
     spread(weights, rows, buffers.weights, STRIDE);
     if (fed) spread(fed, rows, buffers.fed, STRIDE);
     if (pushed) spread(pushed, rows, buffers.pushed, STRIDE);
-    const flags = [fed !== undefined, pushed !== undefined, this.hasRowFactor] as const;
-    if (this.mostCode === undefined) this.call.quantizePanel(rows, columns, ...flags);
-    else this.call.roundPanel(rows, columns, this.mostCode, ...flags);
+    this.call.quantizePanel(rows, columns, fed !== undefined, pushed !== undefined, this.hasRowFactor);
     return buffers;
   }
 }

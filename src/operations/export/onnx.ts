@@ -1,8 +1,9 @@
 import { dirname, join } from 'node:path';
-import type { Model } from '../../core/model.js';
+import type { Model, TensorInfo } from '../../core/model.js';
 import { Meter, type RunOptions } from '../../core/progress.js';
 import { sumOf } from '../../core/sum.js';
 import { compareOnnxEmbeddings, evaluateOnnx } from '../../evaluation/onnx.js';
+import { ONNX_GRIDS } from '../../grids/onnx.js';
 import { Output } from '../../io/node/checked-output.js';
 import { makeFolders } from '../../io/node/disk.js';
 import { inputsOf } from '../../models/node/inputs.js';
@@ -13,13 +14,15 @@ import {
   type CalibrationSource,
   calibrate,
 } from '../../quantization/calibration/calibrate.js';
-import { type GridMatrix, GridQuantizer } from '../../quantization/grid-quantizer.js';
+import { GridQuantizer, type GridTask } from '../../quantization/grid-quantizer.js';
+import { gridTask } from '../../quantization/grid-task.js';
 import { qualityReport } from '../../quantization/quality.js';
 import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
-import type { OnnxDtype } from '../../transformers-js/encoding.js';
+import type { Bits, OnnxDtype } from '../../transformers-js/encoding.js';
 import { type TransformersFiles, transformersFiles } from '../../transformers-js/model-files.js';
 import type { GraphFiles, MadeFile } from '../../transformers-js/onnx-files.js';
 import { OnnxModel } from '../../transformers-js/onnx-model.js';
+import type { FindCodes } from '../../transformers-js/weights.js';
 import type { Summary } from '../../wpk/summary.js';
 import { makeFolder } from '../folder.js';
 
@@ -93,16 +96,16 @@ const hasCodes = (dtype: OnnxDtype) => dtype === 'q8' || dtype === 'q4';
 
 /** The codes of a model's matrices, chosen with statistics, and what they lose. */
 class Codes {
-  readonly find;
+  private readonly quantizer: GridQuantizer;
+  private tasks = new Map<string, GridTask>();
 
   private constructor(
     private readonly model: Model,
     private readonly calibrated: Calibrated,
     private readonly threads: QuantizationThreads,
-    private readonly quantizer: GridQuantizer,
     private readonly options: RunOptions,
   ) {
-    this.find = quantizer.take.bind(quantizer);
+    this.quantizer = new GridQuantizer(threads);
   }
 
   /** Collects statistics, and starts the threads. */
@@ -118,13 +121,28 @@ class Codes {
     };
     const calibrated = await calibrate(model, join(folder, 'onnx'), calibration, onProgress, options.signal);
     const pool = startQuantization(threads);
-    const quantizer = new GridQuantizer(model, calibrated.statistics, pool);
-    return new Codes(model, calibrated, pool, quantizer, options);
+    return new Codes(model, calibrated, pool, options);
   }
 
   expect({ onnx }: TransformersFiles): void {
-    this.quantizer.expect([...onnx.values()].flatMap(matricesOf));
+    for (const { tensor, bits, isTransposed } of [...onnx.values()].flatMap(matricesOf)) {
+      const task = gridTask(
+        this.model,
+        this.calibrated.statistics,
+        tensor,
+        ONNX_GRIDS[bits].format,
+        isTransposed,
+      );
+      this.tasks.set(keyOf(tensor.name, bits), task);
+    }
+    this.quantizer.expect([...this.tasks.values()]);
   }
+
+  /** Finds the codes of a tensor; undefined for one that was not expected. */
+  readonly find: FindCodes = async (tensor, bits) => {
+    const task = this.tasks.get(keyOf(tensor, bits));
+    return task && ONNX_GRIDS[bits].pack(await this.quantizer.take(task));
+  };
 
   /** Measures a written file, run as it is. */
   async measure(
@@ -152,8 +170,17 @@ class Codes {
   }
 }
 
+const keyOf = (tensor: string, bits: Bits) => `${bits} ${tensor}`;
+
+interface Matrix {
+  readonly tensor: TensorInfo;
+  readonly bits: Bits;
+  /** Whether codes have rows where the tensor has columns. */
+  readonly isTransposed: boolean;
+}
+
 /** Returns the matrices of a file that are quantized with statistics, in its order: all but parts of stacks. */
-function matricesOf({ quantized, sources }: GraphFiles): GridMatrix[] {
+function matricesOf({ quantized, sources }: GraphFiles): Matrix[] {
   return quantized.flatMap(({ name, encoding, isTransposed }) => {
     const source = sources.get(name);
     const isWhole = source && 'tensor' in source && !source.part;

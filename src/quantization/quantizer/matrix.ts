@@ -1,5 +1,6 @@
 import { ROWS_PER_BLOCK } from '../../codecs/trellis/levels.js';
 import { transposed } from '../../core/transposed.js';
+import type { PanelPlace } from '../../grids/chosen.js';
 import { PANEL_COLUMNS, type QuantizerKernel } from '../../wasm/quantize.js';
 import { cut } from './factor.js';
 import type { Products } from './products.js';
@@ -16,17 +17,8 @@ export interface FeedbackInput {
   readonly rowFactor?: Float32Array | undefined;
 }
 
-/** Rows `top` to `bottom` and columns `start` to `end` (exclusive) of a matrix. */
-export interface Panel {
-  readonly top: number;
-  readonly bottom: number;
-  readonly start: number;
-  readonly end: number;
-}
-
-/** What a panel is quantized with, each [columns, rows] of the panel. */
+/** What errors elsewhere add to a panel, [columns, rows]. */
 export interface PanelInput {
-  readonly weights: Float32Array;
   /** What errors of the columns before the panel add to each weight. */
   readonly fed: Float32Array | undefined;
   /** What errors of the rows above the panel add to each term. */
@@ -38,12 +30,12 @@ export interface PanelQuantizer {
   /** Sets the factor of G of the rows of the next panels, [rows, rows]; undefined if rows do not interact. */
   setRows(top: number, bottom: number, factor: Float32Array | undefined): void;
   /**
-   * Quantizes a panel. @param factor of H of its columns, [columns, columns].
+   * Quantizes a panel. @param factor of H of its columns, [columns, columns]; undefined if they do not interact.
    * @returns errors and terms; a column takes ROWS_PER_BLOCK entries, however many rows there are. Valid until the next call.
    */
   quantize(
-    panel: Panel,
-    factor: Float32Array,
+    place: PanelPlace,
+    factor: Float32Array | undefined,
     input: PanelInput,
   ): { readonly errors: Float32Array; readonly terms: Float32Array };
 }
@@ -64,13 +56,17 @@ export async function quantizeMatrix(
 ): Promise<Int16Array> {
   const { rows, columns, rowSteps, rowContexts, columnSteps, columnContexts } = matrix;
   const indices = new Int16Array(rows * columns);
+  let block: Float32Array = new Float32Array(0); // weights of the rows, [columns, rows]
   await feedErrors(products, matrix, {
     setRows(top, bottom, factor) {
+      const weights = matrix.weights.subarray(top * columns, bottom * columns);
+      block = transposed(weights, bottom - top, columns);
       kernel.setRowFactor(bottom - top, factor);
       kernel.setRows(rowSteps.subarray(top, bottom), rowContexts.subarray(top, bottom));
     },
-    quantize({ top, bottom, start, end }, factor, { weights, fed, pushed }) {
-      kernel.setColumnFactor(end - start, factor);
+    quantize({ top, bottom, start, end }, factor, { fed, pushed }) {
+      const weights = block.subarray(start * (bottom - top), end * (bottom - top));
+      kernel.setColumnFactor(end - start, factor ?? new Float32Array((end - start) ** 2));
       kernel.setColumns(columnSteps.subarray(start, end), columnContexts.subarray(start, end));
       const panel = kernel.quantize(bottom - top, end - start, weights, fed, pushed);
       for (let column = start; column < end; column++)
@@ -100,7 +96,6 @@ export async function feedErrors(
     const height = bottom - top;
     const { rowFactor } = matrix;
     quantizer.setRows(top, bottom, rowFactor && cut(rowFactor, rows, top, bottom, top, bottom));
-    const weights = transposed(matrix.weights.subarray(top * columns, bottom * columns), height, columns);
     const pushed = rowFactor && (await pushedDown(products, rowFactor, terms, matrix, top, bottom));
     const errors = new Float32Array(columns * height);
     const blockTerms = new Float32Array(rowFactor ? columns * height : 0);
@@ -115,7 +110,7 @@ export async function feedErrors(
           height,
         ));
       const range = [start * height, end * height] as const;
-      const input = { weights: weights.subarray(...range), fed, pushed: pushed?.subarray(...range) };
+      const input = { fed, pushed: pushed?.subarray(...range) };
       const panel = quantizer.quantize({ top, bottom, start, end }, corner, input);
       for (let column = start; column < end; column++) {
         const from = (column - start) * ROWS_PER_BLOCK;
@@ -136,9 +131,7 @@ function panelsOf({ columns, columnFactor }: FeedbackInput) {
       start,
       end,
       above: start && columnFactor ? cut(columnFactor, columns, 0, start, start, end) : undefined,
-      corner: columnFactor
-        ? cut(columnFactor, columns, start, end, start, end)
-        : new Float32Array((end - start) ** 2),
+      corner: columnFactor && cut(columnFactor, columns, start, end, start, end),
     };
   });
 }

@@ -16,7 +16,7 @@ export let levels: usize = 0, nearestCodes: usize = 0;
 export let shares: usize = 0;
 
 // The block's rows: the factor of G, [rows][ROWS_PER_BLOCK]; when choices are revised, G itself, damped.
-export let rowFactor: usize = 0;
+export let rowMatrix: usize = 0;
 // The panel: the factor of H, [columns][PANEL_COLUMNS], and the cost of a squared error in each column; when choices are revised, H itself,
 // damped, and for each group the inverse of its square in H, [columns][MAX_GROUP], and the factor of that square.
 export let columnFactor: usize = 0, columnCosts: usize = 0, columnMoments: usize = 0, inverses: usize = 0;
@@ -59,8 +59,8 @@ export function setRanges(lowScale: f32, highScale: f32, lowMinimum: f32, highMi
 
 // ---- one group of a row -----------------------------------------------------------------------------------------------
 
-// The group at hand: its part of the factor, and costs of its columns.
-let factorAt: usize = 0, factorStride: usize = 0, costsAt: usize = 0, count: usize = 0;
+// The group at hand: its part of the factor, whether its columns interact, and costs of its columns.
+let factorAt: usize = 0, factorStride: usize = 0, interacts = false, costsAt: usize = 0, count: usize = 0;
 let scaleUnit: f32 = 0, minimumUnit: f32 = 0;
 // The best candidate.
 let bestLoss: f32 = 0, bestScale: f32 = 0, bestMinimum: f32 = 0;
@@ -111,8 +111,8 @@ function tryFour(scaleCode: v128, minimumCode: v128): void {
   let loss = f32x4.splat(0);
   for (let j: usize = 0; j < count; j++) {
     let aim = v128.load32_splat(at4(aims, j));
-    let share = factorAt + (j << 2);
-    for (let l: usize = 0; l < j; l++, share += factorStride)
+    const before = interacts ? j : 0;
+    for (let l: usize = 0, share = factorAt + (j << 2); l < before; l++, share += factorStride)
       aim = f32x4.sub(aim, f32x4.mul(v128.load32_splat(share), v128.load(values + (l << 4))));
     const steps = f32x4.mul(f32x4.add(aim, minimum), perScale);
     let code: v128, level: v128;
@@ -222,6 +222,7 @@ const ROUNDS: i32 = 3;
 
 /** Adds to each number of a group what the factor has of those before it: `out` has a copy of `from`, or other numbers. */
 function filter(from: usize, out: usize): void {
+  if (!interacts) return;
   const end = out + (count << 2);
   for (let l: usize = 0, row = factorAt; l < count; l++, row += factorStride) {
     const number = v128.load32_splat(at4(from, l)), first = (l & ~3) << 2;
@@ -256,27 +257,28 @@ function aimGroup(first: usize, bytes: usize, hasFed: bool): void {
       const weight = v128.load(here + x);
       v128.store(wanted + x, hasFed ? f32x4.sub(weight, v128.load(added + x)) : weight);
     }
-    for (let l: usize = 0; l < first; l++) {
+    for (let l: usize = 0; interacts && l < first; l++) {
       const share = v128.load32_splat(columnFactor + l * PANEL_STRIDE + (column << 2)), before = errors + l * STRIDE;
       for (let x: usize = 0; x < bytes; x += 16) v128.store(wanted + x, f32x4.sub(v128.load(wanted + x), f32x4.mul(share, v128.load(before + x))));
     }
   }
 }
 
-/** Chooses the codes of a panel, group by group, from the first row to the last. The flags say what of `fed`, `pushed` and `rowFactor` is used. */
-export function choosePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: bool, hasRowFactor: bool): void {
+/** Chooses the codes of a panel, group by group, from the first row to the last. The flags say what of `fed`, `pushed` and `rowMatrix` is used. */
+export function choosePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: bool, hasRows: bool, hasColumns: bool): void {
   const bytes = bytesOf(rows);
   factorStride = PANEL_STRIDE;
+  interacts = hasColumns;
   for (let first: usize = 0, group: usize = 0; first < <usize>columns; first += size, group++) {
     count = min<usize>(size, <usize>columns - first);
     beginGroup(columnFactor + first * PANEL_STRIDE + (first << 2), columnCosts + (first << 2));
     aimGroup(first, bytes, hasFed);
-    if (hasRowFactor) memory.fill(common, 0, count * STRIDE);
-    for (let i: usize = 0; i < <usize>rows; i++) chooseRow(first, group, i, rows, hasPushed, hasRowFactor);
+    if (hasRows) memory.fill(common, 0, count * STRIDE);
+    for (let i: usize = 0; i < <usize>rows; i++) chooseRow(first, group, i, rows, hasPushed, hasRows);
   }
 }
 
-function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: bool, hasRowFactor: bool): void {
+function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: bool, hasRows: bool): void {
   const here = i << 2, panel = first * STRIDE + here;
   const mine = group * STRIDE + here;
   scaleUnit = load<f32>(scaleUnits + mine);
@@ -284,7 +286,7 @@ function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: b
   let least = <f32>Infinity, most = -<f32>Infinity;
   for (let j: usize = 0; j < count; j++) {
     let aim = load<f32>(targets + j * STRIDE + here);
-    if (hasRowFactor) {
+    if (hasRows) {
       aim -= load<f32>(common + j * STRIDE + here);
       if (hasPushed) aim -= load<f32>(pushed + panel + j * STRIDE);
     }
@@ -310,8 +312,8 @@ function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: b
   for (let j: usize = 0; j < count; j++) {
     const term = load<f32>(at4(candidates, j));
     store<f32>(terms + panel + j * STRIDE, term);
-    if (!hasRowFactor) continue;
-    const pushes = f32x4.splat(term), below = rowFactor + i * STRIDE, to = common + j * STRIDE;
+    if (!hasRows) continue;
+    const pushes = f32x4.splat(term), below = rowMatrix + i * STRIDE, to = common + j * STRIDE;
     for (let x = (here + 4) & ~15; x < <usize>rows << 2; x += 16)
       v128.store(to + x, f32x4.add(v128.load(to + x), f32x4.mul(pushes, v128.load(below + x))));
   }
@@ -321,10 +323,11 @@ function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: b
 
 /**
  * Chooses again, group by group, with all other errors as they are: `pushed` is the gradient G E H of the block, `errors` and codes are the
- * present ones. Without a row matrix (`hasRows` false) `rowFactor` holds the diagonal of G.
+ * present ones. Without a row matrix (`hasRows` false) `rowMatrix` holds the diagonal of G.
  */
 export function revisePanel(rows: u32, columns: u32, hasRows: bool): void {
   factorStride = GROUP_STRIDE;
+  interacts = true;
   for (let first: usize = 0, group: usize = 0; first < <usize>columns; first += size, group++) {
     count = min<usize>(size, <usize>columns - first);
     beginGroup(columnFactor + first * GROUP_STRIDE, columnCosts + (first << 2));
@@ -336,7 +339,7 @@ function reviseRow(first: usize, group: usize, i: usize, rows: u32, columns: u32
   const here = i << 2, panel = first * STRIDE + here, mine = group * STRIDE + here;
   scaleUnit = load<f32>(scaleUnits + mine);
   minimumUnit = load<f32>(minimumUnits + mine);
-  const own = hasRows ? load<f32>(rowFactor + i * STRIDE + here) : load<f32>(rowFactor + here);
+  const own = hasRows ? load<f32>(rowMatrix + i * STRIDE + here) : load<f32>(rowMatrix + here);
   for (let j: usize = 0; j < count; j++) store<f32>(at4(values, j), load<f32>(pushed + panel + j * STRIDE) / own);
   for (let j: usize = 0; j < count << 2; j += 16) {
     let change = f32x4.splat(0);
@@ -378,7 +381,7 @@ function reviseRow(first: usize, group: usize, i: usize, rows: u32, columns: u32
         store<f32>(to + here, load<f32>(to + here) + change * own);
         continue;
       }
-      const pushes = f32x4.splat(change), shares = rowFactor + i * STRIDE;
+      const pushes = f32x4.splat(change), shares = rowMatrix + i * STRIDE;
       for (let x: usize = 0; x < <usize>rows << 2; x += 16) v128.store(to + x, f32x4.add(v128.load(to + x), f32x4.mul(pushes, v128.load(shares + x))));
     }
   }

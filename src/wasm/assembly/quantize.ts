@@ -1,7 +1,7 @@
 // The quantizer's inner loop: it quantizes each column with an eight-state trellis over the rows; every survivor path has
-// the feedback of its own errors. docs/trellis.md, "Quantizing a matrix". Or to codes on grids, one row after another. Pointers are byte offsets into the module's memory,
+// the feedback of its own errors. docs/trellis.md, "Quantizing a matrix". Codes on grids: grids.ts. Pointers are byte offsets into the module's memory,
 // which src/wasm/quantize.ts lays out. A column is contiguous: row i of column j is at j * STRIDE + 4 * i.
-import { CONTEXTS, GRID_COLUMNS, INDICES, MAX_INDEX, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
+import { CONTEXTS, INDICES, MAX_INDEX, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
 
 export * from '../constants';
 export { heapBase } from './_memory';
@@ -15,8 +15,6 @@ const CHOICE_BYTES: usize = 8;
 export let rowSteps: usize = 0, rowContexts: usize = 0, rowFactor: usize = 0;
 // Per panel: steps and contexts of its columns, and its part of the factor of H, [columns][PANEL_COLUMNS].
 export let columnSteps: usize = 0, columnContexts: usize = 0, columnFactor: usize = 0;
-// Scales and zero points of grids, f32, [columns / GRID_COLUMNS][ROWS_PER_BLOCK].
-export let gridScales: usize = 0, gridZeros: usize = 0;
 // Inputs of the panel: its weights; `fed`, what errors left of the panel add to each; `pushed`, what errors above the
 // block add to each term. Outputs: indices (i16), errors (value - weight), terms (value - target).
 export let weights: usize = 0, fed: usize = 0, pushed: usize = 0, indices: usize = 0, errors: usize = 0, terms: usize = 0;
@@ -299,38 +297,6 @@ export function quantizePanel(rows: u32, columns: u32, hasFed: bool, hasPushed: 
   for (let j: usize = 0; j < <usize>columns; j++) {
     aim(j, bytes, hasFed);
     quantizeColumn(rows, j, hasPushed, hasRowFactor);
-    settle(j, bytes);
-  }
-}
-
-/** Rounds column `j` to codes 0 to `most`, (code - zero) x scale each, from the first row to the last; errors are fed to later rows. */
-function roundColumn(rows: u32, j: usize, most: f32, hasPushed: bool, hasRowFactor: bool): void {
-  const above = pushed + j * STRIDE, wants = target, at = (j / GRID_COLUMNS) * STRIDE;
-  const toIndices = indices + ((j * STRIDE) >> 1), toValues = errors + j * STRIDE, toTerms = terms + j * STRIDE;
-  if (hasRowFactor) memory.fill(common, 0, STRIDE);
-  for (let i: u32 = 0; i < rows; i++) {
-    const here = <usize>i << 2;
-    const wanted = load<f32>(wants + here), scale = load<f32>(gridScales + at + here), zero = load<f32>(gridZeros + at + here);
-    let all = wanted;
-    if (hasRowFactor) all -= (hasPushed ? load<f32>(above + here) : 0) + load<f32>(common + here);
-    const code = min<f32>(most, max<f32>(0, nearest<f32>(all / scale) + zero));
-    const value = (code - zero) * scale;
-    store<i16>(toIndices + (here >> 1), <i16>code);
-    store<f32>(toValues + here, value);
-    store<f32>(toTerms + here, value - wanted);
-    if (!hasRowFactor) continue;
-    const term = f32x4.splat(value - wanted), shares = rowFactor + <usize>i * STRIDE;
-    for (let x = (here + 4) & ~15; x < <usize>rows << 2; x += 16)
-      v128.store(common + x, f32x4.add(v128.load(common + x), f32x4.mul(term, v128.load(shares + x))));
-  }
-}
-
-/** Rounds a panel to codes on its grids, as {@link quantizePanel} quantizes one. */
-export function roundPanel(rows: u32, columns: u32, most: f32, hasFed: bool, hasPushed: bool, hasRowFactor: bool): void {
-  const bytes = bytesOf(rows);
-  for (let j: usize = 0; j < <usize>columns; j++) {
-    aim(j, bytes, hasFed);
-    roundColumn(rows, j, most, hasPushed, hasRowFactor);
     settle(j, bytes);
   }
 }
