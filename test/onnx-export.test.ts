@@ -4,8 +4,9 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { fromFloat16 } from '../src/core/float16.js';
 import type { Model } from '../src/core/model.js';
+import { ONNX_GRIDS } from '../src/grids/onnx.js';
+import { roundToGrids } from '../src/grids/round.js';
 import '../src/onnx/node/no-telemetry.js';
-import { roundToCodes } from '../src/transformers-js/blocks.js';
 import { makeOnnxFiles, type OnnxFileOptions } from '../src/transformers-js/onnx-files.js';
 import { FAMILIES, RUNNABLE, TINY } from './helpers/fixtures.js';
 import { expectedOf, largestDifference, refusalOf } from './helpers/logits.js';
@@ -161,24 +162,40 @@ describe('codes', () => {
     expect(difference).toBeGreaterThan(0);
   });
 
-  it.each([4, 8] as const)('of %i bits are the nearest of a grid, and packed as they are read', (bits) => {
-    const [rows, columns] = [5, 70]; // blocks of 32, 32 and 6
+  const nibble = (bytes: Uint8Array, width: number, row: number, at: number) =>
+    (bytes[row * Math.ceil(width / 2) + (at >> 1)]! >> ((at & 1) * 4)) & 15;
+
+  /** Returns scale, zero point and code of each weight, as MatMulNBits reads what a matrix is rounded to: [rows, whole groups]. */
+  function roundedTo(bits: 4 | 8, values: Float32Array, rows: number, columns: number) {
+    const { format, pack } = ONNX_GRIDS[bits];
+    const { codes, scales, zeros } = pack(roundToGrids('w', values, rows, columns, format));
+    const groups = Math.ceil(columns / 32);
+    return Array.from({ length: rows * groups * 32 }, (_, i) => {
+      const [row, column] = [Math.floor(i / (groups * 32)), i % (groups * 32)];
+      const group = column >> 5;
+      const scale = fromFloat16(scales[row * groups + group]!);
+      const code = bits === 8 ? codes[i]! : nibble(codes, groups * 32, row, column);
+      const zero = bits === 8 ? 128 : nibble(zeros!, groups, row, group);
+      return { code, zero, scale, value: (code - zero) * scale };
+    });
+  }
+
+  it.each([4, 8] as const)('of %i bits are the nearest of their grids, which cover their groups', (bits) => {
+    const [rows, columns] = [5, 70]; // groups of 32, 32 and 6
     const random = seededRandom(bits);
     const values = Float32Array.from({ length: rows * columns }, () => random() ** 3 - 0.3);
-    const { codes, scales, zeros } = roundToCodes(values, rows, columns, bits);
-    const nibble = (bytes: Uint8Array, width: number, row: number, at: number) =>
-      (bytes[row * Math.ceil(width / 2) + (at >> 1)]! >> ((at & 1) * 4)) & 15;
+    const rounded = roundedTo(bits, values, rows, columns);
     for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++) {
-        const block = column >> 5;
-        const scale = fromFloat16(scales[row * 3 + block]!);
-        const code = bits === 8 ? codes[row * 96 + column]! : nibble(codes, 96, row, column);
-        const zero = bits === 8 ? 128 : nibble(zeros!, 3, row, block);
-        const value = values[row * columns + column]!;
+      for (let column = 0; column < 96; column++) {
+        const { code, scale, value } = rounded[row * 96 + column]!;
+        if (column >= columns) {
+          expect(Math.abs(value)).toBe(0);
+          continue;
+        }
+        const error = Math.abs(value - values[row * columns + column]!);
         const isCut = code === 0 || code === 2 ** bits - 1;
-        const error = Math.abs((code - zero) * scale - value);
-        if (!isCut) expect(error).toBeLessThanOrEqual(scale * 0.5001);
-        expect(error).toBeLessThan(0.35);
+        expect(error).toBeLessThanOrEqual(Math.abs(scale) * (isCut ? 1.5 : 0.5001));
+        expect(Math.abs(scale)).toBeLessThan(1.1 / (2 ** bits - 1 - (bits === 8 ? 128 : 0)));
       }
   });
 
@@ -186,11 +203,10 @@ describe('codes', () => {
     for (const bits of [4, 8] as const) {
       const values = new Float32Array(64);
       values[40] = -0.5;
-      const { codes, scales, zeros } = roundToCodes(values, 1, 64, bits);
-      const zero = bits === 8 ? 128 : zeros![0]! >> 4;
-      const code = bits === 8 ? codes[40]! : codes[20]! & 15;
-      expect((code - zero) * fromFloat16(scales[1]!)).toBeCloseTo(-0.5, 3);
-      expect(codes[0]).toBe(bits === 8 ? 128 : (zeros![0]! & 15) * 17);
+      const rounded = roundedTo(bits, values, 1, 64);
+      expect(rounded[40]!.value).toBeCloseTo(-0.5, 3);
+      for (const [i, { value, code, zero }] of rounded.entries())
+        if (i !== 40) expect([value, code], `${i}`).toEqual([0, zero]);
     }
   });
 });

@@ -5,12 +5,10 @@ import { randomNumbers } from '../src/core/random.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { setChoices } from '../src/quantization/quantizer/choices.js';
 import { factorize } from '../src/quantization/quantizer/factor.js';
-import { gridLevels } from '../src/quantization/quantizer/grid-levels.js';
-import { type MatrixInput, quantizeMatrix, quantizeTo } from '../src/quantization/quantizer/matrix.js';
+import { type MatrixInput, quantizeMatrix } from '../src/quantization/quantizer/matrix.js';
 import { Products } from '../src/quantization/quantizer/products.js';
 import { stepCodes } from '../src/quantization/quantizer/steps.js';
-import { chooseGrids, type Grids } from '../src/transformers-js/blocks.js';
-import { GRID_COLUMNS, PANEL_COLUMNS, QuantizerKernel } from '../src/wasm/quantize.js';
+import { PANEL_COLUMNS, QuantizerKernel } from '../src/wasm/quantize.js';
 import { type Choices, contextOf, decodeSlowly, objective, quantizeSlowly } from './helpers/trellis.js';
 
 const nodeRuntime = await loadRuntime();
@@ -379,63 +377,4 @@ describe('steps', () => {
       }
     }
   });
-});
-
-describe('codes on grids', () => {
-  /** The kernel's choice, one weight at a time: rows of a block follow each other within a column. */
-  function roundSlowly(matrix: Example, grids: Grids, most: number): Int16Array {
-    const { rows, columns, weights, columnFactor, rowFactor } = matrix;
-    const errors = new Float64Array(rows * columns);
-    const terms = new Float64Array(rows * columns);
-    const indices = new Int16Array(rows * columns);
-    const blocks = Math.ceil(columns / GRID_COLUMNS);
-    for (let top = 0; top < rows; top += ROWS_PER_BLOCK)
-      for (let column = 0; column < columns; column++)
-        for (let row = top; row < Math.min(rows, top + ROWS_PER_BLOCK); row++) {
-          const at = row * columns + column;
-          let target = weights[at]!;
-          if (columnFactor)
-            for (let j = 0; j < column; j++)
-              target -= errors[row * columns + j]! * columnFactor[j * columns + column]!;
-          let wanted = target;
-          if (rowFactor)
-            for (let k = 0; k < row; k++) wanted -= terms[k * columns + column]! * rowFactor[k * rows + row]!;
-          const grid = row * blocks + Math.floor(column / GRID_COLUMNS);
-          const [scale, zero] = [grids.scales[grid]!, grids.zeros[grid]!];
-          indices[at] = Math.min(most, Math.max(0, Math.round(wanted / scale) + zero));
-          const value = (indices[at]! - zero) * scale;
-          terms[at] = value - target;
-          errors[at] = value - weights[at]!;
-        }
-    return indices;
-  }
-
-  const decoded = ({ columns }: Example, { scales, zeros }: Grids, indices: Int16Array) =>
-    Float64Array.from(indices, (code, i) => {
-      const [row, column] = [Math.floor(i / columns), i % columns];
-      const grid = row * Math.ceil(columns / GRID_COLUMNS) + Math.floor(column / GRID_COLUMNS);
-      return (code - zeros[grid]!) * scales[grid]!;
-    });
-
-  it.each([4, 8] as const)(
-    'of %i bits are what the slow way finds, and lose less, the more is fed',
-    async (bits) => {
-      const losses: number[] = [];
-      for (const sides of ['neither', 'columns', 'both'] as const) {
-        const matrix = await example(300, 140, sides);
-        const { rows, columns, weights } = matrix;
-        const grids = chooseGrids(weights, rows, columns, bits);
-        const levels = gridLevels(kernel, grids, columns, bits);
-        const found = await quantizeTo(kernel, products, matrix, levels);
-        const slow = roundSlowly(matrix, grids, 2 ** bits - 1);
-        const differing = found.filter((code, i) => code !== slow[i]).length;
-        const [own, other] = [found, slow].map((indices) => loss(matrix, decoded(matrix, grids, indices)));
-        expect(differing / found.length).toBeLessThan(sides === 'neither' ? 1e-4 : 0.1); // ties are fed on
-        expect(Math.abs(own! / other! - 1)).toBeLessThan(0.02);
-        losses.push(own!);
-      }
-      expect(losses[1]).toBeLessThan(0.8 * losses[0]!);
-      expect(losses[2]).toBeLessThan(0.9 * losses[1]!);
-    },
-  );
 });
