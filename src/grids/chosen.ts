@@ -83,8 +83,10 @@ export class ChosenGrids {
 
   /** Chooses each group by itself, with no errors fed on. */
   chooseAlone(): void {
-    for (const { top, bottom } of this.blocks())
+    for (const { top, bottom } of this.blocks()) {
+      this.kernel.setRows(bottom - top, undefined); // the kernel may still have those of another matrix
       for (const place of this.panelsOf(top, bottom)) this.choose(place, undefined, {});
+    }
   }
 
   /**
@@ -149,11 +151,13 @@ export class ChosenGrids {
   private fitUnits(): void {
     const { kernel, format, matrix, units } = this;
     kernel.setFormat(kernelFormat(format, true));
-    for (let row = 0; row < matrix.rows; row++) {
-      const unit = this.largestOf(row) / FINE_UNITS || Number.MIN_VALUE;
-      this.scaleUnits.fill(unit, row * units, (row + 1) * units);
-      this.minimumUnits.fill(unit, row * units, (row + 1) * units);
-    }
+    const reach = MOST_FLOAT16 * Math.max(...format.levels.map(Math.abs));
+    for (let row = 0, at = 0; row < matrix.rows; row++)
+      for (let unit = 0; unit < units; unit++, at++) {
+        const largest = this.largestOf(row, unit);
+        if (!(largest <= reach)) throw this.tooLarge(row); // squares of larger ones may be infinite
+        this.scaleUnits[at] = this.minimumUnits[at] = Math.fround(largest / FINE_UNITS) || 1;
+      }
     this.chooseAlone();
     for (let row = 0, at = 0; row < matrix.rows; row++)
       for (let unit = 0; unit < units; unit++, at++) {
@@ -165,10 +169,12 @@ export class ChosenGrids {
     kernel.setFormat(kernelFormat(format, false));
   }
 
-  private largestOf(row: number): number {
+  /** Returns the largest magnitude of the weights that share a unit. */
+  private largestOf(row: number, unit: number): number {
     const { columns, weights } = this.matrix;
+    const [start, end] = [unit * this.unitColumns, Math.min(columns, (unit + 1) * this.unitColumns)];
     let largest = 0;
-    for (let i = row * columns; i < (row + 1) * columns; i++)
+    for (let i = row * columns + start; i < row * columns + end; i++)
       largest = Math.max(largest, Math.abs(weights[i]!));
     return largest;
   }
@@ -195,12 +201,12 @@ export class ChosenGrids {
         : float16((HEADROOM * value) / (range.low < 0 ? range.low : range.high));
     const isReached = Math.abs(value) <= MOST_FLOAT16 && Number.isFinite(found);
     if (isReached) return found || LEAST_FLOAT16;
-    throw new InputError(
-      `row ${row}: weights are too large for ${this.format.name}, whose scales are float16`,
-      {
-        tensor: this.matrix.name,
-      },
-    );
+    throw this.tooLarge(row);
+  }
+
+  private tooLarge(row: number): InputError {
+    const message = `row ${row}: weights are too large for ${this.format.name}, whose scales are float16`;
+    return new InputError(message, { tensor: this.matrix.name });
   }
 
   /** Sets the kernel's weights, units, scales and minimums of a panel. */

@@ -6,7 +6,7 @@ const OWN: Range = { low: -2047, high: 2047 };
 /** A float16 has more digits than a scale needs: neighbors are tried at a distance of about a hundredth. */
 const OWN_STEP = 8;
 
-/** Units per the largest weight of a row, where scales and minimums may have any value. */
+/** Units per the largest weight that shares them, where scales and minimums may have any value. */
 export const FINE_UNITS = 2 ** 20;
 const FINE: Range = { low: -4 * FINE_UNITS, high: 4 * FINE_UNITS };
 

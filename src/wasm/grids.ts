@@ -138,7 +138,7 @@ export class GridKernel {
   /**
    * Chooses a panel, whose weights and units are in the buffers.
    * @param fed what errors of the columns before the panel add to each weight, [columns, rows].
-   * @param pushed what errors of the rows above the block add to each term; used only if rows interact.
+   * @param pushed what errors of the rows above the block add to each term.
    */
   choose(
     rows: number,

@@ -286,10 +286,8 @@ function chooseRow(first: usize, group: usize, i: usize, rows: u32, hasPushed: b
   let least = <f32>Infinity, most = -<f32>Infinity;
   for (let j: usize = 0; j < count; j++) {
     let aim = load<f32>(targets + j * STRIDE + here);
-    if (hasRows) {
-      aim -= load<f32>(common + j * STRIDE + here);
-      if (hasPushed) aim -= load<f32>(pushed + panel + j * STRIDE);
-    }
+    if (hasRows) aim -= load<f32>(common + j * STRIDE + here);
+    if (hasPushed) aim -= load<f32>(pushed + panel + j * STRIDE); // also of a block of one row
     store<f32>(at4(aims, j), aim);
     store<f32>(at4(values, j), load<f32>(weights + panel + j * STRIDE));
     least = min<f32>(least, aim);
