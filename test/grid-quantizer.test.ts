@@ -268,14 +268,19 @@ describe.each(FORMATS)('$name', (format) => {
 
   it('takes what its scales reach, and refuses more by name', async () => {
     const most = 65504 * Math.max(...format.levels.map(Math.abs));
-    for (const huge of [1.2 * most, 1e12, 1e20, 1e30, 3e38, -3e38]) {
-      const weights = Float32Array.from({ length: 4 * format.block }, (_, i) => Math.sin(i * i));
-      weights[3 * format.block + 5] = huge;
-      const refusal = { name: 'InputError', message: expect.stringMatching(/h\.0\.weight.*row 1.*float16/) };
-      const { input } = await example(2, 2 * format.block, 'both', weights);
-      await expect(quantizeToGrids(new GridKernel(), products, input, format)).rejects.toMatchObject(refusal);
-      await expect(quantizeToGrids(kernel, products, input, format)).rejects.toMatchObject(refusal);
-    }
+    for (const huge of [1.2 * most, 1e12, 1e20, 1e25, 1e30, 3e38, -3e38])
+      for (const place of [0, 3 * format.block + 5]) {
+        const weights = Float32Array.from({ length: 4 * format.block }, (_, i) => Math.sin(i * i));
+        weights[place] = huge;
+        const row = place ? 1 : 0;
+        const message = expect.stringMatching(new RegExp(`h.0.weight.*row ${row}: .*too large.*float16`));
+        const refusal = { name: 'InputError', message };
+        const { input } = await example(2, 2 * format.block, 'both', weights);
+        await expect(quantizeToGrids(new GridKernel(), products, input, format)).rejects.toMatchObject(
+          refusal,
+        );
+        await expect(quantizeToGrids(kernel, products, input, format)).rejects.toMatchObject(refusal);
+      }
     const weights = Float32Array.from({ length: format.block }, (_, i) => 6e4 * Math.sin(i * i));
     const errors = errorsOf(format, roundToGrids('w', weights, 1, format.block, format), weights);
     for (const error of errors) expect(Math.abs(error)).toBeLessThan(6e4 / 2);
