@@ -83,8 +83,10 @@ export class ChosenGrids {
 
   /** Chooses each group by itself, with no errors fed on. */
   chooseAlone(): void {
-    for (const { top, bottom } of this.blocks())
+    for (const { top, bottom } of this.blocks()) {
+      this.kernel.setRows(bottom - top, undefined);
       for (const place of this.panelsOf(top, bottom)) this.choose(place, undefined, {});
+    }
   }
 
   /**

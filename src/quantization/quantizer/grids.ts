@@ -1,6 +1,7 @@
 import { ChosenGrids } from '../../grids/chosen.js';
 import type { GridCodes, GridFormat } from '../../grids/format.js';
 import type { GridKernel } from '../../wasm/grids.js';
+import { lossOfErrors } from './loss.js';
 import { type FeedbackInput, feedErrors } from './matrix.js';
 import type { Products } from './products.js';
 import { reviseGrids } from './revise.js';
@@ -34,13 +35,33 @@ export async function quantizeToGrids(
   matrix: GridInput,
   format: GridFormat,
 ): Promise<GridCodes> {
+  const chosen = await chooseGrids(kernel, products, matrix, format);
+  const interacts = matrix.columnFactor !== undefined || matrix.rowFactor !== undefined;
+  for (let i = 0; interacts && i < REVISIONS; i++)
+    await reviseGrids(kernel, products, matrix, chosen, format.group);
+  return chosen.result();
+}
+
+/** Computes about what a format costs a matrix, without revisions: its loss, tr(G E H transposed(E)). @throws as {@link quantizeToGrids}. */
+export async function lossOnGrids(
+  kernel: GridKernel,
+  products: Products,
+  matrix: GridInput,
+  format: GridFormat,
+): Promise<number> {
+  return lossOfErrors(products, matrix, (await chooseGrids(kernel, products, matrix, format)).errors);
+}
+
+async function chooseGrids(
+  kernel: GridKernel,
+  products: Products,
+  matrix: GridInput,
+  format: GridFormat,
+): Promise<ChosenGrids> {
   const chosen = new ChosenGrids(kernel, matrix, format);
   await feedErrors(products, matrix, {
     setRows: (top, bottom, factor) => kernel.setRows(bottom - top, factor),
     quantize: (place, factor, given) => chosen.choose(place, factor, given),
   });
-  const interacts = matrix.columnFactor !== undefined || matrix.rowFactor !== undefined;
-  for (let i = 0; interacts && i < REVISIONS; i++)
-    await reviseGrids(kernel, products, matrix, chosen, format.group);
-  return chosen.result();
+  return chosen;
 }

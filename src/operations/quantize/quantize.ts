@@ -1,0 +1,108 @@
+import { elementCount } from '../../core/dtype.js';
+import { InputError } from '../../core/errors.js';
+import type { Model } from '../../core/model.js';
+import type { RunOptions } from '../../core/progress.js';
+import { checkOutput } from '../../io/node/checked-output.js';
+import type { Fallback, Mixture } from '../../models/gguf/mixtures.js';
+import { inputsOf } from '../../models/node/inputs.js';
+import { unpacked } from '../../models/packed/view.js';
+import type { CalibrationSource } from '../../quantization/calibration/calibrate.js';
+import type { Summary } from '../../wpk/summary.js';
+import { storedBytes } from '../export/gguf-tensors.js';
+import { type GgufBudget, withinBudget } from './budget.js';
+import { type Described, describe, type TensorNames } from './described.js';
+import { type Attempt, Session } from './session.js';
+import { type TypeRule, typesOfMixture } from './types.js';
+
+/** How {@link quantizeGguf} runs. */
+export interface QuantizeOptions extends RunOptions {
+  /** A mixture of types as llama.cpp has it, or a budget for which types are chosen. */
+  readonly to: Mixture | GgufBudget;
+  /** Types of some tensors instead of the mixture's; of rules that match a name the last decides. */
+  readonly types?: readonly TypeRule[] | undefined;
+  /** The text whose statistics decide the codes, and whose held-out part the loss is measured on; false for neither. */
+  readonly calibration?: CalibrationSource | false | undefined;
+  /** An importance matrix of llama.cpp that decides the codes instead of statistics; the loss is still measured on the text. */
+  readonly imatrix?: string | undefined;
+  /** Where to write an importance matrix of the statistics: `.dat` for llama.cpp's older format. */
+  readonly saveImatrix?: string | undefined;
+  /** What tensors are called; by default as llama.cpp expects. */
+  readonly names?: TensorNames | undefined;
+  /** Whether norms and biases are tuned to make up for part of the loss. */
+  readonly tune?: boolean | undefined;
+  /** Number of worker threads; default: the machine's parallelism. The result is the same with any number. */
+  readonly threads?: number | undefined;
+  /** Replaces an existing file. */
+  readonly force?: boolean | undefined;
+}
+
+/** A tensor of a quantized file. */
+export interface QuantizedTensor {
+  readonly name: string;
+  /** As ggml names it. */
+  readonly type: string;
+  readonly weights: number;
+  readonly bytes: number;
+}
+
+/** A GGUF file that was written. */
+export interface QuantizedGguf {
+  /** Of the whole file, with metadata and tokenizer. */
+  readonly bytes: number;
+  readonly tensors: readonly QuantizedTensor[];
+  /** Tensors whose rows are not whole blocks of the type that they should have, and the type that they have. */
+  readonly fallbacks: readonly Fallback[];
+  /** Measured on the file itself, against the model; undefined without calibration. */
+  readonly quality: Summary['quality'];
+}
+
+/**
+ * Writes a model as GGUF with types of llama.cpp. Codes, scales and minimums are chosen with calibration statistics, with errors fed on along
+ * rows and columns. The file says how it was made and what it loses, and gets its name when it is complete.
+ * @throws {InputError} for a model or types that cannot be written so, a budget that cannot be met, a calibration text that is too short, and
+ * an output that cannot be written. @throws the signal's reason once it is aborted.
+ */
+export async function quantizeGguf(
+  given: Model,
+  path: string,
+  options: QuantizeOptions,
+): Promise<QuantizedGguf> {
+  const { to, types = [], force = false, names = 'llama.cpp', signal } = options;
+  signal?.throwIfAborted();
+  checkOptions(options);
+  const model = await unpacked(given, signal);
+  await checkOutput(path, inputsOf(model), force);
+  if (options.saveImatrix !== undefined) await checkOutput(options.saveImatrix, inputsOf(model), force);
+  const described = await describe(model, names);
+  await using session = await Session.open(model, described, path, options);
+  const attempt =
+    typeof to === 'string'
+      ? await session.make(typesOfMixture(described, to, types, session.statistics !== undefined), to)
+      : await withinBudget(session, to, types);
+  await session.finish(attempt);
+  return resultOf(described, attempt);
+}
+
+/** @throws {InputError} for options that contradict each other. */
+function checkOptions({ to, calibration, imatrix, saveImatrix, tune }: QuantizeOptions): void {
+  const hasStatistics = calibration && imatrix === undefined;
+  if (typeof to !== 'string' && !hasStatistics)
+    throw new InputError('a budget needs a calibration text, whose statistics say what each type costs');
+  if (saveImatrix !== undefined && !hasStatistics)
+    throw new InputError('an importance matrix is written of statistics, which need a calibration text');
+  if (tune && !hasStatistics) throw new InputError('tuning needs a calibration text');
+}
+
+function resultOf({ views, added }: Described, { file, chosen, quality }: Attempt): QuantizedGguf {
+  const tensors = views.map(({ name, shape }) => {
+    const type = chosen.types.get(name)!;
+    return { name, type: type.name, weights: elementCount(shape), bytes: storedBytes(type, shape) };
+  });
+  const more = added.map(({ name, shape, type, lengthBytes }) => ({
+    name,
+    type: type.name,
+    weights: elementCount(shape),
+    bytes: lengthBytes,
+  }));
+  return { bytes: file.lengthBytes, tensors: [...more, ...tensors], fallbacks: chosen.fallbacks, quality };
+}
