@@ -152,7 +152,7 @@ export class ChosenGrids {
     const { kernel, format, matrix, units } = this;
     kernel.setFormat(kernelFormat(format, true));
     for (let row = 0; row < matrix.rows; row++) {
-      const unit = this.largestOf(row) / FINE_UNITS || Number.MIN_VALUE;
+      const unit = Math.fround(this.largestOf(row) / FINE_UNITS) || 1;
       this.scaleUnits.fill(unit, row * units, (row + 1) * units);
       this.minimumUnits.fill(unit, row * units, (row + 1) * units);
     }

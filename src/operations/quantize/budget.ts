@@ -3,18 +3,15 @@ import { InputError } from '../../core/errors.js';
 import { originalBytes } from '../../core/model.js';
 import { sumOf } from '../../core/sum.js';
 import { aligned } from '../../models/gguf/header-writer.js';
-import { MIXTURES, mixtureTypes } from '../../models/gguf/mixtures.js';
+import { fittingType, MIXTURES, mixtureTypes } from '../../models/gguf/mixtures.js';
 import { type GgufType, typeNamed } from '../../models/gguf/types.js';
 import { type Budget, checkBudget, type Goal, goalOf } from '../../quantization/rate-control/budget.js';
 import { storedBytes } from '../export/gguf-tensors.js';
 import { typeFor } from '../export/gguf-types.js';
-import { candidatesFor, costsOf, type TypeCost } from './costs.js';
+import { candidatesFor, measureCosts, type TensorTypes } from './costs.js';
 import { type Choice, Ladder, lossOfChoice } from './ladder.js';
 import type { Attempt, Session } from './session.js';
 import type { ChosenTypes, TypeRule } from './types.js';
-
-/** What a file may cost, in place of a mixture. */
-export type GgufBudget = Budget;
 
 /** Attempts to meet a divergence. The second is nearly always close enough. */
 const MAX_ATTEMPTS = 6;
@@ -32,7 +29,9 @@ export async function withinBudget(
   rules: readonly TypeRule[],
 ): Promise<Attempt> {
   checkBudget(budget);
-  const ladder = new Ladder(await measureCosts(session, rules));
+  const choices = choicesOf(session, rules);
+  const meter = session.meter('measuring types', 'tensors');
+  const ladder = new Ladder(await measureCosts(session, choices, (done) => meter(done, choices.length)));
   const name = nameOf(budget);
   const chosen = (choice: Choice) => chosenTypes(session, choice);
   const { smallest } = ladder;
@@ -88,25 +87,17 @@ async function belowLoss(session: Session, ladder: Ladder, goal: Goal, name: str
   );
 }
 
-/** Measures what the types cost, for each tensor that has a choice. */
-async function measureCosts(
-  session: Session,
-  rules: readonly TypeRule[],
-): Promise<Map<string, readonly TypeCost[]>> {
-  const { views, facts } = session.described;
-  const meter = session.meter('measuring types', 'tensors');
+/** Returns the tensors that have a choice of types. */
+function choicesOf({ described: { views, facts } }: Session, rules: readonly TypeRule[]): TensorTypes[] {
   const tensors = views.map(({ role, shape }) => ({ name: role, shape }));
-  const quantized = mixtureTypes('Q4_K_M', facts, tensors).types;
-  const some = views.filter(({ role }) => quantized.has(role));
-  const costs = new Map<string, readonly TypeCost[]>();
-  let done = 0;
-  for (const view of some) {
-    const rule = rules.findLast(({ pattern }) => pattern.test(view.role));
-    const types = rule ? [typeNamed(rule.type)] : candidatesFor(view);
-    if (types.length) costs.set(view.name, await costsOf(session, view, types));
-    meter(++done, some.length);
-  }
-  return costs;
+  const { types } = mixtureTypes('Q4_K_M', facts, tensors); // any mixture quantizes the same tensors
+  return views
+    .filter(({ role }) => types.has(role))
+    .map((view) => {
+      const rule = rules.findLast(({ pattern }) => pattern.test(view.role));
+      return { view, types: rule ? [typeNamed(fittingType(rule.type, view.shape))] : candidatesFor(view) };
+    })
+    .filter(({ types: [first] }) => first && first.name !== 'F16');
 }
 
 /** Returns the types of all tensors: chosen ones, and those that all files have. */

@@ -27,26 +27,48 @@ export function candidatesFor({ shape }: GgufView): GgufType[] {
   return names.map(typeNamed).filter(({ blockElements }) => shape.at(-1)! % blockElements === 0);
 }
 
-/** Measures what each type costs a tensor: it is quantized to all of them, or a sample of its rows. */
-export async function costsOf(
-  session: Session,
-  view: GgufView,
-  types: readonly GgufType[],
-): Promise<TypeCost[]> {
-  const { model, statistics, threads } = session;
-  const formats = types.map(({ name }) => GGML_GRIDS[name]!.format);
-  const strips = await Promise.all(
-    stripTasks(model, statistics, view).map(async (task) => {
-      const { share, ...job } = await sampled(task);
-      const losses = await threads.run('lossesOnGrids', { ...job, formats });
-      return losses.map((loss) => loss / share / 2);
+/** A tensor, and the types that it may have. */
+export interface TensorTypes {
+  readonly view: GgufView;
+  readonly types: readonly GgufType[];
+}
+
+/**
+ * Measures what each type costs each tensor: it is quantized to all of them, or a sample of its rows.
+ * @param onTensor called with the number of tensors that were begun.
+ */
+export async function measureCosts(
+  { model, statistics, threads, signal }: Session,
+  tensors: readonly TensorTypes[],
+  onTensor: (done: number) => void,
+): Promise<Map<string, readonly TypeCost[]>> {
+  const strips = tensors.flatMap(({ view, types }, tensor) => {
+    const formats = types.map(({ name }) => GGML_GRIDS[name]!.format);
+    return stripTasks(model, statistics, view).map((task) => ({ task, tensor, formats }));
+  });
+  const losses: Promise<number[]>[] = [];
+  for (const { task, tensor, formats } of strips) {
+    signal?.throwIfAborted();
+    onTensor(tensor + 1);
+    await losses.at(-threads.count); // few strips are in memory
+    const { share, ...job } = await sampled(task);
+    const measured = threads.run('lossesOnGrids', { ...job, formats });
+    const expected = measured.then((found) => found.map((loss) => loss / share / 2));
+    expected.catch(() => {}); // awaited later
+    losses.push(expected);
+  }
+  const found = await Promise.all(losses);
+  return new Map(
+    tensors.map(({ view, types }, tensor) => {
+      const own = found.filter((_, i) => strips[i]!.tensor === tensor);
+      const costs = types.map((type, i) => ({
+        type,
+        bytes: storedBytes(type, view.shape),
+        loss: sumOf(own, (strip) => strip[i]!),
+      }));
+      return [view.name, costs];
     }),
   );
-  return types.map((type, i) => ({
-    type,
-    bytes: storedBytes(type, view.shape),
-    loss: sumOf(strips, (losses) => losses[i]!),
-  }));
 }
 
 /** Returns every n-th row of a strip, and their share of what errors in all rows cost. */

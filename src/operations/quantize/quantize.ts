@@ -7,9 +7,10 @@ import type { Fallback, Mixture } from '../../models/gguf/mixtures.js';
 import { inputsOf } from '../../models/node/inputs.js';
 import { unpacked } from '../../models/packed/view.js';
 import type { CalibrationSource } from '../../quantization/calibration/calibrate.js';
+import type { Budget } from '../../quantization/rate-control/budget.js';
 import type { Summary } from '../../wpk/summary.js';
 import { storedBytes } from '../export/gguf-tensors.js';
-import { type GgufBudget, withinBudget } from './budget.js';
+import { withinBudget } from './budget.js';
 import { type Described, describe, type TensorNames } from './described.js';
 import { type Attempt, Session } from './session.js';
 import { type TypeRule, typesOfMixture } from './types.js';
@@ -17,7 +18,7 @@ import { type TypeRule, typesOfMixture } from './types.js';
 /** How {@link quantizeGguf} runs. */
 export interface QuantizeOptions extends RunOptions {
   /** A mixture of types as llama.cpp has it, or a budget for which types are chosen. */
-  readonly to: Mixture | GgufBudget;
+  readonly to: Mixture | Budget;
   /** Types of some tensors instead of the mixture's; of rules that match a name the last decides. */
   readonly types?: readonly TypeRule[] | undefined;
   /** The text whose statistics decide the codes, and whose held-out part the loss is measured on; false for neither. */

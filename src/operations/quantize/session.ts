@@ -83,6 +83,10 @@ export class Session {
     return this.calibration.statistics;
   }
 
+  get signal(): AbortSignal | undefined {
+    return this.options.signal;
+  }
+
   /** Returns the bytes of a file of these types. */
   sizeOf(chosen: ChosenTypes, choice: string): number {
     return QuantizedFile.sizeOf(this.parts, chosen, this.entries(choice, undefined));

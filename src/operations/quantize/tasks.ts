@@ -5,13 +5,14 @@ import type { Statistics } from '../../quantization/calibration/statistics.js';
 import type { GridTask } from '../../quantization/grid-quantizer.js';
 import type { GridJob, Moments } from '../../quantization/jobs.js';
 import { knownMoments, type MatrixMoments, relativeError } from '../../quantization/moments.js';
+import { ROWS_PER_BLOCK } from '../../wasm/constants.js';
 import { type GgufView, PLACES_PER_SOURCE, readWeights } from '../export/gguf-tensors.js';
 
 /**
- * Rows of a matrix that are quantized together, at most. Errors in rows of different strips do not interact; embeddings and experts have rows
- * that never do.
+ * Weights that are quantized together, at most: a job holds 13 bytes for each. Errors in rows of different strips do not interact; in embeddings
+ * they never do.
  */
-const STRIP_ROWS = 16384;
+const STRIP_WEIGHTS = 2 ** 25;
 
 /** Rows `first` to `end` (exclusive) of a view that is seen as rows, one after another. */
 interface Strip {
@@ -53,12 +54,13 @@ export function stripTasks(model: Model, statistics: Statistics | undefined, vie
 }
 
 function stripsOf({ shape }: GgufView): Strip[] {
-  const rows = shape.at(-2)!;
+  const [rows, columns] = shape.slice(-2) as [number, number];
   const matrices = elementCount(shape.slice(0, -2));
+  const most = ROWS_PER_BLOCK * Math.max(1, Math.floor(STRIP_WEIGHTS / columns / ROWS_PER_BLOCK));
   return Array.from({ length: matrices }, (_, matrix) =>
-    Array.from({ length: Math.ceil(rows / STRIP_ROWS) }, (_, i) => ({
-      first: matrix * rows + i * STRIP_ROWS,
-      end: matrix * rows + Math.min(rows, (i + 1) * STRIP_ROWS),
+    Array.from({ length: Math.ceil(rows / most) }, (_, i) => ({
+      first: matrix * rows + i * most,
+      end: matrix * rows + Math.min(rows, (i + 1) * most),
     })),
   ).flat();
 }
