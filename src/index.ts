@@ -107,12 +107,8 @@ export { type ExportDtype, type ExportOptions, exportSafetensors } from './opera
 export { inspect } from './operations/inspect.js';
 export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';
 export type { TensorNames } from './operations/quantize/described.js';
-export {
-  type QuantizedGguf,
-  type QuantizedTensor,
-  type QuantizeOptions,
-  quantizeGguf,
-} from './operations/quantize/quantize.js';
+export type { QuantizeOptions } from './operations/quantize/options.js';
+export { type QuantizedGguf, type QuantizedTensor, quantizeGguf } from './operations/quantize/quantize.js';
 export type { TypeRule } from './operations/quantize/types.js';
 export type { TensorScan } from './operations/scan.js';
 export type { AnsweredRequest } from './operations/serve/answering.js';

@@ -27,7 +27,7 @@ import { type QuantizationThreads, startQuantization } from '../../quantization/
 import type { Summary } from '../../wpk/summary.js';
 import type { Described } from './described.js';
 import { type FileParts, QuantizedFile } from './file.js';
-import type { QuantizeOptions } from './quantize.js';
+import type { QuantizeOptions } from './options.js';
 import { recordEntries } from './record.js';
 import { tunedTensors } from './tuned.js';
 import type { ChosenTypes } from './types.js';

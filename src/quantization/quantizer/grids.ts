@@ -1,22 +1,11 @@
 import { ChosenGrids } from '../../grids/chosen.js';
 import type { GridCodes, GridFormat } from '../../grids/format.js';
 import type { GridKernel } from '../../wasm/grids.js';
+import type { GridInput } from './grid-input.js';
 import { lossOfErrors } from './loss.js';
-import { type FeedbackInput, feedErrors } from './matrix.js';
+import { feedErrors } from './matrix.js';
 import type { Products } from './products.js';
 import { reviseGrids } from './revise.js';
-
-/** A matrix to quantize to grids, with the moments that its factors are of. */
-export interface GridInput extends FeedbackInput {
-  /** For errors. */
-  readonly name: string;
-  /** Cost of a squared error in each column when errors are fed on. */
-  readonly columnCosts: Float32Array;
-  /** H, damped: [columns, columns], or its diagonal. */
-  readonly columnMoments: Float32Array;
-  /** G, damped: [rows, rows], or its diagonal. */
-  readonly rowMoments: Float32Array;
-}
 
 /**
  * How often all groups are chosen again. On gpt-neo-small in Q3_K the first time takes 7 % of the loss, the second 2.5 %, and both 14 % of

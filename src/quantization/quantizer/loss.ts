@@ -1,4 +1,4 @@
-import type { GridInput } from './grids.js';
+import type { GridInput } from './grid-input.js';
 import type { Products } from './products.js';
 
 /** Computes the loss of errors, tr(G E H transposed(E)): twice the nats per token that they are expected to cost. @param errors [columns, rows]. */
