@@ -72,6 +72,12 @@ export type { Embeddings, EmbedOptions } from './inference/embedding/embed.js';
 export type { GenerateOptions, Generation } from './inference/generate.js';
 export type { Prompt } from './inference/prompt.js';
 export type { Sampling } from './inference/sampling.js';
+export {
+  type Fallback,
+  MIXTURES as GGUF_MIXTURES,
+  type Mixture,
+  type MixtureType,
+} from './models/gguf/mixtures.js';
 export type { License } from './models/license.js';
 export { type OpenModelOptions, openModel as open } from './open/open.js';
 export {
@@ -100,6 +106,10 @@ export { type ExportedOnnx, exportOnnx, type OnnxExportOptions } from './operati
 export { type ExportDtype, type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';
 export { inspect } from './operations/inspect.js';
 export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';
+export type { TensorNames } from './operations/quantize/described.js';
+export type { QuantizeOptions } from './operations/quantize/options.js';
+export { type QuantizedGguf, type QuantizedTensor, quantizeGguf } from './operations/quantize/quantize.js';
+export type { TypeRule } from './operations/quantize/types.js';
 export type { TensorScan } from './operations/scan.js';
 export type { AnsweredRequest } from './operations/serve/answering.js';
 export { type ServeOptions, type Serving, serve } from './operations/serve/serve.js';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { fromFloat16, toFloat16 } from '../src/core/float16.js';
 import { normalNumbers } from '../src/core/random.js';
+import { transposed } from '../src/core/transposed.js';
 import { ChosenGrids } from '../src/grids/chosen.js';
 import type { GridCodes, GridFormat } from '../src/grids/format.js';
 import { GGML_GRIDS } from '../src/grids/ggml.js';
@@ -10,7 +11,9 @@ import { DEQUANTIZE } from '../src/models/gguf/dequantize.js';
 import { typeNamed } from '../src/models/gguf/types.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
 import { factorize } from '../src/quantization/quantizer/factor.js';
-import { type GridInput, quantizeToGrids } from '../src/quantization/quantizer/grids.js';
+import type { GridInput } from '../src/quantization/quantizer/grid-input.js';
+import { quantizeToGrids } from '../src/quantization/quantizer/grids.js';
+import { lossOfErrors } from '../src/quantization/quantizer/loss.js';
 import { feedErrors } from '../src/quantization/quantizer/matrix.js';
 import { Products } from '../src/quantization/quantizer/products.js';
 import { reviseGrids } from '../src/quantization/quantizer/revise.js';
@@ -55,8 +58,8 @@ function moment(n: number, seed: number): Float32Array {
     last = i % n === 0 ? normal() : 0.7 * last + 0.7 * normal();
     vectors[i] = (last * scales[i % n]!) / Math.sqrt(samples);
   }
-  const transposed = vectors.map((_, i) => vectors[(i % samples) * n + Math.floor(i / samples)]!);
-  const matrix = Float32Array.from(times(transposed, vectors, n, samples, n));
+  const across = vectors.map((_, i) => vectors[(i % samples) * n + Math.floor(i / samples)]!);
+  const matrix = Float32Array.from(times(across, vectors, n, samples, n));
   for (let i = 0; i < n; i++) matrix[i * n + i]! += 0.05;
   return matrix;
 }
@@ -238,6 +241,8 @@ describe.each(FORMATS)('$name', (format) => {
         const real = errorsOf(format, codes, input.weights);
         expect(errors).toEqual(Float32Array.from(real));
         losses.push(lossOf(slow, real));
+        const known = await lossOfErrors(products, input, transposed(errors, 16, columns));
+        expect(Math.abs(known / losses.at(-1)! - 1)).toBeLessThan(1e-3);
       }
       const rounded = roundToGrids('w', input.weights, 16, columns, format);
       const [first, second, third] = losses as [number, number, number];

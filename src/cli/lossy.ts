@@ -61,7 +61,7 @@ export function addBudgetOptions(command: Command): Command {
 }
 
 /** Returns the requested budget. @throws {InputError} for a value that is not a positive number. */
-function budgetOf({ kl, cosine, bits, size, ratio }: BudgetFlags): Budget {
+export function budgetOf({ kl, cosine, bits, size, ratio }: BudgetFlags): Budget {
   return {
     ...(kl !== undefined && { kl: positive(kl, '--kl') }),
     ...(cosine !== undefined && { cosine: positive(cosine, '--cosine') }),
@@ -71,10 +71,15 @@ function budgetOf({ kl, cosine, bits, size, ratio }: BudgetFlags): Budget {
   };
 }
 
+/** Returns whether a budget was given. */
+export function hasBudget({ kl, cosine, bits, size, ratio }: BudgetFlags): boolean {
+  return [kl, cosine, bits, size, ratio].some((value) => value !== undefined);
+}
+
 /** Returns whether a budget was given. @throws {InputError} for options that need one. */
-export function isLossy({ kl, cosine, bits, size, ratio, ...others }: BudgetFlags): boolean {
-  const budget = [kl, cosine, bits, size, ratio].some((value) => value !== undefined);
-  const given = givenCalibration(others);
+export function isLossy(flags: BudgetFlags): boolean {
+  const budget = hasBudget(flags);
+  const given = givenCalibration(flags);
   if (!budget && given)
     throw new InputError(`${given} needs a budget: --kl, --cosine, --bits, --size or --ratio`);
   return budget;

@@ -15,12 +15,21 @@ const WEIGHTS = /\.(safetensors|gguf|bin|pt|pth|ckpt|wpk)$/i;
 export function nameOutput(command: Command): void {
   if (!hasOutput(command)) return;
   const [input = '', named] = command.args;
-  const { output, format } = command.opts<{ readonly output?: string; readonly format?: string }>();
+  const { output, format, to } = command.opts<{
+    readonly output?: string;
+    readonly format?: string;
+    readonly to?: string;
+  }>();
   if (output !== undefined && named !== undefined)
     throw new InputError(`the output is named twice: ${named} and --output ${output}`);
-  const ending = command.name() === 'compress' ? '.wpk' : format === 'gguf' ? '.gguf' : '';
+  const ending = ENDINGS[command.name()]?.(to) ?? (format === 'gguf' ? '.gguf' : '');
   command.setOptionValue('output', output ?? named ?? `${nameOf(input)}${ending}`);
 }
+
+const ENDINGS: Readonly<Record<string, (type: string | undefined) => string>> = {
+  compress: () => '.wpk',
+  quantize: (type) => (type === undefined ? '.gguf' : `-${type}.gguf`),
+};
 
 const hasOutput = ({ options }: Command) => options.some(({ long }) => long === '--output');
 
@@ -42,11 +51,12 @@ const STREAMS: Readonly<Record<string, readonly (string | number)[]>> = {
   generate: [1],
   evaluate: ['text'],
   compress: ['calibrate'],
+  quantize: ['calibrate'],
   lab: ['calibrate', 'text'],
 };
 
 /** Options and places of arguments that name what is written: it gets its name when it is complete and checked. */
-const OUTPUTS = ['output', 'html', 'statistics', 'saveLogits'];
+const OUTPUTS = ['output', 'html', 'statistics', 'saveLogits', 'saveImatrix'];
 
 /**
  * Checks that `-` stands only where a command reads standard input, and once.

@@ -19,6 +19,10 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     'restore all files of a .wpk file, byte for byte, or convert the model to another format',
     async () => (await import('./decompress.js')).decompressCommand(),
   ],
+  quantize: [
+    "write a GGUF file for llama.cpp in its quantized types, with this program's quantizer",
+    async () => (await import('./quantize.js')).quantizeCommand(),
+  ],
   verify: [
     'decode and check every block and file without writing; with --against, compare with the original',
     async () => (await import('./verify.js')).verifyCommand(),

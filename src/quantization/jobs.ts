@@ -12,7 +12,8 @@ import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
 import { setChoices } from './quantizer/choices.js';
 import { factorize, MIN_MEAN } from './quantizer/factor.js';
-import { quantizeToGrids } from './quantizer/grids.js';
+import type { GridInput } from './quantizer/grid-input.js';
+import { lossOnGrids, quantizeToGrids } from './quantizer/grids.js';
 import { quantizeMatrix } from './quantizer/matrix.js';
 import { Products } from './quantizer/products.js';
 import { stepCodes } from './quantizer/steps.js';
@@ -68,6 +69,11 @@ export interface GridJob
   readonly format: GridFormat;
 }
 
+/** A matrix whose losses in several formats are compared. */
+export interface LossesJob extends Omit<GridJob, 'format'> {
+  readonly formats: readonly GridFormat[];
+}
+
 /** The jobs of a quantization thread. */
 export class QuantizationJobs {
   private readonly products: Products;
@@ -109,15 +115,26 @@ export class QuantizationJobs {
    * reach.
    */
   async quantizeToGrids(job: GridJob): Promise<GridCodes> {
-    const { name, rows, columns, weights, format } = job;
+    return quantizeToGrids(this.grids, this.products, await this.gridInput(job), job.format);
+  }
+
+  /** Computes about what each of some formats costs a matrix. @returns losses, tr(G E H transposed(E)). @throws as {@link quantizeToGrids}. */
+  async lossesOnGrids({ formats, ...job }: LossesJob): Promise<number[]> {
+    const input = await this.gridInput(job);
+    const losses: number[] = [];
+    for (const format of formats) losses.push(await lossOnGrids(this.grids, this.products, input, format));
+    return losses;
+  }
+
+  private async gridInput(job: Omit<GridJob, 'format'>): Promise<GridInput> {
+    const { name, rows, columns, weights } = job;
     const columnMoments = damped(job.columnMoments, columns);
     const rowMoments = damped(job.rowMoments, rows);
     const columnSide = await this.side(job.columnMoments, columns, 0, name);
     const rowSide = await this.side(job.rowMoments, rows, 0, name);
     const columnCosts = columnSide.scales.map((scale) => scale * scale);
     const factors = { columnFactor: columnSide.factor, rowFactor: rowSide.factor };
-    const matrix = { name, rows, columns, weights, columnCosts, columnMoments, rowMoments, ...factors };
-    return quantizeToGrids(this.grids, this.products, matrix, format);
+    return { name, rows, columns, weights, columnCosts, columnMoments, rowMoments, ...factors };
   }
 
   /** Computes the factor of one side, and the square root of the cost of an error of 1 in each of its rows or columns. */

@@ -27,10 +27,18 @@ export async function momentsOf(
   weights: Float32Array,
   matrix: ReturnType<typeof matrixOf>,
 ): Promise<MatrixMoments> {
-  const { rows, columns } = matrix;
+  return (await knownMoments(statistics, name, matrix)) ?? relativeError(weights, matrix);
+}
+
+/** The same; undefined where the statistics say nothing of the matrix. */
+export async function knownMoments(
+  statistics: Statistics | undefined,
+  name: string,
+  { rows, columns }: Pick<ReturnType<typeof matrixOf>, 'rows' | 'columns'>,
+): Promise<MatrixMoments | undefined> {
   const found = (await statistics?.tensor(name)) ?? [];
   const [first, second] = found;
-  if (!first || !fits(first, rows, columns)) return relativeError(weights, matrix);
+  if (!first || !fits(first, rows, columns)) return undefined;
   if (second && first.outputs.length === rows) return tied(found, rows, columns);
   const inputs = { values: first.inputs.slice(), damping: INPUT_DAMPING };
   if (first.kind === 'linear') {
@@ -50,7 +58,7 @@ function fits({ kind, inputs, outputs }: TensorMoments, rows: number, columns: n
 }
 
 /** Returns moments without statistics: they give every matrix, also each of a stack, the same relative squared error. */
-function relativeError(
+export function relativeError(
   weights: Float32Array,
   { rows, columns, stack }: ReturnType<typeof matrixOf>,
 ): MatrixMoments {

@@ -1,7 +1,7 @@
 import { type FileHandle, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { InputError } from '../../core/errors.js';
-import { Appender, disk } from './disk.js';
+import { Appender, disk, writeAll } from './disk.js';
 import { fileError } from './file.js';
 import { hold, letGo, temporaryName } from './temporary.js';
 
@@ -123,6 +123,15 @@ export class Output {
   async flush(): Promise<void> {
     try {
       await this.appender.flush();
+    } catch (error) {
+      throw fileError(error, this.path);
+    }
+  }
+
+  /** Writes over bytes that were flushed. */
+  async overwrite(bytes: Uint8Array, position: number): Promise<void> {
+    try {
+      await writeAll(this.handle, bytes, position);
     } catch (error) {
       throw fileError(error, this.path);
     }

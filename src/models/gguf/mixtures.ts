@@ -285,7 +285,7 @@ const SMALLER: { readonly [type in MixtureType]?: MixtureType } = {
 };
 
 /** Returns a type of whose blocks rows consist: the wanted one, one with smaller blocks, or F16. */
-function fittingType(wanted: MixtureType, shape: readonly number[]): MixtureType {
+export function fittingType(wanted: MixtureType, shape: readonly number[]): MixtureType {
   const fits = (type: MixtureType) => shape.at(-1)! % typeNamed(type).blockElements === 0;
   return [wanted, SMALLER[wanted] ?? wanted].find(fits) ?? 'F16';
 }

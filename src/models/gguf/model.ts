@@ -11,6 +11,7 @@ import type { GgufFamily } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
 import { asOnHub } from './hub-tensors.js';
 import { familyOf } from './names.js';
+import { ownFiles } from './own-files.js';
 import { poolingFiles } from './pooling.js';
 import { FACTOR_TENSORS } from './rope.js';
 import { hasTokenizer, readTokenizer } from './tokenizer.js';
@@ -26,7 +27,7 @@ export async function openGguf(id: string, source: ByteSource): Promise<StoredMo
   try {
     const header = await readGgufHeader(source);
     refusePart(header, source.name);
-    const family = familyOf(header);
+    const family = ownFiles(header.metadata, source.name) ? undefined : familyOf(header);
     const mapped = family ? await mapModel(family, header, source) : unmapped(id, header, source);
     const { name, tensors, ...rest } = mapped;
     return new FileBackedModel({
@@ -64,12 +65,14 @@ interface Mapped {
   readonly sideFiles: readonly SideFile[];
 }
 
-function unmapped(id: string, { tensors }: GgufHeader, source: ByteSource): Mapped {
+/** A file whose tensors stay as they are: of an unknown architecture, or with the checkpoint's own names and files. */
+function unmapped(id: string, { metadata, tensors }: GgufHeader, source: ByteSource): Mapped {
+  const own = ownFiles(metadata, source.name);
   return {
     name: `${fileNameOf(id).replace(/\.[^.]+$/, '')}.safetensors`,
     tensors: tensors.map((tensor) => elementsOf(tensor, source)),
-    config: undefined,
-    sideFiles: [],
+    config: own?.config,
+    sideFiles: [...(own?.texts ?? [])].map(([name, text]) => new DerivedFile(name, () => text)),
   };
 }
 

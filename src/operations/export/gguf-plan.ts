@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
 import { textConfigOf } from '../../architectures/config-reader.js';
+import type { ForwardPlan } from '../../architectures/forward.js';
 import { InputError } from '../../core/errors.js';
+import type { Config } from '../../core/json.js';
 import type { Model } from '../../core/model.js';
 import { openProgram } from '../../inference/program.js';
 import { checkFixed, writeConfig } from '../../models/gguf/config.js';
@@ -14,13 +16,25 @@ import { chatTemplateOf } from '../../tokenizer/chat-template.js';
 import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/files.js';
 import { openEncoder } from './gguf-encoder.js';
 import { checkSettings, writable } from './gguf-settings.js';
-import { type PlannedTensor, planFactors, planTensors } from './gguf-tensors.js';
+import { type GgufView, type PlannedTensor, planFactors, planTensor, viewsOf } from './gguf-tensors.js';
 import { ENCODINGS, type GgufWriteType } from './gguf-types.js';
 
 /** A GGUF file without the bytes of its tensors. */
 export interface GgufPlan {
   readonly entries: readonly GgufEntry[];
   readonly tensors: readonly PlannedTensor[];
+}
+
+/** What a GGUF file of a model says, whatever the types of its tensors. */
+export interface GgufDescription {
+  readonly gguf: GgufFamily;
+  /** The model's own settings. */
+  readonly plan: ForwardPlan;
+  /** The metadata, but for `general.file_type`. */
+  readonly entries: readonly GgufEntry[];
+  /** Tensors that are not the model's: divisors of rotary frequencies. */
+  readonly added: readonly PlannedTensor[];
+  readonly views: readonly GgufView[];
 }
 
 /** `general.quantization_version`, the current one. */
@@ -31,9 +45,23 @@ const QUANTIZATION_VERSION = 2;
  * @throws {InputError} for a model that llama.cpp or this writer does not support.
  */
 export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufPlan> {
-  const { config, id: file } = model;
-  if (model.configError) throw model.configError;
-  if (!config) throw new InputError('has no config.json, which writing GGUF needs', { file });
+  const { entries, added, views } = await describeGguf(model);
+  return {
+    entries: [...entries, fileType(ENCODINGS[type].fileType)],
+    tensors: [...added, ...views.map((view) => planTensor(model, view, type))],
+  };
+}
+
+/** Returns the entry of a file's type, a number of llama_ftype. */
+export const fileType = (value: number): GgufEntry => ({ key: 'general.file_type', type: 'uint32', value });
+
+/**
+ * Converts a model's headers and side files to what a GGUF file says, and its tensors to views.
+ * @throws {InputError} for a model that llama.cpp or this writer does not support.
+ */
+export async function describeGguf(model: Model): Promise<GgufDescription> {
+  const { id: file } = model;
+  const config = requireConfig(model);
   const gguf = GGUF_FAMILIES.find(({ modelTypes }) => modelTypes.includes(config.model_type as string));
   if (!gguf)
     throw new InputError(
@@ -48,19 +76,29 @@ export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufP
   const plan = writable(gguf, own);
   const metadata = writeConfig(gguf, plan, file);
   const factors = factorTensors(gguf, plan);
-  const tensors = planTensors(model, gguf, own, type);
-  checkSettings(gguf, plan, { entries: metadata, tensors, factors: new Map(factors), file });
-  const vocabulary = plan.vocabulary;
+  const views = viewsOf(model, gguf, own);
+  checkSettings(gguf, plan, { entries: metadata, tensors: views, factors: new Map(factors), file });
+  const { vocabulary } = plan;
   return {
+    gguf,
+    plan: own,
     entries: [
-      ...(await generalEntries(model, gguf, type)),
+      ...(await generalEntries(model, gguf.architecture)),
       ...metadata,
       ...pooling,
       { key: `${gguf.architecture}.vocab_size`, type: 'uint32', value: vocabulary },
       ...tokenizerEntries(await withChatTemplate(model), config, vocabulary, file),
     ],
-    tensors: [...factors.map(planFactors), ...tensors],
+    added: factors.map(planFactors),
+    views,
   };
+}
+
+/** Returns a model's config. @throws {InputError} when it has none that can be read. */
+export function requireConfig({ config, configError, id: file }: Model): Config {
+  if (configError) throw configError;
+  if (!config) throw new InputError('has no config.json, which writing GGUF needs', { file });
+  return config;
 }
 
 /** Returns a model's tokenizer with the chat template that may be in a file of its own. */
@@ -70,17 +108,13 @@ async function withChatTemplate(model: Model): Promise<TokenizerFiles | undefine
   return files && { ...files, config: { ...files.config, chat_template } };
 }
 
-async function generalEntries(
-  model: Model,
-  { architecture }: GgufFamily,
-  type: GgufWriteType,
-): Promise<GgufEntry[]> {
+/** Returns the entries that every file has, but for its type. */
+export async function generalEntries(model: Model, architecture: string): Promise<GgufEntry[]> {
   const { id: license } = await findLicense(model.sideFiles);
   const entries: GgufEntry[] = [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },
     { key: 'general.name', type: 'string', value: basename(model.id) },
-    { key: 'general.file_type', type: 'uint32', value: ENCODINGS[type].fileType },
     { key: 'general.quantization_version', type: 'uint32', value: QUANTIZATION_VERSION },
   ];
   if (license !== 'unknown') entries.push({ key: 'general.license', type: 'string', value: license });

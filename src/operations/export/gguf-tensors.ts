@@ -7,7 +7,7 @@ import { LastSlice } from '../../models/gguf/axes.js';
 import type { GgufFamily } from '../../models/gguf/family.js';
 import type { GgufTensorEntry } from '../../models/gguf/header-writer.js';
 import { bundlesOf, finderOf, toGguf } from '../../models/gguf/tensor-map.js';
-import { typeNamed } from '../../models/gguf/types.js';
+import { type GgufType, typeNamed } from '../../models/gguf/types.js';
 import type { View } from '../../models/gguf/views.js';
 import { ENCODINGS, type GgufWriteType, typeFor } from './gguf-types.js';
 
@@ -16,73 +16,114 @@ export interface PlannedTensor extends GgufTensorEntry {
   pieces(signal?: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
+/** A tensor of a GGUF file, which can be read in its order of elements, and where they are in the model. */
+export interface GgufView extends View {
+  /** Its name where llama.cpp has one, which says what it is for: `blk.0.attn_q.weight`. */
+  readonly role: string;
+  /** The tensors that it is made of: several that are stacked, or one, of which it may be a part. */
+  readonly sources: readonly TensorInfo[];
+  /** The same view of the places of elements; undefined where they are in the order of the only source. */
+  readonly places: View | undefined;
+  /** What an embedding is used for, where the head is a tensor of its own with the same elements. */
+  readonly use?: 'embedding' | 'head';
+}
+
 /**
  * Maps a model's tensors to those of GGUF, in the model's order, without reading them.
  * @throws {InputError} for heads or experts that do not divide a tensor.
  */
-export function planTensors(
-  model: Model,
-  gguf: GgufFamily,
-  plan: ForwardPlan,
-  type: GgufWriteType,
-): PlannedTensor[] {
+export function viewsOf(model: Model, gguf: GgufFamily, plan: ForwardPlan): GgufView[] {
   const find = finderOf(model, plan);
   const last = new LastSlice();
-  const places = new Map(model.tensors.map(({ name }, i) => [name, i]));
+  const order = new Map(model.tensors.map(({ name }, i) => [name, i]));
   const bundles = bundlesOf(gguf, plan).map((bundle) => ({
     bundle,
     sources: bundle.hub.map(({ name }) => find(name)),
   }));
   const placeOf = ({ sources }: { readonly sources: readonly TensorInfo[] }) =>
-    Math.min(...sources.map(({ name }) => places.get(name)!));
-  const planned = bundles
+    Math.min(...sources.map(({ name }) => order.get(name)!));
+  const views = bundles
     .sort((a, b) => placeOf(a) - placeOf(b))
     .flatMap(({ bundle, sources }) => {
-      const views = sources.map(({ name, dtype, shape }) => ({
-        name,
-        dtype,
-        shape,
-        read: (start: number, end: number, signal?: AbortSignal) =>
-          model.readTensor(name, start, end, signal),
-      }));
-      return toGguf(bundle, views, last).map((view) => planTensor(model, sources[0]!.name, view, type));
+      const { swaps, cut } = bundle.layout;
+      const places = swaps || cut || sources.length > 1 ? toGguf(bundle, sources.map(placesOf), last) : [];
+      return toGguf(
+        bundle,
+        sources.map((source) => viewOf(model, source)),
+        last,
+      ).map((view, i): GgufView => ({ ...view, role: view.name, sources, places: places[i] }));
     });
-  const embedding = planned.find(({ name }) => name === 'token_embd.weight');
-  if (gguf.needsOutput && plan.head.tied && embedding) planned.push({ ...embedding, name: 'output.weight' });
-  return planned;
+  const embedding = views.findIndex(({ name }) => name === EMBEDDING);
+  if (!gguf.needsOutput || !plan.head.tied || embedding < 0) return views;
+  const own = views[embedding]!;
+  const head = { ...own, name: OUTPUT, role: OUTPUT, use: 'head' } as const;
+  return [...views.with(embedding, { ...own, use: 'embedding' }), head];
+}
+
+const EMBEDDING = 'token_embd.weight';
+const OUTPUT = 'output.weight';
+
+/** Returns a tensor of a model as it is. */
+export function viewOf(model: Model, { name, dtype, shape }: TensorInfo): View {
+  const read: View['read'] = (start, end, signal) => model.readTensor(name, start, end, signal);
+  return { name, dtype, shape, read };
+}
+
+/** Places of a source's elements: its number times this, plus the element's index in it. */
+export const PLACES_PER_SOURCE = 2 ** 44;
+
+/** Returns a tensor whose elements are their own places, as float64. */
+function placesOf({ name, shape }: TensorInfo, source: number): View {
+  const first = source * PLACES_PER_SOURCE;
+  const read = async (start: number, end: number) =>
+    new Uint8Array(Float64Array.from({ length: (end - start) / 8 }, (_, i) => first + start / 8 + i).buffer);
+  return { name, dtype: 'F64', shape, read };
 }
 
 /** Elements converted per step: whole blocks. */
 const PIECE_ELEMENTS = 2 ** 18;
 
-function planTensor(
-  model: Model,
-  source: string,
-  { name, dtype, shape, read }: View,
-  requested: GgufWriteType,
-): PlannedTensor {
-  const chosen = typeFor(requested, name, shape);
+/** Plans a tensor of a type that needs no quantizer. */
+export function planTensor(model: Model, view: GgufView, requested: GgufWriteType): PlannedTensor {
+  const { name, role, dtype, shape } = view;
+  const chosen = typeFor(requested, role, shape);
   const type = typeNamed(chosen);
   const elements = elementCount(shape);
-  const widen = widenerOf(model, source, dtype);
   const sourceBytes = DTYPE_BYTES[dtype];
+  widenerOf(model, view.sources[0]!.name, dtype);
   async function* pieces(signal?: AbortSignal) {
     for (let start = 0; start < elements; start += PIECE_ELEMENTS) {
       const end = Math.min(elements, start + PIECE_ELEMENTS);
-      const bytes = await read(start * sourceBytes, end * sourceBytes, signal);
-      if (chosen === dtype) yield bytes;
-      else yield ENCODINGS[chosen].encode(finite(widen(bytes), start, source, model.id));
+      if (chosen === dtype) yield await view.read(start * sourceBytes, end * sourceBytes, signal);
+      else yield ENCODINGS[chosen].encode(await readWeights(model, view, start, end, signal));
     }
   }
-  return { name, type, shape, lengthBytes: (elements / type.blockElements) * type.blockBytes, pieces };
+  return { name, type, shape, lengthBytes: storedBytes(type, shape), pieces };
 }
 
-/** Returns a copy. @throws {InputError} for NaN and infinity, which would corrupt a whole block. */
-function finite(values: Float32Array, start: number, tensor: string, file: string): Float32Array {
+/** Returns the bytes of a tensor of a type. */
+export function storedBytes({ blockElements, blockBytes }: GgufType, shape: readonly number[]): number {
+  return (elementCount(shape) / blockElements) * blockBytes;
+}
+
+/**
+ * Reads elements `start` to `end` (exclusive) of a view as float32, in memory of their own.
+ * @throws {InputError} for NaN and infinity, which would corrupt a whole block.
+ */
+export async function readWeights(
+  model: Model,
+  { dtype, sources, read }: GgufView,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): Promise<Float32Array> {
+  const tensor = sources[0]!.name;
+  const width = DTYPE_BYTES[dtype];
+  const values = widenerOf(model, tensor, dtype)(await read(start * width, end * width, signal));
   const wrong = values.findIndex((value) => !Number.isFinite(value));
   if (wrong < 0) return values.slice();
   throw new InputError(`element ${start + wrong} is ${values[wrong]}; weights must be finite`, {
-    file,
+    file: model.id,
     tensor,
   });
 }

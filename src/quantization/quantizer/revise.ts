@@ -2,7 +2,7 @@ import type { ChosenGrids } from '../../grids/chosen.js';
 import { PANEL_COLUMNS } from '../../wasm/constants.js';
 import type { GridKernel } from '../../wasm/grids.js';
 import { cut } from './factor.js';
-import type { GridInput } from './grids.js';
+import type { GridInput } from './grid-input.js';
 import type { Products } from './products.js';
 import { squareOf } from './square.js';
 

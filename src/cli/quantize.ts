@@ -1,0 +1,192 @@
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { InputError } from '../core/errors.js';
+import { sumOf } from '../core/sum.js';
+import { Fetched } from '../hub/fetched.js';
+import { MIXTURES, type Mixture, type MixtureType } from '../models/gguf/mixtures.js';
+import type { QuantizedGguf } from '../operations/quantize/quantize.js';
+import type { TypeRule } from '../operations/quantize/types.js';
+import { bytes, count, duration, table } from './format.js';
+import { addBudgetOptions, type BudgetFlags, budgetOf, calibrationOptions, hasBudget } from './lossy.js';
+import { openWhole } from './open.js';
+import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
+import { withBars } from './progress-line.js';
+import { qualityLine } from './summary-table.js';
+import { print, printJson } from './terminal.js';
+
+interface Options extends BudgetFlags {
+  readonly output: string;
+  readonly to?: Mixture;
+  readonly tensorType?: readonly TypeRule[];
+  readonly imatrix?: string;
+  readonly saveImatrix?: string;
+  readonly names?: 'llama.cpp' | 'checkpoint';
+  readonly threads?: number;
+  readonly keep?: boolean;
+  readonly exclude?: readonly string[];
+  readonly state?: string;
+  readonly force?: boolean;
+  readonly json?: boolean;
+}
+
+/** `weightpress quantize` */
+export function quantizeCommand(): Command {
+  const command = new Command('quantize')
+    .argument('<model>', 'a folder, one file, or a model on the Hub: user/name, user/name@revision')
+    .argument(
+      '[output]',
+      'the GGUF file to write (default: the name of the model and the type, in this folder)',
+    )
+    .option('-o, --output <file>', 'the same as an option')
+    .addOption(
+      new Option(
+        '--to <type>',
+        'a mixture of llama.cpp: which tensor gets which type, so size and speed are the same',
+      ).choices(Object.keys(MIXTURES)),
+    )
+    .addOption(
+      new Option(
+        '--tensor-type <pattern=type>',
+        'a type for tensors whose name in llama.cpp matches a regular expression, such as attn_v=Q6_K; the last that matches counts; may be repeated',
+      ).argParser(typeRule),
+    );
+  addBudgetOptions(command)
+    .option('--imatrix <file>', 'an importance matrix of llama.cpp instead of statistics of this model')
+    .option(
+      '--save-imatrix <file>',
+      'write the statistics as an importance matrix of llama.cpp (.dat: its older format)',
+    )
+    .addOption(
+      new Option(
+        '--names <names>',
+        'names of tensors: checkpoint is for measuring families that llama.cpp does not know; it cannot load such a file',
+      ).choices(['llama.cpp', 'checkpoint']),
+    )
+    .addOption(threadsOption());
+  return command
+    .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
+    .addOption(excludeOption())
+    .addOption(stateOption())
+    .addOption(forceOption())
+    .addOption(jsonOption())
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ weightpress quantize models/qwen2-0.5b --to Q4_K_M\n  $ weightpress quantize models/qwen2-0.5b qwen.gguf --kl 0.01 --calibrate text.txt',
+    )
+    .action(async (path: string, _: unknown, options: Options) => {
+      checkFlags(options);
+      await run(path, options);
+    });
+}
+
+/** Parses `PATTERN=TYPE`. */
+function typeRule(text: string, before: readonly TypeRule[] = []): TypeRule[] {
+  const at = text.lastIndexOf('=');
+  const type = text.slice(at + 1).toUpperCase();
+  if (at < 1 || !TYPES.includes(type))
+    throw new InvalidArgumentError(`expected NAME=TYPE with one of ${TYPES.join(', ')}`);
+  try {
+    return [...before, { pattern: new RegExp(text.slice(0, at)), type: type as MixtureType }];
+  } catch {
+    throw new InvalidArgumentError('expected a regular expression before =');
+  }
+}
+
+const TYPES: readonly string[] = [
+  ...new Set(Object.values(MIXTURES).map(({ type }) => type)),
+  ...['Q4_1', 'Q5_1', 'F16'],
+];
+
+/** @throws {InputError} for flags that contradict each other. */
+function checkFlags(options: Options): void {
+  const budget = hasBudget(options);
+  if (!options.to && !budget)
+    throw new InputError('expected --to TYPE, or a budget: --kl, --cosine, --bits, --size or --ratio');
+  if (options.to && budget)
+    throw new InputError('--to contradicts --kl, --cosine, --bits, --size and --ratio');
+}
+
+async function run(path: string, options: Options): Promise<void> {
+  const started = performance.now();
+  const { quantizeGguf } = await import('../operations/quantize/quantize.js'); // on demand: it loads the quantizer
+  const {
+    output,
+    to,
+    tensorType,
+    imatrix,
+    saveImatrix,
+    names,
+    tune,
+    threads,
+    force,
+    json,
+    keep,
+    state,
+    exclude,
+  } = options;
+  const calibration = await calibrationOptions(options);
+  const fetched = new Fetched();
+  const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
+  let result: QuantizedGguf;
+  try {
+    const settings = { types: tensorType, calibration, imatrix, saveImatrix, names, tune, threads, force };
+    result = await withBars((onProgress) =>
+      quantizeGguf(model, output, { to: to ?? budgetOf(options), ...settings, onProgress }),
+    );
+  } finally {
+    await model.close();
+  }
+  if (!keep) await fetched.forget();
+  const seconds = (performance.now() - started) / 1000;
+  if (json) return printJson({ output, ...result, seconds });
+  report(result, options, seconds);
+}
+
+function report(
+  { bytes: fileBytes, tensors, fallbacks, quality }: QuantizedGguf,
+  { output, names }: Options,
+  seconds: number,
+): void {
+  print(typeTable(tensors));
+  for (const { name, wanted, given } of fallbacks)
+    print(`${name}: ${given} instead of ${wanted}, whose blocks do not divide its rows`);
+  print(quality ? qualityLine(quality) : 'the loss was not measured: there was no calibration');
+  if (names === 'checkpoint')
+    print("llama.cpp cannot load this file: its tensors have the checkpoint's names");
+  print(`${bytes(fileBytes)} (${count(fileBytes)} bytes), ${duration(seconds)}; written to ${output}`);
+}
+
+/** Returns the table of types: how many tensors and weights each has. */
+function typeTable(tensors: QuantizedGguf['tensors']): string {
+  const types = [...new Set(tensors.map(({ type }) => type))];
+  const rows = types
+    .map((type) => {
+      const own = tensors.filter((tensor) => tensor.type === type);
+      return {
+        type,
+        tensors: own.length,
+        weights: sumOf(own, ({ weights }) => weights),
+        bytes: sumOf(own, (tensor) => tensor.bytes),
+      };
+    })
+    .sort((a, b) => b.bytes - a.bytes);
+  const line = (name: string, number: number, weights: number, size: number) => [
+    name,
+    count(number),
+    count(weights),
+    count(size),
+    ((size * 8) / weights).toFixed(3),
+  ];
+  return table(
+    ['type', 'tensors', 'weights', 'bytes', 'bits per\nweight'],
+    [
+      ...rows.map((row) => line(row.type, row.tensors, row.weights, row.bytes)),
+      null,
+      line(
+        'all',
+        tensors.length,
+        sumOf(tensors, ({ weights }) => weights),
+        sumOf(tensors, (tensor) => tensor.bytes),
+      ),
+    ],
+  );
+}

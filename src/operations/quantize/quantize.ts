@@ -1,0 +1,85 @@
+import { elementCount } from '../../core/dtype.js';
+import { InputError } from '../../core/errors.js';
+import type { Model } from '../../core/model.js';
+import { checkOutput } from '../../io/node/checked-output.js';
+import type { Fallback } from '../../models/gguf/mixtures.js';
+import { inputsOf } from '../../models/node/inputs.js';
+import { unpacked } from '../../models/packed/view.js';
+import type { Summary } from '../../wpk/summary.js';
+import { storedBytes } from '../export/gguf-tensors.js';
+import { withinBudget } from './budget.js';
+import { type Described, describe } from './described.js';
+import type { QuantizeOptions } from './options.js';
+import { type Attempt, Session } from './session.js';
+import { typesOfMixture } from './types.js';
+
+/** A tensor of a quantized file. */
+export interface QuantizedTensor {
+  readonly name: string;
+  /** As ggml names it. */
+  readonly type: string;
+  readonly weights: number;
+  readonly bytes: number;
+}
+
+/** A GGUF file that was written. */
+export interface QuantizedGguf {
+  /** Of the whole file, with metadata and tokenizer. */
+  readonly bytes: number;
+  readonly tensors: readonly QuantizedTensor[];
+  /** Tensors whose rows are not whole blocks of the type that they should have, and the type that they have. */
+  readonly fallbacks: readonly Fallback[];
+  /** Measured on the file itself, against the model; undefined without calibration. */
+  readonly quality: Summary['quality'];
+}
+
+/**
+ * Writes a model as GGUF with types of llama.cpp. Codes, scales and minimums are chosen with calibration statistics, with errors fed on along
+ * rows and columns. The file says how it was made and what it loses, and gets its name when it is complete.
+ * @throws {InputError} for a model or types that cannot be written so, a budget that cannot be met, a calibration text that is too short, and
+ * an output that cannot be written. @throws the signal's reason once it is aborted.
+ */
+export async function quantizeGguf(
+  given: Model,
+  path: string,
+  options: QuantizeOptions,
+): Promise<QuantizedGguf> {
+  const { to, types = [], force = false, names = 'llama.cpp', signal } = options;
+  signal?.throwIfAborted();
+  checkOptions(options);
+  const model = await unpacked(given, signal);
+  await checkOutput(path, inputsOf(model), force);
+  if (options.saveImatrix !== undefined) await checkOutput(options.saveImatrix, inputsOf(model), force);
+  const described = await describe(model, names);
+  await using session = await Session.open(model, described, path, options);
+  const attempt =
+    typeof to === 'string'
+      ? await session.make(typesOfMixture(described, to, types, session.statistics !== undefined), to)
+      : await withinBudget(session, to, types);
+  await session.finish(attempt);
+  return resultOf(described, attempt);
+}
+
+/** @throws {InputError} for options that contradict each other. */
+function checkOptions({ to, calibration, imatrix, saveImatrix, tune }: QuantizeOptions): void {
+  const hasStatistics = calibration && imatrix === undefined;
+  if (typeof to !== 'string' && !hasStatistics)
+    throw new InputError('a budget needs a calibration text, whose statistics say what each type costs');
+  if (saveImatrix !== undefined && !hasStatistics)
+    throw new InputError('an importance matrix is written of statistics, which need a calibration text');
+  if (tune && !hasStatistics) throw new InputError('tuning needs a calibration text');
+}
+
+function resultOf({ views, added }: Described, { file, chosen, quality }: Attempt): QuantizedGguf {
+  const tensors = views.map(({ name, shape }) => {
+    const type = chosen.types.get(name)!;
+    return { name, type: type.name, weights: elementCount(shape), bytes: storedBytes(type, shape) };
+  });
+  const more = added.map(({ name, shape, type, lengthBytes }) => ({
+    name,
+    type: type.name,
+    weights: elementCount(shape),
+    bytes: lengthBytes,
+  }));
+  return { bytes: file.lengthBytes, tensors: [...more, ...tensors], fallbacks: chosen.fallbacks, quality };
+}
