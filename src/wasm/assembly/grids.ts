@@ -1,5 +1,5 @@
 // Chooses codes on grids for a panel of a matrix: of each group of neighbors in a row the scale, the minimum and the codes that cost least,
-// with errors fed on to later columns and rows. docs/grids.md. Pointers are byte offsets into the module's memory, which
+// with errors fed on to later columns and rows. docs/quantize.md. Pointers are byte offsets into the module's memory, which
 // src/wasm/grids.ts lays out. A column is contiguous: row i of column j is at j * STRIDE + 4 * i.
 import { MAX_GROUP, MAX_LEVELS, PANEL_COLUMNS, ROWS_PER_BLOCK } from '../constants';
 
