@@ -89,9 +89,9 @@ export {
   type TensorAnalysis,
 } from './operations/analyze.js';
 export { attachQuality } from './operations/attach.js';
+export type { CalibrationOptions } from './operations/calibration-text.js';
 export { type CatalogEntry, type CatalogOptions, catalog } from './operations/catalog.js';
 export {
-  type CalibrationOptions,
   type Codec,
   type Compressed,
   type CompressOptions,

@@ -12,3 +12,22 @@ export async function readCalibrationText(path?: string): Promise<Pick<Calibrati
   const name = path === STANDARD_INPUT ? 'standard input' : basename(path);
   return { text: await readTextOrInput(path), name: `held out of ${name}` };
 }
+
+/** Calibration text. A held-out part of it is used to measure the loss. */
+export interface CalibrationOptions extends Partial<CalibrationSource> {}
+
+/** Returns the calibration of a lossy file, by default the text that comes with weightpress; undefined for `false`. */
+export async function calibrationSource(
+  options: CalibrationOptions | false = {},
+): Promise<CalibrationSource | undefined> {
+  if (options === false) return undefined;
+  const own = options.text === undefined ? await readCalibrationText() : { text: '', name: 'a text' };
+  return { ...own, ...given(options) };
+}
+
+/** Returns the options that are not undefined. */
+function given<Options extends object>(options: Options) {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
+    [Key in keyof Options]: Exclude<Options[Key], undefined>;
+  };
+}

@@ -5,11 +5,10 @@ import { Meter, type RunOptions } from '../core/progress.js';
 import { Fetched } from '../hub/fetched.js';
 import { unpacked } from '../models/packed/view.js';
 import { openModel } from '../open/open.js';
-import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
 import { compressLossy } from '../quantization/compress.js';
 import { type Budget, checkBudget } from '../quantization/rate-control/budget.js';
 import type { Summary } from '../wpk/summary.js';
-import { readCalibrationText } from './calibration-text.js';
+import { type CalibrationOptions, calibrationSource } from './calibration-text.js';
 import { inspect } from './inspect.js';
 import { compressLossless } from './lossless/compress.js';
 
@@ -27,9 +26,6 @@ export interface TransformCodec {
 
 /** Codec of the weights. `trellis` is the default with a budget. */
 export type Codec = 'lossless' | 'trellis' | TransformCodec;
-
-/** Calibration text. A held-out part of it is used to measure the loss. */
-export interface CalibrationOptions extends Partial<CalibrationSource> {}
 
 /** Options of {@link compress}. */
 export interface CompressOptions extends RunOptions {
@@ -152,7 +148,7 @@ async function toBudget(
   let note: string | undefined;
   try {
     const model = await unpacked(opened, signal);
-    const calibration = await calibrationOf(options);
+    const calibration = await calibrationSource(options.calibration);
     const common = { budget, force, threads, calibration, onProgress, signal };
     if (typeof codec === 'object') {
       const { compressTransform } = await import('./compress-transform.js'); // on demand: it loads a library of matrices
@@ -167,17 +163,4 @@ async function toBudget(
 
 function transformOf({ transform, size = 64, dimensions = 1, keepLargest: keep = false }: TransformCodec) {
   return { transform: { transform, size, dimensions }, keep };
-}
-
-async function calibrationOf({ calibration }: CompressOptions): Promise<CalibrationSource | undefined> {
-  if (calibration === false) return undefined;
-  const own = calibration?.text === undefined ? await readCalibrationText() : { text: '', name: 'a text' };
-  return { ...own, ...given(calibration ?? {}) };
-}
-
-/** Returns the options that are not undefined. */
-function given<Options extends object>(options: Options) {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as {
-    [Key in keyof Options]: Exclude<Options[Key], undefined>;
-  };
 }

@@ -1,7 +1,8 @@
 import type { RunOptions } from '../../core/progress.js';
 import type { Mixture } from '../../models/gguf/mixtures.js';
-import type { CalibrationSource } from '../../quantization/calibration/calibrate.js';
+
 import type { Budget } from '../../quantization/rate-control/budget.js';
+import type { CalibrationOptions } from '../calibration-text.js';
 import type { TensorNames } from './described.js';
 import type { TypeRule } from './types.js';
 
@@ -11,8 +12,11 @@ export interface QuantizeOptions extends RunOptions {
   readonly to: Mixture | Budget;
   /** Types of some tensors instead of the mixture's; of rules that match a name the last decides. */
   readonly types?: readonly TypeRule[] | undefined;
-  /** The text whose statistics decide the codes, and whose held-out part the loss is measured on; false for neither. */
-  readonly calibration?: CalibrationSource | false | undefined;
+  /**
+   * The text whose statistics decide the codes, and whose held-out part the loss is measured on; by default one that comes with weightpress.
+   * False for neither.
+   */
+  readonly calibration?: CalibrationOptions | false | undefined;
   /** An importance matrix of llama.cpp that decides the codes instead of statistics; the loss is still measured on the text. */
   readonly imatrix?: string | undefined;
   /** Where to write an importance matrix of the statistics: `.dat` for llama.cpp's older format. */

@@ -62,7 +62,7 @@ export async function quantizeGguf(
 
 /** @throws {InputError} for options that contradict each other. */
 function checkOptions({ to, calibration, imatrix, saveImatrix, tune }: QuantizeOptions): void {
-  const hasStatistics = calibration && imatrix === undefined;
+  const hasStatistics = calibration !== false && imatrix === undefined;
   if (typeof to !== 'string' && !hasStatistics)
     throw new InputError('a budget needs a calibration text, whose statistics say what each type costs');
   if (saveImatrix !== undefined && !hasStatistics)

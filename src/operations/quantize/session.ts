@@ -25,6 +25,7 @@ import {
 } from '../../quantization/quality.js';
 import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
 import type { Summary } from '../../wpk/summary.js';
+import { calibrationSource } from '../calibration-text.js';
 import type { Described } from './described.js';
 import { type FileParts, QuantizedFile } from './file.js';
 import type { QuantizeOptions } from './options.js';
@@ -186,8 +187,9 @@ async function openCalibration(
   path: string,
   options: QuantizeOptions,
 ): Promise<Calibration> {
-  const { calibration: source, imatrix, signal } = options;
-  if (imatrix !== undefined) return withImatrix(model, described, imatrix, source || undefined);
+  const { imatrix, signal } = options;
+  const source = await calibrationSource(options.calibration);
+  if (imatrix !== undefined) return withImatrix(model, described, imatrix, source);
   if (!source)
     return { statistics: undefined, heldOut: undefined, seen: [], record: undefined, close: async () => {} };
   const calibrated = await calibrate(model, path, source, meterOf(options, 'calibrating', 'tokens'), signal);
