@@ -147,12 +147,21 @@ function report(
   seconds: number,
 ): void {
   print(typeTable(tensors));
-  for (const { name, wanted, given } of fallbacks)
-    print(`${name}: ${given} instead of ${wanted}, whose blocks do not divide its rows`);
+  for (const line of fallbackLines(fallbacks)) print(line);
   print(quality ? qualityLine(quality) : 'the loss was not measured: there was no calibration');
   if (names === 'checkpoint')
     print("llama.cpp cannot load this file: its tensors have the checkpoint's names");
   print(`${bytes(fileBytes)} (${count(fileBytes)} bytes), ${duration(seconds)}; written to ${output}`);
+}
+
+/** Returns a line for each type that tensors could not have; `--json` lists them all. */
+function fallbackLines(fallbacks: QuantizedGguf['fallbacks']): string[] {
+  const kindOf = ({ wanted, given }: (typeof fallbacks)[number]) => `${given} instead of ${wanted}`;
+  return [...new Set(fallbacks.map(kindOf))].map((kind) => {
+    const names = fallbacks.filter((fallback) => kindOf(fallback) === kind).map(({ name }) => name);
+    const all = names.length > 1 ? `${names[0]} to ${names.at(-1)}, ${names.length} tensors` : names[0];
+    return `${kind}, whose blocks do not divide rows: ${all}`;
+  });
 }
 
 /** Returns the table of types: how many tensors and weights each has. */
