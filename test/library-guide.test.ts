@@ -29,7 +29,7 @@ it('docs/library.md does what it says', { tags: 'slow' }, () => {
   expect(lines[6]).toContain('model.safetensors: 2703904 bytes');
   expect(lines.slice(7)).toEqual([
     'checksums match: true, identical to the original: true',
-    '14 mixtures; 1361184 bytes, 56 tensors, 21 of them in another type',
+    '14 mixtures; 1361344 bytes, 56 tensors, 21 of them in another type',
     'lossless, small: gpt_neo',
     'exists: small.wpk: already exists',
   ]);

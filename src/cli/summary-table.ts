@@ -88,7 +88,7 @@ export function qualityLine(quality: Summary['quality']): string {
   if (!loss) return 'quality: not measured; use weightpress evaluate FILE --against MODEL --text TEXT';
   const name = plainLine(loss.text?.name ?? 'a text');
   const margin = ({ standardError: error }: { readonly standardError: number | null }) =>
-    error === null ? '' : ` ± ${error.toPrecision(2)}`;
+    typeof error === 'number' ? ` ± ${error.toPrecision(2)}` : '';
   if (loss.kind === 'embedding') {
     const { cosine, rank } = loss;
     return [

@@ -246,12 +246,16 @@ type MeasuredDivergence = Required<
 /** Of an embedding model. */
 type MeasuredCosine = Pick<EmbeddingComparison, 'kind' | 'cosine' | 'rank' | 'sentences'>;
 
-/** Returns the loss in a file's `quality`; undefined if none was measured. */
+/** Returns the loss in a file's `quality`; undefined if none was measured, or what should be a number is none. */
 export function measuredLoss(quality: Summary['quality']): MeasuredLoss | undefined {
-  const { kind, cosine, rank, kl, top1, reference, perplexity } = (quality ?? {}) as Partial<
-    Omit<MeasuredDivergence, 'kind'> & Omit<MeasuredCosine, 'kind'> & { readonly kind: string }
+  const { kind, text, cosine, rank, kl, top1, reference, perplexity } = (quality ?? {}) as Partial<
+    Omit<MeasuredDivergence, 'kind'> &
+      Omit<MeasuredCosine, 'kind'> & { readonly kind: string; readonly text: MeasuredLoss['text'] }
   >;
-  const isMeasured =
-    kind === 'embedding' ? cosine && rank : kl && top1 && reference && perplexity !== undefined;
+  const numbers =
+    kind === 'embedding'
+      ? [cosine?.mean, cosine?.p1, cosine?.min, rank?.mean]
+      : [kl?.mean, top1?.agreement, reference?.perplexity, perplexity];
+  const isMeasured = numbers.every(Number.isFinite) && (!text || typeof text.name === 'string');
   return isMeasured ? (quality as unknown as MeasuredLoss) : undefined;
 }

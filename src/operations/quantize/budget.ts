@@ -11,7 +11,7 @@ import { typeFor } from '../export/gguf-types.js';
 import { candidatesFor, measureCosts, type TensorTypes } from './costs.js';
 import { type Choice, Ladder, lossOfChoice } from './ladder.js';
 import type { Attempt, Session } from './session.js';
-import type { ChosenTypes, TypeRule } from './types.js';
+import { type ChosenTypes, nameOfTypes, type TypeRule } from './types.js';
 
 /** Attempts to meet a divergence. The second is nearly always close enough. */
 const MAX_ATTEMPTS = 6;
@@ -32,7 +32,7 @@ export async function withinBudget(
   const choices = choicesOf(session, rules);
   const meter = session.meter('measuring types', 'tensors');
   const ladder = new Ladder(await measureCosts(session, choices, (done) => meter(done, choices.length)));
-  const name = nameOf(budget);
+  const name = nameOfTypes(budget, rules);
   const chosen = (choice: Choice) => chosenTypes(session, choice);
   const { smallest } = ladder;
   const smallestBytes = session.sizeOf(chosen(smallest), name);
@@ -49,11 +49,6 @@ export async function withinBudget(
 }
 
 const bytesOf = (choice: Choice) => sumOf([...choice.values()], ({ bytes }) => aligned(bytes));
-
-const nameOf = (budget: Budget) =>
-  Object.entries(budget)
-    .map(([name, value]) => `--${name} ${value}`)
-    .join(' ');
 
 /** Makes files until one is just below a loss: each measurement says how much of the expected loss there is. */
 async function belowLoss(session: Session, ladder: Ladder, goal: Goal, name: string): Promise<Attempt> {

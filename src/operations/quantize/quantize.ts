@@ -11,7 +11,7 @@ import { withinBudget } from './budget.js';
 import { type Described, describe } from './described.js';
 import type { QuantizeOptions } from './options.js';
 import { type Attempt, Session } from './session.js';
-import { typesOfMixture } from './types.js';
+import { nameOfTypes, typesOfMixture } from './types.js';
 
 /** A tensor of a quantized file. */
 export interface QuantizedTensor {
@@ -54,7 +54,10 @@ export async function quantizeGguf(
   await using session = await Session.open(model, described, path, options);
   const attempt =
     typeof to === 'string'
-      ? await session.make(typesOfMixture(described, to, types, session.statistics !== undefined), to)
+      ? await session.make(
+          typesOfMixture(described, to, types, session.statistics !== undefined),
+          nameOfTypes(to, types),
+        )
       : await withinBudget(session, to, types);
   await session.finish(attempt);
   return resultOf(described, attempt);

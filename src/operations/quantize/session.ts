@@ -24,12 +24,13 @@ import {
   tuneCandidate,
 } from '../../quantization/quality.js';
 import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
+import { sourceOf } from '../../wpk/node/manifest.js';
 import type { Summary } from '../../wpk/summary.js';
 import { calibrationSource } from '../calibration-text.js';
 import type { Described } from './described.js';
 import { type FileParts, QuantizedFile } from './file.js';
 import type { QuantizeOptions } from './options.js';
-import { recordEntries } from './record.js';
+import { digestOfTypes, recordEntries } from './record.js';
 import { tunedTensors } from './tuned.js';
 import type { ChosenTypes } from './types.js';
 
@@ -55,6 +56,10 @@ export interface Attempt {
   readonly loss: number | undefined;
 }
 
+/** Names of texts that a file says an importance matrix was made of, and their characters. */
+const MAX_DATASETS = 8;
+const MAX_NAME = 500;
+
 /** Minimum number of windows for tuning: with fewer it would overfit. */
 const MIN_TUNING_WINDOWS = 16;
 
@@ -65,6 +70,7 @@ export class Session {
     readonly described: Described,
     private readonly path: string,
     private readonly options: QuantizeOptions,
+    private readonly source: string,
     private readonly calibration: Calibration,
     readonly threads: QuantizationThreads,
   ) {}
@@ -76,8 +82,10 @@ export class Session {
     path: string,
     options: QuantizeOptions,
   ): Promise<Session> {
+    const source = await sourceOf(model);
     const calibration = await openCalibration(model, described, path, options);
-    return new Session(model, described, path, options, calibration, startQuantization(options.threads));
+    const threads = startQuantization(options.threads);
+    return new Session(model, described, path, options, source, calibration, threads);
   }
 
   get statistics(): Statistics | undefined {
@@ -90,7 +98,7 @@ export class Session {
 
   /** Returns the bytes of a file of these types. */
   sizeOf(chosen: ChosenTypes, choice: string): number {
-    return QuantizedFile.sizeOf(this.parts, chosen, this.entries(choice, undefined));
+    return QuantizedFile.sizeOf(this.parts, chosen, this.entries(chosen, choice, undefined));
   }
 
   private get parts(): FileParts {
@@ -102,11 +110,17 @@ export class Session {
   async make(chosen: ChosenTypes, choice: string, previous?: Attempt): Promise<Attempt> {
     const { model, options, calibration, path } = this;
     const { signal, force = false } = options;
-    const file = await QuantizedFile.write(this.parts, path, chosen, this.entries(choice, undefined), {
-      force,
-      previous: previous?.file,
-      onProgress: this.meter('quantizing', 'bytes'),
-    });
+    const file = await QuantizedFile.write(
+      this.parts,
+      path,
+      chosen,
+      this.entries(chosen, choice, undefined),
+      {
+        force,
+        previous: previous?.file,
+        onProgress: this.meter('quantizing', 'bytes'),
+      },
+    );
     try {
       if (options.tune) await this.tune(file);
       const { heldOut } = calibration;
@@ -119,7 +133,7 @@ export class Session {
         signal,
       );
       const quality = qualityReport(measured, heldOut);
-      await file.setEntries(this.entries(choice, quality));
+      await file.setEntries(this.entries(chosen, choice, quality));
       return { file, chosen, quality, loss: lossOf(measured) };
     } catch (error) {
       await file.discard();
@@ -149,13 +163,18 @@ export class Session {
   }
 
   /** Returns all metadata but the file's type; its length does not depend on the quality. */
-  private entries(types: string, quality: Summary['quality']): GgufEntry[] {
+  private entries(chosen: ChosenTypes, types: string, quality: Summary['quality']): GgufEntry[] {
     const { heldOut, record } = this.calibration;
     const room = heldOut ? maxReportBytes(heldOut.name, heldOut.kind === 'sentences') : 0;
     const generator = `weightpress ${VERSION}`;
+    const { source, described } = this;
+    const tensors = digestOfTypes([
+      ...described.added.map(({ name, type }) => [name, type.name] as const),
+      ...described.views.map(({ name }) => [name, chosen.types.get(name)!.name] as const),
+    ]);
     return [
-      ...this.described.entries,
-      ...recordEntries({ generator, types, calibration: record, quality }, room),
+      ...described.entries,
+      ...recordEntries({ generator, source, types, tensors, calibration: record, quality }, room),
     ];
   }
 
@@ -221,7 +240,7 @@ async function withImatrix(
     const statistics = await imatrixStatistics(imatrix, model, mapping.gguf, mapping.plan);
     const record = {
       imatrix: path.split(/[\\/]/).at(-1),
-      datasets: imatrix.datasets,
+      datasets: imatrix.datasets.slice(0, MAX_DATASETS).map((name) => name.slice(0, MAX_NAME)),
       tokens: statistics.tokens,
     };
     const heldOut = text && (await heldOutOf(model, text));

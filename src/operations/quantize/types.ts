@@ -7,6 +7,7 @@ import {
   mixtureTypes,
 } from '../../models/gguf/mixtures.js';
 import { type GgufType, typeNamed } from '../../models/gguf/types.js';
+import type { Budget } from '../../quantization/rate-control/budget.js';
 import { typeFor } from '../export/gguf-types.js';
 import type { Described } from './described.js';
 
@@ -24,6 +25,17 @@ export interface ChosenTypes {
   readonly fallbacks: readonly Fallback[];
   /** `general.file_type`. */
   readonly fileType: number;
+}
+
+/** Returns how a file names what was asked for: a mixture or a budget, and the rules for some tensors. */
+export function nameOfTypes(to: Mixture | Budget, rules: readonly TypeRule[]): string {
+  const asked =
+    typeof to === 'string'
+      ? to
+      : Object.entries(to)
+          .map(([name, value]) => `--${name} ${value}`)
+          .join(' ');
+  return [asked, ...rules.map(({ pattern, type }) => `${pattern.source}=${type}`)].join(', ');
 }
 
 /** Returns the types of a mixture of llama.cpp. @param rules of them the last that matches decides. */

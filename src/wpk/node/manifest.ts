@@ -17,6 +17,10 @@ export async function describeFiles(
       })),
     ),
   );
-  const source = await realpath(from.id).then(basename, () => from.id);
-  return describe(from, { source, options, duplicates });
+  return describe(from, { source: await sourceOf(from), options, duplicates });
+}
+
+/** Returns how a file names the model that it was made of: by its real file name, or as it was named on the Hub, `user/name@commit`. */
+export function sourceOf({ id }: { readonly id: string }): Promise<string> {
+  return realpath(id).then(basename, () => id);
 }
