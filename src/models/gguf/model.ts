@@ -10,6 +10,7 @@ import { getter, readConfig } from './config.js';
 import type { GgufFamily } from './family.js';
 import { type GgufHeader, type GgufTensor, readGgufHeader } from './header.js';
 import { asOnHub } from './hub-tensors.js';
+import { licenseIn } from './license.js';
 import { familyOf } from './names.js';
 import { ownFiles } from './own-files.js';
 import { poolingFiles } from './pooling.js';
@@ -44,7 +45,7 @@ export async function openGguf(id: string, source: ByteSource): Promise<StoredMo
 }
 
 /** Refuses a part of a split model. @throws {InputError} */
-function refusePart({ metadata }: GgufHeader, file: string): void {
+export function refusePart({ metadata }: GgufHeader, file: string): void {
   const parts = Number(metadata.get('split.count') ?? 1);
   const index = Number(metadata.get('split.no') ?? 0);
   if (parts === 1) return;
@@ -136,14 +137,13 @@ function generationConfig(metadata: GgufHeader['metadata']): object | undefined 
 const FILE_ENDING = '\n';
 
 function sideFilesOf(config: Config, { metadata }: GgufHeader, file: string): SideFile[] {
-  const license = metadata.get('general.license');
+  const license = Object.entries(licenseIn({ metadata }).fields);
   const ends = generationConfig(metadata);
   const texts = {
-    // the license is read from front matter; identifiers of licenses need no quotes
-    'README.md':
-      typeof license === 'string' && /^[\w.-]+$/.test(license)
-        ? `---\nlicense: ${license}\n---\n`
-        : undefined,
+    // the license is read from front matter
+    'README.md': license.length
+      ? `---\n${license.map(([key, value]) => `${key}: ${Array.isArray(value) ? `[${value.join(', ')}]` : value}\n`).join('')}---\n`
+      : undefined,
     'config.json': JSON.stringify(config, null, 2) + FILE_ENDING,
     'generation_config.json': ends && JSON.stringify(ends, null, 2) + FILE_ENDING,
     ...poolingFiles(getter({ metadata }, metadata.get('general.architecture'))),

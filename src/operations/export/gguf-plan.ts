@@ -8,12 +8,13 @@ import { openProgram } from '../../inference/program.js';
 import { checkFixed, writeConfig } from '../../models/gguf/config.js';
 import type { GgufFamily } from '../../models/gguf/family.js';
 import type { GgufEntry } from '../../models/gguf/header-writer.js';
+import { licenseEntries } from '../../models/gguf/license.js';
 import { GGUF_FAMILIES } from '../../models/gguf/names.js';
 import { factorTensors } from '../../models/gguf/rope.js';
 import { tokenizerEntries } from '../../models/gguf/tokenizer-entries.js';
-import { findLicense } from '../../models/license.js';
 import { chatTemplateOf } from '../../tokenizer/chat-template.js';
 import { readTokenizerFiles, type TokenizerFiles } from '../../tokenizer/files.js';
+import { statedLicense } from '../stated-license.js';
 import { openEncoder } from './gguf-encoder.js';
 import { checkSettings, writable } from './gguf-settings.js';
 import { type GgufView, type PlannedTensor, planFactors, planTensor, viewsOf } from './gguf-tensors.js';
@@ -110,13 +111,12 @@ async function withChatTemplate(model: Model): Promise<TokenizerFiles | undefine
 
 /** Returns the entries that every file has, but for its type. */
 export async function generalEntries(model: Model, architecture: string): Promise<GgufEntry[]> {
-  const { id: license } = await findLicense(model.sideFiles);
-  const entries: GgufEntry[] = [
+  const license = await statedLicense(model.sideFiles);
+  return [
     { key: 'general.architecture', type: 'string', value: architecture },
     { key: 'general.type', type: 'string', value: 'model' },
     { key: 'general.name', type: 'string', value: basename(model.id) },
     { key: 'general.quantization_version', type: 'uint32', value: QUANTIZATION_VERSION },
+    ...licenseEntries(license, license.fields),
   ];
-  if (license !== 'unknown') entries.push({ key: 'general.license', type: 'string', value: license });
-  return entries;
 }
