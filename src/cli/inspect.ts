@@ -1,23 +1,29 @@
 import { Command } from 'commander';
-import { inspect } from '../operations/inspect.js';
+import { inspectFile } from '../operations/inspect.js';
+import { codesChosenBy, type GgufSummary } from '../operations/quantize/summary.js';
 import type { Summary } from '../wpk/summary.js';
-import { bytes, table } from './format.js';
+import { bytes, count, table } from './format.js';
 import { jsonOption } from './options.js';
-import { fileNotes, packedLine, summaryLine, summaryTable } from './summary-table.js';
+import { fileNotes, packedLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { tensorTable } from './tensor-table.js';
 import { print, printJson, printLine } from './terminal.js';
+import { typeTable } from './type-table.js';
 
-/** `weightpress inspect`: reads the directory without decoding weights. */
+/** `weightpress inspect`: reads the directory, or the header of a GGUF file, without decoding weights. */
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .argument('<file>', 'a .wpk file: on disk, at an address, or on the Hub (user/name, user/name/file.wpk)')
+    .argument(
+      '<file>',
+      'a .wpk or GGUF file: on disk, at an address, or on the Hub (user/name, user/name/file.wpk)',
+    )
     .option('--tensors', 'list every tensor')
     .addOption(jsonOption())
     .addHelpText('after', '\nExample:\n  $ weightpress inspect gpt-neo-1.3B.wpk --tensors')
     .action(
       async (path: string, { tensors, json }: { readonly tensors?: boolean; readonly json?: boolean }) => {
-        const summary = await inspect(path);
+        const summary = await inspectFile(path);
         if (json) return printJson(summary);
+        if ('format' in summary) return printGguf(path, summary, tensors);
         printLine(`${path}: ${summary.source}, made by ${summary.generator}`);
         print();
         print(summaryTable(summary));
@@ -30,6 +36,44 @@ export function inspectCommand(): Command {
         if (summary.quality) print(`\nquality, as measured:\n${JSON.stringify(summary.quality, null, 2)}`);
       },
     );
+}
+
+function printGguf(path: string, summary: GgufSummary, tensors = false): void {
+  const { record, isRequantized, architecture = 'unknown architecture' } = summary;
+  const { fileBytes, names, part, types } = summary;
+  const made = record
+    ? `${record.source ?? architecture}, made by ${record.generator} with ${record.types}`
+    : `${architecture}, ${isRequantized ? 'quantized again by another program after weightpress' : 'not quantized by weightpress'}`;
+  printLine(`${path}: ${made}`);
+  print();
+  print(typeTable(summary.tensors));
+  print();
+  printLine(`${bytes(fileBytes)} (${count(fileBytes)} bytes), with metadata and tokenizer`);
+  if (part) printLine(`part ${part.number} of ${part.of} of a split model: only its tensors are counted`);
+  if (names === 'checkpoint')
+    printLine("llama.cpp cannot load this file: its tensors have the checkpoint's names");
+  if (!record) printLine('quality: unknown; the file does not say what it loses');
+  else {
+    printLine(codesLine(record));
+    print(qualityLine(record.quality));
+  }
+  if (tensors && types.length)
+    print(
+      `\n${tensorTable(
+        summary.tensors.map((tensor) => ({ ...tensor, dtype: tensor.type })),
+        { bytes: (tensor) => bytes(tensor.bytes) },
+      )}`,
+    );
+  if (record?.quality) print(`\nquality, as measured:\n${JSON.stringify(record.quality, null, 2)}`);
+}
+
+/** Says what decided the codes of a quantized file. */
+function codesLine(record: NonNullable<GgufSummary['record']>): string {
+  const { name = 'a text', isImatrix, sha256, tokens } = codesChosenBy(record);
+  if (!record.calibration) return 'codes: rounded, without calibration';
+  const size = tokens === undefined ? '' : `, ${count(tokens)} tokens`;
+  const digest = sha256 === undefined ? '' : `, SHA-256 ${sha256}`;
+  return `codes chosen by ${isImatrix ? `the importance matrix ${name}` : name}${size}${digest}`;
 }
 
 function fileTable({ weightFiles, sideFiles }: Summary): string {

@@ -1,17 +1,17 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.js';
-import { sumOf } from '../core/sum.js';
 import { Fetched } from '../hub/fetched.js';
 import { MIXTURES, type Mixture, type MixtureType } from '../models/gguf/mixtures.js';
 import type { QuantizedGguf } from '../operations/quantize/quantize.js';
 import type { TypeRule } from '../operations/quantize/types.js';
-import { bytes, count, duration, table } from './format.js';
+import { bytes, count, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOf, calibrationOptions, hasBudget } from './lossy.js';
 import { openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { qualityLine } from './summary-table.js';
 import { print, printJson } from './terminal.js';
+import { typeTable } from './type-table.js';
 
 interface Options extends BudgetFlags {
   readonly output: string;
@@ -162,40 +162,4 @@ function fallbackLines(fallbacks: QuantizedGguf['fallbacks']): string[] {
     const all = names.length > 1 ? `${names[0]} to ${names.at(-1)}, ${names.length} tensors` : names[0];
     return `${kind}, whose blocks do not divide rows: ${all}`;
   });
-}
-
-/** Returns the table of types: how many tensors and weights each has. */
-function typeTable(tensors: QuantizedGguf['tensors']): string {
-  const types = [...new Set(tensors.map(({ type }) => type))];
-  const rows = types
-    .map((type) => {
-      const own = tensors.filter((tensor) => tensor.type === type);
-      return {
-        type,
-        tensors: own.length,
-        weights: sumOf(own, ({ weights }) => weights),
-        bytes: sumOf(own, (tensor) => tensor.bytes),
-      };
-    })
-    .sort((a, b) => b.bytes - a.bytes);
-  const line = (name: string, number: number, weights: number, size: number) => [
-    name,
-    count(number),
-    count(weights),
-    count(size),
-    ((size * 8) / weights).toFixed(3),
-  ];
-  return table(
-    ['type', 'tensors', 'weights', 'bytes', 'bits per\nweight'],
-    [
-      ...rows.map((row) => line(row.type, row.tensors, row.weights, row.bytes)),
-      null,
-      line(
-        'all',
-        tensors.length,
-        sumOf(tensors, ({ weights }) => weights),
-        sumOf(tensors, (tensor) => tensor.bytes),
-      ),
-    ],
-  );
 }

@@ -1,6 +1,6 @@
 import { type FileHandle, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { withSignal } from '../core/byte-source.js';
+import { type ByteSource, withSignal } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
 import type { RunOptions } from '../core/progress.js';
 import type { HubOptions } from '../hub/folder.js';
@@ -60,9 +60,18 @@ export async function withRestoring(
 
 /** Opens a .wpk by any name that {@link openAnyFile} accepts. @throws {InputError} for other files, naming their kind and the command for it. */
 export async function openContainer(name: string, options: HubOptions = {}): Promise<Container> {
+  return containerIn(await openFileNamed(name, options));
+}
+
+/** Opens one file by any name that {@link openAnyFile} accepts. @throws {InputError} for a folder. */
+export async function openFileNamed(name: string, options: HubOptions = {}): Promise<ByteSource> {
   options.signal?.throwIfAborted();
   if (await isFolder(name)) throw notWpk(name, 'a folder');
-  const source = withSignal(await openAnyFile(name, options), options.signal);
+  return withSignal(await openAnyFile(name, options), options.signal);
+}
+
+/** Opens the .wpk in a source, which it owns. @throws {InputError} for other files, naming their kind and the command for it; the source is then closed. */
+export async function containerIn(source: ByteSource): Promise<Container> {
   try {
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
     const kind = isWpk(prefix) ? undefined : kindOf(prefix);
