@@ -104,11 +104,14 @@ export { type GgufOptions, writeGguf as exportGguf } from './operations/export/g
 export { type GgufWriteType, WRITE_TYPES as GGUF_TYPES } from './operations/export/gguf-types.js';
 export { type ExportedOnnx, exportOnnx, type OnnxExportOptions } from './operations/export/onnx.js';
 export { type ExportDtype, type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';
-export { inspect } from './operations/inspect.js';
-export { type Pushed, type PushPlan, planPush, push } from './operations/push/push.js';
+export { inspect, inspectGguf } from './operations/inspect.js';
+export type { PushPlan } from './operations/push/plan.js';
+export { type Pushed, planPush, push } from './operations/push/push.js';
 export type { TensorNames } from './operations/quantize/described.js';
 export type { QuantizeOptions } from './operations/quantize/options.js';
 export { type QuantizedGguf, type QuantizedTensor, quantizeGguf } from './operations/quantize/quantize.js';
+export type { QuantizationRecord } from './operations/quantize/record.js';
+export type { GgufSummary, GgufTensorSummary, GgufTypeSummary } from './operations/quantize/summary.js';
 export type { TypeRule } from './operations/quantize/types.js';
 export type { TensorScan } from './operations/scan.js';
 export type { AnsweredRequest } from './operations/serve/answering.js';

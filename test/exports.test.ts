@@ -30,6 +30,7 @@ it('exports what is documented, and nothing else', () => {
       "exportSafetensors",
       "generate",
       "inspect",
+      "inspectGguf",
       "isInputError",
       "lab",
       "open",

@@ -28,7 +28,7 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     async () => (await import('./verify.js')).verifyCommand(),
   ],
   inspect: [
-    'show what a .wpk file holds, without decoding it',
+    'show what a .wpk or GGUF file holds, without decoding it',
     async () => (await import('./inspect.js')).inspectCommand(),
   ],
   evaluate: [
@@ -60,7 +60,7 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     async () => (await import('./serve.js')).serveCommand(),
   ],
   push: [
-    'upload a .wpk file to the Hub, with a generated model card',
+    'upload a .wpk or GGUF file to the Hub, with a generated model card',
     async () => (await import('./push.js')).pushCommand(),
   ],
   completion: [

@@ -17,7 +17,7 @@ interface Options {
 /** `weightpress push` */
 export function pushCommand(): Command {
   return new Command('push')
-    .argument('<file>', 'a .wpk file')
+    .argument('<file>', 'a .wpk or GGUF file')
     .argument('<repository>', 'user/name; created if it does not exist')
     .option('--private', 'create a private repository')
     .option('--yes', 'upload although the license is unknown or not known to permit sharing')
@@ -25,14 +25,17 @@ export function pushCommand(): Command {
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nThe token comes from HF_TOKEN or the file that `hf auth login` wrote.\n\nExample:\n  $ weightpress push gpt-neo-1.3B.wpk my-name/gpt-neo-1.3B-wpk',
+      '\nThe token comes from HF_TOKEN or the file that `hf auth login` wrote.\n\nExamples:\n  $ weightpress push gpt-neo-1.3B.wpk my-name/gpt-neo-1.3B-wpk\n  $ weightpress push qwen2-0.5b-Q4_K_M.gguf my-name/qwen2-0.5b-gguf',
     )
     .action(async (path: string, repository: string, options: Options) => {
       const plan = await planPush(path, repository);
       const { file, license, permissive, card, summary } = plan;
       if (options.dryRun) return options.json ? printJson(plan) : print(card);
       if (!options.json) {
-        printLine(`license of the original: ${licenseLine(license)}`);
+        const isUnstated = 'format' in summary && license.from === undefined;
+        printLine(
+          `license of the original: ${isUnstated ? 'unknown: the file states none' : licenseLine(license)}`,
+        );
         printLine(`${file}, ${bytes(summary.fileBytes)}, to ${repository}`);
       }
       if (!permissive && !options.yes)

@@ -2,14 +2,14 @@ import { stringify } from 'yaml';
 import { count } from '../../core/count.js';
 import { plainLine } from '../../core/plain-text.js';
 import { sumOf } from '../../core/sum.js';
-import type { License } from '../../models/license.js';
 import { isLossless, measuredLoss, type Summary } from '../../wpk/summary.js';
+import type { StatedLicense } from '../stated-license.js';
 
 /** First line of a generated card below its front matter; only such a card may be replaced. */
 export const CARD_MARK = '<!-- made by weightpress push -->';
 
 /** Matches a `source` that is a model on the Hub. */
-const HUB_SOURCE = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/;
+export const HUB_SOURCE = /^([\w.-]+\/[\w.-]+)@([0-9a-f]{40})$/;
 
 /**
  * Returns the model card of a .wpk file: its source, size, loss, use and settings. All figures are from the file. The license is the
@@ -19,7 +19,7 @@ export function modelCard(
   repository: string,
   file: string,
   summary: Summary,
-  license: License & { readonly fields: Readonly<Record<string, unknown>> },
+  license: StatedLicense,
 ): string {
   const { source, fileBytes, originalBytes, generator, options, tensors } = summary;
   const [, base, commit] = HUB_SOURCE.exec(source) ?? [];
@@ -84,9 +84,9 @@ function lossOf({ tensors, quality, leftOut }: Summary): string {
 }
 
 /** Formats text from a file as code in a table cell. */
-const code = (text: string) => `\`${withoutTicks(text).replaceAll('|', ' ') || '?'}\``;
+export const code = (text: string) => `\`${withoutTicks(text).replaceAll('|', ' ') || '?'}\``;
 /** Quotes text as one word for a shell. */
-const word = (text: string) =>
+export const word = (text: string) =>
   /^[\w./@+-]+$/.test(text) ? text : `'${withoutTicks(text).replaceAll("'", String.raw`'\''`)}'`;
 /** Returns text as one line without backticks. */
 const withoutTicks = (text: string) => plainLine(text).replaceAll('`', ' ');

@@ -1,34 +1,20 @@
 import { basename } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { parse } from 'yaml';
+import type { ByteSource } from '../../core/byte-source.js';
 import { InputError, IntegrityError } from '../../core/errors.js';
 import { parseAddress } from '../../hub/address.js';
 import { HubFolder } from '../../hub/folder.js';
 import { prepareRepository, type UploadOptions, upload, uploader } from '../../hub/upload.js';
 import { openFile } from '../../io/node/file.js';
-import { findLicense, frontMatterOf, isPermissive, type License } from '../../models/license.js';
-import { type Summary, summarize } from '../../wpk/summary.js';
-import { openContainer } from '../decompress.js';
+import { isPermissive } from '../../models/license.js';
+import { summarize } from '../../wpk/summary.js';
+import { containerIn, openFileNamed } from '../decompress.js';
+import { beginsAsGguf } from '../quantize/summary.js';
+import { statedLicense } from '../stated-license.js';
 import { verify } from '../verify.js';
 import { CARD_MARK, modelCard } from './card.js';
-
-/** The content of an upload. */
-export interface PushPlan {
-  /** `user/name` on the Hub. */
-  readonly repository: string;
-  /** The name that the file gets there. */
-  readonly file: string;
-  /** The model card, Markdown with front matter. */
-  readonly card: string;
-  /** The license of the original, and where it was found. */
-  readonly license: License;
-  /** True for a license that is known to permit redistribution. */
-  readonly permissive: boolean;
-  /** What the file holds. */
-  readonly summary: Summary;
-  /** The original's license files by name, which are uploaded too. */
-  readonly texts: Readonly<Record<string, string>>;
-}
+import { checkGguf, planGgufPush } from './gguf.js';
+import type { PushPlan } from './plan.js';
 
 /** Result of an upload. */
 export interface Pushed {
@@ -40,34 +26,38 @@ export interface Pushed {
 
 /**
  * Plans an upload from the file alone: nothing is sent.
- * @throws {InputError} when the file is not a valid .wpk, or the name not one of a repository.
+ * @throws {InputError} when the file is not a valid .wpk or GGUF file, or the name not one of a repository.
  */
 export async function planPush(path: string, repository: string): Promise<PushPlan> {
   const address = parseAddress(repository);
   if (address?.kind !== 'hub' || address.file !== undefined || repository.includes('@'))
     throw new InputError(`expected user/name as on the Hub, found ${JSON.stringify(repository)}`);
-  const container = await openContainer(path);
+  const source = await openFileNamed(path);
+  return (await beginsAsGguf(source))
+    ? planGgufPush(path, repository, source)
+    : planWpk(path, repository, source);
+}
+
+async function planWpk(path: string, repository: string, source: ByteSource): Promise<PushPlan> {
+  const container = await containerIn(source);
   try {
     const sideFiles = container.directory.sideFiles.map((stored) => ({
       name: stored.name,
       lengthBytes: stored.length,
       read: () => container.readFile(stored),
     }));
-    const license = await findLicense(sideFiles);
+    const license = await statedLicense(sideFiles);
     const texts: Record<string, string> = {};
     for (const side of sideFiles)
       if (/^(licen[sc]e|notice|copying)/i.test(side.name))
         texts[side.name] = new TextDecoder().decode(await side.read());
-    const card = sideFiles.find(({ name }) => name === 'README.md');
-    const said = card && license.from === card.name ? licenseFields(await card.read()) : {};
-    const fields = license.from !== card?.name && license.id !== 'unknown' ? { license: license.id } : said;
     const summary = summarize(container);
     const file = basename(path);
     return {
       repository,
       file,
-      card: modelCard(repository, file, summary, { ...license, fields }),
-      license,
+      card: modelCard(repository, file, summary, license),
+      license: { id: license.id, from: license.from },
       permissive: isPermissive(license.id),
       summary,
       texts,
@@ -77,20 +67,8 @@ export async function planPush(path: string, repository: string): Promise<PushPl
   }
 }
 
-/** Returns the license fields of the original's card. */
-function licenseFields(card: Uint8Array): Record<string, unknown> {
-  const text = frontMatterOf(new TextDecoder().decode(card));
-  try {
-    const front: unknown = parse(text, { maxAliasCount: 0 });
-    const fields = Object.entries(front ?? {}).filter(([key]) => /^license(_name|_link)?$/.test(key));
-    return Object.fromEntries(fields);
-  } catch {
-    return {}; // front matter that is not YAML
-  }
-}
-
 /**
- * Uploads a .wpk with its card to the Hub, after verifying all of it. A card written by a person is left unchanged.
+ * Uploads a .wpk or GGUF file with its card to the Hub, after verifying all of it. A card written by a person is left unchanged.
  * @throws {InputError} without a token, and when the Hub refuses. @throws {IntegrityError} when the file is damaged.
  * @throws the signal's reason once it is aborted; nothing is committed then.
  */
@@ -98,10 +76,8 @@ export async function push(path: string, plan: PushPlan, options: UploadOptions 
   const account = await uploader();
   const source = await openFile(path);
   try {
-    const { onProgress, signal } = options;
-    const { good, problems } = await verify(path, { onProgress, signal });
-    if (!good) throw new IntegrityError(problems[0] ?? 'is damaged', { file: path });
-    const { repository, file, card, texts } = plan;
+    const { repository, file, card, texts, summary } = plan;
+    await ('format' in summary ? checkGguf(source, summary, options) : checkWpk(path, options));
     const there = await prepareRepository(account, repository, options);
     const wroteCard = !there.includes('README.md') || (await isGenerated(repository));
     const files = {
@@ -116,6 +92,12 @@ export async function push(path: string, plan: PushPlan, options: UploadOptions 
   } finally {
     await source.close();
   }
+}
+
+/** Decodes all of a .wpk. @throws {IntegrityError} */
+async function checkWpk(path: string, { onProgress, signal }: UploadOptions): Promise<void> {
+  const { good, problems } = await verify(path, { onProgress, signal });
+  if (!good) throw new IntegrityError(problems[0] ?? 'is damaged', { file: path });
 }
 
 async function isGenerated(repository: string): Promise<boolean> {
