@@ -22,8 +22,11 @@ export interface GgufView extends View {
   readonly role: string;
   /** The tensors that it is made of: several that are stacked, or one, of which it may be a part. */
   readonly sources: readonly TensorInfo[];
-  /** The same view of the places of elements; undefined where they are in the order of the only source. */
-  readonly places: View | undefined;
+  /**
+   * Returns the same view of the places of elements, with a cache of its own: matrices that are read in turn would evict each other's.
+   * Undefined where elements are in the order of the only source.
+   */
+  readonly places: (() => View) | undefined;
   /** What an embedding is used for, where the head is a tensor of its own with the same elements. */
   readonly use?: 'embedding' | 'head';
 }
@@ -46,12 +49,15 @@ export function viewsOf(model: Model, gguf: GgufFamily, plan: ForwardPlan): Gguf
     .sort((a, b) => placeOf(a) - placeOf(b))
     .flatMap(({ bundle, sources }) => {
       const { swaps, cut } = bundle.layout;
-      const places = swaps || cut || sources.length > 1 ? toGguf(bundle, sources.map(placesOf), last) : [];
+      const isMoved = swaps || cut || sources.length > 1;
       return toGguf(
         bundle,
         sources.map((source) => viewOf(model, source)),
         last,
-      ).map((view, i): GgufView => ({ ...view, role: view.name, sources, places: places[i] }));
+      ).map((view, i): GgufView => {
+        const places = () => toGguf(bundle, sources.map(placesOf), new LastSlice())[i]!;
+        return { ...view, role: view.name, sources, places: isMoved ? places : undefined };
+      });
     });
   const embedding = views.findIndex(({ name }) => name === EMBEDDING);
   if (!gguf.needsOutput || !plan.head.tied || embedding < 0) return views;
@@ -75,8 +81,11 @@ export const PLACES_PER_SOURCE = 2 ** 44;
 /** Returns a tensor whose elements are their own places, as float64. */
 function placesOf({ name, shape }: TensorInfo, source: number): View {
   const first = source * PLACES_PER_SOURCE;
-  const read = async (start: number, end: number) =>
-    new Uint8Array(Float64Array.from({ length: (end - start) / 8 }, (_, i) => first + start / 8 + i).buffer);
+  const read = async (start: number, end: number) => {
+    const places = new Float64Array((end - start) / 8);
+    for (let i = 0; i < places.length; i++) places[i] = first + start / 8 + i;
+    return new Uint8Array(places.buffer);
+  };
   return { name, dtype: 'F64', shape, read };
 }
 
