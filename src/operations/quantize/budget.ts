@@ -2,16 +2,17 @@ import { elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import { originalBytes } from '../../core/model.js';
 import { sumOf } from '../../core/sum.js';
+import { GGML_GRIDS } from '../../grids/ggml.js';
 import { aligned } from '../../models/gguf/header-writer.js';
-import { MIXTURES, mixtureTypes } from '../../models/gguf/mixtures.js';
+import { type Fallback, MIXTURES, mixtureTypes } from '../../models/gguf/mixtures.js';
 import { type GgufType, typeNamed } from '../../models/gguf/types.js';
-import { type Budget, checkBudget, type Goal, goalOf } from '../../quantization/rate-control/budget.js';
+import { type Budget, type Goal, goalOf } from '../../quantization/rate-control/budget.js';
 import { storedBytes } from '../export/gguf-tensors.js';
 import { typeFor } from '../export/gguf-types.js';
 import { candidatesFor, costsOf, type TypeCost } from './costs.js';
 import { type Choice, Ladder, lossOfChoice } from './ladder.js';
 import type { Attempt, Session } from './session.js';
-import type { ChosenTypes, TypeRule } from './types.js';
+import { type ChosenTypes, ruledType, type TypeRule } from './types.js';
 
 /** What a file may cost, in place of a mixture. */
 export type GgufBudget = Budget;
@@ -24,29 +25,29 @@ const TYPICAL_RATIO = 0.65;
 
 /**
  * Makes the best file within a budget: each tensor has the type whose loss, measured for every type, is least per byte.
- * @throws {InputError} for a budget that cannot be met, naming what can.
+ * @param budget that was checked. @throws {InputError} for one that cannot be met, naming what can.
  */
 export async function withinBudget(
   session: Session,
   budget: Budget,
   rules: readonly TypeRule[],
 ): Promise<Attempt> {
-  checkBudget(budget);
-  const ladder = new Ladder(await measureCosts(session, rules));
+  const { costs, fallbacks } = await measureCosts(session, rules);
+  const ladder = new Ladder(costs);
   const name = nameOf(budget);
-  const chosen = (choice: Choice) => chosenTypes(session, choice);
+  const chosen = (choice: Choice) => chosenTypes(session, choice, fallbacks);
   const { smallest } = ladder;
   const smallestBytes = session.sizeOf(chosen(smallest), name);
   const others = smallestBytes - bytesOf(smallest);
   const goal = goalOf(budget, sizesOf(session, smallestBytes, chosen(smallest)));
-  if (goal.kind !== 'bytes') return belowLoss(session, ladder, goal, name);
+  const make = (choice: Choice, previous?: Attempt) => session.make(chosen(choice), name, previous);
+  if (goal.kind !== 'bytes') return belowLoss(goal, session, ladder, make);
   if (smallestBytes > goal.max)
     throw new InputError(
       `the budget allows ${goal.limit} bytes, and the smallest file of these types has ${smallestBytes}`,
       { file: session.model.id },
     );
-  const largest = ladder.within((choice) => others + bytesOf(choice) <= goal.max);
-  return session.make(chosen(largest), name);
+  return make(ladder.within((choice) => others + bytesOf(choice) <= goal.max));
 }
 
 const bytesOf = (choice: Choice) => sumOf([...choice.values()], ({ bytes }) => aligned(bytes));
@@ -57,60 +58,86 @@ const nameOf = (budget: Budget) =>
     .join(' ');
 
 /** Makes files until one is just below a loss: each measurement says how much of the expected loss there is. */
-async function belowLoss(session: Session, ladder: Ladder, goal: Goal, name: string): Promise<Attempt> {
+async function belowLoss(
+  goal: Goal,
+  { model }: Session,
+  ladder: Ladder,
+  make: (choice: Choice, previous: Attempt | undefined) => Promise<Attempt>,
+): Promise<Attempt> {
   let expected = goal.max / TYPICAL_RATIO;
   let best: Attempt | undefined;
   let last: Attempt | undefined;
-  const tried = new Set<string>();
-  for (let i = 0; i < MAX_ATTEMPTS; i++) {
-    const choice = ladder.below(expected);
-    const key = [...choice.values()].map(({ type }) => type.name).join();
-    if (tried.has(key)) break;
-    tried.add(key);
-    const attempt: Attempt = await session.make(chosenTypes(session, choice), name, last);
-    if (last && last !== best) await last.file.discard();
-    last = attempt;
-    const loss = attempt.loss!;
-    if (loss <= goal.max && (!best || attempt.file.lengthBytes < best.file.lengthBytes)) {
-      if (best) await best.file.discard();
-      best = attempt;
+  const made = new Set<Attempt>();
+  const discardBut = async (...kept: readonly (Attempt | undefined)[]) => {
+    for (const attempt of made) {
+      if (kept.includes(attempt)) continue;
+      made.delete(attempt);
+      await attempt.file.discard();
     }
-    if (loss <= goal.max && loss >= goal.min) break;
-    // a little below the limit, because the next choice is not quite as good as expected
-    expected = ((goal.max + goal.min) / 2) * (lossOfChoice(choice) / loss);
+  };
+  const tried = new Set<string>();
+  try {
+    for (let i = 1; i <= MAX_ATTEMPTS; i++) {
+      const choice = best || i < MAX_ATTEMPTS ? ladder.below(expected) : ladder.best;
+      const key = [...choice.values()].map(({ type }) => type.name).join();
+      if (tried.has(key)) break;
+      tried.add(key);
+      const attempt: Attempt = await make(choice, last);
+      made.add(attempt);
+      last = attempt;
+      const loss = attempt.loss!;
+      const isBelow = loss <= goal.max;
+      if (isBelow && (!best || attempt.file.lengthBytes < best.file.lengthBytes)) best = attempt;
+      await discardBut(best, last);
+      if (isBelow && loss >= goal.min) break;
+      // a little below the limit, because the next choice is not quite as good as expected
+      expected = ((goal.max + goal.min) / 2) * (lossOfChoice(choice) / loss);
+    }
+  } catch (error) {
+    await discardBut();
+    throw error;
   }
-  if (last && last !== best) await last.file.discard();
+  await discardBut(best);
   if (best) return best;
-  const least = last!.loss!;
   throw new InputError(
-    `the divergence cannot be brought to ${goal.limit}: with the best types of llama.cpp it is ${least.toPrecision(3)}`,
-    { file: session.model.id },
+    `the divergence cannot be brought to ${goal.limit}: with the best types of llama.cpp it is ${last!.loss!.toPrecision(3)}`,
+    { file: model.id },
   );
 }
 
+/** What types cost. */
+interface Costs {
+  /** Of each tensor that is quantized, by its name. */
+  readonly costs: ReadonlyMap<string, readonly TypeCost[]>;
+  /** Of rules. */
+  readonly fallbacks: readonly Fallback[];
+}
+
 /** Measures what the types cost, for each tensor that has a choice. */
-async function measureCosts(
-  session: Session,
-  rules: readonly TypeRule[],
-): Promise<Map<string, readonly TypeCost[]>> {
+async function measureCosts(session: Session, rules: readonly TypeRule[]): Promise<Costs> {
   const { views, facts } = session.described;
   const meter = session.meter('measuring types', 'tensors');
   const tensors = views.map(({ role, shape }) => ({ name: role, shape }));
   const quantized = mixtureTypes('Q4_K_M', facts, tensors).types;
   const some = views.filter(({ role }) => quantized.has(role));
   const costs = new Map<string, readonly TypeCost[]>();
+  const fallbacks: Fallback[] = [];
   let done = 0;
   for (const view of some) {
-    const rule = rules.findLast(({ pattern }) => pattern.test(view.role));
-    const types = rule ? [typeNamed(rule.type)] : candidatesFor(view);
+    const ruled = ruledType(rules, view);
+    if (ruled?.fallback) fallbacks.push(ruled.fallback);
+    const types = ruled ? [typeNamed(ruled.type)].filter(isOfGrids) : candidatesFor(view);
     if (types.length) costs.set(view.name, await costsOf(session, view, types));
     meter(++done, some.length);
   }
-  return costs;
+  return { costs, fallbacks };
 }
 
+/** Other types have no loss that counts. */
+const isOfGrids = ({ name }: GgufType) => name in GGML_GRIDS;
+
 /** Returns the types of all tensors: chosen ones, and those that all files have. */
-function chosenTypes({ described }: Session, choice: Choice): ChosenTypes {
+function chosenTypes({ described }: Session, choice: Choice, fallbacks: readonly Fallback[]): ChosenTypes {
   const types = new Map<string, GgufType>();
   const weights = new Map<string, number>();
   for (const { name, role, shape } of described.views) {
@@ -119,7 +146,7 @@ function chosenTypes({ described }: Session, choice: Choice): ChosenTypes {
     weights.set(type.name, (weights.get(type.name) ?? 0) + elementCount(shape));
   }
   const [most] = [...weights].sort(([, a], [, b]) => b - a)[0]!;
-  return { types, fallbacks: [], fileType: FILE_TYPES[most] ?? 1 };
+  return { types, fallbacks, fileType: FILE_TYPES[most] ?? 1 };
 }
 
 /** The file's type is that of a mixture whose own type most weights have. */

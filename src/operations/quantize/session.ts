@@ -25,7 +25,7 @@ import {
 } from '../../quantization/quality.js';
 import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
 import type { Summary } from '../../wpk/summary.js';
-import type { Described } from './described.js';
+import type { Described, Mapping } from './described.js';
 import { type FileParts, QuantizedFile } from './file.js';
 import type { QuantizeOptions } from './quantize.js';
 import { recordEntries } from './record.js';
@@ -157,11 +157,6 @@ export class Session {
   private async tune(file: QuantizedFile): Promise<void> {
     const { model, calibration, options } = this;
     const { seen } = calibration;
-    if (seen.length < MIN_TUNING_WINDOWS)
-      throw new InputError(
-        `tuning needs a causal model and at least ${MIN_TUNING_WINDOWS} windows of calibration text, found ${seen.length}`,
-        { file: model.id },
-      );
     const onProgress = this.meter('tuning', 'tokens');
     const tuned = await tuneCandidate(file.path, model, seen, { onProgress, signal: options.signal });
     await file.replace(await tunedTensors(model, this.described, tuned, options.names ?? 'llama.cpp'));
@@ -183,7 +178,7 @@ async function openCalibration(
   options: QuantizeOptions,
 ): Promise<Calibration> {
   const { calibration: source, imatrix, signal } = options;
-  if (imatrix !== undefined) return withImatrix(model, described, imatrix, source || undefined);
+  if (imatrix !== undefined) return withImatrix(model, described.mapping!, imatrix, source || undefined);
   if (!source)
     return { statistics: undefined, heldOut: undefined, seen: [], record: undefined, close: async () => {} };
   const calibrated = await calibrate(model, path, source, meterOf(options, 'calibrating', 'tokens'), signal);
@@ -191,8 +186,13 @@ async function openCalibration(
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const record = { text: source.name.replace(/^held out of /, ''), sha256, tokens: statistics.tokens };
   try {
+    if (options.tune && seen.length < MIN_TUNING_WINDOWS)
+      throw new InputError(
+        `tuning needs a causal model and at least ${MIN_TUNING_WINDOWS} windows of calibration text, found ${seen.length}`,
+        { file: model.id },
+      );
     if (options.saveImatrix !== undefined)
-      await saveImatrix(options.saveImatrix, model, described, statistics, record.text, options);
+      await saveImatrix(options.saveImatrix, model, described.mapping!, statistics, record.text, options);
   } catch (error) {
     await calibrated.discard();
     throw error;
@@ -203,12 +203,10 @@ async function openCalibration(
 /** Takes the statistics of an importance matrix; the loss is measured on a text all the same. */
 async function withImatrix(
   model: Model,
-  { mapping }: Described,
+  mapping: Mapping,
   path: string,
   text: CalibrationSource | undefined,
 ): Promise<Calibration> {
-  if (!mapping)
-    throw new InputError("an importance matrix has llama.cpp's names, not the checkpoint's", { file: path });
   const source = await openFile(path);
   try {
     const imatrix = await readImatrix(source);
@@ -229,12 +227,11 @@ async function withImatrix(
 async function saveImatrix(
   path: string,
   model: Model,
-  { mapping }: Described,
+  mapping: Mapping,
   statistics: Statistics,
   dataset: string,
   { force = false }: QuantizeOptions,
 ): Promise<void> {
-  if (!mapping) throw new InputError("an importance matrix needs llama.cpp's names", { file: path });
   const chunkSize = Math.min(512, mapping.plan.context);
   const imatrix = await imatrixOf(statistics, model, mapping.gguf, mapping.plan, { chunkSize, dataset });
   const chunks: Uint8Array[] = [];
