@@ -7,6 +7,7 @@ it('exports what is documented, and nothing else', () => {
   expect(Object.keys(weightpress).sort()).toMatchInlineSnapshot(`
     [
       "ConnectionError",
+      "GGUF_MIXTURES",
       "GGUF_TYPES",
       "InputError",
       "IntegrityError",
@@ -36,6 +37,7 @@ it('exports what is documented, and nothing else', () => {
       "open",
       "planPush",
       "push",
+      "quantizeGguf",
       "serve",
       "verify",
     ]

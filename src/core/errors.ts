@@ -29,6 +29,7 @@ export interface ByteRange {
  * - `several-states`: the checkpoint holds several models; select one with `state`.
  * - `expansion`: the file would restore more than `maxExpansion` allows.
  * - `needs-token`: a server that other machines reach needs a token.
+ * - `no-gguf-family`: llama.cpp does not have the model's family; `quantizeGguf` can write a file with the checkpoint's names.
  */
 export type ErrorCode =
   | 'exists'
@@ -39,7 +40,8 @@ export type ErrorCode =
   | 'unsupported-file'
   | 'several-states'
   | 'expansion'
-  | 'needs-token';
+  | 'needs-token'
+  | 'no-gguf-family';
 
 /** Options of an {@link InputError}. */
 export interface InputErrorOptions {

@@ -69,7 +69,7 @@ export async function prepare(
 }
 
 /** @throws {InputError} for a budget in a measure that the model does not have. */
-function checkMeasure({ id }: Model, { kl, cosine }: Budget, isOfEmbeddings: boolean): void {
+export function checkMeasure({ id }: Model, { kl, cosine }: Budget, isOfEmbeddings: boolean): void {
   if (kl !== undefined && isOfEmbeddings)
     throw new InputError(
       'is an embedding model and predicts no tokens: expected a budget of cosine, found kl',

@@ -68,6 +68,7 @@ export async function describeGguf(model: Model): Promise<GgufDescription> {
     throw new InputError(
       `config.json: unsupported model_type ${String(config.model_type)} for GGUF, expected one of ${GGUF_FAMILIES.flatMap(({ modelTypes }) => modelTypes).join(', ')}`,
       { file },
+      { code: 'no-gguf-family' },
     );
   checkFixed(gguf, textConfigOf(config), file);
   // llama.cpp uses every tensor in the file: an unused tensor would change the results

@@ -1,5 +1,6 @@
 import type { ForwardPlan } from '../../architectures/forward.js';
 import { DTYPE_BYTES, elementCount } from '../../core/dtype.js';
+import { requireFloat16 } from '../../core/elements.js';
 import { InputError } from '../../core/errors.js';
 import { widenerOf } from '../../core/floats.js';
 import type { Model, TensorInfo } from '../../core/model.js';
@@ -22,8 +23,11 @@ export interface GgufView extends View {
   readonly role: string;
   /** The tensors that it is made of: several that are stacked, or one, of which it may be a part. */
   readonly sources: readonly TensorInfo[];
-  /** The same view of the places of elements; undefined where they are in the order of the only source. */
-  readonly places: View | undefined;
+  /**
+   * Returns the same view of the places of elements, with a cache of its own: matrices that are read in turn would evict each other's.
+   * Undefined where elements are in the order of the only source.
+   */
+  readonly places: (() => View) | undefined;
   /** What an embedding is used for, where the head is a tensor of its own with the same elements. */
   readonly use?: 'embedding' | 'head';
 }
@@ -46,12 +50,15 @@ export function viewsOf(model: Model, gguf: GgufFamily, plan: ForwardPlan): Gguf
     .sort((a, b) => placeOf(a) - placeOf(b))
     .flatMap(({ bundle, sources }) => {
       const { swaps, cut } = bundle.layout;
-      const places = swaps || cut || sources.length > 1 ? toGguf(bundle, sources.map(placesOf), last) : [];
+      const isMoved = swaps || cut || sources.length > 1;
       return toGguf(
         bundle,
         sources.map((source) => viewOf(model, source)),
         last,
-      ).map((view, i): GgufView => ({ ...view, role: view.name, sources, places: places[i] }));
+      ).map((view, i): GgufView => {
+        const places = () => toGguf(bundle, sources.map(placesOf), new LastSlice())[i]!;
+        return { ...view, role: view.name, sources, places: isMoved ? places : undefined };
+      });
     });
   const embedding = views.findIndex(({ name }) => name === EMBEDDING);
   if (!gguf.needsOutput || !plan.head.tied || embedding < 0) return views;
@@ -75,13 +82,18 @@ export const PLACES_PER_SOURCE = 2 ** 44;
 /** Returns a tensor whose elements are their own places, as float64. */
 function placesOf({ name, shape }: TensorInfo, source: number): View {
   const first = source * PLACES_PER_SOURCE;
-  const read = async (start: number, end: number) =>
-    new Uint8Array(Float64Array.from({ length: (end - start) / 8 }, (_, i) => first + start / 8 + i).buffer);
+  const read = async (start: number, end: number) => {
+    const places = new Float64Array((end - start) / 8);
+    for (let i = 0; i < places.length; i++) places[i] = first + start / 8 + i;
+    return new Uint8Array(places.buffer);
+  };
   return { name, dtype: 'F64', shape, read };
 }
 
 /** Elements converted per step: whole blocks. */
 const PIECE_ELEMENTS = 2 ** 18;
+
+const F16_HINT = 'BF16 and F32 have the range of the weights';
 
 /** Plans a tensor of a type that needs no quantizer. */
 export function planTensor(model: Model, view: GgufView, requested: GgufWriteType): PlannedTensor {
@@ -95,7 +107,11 @@ export function planTensor(model: Model, view: GgufView, requested: GgufWriteTyp
     for (let start = 0; start < elements; start += PIECE_ELEMENTS) {
       const end = Math.min(elements, start + PIECE_ELEMENTS);
       if (chosen === dtype) yield await view.read(start * sourceBytes, end * sourceBytes, signal);
-      else yield ENCODINGS[chosen].encode(await readWeights(model, view, start, end, signal));
+      else {
+        const weights = await readWeights(model, view, start, end, signal);
+        if (chosen === 'F16') requireFloat16(weights, { file: model.id, tensor: name }, F16_HINT);
+        yield ENCODINGS[chosen].encode(weights);
+      }
     }
   }
   return { name, type, shape, lengthBytes: storedBytes(type, shape), pieces };
@@ -112,20 +128,33 @@ export function storedBytes({ blockElements, blockBytes }: GgufType, shape: read
  */
 export async function readWeights(
   model: Model,
-  { dtype, sources, read }: GgufView,
+  view: GgufView,
   start: number,
   end: number,
   signal?: AbortSignal,
 ): Promise<Float32Array> {
-  const tensor = sources[0]!.name;
+  const { dtype, sources, read } = view;
   const width = DTYPE_BYTES[dtype];
-  const values = widenerOf(model, tensor, dtype)(await read(start * width, end * width, signal));
+  const widen = widenerOf(model, sources[0]!.name, dtype);
+  const values = widen(await read(start * width, end * width, signal));
   const wrong = values.findIndex((value) => !Number.isFinite(value));
   if (wrong < 0) return values.slice();
-  throw new InputError(`element ${start + wrong} is ${values[wrong]}; weights must be finite`, {
+  const { tensor, element } = await placeOf(view, start + wrong);
+  throw new InputError(`element ${element} is ${values[wrong]}; weights must be finite`, {
     file: model.id,
     tensor,
   });
+}
+
+/** Returns where an element of a view is in the model. */
+async function placeOf({ sources, places }: GgufView, index: number) {
+  if (!places) return { tensor: sources[0]!.name, element: index };
+  const bytes = await places().read(index * DTYPE_BYTES.F64, (index + 1) * DTYPE_BYTES.F64);
+  const [place] = new Float64Array(bytes.slice().buffer) as unknown as [number];
+  return {
+    tensor: sources[Math.floor(place / PLACES_PER_SOURCE)]!.name,
+    element: place % PLACES_PER_SOURCE,
+  };
 }
 
 /** Returns a tensor with divisors of rotary frequencies. */

@@ -6,7 +6,7 @@ import type { GgufFamily } from '../../models/gguf/family.js';
 import type { GgufEntry } from '../../models/gguf/header-writer.js';
 import { type MixtureModel, mixtureModel } from '../../models/gguf/mixtures.js';
 import { fileEntries } from '../../models/gguf/own-files.js';
-import { bundlesOf, finderOf } from '../../models/gguf/tensor-map.js';
+import { type Bundle, bundlesOf, finderOf } from '../../models/gguf/tensor-map.js';
 import { describeGguf, generalEntries, requireConfig } from '../export/gguf-plan.js';
 import { type GgufView, type PlannedTensor, viewOf } from '../export/gguf-tensors.js';
 
@@ -22,7 +22,13 @@ export interface Described {
   /** What llama.cpp's mixtures depend on. */
   readonly facts: MixtureModel;
   /** How tensors are mapped; undefined where they have the checkpoint's names. */
-  readonly mapping: { readonly gguf: GgufFamily; readonly plan: ForwardPlan } | undefined;
+  readonly mapping: Mapping | undefined;
+}
+
+/** What says how a model's tensors and those of GGUF are paired. */
+export interface Mapping {
+  readonly gguf: GgufFamily;
+  readonly plan: ForwardPlan;
 }
 
 /** Describes a model's GGUF file. @throws {InputError} for a model that cannot be written so. */
@@ -33,6 +39,9 @@ export async function describe(model: Model, names: TensorNames): Promise<Descri
   return { entries, added, views, facts, mapping: { gguf, plan } };
 }
 
+/** Returns the first name of several in llama.cpp; undefined where it has none, which may be an ending alone. */
+const roleIn = ([named]: Bundle['gguf']) => (named?.name.startsWith('.') ? undefined : named?.name);
+
 /** Describes a file with the checkpoint's own tensors, and the files that say how to run them. */
 async function describeCheckpoint(model: Model): Promise<Described> {
   const config = requireConfig(model);
@@ -42,7 +51,7 @@ async function describeCheckpoint(model: Model): Promise<Described> {
   const find = finderOf(model, plan);
   const roles = new Map(
     bundlesOf(pseudo, plan).flatMap(({ hub, gguf }) =>
-      hub.map(({ name }) => [find(name).name, gguf[0]?.name ?? name] as const),
+      hub.map(({ name }) => [find(name).name, roleIn(gguf) ?? name] as const),
     ),
   );
   const views = model.tensors

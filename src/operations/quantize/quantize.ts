@@ -1,10 +1,14 @@
+import { resolve } from 'node:path';
 import { elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
+import { isEmbeddingModel } from '../../inference/embedding/program.js';
 import { checkOutput } from '../../io/node/checked-output.js';
 import type { Fallback } from '../../models/gguf/mixtures.js';
 import { inputsOf } from '../../models/node/inputs.js';
 import { unpacked } from '../../models/packed/view.js';
+import { checkMeasure } from '../../quantization/prepare.js';
+import { checkBudget } from '../../quantization/rate-control/budget.js';
 import type { Summary } from '../../wpk/summary.js';
 import { storedBytes } from '../export/gguf-tensors.js';
 import { withinBudget } from './budget.js';
@@ -46,8 +50,9 @@ export async function quantizeGguf(
 ): Promise<QuantizedGguf> {
   const { to, types = [], force = false, names = 'llama.cpp', signal } = options;
   signal?.throwIfAborted();
-  checkOptions(options);
+  checkOptions(options, path);
   const model = await unpacked(given, signal);
+  if (typeof to !== 'string') checkMeasure(model, to, isEmbeddingModel(model));
   await checkOutput(path, inputsOf(model), force);
   if (options.saveImatrix !== undefined) await checkOutput(options.saveImatrix, inputsOf(model), force);
   const described = await describe(model, names);
@@ -64,12 +69,20 @@ export async function quantizeGguf(
 }
 
 /** @throws {InputError} for options that contradict each other. */
-function checkOptions({ to, calibration, imatrix, saveImatrix, tune }: QuantizeOptions): void {
+function checkOptions(
+  { to, calibration, imatrix, saveImatrix, names, tune }: QuantizeOptions,
+  path: string,
+): void {
   const hasStatistics = calibration !== false && imatrix === undefined;
+  if (typeof to !== 'string') checkBudget(to);
   if (typeof to !== 'string' && !hasStatistics)
     throw new InputError('a budget needs a calibration text, whose statistics say what each type costs');
   if (saveImatrix !== undefined && !hasStatistics)
     throw new InputError('an importance matrix is written of statistics, which need a calibration text');
+  if (saveImatrix !== undefined && resolve(saveImatrix) === resolve(path))
+    throw new InputError('the importance matrix has the name of the output', { file: path });
+  if (names === 'checkpoint' && (imatrix ?? saveImatrix) !== undefined)
+    throw new InputError("an importance matrix has llama.cpp's names, not the checkpoint's");
   if (tune && !hasStatistics) throw new InputError('tuning needs a calibration text');
 }
 

@@ -27,7 +27,7 @@ import { type QuantizationThreads, startQuantization } from '../../quantization/
 import { sourceOf } from '../../wpk/node/manifest.js';
 import type { Summary } from '../../wpk/summary.js';
 import { calibrationSource } from '../calibration-text.js';
-import type { Described } from './described.js';
+import type { Described, Mapping } from './described.js';
 import { type FileParts, QuantizedFile } from './file.js';
 import type { QuantizeOptions } from './options.js';
 import { digestOfTypes, recordEntries } from './record.js';
@@ -181,11 +181,6 @@ export class Session {
   private async tune(file: QuantizedFile): Promise<void> {
     const { model, calibration, options } = this;
     const { seen } = calibration;
-    if (seen.length < MIN_TUNING_WINDOWS)
-      throw new InputError(
-        `tuning needs a causal model and at least ${MIN_TUNING_WINDOWS} windows of calibration text, found ${seen.length}`,
-        { file: model.id },
-      );
     const onProgress = this.meter('tuning', 'tokens');
     const tuned = await tuneCandidate(file.path, model, seen, { onProgress, signal: options.signal });
     await file.replace(await tunedTensors(model, this.described, tuned, options.names ?? 'llama.cpp'));
@@ -208,7 +203,7 @@ async function openCalibration(
 ): Promise<Calibration> {
   const { imatrix, signal } = options;
   const source = await calibrationSource(options.calibration);
-  if (imatrix !== undefined) return withImatrix(model, described, imatrix, source);
+  if (imatrix !== undefined) return withImatrix(model, described.mapping!, imatrix, source);
   if (!source)
     return { statistics: undefined, heldOut: undefined, seen: [], record: undefined, close: async () => {} };
   const calibrated = await calibrate(model, path, source, meterOf(options, 'calibrating', 'tokens'), signal);
@@ -216,8 +211,13 @@ async function openCalibration(
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const record = { text: source.name.replace(/^held out of /, ''), sha256, tokens: statistics.tokens };
   try {
+    if (options.tune && seen.length < MIN_TUNING_WINDOWS)
+      throw new InputError(
+        `tuning needs a causal model and at least ${MIN_TUNING_WINDOWS} windows of calibration text, found ${seen.length}`,
+        { file: model.id },
+      );
     if (options.saveImatrix !== undefined)
-      await saveImatrix(options.saveImatrix, model, described, statistics, record.text, options);
+      await saveImatrix(options.saveImatrix, model, described.mapping!, statistics, record.text, options);
   } catch (error) {
     await calibrated.discard();
     throw error;
@@ -228,12 +228,10 @@ async function openCalibration(
 /** Takes the statistics of an importance matrix; the loss is measured on a text all the same. */
 async function withImatrix(
   model: Model,
-  { mapping }: Described,
+  mapping: Mapping,
   path: string,
   text: CalibrationSource | undefined,
 ): Promise<Calibration> {
-  if (!mapping)
-    throw new InputError("an importance matrix has llama.cpp's names, not the checkpoint's", { file: path });
   const source = await openFile(path);
   try {
     const imatrix = await readImatrix(source);
@@ -254,12 +252,11 @@ async function withImatrix(
 async function saveImatrix(
   path: string,
   model: Model,
-  { mapping }: Described,
+  mapping: Mapping,
   statistics: Statistics,
   dataset: string,
   { force = false }: QuantizeOptions,
 ): Promise<void> {
-  if (!mapping) throw new InputError("an importance matrix needs llama.cpp's names", { file: path });
   const chunkSize = Math.min(512, mapping.plan.context);
   const imatrix = await imatrixOf(statistics, model, mapping.gguf, mapping.plan, { chunkSize, dataset });
   const chunks: Uint8Array[] = [];

@@ -83,6 +83,7 @@ async function momentsIn(
   view: GgufView,
   strip: Strip,
 ): Promise<MatrixMoments | undefined> {
+  if (!statistics) return undefined;
   const { source, rows, columns, isTurned } = await placesIn(view, strip);
   const width = source.shape.at(-1)!;
   const known = await knownMoments(statistics, source.name, {
@@ -116,8 +117,9 @@ async function placesIn({ shape, sources, places }: GgufView, { first, end }: St
       columns: Int32Array.from({ length: columns }, (_, i) => i),
       isTurned: false,
     };
+  const { read: readPlaces } = places();
   const read = async (start: number, stop: number) => {
-    const bytes = (await places.read(start * DTYPE_BYTES.F64, stop * DTYPE_BYTES.F64)).slice();
+    const bytes = (await readPlaces(start * DTYPE_BYTES.F64, stop * DTYPE_BYTES.F64)).slice();
     return new Float64Array(bytes.buffer);
   };
   const across = await read(first * columns, (first + 1) * columns);

@@ -38,5 +38,5 @@ function withVectors(model: Model, values: ReadonlyMap<string, Float32Array>): M
     if (!own) return model.readTensor(name, start, end, signal);
     return new Uint8Array(own.buffer, own.byteOffset, own.byteLength).slice(start, end);
   };
-  return Object.assign(Object.create(model), { tensors, readTensor }) as Model;
+  return Object.create(model, { tensors: { value: tensors }, readTensor: { value: readTensor } }) as Model;
 }

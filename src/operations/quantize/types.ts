@@ -8,6 +8,7 @@ import {
 } from '../../models/gguf/mixtures.js';
 import { type GgufType, typeNamed } from '../../models/gguf/types.js';
 import type { Budget } from '../../quantization/rate-control/budget.js';
+import type { GgufView } from '../export/gguf-tensors.js';
 import { typeFor } from '../export/gguf-types.js';
 import type { Described } from './described.js';
 
@@ -38,6 +39,24 @@ export function nameOfTypes(to: Mixture | Budget, rules: readonly TypeRule[]): s
   return [asked, ...rules.map(({ pattern, type }) => `${pattern.source}=${type}`)].join(', ');
 }
 
+/** What a rule gives a tensor. */
+export interface Ruled {
+  readonly type: MixtureType;
+  /** Undefined if it is the rule's own type. */
+  readonly fallback: Fallback | undefined;
+}
+
+/** Returns the type that the last rule that matches gives a tensor; undefined if none does. */
+export function ruledType(
+  rules: readonly TypeRule[],
+  { role, shape }: Pick<GgufView, 'role' | 'shape'>,
+): Ruled | undefined {
+  const rule = rules.findLast(({ pattern }) => pattern.test(role));
+  if (!rule) return undefined;
+  const type = fittingType(rule.type, shape);
+  return { type, fallback: type === rule.type ? undefined : { name: role, wanted: rule.type, given: type } };
+}
+
 /** Returns the types of a mixture of llama.cpp. @param rules of them the last that matches decides. */
 export function typesOfMixture(
   { views, facts }: Described,
@@ -49,15 +68,13 @@ export function typesOfMixture(
   const chosen = mixtureTypes(mixture, facts, tensors, { isWeighted });
   const fallbacks = new Map(chosen.fallbacks.map((fallback) => [fallback.name, fallback]));
   const types = new Map<string, GgufType>();
-  for (const { name, role, shape } of views) {
-    let type = chosen.types.get(role);
-    const rule = type && rules.findLast(({ pattern }) => pattern.test(role));
-    if (rule) {
-      type = fittingType(rule.type, shape);
-      fallbacks.delete(role);
-      if (type !== rule.type) fallbacks.set(role, { name: role, wanted: rule.type, given: type });
-    }
-    types.set(name, typeNamed(type ?? typeFor('F16', role, shape)));
+  for (const view of views) {
+    const { name, role, shape } = view;
+    const own = chosen.types.get(role);
+    const ruled = own && ruledType(rules, view);
+    if (ruled) fallbacks.delete(role);
+    if (ruled?.fallback) fallbacks.set(role, ruled.fallback);
+    types.set(name, typeNamed(ruled?.type ?? own ?? typeFor('F16', role, shape)));
   }
   return { types, fallbacks: [...fallbacks.values()], fileType: MIXTURES[mixture].fileType };
 }
