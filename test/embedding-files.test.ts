@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { rankAgreements } from '../src/evaluation/embedding/ranks.js';
 import { sentencesOf } from '../src/evaluation/embedding/sentences.js';
-import { catalog, compareEmbeddings, compress, embed, evaluate, open } from '../src/index.js';
+import { catalog, compareEmbeddings, compress, embed, evaluate, open, quantizeGguf } from '../src/index.js';
 import { openEmbeddingProgram } from '../src/inference/embedding/program.js';
 import { SentenceTokenizer } from '../src/inference/embedding/tokens.js';
 import { weightpress } from './helpers/cli.js';
@@ -109,6 +109,16 @@ describe('a compressed embedding model', () => {
       '1.000000',
       '1.000000',
     ]);
+  });
+
+  it('meets a cosine in the types of llama.cpp', { tags: 'slow' }, async () => {
+    await using original = await open(embeddingFolder('st_bert_mean'));
+    const gguf = join(folder(), 'embedding.gguf');
+    const { quality } = await quantizeGguf(original, gguf, { to: { cosine: 0.99 }, calibration });
+    await using quantized = await open(gguf);
+    const again = await compareEmbeddings(quantized, { against: original, text: HELD_OUT.join('\n') });
+    expect(again.cosine.mean).toBeCloseTo((quality as { cosine: { mean: number } }).cosine.mean, 6);
+    expect(again.cosine.mean).toBeGreaterThanOrEqual(0.99);
   });
 
   it('says its cosine, and never a divergence, wherever its loss is printed', { tags: 'slow' }, async () => {

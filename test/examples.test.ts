@@ -19,7 +19,9 @@ it('examples/library.js does what it says', { tags: 'slow' }, () => {
   expect(said).toMatch(/\n1348864 parameters, 5 of 8 roles, license cc0-1\.0\n/);
   expect(said).toMatch(/\ncontradicted: lossless at 0\.16 bits/);
   expect(said).toContain('small.wpk to user/gpt-neo-tiny-wpk, cc0-1.0, may be shared: true\n');
-  expect(said).toMatch(/exists: already exists\nrefused: .*model_type gpt_neo.*\nended: no longer needed\n$/);
+  expect(said).toMatch(
+    /exists: already exists\nno-gguf-family: .*model_type gpt_neo.*\nended: no longer needed\n$/,
+  );
 });
 
 it('every exported name is used in an example or a test that imports it from the library', () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { elementCount } from '../src/core/dtype.js';
 import { readFloats } from '../src/core/floats.js';
+import { originalBytes } from '../src/core/model.js';
 import { sumOf } from '../src/core/sum.js';
 import { evaluate } from '../src/evaluation/node/run.js';
 import { GGUF_MIXTURES, quantizeGguf } from '../src/index.js';
@@ -333,13 +334,17 @@ describe('a file within a budget', () => {
     });
   });
 
-  it('--size: all bytes counted, and less loss than in a mixture of as many', async () => {
+  it('--size, --ratio: all bytes counted, and less loss than in a mixture of as many', async () => {
     const mixture = await quantize(memory, 'other.gguf', { to: 'Q4_K_M', calibration: text });
     const made = await within({ size: mixture.bytes });
     expect(statSync(at('within.gguf')).size).toBe(made.bytes);
     expect(made.bytes).toBeLessThanOrEqual(mixture.bytes);
     expect(made.bytes).toBeGreaterThan(mixture.bytes * 0.98);
     expect(klOf(made)).toBeLessThan(klOf(mixture));
+    const ratio = originalBytes(asModel(memory)) / mixture.bytes;
+    const { bytes } = await within({ ratio });
+    expect(bytes).toBeLessThanOrEqual(mixture.bytes);
+    expect(bytes).toBeGreaterThan(mixture.bytes * 0.98);
   });
 
   it('--size below the smallest file, which is named and can be made', async () => {

@@ -207,7 +207,7 @@ it('the command prints what was written, and where', async () => {
   expect({ ...run, stdout: '' }).toMatchObject({ status: 0, stderr: '' });
   expect(run.stdout).toMatch(/^Q5_0 +\d/m);
   expect(run.stdout).toMatch(
-    /^blk\.0\.attn_q\.weight: Q5_0 instead of Q4_K, whose blocks do not divide its rows$/m,
+    /^Q5_0 instead of Q4_K, whose blocks do not divide rows: token_embd\.weight to blk\.0\.ffn_up\.weight, 6 tensors$/m,
   );
   expect(run.stdout).toMatch(/^the loss was not measured: there was no calibration$/m);
   expect(run.stdout).toContain(`written to ${at('said.gguf')}`);

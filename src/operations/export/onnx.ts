@@ -97,7 +97,8 @@ const hasCodes = (dtype: OnnxDtype) => dtype === 'q8' || dtype === 'q4';
 /** The codes of a model's matrices, chosen with statistics, and what they lose. */
 class Codes {
   private readonly quantizer: GridQuantizer;
-  private tasks = new Map<string, GridTask>();
+  /** The tasks of each matrix and number of bits, one for each file that has it. */
+  private readonly tasks = new Map<string, GridTask[]>();
 
   private constructor(
     private readonly model: Model,
@@ -125,22 +126,20 @@ class Codes {
   }
 
   expect({ onnx }: TransformersFiles): void {
+    const tasks: GridTask[] = [];
     for (const { tensor, bits, isTransposed } of [...onnx.values()].flatMap(matricesOf)) {
-      const task = gridTask(
-        this.model,
-        this.calibrated.statistics,
-        tensor,
-        ONNX_GRIDS[bits].format,
-        isTransposed,
-      );
-      this.tasks.set(keyOf(tensor.name, bits), task);
+      const { format } = ONNX_GRIDS[bits];
+      const task = gridTask(this.model, this.calibrated.statistics, tensor, format, isTransposed);
+      tasks.push(task);
+      const key = keyOf(tensor.name, bits);
+      this.tasks.set(key, [...(this.tasks.get(key) ?? []), task]);
     }
-    this.quantizer.expect([...this.tasks.values()]);
+    this.quantizer.expect(tasks);
   }
 
-  /** Finds the codes of a tensor; undefined for one that was not expected. */
+  /** Finds the codes of a tensor in the next file that has them; undefined where none were expected. */
   readonly find: FindCodes = async (tensor, bits) => {
-    const task = this.tasks.get(keyOf(tensor, bits));
+    const task = this.tasks.get(keyOf(tensor, bits))?.shift();
     return task && ONNX_GRIDS[bits].pack(await this.quantizer.take(task));
   };
 
