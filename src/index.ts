@@ -74,7 +74,7 @@ export type { Prompt } from './inference/prompt.js';
 export type { Sampling } from './inference/sampling.js';
 export {
   type Fallback,
-  MIXTURES as GGUF_MIXTURES,
+  MIXTURE_NAMES as GGUF_MIXTURES,
   type Mixture,
   type MixtureType,
 } from './models/gguf/mixtures.js';
@@ -104,7 +104,7 @@ export { type GgufOptions, writeGguf as exportGguf } from './operations/export/g
 export { type GgufWriteType, WRITE_TYPES as GGUF_TYPES } from './operations/export/gguf-types.js';
 export { type ExportedOnnx, exportOnnx, type OnnxExportOptions } from './operations/export/onnx.js';
 export { type ExportDtype, type ExportOptions, exportSafetensors } from './operations/export/safetensors.js';
-export { inspect, inspectGguf } from './operations/inspect.js';
+export { type InspectOptions, inspect, inspectGguf } from './operations/inspect.js';
 export type { PushPlan } from './operations/push/plan.js';
 export { type Pushed, planPush, push } from './operations/push/push.js';
 export type { TensorNames } from './operations/quantize/described.js';

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import { Fetched } from '../hub/fetched.js';
-import { MIXTURES, type Mixture, type MixtureType } from '../models/gguf/mixtures.js';
+import { MIXTURE_NAMES, MIXTURES, type Mixture, type MixtureType } from '../models/gguf/mixtures.js';
 import type { QuantizedGguf } from '../operations/quantize/quantize.js';
 import type { TypeRule } from '../operations/quantize/types.js';
 import { bytes, count, duration } from './format.js';
@@ -41,7 +41,7 @@ export function quantizeCommand(): Command {
       new Option(
         '--to <type>',
         'a mixture of llama.cpp: which tensor gets which type, so size and speed are the same',
-      ).choices(Object.keys(MIXTURES)),
+      ).choices(MIXTURE_NAMES),
     )
     .addOption(
       new Option(

@@ -3,7 +3,8 @@ import { containerIn, openContainer, openFileNamed } from './decompress.js';
 import { beginsAsGguf, type GgufSummary, readGgufSummary } from './quantize/summary.js';
 
 /** How a file is inspected. */
-interface InspectOptions {
+export interface InspectOptions {
+  /** Aborts the call. */
   readonly signal?: AbortSignal;
 }
 

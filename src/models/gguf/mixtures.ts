@@ -1,32 +1,64 @@
 import type { GgufValue } from './header.js';
 import { typeNamed } from './types.js';
 
-/**
- * The mixtures of llama.cpp that can be written: `general.file_type`, and the type of matrices for which {@link mixtureTypes} has no
- * other. Numbers are those of llama_ftype in llama.h.
- */
-export const MIXTURES = {
-  Q2_K: { fileType: 10, type: 'Q2_K' },
-  Q3_K_S: { fileType: 11, type: 'Q3_K' },
-  Q3_K_M: { fileType: 12, type: 'Q3_K' },
-  Q3_K_L: { fileType: 13, type: 'Q3_K' },
-  Q4_0: { fileType: 2, type: 'Q4_0' },
-  Q4_K_S: { fileType: 14, type: 'Q4_K' },
-  Q4_K_M: { fileType: 15, type: 'Q4_K' },
-  IQ4_XS: { fileType: 30, type: 'IQ4_XS' },
-  IQ4_NL: { fileType: 25, type: 'IQ4_NL' },
-  Q5_0: { fileType: 8, type: 'Q5_0' },
-  Q5_K_S: { fileType: 16, type: 'Q5_K' },
-  Q5_K_M: { fileType: 17, type: 'Q5_K' },
-  Q6_K: { fileType: 18, type: 'Q6_K' },
-  Q8_0: { fileType: 7, type: 'Q8_0' },
-} as const;
+/** The mixtures of llama.cpp that can be written. */
+export const MIXTURE_NAMES = [
+  'Q2_K',
+  'Q3_K_S',
+  'Q3_K_M',
+  'Q3_K_L',
+  'Q4_0',
+  'Q4_K_S',
+  'Q4_K_M',
+  'IQ4_XS',
+  'IQ4_NL',
+  'Q5_0',
+  'Q5_K_S',
+  'Q5_K_M',
+  'Q6_K',
+  'Q8_0',
+] as const;
 
-/** A mixture by llama.cpp's name. */
-export type Mixture = keyof typeof MIXTURES;
+/** A mixture of llama.cpp, by its name. */
+export type Mixture = (typeof MIXTURE_NAMES)[number];
 
 /** The types that occur in mixtures: Q4_1 and Q5_1 in the first layers of Q4_0 and Q5_0, Q5_1 and F16 where other blocks do not fit. */
-export type MixtureType = (typeof MIXTURES)[Mixture]['type'] | 'Q4_1' | 'Q5_1' | 'F16';
+export type MixtureType =
+  | 'Q2_K'
+  | 'Q3_K'
+  | 'Q4_K'
+  | 'Q5_K'
+  | 'Q6_K'
+  | 'Q4_0'
+  | 'Q4_1'
+  | 'Q5_0'
+  | 'Q5_1'
+  | 'Q8_0'
+  | 'IQ4_NL'
+  | 'IQ4_XS'
+  | 'F16';
+
+/**
+ * `general.file_type` of each mixture, and the type of matrices for which {@link mixtureTypes} has no other. Numbers are those of llama_ftype
+ * in llama.h.
+ */
+export const MIXTURES: Readonly<Record<Mixture, { readonly fileType: number; readonly type: MixtureType }>> =
+  {
+    Q2_K: { fileType: 10, type: 'Q2_K' },
+    Q3_K_S: { fileType: 11, type: 'Q3_K' },
+    Q3_K_M: { fileType: 12, type: 'Q3_K' },
+    Q3_K_L: { fileType: 13, type: 'Q3_K' },
+    Q4_0: { fileType: 2, type: 'Q4_0' },
+    Q4_K_S: { fileType: 14, type: 'Q4_K' },
+    Q4_K_M: { fileType: 15, type: 'Q4_K' },
+    IQ4_XS: { fileType: 30, type: 'IQ4_XS' },
+    IQ4_NL: { fileType: 25, type: 'IQ4_NL' },
+    Q5_0: { fileType: 8, type: 'Q5_0' },
+    Q5_K_S: { fileType: 16, type: 'Q5_K' },
+    Q5_K_M: { fileType: 17, type: 'Q5_K' },
+    Q6_K: { fileType: 18, type: 'Q6_K' },
+    Q8_0: { fileType: 7, type: 'Q8_0' },
+  };
 
 /** What the types depend on, beside the tensors. */
 export interface MixtureModel {
@@ -49,8 +81,11 @@ export interface MixtureTensor {
 
 /** A tensor whose rows are not whole blocks of the type that the mixture has for it. */
 export interface Fallback {
+  /** As llama.cpp names it. */
   readonly name: string;
+  /** The type that it should have. */
   readonly wanted: MixtureType;
+  /** The type that it has. */
   readonly given: MixtureType;
 }
 
@@ -193,7 +228,7 @@ const weightedEighth = (matrix: Matrix) => matrix.isWeighted && firstEighth(matr
 const plainEighth = (matrix: Matrix) => !matrix.isWeighted && firstEighth(matrix);
 
 /** The same choice in several mixtures, or in all. */
-function inAll(choice: Choice, mixtures = Object.keys(MIXTURES) as Mixture[]): Choices {
+function inAll(choice: Choice, mixtures: readonly Mixture[] = MIXTURE_NAMES): Choices {
   return Object.fromEntries(mixtures.map((mixture) => [mixture, choice]));
 }
 

@@ -19,10 +19,13 @@ import { nameOfTypes, typesOfMixture } from './types.js';
 
 /** A tensor of a quantized file. */
 export interface QuantizedTensor {
+  /** Its name in the file. */
   readonly name: string;
   /** As ggml names it. */
   readonly type: string;
+  /** Number of its elements. */
   readonly weights: number;
+  /** Bytes in the file, without padding. */
   readonly bytes: number;
 }
 
@@ -30,6 +33,7 @@ export interface QuantizedTensor {
 export interface QuantizedGguf {
   /** Of the whole file, with metadata and tokenizer. */
   readonly bytes: number;
+  /** All tensors, in the order of the file. */
   readonly tensors: readonly QuantizedTensor[];
   /** Tensors whose rows are not whole blocks of the type that they should have, and the type that they have. */
   readonly fallbacks: readonly Fallback[];

@@ -24,7 +24,7 @@ export interface QuantizationRecord {
   readonly source: string | undefined;
   /** What was asked for: a mixture, or a budget. */
   readonly types: string;
-  /** {@link digestOfTypes} of the written file; undefined where the file does not say. */
+  /** Digest of the names and types of the tensors that were written; undefined where the file does not say. */
   readonly tensors: string | undefined;
   /** What decided the codes: `text` and its `sha256` and `tokens`, or an `imatrix`; undefined for plain rounding. */
   readonly calibration: Readonly<Record<string, unknown>> | undefined;

@@ -26,7 +26,14 @@ export interface GgufSummary {
   /** What tensors are called; llama.cpp cannot load a file with the checkpoint's names. */
   readonly names: TensorNames;
   /** Which part of a split model it is, from 1, and of how many; undefined for a whole one. */
-  readonly part: { readonly number: number; readonly of: number } | undefined;
+  readonly part:
+    | {
+        /** Its number, from 1. */
+        readonly number: number;
+        /** Number of parts. */
+        readonly of: number;
+      }
+    | undefined;
   /** What the file says of its quantization; undefined for one that `quantize` did not write as it is. */
   readonly record: QuantizationRecord | undefined;
   /** Whether another program gave tensors other types after `quantize`: what the file says of itself is then not of it. */
@@ -41,18 +48,25 @@ export interface GgufSummary {
 export interface GgufTypeSummary {
   /** As ggml names it. */
   readonly type: string;
+  /** Number of tensors of this type. */
   readonly tensors: number;
+  /** Number of elements in them. */
   readonly weights: number;
+  /** Bytes that they have in the file. */
   readonly bytes: number;
 }
 
 /** A tensor of a GGUF file. */
 export interface GgufTensorSummary {
+  /** Its name in the file. */
   readonly name: string;
   /** As ggml names it. */
   readonly type: string;
+  /** Elements along each axis, those of a row last. */
   readonly shape: readonly number[];
+  /** Number of its elements. */
   readonly weights: number;
+  /** Bytes in the file. */
   readonly bytes: number;
 }
 

@@ -14,7 +14,9 @@ import type { Described } from './described.js';
 
 /** A type for the tensors whose name in llama.cpp matches. */
 export interface TypeRule {
+  /** Of names such as `blk.0.attn_v.weight`. */
   readonly pattern: RegExp;
+  /** If rows are whole blocks of it; otherwise llama.cpp's fallback. */
   readonly type: MixtureType;
 }
 
