@@ -48,13 +48,16 @@ const QUANTIZATION_VERSION = 2;
 export async function planGguf(model: Model, type: GgufWriteType): Promise<GgufPlan> {
   const { entries, added, views } = await describeGguf(model);
   return {
-    entries: [...entries, fileType(ENCODINGS[type].fileType)],
+    entries: withFileType(entries, ENCODINGS[type].fileType),
     tensors: [...added, ...views.map((view) => planTensor(model, view, type))],
   };
 }
 
-/** Returns the entry of a file's type, a number of llama_ftype. */
-export const fileType = (value: number): GgufEntry => ({ key: 'general.file_type', type: 'uint32', value });
+/** Returns the metadata with the file's type, a number of llama_ftype. */
+export function withFileType(entries: readonly GgufEntry[], value: number): GgufEntry[] {
+  const place = entries.findIndex(({ key }) => key === 'general.quantization_version');
+  return entries.toSpliced(place, 0, { key: 'general.file_type', type: 'uint32', value });
+}
 
 /**
  * Converts a model's headers and side files to what a GGUF file says, and its tensors to views.

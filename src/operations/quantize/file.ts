@@ -8,7 +8,7 @@ import type { GgufType } from '../../models/gguf/types.js';
 import type { Statistics } from '../../quantization/calibration/statistics.js';
 import { GridQuantizer, type GridTask } from '../../quantization/grid-quantizer.js';
 import type { QuantizationThreads } from '../../quantization/threads.js';
-import { fileType } from '../export/gguf-plan.js';
+import { withFileType } from '../export/gguf-plan.js';
 import { type GgufView, type PlannedTensor, planTensor, storedBytes } from '../export/gguf-tensors.js';
 import type { GgufWriteType } from '../export/gguf-types.js';
 import type { Described } from './described.js';
@@ -151,7 +151,7 @@ function headerOf(
   type: number,
   tensors: readonly PlannedTensor[],
 ): Uint8Array {
-  return writeGgufHeader([...entries, fileType(type)], tensors);
+  return writeGgufHeader(withFileType(entries, type), tensors);
 }
 
 const sizeOf = (tensors: readonly PlannedTensor[], headerBytes: number) =>
