@@ -27,7 +27,7 @@ const changedAt = Math.max(
   statSync('src/wasm/constants.ts').mtimeMs,
   statSync('scripts/build.js').mtimeMs,
 );
-let source = '// Made by scripts/build.js from the modules in assembly/.\n';
+mkdirSync('src/wasm/compiled', { recursive: true });
 for (const file of modules.filter((name) => !name.startsWith('_'))) {
   const name = file.replace('.ts', '');
   const wasm = `dist/wasm/${name}.wasm`;
@@ -35,8 +35,12 @@ for (const file of modules.filter((name) => !name.startsWith('_'))) {
     // biome-ignore format: one option a line reads worse
     run('assemblyscript/bin/asc.js', `${ASSEMBLY}/${file}`, '-o', wasm, '-O3', '--noAssert', '--converge', '--runtime', 'stub', '--enable', 'simd',
     '--enable', 'bulk-memory', '--use', 'abort=');
-  source += `export const ${name} =\n  '${readFileSync(wasm).toString('base64')}';\n`;
+  // one file each, so that a page loads only the kernels that it runs
+  const source = `export const ${name} =\n  '${readFileSync(wasm).toString('base64')}';\n`;
+  writeFileSync(
+    `src/wasm/compiled/${name}.ts`,
+    `// Made by scripts/build.js from assembly/${file}.\n${source}`,
+  );
 }
-writeFileSync('src/wasm/compiled.ts', source);
 run('typescript/bin/tsc', '--build', '--force');
 chmodSync('dist/cli/main.js', 0o755);

@@ -1,8 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import * as modules from '../src/wasm/compiled.js';
+import { grids } from '../src/wasm/compiled/grids.js';
+import { indices } from '../src/wasm/compiled/indices.js';
+import { lossless } from '../src/wasm/compiled/lossless.js';
+import { quantize } from '../src/wasm/compiled/quantize.js';
 import * as constants from '../src/wasm/constants.js';
 import { addressOf, layOutBuffers, loadKernels } from '../src/wasm/loader.js';
 import { LosslessKernels } from '../src/wasm/lossless.js';
+
+const modules = { grids, indices, lossless, quantize };
 
 describe.each(Object.entries(modules))('kernels: %s', (_, module) => {
   it.each(Object.entries(constants))('are refused when they were built with another %s', (name, found) => {

@@ -1,4 +1,4 @@
-import { grids } from './compiled.js';
+import { grids } from './compiled/grids.js';
 import { MAX_GROUP, MAX_LEVELS, PANEL_COLUMNS, ROWS_PER_BLOCK } from './constants.js';
 import { type BufferSizes, type Buffers, type KernelExports, layOutBuffers, loadKernels } from './loader.js';
 import { spread } from './spread.js';

@@ -1,4 +1,4 @@
-import { indices } from './compiled.js';
+import { indices } from './compiled/indices.js';
 import {
   ENCODER_ENTRY_BYTES,
   ROWS_PER_BLOCK,

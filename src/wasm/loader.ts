@@ -27,7 +27,7 @@ const ALIGNMENT = 16;
 const compiled = new Map<string, WebAssembly.Module>();
 
 /**
- * Instantiates a module of compiled.ts. Each module is compiled once per thread.
+ * Instantiates a module of compiled/. Each module is compiled once per thread.
  * @throws {Error} when its constants differ from `constants`.
  */
 export function loadKernels<Exports extends KernelExports>(

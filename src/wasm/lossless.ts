@@ -1,4 +1,4 @@
-import { lossless } from './compiled.js';
+import { lossless } from './compiled/lossless.js';
 import { DECODER_ENTRY_BYTES, ENCODER_ENTRY_BYTES, SYMBOL_SCALE_BITS } from './constants.js';
 import {
   addressOf,

@@ -1,4 +1,4 @@
-import { quantize } from './compiled.js';
+import { quantize } from './compiled/quantize.js';
 import { CONTEXTS, INDICES, PANEL_COLUMNS, ROWS_PER_BLOCK } from './constants.js';
 import { type BufferSizes, type Buffers, type KernelExports, layOutBuffers, loadKernels } from './loader.js';
 import { spread } from './spread.js';

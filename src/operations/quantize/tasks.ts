@@ -9,10 +9,10 @@ import { ROWS_PER_BLOCK } from '../../wasm/constants.js';
 import { type GgufView, PLACES_PER_SOURCE, readWeights } from '../export/gguf-tensors.js';
 
 /**
- * Weights that are quantized together, at most: a job holds 13 bytes for each. Errors in rows of different strips do not interact; in embeddings
- * they never do.
+ * Weights that are quantized together, at most: a job holds 13 bytes for each; tests use fewer. Errors in rows of different strips do not
+ * interact; in embeddings they never do.
  */
-const STRIP_WEIGHTS = 2 ** 25;
+export const STRIP = { weights: 2 ** 25 };
 
 /** Rows `first` to `end` (exclusive) of a view that is seen as rows, one after another. */
 interface Strip {
@@ -56,7 +56,7 @@ export function stripTasks(model: Model, statistics: Statistics | undefined, vie
 function stripsOf({ shape }: GgufView): Strip[] {
   const [rows, columns] = shape.slice(-2) as [number, number];
   const matrices = elementCount(shape.slice(0, -2));
-  const most = ROWS_PER_BLOCK * Math.max(1, Math.floor(STRIP_WEIGHTS / columns / ROWS_PER_BLOCK));
+  const most = ROWS_PER_BLOCK * Math.max(1, Math.floor(STRIP.weights / columns / ROWS_PER_BLOCK));
   return Array.from({ length: matrices }, (_, matrix) =>
     Array.from({ length: Math.ceil(rows / most) }, (_, i) => ({
       first: matrix * rows + i * most,
