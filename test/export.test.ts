@@ -182,12 +182,12 @@ describe('decompress to ONNX', () => {
   });
 
   test('what belongs to other weight files stays behind: an index of shards, other ONNX files', () => {
-    expect(write('shards', '--format', 'safetensors', '--shard-size', '1MB').status).toBe(0);
-    mkdirSync(at('shards/onnx'));
+    expect(write('in-shards', '--format', 'safetensors', '--shard-size', '1MB').status).toBe(0);
+    mkdirSync(at('in-shards/onnx'));
     for (const name of ['model.onnx', 'model.onnx_data', 'model_bnb4.onnx'])
-      writeFileSync(at(`shards/onnx/${name}`), 'of another program');
-    expect(weightpress('compress', at('shards'), '-o', at('shards.wpk')).status).toBe(0);
-    for (const [i, from] of ['shards', 'shards.wpk'].entries()) {
+      writeFileSync(at(`in-shards/onnx/${name}`), 'of another program');
+    expect(weightpress('compress', at('in-shards'), '-o', at('in-shards.wpk')).status).toBe(0);
+    for (const [i, from] of ['in-shards', 'in-shards.wpk'].entries()) {
       const said = weightpress('decompress', at(from), '-o', at(`of-shards-${i}`), '--format', 'onnx');
       expect(said).toMatchObject({ status: 0, stderr: '' });
       expect(readdirSync(at(`of-shards-${i}`))).not.toContain('model.safetensors.index.json');
