@@ -7,7 +7,7 @@ import { jsonOption } from './options.js';
 import { fileNotes, packedLine, qualityLine, summaryLine, summaryTable } from './summary-table.js';
 import { tensorTable } from './tensor-table.js';
 import { print, printJson, printLine } from './terminal.js';
-import { typeTable } from './type-table.js';
+import { CANNOT_LOAD, typeTable } from './type-table.js';
 
 /** `weightpress inspect`: reads the directory, or the header of a GGUF file, without decoding weights. */
 export function inspectCommand(): Command {
@@ -50,8 +50,7 @@ function printGguf(path: string, summary: GgufSummary, tensors = false): void {
   print();
   printLine(`${bytes(fileBytes)} (${count(fileBytes)} bytes), with metadata and tokenizer`);
   if (part) printLine(`part ${part.number} of ${part.of} of a split model: only its tensors are counted`);
-  if (names === 'checkpoint')
-    printLine("llama.cpp cannot load this file: its tensors have the checkpoint's names");
+  if (names === 'checkpoint') printLine(CANNOT_LOAD);
   if (!record) printLine('quality: unknown; the file does not say what it loses');
   else {
     printLine(codesLine(record));

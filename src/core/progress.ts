@@ -56,3 +56,16 @@ export class Meter {
       : undefined;
   }
 }
+
+/** Returns what reports the progress of a stage whose total is known when it begins to count. */
+export function stageMeter(
+  options: RunOptions,
+  stage: string,
+  unit?: Progress['unit'],
+): (done: number, total: number) => void {
+  let meter: Meter | undefined;
+  return (done, total) => {
+    meter ??= new Meter(options, stage, total, unit);
+    meter.reach(done, total);
+  };
+}

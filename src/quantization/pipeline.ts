@@ -11,9 +11,7 @@ import type { Stages } from './progress.js';
 import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
 import type { RateSample, SizeTrial } from './rate-control/rate-samples.js';
 import { type QuantizationThreads, startQuantization } from './threads.js';
-
-/** Minimum number of windows for tuning: with fewer it would overfit. */
-const MIN_TUNING_WINDOWS = 16;
+import { MIN_TUNING_WINDOWS } from './tuning/tune.js';
 
 export interface PipelineParts {
   readonly model: StoredModel;

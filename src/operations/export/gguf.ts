@@ -1,10 +1,11 @@
 import type { Model } from '../../core/model.js';
-import { Meter, type RunOptions } from '../../core/progress.js';
+import { type RunOptions, stageMeter } from '../../core/progress.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
-import { aligned, writeGgufHeader } from '../../models/gguf/header-writer.js';
+import { writeGgufHeader } from '../../models/gguf/header-writer.js';
 import { inputsOf } from '../../models/node/inputs.js';
 import { unpacked } from '../../models/packed/view.js';
 import { requireElements } from '../../wpk/manifest.js';
+import { writeGgufTensors } from './gguf-file.js';
 import { planGguf } from './gguf-plan.js';
 import type { GgufWriteType } from './gguf-types.js';
 
@@ -30,19 +31,10 @@ export async function writeGguf(given: Model, path: string, options: GgufOptions
   const { entries, tensors } = await planGguf(model, type);
   requireElements(model);
   const header = writeGgufHeader(entries, tensors);
-  const total = tensors.reduce((end, { lengthBytes }) => end + aligned(lengthBytes), header.length);
-  const meter = new Meter(options, 'writing GGUF', total);
+  const onProgress = stageMeter(options, 'writing GGUF');
   const output = await Output.create(path, { force });
   try {
-    await output.write(header);
-    for (const tensor of tensors) {
-      for await (const bytes of tensor.pieces(signal)) {
-        await output.write(bytes);
-        meter.reach(output.length);
-      }
-      await output.write(new Uint8Array(aligned(output.length) - output.length));
-    }
-    signal?.throwIfAborted();
+    await writeGgufTensors(output, header, tensors, onProgress, signal);
     await output.finish(() => model.verify?.());
   } catch (error) {
     await output.discard();

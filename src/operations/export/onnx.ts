@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import type { Model, TensorInfo } from '../../core/model.js';
-import { Meter, type RunOptions } from '../../core/progress.js';
+import { Meter, type RunOptions, stageMeter } from '../../core/progress.js';
 import { sumOf } from '../../core/sum.js';
 import { compareOnnxEmbeddings, evaluateOnnx } from '../../evaluation/onnx.js';
 import { ONNX_GRIDS } from '../../grids/onnx.js';
@@ -115,11 +115,7 @@ class Codes {
     folder: string,
     { calibration, threads, ...options }: OnnxExportOptions & { readonly calibration: CalibrationSource },
   ): Promise<Codes> {
-    let meter: Meter | undefined;
-    const onProgress = (done: number, total: number) => {
-      meter ??= new Meter(options, 'calibrating', total, 'tokens');
-      meter.reach(done);
-    };
+    const onProgress = stageMeter(options, 'calibrating', 'tokens');
     const calibrated = await calibrate(model, join(folder, 'onnx'), calibration, onProgress, options.signal);
     const pool = startQuantization(threads);
     return new Codes(model, calibrated, pool, options);

@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { count } from '../../core/count.js';
 import type { MeasuredLoss } from '../../wpk/summary.js';
 import { measuredLoss } from '../../wpk/summary.js';
-import { codesChosenBy, type GgufSummary } from '../quantize/summary.js';
+import { codesChosenBy, type GgufSummary, TYPE_HEADS, typeRows } from '../quantize/summary.js';
 import type { StatedLicense } from '../stated-license.js';
 import { CARD_MARK, code, HUB_SOURCE, word } from './card.js';
 
@@ -45,6 +45,7 @@ export function ggufCard(
     ...madeRows(summary),
     ['license', license.id === 'unknown' ? 'not stated by the file' : code(license.id)],
   ];
+  const { types, all } = typeRows(summary.tensors);
   const holds = base ? base.repository : code(record?.source ?? file);
   return `---
 ${stringify(frontMatter).trim()}
@@ -59,7 +60,7 @@ ${markdownTable(['', ''], facts)}
 
 ## Types
 
-${markdownTable(['type', 'tensors', 'weights', 'bytes', 'bits per weight'], typeRows(summary))}
+${markdownTable(TYPE_HEADS, [...types, all])}
 
 ## Use
 
@@ -141,21 +142,6 @@ function madeRows({ record }: GgufSummary): string[][] {
   return [
     ['codes chosen by', record.calibration ? chosen : 'rounding, without calibration'],
     ['made by', `${code(record.generator)} with ${code(record.types)}`],
-  ];
-}
-
-function typeRows({ types, tensors, weights }: GgufSummary): string[][] {
-  const row = (name: string, number: number, weights: number, bytes: number) => [
-    name,
-    count(number),
-    count(weights),
-    count(bytes),
-    bitsPerWeight(bytes, weights),
-  ];
-  const bytes = types.reduce((sum, type) => sum + type.bytes, 0);
-  return [
-    ...types.map((type) => row(type.type, type.tensors, type.weights, type.bytes)),
-    row('all', tensors.length, weights, bytes),
   ];
 }
 

@@ -1,5 +1,4 @@
 import type { Model } from '../../core/model.js';
-import { sumOf } from '../../core/sum.js';
 import { GGML_GRIDS } from '../../grids/ggml.js';
 import { Output } from '../../io/node/checked-output.js';
 import { openFile } from '../../io/node/file.js';
@@ -8,6 +7,7 @@ import type { GgufType } from '../../models/gguf/types.js';
 import type { Statistics } from '../../quantization/calibration/statistics.js';
 import { GridQuantizer, type GridTask } from '../../quantization/grid-quantizer.js';
 import type { QuantizationThreads } from '../../quantization/threads.js';
+import { ggufBytes, writeGgufTensors } from '../export/gguf-file.js';
 import { withFileType } from '../export/gguf-plan.js';
 import { type GgufView, type PlannedTensor, planTensor, storedBytes } from '../export/gguf-tensors.js';
 import type { GgufWriteType } from '../export/gguf-types.js';
@@ -68,18 +68,9 @@ export class QuantizedFile {
     const tensors = planned(parts, chosen, previous);
     const header = headerOf(entries, chosen.fileType, tensors);
     const placed = place(tensors, header.length);
-    const total = sizeOf(tensors, header.length);
     const output = await Output.create(path, { force });
     try {
-      await output.write(header);
-      for (const tensor of tensors) {
-        for await (const bytes of tensor.pieces(parts.signal)) {
-          parts.signal?.throwIfAborted();
-          await output.write(bytes);
-          onProgress(output.length, total);
-        }
-        await output.write(new Uint8Array(aligned(output.length) - output.length));
-      }
+      await writeGgufTensors(output, header, tensors, onProgress, parts.signal);
       await output.flush();
       return new QuantizedFile(output, tensors, chosen.fileType, placed);
     } catch (error) {
@@ -91,7 +82,7 @@ export class QuantizedFile {
   /** Returns the bytes of a file that {@link write} would write. */
   static sizeOf(parts: FileParts, chosen: ChosenTypes, entries: readonly GgufEntry[]): number {
     const tensors = planned(parts, chosen, undefined);
-    return sizeOf(tensors, headerOf(entries, chosen.fileType, tensors).length);
+    return ggufBytes(tensors, headerOf(entries, chosen.fileType, tensors).length);
   }
 
   /** Its temporary path. */
@@ -153,9 +144,6 @@ function headerOf(
 ): Uint8Array {
   return writeGgufHeader(withFileType(entries, type), tensors);
 }
-
-const sizeOf = (tensors: readonly PlannedTensor[], headerBytes: number) =>
-  headerBytes + sumOf(tensors, ({ lengthBytes }) => aligned(lengthBytes));
 
 function place(tensors: readonly PlannedTensor[], start: number): Map<string, Placed> {
   let position = start;

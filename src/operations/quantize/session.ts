@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { InputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
-import { Meter } from '../../core/progress.js';
+import { stageMeter } from '../../core/progress.js';
 import { VERSION } from '../../core/version.js';
 import { lossOf } from '../../evaluation/report.js';
 import { writeWhole } from '../../io/node/checked-output.js';
@@ -24,6 +24,7 @@ import {
   tuneCandidate,
 } from '../../quantization/quality.js';
 import { type QuantizationThreads, startQuantization } from '../../quantization/threads.js';
+import { MIN_TUNING_WINDOWS } from '../../quantization/tuning/tune.js';
 import { sourceOf } from '../../wpk/node/manifest.js';
 import type { Summary } from '../../wpk/summary.js';
 import { calibrationSource } from '../calibration-text.js';
@@ -59,9 +60,6 @@ export interface Attempt {
 /** Names of texts that a file says an importance matrix was made of, and their characters. */
 const MAX_DATASETS = 8;
 const MAX_NAME = 500;
-
-/** Minimum number of windows for tuning: with fewer it would overfit. */
-const MIN_TUNING_WINDOWS = 16;
 
 /** Makes files of one model with one calibration. */
 export class Session {
@@ -154,7 +152,7 @@ export class Session {
 
   /** Returns what reports the progress of a stage. */
   meter(stage: string, unit: 'bytes' | 'tokens' | 'tensors'): (done: number, total: number) => void {
-    return meterOf(this.options, stage, unit);
+    return stageMeter(this.options, stage, unit);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -183,16 +181,8 @@ export class Session {
     const { seen } = calibration;
     const onProgress = this.meter('tuning', 'tokens');
     const tuned = await tuneCandidate(file.path, model, seen, { onProgress, signal: options.signal });
-    await file.replace(await tunedTensors(model, this.described, tuned, options.names ?? 'llama.cpp'));
+    await file.replace(await tunedTensors(model, this.described, tuned));
   }
-}
-
-function meterOf(options: QuantizeOptions, stage: string, unit: 'bytes' | 'tokens' | 'tensors') {
-  let meter: Meter | undefined;
-  return (done: number, total: number) => {
-    meter ??= new Meter(options, stage, total, unit);
-    meter.reach(done, total);
-  };
 }
 
 async function openCalibration(
@@ -206,7 +196,13 @@ async function openCalibration(
   if (imatrix !== undefined) return withImatrix(model, described.mapping!, imatrix, source);
   if (!source)
     return { statistics: undefined, heldOut: undefined, seen: [], record: undefined, close: async () => {} };
-  const calibrated = await calibrate(model, path, source, meterOf(options, 'calibrating', 'tokens'), signal);
+  const calibrated = await calibrate(
+    model,
+    path,
+    source,
+    stageMeter(options, 'calibrating', 'tokens'),
+    signal,
+  );
   const { statistics, heldOut, seen } = calibrated;
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const record = { text: source.name.replace(/^held out of /, ''), sha256, tokens: statistics.tokens };

@@ -1,4 +1,5 @@
 import type { ByteSource } from '../../core/byte-source.js';
+import { count } from '../../core/count.js';
 import { elementCount } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { type GgufHeader, type GgufValue, isGguf, readGgufHeader } from '../../models/gguf/header.js';
@@ -137,6 +138,28 @@ export function byType(
       };
     })
     .sort((a, b) => b.bytes - a.bytes);
+}
+
+/** Heads of {@link typeRows}. */
+export const TYPE_HEADS = ['type', 'tensors', 'weights', 'bytes', 'bits per weight'] as const;
+
+/** Returns the cells of a table of types: a row for each, and one for all tensors. */
+export function typeRows(tensors: Parameters<typeof byType>[0]): {
+  readonly types: readonly (readonly string[])[];
+  readonly all: readonly string[];
+} {
+  const row = (name: string, number: number, weights: number, bytes: number) => [
+    name,
+    count(number),
+    count(weights),
+    count(bytes),
+    weights ? ((bytes * 8) / weights).toFixed(3) : '',
+  ];
+  const totals = [sumOf(tensors, ({ weights }) => weights), sumOf(tensors, ({ bytes }) => bytes)] as const;
+  return {
+    types: byType(tensors).map((own) => row(own.type, own.tensors, own.weights, own.bytes)),
+    all: row('all', tensors.length, ...totals),
+  };
 }
 
 /** What decided the codes of a quantized file, as its record says. */

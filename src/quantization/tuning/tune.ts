@@ -15,6 +15,9 @@ export interface TuneOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Minimum number of windows for tuning: with fewer it would overfit. */
+export const MIN_TUNING_WINDOWS = 16;
+
 /** Windows per step. */
 const BATCH_WINDOWS = 4;
 
