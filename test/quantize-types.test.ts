@@ -126,6 +126,18 @@ describe('what types cost', () => {
     for (const [i, { loss }] of sampled.entries()) expect(loss / (all[i]! / 2)).toBeCloseTo(1, 1);
   });
 
+  it('a matrix that nothing depends on costs next to nothing, in every type', async () => {
+    const rows = 3000;
+    const random = seededRandom(6);
+    const values = Float32Array.from({ length: rows * 64 }, () => random() - 0.5);
+    const model = new MemoryModel({}, new Map()).set('w', [rows, 64], values);
+    const nothing = { inputs: new Float32Array(64 ** 2), outputs: new Float32Array(rows) };
+    const tensor = async () => [{ kind: 'head', transposed: false, ...nothing } as const];
+    const found = await costs(model, viewOf(model), { tokens: 1, tensor });
+    expect(found.length).toBe(4);
+    for (const { loss } of found) expect(loss).toBeLessThan(1e-30);
+  });
+
   it('of all tensors, it adds up to about the divergence that is measured', { tags: 'slow' }, async () => {
     const memory = withTokenizer(tinyModel('llama', { intermediate_size: 256 }));
     const model = asModel(memory);

@@ -3,7 +3,7 @@ import { fromFloat16, toFloat16 } from '../core/float16.js';
 import { PANEL_COLUMNS, ROWS_PER_BLOCK } from '../wasm/constants.js';
 import type { GridKernel, KernelPanel } from '../wasm/grids.js';
 import { type GridCodes, type GridFormat, ownUnit, type Range } from './format.js';
-import { FINE_UNITS, kernelFormat } from './kernel-format.js';
+import { FINE_UNITS, kernelFormat, minimumRangeOf } from './kernel-format.js';
 
 /** Rows `top` to `bottom` and columns `start` to `end` (exclusive) of a matrix; `start` is a multiple of PANEL_COLUMNS. */
 export interface PanelPlace {
@@ -67,13 +67,6 @@ export class ChosenGrids {
     this.fitUnits();
   }
 
-  /** Returns the panels of rows `top` to `bottom`. */
-  *panelsOf(top: number, bottom: number): Iterable<PanelPlace> {
-    const { columns } = this.matrix;
-    for (let start = 0; start < columns; start += PANEL_COLUMNS)
-      yield { top, bottom, start, end: Math.min(columns, start + PANEL_COLUMNS) };
-  }
-
   /** Returns blocks of rows. */
   *blocks(): Iterable<{ readonly top: number; readonly bottom: number }> {
     const { rows } = this.matrix;
@@ -83,9 +76,11 @@ export class ChosenGrids {
 
   /** Chooses each group by itself, with no errors fed on. */
   chooseAlone(): void {
+    const { columns } = this.matrix;
     for (const { top, bottom } of this.blocks()) {
       this.kernel.setRows(bottom - top, undefined); // the kernel may still have those of another matrix
-      for (const place of this.panelsOf(top, bottom)) this.choose(place, undefined, {});
+      for (let start = 0; start < columns; start += PANEL_COLUMNS)
+        this.choose({ top, bottom, start, end: Math.min(columns, start + PANEL_COLUMNS) }, undefined, {});
     }
   }
 
@@ -131,7 +126,6 @@ export class ChosenGrids {
 
   result(): GridCodes {
     const { rows, columns } = this.matrix;
-    const hasMinimumUnits = kernelFormat(this.format, false).minimumKind === 'units';
     return {
       rows,
       columns,
@@ -139,7 +133,7 @@ export class ChosenGrids {
       scales: Int16Array.from(this.scales),
       minimums: Int16Array.from(this.minimums),
       scaleUnits: this.scaleUnits,
-      minimumUnits: hasMinimumUnits ? this.minimumUnits : new Float32Array(0),
+      minimumUnits: minimumRangeOf(this.format) ? this.minimumUnits : new Float32Array(0),
     };
   }
 
@@ -159,12 +153,12 @@ export class ChosenGrids {
         this.scaleUnits[at] = this.minimumUnits[at] = Math.fround(largest / FINE_UNITS) || 1;
       }
     this.chooseAlone();
+    const minimums = minimumRangeOf(format);
     for (let row = 0, at = 0; row < matrix.rows; row++)
       for (let unit = 0; unit < units; unit++, at++) {
         this.scaleUnits[at] = this.unitFor(this.scales, format.scales, row, unit, this.scaleUnits[at]!);
-        const range = format.minimums;
-        if (range && !(typeof range === 'object' && 'zeroPoints' in range))
-          this.minimumUnits[at] = this.unitFor(this.minimums, range, row, unit, this.minimumUnits[at]!);
+        if (minimums)
+          this.minimumUnits[at] = this.unitFor(this.minimums, minimums, row, unit, this.minimumUnits[at]!);
       }
     kernel.setFormat(kernelFormat(format, false));
   }

@@ -34,9 +34,14 @@ export function kernelFormat(format: GridFormat, isFine: boolean): KernelFormat 
   };
 }
 
-function minimumKindOf({ minimums }: GridFormat): KernelFormat['minimumKind'] {
-  if (!minimums) return 'none';
-  return typeof minimums === 'object' && 'zeroPoints' in minimums ? 'steps' : 'units';
+/** Returns the range of minimum codes in units; undefined where minimums have none: there are none, or they are zero points. */
+export function minimumRangeOf({ minimums }: GridFormat): Range | 'float16' | undefined {
+  return minimums === 'float16' || (minimums && 'low' in minimums) ? minimums : undefined;
+}
+
+function minimumKindOf(format: GridFormat): KernelFormat['minimumKind'] {
+  if (!format.minimums) return 'none';
+  return minimumRangeOf(format) ? 'units' : 'steps';
 }
 
 function minimumRange({ minimums }: GridFormat, isFine: boolean): readonly [number, number] {

@@ -1,8 +1,8 @@
 import type { GridCodes } from '../grids/format.js';
-import type { GridJob } from './jobs.js';
+import { buffersOf, type GridJob } from './jobs.js';
 import type { QuantizationThreads } from './threads.js';
 
-/** A matrix to quantize to grids: all of a job, once it is its turn. */
+/** A matrix to quantize to grids: all of a job, once it is its turn, in memory of its own. */
 export type GridTask = () => Promise<GridJob>;
 
 /**
@@ -39,6 +39,7 @@ export class GridQuantizer {
   }
 
   private async run(task: GridTask): Promise<GridCodes> {
-    return this.threads.run('quantizeToGrids', await task());
+    const job = await task();
+    return this.threads.run('quantizeToGrids', job, buffersOf(job));
   }
 }

@@ -4,6 +4,7 @@ import { transposed } from '../core/transposed.js';
 import type { GridFormat } from '../grids/format.js';
 import type { Statistics } from './calibration/statistics.js';
 import type { GridTask } from './grid-quantizer.js';
+import { ownMemory } from './jobs.js';
 import { momentsOf } from './moments.js';
 
 /** Returns the task to quantize a tensor of two dimensions. @param isTransposed whether codes have rows where the tensor has columns. */
@@ -17,21 +18,20 @@ export function gridTask(
   const { name, shape } = tensor;
   const [rows, columns] = shape as [number, number];
   return async () => {
-    const weights = await readFloats(model, tensor);
+    const weights = ownMemory(await readFloats(model, tensor));
     const moments = await momentsOf(statistics, name, weights, { rows, columns, stack: 1 });
-    if (!isTransposed)
-      return {
-        name,
-        rows,
-        columns,
-        weights,
-        format,
-        rowMoments: moments.rows,
-        columnMoments: moments.columns,
-      };
-    return {
+    const job = {
       name,
+      rows,
+      columns,
+      weights,
       format,
+      rowMoments: moments.rows,
+      columnMoments: moments.columns,
+    };
+    if (!isTransposed) return job;
+    return {
+      ...job,
       rows: columns,
       columns: rows,
       weights: transposed(weights, rows, columns),

@@ -11,7 +11,7 @@ import { GridKernel } from '../wasm/grids.js';
 import { type IndexTables, indexCoder } from '../wasm/indices.js';
 import { QuantizerKernel } from '../wasm/quantize.js';
 import { setChoices } from './quantizer/choices.js';
-import { factorize, MIN_MEAN } from './quantizer/factor.js';
+import { diagonalMean, factorize } from './quantizer/factor.js';
 import type { GridInput } from './quantizer/grid-input.js';
 import { lossOnGrids, quantizeToGrids } from './quantizer/grids.js';
 import { quantizeMatrix } from './quantizer/matrix.js';
@@ -72,6 +72,21 @@ export interface GridJob
 /** A matrix whose losses in several formats are compared. */
 export interface LossesJob extends Omit<GridJob, 'format'> {
   readonly formats: readonly GridFormat[];
+}
+
+/** Returns the buffers of a job, which are moved to its thread. */
+export function buffersOf({
+  weights,
+  rowMoments,
+  columnMoments,
+}: Pick<QuantizeJob, 'weights' | 'rowMoments' | 'columnMoments'>): ArrayBuffer[] {
+  const arrays = [weights, rowMoments.values, columnMoments.values];
+  return [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))];
+}
+
+/** Returns the values in a buffer of their own, which can be moved to a thread; copies them only if the buffer is shared. */
+export function ownMemory(values: Float32Array): Float32Array {
+  return values.byteLength === values.buffer.byteLength ? values : values.slice();
 }
 
 /** The jobs of a quantization thread. */
@@ -142,7 +157,7 @@ export class QuantizationJobs {
     const { values } = moments;
     const damping = moments.damping + prior;
     if (values.length === n) {
-      const added = damping * diagonalMean(moments, n);
+      const added = damping * diagonalMean(values, n);
       const scales = values.map((value) => Math.sqrt(value + added));
       return { scales, factor: undefined };
     }
@@ -185,16 +200,8 @@ const MAX_PRIOR = 1;
  */
 function priorDamping({ weights, step, rows, columns, rowMoments, columnMoments }: QuantizeJob): number {
   const variance = sumOf(weights, (weight) => weight * weight) / weights.length;
-  const cost = diagonalMean(rowMoments, rows) * diagonalMean(columnMoments, columns);
+  const cost = diagonalMean(rowMoments.values, rows) * diagonalMean(columnMoments.values, columns);
   return variance > 0 ? Math.min(MAX_PRIOR, (PRIOR * step ** 2) / 12 / variance / cost) : 0;
-}
-
-/** Returns the mean of the diagonal of moments [n] or [n, n]; never 0, because steps must be finite. */
-function diagonalMean({ values }: Moments, n: number): number {
-  const stride = values.length === n ? 1 : n + 1;
-  let sum = 0;
-  for (let i = 0; i < n; i++) sum += values[i * stride]!;
-  return Math.max(sum / n, MIN_MEAN);
 }
 
 function countIndices({ parameters, rows, indices }: Quantized): Uint32Array {
@@ -217,7 +224,7 @@ function countIndices({ parameters, rows, indices }: Quantized): Uint32Array {
 /** Returns moments with their damping added. */
 function damped(moments: Moments, n: number): Float32Array {
   const values = moments.values.slice();
-  const added = moments.damping * diagonalMean(moments, n);
+  const added = moments.damping * diagonalMean(values, n);
   const stride = values.length === n ? 1 : n + 1;
   for (let i = 0; i < n; i++) values[i * stride]! += added;
   return values;

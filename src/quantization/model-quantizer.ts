@@ -8,7 +8,7 @@ import type { Model, TensorInfo } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import type { Statistics } from './calibration/statistics.js';
 import type { IndexStore } from './index-store.js';
-import type { Counted, Quantized, QuantizeJob } from './jobs.js';
+import { buffersOf, type Counted, ownMemory, type Quantized, type QuantizeJob } from './jobs.js';
 import { momentsOf } from './moments.js';
 import type { OnProgress } from './progress.js';
 import { predictBits } from './rate-control/rate-model.js';
@@ -165,17 +165,6 @@ export class ModelQuantizer {
   }
 }
 
-/** Returns the buffers of a job, which are moved to its thread. */
-function buffersOf({ weights, rowMoments, columnMoments }: QuantizeJob): ArrayBuffer[] {
-  const arrays = [weights, rowMoments.values, columnMoments.values];
-  return [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))];
-}
-
 function weightsOf(tensors: readonly TensorInfo[]): number {
   return sumOf(tensors, ({ shape }) => elementCount(shape));
-}
-
-/** Returns the values in a buffer of their own, which can be moved to a thread; copies them only if the buffer is shared. */
-function ownMemory(values: Float32Array): Float32Array {
-  return values.byteLength === values.buffer.byteLength ? values : values.slice();
 }

@@ -68,9 +68,10 @@ export class QuantizerKernel {
     if (factor) spread(factor, rows, this.buffers.rowFactor, STRIDE);
   }
 
-  /** Sets the factor of H of a panel's columns, [columns, columns]; only entries right of the diagonal are used. */
-  setColumnFactor(columns: number, factor: Float32Array): void {
-    spread(factor, columns, this.buffers.columnFactor, PANEL_COLUMNS);
+  /** Sets the factor of H of a panel's columns, [columns, columns]; only entries right of the diagonal are used. Undefined: columns do not interact. */
+  setColumnFactor(columns: number, factor: Float32Array | undefined): void {
+    if (factor) spread(factor, columns, this.buffers.columnFactor, PANEL_COLUMNS);
+    else this.buffers.columnFactor.fill(0);
   }
 
   /** Sets the steps and contexts of a block's rows. */

@@ -1,7 +1,8 @@
 import { sumOf } from '../../core/sum.js';
 import { GGML_GRIDS } from '../../grids/ggml.js';
 import { type GgufType, typeNamed } from '../../models/gguf/types.js';
-import type { Moments } from '../../quantization/jobs.js';
+import { buffersOf, type Moments } from '../../quantization/jobs.js';
+import { diagonalMean } from '../../quantization/quantizer/factor.js';
 import { type GgufView, storedBytes } from '../export/gguf-tensors.js';
 import type { Session } from './session.js';
 import { picked, type StripTask, stripTasks } from './tasks.js';
@@ -52,7 +53,7 @@ export async function measureCosts(
     onTensor(tensor + 1);
     await losses.at(-threads.count); // few strips are in memory
     const { share, ...job } = await sampled(task);
-    const measured = threads.run('lossesOnGrids', { ...job, formats });
+    const measured = threads.run('lossesOnGrids', { ...job, formats }, buffersOf(job));
     const expected = measured.then((found) => found.map((loss) => loss / share / 2));
     expected.catch(() => {}); // awaited later
     losses.push(expected);
@@ -82,14 +83,7 @@ async function sampled(task: StripTask) {
   for (const [i, row] of places.entries())
     some.set(weights.subarray(row * columns, (row + 1) * columns), i * columns);
   const moments = picked(rowMoments, rows, places);
-  const share = traceOf(moments, places.length) / traceOf(rowMoments, rows);
+  const costOf = ({ values }: Moments, n: number) => n * diagonalMean(values, n); // damping counts for every row alike
+  const share = costOf(moments, places.length) / costOf(rowMoments, rows);
   return { ...job, rows: places.length, weights: some, rowMoments: moments, share };
-}
-
-/** Returns the trace with damping, which counts for every row alike. */
-function traceOf({ values, damping }: Moments, n: number): number {
-  const stride = values.length === n ? 1 : n + 1;
-  let trace = 0;
-  for (let i = 0; i < n; i++) trace += values[i * stride]!;
-  return trace * (1 + damping);
 }

@@ -15,48 +15,40 @@ interface Step {
  * of two others beats is not in it.
  */
 export class Ladder {
-  private readonly first: Choice;
+  /** The choice of the fewest bytes. */
+  readonly smallest: Choice;
   private readonly steps: readonly Step[];
 
   constructor(costs: ReadonlyMap<string, readonly TypeCost[]>) {
     const hulls = [...costs].map(([name, own]) => [name, hullOf(own)] as const);
-    this.first = new Map(hulls.map(([name, hull]) => [name, hull[0]!]));
+    this.smallest = new Map(hulls.map(([name, hull]) => [name, hull[0]!]));
     this.steps = hulls
       .flatMap(([name, hull]) => hull.slice(1).map((to, i): Step => ({ name, from: hull[i]!, to })))
       .sort((a, b) => gainOf(b.from, b.to) - gainOf(a.from, a.to));
   }
 
-  /** The choice of the fewest bytes. */
-  get smallest(): Choice {
-    return this.first;
-  }
-
   /** The choice of the least loss. */
   get best(): Choice {
-    return this.climb(() => true);
+    return this.within(() => true);
   }
 
   /** Returns the choice of the least loss that a size allows: steps that no longer fit are left out. */
   within(fits: (choice: Choice) => boolean): Choice {
-    return this.climb(fits);
-  }
-
-  /** Returns the choice of the fewest bytes with at most this loss in all; the best one if there is none. */
-  below(loss: number): Choice {
-    const chosen = new Map(this.first);
-    for (const { name, to } of this.steps) {
-      if (lossOfChoice(chosen) <= loss) break;
-      chosen.set(name, to);
-    }
-    return chosen;
-  }
-
-  private climb(fits: (choice: Choice) => boolean): Choice {
-    const chosen = new Map(this.first);
+    const chosen = new Map(this.smallest);
     for (const { name, from, to } of this.steps) {
       if (chosen.get(name) !== from) continue;
       chosen.set(name, to);
       if (!fits(chosen)) chosen.set(name, from);
+    }
+    return chosen;
+  }
+
+  /** Returns the choice of the fewest bytes with at most this loss in all; the best one if there is none. */
+  below(loss: number): Choice {
+    const chosen = new Map(this.smallest);
+    for (const { name, to } of this.steps) {
+      if (lossOfChoice(chosen) <= loss) break;
+      chosen.set(name, to);
     }
     return chosen;
   }

@@ -1,7 +1,7 @@
 import type { Model, TensorInfo } from '../../core/model.js';
-import type { PlannedTensor } from '../export/gguf-tensors.js';
-import { planTensor } from '../export/gguf-tensors.js';
-import { type Described, describe, type TensorNames } from './described.js';
+import { finderOf } from '../../models/gguf/tensor-map.js';
+import { type PlannedTensor, planTensor } from '../export/gguf-tensors.js';
+import { type Described, describe } from './described.js';
 
 /**
  * Returns the tensors of a file that hold tuned vectors, with their values.
@@ -9,18 +9,12 @@ import { type Described, describe, type TensorNames } from './described.js';
  */
 export async function tunedTensors(
   model: Model,
-  { views }: Described,
+  { views, mapping }: Described,
   tuned: ReadonlyMap<string, Float32Array>,
-  names: TensorNames,
 ): Promise<PlannedTensor[]> {
-  const isSame = (own: string, other: string) =>
-    own === other || own.endsWith(`.${other}`) || other.endsWith(`.${own}`);
-  const values = new Map<string, Float32Array>();
-  for (const [name, vector] of tuned) {
-    const own = model.tensors.find((tensor) => isSame(tensor.name, name));
-    if (own) values.set(own.name, vector);
-  }
-  const changed = await describe(withVectors(model, values), names);
+  const find = mapping && finderOf(model, mapping.plan);
+  const values = new Map([...tuned].map(([name, vector]) => [find ? find(name).name : name, vector]));
+  const changed = await describe(withVectors(model, values), mapping ? 'llama.cpp' : 'checkpoint');
   const isTuned = ({ sources }: { readonly sources: readonly TensorInfo[] }) =>
     sources.every(({ name }) => values.has(name));
   const written = new Set(views.filter(isTuned).map(({ name }) => name));

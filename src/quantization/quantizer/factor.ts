@@ -16,7 +16,15 @@ const BLOCK = 128;
 const STRIP = 512;
 
 /** Minimum mean of a diagonal: a matrix may be all zeros, but steps must be finite. */
-export const MIN_MEAN = 1e-24;
+const MIN_MEAN = 1e-24;
+
+/** Returns the mean of a diagonal, [n] itself or of [n, n]; never 0, because steps must be finite. */
+export function diagonalMean(values: Float32Array, n: number): number {
+  const stride = values.length === n ? 1 : n + 1;
+  let sum = 0;
+  for (let i = 0; i < n; i++) sum += values[i * stride]!;
+  return Math.max(sum / n, MIN_MEAN);
+}
 
 /**
  * Factorizes a symmetric matrix from its last column to its first (the Cholesky decomposition of the matrix in reverse order).

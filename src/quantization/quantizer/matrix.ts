@@ -66,7 +66,7 @@ export async function quantizeMatrix(
     },
     quantize({ top, bottom, start, end }, factor, { fed, pushed }) {
       const weights = block.subarray(start * (bottom - top), end * (bottom - top));
-      kernel.setColumnFactor(end - start, factor ?? new Float32Array((end - start) ** 2));
+      kernel.setColumnFactor(end - start, factor);
       kernel.setColumns(columnSteps.subarray(start, end), columnContexts.subarray(start, end));
       const panel = kernel.quantize(bottom - top, end - start, weights, fed, pushed);
       for (let column = start; column < end; column++)
