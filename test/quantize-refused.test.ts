@@ -215,6 +215,14 @@ it('the command prints what was written, and where', async () => {
   expect(opened.tensors.length).toBe(one().tensors.length);
 });
 
+it('the command says that a lossy original has a loss of its own', async () => {
+  const [model, lossy] = [await saved(one()), at('lossy.wpk')];
+  expect(weightpress('compress', model, lossy, '--bits', '6', '--no-calibration').status).toBe(0);
+  const run = weightpress('quantize', lossy, at('again.gguf'), '--to', 'Q8_0', '--no-calibration');
+  expect({ ...run, stdout: '' }).toMatchObject({ status: 0, stderr: '' });
+  expect(run.stdout).toMatch(/^made of a lossy file: its own loss is not counted here/m);
+});
+
 describe('names of the checkpoint, for models that llama.cpp does not have', () => {
   it.each(['gpt_neo', 'opt'])(
     '%s: opens, is measured, and has the config and the tokenizer',

@@ -19,7 +19,7 @@ import {
   calibrationOptions,
   givenCalibration,
 } from './lossy.js';
-import { openWhole } from './open.js';
+import { lossyOriginal, openWhole } from './open.js';
 import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { qualityLine } from './summary-table.js';
@@ -177,7 +177,7 @@ async function toOnnx(path: string, options: Options): Promise<void> {
   const { exportOnnx } = await import('../operations/export/onnx.js'); // on demand: it loads the quantizer
   const calibration = await calibrationOptions(options);
   const model = await openWhole(path, { state });
-  const isLossy = model.kind === 'wpk' && !isLossless((await inspect(path)).tensors);
+  const note = await lossyOriginal(model, path);
   let files: ExportedOnnx[];
   try {
     files = await withBars((onProgress) =>
@@ -193,7 +193,7 @@ async function toOnnx(path: string, options: Options): Promise<void> {
     if (quality) print(qualityLine(quality));
     else if (dtype === 'q8' || dtype === 'q4') print('the loss was not measured: there was no calibration');
   }
-  if (isLossy) print(`made of a lossy file: its own loss is not counted here; weightpress inspect shows it`);
+  if (note) print(note);
   print(`${duration(seconds)}; written to ${output}`);
 }
 

@@ -6,12 +6,12 @@ import type { QuantizedGguf } from '../operations/quantize/quantize.js';
 import type { TypeRule } from '../operations/quantize/types.js';
 import { bytes, count, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOf, calibrationOptions, hasBudget } from './lossy.js';
-import { openWhole } from './open.js';
+import { lossyOriginal, openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { qualityLine } from './summary-table.js';
 import { print, printJson } from './terminal.js';
-import { typeTable } from './type-table.js';
+import { CANNOT_LOAD, typeTable } from './type-table.js';
 
 interface Options extends BudgetFlags {
   readonly output: string;
@@ -126,6 +126,7 @@ async function run(path: string, options: Options): Promise<void> {
   const calibration = await calibrationOptions(options);
   const fetched = new Fetched();
   const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
+  const note = await lossyOriginal(model, path);
   let result: QuantizedGguf;
   try {
     const settings = { types: tensorType, calibration, imatrix, saveImatrix, names, tune, threads, force };
@@ -138,19 +139,20 @@ async function run(path: string, options: Options): Promise<void> {
   if (!keep) await fetched.forget();
   const seconds = (performance.now() - started) / 1000;
   if (json) return printJson({ output, ...result, seconds });
-  report(result, options, seconds);
+  report(result, options, note, seconds);
 }
 
 function report(
   { bytes: fileBytes, tensors, fallbacks, quality }: QuantizedGguf,
   { output, names }: Options,
+  note: string | undefined,
   seconds: number,
 ): void {
   print(typeTable(tensors));
   for (const line of fallbackLines(fallbacks)) print(line);
   print(quality ? qualityLine(quality) : 'the loss was not measured: there was no calibration');
-  if (names === 'checkpoint')
-    print("llama.cpp cannot load this file: its tensors have the checkpoint's names");
+  if (note) print(note);
+  if (names === 'checkpoint') print(CANNOT_LOAD);
   print(`${bytes(fileBytes)} (${count(fileBytes)} bytes), ${duration(seconds)}; written to ${output}`);
 }
 
