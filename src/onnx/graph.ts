@@ -7,6 +7,7 @@ import {
   encodeModel,
   MICROSOFT,
   type Node,
+  type OutputInfo,
   type ValueInfo,
 } from './proto.js';
 
@@ -49,7 +50,7 @@ export interface WeightOptions {
  */
 export class Graph {
   protected readonly inputs = new Map<string, ValueInfo>();
-  private readonly outputs: ValueInfo[] = [];
+  private readonly outputs: OutputInfo[] = [];
   private readonly constants: Constant[] = [];
   private readonly nodes: Node[] = [];
   private readonly weightInputs: WeightInput[] = [];
@@ -85,8 +86,8 @@ export class Graph {
     return this.marks.get(name);
   }
 
-  /** Declares a value as an output under a name. */
-  output(name: string, value: Value, shape: readonly Dimension[]): void {
+  /** Declares a value as an output under a name. @param shape undefined where it is not known before the graph runs. */
+  output(name: string, value: Value, shape: readonly Dimension[] | undefined): void {
     this.nodes.push({
       operation: 'Identity',
       domain: '',

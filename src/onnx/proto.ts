@@ -14,6 +14,9 @@ export interface ValueInfo {
   readonly shape: readonly Dimension[];
 }
 
+/** An output of a graph, whose shape may be unknown before it runs. */
+export type OutputInfo = Omit<ValueInfo, 'shape'> & { readonly shape: ValueInfo['shape'] | undefined };
+
 /** An operation. An input `''` is an omitted optional input. */
 export interface Node {
   readonly operation: string;
@@ -49,7 +52,7 @@ export interface External extends ValueInfo {
 export interface GraphParts {
   readonly name: string;
   readonly inputs: readonly ValueInfo[];
-  readonly outputs: readonly ValueInfo[];
+  readonly outputs: readonly OutputInfo[];
   readonly constants: readonly Constant[];
   readonly externals: readonly External[];
   readonly nodes: readonly Node[];
@@ -123,7 +126,13 @@ function encodeExternal({ name, type, shape, location, offset, length }: Externa
   return message.integer(14, 1);
 }
 
-function encodeValueInfo({ name, type, shape }: ValueInfo): MessageWriter {
+function encodeValueInfo({ name, type, shape }: OutputInfo): MessageWriter {
+  const tensor = new MessageWriter().integer(1, ELEMENT_TYPES[type]);
+  if (shape) tensor.bytes(2, encodeShape(shape));
+  return new MessageWriter().bytes(1, name).bytes(2, new MessageWriter().bytes(1, tensor));
+}
+
+function encodeShape(shape: readonly Dimension[]): MessageWriter {
   const dimensions = new MessageWriter();
   for (const length of shape) {
     const dimension = new MessageWriter();
@@ -131,6 +140,5 @@ function encodeValueInfo({ name, type, shape }: ValueInfo): MessageWriter {
     else dimension.bytes(2, length);
     dimensions.bytes(1, dimension);
   }
-  const tensor = new MessageWriter().integer(1, ELEMENT_TYPES[type]).bytes(2, dimensions);
-  return new MessageWriter().bytes(1, name).bytes(2, new MessageWriter().bytes(1, tensor));
+  return dimensions;
 }

@@ -8,10 +8,13 @@ export interface Tensor {
 
 export type Feeds = Readonly<Record<string, Tensor>>;
 
+/** The outputs to compute, and where they are written: null for new memory. */
+export type Outputs = Readonly<Record<string, Tensor | null>>;
+
 /** A loaded graph. */
 export interface Session {
-  /** Runs the graph. Results are written to the tensors in `into`, or to new ones. */
-  run(feeds: Feeds, into?: Feeds): Promise<Feeds>;
+  /** Runs the graph. Without `into`, all outputs are written to new memory. */
+  run(feeds: Feeds, into?: Outputs): Promise<Feeds>;
   release(): Promise<void>;
 }
 

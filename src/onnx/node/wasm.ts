@@ -78,8 +78,11 @@ function copying(session: Session): Session {
     run: async (feeds, into) => {
       if (!into) return session.run(feeds);
       const results = await session.run(feeds, Object.keys(into) as unknown as Feeds);
-      for (const [name, tensor] of Object.entries(into)) floatsOf(tensor).set(floatsOf(results[name]));
-      return into;
+      const given = Object.entries(into).flatMap(([name, tensor]) =>
+        tensor ? [[name, tensor] as const] : [],
+      );
+      for (const [name, tensor] of given) floatsOf(tensor).set(floatsOf(results[name]));
+      return { ...results, ...Object.fromEntries(given) };
     },
     release: () => session.release(),
   };

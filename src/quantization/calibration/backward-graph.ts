@@ -12,11 +12,20 @@ export const BACKWARD_NAMES = {
   cotangentOut: 'cotangent_out',
 } as const;
 
-/** A sum over tokens of v v^T, [size, size]: an output of a graph, and the input with the sum over earlier tokens. */
+/**
+ * How a second moment follows from values: of v itself; of x times the length of each token's gradient g; or of the sum over a sentence's
+ * tokens of g x^T, D, as D D^T or D^T D over all sentences.
+ */
+export type MomentForm = 'plain' | 'weighted' | 'sentence';
+
+/** A sum over tokens, or over sentences, [size, size]. */
 export interface Moment {
-  readonly output: string;
-  readonly before: string;
+  /** Unique in its graph. */
+  readonly id: string;
+  readonly form: MomentForm;
   readonly size: number;
+  /** Outputs of the graph: the value, and the one that it is weighted by. */
+  readonly values: readonly string[];
   /** The moment of the gradients whose squared lengths are the weights of the tokens; if missing, all weights are 1. */
   readonly weighting?: Moment;
 }
@@ -37,7 +46,7 @@ export interface BackwardOptions {
   readonly hidden: boolean;
   /** Name of a matrix with too many outputs for the moment of its output gradients. */
   readonly skipped?: string;
-  /** Whether all tokens of a sentence have one gradient, the sum over them, as for an embedding; see {@link addSentenceMoments}. */
+  /** Whether all tokens of a sentence have one gradient, the sum over them, as for an embedding; see {@link MomentForm}. */
   readonly bySentence?: boolean;
 }
 
@@ -48,7 +57,7 @@ export interface GraphMoments {
   readonly chosen: Moment | undefined;
 }
 
-/** Turns a forward graph into one that computes gradients, and second moments on both sides of its matrices. */
+/** Turns a forward graph into one that computes gradients, and returns what moments on both sides of its matrices are of. */
 export function addBackward(
   g: Graph,
   { output, hidden, skipped, bySentence }: BackwardOptions,
@@ -63,55 +72,40 @@ export function addBackward(
   const gradients = backward(g, new Map([[output, cotangent]]), wanted);
   g.withdraw(output);
   if (hidden) g.output(BACKWARD_NAMES.cotangentOut, gradients.at(-1)!, ['batch', 'sequence', 'hidden']);
-  const moments = new Map<string, Moment>();
-  const moment = (value: Value, size: number, weighting?: Moment): Moment => {
-    if (!moments.has(value.name))
-      moments.set(value.name, {
-        ...addMoment(g, value, size, moments.size),
-        ...(weighting && { weighting }),
-      });
-    return moments.get(value.name)!;
+  const values = new Map<string, string>();
+  const outputOf = (value: Value): string => {
+    const known = values.get(value.name) ?? `value_${values.size}`;
+    if (!values.has(value.name)) g.output(known, value, undefined);
+    values.set(value.name, known);
+    return known;
   };
-  const chosen = g.marked(CHOSEN);
-  const all = sites.map((site) => {
+  const moments = new Map<string, Moment>();
+  const moment = (form: MomentForm, size: number, of: readonly Value[], weighting?: Moment): Moment => {
+    const outputs = of.map(outputOf);
+    const id = `${form} ${outputs.join(' ')}`;
+    if (!moments.has(id))
+      moments.set(id, { id, form, size, values: outputs, ...(weighting && { weighting }) });
+    return moments.get(id)!;
+  };
+  const all = sites.map((site): SiteMoments => {
+    const { kind, input, inputSize, outputSize } = site;
     const gradient = gradients[differentiated.indexOf(site)];
-    if (bySentence && gradient && site.kind === 'linear') {
-      const found = addSentenceMoments(g, site, gradient, moments.size);
-      for (const own of [found.inputs, found.outputs]) moments.set(own!.output, own!);
-      return found;
-    }
-    const outputs = gradient && moment(gradient, site.outputSize);
-    if (site.kind !== 'linear') return { site, inputs: undefined, outputs };
-    const weighted = gradient ? g.multiply(site.input, length(g, gradient)) : site.input;
-    return { site, inputs: moment(weighted, site.inputSize, outputs), outputs };
+    const isLinear = kind === 'linear';
+    if (!gradient) return { site, inputs: moment('plain', inputSize, [input]), outputs: undefined };
+    // a wrong weight errs alike in all tokens, and an embedding adds these errors up, so that moments of single tokens miss most of its
+    // cost: at 7 MB the loss of all-MiniLM-L6-v2 is 13 % larger with them
+    const isOfSentences = bySentence && isLinear;
+    const outputs = isOfSentences
+      ? moment('sentence', outputSize, [gradient, input])
+      : moment('plain', outputSize, [gradient]);
+    const form = isOfSentences ? 'sentence' : 'weighted';
+    return {
+      site,
+      outputs,
+      inputs: isLinear ? moment(form, inputSize, [input, gradient], outputs) : undefined,
+    };
   });
+  const chosen = g.marked(CHOSEN);
   const experts = new Set(sites.flatMap(({ expert }) => expert ?? [])).size;
-  return { sites: all, chosen: chosen && moment(chosen, experts) };
-}
-
-/** Adds |x| over the last axis, [batch, sequence, 1]. */
-function length(g: Graph, x: Value): Value {
-  return g.operation('ReduceL2', [x, g.integers([-1])], { keepdims: 1 });
-}
-
-/**
- * Adds the second moments of D = sum over a sentence's tokens of g x^T, the gradient of the matrix: sums over sentences of D D^T for the
- * outputs, and of D^T D for the inputs, over the trace of the former. A wrong weight errs alike in all tokens, and an embedding adds
- * these errors up, so that moments of single tokens miss most of its cost: at 7 MB the loss of all-MiniLM-L6-v2 is 13 % larger with them.
- */
-function addSentenceMoments(g: Graph, site: MatmulSite, gradient: Value, index: number): SiteMoments {
-  const { input, inputSize, outputSize } = site;
-  const alike = (x: Value) => g.matmulTransposed(x, x); // of tokens, [batch, sequence, sequence]
-  const outputs = addMoment(g, gradient, outputSize, index, g.matmul(alike(input), gradient));
-  const inputs = addMoment(g, input, inputSize, index + 1, g.matmul(alike(gradient), input));
-  return { site, inputs: { ...inputs, weighting: outputs }, outputs };
-}
-
-/** Adds the second moment of x, or x^T y summed over tokens, [batch, sequence, size] both, as one operation for product and sum. */
-function addMoment(g: Graph, x: Value, size: number, index: number, y = x): Moment {
-  const moment = { output: `moment_${index}`, before: `moment_${index}_before`, size };
-  const rows = [x, y].map((value) => g.reshape(value, [-1, size]));
-  const before = g.input(moment.before, [size, size]);
-  g.output(moment.output, g.operation('Gemm', [...rows, before], { transA: 1 }), [size, size]);
-  return moment;
+  return { sites: all, chosen: chosen && moment('plain', experts, [chosen]) };
 }

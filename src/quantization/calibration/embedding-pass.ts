@@ -44,6 +44,15 @@ export class EmbeddingPass implements EndPass {
     return new EmbeddingPass(runtime, program, settings, await runtime.session(graph.encode()), weights);
   }
 
+  /** None: its weights have no statistics. */
+  get stage(): undefined {
+    return undefined;
+  }
+
+  skip({ tokens }: Pick<Batch, 'tokens'>): void {
+    for (let i = 0; i < tokens.length * this.size; i++) this.random();
+  }
+
   /** Processes sentences of one length. @param hidden [sentences x length, hidden]. @returns its cotangents. */
   async batch(
     hidden: Float32Array,
@@ -62,8 +71,6 @@ export class EmbeddingPass implements EndPass {
     await session.run(feeds, { [BACKWARD_NAMES.cotangentOut]: runtime.floats(cotangents, shape) });
     return cotangents;
   }
-
-  async give(): Promise<void> {}
 
   release(): Promise<void> {
     return this.session.release();

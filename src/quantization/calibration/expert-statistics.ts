@@ -1,5 +1,4 @@
 import { sumOf } from '../../core/sum.js';
-import type { MatmulSite } from './matmul-sites.js';
 import type { TensorMoments } from './statistics.js';
 
 /** Experts with fewer tokens are reported. */
@@ -11,12 +10,10 @@ const PRIOR_TOKENS_PER_FEATURE = 1 / 8;
 /** Least share of tokens that an expert is taken to have, relative to the mean: other texts may choose it more often. */
 const LEAST_SHARE = 1 / 4;
 
-type ExpertMoments = Pick<MatmulSite, 'weight' | 'expert' | 'stacked'> & TensorMoments;
-
-/** Groups the statistics of experts: the same matrix of each, in the order of experts. */
-export function groupExperts(all: readonly ExpertMoments[]): ExpertMoments[][] {
-  const count = 1 + Math.max(...all.map(({ expert }) => expert!));
-  const experts = Array.from({ length: count }, (_, i) => all.filter(({ expert }) => expert === i));
+/** Groups what belongs to experts: the same matrix of each, in the order of experts. */
+export function groupExperts<Each>(all: readonly Each[], expertOf: (each: Each) => number): Each[][] {
+  const count = 1 + Math.max(...all.map(expertOf));
+  const experts = Array.from({ length: count }, (_, i) => all.filter((each) => expertOf(each) === i));
   return experts[0]!.map((_, matrix) => experts.map((own) => own[matrix]!));
 }
 
@@ -25,7 +22,7 @@ export function groupExperts(all: readonly ExpertMoments[]): ExpertMoments[][] {
  * most directions, and an expert that no token chose would have none. Overwrites them.
  * @param counts tokens of each expert.
  */
-export function dampExperts(group: readonly ExpertMoments[], counts: readonly number[]): TensorMoments[] {
+export function dampExperts(group: readonly TensorMoments[], counts: readonly number[]): TensorMoments[] {
   const mean = sumOf(counts, (count) => count) / counts.length;
   const share = (i: number) => counts[i]! / Math.max(1, mean * counts.length);
   const sizeOf = (values: Float32Array) => Math.sqrt(values.length);

@@ -1,42 +1,41 @@
 import { BLOCK_INPUTS } from '../../architectures/attention.js';
-import { headGraph } from '../../architectures/forward.js';
 import { randomNumbers } from '../../core/random.js';
 import { loadWeights } from '../../inference/block-inputs.js';
 import type { Program } from '../../inference/program.js';
 import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
-import { addBackward, BACKWARD_NAMES, type GraphMoments } from './backward-graph.js';
+import { BACKWARD_NAMES } from './backward-graph.js';
 import type { Batch } from './batches.js';
 import { sampleGradients } from './label-gradients.js';
-import { tensorNameOf } from './matmul-sites.js';
-import { MomentSums } from './moment-sums.js';
-import type { StatisticsSink } from './statistics.js';
+import type { StageReceiver } from './receiver.js';
+import { headStage, type Stage } from './stages.js';
 
 /** Maximum number of logits in memory: 64 MiB. */
 const CHUNK_LOGITS = 2 ** 24;
 
 interface Parts {
-  /** The graph's name of the output matrix. */
-  readonly matrix: string;
-  readonly moments: GraphMoments;
+  readonly stage: Stage;
   readonly forward: Session;
   readonly backward: Session;
   readonly weights: Feeds;
 }
 
-/** The pass of what follows the last layer: it turns hidden states into their cotangents, and collects statistics of its own matrices. */
+/** The pass of what follows the last layer: it turns hidden states into their cotangents. */
 export interface EndPass {
-  /** Processes one batch. @param hidden [positions, hidden]. @returns the cotangents of `hidden`. */
-  batch(hidden: Float32Array, batch: Batch): Promise<Float32Array>;
-  /** Passes the statistics of its own matrices to the sink. @param predictions total number of predicting tokens, or of sentences. */
-  give(sink: StatisticsSink, predictions: number): Promise<void>;
+  /** The stage of its own matrices; undefined without any. */
+  readonly stage: Stage | undefined;
+  /** Leaves out a batch: those after it get the same random numbers as if it had been processed. */
+  skip(batch: Batch): void;
+  /**
+   * Processes one batch. @param hidden [positions, hidden]. @param receiver of the stage.
+   * @returns the cotangents of `hidden`.
+   */
+  batch(hidden: Float32Array, batch: Batch, receiver: StageReceiver | undefined): Promise<Float32Array>;
   release(): Promise<void>;
 }
 
 /** The head's forward and backward pass: logits, labels sampled from them, and the cotangents of the hidden states before the head. */
 export class HeadPass implements EndPass {
-  private readonly sums: MomentSums;
   private readonly random: () => number;
-  private readonly rowWeights: Float64Array;
 
   private constructor(
     private readonly runtime: Runtime,
@@ -44,9 +43,7 @@ export class HeadPass implements EndPass {
     seed: number,
     private readonly parts: Parts,
   ) {
-    this.sums = new MomentSums(runtime, parts.moments);
     this.random = randomNumbers(seed);
-    this.rowWeights = new Float64Array(program.plan.vocabulary);
   }
 
   /** Opens the graphs. @param seed of the sampled labels. */
@@ -56,73 +53,65 @@ export class HeadPass implements EndPass {
     seed: number,
     signal?: AbortSignal,
   ): Promise<HeadPass> {
-    const matrix = outputMatrixOf(program);
-    const graph = headGraph(program.plan);
-    const moments = addBackward(graph, { output: 'logits', hidden: true, skipped: matrix });
+    const stage = headStage(program);
     const weights = await loadWeights(runtime, program, program.head.weights, signal);
     const forward = await runtime.session(program.head.graph.encode());
-    const backward = await runtime.session(graph.encode());
-    return new HeadPass(runtime, program, seed, { matrix, moments, forward, backward, weights });
+    const backward = await runtime.session(stage.graph.encode());
+    return new HeadPass(runtime, program, seed, { stage, forward, backward, weights });
+  }
+
+  get stage(): Stage {
+    return this.parts.stage;
+  }
+
+  skip({ rows }: Pick<Batch, 'rows'>): void {
+    for (let row = 0; row < rows.length; row++) this.random();
   }
 
   /**
    * Processes one batch. @param hidden [positions, hidden].
    * @returns the cotangents of `hidden`: zero at positions that do not predict.
    */
-  async batch(hidden: Float32Array, { rows }: Pick<Batch, 'rows'>): Promise<Float32Array> {
+  async batch(
+    hidden: Float32Array,
+    { rows }: Pick<Batch, 'rows'>,
+    receiver: StageReceiver,
+  ): Promise<Float32Array> {
     const { hiddenSize, vocabulary } = this.program.plan;
     const rowsAtOnce = Math.max(1, Math.floor(CHUNK_LOGITS / vocabulary));
     const cotangents = new Float32Array(hidden.length);
+    const rowWeights = new Float64Array(vocabulary);
     for (let start = 0; start < rows.length; start += rowsAtOnce) {
       const chunk = rows.slice(start, start + rowsAtOnce);
       const states = new Float32Array(chunk.length * hiddenSize);
       for (const [i, row] of chunk.entries())
         states.set(hidden.subarray(row * hiddenSize, (row + 1) * hiddenSize), i * hiddenSize);
-      const found = await this.chunk(states, chunk.length);
+      const found = await this.chunk(states, chunk.length, rowWeights, receiver);
       for (const [i, row] of chunk.entries())
         cotangents.set(found.subarray(i * hiddenSize, (i + 1) * hiddenSize), row * hiddenSize);
     }
+    await receiver.addRows(rowWeights);
     return cotangents;
-  }
-
-  /** Passes the head's statistics to the sink. @param predictions total number of rows. */
-  async give(sink: StatisticsSink, predictions: number): Promise<void> {
-    const { matrix, moments } = this.parts;
-    for (const { site, inputs, outputs } of moments.sites) {
-      const isHead = site.weight === matrix;
-      await sink.add(tensorNameOf(this.program.head.weights, site.weight), {
-        kind: isHead ? 'head' : 'linear',
-        inputs: this.sums.mean(inputs!, predictions),
-        outputs: isHead
-          ? Float32Array.from(this.rowWeights, (weight) => weight / predictions)
-          : this.sums.mean(outputs!, predictions),
-        transposed: site.transposed,
-      });
-    }
   }
 
   async release(): Promise<void> {
     await Promise.all([this.parts.forward.release(), this.parts.backward.release()]);
   }
 
-  private async chunk(states: Float32Array, rows: number): Promise<Float32Array> {
+  private async chunk(
+    states: Float32Array,
+    rows: number,
+    rowWeights: Float64Array,
+    receiver: StageReceiver,
+  ): Promise<Float32Array> {
     const { runtime, program, parts } = this;
     const { hiddenSize, vocabulary, head } = program.plan;
     const given = { ...parts.weights, [BLOCK_INPUTS.hidden]: runtime.floats(states, [1, rows, hiddenSize]) };
     const { logits } = await parts.forward.run(given);
-    const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, this.rowWeights, head);
+    const gradients = sampleGradients(floatsOf(logits), vocabulary, this.random, rowWeights, head);
     const cotangent = runtime.floats(gradients, [1, rows, vocabulary]);
-    const before = new Float32Array(states.length);
-    await this.sums.add(
-      (feeds, into) => parts.backward.run(feeds, into),
-      { ...given, [BACKWARD_NAMES.cotangent]: cotangent },
-      { [BACKWARD_NAMES.cotangentOut]: runtime.floats(before, [1, rows, hiddenSize]) },
-    );
-    return before;
+    const values = await parts.backward.run({ ...given, [BACKWARD_NAMES.cotangent]: cotangent });
+    await receiver.add(values);
+    return floatsOf(values[BACKWARD_NAMES.cotangentOut]);
   }
-}
-
-/** Returns the name of the matrix of the head's last product. */
-function outputMatrixOf({ head }: Program): string {
-  return head.weights.findLast(({ tensor }) => tensor.shape.length === 2)!.input;
 }

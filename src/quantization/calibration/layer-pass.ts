@@ -1,9 +1,10 @@
+import { sumOf } from '../../core/sum.js';
 import { loadWeights } from '../../inference/block-inputs.js';
 import type { Binding, Trunk } from '../../inference/program.js';
 import type { Graph } from '../../onnx/graph.js';
 import type { Runtime, Session, Tensor } from '../../onnx/runtime.js';
 import type { ArrayStore, StoredArray } from './array-store.js';
-import type { Batch, CalibrationBatches } from './batches.js';
+import type { Batch } from './batches.js';
 
 /** Cost of a layer's backward pass relative to its forward pass. */
 export const BACKWARD_COST = 3;
@@ -14,20 +15,23 @@ export type Step = (run: Session['run'], batch: Batch, index: number) => Promise
 export interface PassOptions {
   readonly store: ArrayStore;
   /** Called with the completed and the total work, in tokens times layers; backward passes count three times. */
-  readonly onProgress: ((done: number, total: number) => void) | undefined;
-  readonly signal: AbortSignal | undefined;
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Runs all batches of a calibration through one graph after another. */
+/** Runs batches of a calibration through one graph after another. */
 export class LayerPasses {
   private done = 0;
+  private readonly tokens: number;
 
   constructor(
     private readonly runtime: Runtime,
     private readonly program: Trunk,
-    private readonly calibration: CalibrationBatches,
+    private readonly batches: readonly Batch[],
     private readonly options: PassOptions,
-  ) {}
+  ) {
+    this.tokens = sumOf(batches, ({ tokens, length }) => tokens.length * length);
+  }
 
   /** Runs every batch through a graph with one set of weights. @param cost per token: 1, or {@link BACKWARD_COST}. */
   async run(
@@ -47,7 +51,7 @@ export class LayerPasses {
     compute: (batch: Batch, index: number) => Promise<Float32Array>,
   ): Promise<StoredArray[]> {
     const stored: StoredArray[] = [];
-    for (const [i, batch] of this.calibration.batches.entries()) {
+    for (const [i, batch] of this.batches.entries()) {
       this.options.signal?.throwIfAborted();
       stored.push(await this.options.store.add(await compute(batch, i)));
       this.report(batch, cost);
@@ -86,7 +90,7 @@ export class LayerPasses {
   }
 
   private report(batch: Batch, cost: number): void {
-    const { tokens } = this.calibration;
+    const { tokens } = this;
     this.done += batch.tokens.length * batch.length * cost;
     const stages = this.program.layers.length + 1;
     this.options.onProgress?.(this.done, tokens * stages * (1 + BACKWARD_COST) + tokens * BACKWARD_COST);

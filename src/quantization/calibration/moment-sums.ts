@@ -1,35 +1,35 @@
-import { type Feeds, floatsOf, type Runtime, type Session } from '../../onnx/runtime.js';
-import type { GraphMoments, Moment } from './backward-graph.js';
+import type { Feeds } from '../../onnx/runtime.js';
+import type { Moment } from './backward-graph.js';
+import type { MomentProducts } from './moment-products.js';
 import { mirror } from './symmetric.js';
 
-/** Second moments summed over batches. Each has two arrays: a graph reads one and writes the other. */
+/** Second moments summed over batches. Each has two arrays: a product reads one and writes the other. */
 export class MomentSums {
-  private readonly moments: readonly Moment[];
-  private sums: Feeds;
-  private spares: Feeds;
+  private readonly sums: Map<Moment, Float32Array>;
+  private readonly spares = new Map<number, Float32Array>();
   private readonly means = new Map<Moment, Float32Array>();
 
-  /** @param before finished sums of the same moments: half of their memory is reused. */
-  constructor(runtime: Runtime, { sites, chosen }: GraphMoments, before?: MomentSums) {
-    const found = [...sites.flatMap(({ inputs, outputs }) => [inputs, outputs]), chosen];
-    this.moments = [...new Set(found.filter((moment) => moment !== undefined))];
-    const zeros = () =>
-      Object.fromEntries(
-        this.moments.map(({ output, size }) => [
-          output,
-          runtime.floats(new Float32Array(size * size), [size, size]),
-        ]),
-      );
-    this.sums = zeros();
-    // those of the same graph are written before they are read
-    this.spares = before && sameSizes(before.moments, this.moments) ? before.spares : zeros();
+  /** @param before finished sums, whose spare memory is reused. */
+  constructor(
+    private readonly products: MomentProducts,
+    moments: readonly Moment[],
+    before?: MomentSums,
+  ) {
+    this.sums = new Map(moments.map((moment) => [moment, new Float32Array(moment.size ** 2)]));
+    for (const { size } of moments) {
+      const spare = before?.spares.get(size);
+      if (spare) this.spares.set(size, spare);
+    }
   }
 
-  /** Runs a graph on one more batch. @param into receives its other outputs. */
-  async add(run: Session['run'], feeds: Feeds, into: Feeds): Promise<void> {
-    const before = Object.fromEntries(this.moments.map(({ output, before }) => [before, this.sums[output]!]));
-    await run({ ...feeds, ...before }, { ...into, ...this.spares });
-    [this.sums, this.spares] = [this.spares, this.sums];
+  /** Adds one more batch. @param values outputs of the moments' graph. */
+  async add(values: Feeds): Promise<void> {
+    for (const [moment, sum] of this.sums) {
+      const after = this.spares.get(moment.size) ?? new Float32Array(sum.length);
+      await this.products.add(moment, values, sum, after);
+      this.sums.set(moment, after);
+      this.spares.set(moment.size, sum);
+    }
   }
 
   /**
@@ -41,18 +41,12 @@ export class MomentSums {
     if (known) return known;
     const { weighting } = moment;
     const total = weighting ? trace(this.mean(weighting, count), weighting.size) * count : count;
-    const values = floatsOf(this.sums[moment.output]);
+    const values = this.sums.get(moment)!;
     for (let i = 0; i < values.length; i++) values[i]! /= total || 1;
     mirror(values, moment.size);
     this.means.set(moment, values);
     return values;
   }
-}
-
-function sameSizes(a: readonly Moment[], b: readonly Moment[]): boolean {
-  return (
-    a.length === b.length && a.every(({ output, size }, i) => output === b[i]!.output && size === b[i]!.size)
-  );
 }
 
 /** Computes the trace: for moments of gradients, their squared length. */
