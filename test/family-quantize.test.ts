@@ -1,6 +1,8 @@
 // Every family is quantized by its own statistics, into the same indices on one thread and on two.
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { MAX_INDEX } from '../src/codecs/trellis/levels.js';
+import { INDICES } from '../src/codecs/trellis/tokens.js';
 import { elementCount } from '../src/core/dtype.js';
 import { sumOf } from '../src/core/sum.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
@@ -9,6 +11,7 @@ import { collectStatistics } from '../src/quantization/calibration/collect.js';
 import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
 import { findExactTensors } from '../src/quantization/exact-tensors.js';
 import { IndexStore } from '../src/quantization/index-store.js';
+import { ThreadPasses } from '../src/quantization/matrix-passes.js';
 import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { planTensors, quantizedTensors } from '../src/quantization/plan.js';
 import { type QuantizationThreads, startQuantization } from '../src/quantization/threads.js';
@@ -42,17 +45,18 @@ describe('statistics and indices', { tags: 'slow' }, () => {
     const results = [];
     for (const [i, pool] of pools.entries()) {
       const store = await IndexStore.create(join(folder(), `${i}`));
-      const quantizer = new ModelQuantizer(model, quantized, statistics, store, pool);
-      const { matrices, tables } = await quantizer.quantize(0.01);
-      const ordered = quantized.map(({ name: tensor }) => matrices.get(tensor)!);
-      const indices = await Promise.all(ordered.map(({ readIndices }) => readIndices()));
-      results.push({ tables, indices, steps: ordered.map(({ rows }) => rows.steps) });
+      const quantizer = new ModelQuantizer(quantized, new ThreadPasses(model, statistics, store, pool));
+      const { matrices, tables, passes } = await quantizer.quantize(0.01);
+      const payloads = [];
+      for (const { name: tensor } of quantized) payloads.push(await matrices.payloads(tensor, tables));
+      results.push({ tables, payloads, counts: passes.at(-1)! });
       await store.close();
     }
     await model.close();
     expect(results[0]).toEqual(results[1]);
     const weights = sumOf(quantized, ({ shape }) => elementCount(shape));
-    const zeros = sumOf(results[0]!.indices, (all) => all.filter((index) => index === 0).length);
+    const isOfZero = (_: number, i: number) => i % INDICES === MAX_INDEX;
+    const zeros = sumOf(results[0]!.counts.filter(isOfZero), (count) => count);
     expect(zeros / weights).toBeLessThan(0.9);
   });
 });

@@ -10,6 +10,7 @@ import { Candidate } from '../src/quantization/candidate.js';
 import { encodeModel } from '../src/quantization/encoder.js';
 import { findExactTensors } from '../src/quantization/exact-tensors.js';
 import { IndexStore } from '../src/quantization/index-store.js';
+import { ThreadPasses } from '../src/quantization/matrix-passes.js';
 import { ModelQuantizer } from '../src/quantization/model-quantizer.js';
 import { planTensors, quantizedTensors } from '../src/quantization/plan.js';
 import { startQuantization } from '../src/quantization/threads.js';
@@ -207,11 +208,14 @@ async function pressed(model: Model, name: string, step: number, statistics: Mem
   const unique = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const planned = planTensors(unique, await findExactTensors(model));
   const [indices, threads] = [await IndexStore.create(at('indices')), startQuantization(1)];
-  const quantizer = new ModelQuantizer(model, quantizedTensors(planned), statistics, indices, threads);
+  const quantizer = new ModelQuantizer(
+    quantizedTensors(planned),
+    new ThreadPasses(model, statistics, indices, threads),
+  );
   const candidate = new Candidate(path, stored, manifest, { force: true, threads: 1 });
   await quantizer.quantize(step);
   const quantized = await quantizer.quantize(step);
-  await candidate.write(quantized.tables, encodeModel(model, planned, quantized, threads));
+  await candidate.write(quantized.tables, encodeModel(model, planned, quantized));
   const bytes = await candidate.finish(undefined);
   await Promise.all([threads.close(), indices.close()]);
   return { bytes, path };

@@ -8,8 +8,12 @@ import type { Model } from '../core/model.js';
 import { Meter, type RunOptions } from '../core/progress.js';
 import { hold, letGo } from '../io/node/temporary.js';
 import { unpacked } from '../models/packed/view.js';
-import { type CalibrationSource, calibrate, heldOutOf } from '../quantization/calibration/calibrate.js';
-import type { StatisticsFile } from '../quantization/calibration/statistics-file.js';
+import {
+  type Calibrated,
+  type CalibrationSource,
+  calibrate,
+  heldOutOf,
+} from '../quantization/calibration/calibrate.js';
 import type { Method } from './attempt.js';
 import { curvesOf, type LabCurve } from './curves.js';
 import { type Extent, extentOf, matricesOf } from './matrices.js';
@@ -123,17 +127,17 @@ export async function runLab(given: Model, options: LabOptions): Promise<LabRepo
     throw new InputError('is an embedding model, which predicts no tokens', { file: model.id });
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-lab-'));
   hold(folder);
-  let statistics: StatisticsFile | undefined;
+  let calibrated: Calibrated | undefined;
   try {
     const calibrating = new Meter(options, 'calibrating', 0, 'tokens');
-    const calibrated = await calibrate(
+    calibrated = await calibrate(
       model,
       join(folder, 'model'),
       calibration,
       (done, total) => calibrating.reach(done, total),
       options.signal,
     );
-    statistics = calibrated.statistics;
+    const { statistics } = calibrated;
     const measure = new Measure(model, { ...options, heldOut });
     const ladder = new Ladder(extent, measure, options);
     const curves: LabCurve[] = [];
@@ -158,7 +162,7 @@ export async function runLab(given: Model, options: LabOptions): Promise<LabRepo
       curves,
     };
   } finally {
-    await statistics?.close();
+    await calibrated?.discard();
     await rm(folder, { recursive: true, force: true });
     letGo(folder);
   }

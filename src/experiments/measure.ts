@@ -3,7 +3,7 @@ import type { RunOptions } from '../core/progress.js';
 import { sumOf } from '../core/sum.js';
 import { evaluate, generate } from '../evaluation/node/run.js';
 import { buildProgram } from '../inference/program.js';
-import type { HeldOut } from '../quantization/calibration/calibrate.js';
+import type { HeldOut } from '../quantization/calibration/held-out.js';
 import { type Attempt, relativeError } from './attempt.js';
 import { Overlay } from './overlay.js';
 

@@ -7,6 +7,7 @@ import type { Statistics } from '../quantization/calibration/statistics.js';
 import type { CodedTensor } from '../quantization/candidate-frames.js';
 import { encodeModel } from '../quantization/encoder.js';
 import { IndexStore } from '../quantization/index-store.js';
+import { ThreadPasses } from '../quantization/matrix-passes.js';
 import { ModelQuantizer } from '../quantization/model-quantizer.js';
 import { type PlannedTensor, planTensors } from '../quantization/plan.js';
 import { sizePredictor } from '../quantization/rate-control/rate-samples.js';
@@ -37,7 +38,7 @@ export class QuantizerMethod implements Method {
   ) {
     const tensors = matrices.map(({ tensor }) => tensor);
     this.planned = planTensors(tensors, new Map());
-    this.quantizer = new ModelQuantizer(model, tensors, statistics, indexStore, threads);
+    this.quantizer = new ModelQuantizer(tensors, new ThreadPasses(model, statistics, indexStore, threads));
   }
 
   /** Creates the method. @param path path next to which its temporary file is created. */
@@ -68,8 +69,7 @@ export class QuantizerMethod implements Method {
   private async attempt(step: number) {
     const quantized = await this.quantizer.quantize(step);
     const coded: CodedTensor[] = [];
-    for await (const tensor of encodeModel(this.model, this.planned, quantized, this.threads))
-      coded.push(tensor);
+    for await (const tensor of encodeModel(this.model, this.planned, quantized)) coded.push(tensor);
     const { tables, passes } = quantized;
     this.last = { step, tables, coded };
     return { step, value: tables.length + sumOf(coded, lengthOf), counts: passes.at(-1)! };

@@ -4,6 +4,7 @@ import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
 import { isEmbeddingModel } from '../inference/embedding/program.js';
 import { type CalibrationSource, calibrate, expectedTokens } from './calibration/calibrate.js';
+import { type Execution, inProcess } from './execution.js';
 import { finishLossless } from './lossless-candidate.js';
 import { checkMinimum, finishMinimum } from './minimum-size.js';
 import { Pipeline } from './pipeline.js';
@@ -25,6 +26,8 @@ export interface LossyOptions {
   readonly calibration?: CalibrationSource | undefined;
   /** Whether norms and biases of small models are tuned at the end; helps below about 2.3 bits per weight. */
   readonly tune?: boolean | undefined;
+  /** Where jobs run; default: in this process. */
+  readonly execution?: Execution | undefined;
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   /** Aborts the compression, without output. */
   readonly signal?: AbortSignal | undefined;
@@ -47,7 +50,7 @@ export async function compressLossy(
   output: string,
   options: LossyOptions,
 ): Promise<LossyResult> {
-  const { calibration, tune = false, threads, signal } = options;
+  const { calibration, tune = false, threads, signal, execution = inProcess(threads) } = options;
   if (tune && isEmbeddingModel(model))
     throw new InputError('norms and biases of an embedding model are not tuned', { file: model.id });
   const prepared = await prepare(model, output, { codec: TRELLIS }, options);
@@ -60,9 +63,10 @@ export async function compressLossy(
     const early = run.log.hasRecorded ? undefined : await finishEarly(prepared, plan, stages, options);
     if (early !== undefined) return { note: early };
     const onProgress = stages.begin('calibrating', 'tokens');
-    const calibrated = calibration && (await calibrate(model, output, calibration, onProgress, signal));
+    const calibrated =
+      calibration && (await calibrate(model, output, calibration, onProgress, signal, execution));
     if (calibrated) run.add(calibrated);
-    const pipeline = await Pipeline.open({ ...prepared, plan, calibrated, stages, threads, signal });
+    const pipeline = await Pipeline.open({ ...prepared, plan, calibrated, stages, execution, signal });
     try {
       const candidates = new ResumableCandidates(pipeline, candidate, run.log);
       const { quality, note } = await searchCandidate(plan, candidates);

@@ -3,14 +3,13 @@ import type { StoredModel } from '../models/stored-model.js';
 import type { Calibrated } from './calibration/calibrate.js';
 import type { Candidate } from './candidate.js';
 import { encodeModel } from './encoder.js';
-import { IndexStore } from './index-store.js';
+import type { Execution, Matrices } from './execution.js';
 import { writeLossless } from './lossless-candidate.js';
 import { ModelQuantizer, type QuantizedModel } from './model-quantizer.js';
 import { type CompressionPlan, quantizedTensors } from './plan.js';
 import type { Stages } from './progress.js';
-import { measureCandidate, qualityReport, tuneCandidate } from './quality.js';
+import { qualityReport, tuneCandidate } from './quality.js';
 import type { RateSample, SizeTrial } from './rate-control/rate-samples.js';
-import { type QuantizationThreads, startQuantization } from './threads.js';
 import { MIN_TUNING_WINDOWS } from './tuning/tune.js';
 
 export interface PipelineParts {
@@ -20,7 +19,7 @@ export interface PipelineParts {
   /** Undefined without calibration: all errors count the same, and nothing is measured. */
   readonly calibrated: Calibrated | undefined;
   readonly stages: Stages;
-  readonly threads?: number | undefined;
+  readonly execution: Execution;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -32,31 +31,27 @@ export class Pipeline {
 
   private constructor(
     private readonly parts: PipelineParts,
-    private readonly indexStore: IndexStore,
-    private readonly threads: QuantizationThreads,
+    private readonly matrices: Matrices,
   ) {
-    const { model, plan, calibrated, stages, signal } = parts;
+    const { plan, stages, signal } = parts;
     const onPass = (kind: 'quantizing' | 'sampling') =>
       stages.begin(kind, 'weights', kind === 'quantizing' ? `pass ${++this.passes}` : undefined);
     const { learnsPrices } = plan;
-    this.quantizer = new ModelQuantizer(
-      model,
-      quantizedTensors(plan.tensors),
-      calibrated?.statistics,
-      indexStore,
-      threads,
-      { learnsPrices, onPass, signal },
-    );
+    this.quantizer = new ModelQuantizer(quantizedTensors(plan.tensors), matrices, {
+      learnsPrices,
+      onPass,
+      signal,
+    });
   }
 
-  /** Starts the threads, and creates a temporary file next to the output. @throws {InputError} when the folder is not writable. */
+  /** Starts what quantizes. @throws {InputError} when the output's folder is not writable. */
   static async open(parts: PipelineParts): Promise<Pipeline> {
-    const indexStore = await IndexStore.create(parts.candidate.path);
-    return new Pipeline(parts, indexStore, startQuantization(parts.threads));
+    const { execution, model, calibrated, candidate } = parts;
+    return new Pipeline(parts, await execution.matrices(model, calibrated?.statistics, candidate.path));
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.threads.close(), this.indexStore.close()]);
+  close(): Promise<void> {
+    return this.matrices.close();
   }
 
   /** Whether norms and biases may be tuned: masked models have no windows for it. */
@@ -95,11 +90,10 @@ export class Pipeline {
 
   /** Measures the candidate against the original; undefined without calibration. */
   async measure(): Promise<Quality | undefined> {
-    const { candidate, model, calibrated, stages } = this.parts;
+    const { candidate, model, calibrated, stages, execution, signal } = this.parts;
     const onProgress = stages.begin('measuring', 'tokens');
     return (
-      calibrated &&
-      measureCandidate(candidate.partialPath, model, calibrated.heldOut, onProgress, this.parts.signal)
+      calibrated && execution.measure(candidate.partialPath, model, calibrated.heldOut, onProgress, signal)
     );
   }
 
@@ -136,9 +130,6 @@ export class Pipeline {
   private encode(quantized: QuantizedModel, tuned?: ReadonlyMap<string, Float32Array>): Promise<void> {
     const { candidate, model, plan } = this.parts;
     const options = { tuned, signal: this.parts.signal };
-    return candidate.write(
-      quantized.tables,
-      encodeModel(model, plan.tensors, quantized, this.threads, options),
-    );
+    return candidate.write(quantized.tables, encodeModel(model, plan.tensors, quantized, options));
   }
 }

@@ -4,7 +4,7 @@ import { evaluate } from '../evaluation/node/run.js';
 import { measurementsOf, type predictionsOf, type Quality } from '../evaluation/report.js';
 import { loadRuntime } from '../onnx/node/runtime.js';
 import { openModel } from '../open/open.js';
-import type { HeldOut } from './calibration/calibrate.js';
+import type { HeldOut } from './calibration/held-out.js';
 import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 

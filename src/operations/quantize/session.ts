@@ -12,9 +12,9 @@ import {
   type Calibrated,
   type CalibrationSource,
   calibrate,
-  type HeldOut,
   heldOutOf,
 } from '../../quantization/calibration/calibrate.js';
+import type { HeldOut } from '../../quantization/calibration/held-out.js';
 import { imatrixOf, imatrixStatistics } from '../../quantization/calibration/imatrix.js';
 import type { Statistics } from '../../quantization/calibration/statistics.js';
 import {

@@ -3,7 +3,6 @@ import { elementCount } from '../../core/dtype.js';
 import { InputError, isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { sumOf } from '../../core/sum.js';
-import type { TokenizedSentences } from '../../evaluation/embedding/compare.js';
 import { sentencesOf } from '../../evaluation/embedding/sentences.js';
 import { cutWindows } from '../../evaluation/windows.js';
 import { isEmbeddingModel, openEmbeddingProgram } from '../../inference/embedding/program.js';
@@ -11,9 +10,10 @@ import { SentenceTokenizer } from '../../inference/embedding/tokens.js';
 import { openProgram } from '../../inference/program.js';
 import { disk } from '../../io/node/disk.js';
 import { claim, hold, leftoversOf, letGo, temporaryName } from '../../io/node/temporary.js';
-import { loadRuntime } from '../../onnx/node/runtime.js';
-import { loadStatistics, type TokenizedText } from './load-statistics.js';
-import type { StatisticsFile } from './statistics-file.js';
+import { type Execution, inProcess, type OpenStatistics } from '../execution.js';
+import type { HeldOut } from './held-out.js';
+import type { TokenizedText } from './load-statistics.js';
+import type { Statistics } from './statistics.js';
 import '../../tokenizer/node/deadline.js';
 import { loadTokenizer } from '../../tokenizer/tokenizer.js';
 
@@ -29,21 +29,8 @@ export interface CalibrationSource {
   readonly statisticsPath?: string | undefined;
 }
 
-/** Held-out text to measure the loss on, which was not used for the statistics. */
-export type HeldOut =
-  | HeldOutTokens
-  | ({ readonly kind: 'sentences'; readonly name: string } & TokenizedSentences);
-
-interface HeldOutTokens {
-  readonly kind: 'tokens';
-  readonly name: string;
-  readonly tokens: readonly number[];
-  readonly window: number;
-  readonly maskToken: number | undefined;
-}
-
 export interface Calibrated {
-  readonly statistics: StatisticsFile;
+  readonly statistics: Statistics;
   /** The windows used for the statistics; none for masked and embedding models, which are not tuned. */
   readonly seen: readonly (readonly number[])[];
   readonly heldOut: HeldOut;
@@ -188,28 +175,29 @@ export async function calibrate(
   source: CalibrationSource,
   onProgress: (done: number, total: number) => void,
   signal?: AbortSignal,
+  execution: Pick<Execution, 'statistics'> = inProcess(),
 ): Promise<Calibrated> {
   const { given, seen, heldOut } = await split(model, source);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
-  const collect = async (path: string) =>
-    loadStatistics(path, await loadRuntime(), model, { ...given, sha256 }, { onProgress, signal });
+  const collect = (path: string) =>
+    execution.statistics(path, model, { ...given, sha256 }, onProgress, signal);
   const opened = source.statisticsPath
     ? await collectAt(source.statisticsPath, collect)
     : await collectBeside(output, collect);
   return { ...opened, seen, heldOut };
 }
 
-type Collect = (path: string) => Promise<StatisticsFile>;
-type OpenStatistics = Pick<Calibrated, 'statistics' | 'discard' | 'leave'>;
+type Collect = (path: string) => Promise<OpenStatistics>;
+type Collected = Pick<Calibrated, 'statistics' | 'discard' | 'leave'>;
 
-async function collectAt(path: string, collect: Collect): Promise<OpenStatistics> {
+async function collectAt(path: string, collect: Collect): Promise<Collected> {
   const statistics = await collect(path);
   const discard = () => statistics.close();
   return { statistics, discard, leave: () => discard().then(() => undefined) };
 }
 
 /** Collects statistics into a temporary file. It is removed when the output is complete; after an interruption it stays for the next run. */
-async function collectBeside(output: string, collect: Collect): Promise<OpenStatistics> {
+async function collectBeside(output: string, collect: Collect): Promise<Collected> {
   const found = await findLeftover(output, collect);
   const path = found?.path ?? temporaryName(output, ENDING);
   hold(path, true);
