@@ -1,0 +1,98 @@
+import type * as BullMQ from 'bullmq';
+import type * as Pg from 'pg';
+import { ConnectionError, InputError } from '../core/errors.js';
+import type { Address } from './address.js';
+import {
+  ANSWER_MS,
+  KEEP_ALIVE_MS,
+  type Notify,
+  type QueueConnection,
+  REMEMBERED_SECONDS,
+} from './connection.js';
+import { isTransient, Outage, reasonOf } from './outage.js';
+import { loadPackage } from './packages.js';
+import { settlesWithin } from './wait.js';
+
+/** The schema of all tables. */
+const SCHEMA = 'weightpress';
+/** Sockets of a process, without the one that listens. */
+const MAX_SOCKETS = 4;
+/** Time after which a query is given up, because the network has lost it. */
+const QUERY_MS = 60_000;
+
+/** Connects to PostgreSQL. @throws {InputError} when it refuses. @throws {ConnectionError} when it does not answer. */
+export async function connectPostgres(address: Address, notify: Notify): Promise<QueueConnection> {
+  const bullmq = await loadPackage<typeof BullMQ>('bullmq', 'postgres');
+  const { default: pg } = await loadPackage<{ default: typeof Pg }>('pg', 'postgres');
+  const { name } = address;
+  const settings = {
+    connectionString: address.full,
+    connectionTimeoutMillis: ANSWER_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    query_timeout: QUERY_MS,
+  };
+  await check(new pg.Client(settings), name);
+
+  const outage = new Outage(name, notify);
+  const server = new bullmq.PostgresConnection({
+    ...settings,
+    schema: SCHEMA,
+    max: MAX_SOCKETS,
+    migrate: true,
+  });
+  server.setMaxListeners(0);
+  server.on('error', (error) => outage.begin(error));
+  await server.waitUntilReady().catch(async (cause) => {
+    await server.close();
+    if (isTransient(cause))
+      throw new ConnectionError(`${name}: cannot be reached (${reasonOf(cause)})`, {}, { cause });
+    throw new InputError(`${name}: its tables cannot be made (${reasonOf(cause)})`, {}, { cause });
+  });
+
+  const quiet = <T extends { on(event: 'error', listener: () => void): unknown }>(one: T) => {
+    one.on('error', () => {}); // told by the connection
+    return one;
+  };
+  const options = { connection: settings };
+  /** Each shares the connection; those that listen subscribe again when it was lost. */
+  const shared =
+    (listens: boolean) => (queue: string, more: BullMQ.QueueBaseOptions<BullMQ.PostgresConnectionOptions>) =>
+      new bullmq.PostgresQueueBackend(server, queue, more, listens);
+  return {
+    name,
+    outage,
+    remembered: { age: REMEMBERED_SECONDS },
+    queue: (queue) => quiet(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
+    flows: () => quiet(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
+    taker: (queue, more) =>
+      quiet(
+        new bullmq.Worker(queue, null, { ...more, ...options } as never, shared(false)),
+      ) as unknown as BullMQ.Worker,
+    events: (queue) =>
+      quiet(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
+    now: async () => {
+      const { rows } = await server.pool.query('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now');
+      return Math.floor(Number(rows[0].now));
+    },
+    close: async () => {
+      outage.close();
+      await settlesWithin(server.close(), ANSWER_MS);
+    },
+  };
+}
+
+async function check(client: Pg.Client, name: string): Promise<void> {
+  client.on('error', () => {});
+  try {
+    await client.connect();
+    await client.query('SELECT 1');
+  } catch (error) {
+    const reason = reasonOf(error);
+    if (isTransient(error))
+      throw new ConnectionError(`${name}: cannot be reached (${reason})`, {}, { cause: error });
+    throw new InputError(`${name}: refused (${reason})`, {}, { cause: error });
+  } finally {
+    await settlesWithin(client.end(), ANSWER_MS);
+  }
+}
