@@ -53,7 +53,7 @@ export class LayerStages {
       addBackward(graph, { output: BLOCK_INPUTS.hiddenOut, hidden: true, bySentence });
     this.moments.set(graph, moments);
     return {
-      name: `layer ${layer}`,
+      name: `layer-${layer}`,
       graph,
       moments,
       weights: program.layers[layer]!,
