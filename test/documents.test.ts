@@ -4,7 +4,17 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { drawFolders, LAYERS, readImports } from '../scripts/imports.js';
 
-const FOLDERS = ['.', '.github', 'docs', 'spec', 'spec/vectors', 'examples', 'assets', 'fixtures'];
+const FOLDERS = [
+  '.',
+  '.github',
+  'docs',
+  'spec',
+  'spec/vectors',
+  'examples',
+  'examples/machines',
+  'assets',
+  'fixtures',
+];
 const DOCUMENTS = FOLDERS.flatMap((folder) =>
   readdirSync(folder)
     .filter((name) => name.endsWith('.md'))
