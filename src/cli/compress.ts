@@ -9,6 +9,7 @@ import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lo
 import { openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
+import { costLine, isOnMachines, type MachineFlags, queueOption, requireMachines, storeOption } from './machines.js';
 import { isNoticeable, printSentences } from './sentences.js';
 import {
   errorLine,
@@ -19,10 +20,10 @@ import {
   summaryLine,
   summaryTable,
 } from './summary-table.js';
-import { print, printJson, printLine } from './terminal.js';
+import { print, printJson, printLine, printNotice } from './terminal.js';
 import { addTransformOptions, codecOf, type TransformFlags } from './transform.js';
 
-interface Options extends BudgetFlags, TransformFlags {
+interface Options extends BudgetFlags, TransformFlags, MachineFlags {
   readonly threads?: number;
   readonly resume?: boolean;
   readonly keep?: boolean;
@@ -37,6 +38,7 @@ interface Options extends BudgetFlags, TransformFlags {
 interface Request extends Options {
   readonly output: string;
   readonly dryRun?: boolean;
+  readonly plan?: boolean;
 }
 
 /** `weightpress compress` */
@@ -56,17 +58,21 @@ export function compressCommand(): Command {
     .option('--all', 'for a model on the Hub: include copies of its weights in other formats')
     .addOption(stateOption())
     .option('--dry-run', 'print what would be written, and write nothing')
+    .addOption(queueOption())
+    .addOption(storeOption())
+    .option('--plan', 'print the jobs, memory and time on 1 to 64 workers, and write nothing')
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
       '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B\n  $ weightpress compress models/gpt-neo-1.3B small.wpk --kl 0.01 --calibrate text.txt',
     )
-    .action(async (path: string, _: unknown, { output, json, dryRun, ...options }: Request) => {
+    .action(async (path: string, _: unknown, { output, json, dryRun, plan, ...options }: Request) => {
       checkFlags(options);
       if (dryRun) return showPlan(path, output, options, json);
+      if (plan) return showMachines(path, options, json);
       const started = performance.now();
-      const run = isLossy(options) ? runBudget : runLossless;
+      const run = isOnMachines(options) ? runOnMachines : isLossy(options) ? runBudget : runLossless;
       await run(path, output, options, async (compressed) => {
         const seconds = (performance.now() - started) / 1000;
         await report(path, output, options, { seconds, compressed, json });
@@ -76,7 +82,10 @@ export function compressCommand(): Command {
 
 /** @throws {InputError} for flags that contradict each other. */
 function checkFlags(options: Options): void {
-  codecOf(options);
+  if (typeof codecOf(options) === 'object' && isOnMachines(options))
+    throw new InputError('a transform runs in one process, without --queue');
+  if (isOnMachines(options) && options.statistics !== undefined)
+    throw new InputError('--statistics is for one process: with --queue, statistics are in the store');
   if (!isLossy(options) && options.state !== undefined)
     throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
   if (isLossy(options) && options.all)
@@ -92,6 +101,19 @@ async function showPlan(
   if (typeof codecOf(options) === 'object') throw new InputError('--dry-run cannot plan a transform');
   const { showLossless, showLossy } = await import('./dry-run.js');
   await (isLossy(options) ? showLossy : showLossless)(path, output, options, json);
+}
+
+async function showMachines(path: string, options: Options, json: boolean | undefined): Promise<void> {
+  const { planMachines } = await import('../machines/plan/estimate.js');
+  const { printMachinesPlan } = await import('./machines-plan.js');
+  const { state, exclude } = options;
+  const model = await openWhole(path, { state, exclude });
+  try {
+    const settings = isLossy(options) ? await budgetOptions(options) : {};
+    printMachinesPlan(await planMachines(model, settings), json);
+  } finally {
+    await model.close();
+  }
 }
 
 /** What is printed of a file, while a model that was fetched for it is still in the cache. */
@@ -115,6 +137,24 @@ async function runLossless(path: string, output: string, options: Options, repor
   const { threads, force, resume, exclude, all, keep } = options;
   const settings = { threads, force, resume, exclude, all, keep };
   await report(await withBars((onProgress) => compress(path, output, { ...settings, onProgress })));
+}
+
+async function runOnMachines(path: string, output: string, options: Options, report: Report): Promise<void> {
+  const { state, exclude, force, resume, keep, all, threads } = options;
+  const { queue, store } = requireMachines(options);
+  const { openFleet } = await import('../machines/open.js');
+  const { compressOnFleet } = await import('../machines/compress.js');
+  const lossy = isLossy(options) && { ...(await budgetOptions(options)), state, resume };
+  const settings = { ...(lossy || { all, resume }), threads, force, exclude, keep };
+  const fleet = await openFleet(queue, store, printNotice);
+  try {
+    await report(
+      await withBars((onProgress) => compressOnFleet(fleet, path, output, { ...settings, onProgress })),
+    );
+    printNotice(costLine(fleet.cost));
+  } finally {
+    await fleet.close();
+  }
 }
 
 interface Result {

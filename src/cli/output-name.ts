@@ -34,7 +34,7 @@ const ENDINGS: Readonly<Record<string, (type: string | undefined) => string>> = 
 const hasOutput = ({ options }: Command) => options.some(({ long }) => long === '--output');
 
 /** Returns the name of a model without folders, owner, revision and ending: `gpt2` of `openai-community/gpt2@main`. */
-function nameOf(input: string): string {
+export function nameOf(input: string): string {
   return basename(placeOf(input)).replace(WEIGHTS, '') || 'model';
 }
 

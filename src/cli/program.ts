@@ -63,6 +63,18 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     'upload a .wpk or GGUF file to the Hub, with a generated model card',
     async () => (await import('./push.js')).pushCommand(),
   ],
+  worker: [
+    'take jobs of compress and batch from a queue, and leave their results in a store',
+    async () => (await import('./worker.js')).workerCommand(),
+  ],
+  batch: [
+    'compress a list of models on the workers of a queue',
+    async () => (await import('./batch.js')).batchCommand(),
+  ],
+  status: [
+    'show workers, jobs and the time left of a queue',
+    async () => (await import('./status.js')).statusCommand(),
+  ],
   completion: [
     'print a script that completes commands and options in bash, zsh or fish',
     async () => (await import('./completion.js')).completionCommand(loadAll),

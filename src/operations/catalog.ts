@@ -57,7 +57,7 @@ export async function catalog(folder: string, options: CatalogOptions = {}): Pro
   meter.reach(0);
   const entries: CatalogEntry[] = [];
   for (const path of paths) {
-    entries.push(await describe(path, relative(folder, path), options));
+    entries.push(await catalogEntry(path, relative(folder, path), options));
     meter.add(1);
   }
   return entries;
@@ -79,7 +79,12 @@ const UNKNOWN = {
   problem: undefined,
 } as const satisfies Omit<CatalogEntry, 'file'>;
 
-async function describe(path: string, file: string, options: CatalogOptions): Promise<CatalogEntry> {
+/** Describes a .wpk file. @param file what its entry calls it. */
+export async function catalogEntry(
+  path: string,
+  file: string,
+  options: CatalogOptions = {},
+): Promise<CatalogEntry> {
   try {
     const model = await openWpk(await openFile(path));
     try {

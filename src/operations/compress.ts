@@ -6,11 +6,12 @@ import { Fetched } from '../hub/fetched.js';
 import { unpacked } from '../models/packed/view.js';
 import { openModel } from '../open/open.js';
 import { compressLossy } from '../quantization/compress.js';
+import type { Execution } from '../quantization/execution.js';
 import { type Budget, checkBudget } from '../quantization/rate-control/budget.js';
 import type { Summary } from '../wpk/summary.js';
 import { type CalibrationOptions, calibrationSource } from './calibration-text.js';
 import { inspect } from './inspect.js';
-import { compressLossless } from './lossless/compress.js';
+import { type CompressLosslessOptions, compressLossless } from './lossless/compress.js';
 
 /** A transform of blocks of every matrix: a baseline for other codecs. */
 export interface TransformCodec {
@@ -72,12 +73,30 @@ export async function compress(
   output: string,
   options: CompressOptions = {},
 ): Promise<Compressed> {
+  return compressBy({}, source, output, options);
+}
+
+/** Who does the work of {@link compress}: by default this process. */
+export interface Means {
+  /** For a budget. */
+  readonly execution?: Execution | undefined;
+  /** For a lossless file. */
+  readonly encodeElsewhere?: CompressLosslessOptions['encodeElsewhere'];
+}
+
+/** Compresses a model as {@link compress} does, and leaves work to others. The file is the same. */
+export async function compressBy(
+  means: Means,
+  source: string | Model,
+  output: string,
+  options: CompressOptions,
+): Promise<Compressed> {
   const { budget, codec = budget ? 'trellis' : 'lossless', signal } = options;
   signal?.throwIfAborted();
   checkOptions(codec, options);
   const note = budget
-    ? await toBudget(source, output, codec, budget, options)
-    : await losslessly(source, output, options);
+    ? await toBudget(means, source, output, codec, budget, options)
+    : await losslessly(means, source, output, options);
   return { ...(await inspect(output)), note };
 }
 
@@ -106,6 +125,7 @@ function checkOptions(codec: Codec, options: CompressOptions): void {
 }
 
 async function losslessly(
+  { encodeElsewhere }: Means,
   source: string | Model,
   output: string,
   options: CompressOptions,
@@ -121,6 +141,7 @@ async function losslessly(
     all,
     keep,
     signal,
+    encodeElsewhere,
     onFolder: fetched.note,
     onProgress: (done, total) => meter.reach(done, total),
   });
@@ -128,6 +149,7 @@ async function losslessly(
 }
 
 async function toBudget(
+  { execution }: Means,
   source: string | Model,
   output: string,
   codec: Codec,
@@ -153,7 +175,7 @@ async function toBudget(
     if (typeof codec === 'object') {
       const { compressTransform } = await import('./compress-transform.js'); // on demand: it loads a library of matrices
       ({ note } = await compressTransform(model, output, { ...transformOf(codec), ...common }));
-    } else ({ note } = await compressLossy(model, output, { ...common, tune, resume }));
+    } else ({ note } = await compressLossy(model, output, { ...common, tune, resume, execution }));
   } finally {
     if (opened !== source) await opened.close();
   }

@@ -9,11 +9,12 @@ import { inputPaths } from '../../models/node/inputs.js';
 import { openFiles } from '../../open/open.js';
 import { Hashing } from '../../workers/node/hashing.js';
 import { startBlockPool } from '../../wpk/node/block-threads.js';
+import type { Manifest } from '../../wpk/manifest.js';
 import { describeFiles } from '../../wpk/node/manifest.js';
 import { takeOver } from '../../wpk/node/take-over.js';
 import { type Contents, closeContents, readContents } from '../../wpk/stored/contents.js';
 import { frontOf, WpkWriter } from '../../wpk/writer.js';
-import { type EncodeInput, LosslessEncoder } from './encode.js';
+import { type EncodeInput, LosslessEncoder, type MadeFrames } from './encode.js';
 import { ownNames } from './own-names.js';
 
 export interface CompressLosslessOptions {
@@ -35,6 +36,8 @@ export interface CompressLosslessOptions {
   readonly onProgress?: ((doneBytes: number, totalBytes: number) => void) | undefined;
   /** Aborts the run, without output. */
   readonly signal?: AbortSignal | undefined;
+  /** Has the blocks encoded elsewhere. */
+  readonly encodeElsewhere?: ((contents: Contents, manifest: Manifest) => Promise<MadeFrames>) | undefined;
 }
 
 /**
@@ -105,8 +108,9 @@ async function writeContents(
   output: string,
   options: CompressLosslessOptions,
 ): Promise<void> {
-  const { force = false, threads, onProgress } = options;
+  const { force = false, threads, onProgress, encodeElsewhere } = options;
   const manifest = await describeFiles(contents, { codec: LOSSLESS });
+  const made = await encodeElsewhere?.(contents, manifest);
   const front = frontOf(manifest);
   const { out, finished } = (options.resume && (await takeOver(output, front, force))) || {
     out: await Output.create(output, { force, resumable: true }),
@@ -115,7 +119,7 @@ async function writeContents(
   try {
     const writer = new WpkWriter(out, output, manifest, front);
     if (finished.end === 0) await writer.begin();
-    await encode({ files, contents, manifest, writer, finished: finished.frames, onProgress }, threads);
+    await encode({ files, contents, manifest, writer, finished: finished.frames, onProgress, made }, threads);
     options.signal?.throwIfAborted();
     await out.finish();
   } catch (error) {

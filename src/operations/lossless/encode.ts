@@ -31,6 +31,14 @@ export interface EncodeInput {
   /** Frames after the manifest that an interrupted run already wrote. */
   readonly finished: readonly FinishedFrame[];
   readonly onProgress: ((doneBytes: number, totalBytes: number) => void) | undefined;
+  /** Where frames of blocks come from that others have made; undefined if they are made here. */
+  readonly made?: MadeFrames | undefined;
+}
+
+/** Frames of a file's blocks that were made elsewhere. */
+export interface MadeFrames {
+  /** Returns the frame of a block, in memory that stays as it is. @param tensor index in the manifest. @param block index in the tensor. */
+  frame(tensor: number, block: number): Promise<Uint8Array>;
 }
 
 const EMPTY_SHA256 = sha256(new Uint8Array());
@@ -121,8 +129,9 @@ export class LosslessEncoder {
   }
 
   private async blocks({ source }: WeightSource, tensor: StoredTensor, index: number): Promise<TensorFacts> {
-    const { fileHash, tensorHash, pool } = this.input;
+    const { fileHash, tensorHash, pool, made } = this.input;
     const elements = elementCount(tensor.shape);
+    let count = 0;
     const isSmall = tensor.lengthBytes <= SMALL_TENSOR_BYTES;
     let digest = EMPTY_SHA256;
     for await (const { bytes, block } of readBlocks(source, tensor, pool)) {
@@ -130,7 +139,7 @@ export class LosslessEncoder {
       if (isSmall) digest = sha256(bytes); // it has a single block
       const inFile = fileHash.update(bytes);
       const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
-      await this.queue.add('tensors', index, this.frames.block(hashed, block));
+      await this.queue.add('tensors', index, this.frames.block(hashed, block, made?.frame(index, count++)));
       // the next tensor's blocks must not reach the digest first
       if (!isSmall && block.first + block.count === elements)
         digest = await hashed.then(() => tensorHash.digest());

@@ -39,14 +39,26 @@ export class FrameMaker {
     return finished ?? whole;
   }
 
-  /** Makes the frame of a block's elements, in the elements' own buffer. @throws {InputError} when they have changed. */
-  async block(elements: Promise<Uint8Array>, block: Block): Promise<Frame> {
+  /**
+   * Makes the frame of a block's elements, in the elements' own buffer. @param made the frame, if it was made elsewhere.
+   * @throws {InputError} when they have changed.
+   */
+  async block(elements: Promise<Uint8Array>, block: Block, made?: Promise<Uint8Array>): Promise<Frame> {
+    made?.catch(() => {}); // awaited later
     const finished = this.take();
     const bytes = await elements;
-    if (!finished) return this.pool.run('encode', { bytes, block });
+    if (!finished) return made ? this.copy(bytes, await made) : this.pool.run('encode', { bytes, block });
     if (finished.digest !== checksum(bytes)) throw this.changed();
     this.pool.give(bytes);
     return finished;
+  }
+
+  /** Returns a frame that was made elsewhere in a buffer of the pool. */
+  private copy(elements: Uint8Array, made: Uint8Array): Uint8Array {
+    this.pool.give(elements);
+    const own = this.pool.take(made.length);
+    own.set(made);
+    return own;
   }
 
   private take(): FinishedFrame | undefined {

@@ -1,0 +1,118 @@
+import { blocksOf } from '../codecs/lossless/block.js';
+import { DTYPE_BYTES } from '../core/dtype.js';
+import type { MadeFrames } from '../operations/lossless/encode.js';
+import { putFile } from '../stores/content.js';
+import type { Manifest } from '../wpk/manifest.js';
+import type { Contents } from '../wpk/stored/contents.js';
+import type { Fleet, Task } from './fleet.js';
+import type { BlockRun } from './jobs/blocks.js';
+import { readResult } from './results.js';
+
+/** Bytes of elements that one job encodes: some seconds of work. */
+const JOB_BYTES = 2 ** 26;
+
+/** A task, and which blocks it encodes. */
+interface BlocksTask extends Task<'blocks'> {
+  readonly places: readonly Place[];
+}
+
+interface Place {
+  /** Index in the manifest. */
+  readonly tensor: number;
+  /** Index in the tensor. */
+  readonly block: number;
+}
+
+/** Copies weight files to the store, and has workers encode their blocks. @returns the frames, as they are done. */
+export async function encodeOnFleet(
+  fleet: Fleet,
+  contents: Contents,
+  manifest: Manifest,
+  signal?: AbortSignal,
+): Promise<MadeFrames> {
+  const tasks = await tasksOf(fleet, contents, manifest, signal);
+  const jobs = new Map<string, number>();
+  for (const [i, { places }] of tasks.entries())
+    for (const place of places) jobs.set(nameOf(place), i);
+  const done = tasks.map(() => new Signal());
+  const keys = tasks.map(({ data }) => fleet.keyOf('blocks', data));
+  fleet
+    .run(tasks, { name: 'compressing', kind: 'blocks', signal, onResult: (index) => done[index]!.resolve() })
+    .catch((error) => {
+      for (const { reject } of done) reject(error);
+    });
+  let held: { readonly job: number; readonly frames: Promise<Map<string, Uint8Array>> } | undefined;
+  const framesOf = async (job: number) => {
+    await done[job]!.promise;
+    const { header, arrays } = await readResult(fleet.store, 'blocks', keys[job]!, signal);
+    const all = arrays[0] as Uint8Array;
+    let end = 0;
+    const frames = (header.lengths as number[]).map((length) => all.subarray(end, (end += length)));
+    return new Map(tasks[job]!.places.map((place, i) => [nameOf(place), frames[i]!]));
+  };
+  return {
+    frame: async (tensor, block) => {
+      const name = nameOf({ tensor, block });
+      const job = jobs.get(name)!;
+      // frames are asked for in the order of the file
+      if (held?.job !== job) held = { job, frames: framesOf(job) };
+      return (await held.frames).get(name)!;
+    },
+  };
+}
+
+/** A promise that is settled from outside. */
+class Signal {
+  resolve!: () => void;
+  reject!: (reason: unknown) => void;
+  readonly promise = new Promise<void>((resolve, reject) => Object.assign(this, { resolve, reject }));
+
+  constructor() {
+    this.promise.catch(() => {}); // thrown to those who wait
+  }
+}
+
+const nameOf = ({ tensor, block }: Place) => `${tensor} ${block}`;
+
+async function tasksOf(
+  { store }: Fleet,
+  { weightSources }: Contents,
+  manifest: Manifest,
+  signal: AbortSignal | undefined,
+): Promise<BlocksTask[]> {
+  const tasks: BlocksTask[] = [];
+  let tensor = 0;
+  for (const { name, source, tensors } of weightSources) {
+    const file = { ...(await putFile(store, source, { signal })), name };
+    let runs: BlockRun[] = [];
+    let places: Place[] = [];
+    let bytes = 0;
+    const end = () => {
+      if (places.length)
+        tasks.push({
+          data: { file, runs },
+          label: `${name}, part ${tasks.length}`,
+          weight: bytes,
+          memoryBytes: 0,
+          places,
+        });
+      [runs, places, bytes] = [[], [], 0];
+    };
+    for (const { dtype, shape, start } of tensors) {
+      const index = tensor++;
+      if (manifest.tensors[index]!.sameAs !== undefined) continue;
+      let first = 0;
+      const blocks = [...blocksOf(dtype, shape)];
+      for (const [block, each] of blocks.entries()) {
+        places.push({ tensor: index, block });
+        bytes += each.count * DTYPE_BYTES[dtype];
+        if (bytes < JOB_BYTES && block < blocks.length - 1) continue;
+        runs.push({ dtype, shape, start, range: [first, block + 1] });
+        first = block + 1;
+        if (bytes >= JOB_BYTES) end();
+      }
+    }
+    end();
+  }
+  return tasks;
+}

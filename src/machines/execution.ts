@@ -1,0 +1,149 @@
+import { elementCount } from '../core/dtype.js';
+import type { Model, TensorInfo } from '../core/model.js';
+import { evaluationOf } from '../evaluation/evaluate.js';
+import { checkComparable, windowsOf } from '../evaluation/prepare.js';
+import type { Quality } from '../evaluation/report.js';
+import { openProgram } from '../inference/program.js';
+import { openFile } from '../io/node/file.js';
+import type { StoredModel } from '../models/stored-model.js';
+import { openModel } from '../open/open.js';
+import type { HeldOut } from '../quantization/calibration/held-out.js';
+import type { CalibrationText } from '../quantization/calibration/load-statistics.js';
+import type { Statistics } from '../quantization/calibration/statistics.js';
+import type { Execution, Matrices, OpenStatistics } from '../quantization/execution.js';
+import type { Pass, PassOptions, PassSettings } from '../quantization/matrix-passes.js';
+import type { OnProgress } from '../quantization/progress.js';
+import { measureCandidate } from '../quantization/quality.js';
+import { putFile } from '../stores/content.js';
+import type { Fleet } from './fleet.js';
+import { countsOf, readPayloads } from './jobs/matrix.js';
+import { scoresOf, storedWindow } from './jobs/measure.js';
+import { StoredStatistics } from './packed-moments.js';
+import { readResult } from './results.js';
+import { collectOnFleet } from './statistics.js';
+import { putModel, putSmall } from './stored-model.js';
+
+/** Tokens of the windows that one job measures: as many as run together in one process. */
+const MEASURED_TOKENS = 1024;
+
+/** Runs the jobs of a lossy compression on the workers of a fleet. */
+export class FleetExecution implements Execution {
+  private readonly models = new Map<Model, Promise<string>>();
+
+  constructor(private readonly fleet: Fleet) {}
+
+  async statistics(
+    _path: string,
+    model: Model,
+    text: CalibrationText,
+    onProgress: OnProgress,
+    signal?: AbortSignal,
+  ): Promise<OpenStatistics> {
+    const key = await this.put(model, signal);
+    const found = await collectOnFleet(this.fleet, model, key, text, onProgress, signal);
+    return Object.assign(found, { close: async () => {} });
+  }
+
+  async matrices(model: Model, statistics: Statistics | undefined): Promise<Matrices> {
+    const key = await this.put(model);
+    const jobs = statistics instanceof StoredStatistics ? statistics.jobs : {};
+    return {
+      run: (matrices, settings, options) => this.pass(key, jobs, matrices, settings, options),
+      close: async () => {},
+    };
+  }
+
+  async measure(
+    candidate: string,
+    model: Model,
+    heldOut: HeldOut,
+    onProgress: OnProgress,
+    signal?: AbortSignal,
+  ): Promise<Quality> {
+    if (heldOut.kind === 'sentences') return measureCandidate(candidate, model, heldOut, onProgress, signal);
+    const { tokens, window, maskToken } = heldOut;
+    const compressed = await openModel(candidate);
+    try {
+      const program = await openProgram(compressed, signal);
+      const reference = await openProgram(model, signal);
+      checkComparable(program, reference);
+      const windows = await windowsOf(program, reference, undefined, { tokens, window, maskToken });
+      const source = await openFile(candidate);
+      const file = await putFile(this.fleet.store, source, { signal }).finally(() => source.close());
+      const original = await this.put(model, signal);
+      const atOnce = Math.max(1, Math.floor(MEASURED_TOKENS / window));
+      const tasks = [];
+      for (let start = 0; start < windows.length; start += atOnce) {
+        const own = windows.slice(start, start + atOnce);
+        tasks.push({
+          data: { model: original, candidate: { ...file, name: 'candidate' }, windows: own.map(storedWindow) },
+          label: `windows ${start} to ${start + own.length - 1}`,
+          weight: own.length * window,
+          memoryBytes: 0,
+        });
+      }
+      const keys = await this.fleet.run(tasks, { name: 'measuring', kind: 'measure', onProgress, signal });
+      const results = [];
+      for (const key of keys) results.push(await readResult(this.fleet.store, 'measure', key, signal));
+      const about = { model: compressed.id, kind: program.plan.kind, against: model.id };
+      return evaluationOf(scoresOf(results), windows, about);
+    } finally {
+      await compressed.close();
+    }
+  }
+
+  private put(model: Model, signal?: AbortSignal): Promise<string> {
+    const known = this.models.get(model) ?? putModel(this.fleet.store, model as StoredModel, { signal });
+    this.models.set(model, known);
+    return known;
+  }
+
+  private async pass(
+    model: string,
+    jobs: StoredStatistics['jobs'],
+    matrices: readonly TensorInfo[],
+    { step, prices, shrinks }: PassSettings,
+    { keep, onProgress, signal }: PassOptions,
+  ): Promise<Pass> {
+    const { fleet } = this;
+    const settings = await putSmall(fleet.store, 'settings', {}, [prices, shrinks]);
+    const largestFirst = matrices.toSorted((a, b) => elementCount(b.shape) - elementCount(a.shape));
+    const tasks = largestFirst.map(({ name, shape }) => ({
+      data: { model, tensor: name, statistics: jobs[name] ?? [], step, settings, keep },
+      label: name,
+      weight: elementCount(shape),
+      memoryBytes: 0,
+    }));
+    const keys = await fleet.run(tasks, { name: keep ? 'quantizing' : 'sampling', kind: 'matrix', onProgress, signal });
+    const counts = new Float64Array(prices.length);
+    for (const key of keys) {
+      const counted = countsOf(await readResult(fleet.store, 'matrix', key, signal));
+      for (let i = 0; i < counted.length; i += 2) counts[counted[i]!]! += counted[i + 1]!;
+    }
+    const byName = new Map(tasks.map(({ label, weight }, i) => [label, { matrix: keys[i]!, weight }]));
+    let encoding: Promise<Map<string, string>> | undefined;
+    const encodeAll = async (tables: Uint8Array) => {
+      const stored = await putSmall(fleet.store, 'tables', {}, [tables]);
+      const named = [...byName];
+      const encoded = await fleet.run(
+        named.map(([label, { matrix, weight }]) => ({
+          data: { matrix, tables: stored },
+          label,
+          weight,
+          memoryBytes: 0,
+        })),
+        { name: 'encoding', kind: 'encode', signal },
+      );
+      return new Map(named.map(([label], i) => [label, encoded[i]!]));
+    };
+    return {
+      counts,
+      matrices: {
+        payloads: async (tensor, tables) => {
+          encoding ??= encodeAll(tables);
+          return readPayloads(fleet.store, (await encoding).get(tensor)!, signal);
+        },
+      },
+    };
+  }
+}

@@ -1,0 +1,99 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { openFile } from '../../io/node/file.js';
+import { Output } from '../../io/node/output.js';
+import { type CatalogEntry, catalogEntry } from '../../operations/catalog.js';
+import { compress } from '../../operations/compress.js';
+import type { Budget } from '../../quantization/rate-control/budget.js';
+import { readPacked } from '../../stores/checked.js';
+import { openStoredFile, putFile, type StoredFile } from '../../stores/content.js';
+import type { Store } from '../../stores/store.js';
+import { piecesOf } from '../destination.js';
+import type { Result } from '../results.js';
+import type { Work } from '../workplace.js';
+
+/** A model to compress on one machine. */
+export interface ModelData {
+  /** What the user calls it; its last part is the name in the file. */
+  readonly name: string;
+  /** Its files in the store; null for a model on the Hub, whose name then has a revision. */
+  readonly files: readonly StoredFile[] | null;
+  /** Whether it is a folder, or one file. */
+  readonly isFolder: boolean;
+  /** Null: lossless. */
+  readonly budget: Budget | null;
+  /** Null without calibration. */
+  readonly calibration: CalibrationData | null;
+}
+
+/** The calibration text of a model's budget. */
+export interface CalibrationData {
+  /** Key of the text in the store. */
+  readonly text: string;
+  readonly name: string;
+  readonly tokens: number | null;
+}
+
+/** What the result says. */
+export interface ModelHeader extends Record<string, unknown> {
+  /** The .wpk in the store. */
+  readonly file: StoredFile;
+  readonly entry: CatalogEntry;
+}
+
+/** Compresses a model as one process does, in a temporary folder. The file is then in the store. */
+export async function runModel(data: ModelData, { place, signal, onProgress }: Work): Promise<Result> {
+  const { store } = place;
+  const folder = await mkdtemp(join(tmpdir(), 'weightpress-'));
+  try {
+    const source = data.files ? await fetchModel(store, data, folder, signal) : data.name;
+    const output = join(folder, 'out.wpk');
+    const { budget } = data;
+    await compress(source, output, {
+      ...(budget && { budget, calibration: await calibrationOf(store, data.calibration) }),
+      threads: 1,
+      signal,
+      onProgress: ({ done, total }) => onProgress?.(done / total),
+    });
+    const made = await openFile(output);
+    const file = await putFile(store, made, { signal }).finally(() => made.close());
+    const entry = await catalogEntry(output, data.name);
+    return { header: { file, entry } satisfies ModelHeader };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function calibrationOf(store: Store, calibration: CalibrationData | null) {
+  if (!calibration) return false;
+  const { text, name, tokens } = calibration;
+  const stored = (await readPacked(store, text)).header.text as string;
+  return { text: stored, name, ...(tokens !== null && { tokens }) };
+}
+
+/** Copies a model from the store into a folder. @returns its path. */
+async function fetchModel(
+  store: Store,
+  { name, files, isFolder }: ModelData,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const top = join(folder, isFolder ? name : '.');
+  for (const file of files!) {
+    const path = join(top, file.name);
+    await mkdir(dirname(path), { recursive: true });
+    const source = await openStoredFile(store, file, signal);
+    const out = await Output.create(path);
+    try {
+      for await (const piece of piecesOf(source, signal)) await out.write(piece);
+      await out.finish();
+    } catch (error) {
+      await out.discard();
+      throw error;
+    } finally {
+      await source.close();
+    }
+  }
+  return isFolder ? top : join(top, files![0]!.name);
+}

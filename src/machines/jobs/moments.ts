@@ -1,0 +1,97 @@
+import { InputError } from '../../core/errors.js';
+import type { Feeds } from '../../onnx/runtime.js';
+import type { Calibration } from '../../quantization/calibration/calibration.js';
+import { tensorNameOf } from '../../quantization/calibration/matmul-sites.js';
+import { MomentProducts } from '../../quantization/calibration/moment-products.js';
+import { MomentSums } from '../../quantization/calibration/moment-sums.js';
+import { embeddingStage, LayerStages, type Stage } from '../../quantization/calibration/stages.js';
+import { RowWeights } from '../../quantization/calibration/summing.js';
+import { momentsOf, statisticsOf, type Unit, unitsOf } from '../../quantization/calibration/units.js';
+import { packTensorMoments } from '../packed-moments.js';
+import { readResult, type Result } from '../results.js';
+import { openStoredCalibration } from '../stored-text.js';
+import type { Work } from '../workplace.js';
+import { readRows, readValues, type WindowsHeader } from './windows.js';
+
+/** Statistics that are computed together, from the values that other jobs have stored. */
+export interface MomentsData {
+  readonly model: string;
+  readonly text: string;
+  /** Stages that add to the same sums, in the order of the backward pass. */
+  readonly stages: readonly string[];
+  /** Which of their units. */
+  readonly unit: number;
+  /** Jobs that stored the values, in the order of the text. */
+  readonly windows: readonly string[];
+}
+
+/** Sums the moments of one matrix, or of the same matrix of all experts, batch by batch in the order of the text. */
+export async function runMoments(data: MomentsData, { place, signal, onProgress }: Work): Promise<Result> {
+  const { store, runtime } = place;
+  const calibration = await openStoredCalibration(store, data.text, runtime, await place.model(data.model));
+  const stages = stagesByName(calibration, data.stages);
+  const [first] = stages;
+  const unit = unitsOf(first!.moments)[data.unit]!;
+  const moments = momentsOf([unit]);
+  const names = [...new Set(moments.flatMap(({ values }) => values))];
+  const products = new MomentProducts(runtime);
+  const sums = new MomentSums(products, moments);
+  const rows = new RowWeights(calibration.batches.predictions);
+  const parts = data.windows.length * stages.length;
+  let done = 0;
+  for (const { name } of stages)
+    for (const key of data.windows) {
+      const adds = ((await readResult(store, 'windows', key, signal)).header as WindowsHeader).adds[name]!;
+      for (let index = 0; index < adds; index++) {
+        signal?.throwIfAborted();
+        const values = await readValues(store, key, name, index, names);
+        await sums.add(feedsOf(names, values, runtime.floats));
+      }
+      onProgress?.(++done / parts);
+    }
+  await products.release();
+  if (isOfRows(unit, first!)) await addRows(rows, data, calibration, place.store);
+  const rowsOf = first!.frequencies ?? (() => rows.mean());
+  const { predictions } = calibration.batches;
+  const { tensors, fewest } = statisticsOf(unit, sums, { predictions, rowsOf });
+  const named = tensors.map(([weight, found]) => [tensorNameOf(first!.weights, weight), found] as const);
+  return packTensorMoments(named, fewest);
+}
+
+/** Returns the stages of a calibration with these names. */
+export function stagesByName({ program, batches, headStage }: Calibration, names: readonly string[]): Stage[] {
+  const layers = new LayerStages(program, batches);
+  return names.map((name) => {
+    if (name === 'head' && headStage) return headStage();
+    if (name === 'embedding') return embeddingStage(program, batches);
+    const layer = Number(/^layer-(\d+)$/.exec(name)?.[1]);
+    if (!(layer < program.layers.length)) throw new InputError(`the model has no part ${name}`);
+    return layers.of(layer);
+  });
+}
+
+const isOfRows = ({ sites }: Unit, { frequencies }: Stage) =>
+  !frequencies && sites.some(({ outputs }) => outputs === undefined);
+
+/** Adds the weights of the rows of the head's matrix: one sum of every batch. */
+async function addRows(
+  rows: RowWeights,
+  { windows }: MomentsData,
+  { batches }: Calibration,
+  store: Work['place']['store'],
+): Promise<void> {
+  let [job, index] = [0, 0];
+  const perJob = Math.ceil(batches.batches.length / windows.length);
+  for (let batch = 0; batch < batches.batches.length; batch++) {
+    rows.add(await readRows(store, windows[job]!, index++));
+    if (index === perJob) [job, index] = [job + 1, 0];
+  }
+}
+
+function feedsOf(
+  names: readonly string[],
+  values: Awaited<ReturnType<typeof readValues>>,
+  tensorOf: (data: Float32Array, dims: readonly number[]) => Feeds[string],
+): Feeds {
+  return Object.fromEntries(names.map((name, i) => [name, tensorOf(values[i]!.values, values[i]!.dims)]));
+}

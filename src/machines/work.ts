@@ -1,0 +1,40 @@
+import { availableParallelism, totalmem } from 'node:os';
+import { type QueueServer, type ServeEvent, serveQueue } from '../queue/serve.js';
+import { openStore } from '../stores/open.js';
+import { identityOfProcess } from './arithmetic.js';
+import { JobThreads } from './job-threads.js';
+import { KINDS } from './table.js';
+
+/** Options of {@link work}. */
+export interface WorkOptions {
+  /** Jobs at the same time, each on one thread; default: one per core. */
+  readonly concurrency?: number | undefined;
+  /** Memory of all jobs together, in bytes; default: three quarters of the machine's. */
+  readonly memoryBytes?: number | undefined;
+  /** Kinds of jobs to take; default: all. */
+  readonly kinds?: readonly string[] | undefined;
+  readonly onEvent?: ((event: ServeEvent) => void) | undefined;
+  /** Milliseconds after which a worker that does not answer has lost its jobs. */
+  readonly lockMs?: number | undefined;
+}
+
+/**
+ * Takes jobs from a queue, and leaves their results in a store, until it is stopped.
+ * @throws {InputError} when the store cannot be used.
+ */
+export async function work(queue: string, store: string, options: WorkOptions = {}): Promise<QueueServer> {
+  const { concurrency = availableParallelism(), memoryBytes = 0.75 * totalmem(), kinds = KINDS } = options;
+  await (await openStore(store)).close(); // says what is wrong before any job is taken
+  const threads = new JobThreads(store);
+  const server = serveQueue(queue, {
+    kinds,
+    concurrency,
+    memoryBytes,
+    identity: await identityOfProcess(),
+    run: (job, context) => threads.run(job, context),
+    ...(options.onEvent && { onEvent: options.onEvent }),
+    ...(options.lockMs !== undefined && { lockMs: options.lockMs }),
+  });
+  const done = server.done.finally(() => threads.close());
+  return { done, stop: (graceMs) => server.stop(graceMs) };
+}
