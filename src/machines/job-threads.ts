@@ -21,24 +21,27 @@ export class JobThreads {
     signal.throwIfAborted();
     const thread = this.free.pop() ?? this.start();
     let isUsable = false;
-    let stop: (() => void) | undefined;
+    let forget: (() => void) | undefined;
     try {
       return await new Promise<Json>((resolve, reject) => {
-        stop = () => reject(signal.reason);
-        signal.addEventListener('abort', stop);
-        thread.on('message', (message: ThreadMessage) => {
+        const receive = (message: ThreadMessage) => {
           if ('progress' in message) return onProgress(message.progress);
           isUsable = true;
           if ('error' in message) reject(rebuildError(message.error));
           else resolve(message.returned);
-        });
-        thread.on('error', reject);
-        thread.on('exit', (code) => reject(new Error(`a thread ended with exit code ${code}`)));
+        };
+        const stop = () => reject(signal.reason);
+        const exit = (code: number) => reject(new Error(`a thread ended with exit code ${code}`));
+        thread.on('message', receive).on('error', reject).on('exit', exit);
+        signal.addEventListener('abort', stop);
+        forget = () => {
+          thread.off('message', receive).off('error', reject).off('exit', exit);
+          signal.removeEventListener('abort', stop);
+        };
         thread.postMessage(job);
       });
     } finally {
-      signal.removeEventListener('abort', stop!);
-      thread.removeAllListeners();
+      forget?.();
       if (isUsable) this.free.push(thread);
       else await this.end(thread);
     }
