@@ -172,21 +172,26 @@ const BENCHES = {
     for (const interact of [false, true]) {
       const points = [];
       for (const [rows, columns] of [
-        [1024, 1024],
         [2048, 2048],
         [4096, 4096],
         [2048, 8192],
+        [8192, 2048],
       ]) {
         const shape = `${rows} x ${columns}`;
         const { seconds, quantized } = await timedMatrix(jobs, products, rows, columns, interact);
-        const side = interact ? rows + columns : columns;
-        points.push({ side, seconds: seconds / (rows * columns) });
+        points.push({ rows, columns, seconds: seconds / (rows * columns) });
         report('quantize', 'weight', seconds, rows * columns, `${shape}, rows interact: ${interact}`);
         if (interact && rows * columns > 2 ** 23) await coder(jobs, quantized, { rows, columns }, shape);
       }
-      feed ??= line(points);
-      if (!interact) report('feed', 'weight and n', feed, 1, 'rows do not interact');
-      const trellis = median(points.map(({ side, seconds }) => seconds - feed * side));
+      feed ??= slopeOf(points.map(({ columns, seconds }) => ({ side: columns, seconds })));
+      if (!interact) report('feed', 'weight and column', feed, 1, 'rows do not interact');
+      const rest = points.map(({ rows, columns, seconds }) => ({
+        side: rows,
+        seconds: seconds - feed * columns,
+      }));
+      const push = interact ? slopeOf(rest) : 0;
+      if (interact) report('push', 'weight and row', push, 1, 'rows interact');
+      const trellis = median(rest.map(({ side, seconds }) => seconds - push * side));
       report('trellis', 'weight', trellis, 1, `rows interact: ${interact}`);
     }
   },
@@ -264,7 +269,7 @@ async function timedMatrix(jobs, products, rows, columns, interact) {
 }
 
 /** Returns the slope of a line through points, by least squares of relative errors. */
-function line(points) {
+function slopeOf(points) {
   let [a, b, c, d, e] = [0, 0, 0, 0, 0];
   for (const { side, seconds } of points) {
     const weight = 1 / seconds ** 2;

@@ -76,11 +76,9 @@ function printRuns(stages, runs) {
   const limit = (run) => excesses(stages, run, run.workers)[0].name;
   console.log(
     table(
-      ['workers', 'time', 'speed-up', 'of ideal', ...kinds, 'lost most by'],
+      ['workers', 'of ideal', ...kinds, 'lost most by'],
       runs.map((run) => [
         count(run.workers),
-        duration(run.seconds),
-        run.speedUp.toFixed(1),
         `${((100 * run.speedUp) / run.workers).toFixed(0)} %`,
         ...kinds.map((kind) => duration(partsOf(stages, run)[kind])),
         run.workers === 1 ? '' : limit(run),
@@ -114,23 +112,25 @@ function printChanges(stages, finer) {
 }
 
 const LIMITS = {
-  windows: (jobs) => `windows: only ${jobs} jobs`,
-  measure: (jobs) => `measuring: only ${jobs} jobs`,
-  parent: () => 'the parent alone',
+  windows: (jobs) => `windows, only ${jobs} jobs`,
+  measure: (jobs) => `measuring, only ${jobs} jobs`,
+  parent: () => 'the parent alone, comparing',
   matrix: () => 'the largest matrices',
   moments: () => 'the largest matrices',
   encode: () => 'coding',
 };
 
-/** Returns the first run below half of the ideal, or the last, with the two largest losses. */
+/** Returns the first run below half of the ideal, or the last, with the three largest losses. */
 function bendOf({ stages, kinds, runs }) {
   const run = runs.find(({ workers, speedUp }) => speedUp < workers / 2) ?? runs.at(-1);
-  const text = excesses(stages, run, run.workers)
-    .slice(0, 2)
+  const reasons = excesses(stages, run, run.workers)
+    .slice(0, 3)
     .map(({ name, seconds }) => {
       const jobs = kinds.find(({ kind }) => kind === name)?.jobs;
-      return `${LIMITS[name](jobs)}, ${duration(seconds)}`;
+      return `${LIMITS[name](jobs)}: ${duration(seconds)}`;
     });
+  const share = Math.round((100 * run.speedUp) / run.workers);
+  const text = [`○ ${run.workers} workers, ${share} % of ideal. Lost most by:`, ...reasons];
   return { workers: run.workers, speedUp: run.speedUp, text };
 }
 
@@ -146,7 +146,7 @@ for (const asked of [undefined, 65536]) {
   const finer = await planMachines(model, { ...options, batchTokens: 512 });
   const name = `${count(tokens.calibrationTokens)} calibration tokens`;
   console.log(`\n${name}, ${count(tokens.measuredTokens)} held out, ${BITS} bits per weight\n`);
-  printMachinesPlan({ ...plan, runs: [] }, false);
+  printMachinesPlan(plan, false);
   console.log();
   printRuns(plan.stages, plan.runs);
   console.log();

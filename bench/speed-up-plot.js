@@ -1,6 +1,8 @@
 // A picture of speed-ups against workers, both axes logarithmic, as SVG.
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [720, 460, 64, 24, 20, 48];
+/** Keeps text apart from the lines behind it. */
+const HALO = 'stroke="#fff" stroke-width="3" paint-order="stroke"';
 const COLORS = ['#0a6', '#c40', '#06c'];
 
 /**
@@ -27,9 +29,10 @@ export function plotSpeedUps(lines, most) {
       ...points.map((p) => `<circle cx="${x(p.workers)}" cy="${y(p.speedUp)}" r="3" fill="${color}"/>`),
       `<circle cx="${at}" cy="${beside}" r="6" fill="none" stroke="${color}" stroke-width="1.5"/>`,
       ...bend.text.map(
-        (text, line) => `<text x="${at + 10}" y="${beside + 22 + 14 * line}" fill="${color}">${text}</text>`,
+        (text, line) =>
+          `<text x="${x(most ** 0.5) + 20}" y="${y(most ** 0.4) + 8 + 15 * (i * (bend.text.length + 0.7) + line)}" fill="${color}" ${HALO}>${text}</text>`,
       ),
-      `<text x="${x(last.workers)}" y="${y(last.speedUp) - 9}" fill="${color}" text-anchor="end" font-weight="bold">${name}</text>`,
+      `<text x="${x(last.workers)}" y="${y(last.speedUp) - 9}" fill="${color}" text-anchor="end" font-weight="bold" ${HALO}>${name}</text>`,
     ].join('\n');
   });
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">

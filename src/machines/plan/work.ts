@@ -70,7 +70,7 @@ export function momentBytes({ tensor, uses }: Pick<MatrixShape, 'tensor' | 'uses
   });
 }
 
-/** Returns the widths of the moments in which rows or columns interact: those that are factored. */
+/** Returns the widths of the moments that are factored: of columns that interact, then of rows that do. */
 export function factoredSides({ tensor, uses }: Pick<MatrixShape, 'tensor' | 'uses'>): readonly number[] {
   const { rows, columns, stack } = matrixOf(tensor.shape);
   if (!uses.length) return [];
@@ -81,8 +81,10 @@ export function factoredSides({ tensor, uses }: Pick<MatrixShape, 'tensor' | 'us
 export function matrixWork(matrix: MatrixShape): Work {
   const { tensor, weights } = matrix;
   const sides = factoredSides(matrix);
-  const trellis = sides.length > 1 ? RATES.trellisOfTwoSides : RATES.trellis;
-  const perWeight = RATES.load.seconds + trellis.seconds + sumOf(sides, (side) => side) * RATES.feed.seconds;
+  const [columns = 0, rows = 0] = sides;
+  const trellis = rows ? RATES.trellisOfTwoSides : RATES.trellis;
+  const perWeight =
+    RATES.load.seconds + trellis.seconds + columns * RATES.feed.seconds + rows * RATES.push.seconds;
   return {
     seconds: weights * perWeight + sumOf(sides, (side) => side ** 3) * RATES.factor.seconds,
     readBytes: tensor.lengthBytes + momentBytes(matrix),
