@@ -2,14 +2,23 @@ import { Command } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { OpenOptions } from '../core/model.js';
 import { Fetched } from '../hub/fetched.js';
+import { openModel } from '../open/open.js';
 import { type Compressed, compress } from '../operations/compress.js';
+import { expectedTokens } from '../quantization/calibration/calibrate.js';
 import { isLossless } from '../wpk/summary.js';
 import { bytes, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lossy.js';
+import {
+  costLine,
+  isOnMachines,
+  type MachineFlags,
+  queueOption,
+  requireMachines,
+  storeOption,
+} from './machines.js';
 import { openWhole } from './open.js';
 import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
-import { costLine, isOnMachines, type MachineFlags, queueOption, requireMachines, storeOption } from './machines.js';
 import { isNoticeable, printSentences } from './sentences.js';
 import {
   errorLine,
@@ -107,10 +116,11 @@ async function showMachines(path: string, options: Options, json: boolean | unde
   const { planMachines } = await import('../machines/plan/estimate.js');
   const { printMachinesPlan } = await import('./machines-plan.js');
   const { state, exclude } = options;
-  const model = await openWhole(path, { state, exclude });
+  const model = await openModel(path, { state, exclude });
   try {
-    const settings = isLossy(options) ? await budgetOptions(options) : {};
-    printMachinesPlan(await planMachines(model, settings), json);
+    const { budget, calibration } = isLossy(options) ? await budgetOptions(options) : {};
+    const tokens = calibration ? expectedTokens(model, calibration) : undefined;
+    printMachinesPlan(await planMachines(model, { budget, tokens }), json);
   } finally {
     await model.close();
   }

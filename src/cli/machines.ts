@@ -10,9 +10,15 @@ export interface MachineFlags {
 }
 
 export const queueOption = () =>
-  new Option('--queue <address>', 'the queue: redis://HOST:6379 (Redis or Valkey) or postgres://HOST/DATABASE');
+  new Option(
+    '--queue <address>',
+    'the queue: redis://HOST:6379 (Redis or Valkey) or postgres://HOST/DATABASE',
+  );
 export const storeOption = () =>
-  new Option('--store <address>', 'where results are: s3://bucket/prefix, or a folder that all machines share');
+  new Option(
+    '--store <address>',
+    'where results are: s3://bucket/prefix, or a folder that all machines share',
+  );
 
 /** Variables of the environment for processes that always need both: others see arguments in the list of processes. */
 export const QUEUE_VARIABLE = 'WEIGHTPRESS_QUEUE';

@@ -12,11 +12,12 @@ import {
   STORE_VARIABLE,
   storeOption,
 } from './machines.js';
-import { wholeNumber } from './options.js';
+import { threadsOption, wholeNumber } from './options.js';
 import { onFirstSignal, printError, VERBOSITY } from './terminal.js';
 
 interface Options extends MachineFlags {
   readonly concurrency?: number;
+  readonly threads?: number;
   readonly memory?: string;
   readonly kinds?: string;
   readonly grace: number;
@@ -27,7 +28,12 @@ export function workerCommand(): Command {
   return new Command('worker')
     .addOption(queueOption().env(QUEUE_VARIABLE))
     .addOption(storeOption().env(STORE_VARIABLE))
-    .option('--concurrency <n>', 'jobs at the same time, one thread each (default: one per core)', wholeNumber(1))
+    .option(
+      '--concurrency <n>',
+      'jobs at the same time (default: one per core, or per --threads cores)',
+      wholeNumber(1),
+    )
+    .addOption(threadsPerJob())
     .option('--memory <size>', "memory of all jobs together (default: three quarters of the machine's)")
     .option('--kinds <list>', `kinds of jobs to take: ${KINDS.join(',')} (default: all)`)
     .option(
@@ -40,10 +46,11 @@ export function workerCommand(): Command {
       'after',
       '\nExample:\n  $ weightpress worker --queue redis://10.0.0.5:6379 --store s3://bucket/weightpress',
     )
-    .action(async ({ concurrency, memory, kinds, grace, ...flags }: Options) => {
+    .action(async ({ concurrency, threads, memory, kinds, grace, ...flags }: Options) => {
       const { queue, store } = requireMachines(flags);
       const server = await work(queue, store, {
         concurrency,
+        threads,
         memoryBytes: memory === undefined ? undefined : parseSize(memory),
         kinds: kinds === undefined ? undefined : kindsOf(kinds),
         onEvent: logEvent,
@@ -52,6 +59,12 @@ export function workerCommand(): Command {
       await server.done;
     });
 }
+
+const threadsPerJob = () => {
+  const option = threadsOption();
+  option.description = 'threads that each job computes with (default: 1); the result does not depend on it';
+  return option;
+};
 
 function kindsOf(text: string): string[] {
   const kinds = text.split(',');

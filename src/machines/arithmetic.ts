@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { normalNumbers } from '../core/random.js';
 import { VERSION } from '../core/version.js';
-import { loadedRuntime, loadRuntime } from '../onnx/node/runtime.js';
 import { Graph } from '../onnx/graph.js';
+import { loadedRuntime, loadRuntime } from '../onnx/node/runtime.js';
 import { floatsOf, type Runtime } from '../onnx/runtime.js';
 import type { Identity } from '../queue/job.js';
 
@@ -15,7 +15,9 @@ const [ROWS, INNER, COLUMNS] = [67, 515, 131] as const;
  */
 export async function identityOfProcess(): Promise<Identity> {
   const runtime = await loadRuntime(1);
-  const hash = createHash('sha256').update(await runtimeSample(runtime)).update(mathSample());
+  const hash = createHash('sha256')
+    .update(await runtimeSample(runtime))
+    .update(mathSample());
   return { version: VERSION, arithmetic: `${loadedRuntime()} ${hash.digest('hex').slice(0, 12)}` };
 }
 
@@ -31,7 +33,10 @@ async function runtimeSample(runtime: Runtime): Promise<Uint8Array> {
   for (const [i, output] of outputs.entries()) g.output(`${i}`, output, undefined);
   const random = normalNumbers(1);
   const matrix = (rows: number, columns: number) =>
-    runtime.floats(Float32Array.from({ length: rows * columns }, () => random() / 16), [rows, columns]);
+    runtime.floats(
+      Float32Array.from({ length: rows * columns }, () => random() / 16),
+      [rows, columns],
+    );
   const session = await runtime.session(g.encode());
   const results = await session.run({ a: matrix(ROWS, INNER), b: matrix(INNER, COLUMNS) });
   const hash = createHash('sha256');

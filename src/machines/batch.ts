@@ -40,6 +40,9 @@ export interface BatchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A model's jobs in one process: bounded by its layers, and not known before it is opened. */
+const NEEDS = { memoryBytes: 2 ** 29, limitSeconds: 24 * 3600 };
+
 /** Models whose files are in the store and whose jobs are not done. */
 const MAX_WAITING = 64;
 
@@ -63,12 +66,14 @@ async function row(fleet: Fleet, item: BatchItem, options: BatchOptions): Promis
   const { source, output } = item;
   try {
     if (!options.force && (await isThere(output))) return { source, output, state: 'exists' };
-    const [key] = await fleet.run([{ data: await dataOf(fleet, item), label: source, weight: 1, memoryBytes: 0 }], {
+    const data = await dataOf(fleet, item);
+    const [key] = await fleet.run([{ data, label: source, weight: 1, needs: NEEDS }], {
       name: source,
       kind: 'model',
       signal: options.signal,
     });
-    const { file, entry } = (await readResult(fleet.store, 'model', key!, options.signal)).header as ModelHeader;
+    const { file, entry } = (await readResult(fleet.store, 'model', key!, options.signal))
+      .header as ModelHeader;
     await fetchOutput(fleet, file, output, options);
     return { source, output, state: 'done', entry: { ...entry, file: output } };
   } catch (error) {
@@ -96,7 +101,8 @@ async function dataOf({ store }: Fleet, item: BatchItem): Promise<ModelData> {
   try {
     const isFolder = folder.kind !== 'file';
     const common = { isFolder, budget, calibration: null };
-    const text = budget && calibration ? { ...common, calibration: await putCalibration(store, calibration) } : common;
+    const text =
+      budget && calibration ? { ...common, calibration: await putCalibration(store, calibration) } : common;
     if (folder.kind === 'hub') return { name: folder.id, files: null, ...text };
     const files: StoredFile[] = [];
     for (const { name } of [...(await folder.list())].sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -144,5 +150,7 @@ async function writeFile(path: string, pieces: AsyncIterable<Uint8Array>, force:
 
 /** Returns where a model of a catalog goes by default: its name in a folder, or below an address. */
 export function outputIn(folder: string, name: string): string {
-  return folder.startsWith('s3://') ? `${folder.replace(/\/+$/, '')}/${name}.wpk` : join(folder, `${name}.wpk`);
+  return folder.startsWith('s3://')
+    ? `${folder.replace(/\/+$/, '')}/${name}.wpk`
+    : join(folder, `${name}.wpk`);
 }

@@ -1,11 +1,14 @@
 import { blocksOf } from '../codecs/lossless/block.js';
 import { DTYPE_BYTES } from '../core/dtype.js';
 import type { MadeFrames } from '../operations/lossless/encode.js';
+import { cutBytes } from '../stores/checked.js';
 import { putFile } from '../stores/content.js';
 import type { Manifest } from '../wpk/manifest.js';
 import type { Contents } from '../wpk/stored/contents.js';
 import type { Fleet, Task } from './fleet.js';
 import type { BlockRun } from './jobs/blocks.js';
+import { needs } from './needs.js';
+import { RATES } from './plan/rates.js';
 import { readResult } from './results.js';
 
 /** Bytes of elements that one job encodes: some seconds of work. */
@@ -32,8 +35,7 @@ export async function encodeOnFleet(
 ): Promise<MadeFrames> {
   const tasks = await tasksOf(fleet, contents, manifest, signal);
   const jobs = new Map<string, number>();
-  for (const [i, { places }] of tasks.entries())
-    for (const place of places) jobs.set(nameOf(place), i);
+  for (const [i, { places }] of tasks.entries()) for (const place of places) jobs.set(nameOf(place), i);
   const done = tasks.map(() => new Signal());
   const keys = tasks.map(({ data }) => fleet.keyOf('blocks', data));
   fleet
@@ -45,9 +47,7 @@ export async function encodeOnFleet(
   const framesOf = async (job: number) => {
     await done[job]!.promise;
     const { header, arrays } = await readResult(fleet.store, 'blocks', keys[job]!, signal);
-    const all = arrays[0] as Uint8Array;
-    let end = 0;
-    const frames = (header.lengths as number[]).map((length) => all.subarray(end, (end += length)));
+    const frames = cutBytes(arrays[0] as Uint8Array, header.lengths as number[]);
     return new Map(tasks[job]!.places.map((place, i) => [nameOf(place), frames[i]!]));
   };
   return {
@@ -93,7 +93,8 @@ async function tasksOf(
           data: { file, runs },
           label: `${name}, part ${tasks.length}`,
           weight: bytes,
-          memoryBytes: 0,
+          // elements and frames
+          needs: needs(3 * bytes, bytes * RATES.lossless.seconds),
           places,
         });
       [runs, places, bytes] = [[], [], 0];

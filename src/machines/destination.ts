@@ -17,7 +17,10 @@ export interface Destination {
  */
 export async function openDestination(
   output: string,
-  { force = false, signal }: { readonly force?: boolean | undefined; readonly signal?: AbortSignal | undefined } = {},
+  {
+    force = false,
+    signal,
+  }: { readonly force?: boolean | undefined; readonly signal?: AbortSignal | undefined } = {},
 ): Promise<Destination | undefined> {
   if (!output.startsWith('s3://')) return undefined;
   const [, folder, name] = ADDRESS.exec(output) ?? [];

@@ -18,6 +18,7 @@ import { putFile } from '../stores/content.js';
 import type { Fleet } from './fleet.js';
 import { countsOf, readPayloads } from './jobs/matrix.js';
 import { scoresOf, storedWindow } from './jobs/measure.js';
+import { ModelNeeds } from './needs.js';
 import { StoredStatistics } from './packed-moments.js';
 import { readResult } from './results.js';
 import { collectOnFleet } from './statistics.js';
@@ -29,6 +30,7 @@ const MEASURED_TOKENS = 1024;
 /** Runs the jobs of a lossy compression on the workers of a fleet. */
 export class FleetExecution implements Execution {
   private readonly models = new Map<Model, Promise<string>>();
+  private readonly needs = new Map<Model, Promise<ModelNeeds>>();
 
   constructor(private readonly fleet: Fleet) {}
 
@@ -40,15 +42,22 @@ export class FleetExecution implements Execution {
     signal?: AbortSignal,
   ): Promise<OpenStatistics> {
     const key = await this.put(model, signal);
-    const found = await collectOnFleet(this.fleet, model, key, text, onProgress, signal);
+    const found = await collectOnFleet(
+      this.fleet,
+      { model, key, needs: await this.needsOf(model) },
+      text,
+      onProgress,
+      signal,
+    );
     return Object.assign(found, { close: async () => {} });
   }
 
   async matrices(model: Model, statistics: Statistics | undefined): Promise<Matrices> {
     const key = await this.put(model);
+    const needs = await this.needsOf(model);
     const jobs = statistics instanceof StoredStatistics ? statistics.jobs : {};
     return {
-      run: (matrices, settings, options) => this.pass(key, jobs, matrices, settings, options),
+      run: (matrices, settings, options) => this.pass(key, needs, jobs, matrices, settings, options),
       close: async () => {},
     };
   }
@@ -71,15 +80,20 @@ export class FleetExecution implements Execution {
       const source = await openFile(candidate);
       const file = await putFile(this.fleet.store, source, { signal }).finally(() => source.close());
       const original = await this.put(model, signal);
+      const needs = await this.needsOf(model);
       const atOnce = Math.max(1, Math.floor(MEASURED_TOKENS / window));
       const tasks = [];
       for (let start = 0; start < windows.length; start += atOnce) {
         const own = windows.slice(start, start + atOnce);
         tasks.push({
-          data: { model: original, candidate: { ...file, name: 'candidate' }, windows: own.map(storedWindow) },
+          data: {
+            model: original,
+            candidate: { ...file, name: 'candidate' },
+            windows: own.map(storedWindow),
+          },
           label: `windows ${start} to ${start + own.length - 1}`,
           weight: own.length * window,
-          memoryBytes: 0,
+          needs: needs.measure(own.length * window),
         });
       }
       const keys = await this.fleet.run(tasks, { name: 'measuring', kind: 'measure', onProgress, signal });
@@ -98,8 +112,15 @@ export class FleetExecution implements Execution {
     return known;
   }
 
+  private needsOf(model: Model): Promise<ModelNeeds> {
+    const known = this.needs.get(model) ?? ModelNeeds.of(model);
+    this.needs.set(model, known);
+    return known;
+  }
+
   private async pass(
     model: string,
+    needs: ModelNeeds,
     jobs: StoredStatistics['jobs'],
     matrices: readonly TensorInfo[],
     { step, prices, shrinks }: PassSettings,
@@ -112,9 +133,14 @@ export class FleetExecution implements Execution {
       data: { model, tensor: name, statistics: jobs[name] ?? [], step, settings, keep },
       label: name,
       weight: elementCount(shape),
-      memoryBytes: 0,
+      needs: needs.matrix(name),
     }));
-    const keys = await fleet.run(tasks, { name: keep ? 'quantizing' : 'sampling', kind: 'matrix', onProgress, signal });
+    const keys = await fleet.run(tasks, {
+      name: keep ? 'quantizing' : 'sampling',
+      kind: 'matrix',
+      onProgress,
+      signal,
+    });
     const counts = new Float64Array(prices.length);
     for (const key of keys) {
       const counted = countsOf(await readResult(fleet.store, 'matrix', key, signal));
@@ -130,7 +156,7 @@ export class FleetExecution implements Execution {
           data: { matrix, tables: stored },
           label,
           weight,
-          memoryBytes: 0,
+          needs: needs.encode(label),
         })),
         { name: 'encoding', kind: 'encode', signal },
       );

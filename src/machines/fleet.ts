@@ -4,6 +4,7 @@ import { isPlainObject } from '../core/json.js';
 import type { FailedJob, Identity, Job, Json } from '../queue/job.js';
 import type { Submitter } from '../queue/submit.js';
 import type { Store } from '../stores/store.js';
+import type { JobNeeds } from './needs.js';
 import { hasResult } from './results.js';
 import type { JobData } from './table.js';
 
@@ -13,7 +14,7 @@ export interface Task<Kind extends keyof JobData> {
   readonly label: string;
   /** Weight of the job for progress, in any unit. */
   readonly weight: number;
-  readonly memoryBytes: number;
+  readonly needs: JobNeeds;
 }
 
 /** Options of {@link Fleet.run}. */
@@ -35,9 +36,6 @@ export interface FleetCost {
   writtenBytes: number;
 }
 
-/** Time after which a job is stopped and tried again. */
-const LIMIT_SECONDS = 6 * 3600;
-
 /** Workers on a queue, and the store that they share. */
 export class Fleet {
   readonly cost: FleetCost = { jobs: 0, seconds: 0, readBytes: 0, writtenBytes: 0 };
@@ -51,7 +49,9 @@ export class Fleet {
   /** Returns the name of a job: a digest of its kind, its data and what results depend on beside. */
   keyOf<Kind extends keyof JobData>(kind: Kind, data: JobData[Kind]): string {
     const { version, arithmetic } = this.identity;
-    return createHash('sha256').update(JSON.stringify([version, arithmetic, kind, data])).digest('hex');
+    return createHash('sha256')
+      .update(JSON.stringify([version, arithmetic, kind, data]))
+      .digest('hex');
   }
 
   /**
@@ -81,8 +81,8 @@ export class Fleet {
       signal?.throwIfAborted();
       if (await hasResult(this.store, kind, key)) finish(key);
       else {
-        const { data, label, memoryBytes } = tasks[i]!;
-        missing.set(key, { key, kind, data: data as never as Json, label, memoryBytes, limitSeconds: LIMIT_SECONDS });
+        const { data, label, needs } = tasks[i]!;
+        missing.set(key, { key, kind, data: data as never as Json, label, ...needs });
       }
     });
     if (missing.size) {

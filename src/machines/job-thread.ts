@@ -1,9 +1,8 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { loadRuntime } from '../onnx/node/runtime.js';
-import type { Job } from '../queue/job.js';
+import type { Job, Json } from '../queue/job.js';
 import { openStore } from '../stores/open.js';
 import { describeError, type ErrorRecord } from '../workers/errors.js';
-import type { Json } from '../queue/job.js';
 import { runJob } from './table.js';
 import { Workplace } from './workplace.js';
 
@@ -13,13 +12,22 @@ export type ThreadMessage =
   | { readonly returned: Json }
   | { readonly error: ErrorRecord };
 
+/** What a thread is started with. */
+export interface ThreadSettings {
+  /** Address of the store. */
+  readonly store: string;
+  /** Threads to compute with. */
+  readonly threads: number;
+}
+
 const port = parentPort!;
 const tell = (message: ThreadMessage) => port.postMessage(message);
 
 let place: Promise<Workplace> | undefined;
 
 async function openPlace(): Promise<Workplace> {
-  return new Workplace(await openStore(workerData as string), await loadRuntime(1));
+  const { store, threads } = workerData as ThreadSettings;
+  return new Workplace(await openStore(store), await loadRuntime(threads));
 }
 
 port.on('message', async (job: Job) => {

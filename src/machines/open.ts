@@ -9,7 +9,11 @@ export async function openFleet(queue: string, store: string, onNotice?: Notify)
   const opened = await openStore(store);
   try {
     const identity = await identityOfProcess();
-    return new Fleet(opened, await Submitter.open(queue, identity, { ...(onNotice && { onNotice }) }), identity);
+    return new Fleet(
+      opened,
+      await Submitter.open(queue, identity, { ...(onNotice && { onNotice }) }),
+      identity,
+    );
   } catch (error) {
     await opened.close();
     throw error;

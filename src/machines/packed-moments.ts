@@ -30,7 +30,10 @@ export function packTensorMoments(
   const arrays = found.flatMap(([, { inputs, outputs }], i) =>
     [inputs, outputs].map((values, side) => triangleOf(values, tensors[i]!.sizes[side]!)),
   );
-  return { header: { tensors, fewest: Number.isFinite(fewest) ? fewest : null } satisfies MomentsHeader, arrays };
+  return {
+    header: { tensors, fewest: Number.isFinite(fewest) ? fewest : null } satisfies MomentsHeader,
+    arrays,
+  };
 }
 
 /** Returns the statistics in a job's result. */
@@ -38,7 +41,9 @@ export function unpackTensorMoments({ header, arrays }: Packed): Map<string, Ten
   const { tensors } = header as MomentsHeader;
   return new Map(
     tensors.map(({ name, kind, transposed, sizes }, i) => {
-      const [inputs, outputs] = sizes.map((size, side) => squareOf(arrays[2 * i + side] as Float32Array, size));
+      const [inputs, outputs] = sizes.map((size, side) =>
+        squareOf(arrays[2 * i + side] as Float32Array, size),
+      );
       return [name, { kind, transposed, inputs: inputs!, outputs: outputs! }];
     }),
   );

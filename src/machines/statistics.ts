@@ -16,6 +16,7 @@ import type { OnProgress } from '../quantization/progress.js';
 import type { Fleet, Task } from './fleet.js';
 import type { MomentsData } from './jobs/moments.js';
 import type { WindowsData } from './jobs/windows.js';
+import type { ModelNeeds } from './needs.js';
 import { type MomentsHeader, StoredStatistics } from './packed-moments.js';
 import { hasResult, readResult, removeResult } from './results.js';
 import { putText } from './stored-text.js';
@@ -25,14 +26,21 @@ const MAX_SMALL_JOBS = 8;
 /** Weights times batches that are enough for one job. */
 const ENOUGH_WEIGHTS = 1e9;
 
+/** A model that workers can read. */
+export interface FleetModel {
+  readonly model: Model;
+  /** Its key in the store. */
+  readonly key: string;
+  readonly needs: ModelNeeds;
+}
+
 /**
  * Collects a model's statistics on the workers: one job per few batches of the text runs them forward and back, then one per matrix
- * sums its moments over all batches. @param key of the model in the store.
+ * sums its moments over all batches.
  */
 export async function collectOnFleet(
   fleet: Fleet,
-  model: Model,
-  key: string,
+  { model, key, needs }: FleetModel,
   text: TokenizedText,
   onProgress: OnProgress,
   signal?: AbortSignal,
@@ -45,10 +53,12 @@ export async function collectOnFleet(
       : await openEmbeddingCalibration(runtime, model, text, { signal });
   const { batches } = calibration.batches;
   const textKey = await putText(store, text);
-  const windows = windowTasks(calibration, key, textKey);
+  const windows = windowTasks(calibration, needs, key, textKey);
   const windowKeys = windows.map(({ data }) => fleet.keyOf('windows', data));
   const groups = stageGroups(calibration);
-  const moments = groups.flatMap((group) => momentTasks(group, key, textKey, windowKeys));
+  const moments = groups.flatMap((group) =>
+    momentTasks(group, needs, { model: key, text: textKey, windows: windowKeys }, batches),
+  );
   const isKnown = await Promise.all(
     moments.map(({ task }) => hasResult(store, 'moments', fleet.keyOf('moments', task.data))),
   );
@@ -65,7 +75,12 @@ export async function collectOnFleet(
   const share = passed / sumOf(moments, ({ task }) => task.weight);
   const keys = await fleet.run(
     moments.map(({ task }) => task),
-    { name: 'summing', kind: 'moments', onProgress: (done) => onProgress(passed + done * share, total), signal },
+    {
+      name: 'summing',
+      kind: 'moments',
+      onProgress: (done) => onProgress(passed + done * share, total),
+      signal,
+    },
   );
   const jobs: Record<string, string[]> = {};
   let fewest = Number.POSITIVE_INFINITY;
@@ -83,15 +98,29 @@ export async function collectOnFleet(
 
 const tokensOf = ({ tokens, length }: Batch) => tokens.length * length;
 
-function windowTasks({ program, batches }: Calibration, model: string, text: string): Task<'windows'>[] {
+function windowTasks(
+  { program, batches }: Calibration,
+  needs: ModelNeeds,
+  model: string,
+  text: string,
+): Task<'windows'>[] {
   const weights = sumOf(program.model.tensors, ({ lengthBytes }) => lengthBytes / 4);
   const { length } = batches.batches;
-  const perJob = Math.max(1, Math.min(Math.ceil(length / MAX_SMALL_JOBS), Math.round(ENOUGH_WEIGHTS / weights)));
+  const perJob = Math.max(
+    1,
+    Math.min(Math.ceil(length / MAX_SMALL_JOBS), Math.round(ENOUGH_WEIGHTS / weights)),
+  );
   return Array.from({ length: Math.ceil(length / perJob) }, (_, i) => {
     const range = [i * perJob, Math.min(length, (i + 1) * perJob)] as const;
     const data: WindowsData = { model, text, range };
     const own = batches.batches.slice(...range);
-    return { data, label: `batches ${range[0]} to ${range[1] - 1}`, weight: sumOf(own, tokensOf), memoryBytes: 0 };
+    const tokens = sumOf(own, tokensOf);
+    return {
+      data,
+      label: `batches ${range[0]} to ${range[1] - 1}`,
+      weight: tokens,
+      needs: needs.windows(tokens, Math.max(...own.map(tokensOf))),
+    };
   });
 }
 
@@ -116,17 +145,18 @@ interface MomentsTask {
 
 function momentTasks(
   stages: readonly Stage[],
-  model: string,
-  text: string,
-  windows: readonly string[],
+  needs: ModelNeeds,
+  keys: Pick<MomentsData, 'model' | 'text' | 'windows'>,
+  batches: readonly Batch[],
 ): MomentsTask[] {
   const [first] = stages;
+  const tokens = sumOf(batches, tokensOf) * stages.length;
   return unitsOf(first!.moments).map(({ sites, chosen }, unit) => {
     const all = sites.map(({ site }) => tensorNameOf(first!.weights, site.weight));
     const names = [...new Set(all)];
-    const data: MomentsData = { model, text, stages: stages.map(({ name }) => name), unit, windows };
+    const data: MomentsData = { ...keys, stages: stages.map(({ name }) => name), unit };
     const weight = sumOf(sites, ({ site }) => site.inputSize ** 2 + site.outputSize ** 2);
-    const task = { data, label: names[0]!, weight, memoryBytes: 0 };
+    const task = { data, label: names[0]!, weight, needs: needs.moments(names[0]!, tokens, batches.length) };
     return { task, names, isOfExperts: chosen !== undefined };
   });
 }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Model, SideFile } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
-import { FileBackedModel, type StoredModel } from '../models/stored-model.js';
 import type { StoredTensor } from '../models/safetensors/header.js';
+import { FileBackedModel, type StoredModel } from '../models/stored-model.js';
 import { packObject, readPacked } from '../stores/checked.js';
 import { openStoredFile, putFile, type StoredFile } from '../stores/content.js';
 import type { Store } from '../stores/store.js';
@@ -26,12 +26,19 @@ export async function putModel(store: Store, model: StoredModel, options: RunOpt
   for (const { source, tensors, name } of model.weightSources)
     weights.push({ ...(await putFile(store, source, options)), name, tensors });
   const { id, kind, config = null } = model;
-  return putSmall(store, 'models', { id, kind, config, weights, sideFiles: await smallFiles(model.sideFiles) });
+  return putSmall(store, 'models', {
+    id,
+    kind,
+    config,
+    weights,
+    sideFiles: await smallFiles(model.sideFiles),
+  });
 }
 
 /** Opens a model of the store. @throws {InputError} when it is not there. @throws {IntegrityError} when it is damaged. */
 export async function openStoredModel(store: Store, key: string): Promise<Model> {
-  const { id, kind, config, weights, sideFiles } = (await readPacked(store, key)).header as never as Description;
+  const { id, kind, config, weights, sideFiles } = (await readPacked(store, key))
+    .header as never as Description;
   const weightSources = [];
   for (const { tensors, ...file } of weights)
     weightSources.push({
@@ -60,7 +67,10 @@ export async function openStoredModel(store: Store, key: string): Promise<Model>
 async function smallFiles(files: readonly SideFile[]): Promise<Description['sideFiles']> {
   const small = files.filter(({ lengthBytes }) => lengthBytes <= MAX_SIDE_BYTES);
   return Promise.all(
-    small.map(async (file) => ({ name: file.name, base64: Buffer.from(await file.read()).toString('base64') })),
+    small.map(async (file) => ({
+      name: file.name,
+      base64: Buffer.from(await file.read()).toString('base64'),
+    })),
   );
 }
 

@@ -32,7 +32,5 @@ export async function openStoredCalibration(
 
 /** Returns a window as JSON can hold it: typed arrays as lists. */
 function plainWindow(window: CalibrationWindow) {
-  return 'input' in window
-    ? { input: Array.from(window.input), rows: window.rows }
-    : Array.from(window);
+  return 'input' in window ? { input: Array.from(window.input), rows: window.rows } : Array.from(window);
 }

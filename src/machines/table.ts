@@ -1,10 +1,10 @@
-import type { JobContext } from '../queue/serve.js';
 import type { Job, Json } from '../queue/job.js';
+import type { JobContext } from '../queue/serve.js';
 import { type BlocksData, runBlocks } from './jobs/blocks.js';
 import { type EncodeData, type MatrixData, runEncode, runMatrix } from './jobs/matrix.js';
 import { type MeasureData, runMeasure } from './jobs/measure.js';
-import { type MomentsData, runMoments } from './jobs/moments.js';
 import { type ModelData, runModel } from './jobs/model.js';
+import { type MomentsData, runMoments } from './jobs/moments.js';
 import { runWindows, type WindowsData } from './jobs/windows.js';
 import { hasResult, type Result, writeResult } from './results.js';
 import type { Work, Workplace } from './workplace.js';

@@ -7,8 +7,10 @@ import { KINDS } from './table.js';
 
 /** Options of {@link work}. */
 export interface WorkOptions {
-  /** Jobs at the same time, each on one thread; default: one per core. */
+  /** Jobs at the same time; default: as many as the cores allow. */
   readonly concurrency?: number | undefined;
+  /** Threads that each job computes with, where it can; default: 1. Results do not depend on it. */
+  readonly threads?: number | undefined;
   /** Memory of all jobs together, in bytes; default: three quarters of the machine's. */
   readonly memoryBytes?: number | undefined;
   /** Kinds of jobs to take; default: all. */
@@ -23,18 +25,23 @@ export interface WorkOptions {
  * @throws {InputError} when the store cannot be used.
  */
 export async function work(queue: string, store: string, options: WorkOptions = {}): Promise<QueueServer> {
-  const { concurrency = availableParallelism(), memoryBytes = 0.75 * totalmem(), kinds = KINDS } = options;
+  const { threads = 1 } = options;
+  const {
+    concurrency = Math.ceil(availableParallelism() / threads),
+    memoryBytes = 0.75 * totalmem(),
+    kinds = KINDS,
+  } = options;
   await (await openStore(store)).close(); // says what is wrong before any job is taken
-  const threads = new JobThreads(store);
+  const jobs = new JobThreads({ store, threads });
   const server = serveQueue(queue, {
     kinds,
     concurrency,
     memoryBytes,
     identity: await identityOfProcess(),
-    run: (job, context) => threads.run(job, context),
+    run: (job, context) => jobs.run(job, context),
     ...(options.onEvent && { onEvent: options.onEvent }),
     ...(options.lockMs !== undefined && { lockMs: options.lockMs }),
   });
-  const done = server.done.finally(() => threads.close());
+  const done = server.done.finally(() => jobs.close());
   return { done, stop: (graceMs) => server.stop(graceMs) };
 }

@@ -18,7 +18,14 @@ const ARRAYS = {
 } as const satisfies Partial<Record<Dtype, unknown>>;
 
 /** An array that an object can contain. */
-export type PackedArray = InstanceType<(typeof ARRAYS)[keyof typeof ARRAYS]>;
+export type PackedArray =
+  | Float64Array
+  | Float32Array
+  | Int32Array
+  | Uint32Array
+  | Int16Array
+  | Int8Array
+  | Uint8Array;
 
 /** What an object contains. */
 export interface Packed {
@@ -137,3 +144,12 @@ function isEntry(value: unknown): value is Entry {
 }
 
 const aligned = (bytes: number) => Math.ceil(bytes / 8) * 8;
+
+/** Cuts bytes into parts of these lengths, one after another. */
+export function cutBytes(bytes: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+  let end = 0;
+  return lengths.map((length) => {
+    end += length;
+    return bytes.subarray(end - length, end);
+  });
+}

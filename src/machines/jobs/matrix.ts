@@ -1,7 +1,7 @@
 import { InputError } from '../../core/errors.js';
 import { type Counted, QuantizationJobs } from '../../quantization/jobs.js';
 import { quantizeJob } from '../../quantization/matrix-passes.js';
-import { type Packed, packedPieces, readPacked } from '../../stores/checked.js';
+import { cutBytes, type Packed, packedPieces, readPacked } from '../../stores/checked.js';
 import type { Store } from '../../stores/store.js';
 import { StoredStatistics } from '../packed-moments.js';
 import { folderOf, type Result, readResult } from '../results.js';
@@ -77,9 +77,7 @@ export function countsOf({ arrays }: Packed): Uint32Array {
 /** Reads the payloads that a job has encoded. */
 export async function readPayloads(store: Store, key: string, signal?: AbortSignal): Promise<Uint8Array[]> {
   const { header, arrays } = await readResult(store, 'encode', key, signal);
-  const all = arrays[0] as Uint8Array;
-  let end = 0;
-  return (header.lengths as number[]).map((length) => all.subarray(end, (end += length)));
+  return cutBytes(arrays[0] as Uint8Array, header.lengths as number[]);
 }
 
 function describe({ parameters, rows, counts }: Counted): Result {

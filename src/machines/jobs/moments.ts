@@ -8,7 +8,7 @@ import { embeddingStage, LayerStages, type Stage } from '../../quantization/cali
 import { RowWeights } from '../../quantization/calibration/summing.js';
 import { momentsOf, statisticsOf, type Unit, unitsOf } from '../../quantization/calibration/units.js';
 import { packTensorMoments } from '../packed-moments.js';
-import { readResult, type Result } from '../results.js';
+import { type Result, readResult } from '../results.js';
 import { openStoredCalibration } from '../stored-text.js';
 import type { Work } from '../workplace.js';
 import { readRows, readValues, type WindowsHeader } from './windows.js';
@@ -59,7 +59,10 @@ export async function runMoments(data: MomentsData, { place, signal, onProgress 
 }
 
 /** Returns the stages of a calibration with these names. */
-export function stagesByName({ program, batches, headStage }: Calibration, names: readonly string[]): Stage[] {
+export function stagesByName(
+  { program, batches, headStage }: Calibration,
+  names: readonly string[],
+): Stage[] {
   const layers = new LayerStages(program, batches);
   return names.map((name) => {
     if (name === 'head' && headStage) return headStage();
