@@ -50,8 +50,12 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     throw new InputError(`${name}: its tables cannot be made (${reasonOf(cause)})`, {}, { cause });
   });
 
-  const quiet = <T extends { on(event: 'error', listener: () => void): unknown }>(one: T) => {
+  const opened: { close(): Promise<void> }[] = [];
+  const open = <T extends { close(): Promise<void>; on(event: 'error', listener: () => void): unknown }>(
+    one: T,
+  ) => {
     one.on('error', () => {}); // told by the connection
+    opened.push(one);
     return one;
   };
   const options = { connection: settings };
@@ -63,21 +67,23 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     name,
     outage,
     remembered: { age: REMEMBERED_SECONDS },
-    queue: (queue) => quiet(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
-    flows: () => quiet(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
+    queue: (queue) => open(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
+    flows: () => open(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
     taker: (queue, more) =>
-      quiet(
+      open(
         new bullmq.Worker(queue, null, { ...more, ...options } as never, shared(false)),
       ) as unknown as BullMQ.Worker,
     events: (queue) =>
-      quiet(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
+      open(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
     now: async () => {
       const { rows } = await server.pool.query('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now');
       return Math.floor(Number(rows[0].now));
     },
     close: async () => {
       outage.close();
-      await settlesWithin(server.close(), ANSWER_MS);
+      // what reads events spins for ever if only the connection ends
+      const closing = [...opened.map((one) => one.close().catch(() => {})), server.close()];
+      await settlesWithin(Promise.all(closing), ANSWER_MS);
     },
   };
 }
