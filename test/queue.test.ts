@@ -24,15 +24,29 @@ import {
 
 const IDENTITY = { version: '1', arithmetic: 'toy' };
 const SERVERS = [
-  { name: 'Redis', start: startRedis, found: hasRedis, packages: 'redis-server' },
-  { name: 'PostgreSQL', start: startPostgres, found: hasPostgres, packages: 'postgresql' },
+  {
+    name: 'Redis',
+    start: startRedis,
+    found: hasRedis,
+    packages: 'redis-server',
+    fleets: [1, 2, 4],
+    many: 5000,
+  },
+  {
+    name: 'PostgreSQL',
+    start: startPostgres,
+    found: hasPostgres,
+    packages: 'postgresql',
+    fleets: [4],
+    many: 1000,
+  },
 ];
 
 /** The toy jobs of one test, in queues that no other test uses, with a file for a store. */
 class Toys {
+  private static next = 0;
   readonly kind = `toy-${Toys.next++}`;
   readonly log = join(folder(), 'done');
-  private static next = 0;
 
   constructor(readonly server: TestServer) {}
 
@@ -103,7 +117,7 @@ class Results extends Map<string, Json> {
 const keysOf = (jobs: readonly Job[]) => jobs.map(({ key }) => key).sort();
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-describe.each(SERVERS)('a queue on $name', ({ start, found, packages }) => {
+describe.each(SERVERS)('a queue on $name', ({ start, found, packages, fleets, many }) => {
   describe('with workers', needs(found, packages), () => {
     let server: TestServer;
     beforeAll(async () => {
@@ -111,7 +125,7 @@ describe.each(SERVERS)('a queue on $name', ({ start, found, packages }) => {
     });
     afterAll(() => server?.remove());
 
-    it.each([1, 2, 4])('200 jobs on %i workers: each result once', async (count) => {
+    it.each(fleets)('200 jobs on %i workers: each result once', async (count) => {
       const toys = new Toys(server);
       for (let i = 0; i < count; i++) toys.worker();
       const jobs = toys.jobs(200);
@@ -125,21 +139,18 @@ describe.each(SERVERS)('a queue on $name', ({ start, found, packages }) => {
       const toys = new Toys(server);
       const random = seededRandom(7);
       const options = { lockMs: 500 };
-      const workers = [toys.worker(options), toys.worker(options), toys.worker(options)];
-      let running = true;
-      const running_ = toys.run(toys.jobs(80, { milliseconds: 60 })).finally(() => {
-        running = false;
-      });
-      for (let kills = 0; kills < 6 && running; kills++) {
+      const workers = [toys.worker(options), toys.worker(options)];
+      const done = toys.run(toys.jobs(60, { milliseconds: 60 }));
+      for (let kills = 0; kills < 3; kills++) {
         const at = Math.floor(random() * workers.length);
         await workers[at]!.says('run');
         await pause(random() * 200);
         workers[at]!.kill('SIGKILL');
         workers[at] = toys.worker(options);
       }
-      const { results, failed } = await running_;
+      const { results, failed } = await done;
       expect(failed).toEqual([]);
-      expect(results.size).toBe(80);
+      expect(results.size).toBe(60);
     });
 
     it('a worker that ends in time finishes its jobs, and takes no more', async () => {
@@ -256,6 +267,48 @@ describe.each(SERVERS)('a queue on $name', ({ start, found, packages }) => {
       await other.ended;
       expect((await toys.run([toys.job(1)])).results.size).toBe(1); // the sleeper works on
       expect(sleeper.lines.filter(({ type }) => type === 'failed' || type === 'error')).toEqual([]);
+    });
+
+    /** Removes all jobs of a test from the server. */
+    const empty = async ({ kind }: Toys) => {
+      const connection = await openQueue(server.address);
+      await connection.queue(`weightpress-${kind}`).obliterate({ force: true });
+      await connection.close();
+    };
+
+    it('a job that vanishes from the queue while it runs is added again, and runs on', async () => {
+      const toys = new Toys(server);
+      const worker = toys.worker();
+      await worker.says('ready');
+      const done = toys.run([toys.job(0, { milliseconds: 1500 })], {}, await toys.submitter({ lookMs: 50 }));
+      await worker.says('run');
+      await empty(toys);
+      expect((await done).results.size).toBe(1);
+      expect(toys.done()).toHaveLength(1);
+      expect(worker.count('taken-over')).toBe(0);
+    });
+
+    it('a job that is not in the queue any more when it ends harms nothing', async () => {
+      const toys = new Toys(server);
+      const worker = toys.worker();
+      const controller = new AbortController();
+      const submitter = await toys.submitter({ lookMs: 600_000 });
+      const done = toys.run([toys.job(0, { milliseconds: 500 })], { signal: controller.signal }, submitter);
+      await worker.says('run');
+      await empty(toys);
+      await worker.says('taken-over');
+      controller.abort(new Error('enough'));
+      await expect(done).rejects.toThrow('enough');
+      expect((await toys.run([toys.job(0)])).results.size).toBe(1);
+      worker.kill('SIGTERM');
+      expect(await worker.ended).toBe(0);
+    });
+
+    it('a job that takes longer than its lock lasts runs once', async () => {
+      const toys = new Toys(server);
+      for (let i = 0; i < 2; i++) toys.worker({ lockMs: 300 });
+      expect((await toys.run([toys.job(0, { milliseconds: 1500 })])).results.size).toBe(1);
+      expect(toys.done()).toHaveLength(1);
     });
 
     it('a job that always fails is named, the others are done', async () => {
@@ -378,7 +431,7 @@ describe.each(SERVERS)('a queue on $name', ({ start, found, packages }) => {
     it('thousands of jobs: none lost, none twice, and the memory of the submitter stays flat', async () => {
       const toys = new Toys(server);
       for (let i = 0; i < 2; i++) toys.worker({ concurrency: 8 });
-      const jobs = toys.jobs(packages === 'postgresql' ? 1500 : 5000);
+      const jobs = toys.jobs(many);
       const heap: number[] = [];
       let count = 0;
       const submitter = await toys.submitter({ lookMs: 5000 });
