@@ -1,4 +1,4 @@
-import type { Notify } from '../queue/connection.js';
+import type { Notify } from '../queue/outage.js';
 import { Submitter } from '../queue/submit.js';
 import { openStore } from '../stores/open.js';
 import { identityOfProcess } from './arithmetic.js';

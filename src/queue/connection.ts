@@ -22,9 +22,6 @@ export interface QueueConnection {
   close(): Promise<void>;
 }
 
-/** How a connection reports what a user should know: outages and their ends, and settings that lose jobs. */
-export type Notify = (message: string) => void;
-
 /** Maximum time for a server to answer the first question. */
 export const ANSWER_MS = 5000;
 /** Time after which a silent connection is asked whether it lives. */

@@ -1,6 +1,7 @@
 import type { Queue } from 'bullmq';
 import { MESSAGES } from '../core/errors.js';
 import type { QueueConnection } from './connection.js';
+import type { Group, GroupHandlers } from './group.js';
 import type { FailedJob, Identity, Job, Json } from './job.js';
 import { forEachLimited } from './limited.js';
 import { queueOf } from './names.js';
@@ -8,20 +9,7 @@ import type { Parents } from './parents.js';
 import { payloadOf } from './payload.js';
 import { settlesWithin, wait } from './wait.js';
 
-/** What a caller wants to know of its jobs. */
-export interface GroupHandlers {
-  /**
-   * Called with each job that has a result, one at a time, in the order in which they end.
-   * @param returned what the worker returned; null if only {@link isDone} knows of the result.
-   */
-  readonly onDone?: (job: Job, returned: Json) => void | Promise<void>;
-  /** Called with the share of a running job that is done, 0 to 1. */
-  readonly onProgress?: (job: Job, share: number) => void;
-  /** Returns whether the result of a job exists. Such jobs are not run; jobs that the queue calls completed without a result are. */
-  readonly isDone?: (key: string) => Promise<boolean>;
-  readonly signal?: AbortSignal | undefined;
-}
-
+/** What all groups of a submitter have in common. */
 export interface GroupOptions {
   readonly identity: Identity;
   readonly lookMs: number;
@@ -57,7 +45,7 @@ export class GroupRun {
     private readonly connection: QueueConnection,
     private readonly parents: Parents,
     private readonly queue: (kind: string) => Queue,
-    private readonly group: { readonly name: string; readonly key: string },
+    private readonly group: Group,
     jobs: readonly Job[],
     private readonly handlers: GroupHandlers,
     private readonly options: GroupOptions,

@@ -1,5 +1,6 @@
 import { parseAddress } from './address.js';
-import type { Notify, QueueConnection } from './connection.js';
+import type { QueueConnection } from './connection.js';
+import type { Notify } from './outage.js';
 import { connectPostgres } from './postgres.js';
 import { connectRedis } from './redis.js';
 

@@ -9,6 +9,9 @@ const TRANSIENT_REPLIES =
 const FIRST_WAIT_MS = 50;
 const MAX_WAIT_MS = 2000;
 
+/** Receives, as one line, what a user should know: outages and their ends, settings that lose jobs. */
+export type Notify = (message: string) => void;
+
 /** Says once per outage that a server does not answer, and once that it does again. */
 export class Outage {
   /** Called each time the server answers again. */
@@ -18,7 +21,7 @@ export class Outage {
 
   constructor(
     private readonly server: string,
-    private readonly notify: (message: string) => void,
+    private readonly notify: Notify,
   ) {}
 
   /** True from the first failure to the next answer. */

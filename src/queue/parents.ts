@@ -49,8 +49,9 @@ export class Parents {
     await this.remove(id);
   }
 
-  /** Removes parents that were left behind. @param now the server's clock. */
-  async removeOld(now: number): Promise<void> {
+  /** Removes parents that were left behind. */
+  async removeOld(connection: QueueConnection): Promise<void> {
+    const now = await connection.now();
     for (const parent of await this.queue.getWaitingChildren(0, 100))
       if (now - parent.timestamp > MAX_AGE_MS) await this.remove(parent.id!);
   }

@@ -2,14 +2,8 @@ import type * as BullMQ from 'bullmq';
 import type * as Pg from 'pg';
 import { ConnectionError, InputError } from '../core/errors.js';
 import type { Address } from './address.js';
-import {
-  ANSWER_MS,
-  KEEP_ALIVE_MS,
-  type Notify,
-  type QueueConnection,
-  REMEMBERED_SECONDS,
-} from './connection.js';
-import { isTransient, Outage, reasonOf } from './outage.js';
+import { ANSWER_MS, KEEP_ALIVE_MS, type QueueConnection, REMEMBERED_SECONDS } from './connection.js';
+import { isTransient, type Notify, Outage, reasonOf } from './outage.js';
 import { loadPackage } from './packages.js';
 import { settlesWithin } from './wait.js';
 
@@ -19,6 +13,9 @@ const SCHEMA = 'weightpress';
 const MAX_SOCKETS = 4;
 /** Time after which a query is given up, because the network has lost it. */
 const QUERY_MS = 60_000;
+const CLOCK = 'SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now';
+/** Locks end by the clocks of workers, unlike on Redis. */
+const MAX_SKEW_MS = 5000;
 
 /** Connects to PostgreSQL. @throws {InputError} when it refuses. @throws {ConnectionError} when it does not answer. */
 export async function connectPostgres(address: Address, notify: Notify): Promise<QueueConnection> {
@@ -32,7 +29,11 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
     query_timeout: QUERY_MS,
   };
-  await check(new pg.Client(settings), name);
+  const skew = Date.now() - (await readClock(new pg.Client(settings), name));
+  if (Math.abs(skew) > MAX_SKEW_MS)
+    notify(
+      `${name}: this machine's clock differs from the server's by ${Math.round(skew / 1000)} s, jobs may run twice`,
+    );
 
   const outage = new Outage(name, notify);
   const server = new bullmq.PostgresConnection({
@@ -50,8 +51,12 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     throw new InputError(`${name}: its tables cannot be made (${reasonOf(cause)})`, {}, { cause });
   });
 
-  const quiet = <T extends { on(event: 'error', listener: () => void): unknown }>(one: T) => {
+  const opened: { close(): Promise<void> }[] = [];
+  const open = <T extends { close(): Promise<void>; on(event: 'error', listener: () => void): unknown }>(
+    one: T,
+  ) => {
     one.on('error', () => {}); // told by the connection
+    opened.push(one);
     return one;
   };
   const options = { connection: settings };
@@ -63,30 +68,34 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     name,
     outage,
     remembered: { age: REMEMBERED_SECONDS },
-    queue: (queue) => quiet(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
-    flows: () => quiet(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
+    queue: (queue) => open(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
+    flows: () => open(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
     taker: (queue, more) =>
-      quiet(
+      open(
         new bullmq.Worker(queue, null, { ...more, ...options } as never, shared(false)),
       ) as unknown as BullMQ.Worker,
     events: (queue) =>
-      quiet(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
+      open(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
     now: async () => {
-      const { rows } = await server.pool.query('SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now');
+      const { rows } = await server.pool.query(CLOCK);
       return Math.floor(Number(rows[0].now));
     },
     close: async () => {
       outage.close();
-      await settlesWithin(server.close(), ANSWER_MS);
+      // what reads events spins for ever if only the connection ends
+      const closing = [...opened.map((one) => one.close().catch(() => {})), server.close()];
+      await settlesWithin(Promise.all(closing), ANSWER_MS);
     },
   };
 }
 
-async function check(client: Pg.Client, name: string): Promise<void> {
+/** Reads the server's clock, in milliseconds, on a connection of its own. @throws as {@link connectPostgres}. */
+async function readClock(client: Pg.Client, name: string): Promise<number> {
   client.on('error', () => {});
   try {
     await client.connect();
-    await client.query('SELECT 1');
+    const { rows } = await client.query(CLOCK);
+    return Math.floor(Number(rows[0].now));
   } catch (error) {
     const reason = reasonOf(error);
     if (isTransient(error))

@@ -2,14 +2,8 @@ import type * as BullMQ from 'bullmq';
 import type * as IORedis from 'ioredis';
 import { ConnectionError, InputError } from '../core/errors.js';
 import type { Address } from './address.js';
-import {
-  ANSWER_MS,
-  KEEP_ALIVE_MS,
-  type Notify,
-  type QueueConnection,
-  REMEMBERED_SECONDS,
-} from './connection.js';
-import { Outage, reasonOf } from './outage.js';
+import { ANSWER_MS, KEEP_ALIVE_MS, type QueueConnection, REMEMBERED_SECONDS } from './connection.js';
+import { type Notify, Outage, reasonOf } from './outage.js';
 import { loadPackage } from './packages.js';
 import { settlesWithin } from './wait.js';
 

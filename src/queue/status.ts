@@ -1,9 +1,12 @@
 import type { Queue, Job as QueueJob } from 'bullmq';
 import { MESSAGES } from '../core/errors.js';
-import { GONE_MS, type RunningJob, readWorkers, type WorkerRecord } from './heartbeat.js';
+import { GONE_MS, readWorkers } from './heartbeat.js';
 import { GROUPS, kindField, queueOf } from './names.js';
 import { openQueue } from './open.js';
 import type { Payload } from './payload.js';
+import type { RunningJob, WorkerRecord } from './worker-record.js';
+
+export type { RunningJob } from './worker-record.js';
 
 /** What a queue and its workers do. */
 export interface QueueStatus {

@@ -1,12 +1,14 @@
 import type { Queue, QueueEvents } from 'bullmq';
-import type { Notify, QueueConnection } from './connection.js';
-import { type GroupHandlers, type GroupOptions, GroupRun } from './group-run.js';
+import type { QueueConnection } from './connection.js';
+import type { Group, GroupHandlers } from './group.js';
+import { type GroupOptions, GroupRun } from './group-run.js';
 import type { FailedJob, Identity, Job, Json } from './job.js';
 import { kindField, queueOf } from './names.js';
 import { openQueue } from './open.js';
+import type { Notify } from './outage.js';
 import { Parents } from './parents.js';
 
-export type { GroupHandlers } from './group-run.js';
+export type { Group, GroupHandlers } from './group.js';
 
 /** Options of a submitter. */
 export interface SubmitterOptions {
@@ -16,14 +18,6 @@ export interface SubmitterOptions {
   readonly lookMs?: number;
   /** Milliseconds before the second attempt of a job; doubled for each further one; 1000 by default. */
   readonly retryMs?: number;
-}
-
-/** Jobs that belong together. */
-export interface Group {
-  /** What people call it: `calibration`. */
-  readonly name: string;
-  /** What the group is made of, as a digest; names it in the queue. */
-  readonly key: string;
 }
 
 /**
@@ -52,7 +46,9 @@ export class Submitter {
   static async open(address: string, identity: Identity, options: SubmitterOptions = {}): Promise<Submitter> {
     const connection = await openQueue(address, options.onNotice);
     const { lookMs = LOOK_MS, retryMs = RETRY_MS } = options;
-    return new Submitter(connection, { identity, lookMs, retryMs });
+    const submitter = new Submitter(connection, { identity, lookMs, retryMs });
+    await submitter.parents.removeOld(connection).catch(() => {}); // the next submitter tries again
+    return submitter;
   }
 
   /**

@@ -1,4 +1,4 @@
-/** Waits; an aborted signal ends it early. Nothing else keeps the process alive for it. */
+/** Waits; an aborted signal ends it early. */
 export function wait(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const end = () => {
