@@ -11,6 +11,7 @@ import {
   queueOption,
   requireMachines,
   STORE_VARIABLE,
+  stopSignal,
   storeOption,
 } from './machines.js';
 import { forceOption } from './options.js';
@@ -50,6 +51,7 @@ export function batchCommand(): Command {
       try {
         await batch(fleet, items, {
           force,
+          signal: stopSignal(),
           onRow: (row) => {
             if (row.state === 'failed') failed++;
             if (row.state === 'done') done++;

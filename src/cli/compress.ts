@@ -14,6 +14,7 @@ import {
   type MachineFlags,
   queueOption,
   requireMachines,
+  stopSignal,
   storeOption,
 } from './machines.js';
 import { openWhole } from './open.js';
@@ -155,7 +156,7 @@ async function runOnMachines(path: string, output: string, options: Options, rep
   const { openFleet } = await import('../machines/open.js');
   const { compressOnFleet } = await import('../machines/compress.js');
   const lossy = isLossy(options) && { ...(await budgetOptions(options)), state, resume };
-  const settings = { ...(lossy || { all, resume }), threads, force, exclude, keep };
+  const settings = { ...(lossy || { all, resume }), threads, force, exclude, keep, signal: stopSignal() };
   const fleet = await openFleet(queue, store, printNotice);
   try {
     await report(

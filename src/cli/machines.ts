@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { FleetCost } from '../machines/fleet.js';
 import { bytes, count, duration } from './format.js';
+import { onFirstSignal } from './terminal.js';
 
 /** Where jobs and their results are. */
 export interface MachineFlags {
@@ -41,6 +42,17 @@ export function requireMachines(flags: MachineFlags): Required<MachineFlags> {
 /** Returns whether a queue or a store was given. */
 export function isOnMachines({ queue, store }: MachineFlags): boolean {
   return (queue ?? store) !== undefined;
+}
+
+/** Returns a signal that SIGINT and SIGTERM abort, so that jobs that no worker has begun are taken back from the queue. */
+export function stopSignal(): AbortSignal {
+  const controller = new AbortController();
+  onFirstSignal(async () => {
+    controller.abort(
+      new InputError('interrupted; what is done stays in the store, and the same command continues'),
+    );
+  });
+  return controller.signal;
 }
 
 /** Says what the jobs of a run took. */

@@ -29,6 +29,7 @@ const MEASURED_TOKENS = 1024;
 
 /** Runs the jobs of a lossy compression on the workers of a fleet. */
 export class FleetExecution implements Execution {
+  readonly usesFiles = false;
   private readonly models = new Map<Model, Promise<string>>();
   private readonly needs = new Map<Model, Promise<ModelNeeds>>();
 

@@ -120,8 +120,8 @@ function failureOf(failed: readonly FailedJob[], of: number): InputError {
   const others = failed.length > 1 ? `; ${failed.length - 1} other jobs failed too` : '';
   const rest = of - failed.length;
   return new InputError(
-    `${job.kind}: ${reason}${others}; ${rest ? `the other ${rest} are done, and` : 'what was done before'} stays in the store`,
-    { tensor: job.label },
+    `${job.kind} job ${job.label} failed: ${reason}${others}; ${rest ? `the other ${rest} are done, and` : 'what was done before'} stays in the store`,
+    {},
     { code: 'resumable' },
   );
 }

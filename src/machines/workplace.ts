@@ -3,6 +3,9 @@ import type { Runtime } from '../onnx/runtime.js';
 import type { Store } from '../stores/store.js';
 import { openStoredModel } from './stored-model.js';
 
+/** Models that stay open for further jobs. */
+const MAX_MODELS = 4;
+
 /** Where jobs are done: a store, and what is open for several jobs in turn. */
 export class Workplace {
   private readonly models = new Map<string, Promise<Model>>();
@@ -15,7 +18,13 @@ export class Workplace {
   /** Returns a model of the store by its key. @throws {InputError} when it is not there. */
   model(key: string): Promise<Model> {
     const known = this.models.get(key) ?? openStoredModel(this.store, key);
+    this.models.delete(key); // the one that was asked for last comes last
     this.models.set(key, known);
+    for (const [other, model] of this.models) {
+      if (this.models.size <= MAX_MODELS) break;
+      this.models.delete(other);
+      model.then((opened) => opened.close()).catch(() => {}); // it could not be opened
+    }
     known.catch(() => this.models.delete(key)); // the next job may find it
     return known;
   }

@@ -22,7 +22,9 @@ export interface Matrices extends MatrixPasses {
 
 /** Where the jobs of a lossy compression run: in this process, or on other machines. Results are the same bit by bit. */
 export interface Execution {
-  /** Collects a model's statistics on a text. @param path the file that they are stored in, or reused from, where they are stored in a file. */
+  /** Whether statistics are in a file on this machine. */
+  readonly usesFiles: boolean;
+  /** Collects a model's statistics on a text. @param path the file that they are stored in, or reused from. */
   statistics(
     path: string,
     model: Model,
@@ -45,6 +47,7 @@ export interface Execution {
 /** Runs everything in this process. @param threads for matrices; default: one per core. */
 export function inProcess(threads?: number): Execution {
   return {
+    usesFiles: true,
     statistics: async (path, model, text, onProgress, signal) =>
       loadStatistics(path, await loadRuntime(), model, text, { onProgress, signal }),
     matrices: async (model, statistics, beside) => {

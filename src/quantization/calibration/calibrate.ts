@@ -175,15 +175,17 @@ export async function calibrate(
   source: CalibrationSource,
   onProgress: (done: number, total: number) => void,
   signal?: AbortSignal,
-  execution: Pick<Execution, 'statistics'> = inProcess(),
+  execution: Pick<Execution, 'statistics' | 'usesFiles'> = inProcess(),
 ): Promise<Calibrated> {
   const { given, seen, heldOut } = await split(model, source);
   const sha256 = createHash('sha256').update(source.text).digest('hex');
   const collect = (path: string) =>
     execution.statistics(path, model, { ...given, sha256 }, onProgress, signal);
-  const opened = source.statisticsPath
-    ? await collectAt(source.statisticsPath, collect)
-    : await collectBeside(output, collect);
+  const { statisticsPath } = source;
+  const opened =
+    statisticsPath !== undefined || !execution.usesFiles
+      ? await collectAt(statisticsPath ?? output, collect)
+      : await collectBeside(output, collect);
   return { ...opened, seen, heldOut };
 }
 
