@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
@@ -7,6 +8,7 @@ import { HubServer } from './helpers/hub-server.js';
 import { needs } from './helpers/needs.js';
 import { PYTHON, python } from './helpers/python.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
+import { hasRedis, startRedis } from './helpers/servers.js';
 
 // docs/claims.md names the test of every promise. What no other test holds is at the end.
 
@@ -14,6 +16,7 @@ const TINY = 'examples/gpt-neo-tiny';
 const COMMANDS = [...weightpress('--help').stdout.matchAll(/^ {2}([a-z]+) (?:\[options\] )?[<[]/gm)]
   .map(([, name]) => name!)
   .filter((name) => name !== 'help');
+const lines = (text: string) => text.split('\n').filter(Boolean);
 const weights = (name: string) =>
   safetensors([f32(name, [8, 8], Float32Array.from({ length: 64 }, seededRandom(7)))]);
 
@@ -68,11 +71,14 @@ function optionsIn(text: string): string[] {
     });
 }
 
+/** Commands that print a script, or a log. */
+const NO_RESULTS = ['completion', 'worker'];
+
 test.each(COMMANDS)('%s --help has an example, and --json where it prints results', (command) => {
   const { status, stdout } = weightpress(command, '--help');
   expect(status).toBe(0);
   expect(stdout).toMatch(new RegExp(`Examples?:\\n +(\\$ )?weightpress ${command}`));
-  if (command !== 'completion') expect(stdout).toContain('--json'); // it prints a script
+  if (!NO_RESULTS.includes(command)) expect(stdout).toContain('--json');
 });
 
 test('a file that restores over 1 GiB and 1000 times its length is asked for', { tags: 'slow' }, () => {
@@ -205,4 +211,71 @@ test('audit takes a claim in options as in a file', () => {
   const lossless = weightpress('audit', '--parameters', '1000000', '--bits', '4', '--lossless');
   expect(lossless.status).toBe(1);
   expect(lossless.stdout).toMatch(/contradicted/);
+});
+
+describe('many machines', needs(hasRedis, 'redis-server'), () => {
+  /** Starts a worker. @returns what stops it, and resolves with its exit code. */
+  function startWorker(env: Record<string, string>, ...args: string[]) {
+    const worker = spawn(process.execPath, ['dist/cli/main.js', 'worker', ...args], {
+      env: { ...process.env, ...env },
+      stdio: 'ignore',
+    });
+    const exit = new Promise<number | null>((resolve) => worker.on('exit', resolve));
+    return async () => {
+      worker.kill('SIGTERM');
+      return exit;
+    };
+  }
+
+  test('workers make the files of one process, for compress and for batch; status shows them', {
+    tags: 'slow',
+  }, async () => {
+    const redis = await startRedis();
+    const place = folder({ 'models.txt': `${TINY} --bits 4 --no-calibration\n${TINY} lossless.wpk\n` });
+    const env = { WEIGHTPRESS_QUEUE: redis.address, WEIGHTPRESS_STORE: folder() };
+    const limits = ['--concurrency', '2', '--threads', '1', '--memory', '2GB'];
+    const stops = [
+      startWorker(env, ...limits, '--kinds', 'blocks,matrix,encode'),
+      startWorker(env, ...limits, '--kinds', 'model'),
+    ];
+    try {
+      const run = (...args: string[]) => weightpressWith(env, ...args);
+      const machines = ['--queue', redis.address, '--store', env.WEIGHTPRESS_STORE];
+      const lossy = ['--bits', '4', '--no-calibration'];
+      const at = (name: string) => join(place, name);
+      for (const [args, name] of [
+        [[], 'lossless'],
+        [lossy, 'lossy'],
+      ] as const) {
+        expect(await run('compress', TINY, at(`${name}-1.wpk`), ...args)).toMatchObject({ status: 0 });
+        const { status, stderr } = await run('compress', TINY, at(`${name}-2.wpk`), ...args, ...machines);
+        expect([status, stderr]).toEqual([0, expect.stringMatching(/jobs took .*workers read/)]);
+        expect(readFileSync(at(`${name}-2.wpk`)).equals(readFileSync(at(`${name}-1.wpk`)))).toBe(true);
+      }
+      const batch = ['batch', at('models.txt'), '-o', place, '--json'];
+      const states = async (...args: string[]) =>
+        lines((await run(...batch, ...args)).stdout).map((line) => JSON.parse(line).state);
+      expect(await states()).toEqual(['done', 'done']);
+      expect(readFileSync(at('lossless.wpk')).equals(readFileSync(at('lossless-1.wpk')))).toBe(true);
+      expect(readFileSync(at('gpt-neo-tiny.wpk')).equals(readFileSync(at('lossy-1.wpk')))).toBe(true);
+      expect(await states()).toEqual(['exists', 'exists']);
+      expect(await states('--force')).toEqual(['done', 'done']);
+      const { workers, kinds } = JSON.parse((await run('status', '--json')).stdout);
+      expect(workers.map((worker: { kinds: string[] }) => worker.kinds.length).sort()).toEqual([1, 3]);
+      for (const worker of workers) expect(worker).toMatchObject({ concurrency: 2, memoryBytes: 2e9 });
+      const done = kinds.filter(({ completed }: { completed: number }) => completed > 0);
+      expect(done.map(({ kind }: { kind: string }) => kind)).toEqual(['blocks', 'encode', 'matrix', 'model']);
+      expect((await run('worker', '--kinds', 'blocks,rows')).status).toBe(2);
+    } finally {
+      const codes = await Promise.all(stops.map((stop) => stop()));
+      await redis.remove();
+      expect(codes).toEqual([0, 0]);
+    }
+  });
+});
+
+test('an output in a bucket needs a queue, in one line', () => {
+  const said = complaint(weightpress('compress', TINY, '-o', 's3://bucket/name.wpk'));
+  expect(said).toMatchObject({ status: 2, lines: 1 });
+  expect(said.message).toMatch(/needs --queue and --store/);
 });

@@ -5,15 +5,22 @@ import { Ajv2020, type SchemaObject } from 'ajv/dist/2020.js';
 import { validate } from 'dockerfile-utils';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
+import { batchCommand } from '../src/cli/batch.js';
+import { compressCommand } from '../src/cli/compress.js';
+import { QUEUE_VARIABLE, STORE_VARIABLE } from '../src/cli/machines.js';
+import { statusCommand } from '../src/cli/status.js';
+import { workerCommand } from '../src/cli/worker.js';
+import { KINDS } from '../src/machines/table.js';
+import { queueOf } from '../src/queue/names.js';
+import { SCHEMA } from '../src/queue/postgres.js';
 
-/** What examples may name: kinds of jobs, and options by command. */
-const KINDS = ['windows', 'moments', 'matrix', 'encode', 'measure', 'blocks', 'model'];
-const OPTIONS: Record<string, string[]> = {
-  worker: ['--queue', '--store', '--concurrency', '--memory', '--kinds'],
-  compress: ['-o', '--kl', '--queue', '--store'],
-  batch: ['--queue', '--store'],
-  status: ['--queue'],
-};
+/** Commands that examples may name, with their options. */
+const COMMANDS = [workerCommand(), compressCommand(), batchCommand(), statusCommand()];
+const OPTIONS = Object.fromEntries(
+  COMMANDS.map((command) => [command.name(), command.options.flatMap(({ short, long }) => [short, long])]),
+);
+/** Seconds that a worker gives its jobs after SIGTERM. */
+const GRACE_SECONDS: number = COMMANDS[0]!.opts().grace;
 
 const FOLDER = 'examples/machines';
 const read = (name: string) => readFileSync(join(FOLDER, name), 'utf8');
@@ -37,7 +44,7 @@ function unknownIn([command, ...args]: readonly string[]): string[] {
   const kinds = at < 0 ? [] : args[at + 1]!.split(',');
   return [
     ...args.filter((arg) => /^--?[a-z]/.test(arg) && !options.includes(arg)),
-    ...kinds.filter((kind) => !KINDS.includes(kind)),
+    ...kinds.filter((kind) => !(KINDS as readonly string[]).includes(kind)),
   ];
 }
 
@@ -85,6 +92,14 @@ describe('compose.yaml', () => {
     expect(unknownIn(compose.services.worker.command)).toEqual([]);
     const { context, dockerfile } = compose.services.worker.build;
     expect(existsSync(join(FOLDER, context, dockerfile))).toBe(true);
+    expect(Object.keys(compose.services.worker.environment)).toEqual(
+      expect.arrayContaining([QUEUE_VARIABLE, STORE_VARIABLE]),
+    );
+  });
+
+  it('waits for workers to hand back their jobs', () => {
+    const [, minutes] = /^(\d+)m$/.exec(compose.services.worker.stop_grace_period)!;
+    expect(60 * Number(minutes)).toBeGreaterThan(2 * GRACE_SECONDS);
   });
 
   it('opens no port to other machines', () => {
@@ -111,6 +126,9 @@ describe('kubernetes.yaml', () => {
 
   it('starts workers as the program has them, with the Secret that its head makes', () => {
     expect(unknownIn(container.args)).toEqual([]);
+    expect(container.env.map(({ name }: { name: string }) => name)).toEqual(
+      expect.arrayContaining([QUEUE_VARIABLE, STORE_VARIABLE]),
+    );
     const made = [...read('kubernetes.yaml').matchAll(/--from-literal=([\w-]+)=/g)].map(([, key]) => key);
     const used = [
       ...container.env.map(
@@ -121,11 +139,22 @@ describe('kubernetes.yaml', () => {
     expect(new Set(used.filter(Boolean))).toEqual(new Set(made));
   });
 
+  it('waits for workers to hand back their jobs', () => {
+    const { terminationGracePeriodSeconds } = one('Deployment').spec.template.spec;
+    expect(terminationGracePeriodSeconds).toBeGreaterThan(2 * GRACE_SECONDS);
+  });
+
+  it('counts jobs on PostgreSQL in the schema that the program makes', () => {
+    const [, table, prefix] = /FROM ([\w.]+) WHERE queue LIKE '([\w-]+)%'/.exec(read('kubernetes.yaml'))!;
+    expect(table).toBe(`${SCHEMA}.job`);
+    for (const kind of KINDS) expect(queueOf(kind).startsWith(prefix!)).toBe(true);
+  });
+
   it('counts the waiting and the running jobs of every kind', () => {
     const { triggers, advanced } = one('ScaledObject').spec;
     const counted = triggers.map((trigger: { metadata: { listName: string } }) => trigger.metadata.listName);
     expect(counted.sort()).toEqual(
-      KINDS.flatMap((kind) => ['active', 'wait'].map((list) => `bull:weightpress-${kind}:${list}`)).sort(),
+      KINDS.flatMap((kind) => ['active', 'wait'].map((list) => `bull:${queueOf(kind)}:${list}`)).sort(),
     );
     expect(advanced.scalingModifiers.formula.split(/\s*\+\s*/).sort()).toEqual(
       triggers.map(({ name }: { name: string }) => name).sort(),
@@ -167,6 +196,7 @@ it('commands in the README are as the program has them', () => {
 it('the board shows every kind', () => {
   const [, list] = /const KINDS = (\[[^\]]*\])/.exec(read('board.js'))!;
   expect(parse(list!)).toEqual(KINDS);
+  expect(read('board.js')).toContain(`schema: '${SCHEMA}'`);
 });
 
 it('files that commands name exist', () => {

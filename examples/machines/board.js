@@ -20,10 +20,12 @@ const [bullmq, { createBullBoard }, { BullMQAdapter }, { ExpressAdapter }, { def
     end(`missing packages: npm install --no-save ${PACKAGES.join(' ')}`);
   });
 
+// The schema that workers and submitters make.
+const postgres = { connectionString: connection, schema: 'weightpress' };
 const queues = KINDS.map((kind) =>
   connection.startsWith('redis')
     ? new bullmq.Queue(`weightpress-${kind}`, { connection: { url: connection } })
-    : new bullmq.Queue(`weightpress-${kind}`, { connection }, bullmq.createPostgresBackend),
+    : new bullmq.Queue(`weightpress-${kind}`, { connection: postgres }, bullmq.createPostgresBackend),
 );
 await Promise.all(queues.map((queue) => queue.waitUntilReady()));
 

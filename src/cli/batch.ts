@@ -27,7 +27,10 @@ interface Options extends MachineFlags {
 /** `weightpress batch`: exit code 2 when a model failed. */
 export function batchCommand(): Command {
   return new Command('batch')
-    .argument('<list>', 'a file: on each line a model, and options of its budget as for compress')
+    .argument(
+      '<list>',
+      'a file: on each line a model, an output if it has another name, and options of a budget',
+    )
     .option('-o, --output <folder>', 'where the .wpk files go: a folder, or s3://bucket/prefix', '.')
     .addOption(queueOption().env(QUEUE_VARIABLE))
     .addOption(storeOption().env(STORE_VARIABLE))
@@ -35,7 +38,7 @@ export function batchCommand(): Command {
     .option('--json', 'print a line of JSON per model')
     .addHelpText(
       'after',
-      '\nExample of a list:\n  models/gpt-neo-1.3B\n  user/name --kl 0.01\n  user/other small.wpk --bits 3\n',
+      '\nExample:\n  $ weightpress batch models.txt -o s3://bucket/models --queue redis://10.0.0.5:6379 --store s3://bucket/results\n\nExample of a list:\n  models/gpt-neo-1.3B\n  user/name --kl 0.01\n  user/other small.wpk --bits 3',
     )
     .action(async (list: string, { output, force, json, ...flags }: Options) => {
       const { queue, store } = requireMachines(flags);

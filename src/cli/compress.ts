@@ -59,7 +59,7 @@ export function compressCommand(): Command {
       'a folder (all its files are compressed), one file, or a model on the Hub: user/name, user/name@revision',
     )
     .argument('[output]', 'the .wpk file to write (default: the name of the model, in this folder)')
-    .option('-o, --output <file>', 'the same as an option');
+    .option('-o, --output <file>', 'the same as an option; with --queue also s3://bucket/name.wpk');
   addBudgetOptions(command).addOption(threadsOption());
   return addTransformOptions(command)
     .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
@@ -68,17 +68,20 @@ export function compressCommand(): Command {
     .option('--all', 'for a model on the Hub: include copies of its weights in other formats')
     .addOption(stateOption())
     .option('--dry-run', 'print what would be written, and write nothing')
-    .addOption(queueOption())
+    .addOption(queueOption('compress on the workers of this queue'))
     .addOption(storeOption())
-    .option('--plan', 'print the jobs, memory and time on 1 to 64 workers, and write nothing')
+    .option(
+      '--plan',
+      'print what a run on 1 to 64 workers takes: jobs, bytes, memory, time; and write nothing',
+    )
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
-      '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B\n  $ weightpress compress models/gpt-neo-1.3B small.wpk --kl 0.01 --calibrate text.txt',
+      '\nExamples:\n  $ weightpress compress models/gpt-neo-1.3B\n  $ weightpress compress models/gpt-neo-1.3B small.wpk --kl 0.01 --calibrate text.txt\n  $ weightpress compress models/llama-70b small.wpk --bits 3 --queue redis://10.0.0.5:6379 --store s3://bucket/results',
     )
     .action(async (path: string, _: unknown, { output, json, dryRun, plan, ...options }: Request) => {
-      checkFlags(options);
+      checkFlags(output, options);
       if (dryRun) return showPlan(path, output, options, json);
       if (plan) return showMachines(path, options, json);
       const started = performance.now();
@@ -90,8 +93,12 @@ export function compressCommand(): Command {
     });
 }
 
+const isOnS3 = (output: string) => output.startsWith('s3://');
+
 /** @throws {InputError} for flags that contradict each other. */
-function checkFlags(options: Options): void {
+function checkFlags(output: string, options: Options): void {
+  if (isOnS3(output) && !isOnMachines(options))
+    throw new InputError('an output in a bucket needs --queue and --store', { file: output });
   if (typeof codecOf(options) === 'object' && isOnMachines(options))
     throw new InputError('a transform runs in one process, without --queue');
   if (isOnMachines(options) && options.statistics !== undefined)
@@ -193,7 +200,7 @@ async function report(
     for (const line of [packedLine(summary), errorLine(summary), exactLine(summary)])
       if (line) printLine(line);
     print(qualityLine(summary.quality));
-    if (isNoticeable(summary.quality)) await printSentences({ path, ...options }, output);
+    if (isNoticeable(summary.quality) && !isOnS3(output)) await printSentences({ path, ...options }, output);
   }
   print(
     `${lossy ? 'lossy' : 'lossless'}; ${duration(seconds)}, ${bytes(Math.round(total / seconds))}/s; written to ${output}`,

@@ -10,15 +10,13 @@ export interface MachineFlags {
   readonly store?: string;
 }
 
-export const queueOption = () =>
-  new Option(
-    '--queue <address>',
-    'the queue: redis://HOST:6379 (Redis or Valkey) or postgres://HOST/DATABASE',
-  );
+/** @param what the queue is for. */
+export const queueOption = (what = 'the queue') =>
+  new Option('--queue <address>', `${what}: redis://HOST:6379 (Redis or Valkey) or postgres://HOST/DATABASE`);
 export const storeOption = () =>
   new Option(
     '--store <address>',
-    'where results are: s3://bucket/prefix, or a folder that all machines share',
+    'where jobs read and write: s3://bucket/prefix, or a folder that all machines share',
   );
 
 /** Variables of the environment for processes that always need both: others see arguments in the list of processes. */

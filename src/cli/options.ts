@@ -13,7 +13,7 @@ export function wholeNumber(min: number) {
 export const threadsOption = () =>
   new Option(
     '--threads <n>',
-    'worker threads (default: one per core); the result does not depend on it',
+    'threads of this process (default: one per core); the result does not depend on it',
   ).argParser(threads);
 
 function threads(text: string): number {

@@ -64,15 +64,15 @@ const COMMANDS: Readonly<Record<string, readonly [description: string, load: () 
     async () => (await import('./push.js')).pushCommand(),
   ],
   worker: [
-    'take jobs of compress and batch from a queue, and leave their results in a store',
+    'do jobs of compress and batch: take them from a queue, and write their results to a store',
     async () => (await import('./worker.js')).workerCommand(),
   ],
   batch: [
-    'compress a list of models on the workers of a queue',
+    'compress a list of models on the workers of a queue, one job per model',
     async () => (await import('./batch.js')).batchCommand(),
   ],
   status: [
-    'show workers, jobs and the time left of a queue',
+    'show the workers of a queue, their jobs, and the time left',
     async () => (await import('./status.js')).statusCommand(),
   ],
   completion: [

@@ -48,6 +48,6 @@ function show({ address, workers, kinds, groups, secondsLeft, failures }: QueueS
       )}`,
     );
   if (groups.length) printLine(`\nunfinished: ${groups.join(', ')}`);
-  if (secondsLeft !== undefined) print(`time left: about ${duration(secondsLeft)}`);
+  if (secondsLeft) print(`time left: about ${duration(secondsLeft)}`);
   for (const { kind, label, reason } of failures) printLine(`failed: ${kind} ${label}: ${reason}`);
 }

@@ -34,17 +34,20 @@ export function workerCommand(): Command {
       wholeNumber(1),
     )
     .addOption(threadsPerJob())
-    .option('--memory <size>', "memory of all jobs together (default: three quarters of the machine's)")
+    .option(
+      '--memory <size>',
+      "memory of all jobs together, such as 8GB (default: three quarters of the machine's)",
+    )
     .option('--kinds <list>', `kinds of jobs to take: ${KINDS.join(',')} (default: all)`)
     .option(
       '--grace <seconds>',
-      'after SIGTERM, time for jobs to finish before they are handed back',
+      'after SIGTERM or SIGINT, time for jobs to finish before they are handed back to the queue',
       wholeNumber(0),
       30,
     )
     .addHelpText(
       'after',
-      '\nExample:\n  $ weightpress worker --queue redis://10.0.0.5:6379 --store s3://bucket/weightpress',
+      '\nExample:\n  $ weightpress worker --queue redis://10.0.0.5:6379 --store s3://bucket/results',
     )
     .action(async ({ concurrency, threads, memory, kinds, grace, ...flags }: Options) => {
       const { queue, store } = requireMachines(flags);

@@ -30,7 +30,7 @@ const RUN: { readonly [Kind in keyof JobData]: (data: JobData[Kind], work: Work)
   model: runModel,
 };
 
-/** Kinds of jobs, those that others wait for longest last. */
+/** Kinds of jobs: those of a lossy run in its order, then the others. */
 export const KINDS = Object.keys(RUN) as readonly (keyof JobData)[];
 
 /** What a job took. */

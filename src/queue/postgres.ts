@@ -8,7 +8,7 @@ import { loadPackage } from './packages.js';
 import { settlesWithin } from './wait.js';
 
 /** The schema of all tables. */
-const SCHEMA = 'weightpress';
+export const SCHEMA = 'weightpress';
 /** Sockets of a process, without the one that listens. */
 const MAX_SOCKETS = 4;
 /** Time after which a query is given up, because the network has lost it. */
