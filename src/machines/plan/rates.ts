@@ -53,7 +53,7 @@ export const RATES = {
   decode: rate(8.7e-9, 'weight', 'matrix'),
   sha256: rate(5.7e-10, 'byte', 'digests'),
   /** Decoded weights with the original's. */
-  compare: rate(3.15e-8, 'weight', 'digests'),
+  compare: rate(1.07e-8, 'weight', 'digests'),
   /** Blocks of the lossless codec. */
   lossless: rate(3.41e-9, 'byte', 'lossless'),
 } as const satisfies Readonly<Record<string, Rate>>;
