@@ -23,8 +23,8 @@ export interface GroupOptions<Kind extends keyof JobData> {
   readonly name: string;
   readonly kind: Kind;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Is called with the index of each task whose result is in the store. */
-  readonly onResult?: ((index: number) => void) | undefined;
+  /** Is called with the index and the key of each task whose result is in the store. */
+  readonly onResult?: ((index: number, key: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -67,10 +67,11 @@ export class Fleet {
     const keys = tasks.map(({ data }) => this.keyOf(kind, data));
     const total = tasks.reduce((sum, { weight }) => sum + weight, 0);
     const shares = new Map<string, number>();
+    const indices = new Map(keys.map((key, i) => [key, i]));
     const weights = new Map(keys.map((key, i) => [key, tasks[i]!.weight]));
     const finish = (key: string) => {
       advance(key, 1);
-      onResult?.(keys.indexOf(key));
+      onResult?.(indices.get(key)!, key);
     };
     const advance = (key: string, share: number) => {
       shares.set(key, Math.max(share, shares.get(key) ?? 0));
