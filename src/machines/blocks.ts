@@ -10,6 +10,7 @@ import type { BlockRun } from './jobs/blocks.js';
 import { needs } from './needs.js';
 import { RATES } from './plan/rates.js';
 import { readResult } from './results.js';
+import { Signal } from './signal.js';
 
 /** Bytes of elements that one job encodes: some seconds of work. */
 const JOB_BYTES = 2 ** 26;
@@ -59,17 +60,6 @@ export async function encodeOnFleet(
       return (await held.frames).get(name)!;
     },
   };
-}
-
-/** A promise that is settled from outside. */
-class Signal {
-  resolve!: () => void;
-  reject!: (reason: unknown) => void;
-  readonly promise = new Promise<void>((resolve, reject) => Object.assign(this, { resolve, reject }));
-
-  constructor() {
-    this.promise.catch(() => {}); // thrown to those who wait
-  }
 }
 
 const nameOf = ({ tensor, block }: Place) => `${tensor} ${block}`;

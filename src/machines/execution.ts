@@ -15,8 +15,9 @@ import type { Pass, PassOptions, PassSettings } from '../quantization/matrix-pas
 import type { OnProgress } from '../quantization/progress.js';
 import { measureCandidate } from '../quantization/quality.js';
 import { putFile } from '../stores/content.js';
+import { EncodedMatrices } from './encoded-matrices.js';
 import type { Fleet } from './fleet.js';
-import { countsOf, readPayloads } from './jobs/matrix.js';
+import { countsOf } from './jobs/matrix.js';
 import { scoresOf, storedWindow } from './jobs/measure.js';
 import { ModelNeeds } from './needs.js';
 import { StoredStatistics } from './packed-moments.js';
@@ -24,8 +25,10 @@ import { readResult } from './results.js';
 import { collectOnFleet } from './statistics.js';
 import { putModel, putSmall } from './stored-model.js';
 
-/** Tokens of the windows that one job measures: as many as run together in one process. */
+/** Maximum tokens of the windows that one job measures: as many as run together in one process. */
 const MEASURED_TOKENS = 1024;
+/** Jobs that measure a candidate, if there are as many windows: each reads both models, and others wait for none of them. */
+const MEASURE_JOBS = 8;
 
 /** Runs the jobs of a lossy compression on the workers of a fleet. */
 export class FleetExecution implements Execution {
@@ -82,7 +85,8 @@ export class FleetExecution implements Execution {
       const file = await putFile(this.fleet.store, source, { signal }).finally(() => source.close());
       const original = await this.put(model, signal);
       const needs = await this.needsOf(model);
-      const atOnce = Math.max(1, Math.floor(MEASURED_TOKENS / window));
+      const share = Math.ceil(windows.length / MEASURE_JOBS);
+      const atOnce = Math.max(1, Math.min(share, Math.floor(MEASURED_TOKENS / window)));
       const tasks = [];
       for (let start = 0; start < windows.length; start += atOnce) {
         const own = windows.slice(start, start + atOnce);
@@ -136,39 +140,42 @@ export class FleetExecution implements Execution {
       weight: elementCount(shape),
       needs: needs.matrix(name),
     }));
+    const counts = new Float64Array(prices.length);
+    const counting: Promise<void>[] = [];
+    const count = async (key: string) => {
+      const counted = countsOf(await readResult(fleet.store, 'matrix', key, signal));
+      for (let i = 0; i < counted.length; i += 2) counts[counted[i]!]! += counted[i + 1]!;
+    };
     const keys = await fleet.run(tasks, {
       name: keep ? 'quantizing' : 'sampling',
       kind: 'matrix',
       onProgress,
+      onResult: (_, key) => {
+        const counted = count(key);
+        counted.catch(() => {}); // awaited below
+        counting.push(counted);
+      },
       signal,
     });
-    const counts = new Float64Array(prices.length);
-    for (const key of keys) {
-      const counted = countsOf(await readResult(fleet.store, 'matrix', key, signal));
-      for (let i = 0; i < counted.length; i += 2) counts[counted[i]!]! += counted[i + 1]!;
-    }
-    const byName = new Map(tasks.map(({ label, weight }, i) => [label, { matrix: keys[i]!, weight }]));
-    let encoding: Promise<Map<string, string>> | undefined;
+    await Promise.all(counting);
+    const jobOf = new Map(tasks.map(({ label }, i) => [label, keys[i]!]));
+    let encoding: Promise<EncodedMatrices> | undefined;
     const encodeAll = async (tables: Uint8Array) => {
       const stored = await putSmall(fleet.store, 'tables', {}, [tables]);
-      const named = [...byName];
-      const encoded = await fleet.run(
-        named.map(([label, { matrix, weight }]) => ({
-          data: { matrix, tables: stored },
-          label,
-          weight,
-          needs: needs.encode(label),
-        })),
-        { name: 'encoding', kind: 'encode', signal },
-      );
-      return new Map(named.map(([label], i) => [label, encoded[i]!]));
+      const encodeTasks = matrices.map(({ name, shape }) => ({
+        data: { matrix: jobOf.get(name)!, tables: stored },
+        label: name,
+        weight: elementCount(shape),
+        needs: needs.encode(name),
+      }));
+      return new EncodedMatrices(fleet, encodeTasks, signal);
     };
     return {
       counts,
       matrices: {
         payloads: async (tensor, tables) => {
           encoding ??= encodeAll(tables);
-          return readPayloads(fleet.store, (await encoding).get(tensor)!, signal);
+          return (await encoding).payloads(tensor);
         },
       },
     };

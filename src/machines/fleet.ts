@@ -6,7 +6,7 @@ import type { Submitter } from '../queue/submit.js';
 import type { Store } from '../stores/store.js';
 import type { JobNeeds } from './needs.js';
 import { hasResult } from './results.js';
-import type { JobData } from './table.js';
+import type { JobCost, JobData } from './table.js';
 
 /** A job before it has a key. */
 export interface Task<Kind extends keyof JobData> {
@@ -23,28 +23,30 @@ export interface GroupOptions<Kind extends keyof JobData> {
   readonly name: string;
   readonly kind: Kind;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
-  /** Is called with the index of each task whose result is in the store. */
-  readonly onResult?: ((index: number) => void) | undefined;
+  /** Is called with the index and the key of each task whose result is in the store. */
+  readonly onResult?: ((index: number, key: string) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What jobs took together. */
-export interface FleetCost {
-  jobs: number;
-  seconds: number;
-  readBytes: number;
-  writtenBytes: number;
-}
+export type FleetCost = JobCost & { readonly jobs: number };
+
+const NO_COST: FleetCost = { jobs: 0, seconds: 0, storeSeconds: 0, readBytes: 0, writtenBytes: 0 };
 
 /** Workers on a queue, and the store that they share. */
 export class Fleet {
-  readonly cost: FleetCost = { jobs: 0, seconds: 0, readBytes: 0, writtenBytes: 0 };
+  /** By kind, in the order in which they began. */
+  readonly costs = new Map<string, FleetCost>();
 
   constructor(
     readonly store: Store,
     private readonly submitter: Pick<Submitter, 'runJobs' | 'close'>,
     private readonly identity: Identity,
   ) {}
+
+  get cost(): FleetCost {
+    return [...this.costs.values()].reduce(sumOfCosts, NO_COST);
+  }
 
   /** Returns the name of a job: a digest of its kind, its data and what results depend on beside. */
   keyOf<Kind extends keyof JobData>(kind: Kind, data: JobData[Kind]): string {
@@ -65,10 +67,11 @@ export class Fleet {
     const keys = tasks.map(({ data }) => this.keyOf(kind, data));
     const total = tasks.reduce((sum, { weight }) => sum + weight, 0);
     const shares = new Map<string, number>();
+    const indices = new Map(keys.map((key, i) => [key, i]));
     const weights = new Map(keys.map((key, i) => [key, tasks[i]!.weight]));
     const finish = (key: string) => {
       advance(key, 1);
-      onResult?.(keys.indexOf(key));
+      onResult?.(indices.get(key)!, key);
     };
     const advance = (key: string, share: number) => {
       shares.set(key, Math.max(share, shares.get(key) ?? 0));
@@ -90,7 +93,7 @@ export class Fleet {
       const failed = await this.submitter.runJobs(group, [...missing.values()], {
         isDone: (key) => hasResult(this.store, kind, key),
         onDone: ({ key }, returned) => {
-          this.count(returned);
+          this.count(kind, returned);
           finish(key);
         },
         onProgress: ({ key }, share) => advance(key, share),
@@ -105,14 +108,21 @@ export class Fleet {
     await Promise.all([this.submitter.close(), this.store.close()]);
   }
 
-  private count(returned: Json): void {
+  private count(kind: string, returned: Json): void {
     if (!isPlainObject(returned)) return; // it was there
-    const { seconds, readBytes, writtenBytes } = returned as never as Omit<FleetCost, 'jobs'>;
-    this.cost.jobs++;
-    this.cost.seconds += seconds;
-    this.cost.readBytes += readBytes;
-    this.cost.writtenBytes += writtenBytes;
+    const cost = { jobs: 1, ...(returned as never as JobCost) };
+    this.costs.set(kind, sumOfCosts(this.costs.get(kind) ?? NO_COST, cost));
   }
+}
+
+function sumOfCosts(a: FleetCost, b: FleetCost): FleetCost {
+  return {
+    jobs: a.jobs + b.jobs,
+    seconds: a.seconds + b.seconds,
+    storeSeconds: a.storeSeconds + b.storeSeconds,
+    readBytes: a.readBytes + b.readBytes,
+    writtenBytes: a.writtenBytes + b.writtenBytes,
+  };
 }
 
 function failureOf(failed: readonly FailedJob[], of: number): InputError {

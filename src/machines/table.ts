@@ -35,7 +35,7 @@ export const KINDS = Object.keys(RUN) as readonly (keyof JobData)[];
 
 /** What a job took. */
 export interface JobCost {
-  /** Seconds in all, and of them waiting for the store. */
+  /** Seconds in all, and those in which something was asked of the store. */
   readonly seconds: number;
   readonly storeSeconds: number;
   readonly readBytes: number;
@@ -47,14 +47,16 @@ export async function runJob(job: Job, place: Workplace, context: Partial<JobCon
   const { kind, key, data } = job;
   const { store } = place;
   if (await hasResult(store, kind, key)) return null;
-  const before = { ...store.traffic };
+  const before = { ...store.traffic, waited: store.waitedSeconds };
   const started = performance.now();
   const run = RUN[kind as keyof JobData] as (data: unknown, work: Work) => Promise<Result>;
   const result = await run(data, { place, key, ...context });
   await writeResult(store, kind, key, result);
-  return {
+  const cost: JobCost = {
     seconds: (performance.now() - started) / 1000,
+    storeSeconds: store.waitedSeconds - before.waited,
     readBytes: store.traffic.readBytes - before.readBytes,
     writtenBytes: store.traffic.writtenBytes - before.writtenBytes,
   };
+  return { ...cost };
 }

@@ -1,5 +1,6 @@
 import type { Model } from '../core/model.js';
 import type { Runtime } from '../onnx/runtime.js';
+import { MeteredStore } from '../stores/metered.js';
 import type { Store } from '../stores/store.js';
 import { openStoredModel } from './stored-model.js';
 
@@ -8,12 +9,15 @@ const MAX_MODELS = 4;
 
 /** Where jobs are done: a store, and what is open for several jobs in turn. */
 export class Workplace {
+  readonly store: MeteredStore;
   private readonly models = new Map<string, Promise<Model>>();
 
   constructor(
-    readonly store: Store,
+    store: Store,
     readonly runtime: Runtime,
-  ) {}
+  ) {
+    this.store = new MeteredStore(store);
+  }
 
   /** Returns a model of the store by its key. @throws {InputError} when it is not there. */
   model(key: string): Promise<Model> {

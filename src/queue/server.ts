@@ -11,9 +11,10 @@ import type { ServeEvent, ServeOptions } from './serve-options.js';
 import { settlesWithin, untilAborted, wait } from './wait.js';
 
 const LOCK_MS = 30_000;
-/** Pauses between two questions for jobs while there are none. */
-const MIN_IDLE_MS = 50;
+/** Pauses between two questions for jobs while there are none: a share of the time since the last job, so that no gap becomes much longer. */
+const MIN_IDLE_MS = 20;
 const MAX_IDLE_MS = 1000;
+const IDLE_SHARE = 1 / 8;
 /** Workers that may die with a job before it is given up: the job may be what kills them. */
 const MAX_DEATHS = 50;
 /** Time for which memory is left free for a job that did not fit; another worker may have taken it since. */
@@ -90,16 +91,17 @@ export class Server {
   }
 
   private async takeJobs(): Promise<void> {
-    let idleMs = MIN_IDLE_MS;
+    let busyAt = Date.now();
     while (!this.stopping.signal.aborted) {
       this.change = new AbortController();
       const pause = this.pause();
       if (pause) await wait(pause, this.change.signal);
-      else if (await this.takeJob()) idleMs = MIN_IDLE_MS;
-      else {
-        await wait(idleMs, this.stopping.signal);
-        idleMs = Math.min(2 * idleMs, MAX_IDLE_MS);
+      else if (!(await this.takeJob())) {
+        const idleMs = Math.max(MIN_IDLE_MS, IDLE_SHARE * (Date.now() - busyAt));
+        await wait(Math.min(idleMs, MAX_IDLE_MS), this.stopping.signal);
+        continue;
       }
+      busyAt = Date.now();
     }
   }
 

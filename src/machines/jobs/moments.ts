@@ -7,6 +7,7 @@ import { MomentSums } from '../../quantization/calibration/moment-sums.js';
 import { embeddingStage, LayerStages, type Stage } from '../../quantization/calibration/stages.js';
 import { RowWeights } from '../../quantization/calibration/summing.js';
 import { momentsOf, statisticsOf, type Unit, unitsOf } from '../../quantization/calibration/units.js';
+import type { Store } from '../../stores/store.js';
 import { packTensorMoments } from '../packed-moments.js';
 import { type Result, readResult } from '../results.js';
 import { openStoredCalibration } from '../stored-text.js';
@@ -37,18 +38,11 @@ export async function runMoments(data: MomentsData, { place, signal, onProgress 
   const products = new MomentProducts(runtime);
   const sums = new MomentSums(products, moments);
   const rows = new RowWeights(calibration.batches.predictions);
-  const parts = data.windows.length * stages.length;
-  let done = 0;
-  for (const { name } of stages)
-    for (const key of data.windows) {
-      const adds = ((await readResult(store, 'windows', key, signal)).header as WindowsHeader).adds[name]!;
-      for (let index = 0; index < adds; index++) {
-        signal?.throwIfAborted();
-        const values = await readValues(store, key, name, index, names);
-        await sums.add(feedsOf(names, values, runtime.floats));
-      }
-      onProgress?.(++done / parts);
-    }
+  for await (const { values, share } of oneAhead(storedValues(data, store, names, signal))) {
+    signal?.throwIfAborted();
+    await sums.add(feedsOf(names, values, runtime.floats));
+    onProgress?.(share);
+  }
   await products.release();
   if (isOfRows(unit, first!)) await addRows(rows, data, calibration, place.store);
   const rowsOf = first!.frequencies ?? (() => rows.mean());
@@ -56,6 +50,40 @@ export async function runMoments(data: MomentsData, { place, signal, onProgress 
   const { tensors, fewest } = statisticsOf(unit, sums, { predictions, rowsOf });
   const named = tensors.map(([weight, found]) => [tensorNameOf(first!.weights, weight), found] as const);
   return packTensorMoments(named, fewest);
+}
+
+/** Yields the values of each batch, in the order of the text, and the share of all that comes with them. */
+async function* storedValues(
+  { stages, windows }: MomentsData,
+  store: Store,
+  names: readonly string[],
+  signal: AbortSignal | undefined,
+) {
+  const parts = windows.length * stages.length;
+  let done = 0;
+  for (const stage of stages)
+    for (const key of windows) {
+      const { adds } = (await readResult(store, 'windows', key, signal)).header as WindowsHeader;
+      const count = adds[stage]!;
+      for (let index = 0; index < count; index++)
+        yield {
+          values: await readValues(store, key, stage, index, names),
+          share: (done + (index + 1) / count) / parts,
+        };
+      done++;
+    }
+}
+
+/** Yields items, and asks for the next one while the last is in use. */
+async function* oneAhead<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item> {
+  let next = items.next();
+  for (;;) {
+    const { done, value } = await next;
+    if (done) return;
+    next = items.next();
+    next.catch(() => {}); // thrown when it is awaited
+    yield value;
+  }
 }
 
 /** Returns the stages of a calibration with these names. */
@@ -81,7 +109,7 @@ async function addRows(
   rows: RowWeights,
   { windows }: MomentsData,
   { batches }: Calibration,
-  store: Work['place']['store'],
+  store: Store,
 ): Promise<void> {
   let [job, index] = [0, 0];
   const perJob = Math.ceil(batches.batches.length / windows.length);

@@ -26,7 +26,7 @@ export interface WindowsHeader extends Record<string, unknown> {
 
 /**
  * Runs batches forward through all layers and back, and stores what moments are of: inputs of matrices, and gradients of their outputs.
- * Memory holds the weights of one layer, and the values of one batch.
+ * Memory holds the weights of one layer, and the values of two batches.
  */
 export async function runWindows({ model, text, range }: WindowsData, work: Work): Promise<Result> {
   const { place, key, signal, onProgress } = work;
@@ -38,6 +38,7 @@ export async function runWindows({ model, text, range }: WindowsData, work: Work
     signal,
     onProgress: (done, total) => onProgress?.(done / total),
   }).run(storing);
+  await storing.finish();
   return { header: { adds: storing.adds } satisfies WindowsHeader };
 }
 
@@ -66,9 +67,10 @@ const valueKey = (key: string, stage: string, index: number, name: string) =>
   `${folderOf('windows', key)}/${stage}/${index}/${name}`;
 const rowsKey = (key: string, index: number) => `${folderOf('windows', key)}/rows/${index}`;
 
-/** Stores values as they come. Those of an earlier attempt stay, as they are the same. */
+/** Stores values while the next ones are computed. Those of an earlier attempt stay, as they are the same. */
 class Storing implements Receiver {
   readonly adds: Record<string, number> = {};
+  private writing: Promise<unknown> = Promise.resolve();
 
   constructor(
     private readonly store: Store,
@@ -81,15 +83,18 @@ class Storing implements Receiver {
     let [index, batch] = [0, 0];
     return {
       add: async (values: Feeds) => {
-        for (const output of outputs) {
-          const { dims } = values[output]!;
-          const pieces = packedPieces({ dims }, [floatsOf(values[output])]);
-          await this.put(valueKey(this.key, name, index, output), pieces);
-        }
-        index++;
+        await this.writing;
+        const own = index++;
+        this.put(
+          [...outputs].map((output) => {
+            const pieces = packedPieces({ dims: values[output]!.dims }, [floatsOf(values[output]).slice()]);
+            return [valueKey(this.key, name, own, output), pieces];
+          }),
+        );
       },
       addRows: async (weights) => {
-        await this.put(rowsKey(this.key, batch++), packedPieces({}, [weights]));
+        await this.writing;
+        this.put([[rowsKey(this.key, batch++), packedPieces({}, [weights])]]);
       },
       close: async () => {
         this.adds[name] = index;
@@ -97,8 +102,17 @@ class Storing implements Receiver {
     };
   }
 
-  private async put(key: string, pieces: Iterable<Uint8Array>): Promise<void> {
-    if ((await this.store.size(key, this.signal)) === undefined)
-      await this.store.write(key, pieces, this.signal);
+  /** Waits until all is stored. */
+  async finish(): Promise<void> {
+    await this.writing;
+  }
+
+  private put(objects: readonly (readonly [key: string, pieces: Iterable<Uint8Array>])[]): void {
+    this.writing = Promise.all(
+      objects.map(async ([key, pieces]) => {
+        await this.store.write(key, pieces, this.signal);
+      }),
+    );
+    this.writing.catch(() => {}); // thrown to who stores the next values
   }
 }

@@ -25,13 +25,13 @@ export function largest(needs: readonly Need[]): Need {
 }
 
 /**
- * Returns the layer of the forward and backward pass that needs most: its weights and those of the next, what is recorded of a batch, and the
- * inputs of all layers; or the head with two chunks of logits.
+ * Returns the layer of the forward and backward pass that needs most: its weights and those of the next, what is recorded of a batch and, being
+ * stored, of the one before, and the inputs of all layers; or the head with two chunks of logits.
  */
 export function windowsNeed({ layers, head, hiddenSize, vocabulary }: ModelShape, tokens: number): Need {
   const states = tokens * hiddenSize * (layers.length + 2);
   return largest([
-    ...layers.map((layer, i) => need(layer, states + tokens * layer.recorded + pairOf(layers, i))),
+    ...layers.map((layer, i) => need(layer, states + 2 * tokens * layer.recorded + pairOf(layers, i))),
     need(head, states + head.weights + (vocabulary ? 2 * chunkOf(vocabulary) : 0)),
   ]);
 }
@@ -56,11 +56,11 @@ const need = ({ label }: Pick<LayerShape, 'label'>, floats: number): Need => ({
   bytes: PROCESS_BYTES + FLOAT_BYTES * floats,
 });
 
-/** Returns what the second moments of a matrix need: two arrays of each, and what was recorded of one batch. */
+/** Returns what the second moments of a matrix need: two arrays of each, and what was recorded of one batch and the next. */
 export function momentsNeed({ tensor, uses }: MatrixShape, tokens: number): Need {
   const widest = uses.reduce((most, { widths, share }) => {
     const squares = sumOf(widths, (width) => width ** 2);
-    return Math.max(most, 2 * squares + tokens * share * sumOf(widths, (width) => width));
+    return Math.max(most, 2 * squares + 2 * tokens * share * sumOf(widths, (width) => width));
   }, 0);
   const { columns, stack } = matrixOf(tensor.shape);
   const sums = stack > 1 ? columns ** 2 : 0;
