@@ -186,8 +186,8 @@ describe('the plan of a run on many machines', () => {
     });
     expect(by.encode).toMatchObject({ jobs: passes * matrices, readBytes: passes * weights });
     expect(bits).toBeCloseTo((3 * (weights + vectors) - 16 * vectors) / weights, 3);
-    expect(by.measure).toMatchObject({ jobs: 2 });
-    expect(by.measure!.readBytes).toBeCloseTo(2 * (modelBytes + (weights * bits) / 8), 3);
+    expect(by.measure).toMatchObject({ jobs: 3 });
+    expect(by.measure!.readBytes).toBeCloseTo(3 * (modelBytes + (weights * bits) / 8), 3);
     expect(parent.readBytes).toBeCloseTo((passes * weights * bits) / 8, 3);
     await model.close();
   });
@@ -236,7 +236,7 @@ describe('the plan of a run on many machines', () => {
       ['moments', 562],
       ['matrix', 3 * 51 + 2 * 562],
       ['encode', 2 * 562],
-      ['measure', 2],
+      ['measure', 4],
     ]);
     expect(stages.map(({ name }) => name)).toEqual([
       'upload',

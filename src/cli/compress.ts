@@ -166,10 +166,11 @@ async function runOnMachines(path: string, output: string, options: Options, rep
   const settings = { ...(lossy || { all, resume }), threads, force, exclude, keep, signal: stopSignal() };
   const fleet = await openFleet(queue, store, printNotice);
   try {
-    await report(
-      await withBars((onProgress) => compressOnFleet(fleet, path, output, { ...settings, onProgress })),
+    const compressed = await withBars((onProgress) =>
+      compressOnFleet(fleet, path, output, { ...settings, onProgress }),
     );
-    printNotice(costLine(fleet.cost));
+    await report(compressed);
+    printNotice(costLine(fleet.cost, compressed.weights));
   } finally {
     await fleet.close();
   }

@@ -53,9 +53,14 @@ export function stopSignal(): AbortSignal {
   return controller.signal;
 }
 
+/** Formats a number of things: `1 job`, `2 jobs`. */
+export function counted(n: number, what: string): string {
+  return `${count(n)} ${what}${n === 1 ? '' : 's'}`;
+}
+
 /** Says what the jobs of a run took. */
 export function costLine({ jobs, seconds, readBytes, writtenBytes }: FleetCost, weights?: number): string {
   const moved = readBytes + writtenBytes;
   const perWeight = weights ? `, ${(moved / weights).toFixed(1)} bytes per weight` : '';
-  return `${count(jobs)} jobs took ${duration(seconds)} of work; workers read ${bytes(readBytes)} and wrote ${bytes(writtenBytes)}${perWeight}`;
+  return `${counted(jobs, 'job')} took ${duration(seconds)} of work; workers read ${bytes(readBytes)} and wrote ${bytes(writtenBytes)}${perWeight}`;
 }

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { type QueueStatus, queueStatus } from '../queue/status.js';
 import { bytes, count, duration, table } from './format.js';
-import { type MachineFlags, QUEUE_VARIABLE, queueOption, requireQueue } from './machines.js';
+import { counted, type MachineFlags, QUEUE_VARIABLE, queueOption, requireQueue } from './machines.js';
 import { jsonOption } from './options.js';
 import { print, printJson, printLine } from './terminal.js';
 
@@ -23,7 +23,7 @@ export function statusCommand(): Command {
 }
 
 function show({ address, workers, kinds, groups, secondsLeft, failures }: QueueStatus): void {
-  printLine(`${count(workers.length)} workers at ${address}`);
+  printLine(`${counted(workers.length, 'worker')} at ${address}`);
   if (workers.length)
     print(
       `\n${table(

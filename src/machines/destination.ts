@@ -34,8 +34,7 @@ export async function openDestination(
   }
   return {
     put: async (pieces, whole) => {
-      if (force) await store.remove(name);
-      if (!(await store.write(name, pieces, whole))) throw exists();
+      if (!(await store.write(name, pieces, whole, undefined, force))) throw exists();
     },
     close: () => store.close(),
   };

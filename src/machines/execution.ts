@@ -16,6 +16,7 @@ import type { OnProgress } from '../quantization/progress.js';
 import { measureCandidate } from '../quantization/quality.js';
 import { putFile } from '../stores/content.js';
 import { EncodedMatrices } from './encoded-matrices.js';
+import { windowsPerJob } from './extents.js';
 import type { Fleet } from './fleet.js';
 import { countsOf } from './jobs/matrix.js';
 import { scoresOf, storedWindow } from './jobs/measure.js';
@@ -24,11 +25,6 @@ import { StoredStatistics } from './packed-moments.js';
 import { readResult } from './results.js';
 import { collectOnFleet } from './statistics.js';
 import { putModel, putSmall } from './stored-model.js';
-
-/** Maximum tokens of the windows that one job measures: as many as run together in one process. */
-const MEASURED_TOKENS = 1024;
-/** Jobs that measure a candidate, if there are as many windows: each reads both models, and others wait for none of them. */
-const MEASURE_JOBS = 8;
 
 /** Runs the jobs of a lossy compression on the workers of a fleet. */
 export class FleetExecution implements Execution {
@@ -85,8 +81,7 @@ export class FleetExecution implements Execution {
       const file = await putFile(this.fleet.store, source, { signal }).finally(() => source.close());
       const original = await this.put(model, signal);
       const needs = await this.needsOf(model);
-      const share = Math.ceil(windows.length / MEASURE_JOBS);
-      const atOnce = Math.max(1, Math.min(share, Math.floor(MEASURED_TOKENS / window)));
+      const atOnce = windowsPerJob(windows.length, window);
       const tasks = [];
       for (let start = 0; start < windows.length; start += atOnce) {
         const own = windows.slice(start, start + atOnce);

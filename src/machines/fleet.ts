@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { InputError } from '../core/errors.js';
 import { isPlainObject } from '../core/json.js';
 import type { FailedJob, Identity, Job, Json } from '../queue/job.js';
+import { forEachLimited } from '../queue/limited.js';
 import type { Submitter } from '../queue/submit.js';
 import type { Store } from '../stores/store.js';
 import type { JobNeeds } from './needs.js';
@@ -80,7 +81,7 @@ export class Fleet {
       onProgress?.(Math.min(done, total), total);
     };
     const missing = new Map<string, Job>();
-    await forEachAtOnce(keys.entries(), 16, async ([i, key]) => {
+    await forEachLimited(keys.entries(), 16, async ([i, key]) => {
       signal?.throwIfAborted();
       if (await hasResult(this.store, kind, key)) finish(key);
       else {
@@ -131,20 +132,5 @@ function failureOf(failed: readonly FailedJob[], of: number): InputError {
   const rest = of - failed.length;
   return new InputError(
     `${job.kind} job ${job.label} failed: ${reason}${others}; ${rest ? `the other ${rest} are done, and` : 'what was done before'} stays in the store`,
-    {},
-    { code: 'resumable' },
   );
-}
-
-/** Does work on items, several at once. */
-export async function forEachAtOnce<Item>(
-  items: Iterable<Item>,
-  atOnce: number,
-  work: (item: Item) => Promise<void>,
-): Promise<void> {
-  const iterator = items[Symbol.iterator]();
-  const run = async () => {
-    for (let next = iterator.next(); !next.done; next = iterator.next()) await work(next.value);
-  };
-  await Promise.all(Array.from({ length: atOnce }, run));
 }

@@ -1,3 +1,4 @@
+import { elementCount } from '../core/dtype.js';
 import type { Model } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import { loadRuntime } from '../onnx/node/runtime.js';
@@ -13,6 +14,7 @@ import { embeddingStage, LayerStages, type Stage } from '../quantization/calibra
 import { noteFewTokens } from '../quantization/calibration/summing.js';
 import { unitsOf } from '../quantization/calibration/units.js';
 import type { OnProgress } from '../quantization/progress.js';
+import { batchesPerJob } from './extents.js';
 import type { Fleet, Task } from './fleet.js';
 import type { MomentsData } from './jobs/moments.js';
 import type { WindowsData } from './jobs/windows.js';
@@ -20,11 +22,6 @@ import type { ModelNeeds } from './needs.js';
 import { type MomentsHeader, StoredStatistics } from './packed-moments.js';
 import { hasResult, readResult, removeResult } from './results.js';
 import { putText } from './stored-text.js';
-
-/** Batches of a small model are run together, in no more than this many jobs. */
-const MAX_SMALL_JOBS = 8;
-/** Weights times batches that are enough for one job. */
-const ENOUGH_WEIGHTS = 1e9;
 
 /** A model that workers can read. */
 export interface FleetModel {
@@ -104,12 +101,9 @@ function windowTasks(
   model: string,
   text: string,
 ): Task<'windows'>[] {
-  const weights = sumOf(program.model.tensors, ({ lengthBytes }) => lengthBytes / 4);
+  const weights = sumOf(program.model.tensors, ({ shape }) => elementCount(shape));
   const { length } = batches.batches;
-  const perJob = Math.max(
-    1,
-    Math.min(Math.ceil(length / MAX_SMALL_JOBS), Math.round(ENOUGH_WEIGHTS / weights)),
-  );
+  const perJob = batchesPerJob(weights, length);
   return Array.from({ length: Math.ceil(length / perJob) }, (_, i) => {
     const range = [i * perJob, Math.min(length, (i + 1) * perJob)] as const;
     const data: WindowsData = { model, text, range };

@@ -50,7 +50,12 @@ export async function runJob(job: Job, place: Workplace, context: Partial<JobCon
   const before = { ...store.traffic, waited: store.waitedSeconds };
   const started = performance.now();
   const run = RUN[kind as keyof JobData] as (data: unknown, work: Work) => Promise<Result>;
-  const result = await run(data, { place, key, ...context });
+  const result = await run(data, { place, key, ...context }).catch(async (error) => {
+    // another worker has done it, and what it was made of may be gone
+    if (await hasResult(store, kind, key).catch(() => false)) return undefined;
+    throw error;
+  });
+  if (!result) return null;
   await writeResult(store, kind, key, result);
   const cost: JobCost = {
     seconds: (performance.now() - started) / 1000,

@@ -20,6 +20,14 @@ export interface WorkOptions {
   readonly lockMs?: number | undefined;
 }
 
+const DAY_MS = 24 * 3600 * 1000;
+
+/** Returns the memory of the machine, or of the container. */
+function machineBytes(): number {
+  const limit = process.constrainedMemory() || Number.POSITIVE_INFINITY;
+  return Math.min(totalmem(), limit);
+}
+
 /**
  * Takes jobs from a queue, and leaves their results in a store, until it is stopped.
  * @throws {InputError} when the store cannot be used.
@@ -28,10 +36,12 @@ export async function work(queue: string, store: string, options: WorkOptions = 
   const { threads = 1 } = options;
   const {
     concurrency = Math.ceil(availableParallelism() / threads),
-    memoryBytes = 0.75 * totalmem(),
+    memoryBytes = 0.75 * machineBytes(),
     kinds = KINDS,
   } = options;
-  await (await openStore(store)).close(); // says what is wrong before any job is taken
+  const opened = await openStore(store); // says what is wrong before any job is taken
+  await opened.sweep(DAY_MS).catch(() => {}); // it needs more rights than jobs do
+  await opened.close();
   const jobs = new JobThreads({ store, threads });
   const server = serveQueue(queue, {
     kinds,

@@ -54,11 +54,13 @@ export class FolderStore implements Store {
     key: string,
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     signal?: AbortSignal,
+    _byteLength?: number,
+    isReplacing = false,
   ): Promise<boolean> {
     const path = this.pathOf(key);
-    if ((await this.size(key, signal)) !== undefined) return false;
+    if (!isReplacing && (await this.size(key, signal)) !== undefined) return false;
     await this.makeFolderOf(path);
-    const output = await Output.create(path);
+    const output = await Output.create(path, { force: isReplacing });
     try {
       for await (const piece of pieces) {
         signal?.throwIfAborted();

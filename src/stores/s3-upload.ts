@@ -43,6 +43,8 @@ export interface Upload {
   readonly key: string;
   readonly metadata: Record<string, string>;
   readonly signal: AbortSignal | undefined;
+  /** Under which it gets its name. */
+  readonly condition: { readonly IfNoneMatch?: '*' };
 }
 
 interface Part {
@@ -55,7 +57,7 @@ interface Part {
  * @throws {Refusal} when there is an object of that name.
  */
 export async function uploadParts(upload: Upload, parts: AsyncIterable<Uint8Array>): Promise<void> {
-  const { bucket, key, metadata: Metadata, signal } = upload;
+  const { bucket, key, metadata: Metadata, signal, condition } = upload;
   const { UploadId } = await send(upload, (s3, options) =>
     s3.createMultipartUpload({ ...bucket.object(key), Metadata }, options),
   );
@@ -77,10 +79,7 @@ export async function uploadParts(upload: Upload, parts: AsyncIterable<Uint8Arra
     }
     const MultipartUpload = { Parts: await Promise.all(sent) };
     await send(upload, (s3, options) =>
-      s3.completeMultipartUpload(
-        { ...bucket.object(key), UploadId, MultipartUpload, IfNoneMatch: '*' },
-        options,
-      ),
+      s3.completeMultipartUpload({ ...bucket.object(key), UploadId, MultipartUpload, ...condition }, options),
     );
   } catch (error) {
     failed.abort(error);

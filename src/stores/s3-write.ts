@@ -3,19 +3,27 @@ import type { S3Bucket } from './s3-bucket.js';
 import { Refusal } from './s3-errors.js';
 import { PART_BYTES, partsOf, type Upload, uploadParts } from './s3-upload.js';
 
+/** Options of {@link writeObject}. */
+export interface WriteOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of all pieces, if known. */
+  readonly byteLength?: number | undefined;
+  readonly isReplacing?: boolean | undefined;
+}
+
 /**
- * Writes an object, unless there is one. @param byteLength bytes of all pieces, if known. @returns whether this call wrote it.
+ * Writes an object, unless there is one that it does not replace. @returns whether this call wrote it.
  * @throws {Refusal} when the server refuses. @throws {ConnectionError} when it cannot be reached.
  */
 export async function writeObject(
   bucket: S3Bucket,
   key: string,
   pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  signal?: AbortSignal,
-  byteLength?: number,
+  { signal, byteLength, isReplacing }: WriteOptions,
 ): Promise<boolean> {
   const writer = randomUUID();
-  const upload = { bucket, key, metadata: { writer }, signal };
+  const condition = isReplacing ? {} : ({ IfNoneMatch: '*' } as const);
+  const upload = { bucket, key, metadata: { writer }, signal, condition };
   const parts = partsOf(pieces, byteLength);
   try {
     const first: Uint8Array = (await parts.next()).value;
@@ -34,11 +42,11 @@ export async function writeObject(
 }
 
 async function putObject(
-  { bucket, key, metadata: Metadata, signal }: Upload,
+  { bucket, key, metadata: Metadata, signal, condition }: Upload,
   Body: Uint8Array,
 ): Promise<void> {
   await bucket.send({ action: 'PutObject', key, signal }, (s3, options) =>
-    s3.putObject({ ...bucket.object(key), Body, Metadata, IfNoneMatch: '*' }, options),
+    s3.putObject({ ...bucket.object(key), Body, Metadata, ...condition }, options),
   );
   bucket.traffic.writtenBytes += Body.length;
 }

@@ -56,11 +56,12 @@ export class S3Store implements Store {
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     signal?: AbortSignal,
     byteLength?: number,
+    isReplacing = false,
   ): Promise<boolean> {
     checkKey(key);
-    const isLarge = byteLength !== undefined && byteLength >= PART_BYTES;
+    const isLarge = !isReplacing && byteLength !== undefined && byteLength >= PART_BYTES;
     if (isLarge && (await this.size(key, signal)) !== undefined) return false; // it would be sent in vain
-    return writeObject(this.bucket, key, pieces, signal, byteLength);
+    return writeObject(this.bucket, key, pieces, { signal, byteLength, isReplacing });
   }
 
   async *list(prefix: string, signal?: AbortSignal): AsyncGenerator<StoredObject> {
@@ -122,10 +123,10 @@ async function tryAll(bucket: S3Bucket, signal: AbortSignal | undefined): Promis
   );
   const key = `probe-${randomUUID()}${UNFINISHED}`;
   const content = Uint8Array.of(1, 2, 3);
-  await writeObject(bucket, key, [content], signal);
+  await writeObject(bucket, key, [content], { signal });
   try {
     await readObject(bucket, key, 0, content.length, signal);
-    if (await writeObject(bucket, key, [content], signal))
+    if (await writeObject(bucket, key, [content], { signal }))
       throw new InputError('the server replaces objects, although requests ask it not to (If-None-Match)', {
         file: bucket.name,
       });

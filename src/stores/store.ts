@@ -15,7 +15,7 @@ export interface Store {
    * Writes an object, which has its name only when it is whole and durable. If another writer was first, its object stays.
    * @param pieces in order; each must stay unchanged until the next one is asked for. They are not read if the object is there.
    * @param byteLength bytes of all pieces, if known: a large upload then needs less memory.
-   * @returns whether this call wrote it.
+   * @param isReplacing takes the place of an existing object at once, as outputs of users may. @returns whether this call wrote it.
    * @throws {InputError} when the store is full or refuses. @throws {ConnectionError} when it cannot be reached.
    */
   write(
@@ -23,6 +23,7 @@ export interface Store {
     pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
     signal?: AbortSignal,
     byteLength?: number,
+    isReplacing?: boolean,
   ): Promise<boolean>;
   /** Lists the objects whose keys start with a prefix, in no order. */
   list(prefix: string, signal?: AbortSignal): AsyncIterable<StoredObject>;

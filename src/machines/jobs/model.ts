@@ -1,6 +1,8 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { InputError } from '../../core/errors.js';
+import { problemOfPath } from '../../core/file-name.js';
 import { openFile } from '../../io/node/file.js';
 import { Output } from '../../io/node/output.js';
 import { type CatalogEntry, catalogEntry } from '../../operations/catalog.js';
@@ -45,6 +47,7 @@ export interface ModelHeader extends Record<string, unknown> {
 /** Compresses a model as one process does, in a temporary folder. The file is then in the store. */
 export async function runModel(data: ModelData, { place, signal, onProgress }: Work): Promise<Result> {
   const { store } = place;
+  checkNames(data);
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-'));
   try {
     const source = data.files ? await fetchModel(store, data, folder, signal) : data.name;
@@ -63,6 +66,18 @@ export async function runModel(data: ModelData, { place, signal, onProgress }: W
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** A model of the Hub at one commit: nothing on the worker's own disk. */
+const HUB_NAME = /^[\w.-]+\/[\w.-]+@[0-9a-f]{40}$/;
+
+/** Checks names that came from the queue before they touch the disk. @throws {InputError} for one that leaves its folder. */
+function checkNames({ name, files }: ModelData): void {
+  const names = files ? [name, ...files.map((file) => file.name)] : [];
+  const problem = names.map(problemOfPath).find((found) => found !== undefined);
+  if (problem !== undefined) throw new InputError(`the name of a file ${problem}`);
+  if (!files && !HUB_NAME.test(name))
+    throw new InputError('expected a model of the Hub, user/name@commit', { file: name });
 }
 
 async function calibrationOf(store: Store, calibration: CalibrationData | null) {

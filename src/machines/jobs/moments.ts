@@ -44,7 +44,7 @@ export async function runMoments(data: MomentsData, { place, signal, onProgress 
     onProgress?.(share);
   }
   await products.release();
-  if (isOfRows(unit, first!)) await addRows(rows, data, calibration, place.store);
+  if (isOfRows(unit, first!)) await addRows(rows, data, store);
   const rowsOf = first!.frequencies ?? (() => rows.mean());
   const { predictions } = calibration.batches;
   const { tensors, fewest } = statisticsOf(unit, sums, { predictions, rowsOf });
@@ -87,10 +87,7 @@ async function* oneAhead<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item
 }
 
 /** Returns the stages of a calibration with these names. */
-export function stagesByName(
-  { program, batches, headStage }: Calibration,
-  names: readonly string[],
-): Stage[] {
+function stagesByName({ program, batches, headStage }: Calibration, names: readonly string[]): Stage[] {
   const layers = new LayerStages(program, batches);
   return names.map((name) => {
     if (name === 'head' && headStage) return headStage();
@@ -105,17 +102,10 @@ const isOfRows = ({ sites }: Unit, { frequencies }: Stage) =>
   !frequencies && sites.some(({ outputs }) => outputs === undefined);
 
 /** Adds the weights of the rows of the head's matrix: one sum of every batch. */
-async function addRows(
-  rows: RowWeights,
-  { windows }: MomentsData,
-  { batches }: Calibration,
-  store: Store,
-): Promise<void> {
-  let [job, index] = [0, 0];
-  const perJob = Math.ceil(batches.batches.length / windows.length);
-  for (let batch = 0; batch < batches.batches.length; batch++) {
-    rows.add(await readRows(store, windows[job]!, index++));
-    if (index === perJob) [job, index] = [job + 1, 0];
+async function addRows(rows: RowWeights, { windows }: MomentsData, store: Store): Promise<void> {
+  for (const key of windows) {
+    const { batches } = (await readResult(store, 'windows', key)).header as WindowsHeader;
+    for (let index = 0; index < batches; index++) rows.add(await readRows(store, key, index));
   }
 }
 

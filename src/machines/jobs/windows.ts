@@ -22,6 +22,8 @@ export interface WindowsData {
 /** What the result says: how often each stage handed on values, over all batches of the job. */
 export interface WindowsHeader extends Record<string, unknown> {
   readonly adds: Readonly<Record<string, number>>;
+  /** Batches of the job. */
+  readonly batches: number;
 }
 
 /**
@@ -39,7 +41,8 @@ export async function runWindows({ model, text, range }: WindowsData, work: Work
     onProgress: (done, total) => onProgress?.(done / total),
   }).run(storing);
   await storing.finish();
-  return { header: { adds: storing.adds } satisfies WindowsHeader };
+  const batches = Math.min(range[1], calibration.batches.batches.length) - range[0];
+  return { header: { adds: storing.adds, batches } satisfies WindowsHeader };
 }
 
 /** Reads the values of a stage that a job has stored, as they were handed on. @param index of the call, from 0. */

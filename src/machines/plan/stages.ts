@@ -1,6 +1,8 @@
 import type { Dtype } from '../../core/dtype.js';
+import { elementCount } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import type { CompressionPlan } from '../../quantization/plan.js';
+import { batchesPerJob, windowsPerJob } from '../extents.js';
 import {
   encodeNeed,
   matrixNeed,
@@ -43,6 +45,9 @@ export interface RunExtent {
   readonly batchTokens: number;
 }
 
+/** Tokens of a window, where the model's context is as long. */
+const WINDOW = 512;
+
 /** Bytes of tensors per job of a lossless run. */
 export const RUN_BYTES = 2 ** 26;
 /** Every 11th matrix is sampled, typically three times: two steps to find a third. */
@@ -54,15 +59,16 @@ export function lossyStages(shape: ModelShape, extent: RunExtent): PlannedRunSta
   const { plan, calibrationTokens, tensorBytes, fileBytes, batchTokens } = extent;
   const { matrices } = shape;
   const batches = cut(calibrationTokens, batchTokens);
+  const weights = sumOf(shape.tensors, (tensor) => elementCount(tensor.shape));
   const quantizing = matrices.map((matrix) => ({ ...matrixWork(matrix), need: matrixNeed(matrix) }));
   const stages: PlannedRunStage[] = [
     uploading(fileBytes),
     {
       name: 'windows',
       kind: 'windows',
-      jobs: batches.map((tokens) => ({
+      jobs: cut(calibrationTokens, batchTokens * batchesPerJob(weights, batches.length)).map((tokens) => ({
         ...windowsWork(shape, { tokens, modelBytes: tensorBytes }),
-        need: windowsNeed(shape, tokens),
+        need: windowsNeed(shape, Math.min(tokens, batchTokens)),
       })),
     },
     {
@@ -137,9 +143,10 @@ function encoding({ matrices }: ModelShape, extent: RunExtent, name: string): Pl
 }
 
 function measuring(shape: ModelShape, extent: RunExtent, name: string): PlannedRunStage {
-  const { bits, tensorBytes, measuredTokens, batchTokens } = extent;
+  const { bits, tensorBytes, measuredTokens } = extent;
   const candidateBytes = (sumOf(shape.matrices, ({ weights }) => weights) * bits) / 8;
-  const jobs = cut(measuredTokens, batchTokens).map((tokens) => ({
+  const atOnce = windowsPerJob(measuredTokens / WINDOW, WINDOW) * WINDOW;
+  const jobs = cut(measuredTokens, atOnce).map((tokens) => ({
     ...measureWork(shape, { tokens, modelBytes: tensorBytes }, candidateBytes),
     need: measureNeed(shape, tokens),
   }));
