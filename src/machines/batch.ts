@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { InputError, isInputError } from '../core/errors.js';
 import { Output } from '../io/node/output.js';
-import { openFiles } from '../open/open.js';
+import { openFiles, openModel } from '../open/open.js';
 import type { CatalogEntry } from '../operations/catalog.js';
 import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
 import type { Budget } from '../quantization/rate-control/budget.js';
@@ -10,6 +10,7 @@ import { openStoredFile, putFile, type StoredFile } from '../stores/content.js';
 import { openDestination, piecesOf } from './destination.js';
 import type { Fleet } from './fleet.js';
 import type { ModelData, ModelHeader } from './jobs/model.js';
+import { ModelNeeds } from './needs.js';
 import { readResult } from './results.js';
 import { putSmall } from './stored-model.js';
 
@@ -40,8 +41,12 @@ export interface BatchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A model's jobs in one process: bounded by its layers, and not known before it is opened. */
-const NEEDS = { memoryBytes: 2 ** 29, limitSeconds: 24 * 3600 };
+/** Memory of a lossless compression, whatever the model. */
+const LOSSLESS_BYTES = 2 ** 29;
+/** A day: a model takes minutes to hours. */
+const LIMIT_SECONDS = 24 * 3600;
+/** Tokens that run together. */
+const BATCH_TOKENS = 1024;
 
 /** Models whose files are in the store and whose jobs are not done. */
 const MAX_WAITING = 64;
@@ -67,7 +72,8 @@ async function row(fleet: Fleet, item: BatchItem, options: BatchOptions): Promis
   try {
     if (!options.force && (await isThere(output))) return { source, output, state: 'exists' };
     const data = await dataOf(fleet, item);
-    const [key] = await fleet.run([{ data, label: source, weight: 1, needs: NEEDS }], {
+    const needs = { memoryBytes: await memoryOf(item), limitSeconds: LIMIT_SECONDS };
+    const [key] = await fleet.run([{ data, label: source, weight: 1, needs }], {
       name: source,
       kind: 'model',
       signal: options.signal,
@@ -80,6 +86,17 @@ async function row(fleet: Fleet, item: BatchItem, options: BatchOptions): Promis
     options.signal?.throwIfAborted();
     if (!isInputError(error)) throw error;
     return { source, output, state: 'failed', reason: error.message };
+  }
+}
+
+/** Returns what a worker needs for a model. @throws {InputError} for one that cannot be opened. */
+async function memoryOf({ source, budget }: BatchItem): Promise<number> {
+  if (!budget) return LOSSLESS_BYTES;
+  const model = await openModel(source);
+  try {
+    return Math.round((await ModelNeeds.of(model)).whole(BATCH_TOKENS));
+  } finally {
+    await model.close();
   }
 }
 

@@ -2,7 +2,7 @@ import type { Model } from '../core/model.js';
 import { sumOf } from '../core/sum.js';
 import { encodeNeed, matrixNeed, measureNeed, momentsNeed, windowsNeed } from './plan/memory.js';
 import { type MatrixShape, type ModelShape, shapeOf } from './plan/shape.js';
-import { encodeWork, matrixWork, measureWork, momentsWork, windowsWork } from './plan/work.js';
+import { encodeWork, matrixWork, measureWork, momentBytes, momentsWork, windowsWork } from './plan/work.js';
 
 /** What a job is expected to take. */
 export interface JobNeeds {
@@ -55,6 +55,19 @@ export class ModelNeeds {
     return matrix
       ? needs(encodeNeed(matrix, MAX_BITS).bytes, encodeWork(matrix, MAX_BITS).seconds)
       : needs(0, 0);
+  }
+
+  /** Returns what one process needs for the whole compression: it holds the moments of a layer, not of one matrix. */
+  whole(batchTokens: number): number {
+    const { shape } = this;
+    const matrices = [...this.matrices.values()];
+    const ofLayer = (2 * 2 * sumOf(matrices, momentBytes)) / Math.max(1, shape.layers.length);
+    const collecting = windowsNeed(shape, batchTokens).bytes + ofLayer;
+    return Math.max(
+      collecting,
+      measureNeed(shape, batchTokens).bytes,
+      ...matrices.map((each) => matrixNeed(each).bytes),
+    );
   }
 
   measure(tokens: number): JobNeeds {
