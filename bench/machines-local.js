@@ -6,7 +6,6 @@ import { createServer } from 'node:net';
 import { loadavg } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const PROGRAM = fileURLToPath(new URL('../dist/cli/main.js', import.meta.url));
@@ -54,7 +53,7 @@ async function end(child) {
 }
 
 /** Starts workers of one job at a time. Resolves when all wait for jobs. */
-export async function startWorkers(count, { queue, store }) {
+export async function startWorkers(count, { queue, store, onFinished = () => {} }) {
   const children = await Promise.all(
     Array.from({ length: count }, async () => {
       const flags = ['--queue', queue, '--store', store, '--concurrency', '1', '--threads', '1'];
@@ -64,8 +63,10 @@ export async function startWorkers(count, { queue, store }) {
       await new Promise((resolve, reject) => {
         child.once('exit', (code) => reject(new Error(`a worker ended with exit code ${code}`)));
         createInterface({ input: child.stderr }).on('line', (line) => {
-          if (/^\S+ ready /.test(line)) resolve();
-          else if (!/^\S+ finished /.test(line)) console.error(line);
+          const [, type, message] = /^\S+ (\S+) (.*)/.exec(line) ?? [];
+          if (type === 'ready') resolve();
+          else if (type === 'finished') onFinished(message);
+          else console.error(line);
         });
       });
       return child;
@@ -99,11 +100,10 @@ export function residentBytes(pid) {
 }
 
 /** Runs a module of this folder in a process of its own. @returns the JSON that it sends, and how long it took. */
-export async function runChild(module, args, { onStart, env } = {}) {
+export async function runChild(module, args, { onStart } = {}) {
   const started = performance.now();
   const child = spawn(process.execPath, [module, ...args], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, ...env },
   });
   onStart?.(child.pid);
   let sent;
@@ -117,6 +117,3 @@ export async function runChild(module, args, { onStart, env } = {}) {
 
 /** Returns the load of the last minute: other work on the machine, if it is above what the bench starts. */
 export const load = () => loadavg()[0].toFixed(2);
-
-/** Waits until the processes that were started do not count in the load any more. */
-export const settle = () => wait(1000);

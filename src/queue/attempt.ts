@@ -18,6 +18,8 @@ export class Attempt {
   readonly started = Date.now();
   /** False when another worker has the job, or the queue has it back. */
   owned = true;
+  /** The queue is being told how it ended: a lock that is gone may have been given back by that. */
+  settling = false;
   private readonly stopper = new AbortController();
   private lastProgress = 0;
 

@@ -206,6 +206,7 @@ export class Server {
     move: (taken: Taken) => Promise<unknown>,
   ): Promise<void> {
     const { job } = attempt;
+    attempt.settling = true;
     if (attempt.owned && (await this.settle(() => move(attempt.taken)))) this.tell(type, message, job);
     else if (attempt.owned) this.tell('taken-over', `${job.label}: another worker has taken it over`, job);
     attempt.owned = false;
@@ -249,7 +250,12 @@ export class Server {
       const keys = owned.map(({ job }) => job.key);
       const lost = await worker.extendJobLocks(keys, tokens, lockMs).catch(() => [] as string[]);
       for (const [i, attempt] of owned.entries())
-        if (lost.includes(keys[i]!) && attempt.owned && attempt.taken.token === tokens[i]) {
+        if (
+          lost.includes(keys[i]!) &&
+          attempt.owned &&
+          !attempt.settling &&
+          attempt.taken.token === tokens[i]
+        ) {
           attempt.owned = false; // it goes on: its result serves the other worker
           this.tell('taken-over', `${attempt.job.label}: its lock has expired`, attempt.job);
         }

@@ -52,7 +52,7 @@ export async function runEncode(data: EncodeData, { place, signal }: Work): Prom
   const { store } = place;
   const { header, arrays } = await readResult(store, 'matrix', data.matrix, signal);
   const stored = await readPacked(store, indicesKey(data.matrix), signal);
-  const indices = Int16Array.from(stored.arrays[0]!);
+  const indices = new Int16Array(stored.arrays[0]!);
   const [rowSteps, rowContexts, columnSteps, columnContexts] = arrays as unknown as Int16Array[];
   const quantized = {
     parameters: {
@@ -92,7 +92,9 @@ function describe({ parameters, rows, counts }: Counted): Result {
 
 /** Returns indices with one byte each where that is enough. */
 function narrow(indices: Int16Array): Int8Array | Int16Array {
-  return indices.every((index) => index >= -128 && index <= 127) ? Int8Array.from(indices) : indices;
+  const bytes = new Int8Array(indices); // without `from`, which goes through an iterator
+  for (let i = 0; i < indices.length; i++) if (bytes[i] !== indices[i]) return indices;
+  return bytes;
 }
 
 const known = new WeakMap<object, QuantizationJobs>();

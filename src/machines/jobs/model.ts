@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { InputError } from '../../core/errors.js';
 import { problemOfPath } from '../../core/file-name.js';
+import { sumOf } from '../../core/sum.js';
 import { openFile } from '../../io/node/file.js';
 import { Output } from '../../io/node/output.js';
 import { type CatalogEntry, catalogEntry } from '../../operations/catalog.js';
@@ -44,6 +45,9 @@ export interface ModelHeader extends Record<string, unknown> {
   readonly entry: CatalogEntry;
 }
 
+/** Bytes of a model for which starting threads takes longer than what they would do. */
+const SMALL_BYTES = 2 ** 26;
+
 /** Compresses a model as one process does, in a temporary folder. The file is then in the store. */
 export async function runModel(data: ModelData, { place, signal, onProgress }: Work): Promise<Result> {
   const { store } = place;
@@ -55,7 +59,7 @@ export async function runModel(data: ModelData, { place, signal, onProgress }: W
     const { budget } = data;
     await compress(source, output, {
       ...(budget && { budget, calibration: await calibrationOf(store, data.calibration) }),
-      threads: 1,
+      threads: isSmall(data) ? 0 : 1,
       signal,
       onProgress: ({ done, total }) => onProgress?.(done / total),
     });
@@ -78,6 +82,10 @@ function checkNames({ name, files }: ModelData): void {
   if (problem !== undefined) throw new InputError(`the name of a file ${problem}`);
   if (!files && !HUB_NAME.test(name))
     throw new InputError('expected a model of the Hub, user/name@commit', { file: name });
+}
+
+function isSmall({ files }: ModelData): boolean {
+  return files !== null && sumOf(files, ({ bytes }) => bytes) <= SMALL_BYTES;
 }
 
 async function calibrationOf(store: Store, calibration: CalibrationData | null) {
