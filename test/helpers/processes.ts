@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { setTimeout } from 'node:timers/promises';
 
 const PROGRAM = 'dist/cli/main.js';
 
@@ -12,30 +13,47 @@ export interface Ended {
 /** A run of the command line that goes on while the test does. */
 export class Running {
   readonly ended: Promise<Ended>;
+  /** What it has printed on standard error so far. */
+  stderr = '';
   private readonly child: ChildProcess;
 
-  /** @param preload a module that is loaded into the process before the program */
+  /** @param preload a module that is loaded into the process before the program. @param program another build of it. */
   constructor(
     args: readonly string[],
-    { env = {}, preload }: { env?: Record<string, string>; preload?: string } = {},
+    {
+      env = {},
+      preload,
+      program = PROGRAM,
+    }: { env?: Record<string, string>; preload?: string; program?: string } = {},
   ) {
     const flags =
       preload === undefined ? [] : ['--import', `data:text/javascript,${encodeURIComponent(preload)}`];
-    this.child = spawn(process.execPath, [...flags, PROGRAM, ...args], {
+    this.child = spawn(process.execPath, [...flags, program, ...args], {
       stdio: ['ignore', 'ignore', 'pipe'],
       env: { ...process.env, ...env },
     });
-    let stderr = '';
     this.child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      stderr += text;
+      this.stderr += text;
     });
     this.ended = new Promise((resolve) => {
-      this.child.on('close', (status, signal) => resolve({ status, signal, stderr }));
+      this.child.on('close', (status, signal) => resolve({ status, signal, stderr: this.stderr }));
     });
   }
 
   kill(signal: NodeJS.Signals): void {
     this.child.kill(signal);
+  }
+
+  /** Waits until it has printed something on standard error. @throws when it ends before. */
+  async says(pattern: RegExp): Promise<void> {
+    let hasEnded = false;
+    void this.ended.then(() => {
+      hasEnded = true;
+    });
+    while (!pattern.test(this.stderr)) {
+      if (hasEnded) throw new Error(`ended before it said ${pattern}: ${this.stderr}`);
+      await setTimeout(10);
+    }
   }
 
   /** Sends a signal as soon as a condition holds. @returns how it ended */

@@ -1,11 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 
-/** What a worker has said: see queue-worker.js. */
+/** What a worker has said: see queue-worker.js and machines-worker.js. */
 export interface WorkerLine {
   readonly type: string;
   readonly message?: string;
   readonly key?: string;
+  readonly kind?: string;
 }
 
 /** A worker in a process of its own. */
@@ -16,8 +17,12 @@ export class WorkerProcess {
   private readonly child: ChildProcess;
   private readonly listeners = new Set<() => void>();
 
-  constructor(address: string, options: Readonly<Record<string, unknown>>) {
-    const args = ['test/helpers/queue-worker.js', address, JSON.stringify(options)];
+  constructor(
+    address: string,
+    options: Readonly<Record<string, unknown>>,
+    script = 'test/helpers/queue-worker.js',
+  ) {
+    const args = [script, address, JSON.stringify(options)];
     this.child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const reader = createInterface({ input: this.child.stdout! });
     reader.on('line', (line) => {

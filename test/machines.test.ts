@@ -1,0 +1,76 @@
+// Files from jobs are those of one process, byte for byte. Here all jobs run in this process, in any order.
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { CompressOptions } from '../src/index.js';
+import { loadRuntime } from '../src/onnx/node/runtime.js';
+import { TINY } from './helpers/fixtures.js';
+import { calibration, type Delivery, sameBytes } from './helpers/fleet.js';
+import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
+import { embeddingFolder } from './helpers/sentences.js';
+
+await loadRuntime(1); // small models are slower on more threads
+
+const LOSSY = ['encode', 'matrix', 'measure', 'moments', 'windows'];
+
+describe('the file of jobs in any order is that of one process', () => {
+  it.each<[string, string, CompressOptions, Delivery]>([
+    ['a causal model, to bits', 'gpt_neo', { budget: { bits: 7 } }, { order: 'reversed' }],
+    [
+      'a masked model with shared layers, to a divergence',
+      'albert',
+      { budget: { kl: 0.03 } },
+      { order: 2, twice: 'together' },
+    ],
+  ])('%s', async (_, name, options, delivery) => {
+    const kinds = await sameBytes(embeddingFolder(name), { ...options, calibration }, delivery);
+    expect([...new Set(kinds)].sort()).toEqual(LOSSY);
+  });
+
+  it('an embedding model, to bits', async () => {
+    const options = { budget: { bits: 8 }, calibration };
+    const kinds = await sameBytes(embeddingFolder('st_bert_mean'), options, { order: 4, twice: 'again' });
+    expect([...new Set(kinds)].sort()).toEqual(['encode', 'matrix', 'moments', 'windows']);
+  });
+
+  it('a model without calibration', async () => {
+    const kinds = await sameBytes(
+      embeddingFolder('albert'),
+      { budget: { bits: 9 }, calibration: false },
+      { order: 5 },
+    );
+    expect([...new Set(kinds)].sort()).toEqual(['encode', 'matrix']);
+  });
+
+  it('a folder without loss: several files, dtypes, duplicates, and what is no model', async () => {
+    const path = mixedFolder();
+    const kinds = await sameBytes(path, {}, { order: 'reversed', twice: 'together' });
+    expect(new Set(kinds)).toEqual(new Set(['blocks']));
+    expect(kinds.length).toBeGreaterThan(1);
+  });
+});
+
+/** A folder with weights of several dtypes in several files, some of them twice, and other files. */
+function mixedFolder(): string {
+  const random = seededRandom(8);
+  const bytes = (n: number) => Uint8Array.from({ length: n }, () => 256 * random() * random());
+  const weights = f32(
+    'w',
+    [300, 1000],
+    Float32Array.from({ length: 300_000 }, () => random() - 0.5),
+  );
+  const path = folder({
+    'notes.bin': bytes(5000),
+    'more/other.safetensors': safetensors([
+      weights,
+      { ...weights, name: 'again' },
+      { name: 'half', dtype: 'F16', shape: [1000], data: bytes(2000) },
+      { name: 'whole', dtype: 'I64', shape: [10, 10], data: bytes(800) },
+      { name: 'codes', dtype: 'U8', shape: [70_000], data: bytes(70_000) },
+      { name: 'none', dtype: 'F32', shape: [0, 3], data: bytes(0) },
+    ]),
+  });
+  cpSync(TINY, path, { recursive: true });
+  cpSync(join(path, 'model.safetensors'), join(path, 'copy.safetensors'));
+  return path;
+}
