@@ -53,8 +53,11 @@ const MAX_WAITING = 64;
 
 /** Compresses models, each as one job. One that fails does not stop the others. */
 export async function batch(fleet: Fleet, items: readonly BatchItem[], options: BatchOptions): Promise<void> {
-  const twice = items.find(({ output }, i) => items.findIndex((other) => other.output === output) < i);
-  if (twice) throw new InputError('is the output of two models', { file: twice.output });
+  const outputs = new Set<string>();
+  for (const { output } of items) {
+    if (outputs.has(output)) throw new InputError('is the output of two models', { file: output });
+    outputs.add(output);
+  }
   const running = new Set<Promise<void>>();
   for (const item of items) {
     options.signal?.throwIfAborted();

@@ -148,16 +148,29 @@ export class GroupRun {
 
   /** Adds jobs. Those that ended earlier, without a result that still exists, begin again. */
   private async add(jobs: readonly Job[]): Promise<void> {
-    const stale = this.handlers.isDone ? (['failed', 'completed'] as const) : (['failed'] as const);
     for (const kind of new Set(jobs.map(({ kind }) => kind))) {
-      const ended = new Set(await this.server(() => this.queue(kind).getRanges([...stale], 0, -1)));
-      const again = jobs.filter((job) => job.kind === kind && ended.has(job.key));
+      const own = jobs.filter((job) => job.kind === kind);
+      const ended = await this.endedOf(kind, own);
+      const again = own.filter(({ key }) => ended.has(key));
       await forEachLimited(again, QUESTIONS, (job) => this.remove(job));
     }
     for (let start = 0; start < jobs.length; start += CHUNK) {
       const children = jobs.slice(start, start + CHUNK).map((job) => this.child(job));
       await this.server(() => this.parents.add(this.parent, this.group.name, children));
     }
+  }
+
+  /** Returns which jobs ended earlier: asked for one by one if they are few, because the queue remembers many. */
+  private async endedOf(kind: string, jobs: readonly Job[]): Promise<Set<string>> {
+    const stale = this.handlers.isDone ? (['failed', 'completed'] as const) : (['failed'] as const);
+    const queue = this.queue(kind);
+    if (jobs.length > QUESTIONS) return new Set(await this.server(() => queue.getRanges([...stale], 0, -1)));
+    const ended = new Set<string>();
+    await forEachLimited(jobs, QUESTIONS, async ({ key }) => {
+      const state = await this.server(() => queue.getJobState(key));
+      if (stale.some((each) => each === state)) ended.add(key);
+    });
+    return ended;
   }
 
   private child(job: Job) {

@@ -12,7 +12,7 @@ import { settlesWithin, untilAborted, wait } from './wait.js';
 
 const LOCK_MS = 30_000;
 /** Pauses between two questions for jobs while there are none: a share of the time since the last job, so that no gap becomes much longer. */
-const MIN_IDLE_MS = 20;
+const MIN_IDLE_MS = 50;
 const MAX_IDLE_MS = 1000;
 const IDLE_SHARE = 1 / 8;
 /** Workers that may die with a job before it is given up: the job may be what kills them. */
