@@ -118,9 +118,8 @@ export class Fleet {
 function failureOf(failed: readonly FailedJob[], of: number): InputError {
   const [{ job, reason }] = failed as [FailedJob];
   const others = failed.length > 1 ? `; ${failed.length - 1} other jobs failed too` : '';
-  const rest = of - failed.length;
   return new InputError(
-    `${job.kind}: ${reason}${others}; ${rest ? `the other ${rest} are done, and` : 'what was done before'} stays in the store`,
+    `${job.kind}: ${reason}${others}; ${of - failed.length} of ${of} jobs succeeded, and what is done stays in the store`,
     { tensor: job.label },
     { code: 'resumable' },
   );
