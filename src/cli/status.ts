@@ -23,7 +23,7 @@ export function statusCommand(): Command {
 }
 
 function show({ address, workers, kinds, groups, secondsLeft, failures }: QueueStatus): void {
-  printLine(`${count(workers.length)} workers at ${address}`);
+  printLine(`${workers.length === 1 ? '1 worker' : `${count(workers.length)} workers`} at ${address}`);
   if (workers.length)
     print(
       `\n${table(
@@ -48,6 +48,6 @@ function show({ address, workers, kinds, groups, secondsLeft, failures }: QueueS
       )}`,
     );
   if (groups.length) printLine(`\nunfinished: ${groups.join(', ')}`);
-  if (secondsLeft !== undefined) print(`time left: about ${duration(secondsLeft)}`);
+  if (secondsLeft) print(`time left: about ${duration(secondsLeft)}`);
   for (const { kind, label, reason } of failures) printLine(`failed: ${kind} ${label}: ${reason}`);
 }
