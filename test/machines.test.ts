@@ -28,7 +28,7 @@ describe('the file of jobs in any order is that of one process', () => {
   });
 
   it('an embedding model, to bits', async () => {
-    const options = { budget: { bits: 8 }, calibration };
+    const options = { budget: { bits: 7 }, calibration };
     const kinds = await sameBytes(embeddingFolder('st_bert_mean'), options, { order: 4, twice: 'again' });
     expect([...new Set(kinds)].sort()).toEqual(['encode', 'matrix', 'moments', 'windows']);
   });
@@ -36,7 +36,7 @@ describe('the file of jobs in any order is that of one process', () => {
   it('a model without calibration', async () => {
     const kinds = await sameBytes(
       embeddingFolder('albert'),
-      { budget: { bits: 9 }, calibration: false },
+      { budget: { bits: 7 }, calibration: false },
       { order: 5 },
     );
     expect([...new Set(kinds)].sort()).toEqual(['encode', 'matrix']);

@@ -129,8 +129,7 @@ function sumOfCosts(a: FleetCost, b: FleetCost): FleetCost {
 function failureOf(failed: readonly FailedJob[], of: number): InputError {
   const [{ job, reason }] = failed as [FailedJob];
   const others = failed.length > 1 ? `; ${failed.length - 1} other jobs failed too` : '';
-  const rest = of - failed.length;
   return new InputError(
-    `${job.kind} job ${job.label} failed: ${reason}${others}; ${rest ? `the other ${rest} are done, and` : 'what was done before'} stays in the store`,
+    `${job.kind} job ${job.label} failed: ${reason}${others}; ${of - failed.length} of ${of} jobs succeeded, and what is done stays in the store`,
   );
 }
