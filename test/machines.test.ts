@@ -2,10 +2,16 @@
 import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { cutWindows } from '../src/evaluation/windows.js';
 import type { CompressOptions } from '../src/index.js';
+import { FleetExecution } from '../src/machines/execution.js';
 import { loadRuntime } from '../src/onnx/node/runtime.js';
-import { TINY } from './helpers/fixtures.js';
-import { calibration, type Delivery, sameBytes } from './helpers/fleet.js';
+import { openModel } from '../src/open/open.js';
+import { collectEmbeddingStatistics, collectStatistics } from '../src/quantization/calibration/collect.js';
+import type { TokenizedText } from '../src/quantization/calibration/load-statistics.js';
+import { MemoryStatistics } from '../src/quantization/calibration/memory-statistics.js';
+import { FAMILIES, TINY } from './helpers/fixtures.js';
+import { calibration, type Delivery, localFleet, sameBytes } from './helpers/fleet.js';
 import { f32, folder, safetensors, seededRandom } from './helpers/safetensors.js';
 import { embeddingFolder } from './helpers/sentences.js';
 
@@ -74,3 +80,40 @@ function mixedFolder(): string {
   cpSync(join(path, 'model.safetensors'), join(path, 'copy.safetensors'));
   return path;
 }
+
+describe('statistics that jobs sum from the text in parts are those of one process, bit by bit', () => {
+  const random = seededRandom(3);
+  const tokens = (length: number) => Array.from({ length }, () => 5 + Math.floor(88 * random()));
+  const windows = Array.from({ length: 96 }, () => tokens(48));
+  const masked = { kind: 'masked', length: 48, vocabulary: 96, maskToken: 4 } as const;
+  it.each<[string, string, TokenizedText]>([
+    ['a causal model', 'gpt_neo', { windows }],
+    ['a mixture of experts', 'mixtral', { windows }],
+    ['a masked model with shared layers', 'albert', { windows: cutWindows(windows.flat(), masked) }],
+    [
+      'an embedding model',
+      'st_bert_mean',
+      { sentences: windows.slice(0, 48).map((window, i) => [2, ...window.slice(8 * (i % 6)), 3]), first: 0 },
+    ],
+  ])('%s', async (_, name, text) => {
+    const model = await openModel(join(FAMILIES, name));
+    const one = new MemoryStatistics(0);
+    const runtime = await loadRuntime();
+    await ('windows' in text
+      ? collectStatistics(runtime, model, text.windows, one)
+      : collectEmbeddingStatistics(runtime, model, text, one));
+    const { fleet, submitter } = await localFleet({ order: 6 });
+    const many = await new FleetExecution(fleet).statistics('', model, { ...text, sha256: '' }, () => {});
+    const jobs = submitter.delivered.filter(({ kind }) => kind === 'windows');
+    expect(jobs.length).toBeGreaterThan(2);
+    let found = 0;
+    for (const { name: tensor } of model.tensors) {
+      const moments = await many.tensor(tensor);
+      found += moments.length;
+      expect(moments, tensor).toEqual(await one.tensor(tensor));
+    }
+    expect(found).toBeGreaterThan(8);
+    await fleet.close();
+    await model.close();
+  });
+});
