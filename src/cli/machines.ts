@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { Option } from 'commander';
 import { InputError } from '../core/errors.js';
 import type { FleetCost } from '../machines/fleet.js';
@@ -45,6 +46,7 @@ export function isOnMachines({ queue, store }: MachineFlags): boolean {
 /** Returns a signal that SIGINT and SIGTERM abort, so that jobs that no worker has begun are taken back from the queue. */
 export function stopSignal(): AbortSignal {
   const controller = new AbortController();
+  setMaxListeners(0, controller.signal); // each job that is waited for listens
   onFirstSignal(async () => {
     controller.abort(
       new InputError('interrupted; what is done stays in the store, and the same command continues'),
