@@ -209,6 +209,8 @@ describe('on Redis', needs(hasRedis, 'redis-server'), () => {
       [other, line(of('0.0.1', '\\S+'))],
       [otherwise, line(of(version!, 'wasm'))],
     ] as const) {
+      await Promise.race([worker.ended, run.ended]); // it does the jobs, if it is not refused
+      worker.kill('SIGKILL');
       const { status, stderr } = await worker.ended;
       expect(stderr).toMatch(expected);
       expect(stderr).not.toMatch(/finished/);
