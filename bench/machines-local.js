@@ -56,7 +56,7 @@ async function end(child) {
 export async function startWorkers(count, { queue, store, onFinished = () => {} }) {
   const children = await Promise.all(
     Array.from({ length: count }, async () => {
-      const flags = ['--queue', queue, '--store', store, '--concurrency', '1', '--threads', '1'];
+      const flags = ['--queue', queue, '--store', store, '--concurrency', '1'];
       const child = spawn(process.execPath, [PROGRAM, 'worker', ...flags], {
         stdio: ['ignore', 'ignore', 'pipe'],
       });

@@ -12,12 +12,11 @@ import {
   STORE_VARIABLE,
   storeOption,
 } from './machines.js';
-import { threadsOption, wholeNumber } from './options.js';
+import { wholeNumber } from './options.js';
 import { onFirstSignal, printError, VERBOSITY } from './terminal.js';
 
 interface Options extends MachineFlags {
   readonly concurrency?: number;
-  readonly threads?: number;
   readonly memory?: string;
   readonly kinds?: string;
   readonly grace: number;
@@ -30,10 +29,9 @@ export function workerCommand(): Command {
     .addOption(storeOption().env(STORE_VARIABLE))
     .option(
       '--concurrency <n>',
-      'jobs at the same time (default: one per core, or per --threads cores)',
+      'jobs at the same time, one thread each (default: one per core)',
       wholeNumber(1),
     )
-    .addOption(threadsPerJob())
     .option(
       '--memory <size>',
       "memory of all jobs together, such as 8GB (default: three quarters of the machine's)",
@@ -49,11 +47,10 @@ export function workerCommand(): Command {
       'after',
       '\nExample:\n  $ weightpress worker --queue redis://10.0.0.5:6379 --store s3://bucket/results',
     )
-    .action(async ({ concurrency, threads, memory, kinds, grace, ...flags }: Options) => {
+    .action(async ({ concurrency, memory, kinds, grace, ...flags }: Options) => {
       const { queue, store } = requireMachines(flags);
       const server = await work(queue, store, {
         concurrency,
-        threads,
         memoryBytes: memory === undefined ? undefined : parseSize(memory),
         kinds: kinds === undefined ? undefined : kindsOf(kinds),
         onEvent: logEvent,
@@ -62,12 +59,6 @@ export function workerCommand(): Command {
       await server.done;
     });
 }
-
-const threadsPerJob = () => {
-  const option = threadsOption();
-  option.description = 'threads that each job computes with (default: 1); the result does not depend on it';
-  return option;
-};
 
 function kindsOf(text: string): string[] {
   const kinds = text.split(',');

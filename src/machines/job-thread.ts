@@ -12,22 +12,14 @@ export type ThreadMessage =
   | { readonly returned: Json }
   | { readonly error: ErrorRecord };
 
-/** What a thread is started with. */
-export interface ThreadSettings {
-  /** Address of the store. */
-  readonly store: string;
-  /** Threads to compute with. */
-  readonly threads: number;
-}
-
 const port = parentPort!;
 const tell = (message: ThreadMessage) => port.postMessage(message);
 
 let place: Promise<Workplace> | undefined;
 
 async function openPlace(): Promise<Workplace> {
-  const { store, threads } = workerData as ThreadSettings;
-  return new Workplace(await openStore(store), await loadRuntime(threads));
+  // one thread: the order of sums in some products depends on their number
+  return new Workplace(await openStore(workerData as string), await loadRuntime(1));
 }
 
 port.on('message', async (job: Job) => {

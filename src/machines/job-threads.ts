@@ -3,7 +3,7 @@ import '../onnx/node/no-telemetry.js'; // must be imported before threads load t
 import type { Job, Json } from '../queue/job.js';
 import type { JobContext } from '../queue/serve.js';
 import { rebuildError } from '../workers/errors.js';
-import type { ThreadMessage, ThreadSettings } from './job-thread.js';
+import type { ThreadMessage } from './job-thread.js';
 
 /**
  * Threads that do jobs, one each. A job that is no longer wanted ends with its thread, whatever it is doing; the thread that keeps the
@@ -13,8 +13,8 @@ export class JobThreads {
   private readonly free: Worker[] = [];
   private readonly all = new Set<Worker>();
 
-  /** @param settings the store's address, and the number of threads that a job computes with. */
-  constructor(private readonly settings: ThreadSettings) {}
+  /** @param store its address. */
+  constructor(private readonly store: string) {}
 
   /** Does a job on a free thread, or on a new one. @throws the job's error; the signal's reason when it is aborted. */
   async run(job: Job, { signal, onProgress }: JobContext): Promise<Json> {
@@ -53,7 +53,7 @@ export class JobThreads {
 
   private start(): Worker {
     const thread = new Worker(new URL('./job-thread.js', import.meta.url), {
-      workerData: this.settings,
+      workerData: this.store,
       execArgv: [],
     });
     this.all.add(thread);

@@ -7,10 +7,8 @@ import { KINDS } from './table.js';
 
 /** Options of {@link work}. */
 export interface WorkOptions {
-  /** Jobs at the same time; default: as many as the cores allow. */
+  /** Jobs at the same time, each on one thread; default: one per core. */
   readonly concurrency?: number | undefined;
-  /** Threads that each job computes with, where it can; default: 1. Results do not depend on it. */
-  readonly threads?: number | undefined;
   /** Memory of all jobs together, in bytes; default: three quarters of the machine's. */
   readonly memoryBytes?: number | undefined;
   /** Kinds of jobs to take; default: all. */
@@ -33,16 +31,15 @@ function machineBytes(): number {
  * @throws {InputError} when the store cannot be used.
  */
 export async function work(queue: string, store: string, options: WorkOptions = {}): Promise<QueueServer> {
-  const { threads = 1 } = options;
   const {
-    concurrency = Math.ceil(availableParallelism() / threads),
+    concurrency = availableParallelism(),
     memoryBytes = 0.75 * machineBytes(),
     kinds = KINDS,
   } = options;
   const opened = await openStore(store); // says what is wrong before any job is taken
   await opened.sweep(DAY_MS).catch(() => {}); // it needs more rights than jobs do
   await opened.close();
-  const jobs = new JobThreads({ store, threads });
+  const jobs = new JobThreads(store);
   const server = serveQueue(queue, {
     kinds,
     concurrency,
