@@ -28,12 +28,12 @@ describe('the file of jobs in any order is that of one process', () => {
       { budget: { kl: 0.03 } },
       { order: 2, twice: 'together' },
     ],
-  ])('%s', async (_, name, options, delivery) => {
+  ])('%s', { tags: 'slow' }, async (_, name, options, delivery) => {
     const kinds = await sameBytes(embeddingFolder(name), { ...options, calibration }, delivery);
     expect([...new Set(kinds)].sort()).toEqual(LOSSY);
   });
 
-  it('a model without calibration', async () => {
+  it('a model without calibration', { tags: 'slow' }, async () => {
     const kinds = await sameBytes(
       embeddingFolder('albert'),
       { budget: { bits: 7 }, calibration: false },
@@ -89,7 +89,7 @@ describe('statistics that jobs sum from the text in parts are those of one proce
       'st_bert_mean',
       { sentences: windows.slice(0, 48).map((window, i) => [2, ...window.slice(8 * (i % 6)), 3]), first: 0 },
     ],
-  ])('%s', async (_, name, text) => {
+  ])('%s', { tags: 'slow' }, async (_, name, text) => {
     const model = await openModel(join(FAMILIES, name));
     const one = new MemoryStatistics(0);
     const runtime = await loadRuntime();

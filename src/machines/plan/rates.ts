@@ -13,7 +13,7 @@ export interface Rate {
 /** The machine that the rates are of. */
 export const MEASURED_ON = 'one thread of an AMD EPYC (Zen 4), onnxruntime-node, Node 20, 2026-11-27';
 
-/** `MODEL` is what `node bench/synthesize.js gpt-neo-1.3b --layers 1 --dtype bf16 -o MODEL` writes. */
+/** MODEL has one layer of GPT-Neo 1.3B; the first lines of the bench say how it is made. */
 const rate = (seconds: number, per: string, name: string): Rate => ({
   seconds,
   per,
