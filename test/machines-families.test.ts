@@ -8,8 +8,8 @@ import { embeddingFolder } from './helpers/sentences.js';
 
 await loadRuntime(1); // small models are slower on more threads
 
-/** Mixtures of experts, attention of several kinds, tied and shared matrices, masked models. */
-const NAMES = ['mixtral', 'gpt_oss', 'gemma3', 'opt_350m', 'lfm2', 'roberta'];
+/** A mixture of experts, and convolutions. */
+const NAMES = ['mixtral', 'lfm2'];
 
 it.each(NAMES)('%s', async (name) => {
   const options = { budget: { bits: 8 }, calibration };

@@ -204,13 +204,15 @@ describe.each(SERVERS)('a queue on $name', ({ start, found, packages, fleets, ma
       expect(results.size).toBe(40);
       worker.kill('SIGTERM');
       expect(await worker.ended).toBe(0);
-      expect(worker.lines.filter(({ type }) => type === 'notice').map(({ message }) => message)).toEqual([
-        expect.stringMatching(
-          /^\w+:\/\/127\.0\.0\.1:\d+\/\w+: connection lost \(.+\), waiting for the server$/,
-        ),
-        expect.stringMatching(/connected again$/),
-      ]);
-      expect(notices).toHaveLength(2);
+      // a server that comes up may close connections once more
+      const lost = /^\w+:\/\/127\.0\.0\.1:\d+\/\w+: connection lost \(.+\), waiting for the server$/;
+      const told = worker.lines.filter(({ type }) => type === 'notice').map(({ message }) => message);
+      for (const lines of [told, notices]) {
+        expect(lines.length).toBeGreaterThan(0);
+        const turns = lines.map((_, i) => expect.stringMatching(i % 2 ? /connected again$/ : lost));
+        expect(lines).toEqual(turns);
+        expect(lines.length % 2).toBe(0);
+      }
     });
 
     it('two submitters with the same jobs: both get all results, each job runs once', async () => {
