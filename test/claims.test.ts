@@ -233,7 +233,7 @@ describe('many machines', needs(hasRedis, 'redis-server'), () => {
     const redis = await startRedis();
     const place = folder({ 'models.txt': `${TINY} --bits 4 --no-calibration\n${TINY} lossless.wpk\n` });
     const env = { WEIGHTPRESS_QUEUE: redis.address, WEIGHTPRESS_STORE: folder() };
-    const limits = ['--concurrency', '2', '--threads', '1', '--memory', '2GB'];
+    const limits = ['--concurrency', '2', '--memory', '2GB'];
     const stops = [
       startWorker(env, ...limits, '--kinds', 'blocks,matrix,encode'),
       startWorker(env, ...limits, '--kinds', 'model'),
