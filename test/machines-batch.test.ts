@@ -1,6 +1,15 @@
 // @module-tag slow
 // Lists of models on many machines, and what a queue tells of itself.
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compress } from '../src/index.js';
@@ -44,11 +53,17 @@ describe('a batch', needs(hasRedis, 'redis-server'), () => {
     const machines = new Machines(server.address);
     for (let i = 0; i < 2; i++) machines.worker('--concurrency', '1');
     const paths = models(12);
+    const [, untidy] = paths as [string, string];
+    mkdirSync(join(untidy, 'empty'));
+    mkdirSync(join(untidy, '.git'));
+    const link = join(folder(), 'named otherwise');
+    symlinkSync(paths[2]!, link);
     const bits = (i: number) => (i % 3 ? undefined : 6 + i / 6);
     const flags = (i: number) => (bits(i) ? ` --bits ${bits(i)} --no-calibration` : '');
     const broken = folder({ 'config.json': '{', 'model.safetensors': 'none' });
     const list = join(folder(), 'list');
-    const lines = paths.map((path, i) => `"${path}"${flags(i)}`);
+    const sourceOf = (path: string) => (path === paths[2] ? link : path);
+    const lines = paths.map((path, i) => `"${sourceOf(path)}" m${i}${flags(i)}`);
     writeFileSync(list, ['# models', ...lines, `${broken} broken --bits 4`, ''].join('\n'));
     const out = folder();
     const run = async (...more: string[]) => {
@@ -77,7 +92,7 @@ describe('a batch', needs(hasRedis, 'redis-server'), () => {
       const one = join(folder(), 'one.wpk');
       await compress(path, one, bits(i) ? { budget: { bits: bits(i)! }, calibration: false } : {});
       expect(await digestOf(nameOf(i)), path).toBe(await digestOf(one));
-      const { entry } = first.rows.find(({ source }) => source === path);
+      const { entry } = first.rows.find(({ source }) => source === sourceOf(path));
       expect(entry).toMatchObject({
         file: nameOf(i),
         lossless: !bits(i),
@@ -93,6 +108,26 @@ describe('a batch', needs(hasRedis, 'redis-server'), () => {
     expect(statesOf(second.rows)).toEqual([...others, `done ${nameOf(3)}`, failed].sort());
     expect(second.status).toBe(2);
     expect(await digestOf(nameOf(3))).toBe(digests[3]);
+  });
+
+  it('what one process refuses is refused, and what it would lose is not lost in silence', async () => {
+    const machines = new Machines(server.address);
+    const model = folder({ 'weights.bin': 'some' });
+    symlinkSync('/etc/hostname', join(model, 'link'));
+    const list = join(folder(), 'list');
+    writeFileSync(list, model);
+    const run = (out: string) => weightpressWith({}, ...['batch', list, '-o', out, ...machines.flags]);
+    const out = folder();
+    const { status, stdout } = await run(out);
+    expect(status).toBe(2);
+    expect(stdout).toMatch(/^failed .+link: a link out of the folder/);
+    expect(readdirSync(out)).toEqual([]);
+    const missing = join(out, 'none');
+    expect(await run(missing)).toMatchObject({
+      status: 2,
+      stdout: '',
+      stderr: `weightpress: ${missing}: no such file or directory\n`,
+    });
   });
 
   it('two models with one output, and a model that is not there', async () => {

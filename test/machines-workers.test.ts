@@ -6,7 +6,6 @@ import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
 import { openQueue } from '../src/queue/open.js';
 import { openStore } from '../src/stores/open.js';
-import { setS3Environment } from './helpers/environment.js';
 import { TINY } from './helpers/fixtures.js';
 import { digestOf } from './helpers/fleet.js';
 import { Machines, running, type Sample, smallSample } from './helpers/machines.js';
@@ -243,12 +242,7 @@ describe('with a store on S3', S3, () => {
   let restore = () => {};
   beforeAll(async () => {
     server = await startRedis();
-    await s3.startWith('bucket');
-    restore = setS3Environment({
-      AWS_ENDPOINT_URL: s3.endpoint,
-      AWS_ACCESS_KEY_ID: 'key-of-moto',
-      AWS_SECRET_ACCESS_KEY: 'secret-of-moto',
-    });
+    restore = await s3.useWith('bucket');
   });
   afterAll(async () => {
     restore();

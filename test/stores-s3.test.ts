@@ -6,7 +6,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { openStoredFile, putFile } from '../src/stores/content.js';
 import { openStore } from '../src/stores/open.js';
 import { TRIES } from '../src/stores/tries.js';
-import { setS3Environment } from './helpers/environment.js';
 import { MOTO, MotoServer } from './helpers/moto.js';
 import { needs } from './helpers/needs.js';
 import type { Fault } from './helpers/s3-server.js';
@@ -39,12 +38,7 @@ describe('S3 by moto', needs(MOTO, 'moto (pip install "moto[s3]" flask flask-cor
   let restore = () => {};
   beforeAll(async () => {
     TRIES.firstWaitMs = 1;
-    await server.startWith('bucket');
-    restore = setS3Environment({
-      AWS_ENDPOINT_URL: server.endpoint,
-      AWS_ACCESS_KEY_ID: 'key-of-moto',
-      AWS_SECRET_ACCESS_KEY: 'secret-of-moto',
-    });
+    restore = await server.useWith('bucket');
   });
   afterAll(async () => {
     restore();

@@ -1,6 +1,7 @@
+import { stat } from 'node:fs/promises';
 import { Command } from 'commander';
 import { InputError } from '../core/errors.js';
-import { readText } from '../io/node/file.js';
+import { fileError, readText } from '../io/node/file.js';
 import type { BatchItem, BatchRow } from '../machines/batch.js';
 import { bytes, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOptions, isLossy } from './lossy.js';
@@ -43,6 +44,8 @@ export function batchCommand(): Command {
     .action(async (list: string, { output, force, json, ...flags }: Options) => {
       const { queue, store } = requireMachines(flags);
       const items = await readList(list, output);
+      const { isInBucket } = await import('../machines/outputs.js');
+      if (!isInBucket(output)) await checkFolder(output);
       const [{ openFleet }, { batch }] = await Promise.all([
         import('../machines/open.js'),
         import('../machines/batch.js'),
@@ -69,6 +72,14 @@ export function batchCommand(): Command {
       printNotice(`${done} of ${items.length} models in ${duration(seconds)}; ${costLine(fleet.cost)}`);
       if (failed) process.exitCode = 2;
     });
+}
+
+/** Checks a folder before anything is done for it. @throws {InputError} when it is not there. */
+async function checkFolder(path: string): Promise<void> {
+  const found = await stat(path).catch((error) => {
+    throw fileError(error, path);
+  });
+  if (!found.isDirectory()) throw new InputError('expected a folder, found a file', { file: path });
 }
 
 /** Reads a list of models. @throws {InputError} naming a line that is wrong. */

@@ -59,3 +59,12 @@ export async function readInto(
   if (source.readInto) await source.readInto(target, start, signal);
   else target.set(await source.read(start, start + target.length, signal));
 }
+
+/** Bytes that {@link readPieces} reads at once. */
+const PIECE_BYTES = 2 ** 23;
+
+/** Reads a source from its first byte to its last. */
+export async function* readPieces(source: ByteSource, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
+    yield source.read(start, Math.min(source.byteLength, start + PIECE_BYTES), signal);
+}

@@ -1,16 +1,19 @@
-import { stat } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { join } from 'node:path';
+import { readPieces } from '../core/byte-source.js';
 import { InputError, isInputError } from '../core/errors.js';
-import { Output } from '../io/node/output.js';
+import type { Folder } from '../core/folder.js';
+import { selectFiles } from '../models/folder/selection.js';
 import { openFiles, openModel } from '../open/open.js';
 import type { CatalogEntry } from '../operations/catalog.js';
 import type { CalibrationSource } from '../quantization/calibration/calibrate.js';
 import type { Budget } from '../quantization/rate-control/budget.js';
+import { forEachLimited } from '../queue/limited.js';
 import { openStoredFile, putFile, type StoredFile } from '../stores/content.js';
-import { openDestination, piecesOf } from './destination.js';
+import { sourceOf } from '../wpk/node/manifest.js';
 import type { Fleet } from './fleet.js';
 import type { ModelData, ModelHeader } from './jobs/model.js';
 import { ModelNeeds } from './needs.js';
+import { isInBucket, Outputs } from './outputs.js';
 import { readResult } from './results.js';
 import { putSmall } from './stored-model.js';
 
@@ -58,35 +61,39 @@ export async function batch(fleet: Fleet, items: readonly BatchItem[], options: 
     if (outputs.has(output)) throw new InputError('is the output of two models', { file: output });
     outputs.add(output);
   }
-  const running = new Set<Promise<void>>();
-  for (const item of items) {
-    options.signal?.throwIfAborted();
-    const task = row(fleet, item, options).then((found) => options.onRow(found));
-    const settled = task.finally(() => running.delete(settled));
-    settled.catch(() => {}); // awaited below
-    running.add(settled);
-    while (running.size >= MAX_WAITING) await Promise.race(running);
+  const { signal, onRow } = options;
+  const written = new Outputs(options);
+  try {
+    await forEachLimited(items, MAX_WAITING, async (item) => {
+      signal?.throwIfAborted();
+      onRow(await row(fleet, written, item, signal));
+    });
+  } finally {
+    await written.close();
   }
-  await Promise.all(running);
 }
 
-async function row(fleet: Fleet, item: BatchItem, options: BatchOptions): Promise<BatchRow> {
+async function row(
+  fleet: Fleet,
+  outputs: Outputs,
+  item: BatchItem,
+  signal: AbortSignal | undefined,
+): Promise<BatchRow> {
   const { source, output } = item;
   try {
-    if (!options.force && (await isThere(output))) return { source, output, state: 'exists' };
+    if (await outputs.isTaken(output)) return { source, output, state: 'exists' };
     const data = await dataOf(fleet, item);
     const needs = { memoryBytes: await memoryOf(item), limitSeconds: LIMIT_SECONDS };
     const [key] = await fleet.run([{ data, label: source, weight: 1, needs }], {
       name: source,
       kind: 'model',
-      signal: options.signal,
+      signal,
     });
-    const { file, entry } = (await readResult(fleet.store, 'model', key!, options.signal))
-      .header as ModelHeader;
-    await fetchOutput(fleet, file, output, options);
+    const { file, entry } = (await readResult(fleet.store, 'model', key!, signal)).header as ModelHeader;
+    await fetchOutput(fleet, outputs, file, output, signal);
     return { source, output, state: 'done', entry: { ...entry, file: output } };
   } catch (error) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     if (!isInputError(error)) throw error;
     return { source, output, state: 'failed', reason: error.message };
   }
@@ -103,17 +110,6 @@ async function memoryOf({ source, budget }: BatchItem): Promise<number> {
   }
 }
 
-async function isThere(output: string): Promise<boolean> {
-  if (!output.startsWith('s3://')) return (await stat(output).catch(() => undefined)) !== undefined;
-  try {
-    await (await openDestination(output))!.close();
-    return false;
-  } catch (error) {
-    if (isInputError(error) && error.code === 'exists') return true;
-    throw error;
-  }
-}
-
 /** Copies a model to the store, unless workers can read it from the Hub. */
 async function dataOf({ store }: Fleet, item: BatchItem): Promise<ModelData> {
   const { source, budget = null, calibration } = item;
@@ -123,16 +119,30 @@ async function dataOf({ store }: Fleet, item: BatchItem): Promise<ModelData> {
     const common = { isFolder, budget, calibration: null };
     const text =
       budget && calibration ? { ...common, calibration: await putCalibration(store, calibration) } : common;
-    if (folder.kind === 'hub') return { name: folder.id, files: null, ...text };
+    if (folder.kind === 'hub') return { name: folder.id, files: null, folders: [], ...text };
+    const found = await contentOf(folder, budget !== null);
     const files: StoredFile[] = [];
-    for (const { name } of [...(await folder.list())].sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    for (const { name } of found.files) {
       const opened = await folder.open(name);
       files.push({ ...(await putFile(store, opened).finally(() => opened.close())), name });
     }
-    return { name: basename(resolve(source)), files, ...text };
+    return { name: await sourceOf(folder), files, folders: found.folders, ...text };
   } finally {
     await folder.close();
   }
+}
+
+/**
+ * Returns what one process would take of a folder: a lossy file has its files, a lossless one also names folders that are empty or left out.
+ * @throws {InputError} naming an entry that a lossless file cannot have.
+ */
+async function contentOf(folder: Folder, isLossy: boolean) {
+  if (isLossy) {
+    const files = [...(await folder.list())].sort((a, b) => (a.name < b.name ? -1 : 1));
+    return { files, folders: [] }; // in an order that is always the same: it is part of the job's name
+  }
+  const { files, emptyFolders, leftOut } = await selectFiles(folder);
+  return { files, folders: [...emptyFolders, ...leftOut.map(({ name }) => name)] };
 }
 
 async function putCalibration(store: Fleet['store'], { text, name, tokens }: CalibrationSource) {
@@ -142,35 +152,16 @@ async function putCalibration(store: Fleet['store'], { text, name, tokens }: Cal
 /** Copies a finished file from the store to its place. */
 async function fetchOutput(
   { store }: Fleet,
+  outputs: Outputs,
   file: StoredFile,
   output: string,
-  { force = false, signal }: BatchOptions,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const source = await openStoredFile(store, file, signal);
-  const destination = await openDestination(output, { force, signal });
-  try {
-    if (destination) await destination.put(piecesOf(source, signal), signal);
-    else await writeFile(output, piecesOf(source, signal), force);
-  } finally {
-    await source.close();
-    await destination?.close();
-  }
-}
-
-async function writeFile(path: string, pieces: AsyncIterable<Uint8Array>, force: boolean): Promise<void> {
-  const out = await Output.create(path, { force });
-  try {
-    for await (const piece of pieces) await out.write(piece);
-    await out.finish();
-  } catch (error) {
-    await out.discard();
-    throw error;
-  }
+  await outputs.put(output, readPieces(source, signal)).finally(() => source.close());
 }
 
 /** Returns where a model of a catalog goes by default: its name in a folder, or below an address. */
 export function outputIn(folder: string, name: string): string {
-  return folder.startsWith('s3://')
-    ? `${folder.replace(/\/+$/, '')}/${name}.wpk`
-    : join(folder, `${name}.wpk`);
+  return isInBucket(folder) ? `${folder.replace(/\/+$/, '')}/${name}.wpk` : join(folder, `${name}.wpk`);
 }

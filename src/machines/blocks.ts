@@ -10,7 +10,6 @@ import type { BlockRun } from './jobs/blocks.js';
 import { needs } from './needs.js';
 import { RATES } from './plan/rates.js';
 import { readResult } from './results.js';
-import { Signal } from './signal.js';
 
 /** Bytes of elements that one job encodes: some seconds of work. */
 const JOB_BYTES = 2 ** 26;
@@ -37,17 +36,10 @@ export async function encodeOnFleet(
   const tasks = await tasksOf(fleet, contents, manifest, signal);
   const jobs = new Map<string, number>();
   for (const [i, { places }] of tasks.entries()) for (const place of places) jobs.set(nameOf(place), i);
-  const done = tasks.map(() => new Signal());
-  const keys = tasks.map(({ data }) => fleet.keyOf('blocks', data));
-  fleet
-    .run(tasks, { name: 'compressing', kind: 'blocks', signal, onResult: (index) => done[index]!.resolve() })
-    .catch((error) => {
-      for (const { reject } of done) reject(error);
-    });
+  const done = fleet.begin(tasks, { name: 'compressing', kind: 'blocks', signal });
   let held: { readonly job: number; readonly frames: Promise<Map<string, Uint8Array>> } | undefined;
   const framesOf = async (job: number) => {
-    await done[job]!.promise;
-    const { header, arrays } = await readResult(fleet.store, 'blocks', keys[job]!, signal);
+    const { header, arrays } = await readResult(fleet.store, 'blocks', await done[job]!, signal);
     const frames = cutBytes(arrays[0] as Uint8Array, header.lengths as number[]);
     return new Map(tasks[job]!.places.map((place, i) => [nameOf(place), frames[i]!]));
   };

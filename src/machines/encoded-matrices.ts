@@ -1,15 +1,13 @@
 import type { Fleet, Task } from './fleet.js';
 import { readPayloads } from './jobs/matrix.js';
-import { Signal } from './signal.js';
 
 /** Matrices that are read before they are asked for. */
 const AHEAD = 4;
 
 /** Has workers encode matrices. Each can be read as soon as it is encoded; those that follow it are read ahead. */
 export class EncodedMatrices {
-  private readonly keys: readonly string[];
   private readonly indices: ReadonlyMap<string, number>;
-  private readonly done: readonly Signal[];
+  private readonly encoded: readonly Promise<string>[];
   private readonly reading = new Map<number, Promise<Uint8Array[]>>();
 
   /** @param tasks in the order in which the matrices are asked for; their labels are the names of the tensors. */
@@ -18,19 +16,14 @@ export class EncodedMatrices {
     tasks: readonly Task<'encode'>[],
     private readonly signal: AbortSignal | undefined,
   ) {
-    this.keys = tasks.map(({ data }) => fleet.keyOf('encode', data));
     this.indices = new Map(tasks.map(({ label }, i) => [label, i]));
-    this.done = tasks.map(() => new Signal());
-    const onResult = (index: number) => this.done[index]!.resolve();
-    fleet.run(tasks, { name: 'encoding', kind: 'encode', onResult, signal }).catch((error) => {
-      for (const { reject } of this.done) reject(error);
-    });
+    this.encoded = fleet.begin(tasks, { name: 'encoding', kind: 'encode', signal });
   }
 
   /** Returns the payloads of a matrix. @throws as {@link Fleet.run}. */
   payloads(tensor: string): Promise<Uint8Array[]> {
     const index = this.indices.get(tensor)!;
-    const end = Math.min(index + 1 + AHEAD, this.keys.length);
+    const end = Math.min(index + 1 + AHEAD, this.encoded.length);
     for (let next = index; next < end; next++) if (!this.reading.has(next)) this.read(next);
     const found = this.reading.get(index)!;
     this.reading.delete(index);
@@ -38,8 +31,8 @@ export class EncodedMatrices {
   }
 
   private read(index: number): void {
-    const { fleet, keys, done, signal } = this;
-    const read = done[index]!.promise.then(() => readPayloads(fleet.store, keys[index]!, signal));
+    const { fleet, encoded, signal } = this;
+    const read = encoded[index]!.then((key) => readPayloads(fleet.store, key, signal));
     read.catch(() => {}); // thrown to who asks for it
     this.reading.set(index, read);
   }

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { InputError } from '../core/errors.js';
 import { isPlainObject } from '../core/json.js';
+import { sumOf } from '../core/sum.js';
 import type { FailedJob, Identity, Job, Json } from '../queue/job.js';
-import { forEachLimited } from '../queue/limited.js';
 import type { Submitter } from '../queue/submit.js';
 import type { Store } from '../stores/store.js';
 import type { JobNeeds } from './needs.js';
@@ -66,43 +66,48 @@ export class Fleet {
     { name, kind, onProgress, onResult, signal }: GroupOptions<Kind>,
   ): Promise<string[]> {
     const keys = tasks.map(({ data }) => this.keyOf(kind, data));
-    const total = tasks.reduce((sum, { weight }) => sum + weight, 0);
+    const total = sumOf(tasks, ({ weight }) => weight);
     const shares = new Map<string, number>();
     const indices = new Map(keys.map((key, i) => [key, i]));
-    const weights = new Map(keys.map((key, i) => [key, tasks[i]!.weight]));
-    const finish = (key: string) => {
-      advance(key, 1);
-      onResult?.(indices.get(key)!, key);
-    };
+    let done = 0;
     const advance = (key: string, share: number) => {
-      shares.set(key, Math.max(share, shares.get(key) ?? 0));
-      let done = 0;
-      for (const [each, part] of shares) done += part * weights.get(each)!;
+      const before = shares.get(key) ?? 0;
+      if (share <= before) return;
+      shares.set(key, share);
+      done += (share - before) * tasks[indices.get(key)!]!.weight;
       onProgress?.(Math.min(done, total), total);
     };
-    const missing = new Map<string, Job>();
-    await forEachLimited(keys.entries(), 16, async ([i, key]) => {
-      signal?.throwIfAborted();
-      if (await hasResult(this.store, kind, key)) finish(key);
-      else {
-        const { data, label, needs } = tasks[i]!;
-        missing.set(key, { key, kind, data: data as never as Json, label, ...needs });
-      }
+    const jobs = tasks.map(({ data, label, needs }, i): Job => {
+      return { key: keys[i]!, kind, data: data as never as Json, label, ...needs };
     });
-    if (missing.size) {
-      const group = { name, key: createHash('sha256').update(keys.join()).digest('hex') };
-      const failed = await this.submitter.runJobs(group, [...missing.values()], {
-        isDone: (key) => hasResult(this.store, kind, key),
-        onDone: ({ key }, returned) => {
-          this.count(kind, returned);
-          finish(key);
-        },
-        onProgress: ({ key }, share) => advance(key, share),
-        ...(signal && { signal }),
-      });
-      if (failed.length) throw failureOf(failed, missing.size);
-    }
+    const group = { name, key: createHash('sha256').update(keys.join()).digest('hex') };
+    const failed = await this.submitter.runJobs(group, jobs, {
+      isDone: (key) => hasResult(this.store, kind, key),
+      onDone: ({ key }, returned) => {
+        this.count(kind, returned);
+        advance(key, 1);
+        onResult?.(indices.get(key)!, key);
+      },
+      onProgress: ({ key }, share) => advance(key, share),
+      ...(signal && { signal }),
+    });
+    if (failed.length) throw failureOf(failed, jobs.length);
     return keys;
+  }
+
+  /** Does jobs as {@link run} does, and returns at once. @returns the key of each, once its result is in the store. */
+  begin<Kind extends keyof JobData>(
+    tasks: readonly Task<Kind>[],
+    options: Omit<GroupOptions<Kind>, 'onResult'>,
+  ): Promise<string>[] {
+    const resolvers: ((key: string) => void)[] = [];
+    const own = tasks.map((_, i) => new Promise<string>((resolve) => (resolvers[i] = resolve)));
+    const all = this.run(tasks, { ...options, onResult: (index, key) => resolvers[index]!(key) });
+    return own.map((done, i) => {
+      const either = Promise.race([done, all.then((keys) => keys[i]!)]);
+      either.catch(() => {}); // thrown to who waits for it
+      return either;
+    });
   }
 
   async close(): Promise<void> {

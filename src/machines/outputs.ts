@@ -1,50 +1,57 @@
-import type { ByteSource } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
+import { writePieces } from '../io/node/checked-output.js';
+import { exists } from '../io/node/output.js';
 import { openStore } from '../stores/open.js';
+import type { Store } from '../stores/store.js';
 
 const ADDRESS = /^(s3:\/\/.+)\/([^/]+)$/;
 
-/** A place of outputs that is not a file on this machine. */
-export interface Destination {
-  /** Writes it, in pieces. @throws {InputError} when another was there first. */
-  put(pieces: AsyncIterable<Uint8Array>, signal?: AbortSignal): Promise<void>;
-  close(): Promise<void>;
+/** Returns whether an output is in a bucket: `s3://bucket/folder/name`, and no path. */
+export const isInBucket = (output: string) => output.startsWith('s3://');
+
+export interface OutputOptions {
+  /** Replaces what is there. */
+  readonly force?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/**
- * Opens where an output goes, if its name is an address: `s3://bucket/folder/name`; undefined for a path.
- * @throws {InputError} when it is there already, unless `force`, and when it cannot be reached.
- */
-export async function openDestination(
-  output: string,
-  {
-    force = false,
-    signal,
-  }: { readonly force?: boolean | undefined; readonly signal?: AbortSignal | undefined } = {},
-): Promise<Destination | undefined> {
-  if (!output.startsWith('s3://')) return undefined;
-  const [, folder, name] = ADDRESS.exec(output) ?? [];
-  if (folder === undefined || name === undefined)
-    throw new InputError('expected an output such as s3://bucket/name.wpk', { file: output });
-  const store = await openStore(folder, { signal });
-  const exists = () => new InputError('already exists', { file: output }, { code: 'exists' });
-  if (!force && (await store.size(name, signal)) !== undefined) {
-    await store.close();
-    throw exists();
+/** Where finished files go: paths, and buckets, each of which is opened and tried once. */
+export class Outputs {
+  private readonly stores = new Map<string, Promise<Store>>();
+
+  constructor(private readonly options: OutputOptions) {}
+
+  /** Returns whether there is something that may not be replaced. @throws {InputError} when a bucket cannot be used. */
+  async isTaken(output: string): Promise<boolean> {
+    const { force = false, signal } = this.options;
+    if (!isInBucket(output)) return !force && (await exists(output));
+    const { store, name } = await this.place(output);
+    return !force && (await store.size(name, signal)) !== undefined;
   }
-  return {
-    put: async (pieces, whole) => {
-      if (!(await store.write(name, pieces, whole, undefined, force))) throw exists();
-    },
-    close: () => store.close(),
-  };
+
+  /** Writes a finished file. @throws {InputError} when another was there first. */
+  async put(output: string, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    const { force = false, signal } = this.options;
+    if (!isInBucket(output)) return writePieces(output, pieces, force);
+    const { store, name } = await this.place(output);
+    if (!(await store.write(name, pieces, signal, undefined, force))) throw taken(output);
+  }
+
+  async close(): Promise<void> {
+    for (const store of this.stores.values()) await store.then((opened) => opened.close()).catch(() => {});
+  }
+
+  private async place(output: string): Promise<{ store: Store; name: string }> {
+    const [, folder, name] = ADDRESS.exec(output) ?? [];
+    if (folder === undefined || name === undefined)
+      throw new InputError('expected an output such as s3://bucket/name.wpk', { file: output });
+    const opening = this.stores.get(folder) ?? openStore(folder, { signal: this.options.signal });
+    this.stores.set(folder, opening);
+    opening.catch(() => this.stores.delete(folder)); // the next output tries again
+    return { store: await opening, name };
+  }
 }
 
-/** Bytes that are read at once. */
-const PIECE_BYTES = 2 ** 23;
-
-/** Yields the bytes of a source. */
-export async function* piecesOf(source: ByteSource, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
-    yield source.read(start, Math.min(source.byteLength, start + PIECE_BYTES), signal);
-}
+/** The error for an output that is there already. */
+export const taken = (output: string) =>
+  new InputError('already exists', { file: output }, { code: 'exists' });

@@ -3,6 +3,7 @@ import type { Model, SideFile } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
 import type { StoredTensor } from '../models/safetensors/header.js';
 import { FileBackedModel, type StoredModel } from '../models/stored-model.js';
+import { digestOf } from '../quantization/decoded-facts.js';
 import { packObject, readPacked } from '../stores/checked.js';
 import { openStoredFile, putFile, type StoredFile } from '../stores/content.js';
 import type { Store } from '../stores/store.js';
@@ -24,7 +25,11 @@ const MAX_SIDE_BYTES = 2 ** 16;
 export async function putModel(store: Store, model: StoredModel, options: RunOptions = {}): Promise<string> {
   const weights = [];
   for (const { source, tensors, name } of model.weightSources)
-    weights.push({ ...(await putFile(store, source, options)), name, tensors });
+    weights.push({
+      ...(await putFile(store, source, { ...options, sha256: await digestOf(source) })),
+      name,
+      tensors,
+    });
   const { id, kind, config = null } = model;
   return putSmall(store, 'models', {
     id,

@@ -43,14 +43,18 @@ export interface JobCost {
 }
 
 /** Does a job, unless its result is there, and stores the result. @returns what it took. */
-export async function runJob(job: Job, place: Workplace, context: Partial<JobContext> = {}): Promise<Json> {
+export async function runJob(
+  job: Job,
+  place: Workplace,
+  { onProgress }: Pick<JobContext, 'onProgress'>,
+): Promise<Json> {
   const { kind, key, data } = job;
   const { store } = place;
   if (await hasResult(store, kind, key)) return null;
   const before = { ...store.traffic, waited: store.waitedSeconds };
   const started = performance.now();
   const run = RUN[kind as keyof JobData] as (data: unknown, work: Work) => Promise<Result>;
-  const result = await run(data, { place, key, ...context }).catch(async (error) => {
+  const result = await run(data, { place, key, onProgress }).catch(async (error) => {
     // another worker has done it, and what it was made of may be gone
     if (await hasResult(store, kind, key).catch(() => false)) return undefined;
     throw error;

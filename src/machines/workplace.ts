@@ -44,7 +44,6 @@ export interface Work {
   readonly place: Workplace;
   /** The job's name: what it writes is stored under it. */
   readonly key: string;
-  readonly signal?: AbortSignal | undefined;
   /** Is called with the share that is done, 0 to 1. */
   readonly onProgress?: ((share: number) => void) | undefined;
 }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { ByteSource } from '../core/byte-source.js';
+import { type ByteSource, readPieces } from '../core/byte-source.js';
 import { sumOf } from '../core/sum.js';
 import { Comparison } from '../evaluation/compare.js';
 import { openFile } from '../io/node/file.js';
@@ -8,9 +8,6 @@ import { isLossyTensor, tensorsByFile } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
 import { Container } from '../wpk/reader.js';
 import type { DirectoryFacts, TensorFacts } from '../wpk/writer.js';
-
-/** Bytes of a source to digest at once. */
-const PIECE_BYTES = 2 ** 22;
 
 /** Maximum bytes of weights to decode on the calling thread: starting threads would take longer. */
 const SMALL_BYTES = 2 ** 24;
@@ -70,9 +67,19 @@ export async function digestsOf(files: readonly { readonly source: ByteSource }[
   return digests;
 }
 
-async function digestOf(source: ByteSource): Promise<string> {
+/** Digests that were computed, of sources that are still open. */
+const known = new WeakMap<ByteSource, Promise<string>>();
+
+/** Returns the SHA-256 of all bytes of a source, hexadecimal; reads them once, however often it is asked for. */
+export function digestOf(source: ByteSource): Promise<string> {
+  const digest = known.get(source) ?? readDigest(source);
+  known.set(source, digest);
+  digest.catch(() => known.delete(source)); // the next call may succeed
+  return digest;
+}
+
+async function readDigest(source: ByteSource): Promise<string> {
   const hash = createHash('sha256');
-  for (let start = 0; start < source.byteLength; start += PIECE_BYTES)
-    hash.update(await source.read(start, Math.min(source.byteLength, start + PIECE_BYTES)));
+  for await (const piece of readPieces(source)) hash.update(piece);
   return hash.digest('hex');
 }

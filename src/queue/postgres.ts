@@ -3,6 +3,7 @@ import type * as Pg from 'pg';
 import { ConnectionError, InputError } from '../core/errors.js';
 import type { Address } from './address.js';
 import { ANSWER_MS, KEEP_ALIVE_MS, type QueueConnection, REMEMBERED_SECONDS } from './connection.js';
+import { Opened } from './opened.js';
 import { isTransient, type Notify, Outage, reasonOf } from './outage.js';
 import { loadPackage } from './packages.js';
 import { settlesWithin } from './wait.js';
@@ -51,14 +52,7 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     throw new InputError(`${name}: its tables cannot be made (${reasonOf(cause)})`, {}, { cause });
   });
 
-  const opened: { close(): Promise<void> }[] = [];
-  const open = <T extends { close(): Promise<void>; on(event: 'error', listener: () => void): unknown }>(
-    one: T,
-  ) => {
-    one.on('error', () => {}); // told by the connection
-    opened.push(one);
-    return one;
-  };
+  const opened = new Opened();
   const options = { connection: settings };
   /** Each shares the connection; those that listen subscribe again when it was lost. */
   const shared =
@@ -68,14 +62,15 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     name,
     outage,
     remembered: { age: REMEMBERED_SECONDS },
-    queue: (queue) => open(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
-    flows: () => open(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
+    queue: (queue) => opened.add(new bullmq.Queue(queue, options, shared(false))) as unknown as BullMQ.Queue,
+    flows: () =>
+      opened.add(new bullmq.FlowProducer(options, shared(false))) as unknown as BullMQ.FlowProducer,
     taker: (queue, more) =>
-      open(
+      opened.add(
         new bullmq.Worker(queue, null, { ...more, ...options } as never, shared(false)),
       ) as unknown as BullMQ.Worker,
     events: (queue) =>
-      open(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
+      opened.add(new bullmq.QueueEvents(queue, options, shared(true))) as unknown as BullMQ.QueueEvents,
     now: async () => {
       const { rows } = await server.pool.query(CLOCK);
       return Math.floor(Number(rows[0].now));
@@ -83,8 +78,7 @@ export async function connectPostgres(address: Address, notify: Notify): Promise
     close: async () => {
       outage.close();
       // what reads events spins for ever if only the connection ends
-      const closing = [...opened.map((one) => one.close().catch(() => {})), server.close()];
-      await settlesWithin(Promise.all(closing), ANSWER_MS);
+      await settlesWithin(Promise.all([opened.close(), server.close()]), ANSWER_MS);
     },
   };
 }

@@ -3,6 +3,7 @@ import type * as IORedis from 'ioredis';
 import { ConnectionError, InputError } from '../core/errors.js';
 import type { Address } from './address.js';
 import { ANSWER_MS, KEEP_ALIVE_MS, type QueueConnection, REMEMBERED_SECONDS } from './connection.js';
+import { Opened } from './opened.js';
 import { type Notify, Outage, reasonOf } from './outage.js';
 import { loadPackage } from './packages.js';
 import { settlesWithin } from './wait.js';
@@ -32,37 +33,30 @@ export async function connectRedis(address: Address, notify: Notify): Promise<Qu
   client.on('close', () => outage.begin(new Error('closed')));
   client.on('ready', () => outage.end());
 
-  const opened: { close(): Promise<void> }[] = [];
-  const open = <T extends { close(): Promise<void>; on(event: 'error', listener: () => void): unknown }>(
-    one: T,
-  ) => {
-    one.on('error', () => {}); // told by the client
-    opened.push(one);
-    return one;
-  };
+  const opened = new Opened();
   const connection = client as unknown as BullMQ.ConnectionOptions;
   const options = { connection, skipVersionCheck: true };
   return {
     name,
     outage,
     remembered: { age: REMEMBERED_SECONDS, count: REMEMBERED_JOBS },
-    queue: (queue) => open(new bullmq.Queue(queue, options)),
-    flows: () => open(new bullmq.FlowProducer(options)),
+    queue: (queue) => opened.add(new bullmq.Queue(queue, options)),
+    flows: () => opened.add(new bullmq.FlowProducer(options)),
     // without the second socket that would wait for jobs
     taker: (queue, more) =>
-      open(
+      opened.add(
         new bullmq.Worker(queue, null, { ...options, ...more }, (...args) =>
           bullmq.createRedisBackend(args[0], args[1]),
         ),
       ),
-    events: (queue) => open(new bullmq.QueueEvents(queue, options)),
+    events: (queue) => opened.add(new bullmq.QueueEvents(queue, options)),
     now: async () => {
       const [seconds, microseconds] = await client.time();
       return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
     },
     close: async () => {
       outage.close();
-      const closing = Promise.all(opened.map((one) => one.close().catch(() => {})));
+      const closing = opened.close();
       if (client.status !== 'ready') client.disconnect(); // commands that wait are rejected
       await settlesWithin(closing, ANSWER_MS);
       client.disconnect();

@@ -153,7 +153,11 @@ export class Server {
     const { memoryBytes } = this.options;
     if (this.stopping.signal.aborted) await this.handBack(taken, job, 'the worker is stopping');
     else if (!same(identity, this.options.identity)) {
-      await this.handBack(taken, job, 'the job is of another version');
+      await this.handBack(
+        taken,
+        job,
+        'the job is of another version, or of a processor that rounds otherwise',
+      );
       this.failure = otherVersion(identity, this.options.identity);
       this.stop(Number.POSITIVE_INFINITY);
     } else if (inQueue.deferredFailure) {

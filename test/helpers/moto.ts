@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { setS3Environment } from './environment.js';
 import { type Answer, type Asked, FaultyServer } from './s3-server.js';
 
 // moto, a server that speaks S3: `pip install 'moto[s3]' flask flask-cors`.
@@ -41,6 +42,16 @@ export class MotoServer extends FaultyServer {
       if (made?.status === 200) return this.start();
       await setTimeout(50);
     }
+  }
+
+  /** Starts moto with an empty bucket, which this process then finds in its environment. @returns what restores the environment. */
+  async useWith(bucket: string): Promise<() => void> {
+    await this.startWith(bucket);
+    return setS3Environment({
+      AWS_ENDPOINT_URL: this.endpoint,
+      AWS_ACCESS_KEY_ID: 'key-of-moto',
+      AWS_SECRET_ACCESS_KEY: 'secret-of-moto',
+    });
   }
 
   override async stop(): Promise<void> {

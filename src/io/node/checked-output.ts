@@ -24,9 +24,18 @@ export async function checkOutput(path: string, inputs: readonly string[], force
 /** Writes a small file atomically. @throws {InputError} as {@link checkOutput}, and when it cannot be written. */
 export async function writeWhole(path: string, content: string | Uint8Array, force: boolean): Promise<void> {
   await checkOutput(path, [], force);
+  await writePieces(path, [typeof content === 'string' ? new TextEncoder().encode(content) : content], force);
+}
+
+/** Writes a file from its pieces, atomically. @throws {InputError} when it exists, unless `force`, or cannot be written. */
+export async function writePieces(
+  path: string,
+  pieces: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  force: boolean,
+): Promise<void> {
   const output = await Output.create(path, { force });
   try {
-    await output.write(typeof content === 'string' ? new TextEncoder().encode(content) : content);
+    for await (const piece of pieces) await output.write(piece);
     await output.finish();
   } catch (error) {
     await output.discard();

@@ -24,16 +24,15 @@ export interface BlockRun extends Pick<TensorInfo, 'dtype'> {
 
 /** Encodes blocks. @returns their frames, one after another. */
 export async function runBlocks({ file, runs }: BlocksData, work: Work): Promise<Result> {
-  const { place, signal, onProgress } = work;
-  const source = await openStoredFile(place.store, file, signal);
+  const { place, onProgress } = work;
+  const source = await openStoredFile(place.store, file);
   const frames: Uint8Array[] = [];
   try {
     for (const [i, { dtype, shape, start, range }] of runs.entries()) {
       for (const block of blocksIn({ dtype, shape, range })) {
-        signal?.throwIfAborted();
         const width = DTYPE_BYTES[dtype];
         const at = start + block.first * width;
-        const bytes = await source.read(at, at + block.count * width, signal);
+        const bytes = await source.read(at, at + block.count * width);
         frames.push(frame(FRAME.block, encodeBlock(losslessKernels(), bytes, block)));
       }
       onProgress?.((i + 1) / runs.length);

@@ -31,27 +31,26 @@ export interface EncodeData {
 const indicesKey = (key: string) => `${folderOf('matrix', key)}/indices`;
 
 /** Quantizes a matrix. Memory holds its weights, the moments of both sides with their factors, and its indices. */
-export async function runMatrix(data: MatrixData, { place, key, signal }: Work): Promise<Result> {
+export async function runMatrix(data: MatrixData, { place, key }: Work): Promise<Result> {
   const { store } = place;
   const model = await place.model(data.model);
   const tensor = model.tensors.find(({ name }) => name === data.tensor);
   if (!tensor) throw new InputError('no such tensor', { file: model.id, tensor: data.tensor });
-  const { arrays } = await readPacked(store, data.settings, signal);
+  const { arrays } = await readPacked(store, data.settings);
   const [prices, shrinks] = arrays as unknown as [Float32Array, Float32Array];
   const statistics = new StoredStatistics(store, 0, { [tensor.name]: data.statistics });
   const known = data.statistics.length ? statistics : undefined;
   const job = await quantizeJob(model, known, tensor, { step: data.step, prices, shrinks });
-  signal?.throwIfAborted();
   const found = await jobsOf(place).quantize(job);
-  if (data.keep) await store.write(indicesKey(key), packedPieces({}, [narrow(found.indices)]), signal);
+  if (data.keep) await store.write(indicesKey(key), packedPieces({}, [narrow(found.indices)]));
   return describe(found);
 }
 
 /** Encodes a matrix: the payloads of its parameters and of its blocks, one after another. */
-export async function runEncode(data: EncodeData, { place, signal }: Work): Promise<Result> {
+export async function runEncode(data: EncodeData, { place }: Work): Promise<Result> {
   const { store } = place;
-  const { header, arrays } = await readResult(store, 'matrix', data.matrix, signal);
-  const stored = await readPacked(store, indicesKey(data.matrix), signal);
+  const { header, arrays } = await readResult(store, 'matrix', data.matrix);
+  const stored = await readPacked(store, indicesKey(data.matrix));
   const indices = new Int16Array(stored.arrays[0]!);
   const [rowSteps, rowContexts, columnSteps, columnContexts] = arrays as unknown as Int16Array[];
   const quantized = {
@@ -64,7 +63,7 @@ export async function runEncode(data: EncodeData, { place, signal }: Work): Prom
     rows: { steps: rowSteps!, contexts: rowContexts! },
     indices,
   };
-  const tables = (await readPacked(store, data.tables, signal)).arrays[0] as Uint8Array;
+  const tables = (await readPacked(store, data.tables)).arrays[0] as Uint8Array;
   const payloads = jobsOf(place).encode({ quantized, tables });
   return { header: { lengths: payloads.map(({ length }) => length) }, arrays: [Buffer.concat(payloads)] };
 }

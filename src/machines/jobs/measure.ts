@@ -31,12 +31,12 @@ export function storedWindow({ input, rows, targets }: Window): StoredWindow {
 
 /** Measures a candidate against the original: values of every predicted token. Memory holds one layer of each, or both heads. */
 export async function runMeasure({ model, candidate, windows }: MeasureData, work: Work): Promise<Result> {
-  const { place, signal, onProgress } = work;
-  const source = await openStoredFile(place.store, candidate, signal);
+  const { place, onProgress } = work;
+  const source = await openStoredFile(place.store, candidate);
   const compressed = await openSource(`${candidate.name}.wpk`, source, {});
   try {
-    const program = await openProgram(compressed, signal);
-    const reference = await openProgram(await place.model(model), signal);
+    const program = await openProgram(compressed);
+    const reference = await openProgram(await place.model(model));
     const given = windows.map(({ input, rows, targets }) => ({
       input: Int32Array.from(input),
       rows,
@@ -44,7 +44,6 @@ export async function runMeasure({ model, candidate, windows }: MeasureData, wor
     }));
     const passes = { model: program, reference, stored: undefined, saved: undefined };
     const { nll, comparison } = await runPasses(place.runtime, passes, given, {
-      signal,
       onProgress: ({ done, total }) => onProgress?.(done / total),
     });
     const { referenceNll, kl, agrees } = comparison!;

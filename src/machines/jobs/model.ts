@@ -1,18 +1,18 @@
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { readPieces } from '../../core/byte-source.js';
 import { InputError } from '../../core/errors.js';
 import { problemOfPath } from '../../core/file-name.js';
 import { sumOf } from '../../core/sum.js';
+import { writePieces } from '../../io/node/checked-output.js';
 import { openFile } from '../../io/node/file.js';
-import { Output } from '../../io/node/output.js';
 import { type CatalogEntry, catalogEntry } from '../../operations/catalog.js';
 import { compress } from '../../operations/compress.js';
 import type { Budget } from '../../quantization/rate-control/budget.js';
 import { readPacked } from '../../stores/checked.js';
 import { openStoredFile, putFile, type StoredFile } from '../../stores/content.js';
 import type { Store } from '../../stores/store.js';
-import { piecesOf } from '../destination.js';
 import type { Result } from '../results.js';
 import type { Work } from '../workplace.js';
 
@@ -22,6 +22,8 @@ export interface ModelData {
   readonly name: string;
   /** Its files in the store; null for a model on the Hub, whose name then has a revision. */
   readonly files: readonly StoredFile[] | null;
+  /** Its empty folders, and those whose content is never stored: the file names them. */
+  readonly folders: readonly string[];
   /** Whether it is a folder, or one file. */
   readonly isFolder: boolean;
   /** Null: lossless. */
@@ -49,22 +51,21 @@ export interface ModelHeader extends Record<string, unknown> {
 const SMALL_BYTES = 2 ** 26;
 
 /** Compresses a model as one process does, in a temporary folder. The file is then in the store. */
-export async function runModel(data: ModelData, { place, signal, onProgress }: Work): Promise<Result> {
+export async function runModel(data: ModelData, { place, onProgress }: Work): Promise<Result> {
   const { store } = place;
   checkNames(data);
   const folder = await mkdtemp(join(tmpdir(), 'weightpress-'));
   try {
-    const source = data.files ? await fetchModel(store, data, folder, signal) : data.name;
+    const source = data.files ? await fetchModel(store, data, folder) : data.name;
     const output = join(folder, 'out.wpk');
     const { budget } = data;
     await compress(source, output, {
       ...(budget && { budget, calibration: await calibrationOf(store, data.calibration) }),
       threads: isSmall(data) ? 0 : 1,
-      signal,
       onProgress: ({ done, total }) => onProgress?.(done / total),
     });
     const made = await openFile(output);
-    const file = await putFile(store, made, { signal }).finally(() => made.close());
+    const file = await putFile(store, made).finally(() => made.close());
     const entry = await catalogEntry(output, data.name);
     return { header: { file, entry } satisfies ModelHeader };
   } finally {
@@ -76,8 +77,8 @@ export async function runModel(data: ModelData, { place, signal, onProgress }: W
 const HUB_NAME = /^[\w.-]+\/[\w.-]+@[0-9a-f]{40}$/;
 
 /** Checks names that came from the queue before they touch the disk. @throws {InputError} for one that leaves its folder. */
-function checkNames({ name, files }: ModelData): void {
-  const names = files ? [name, ...files.map((file) => file.name)] : [];
+function checkNames({ name, files, folders }: ModelData): void {
+  const names = files ? [name, ...folders, ...files.map((file) => file.name)] : [];
   const problem = names.map(problemOfPath).find((found) => found !== undefined);
   if (problem !== undefined) throw new InputError(`the name of a file ${problem}`);
   if (!files && !HUB_NAME.test(name))
@@ -98,25 +99,16 @@ async function calibrationOf(store: Store, calibration: CalibrationData | null) 
 /** Copies a model from the store into a folder. @returns its path. */
 async function fetchModel(
   store: Store,
-  { name, files, isFolder }: ModelData,
+  { name, files, folders, isFolder }: ModelData,
   folder: string,
-  signal: AbortSignal | undefined,
 ): Promise<string> {
   const top = join(folder, isFolder ? name : '.');
+  for (const each of folders) await mkdir(join(top, each), { recursive: true });
   for (const file of files!) {
     const path = join(top, file.name);
     await mkdir(dirname(path), { recursive: true });
-    const source = await openStoredFile(store, file, signal);
-    const out = await Output.create(path);
-    try {
-      for await (const piece of piecesOf(source, signal)) await out.write(piece);
-      await out.finish();
-    } catch (error) {
-      await out.discard();
-      throw error;
-    } finally {
-      await source.close();
-    }
+    const source = await openStoredFile(store, file);
+    await writePieces(path, readPieces(source), false).finally(() => source.close());
   }
   return isFolder ? top : join(top, files![0]!.name);
 }

@@ -27,7 +27,7 @@ export interface MomentsData {
 }
 
 /** Sums the moments of one matrix, or of the same matrix of all experts, batch by batch in the order of the text. */
-export async function runMoments(data: MomentsData, { place, signal, onProgress }: Work): Promise<Result> {
+export async function runMoments(data: MomentsData, { place, onProgress }: Work): Promise<Result> {
   const { store, runtime } = place;
   const calibration = await openStoredCalibration(store, data.text, runtime, await place.model(data.model));
   const stages = stagesByName(calibration, data.stages);
@@ -38,8 +38,7 @@ export async function runMoments(data: MomentsData, { place, signal, onProgress 
   const products = new MomentProducts(runtime);
   const sums = new MomentSums(products, moments);
   const rows = new RowWeights(calibration.batches.predictions);
-  for await (const { values, share } of oneAhead(storedValues(data, store, names, signal))) {
-    signal?.throwIfAborted();
+  for await (const { values, share } of oneAhead(storedValues(data, store, names))) {
     await sums.add(feedsOf(names, values, runtime.floats));
     onProgress?.(share);
   }
@@ -53,17 +52,12 @@ export async function runMoments(data: MomentsData, { place, signal, onProgress 
 }
 
 /** Yields the values of each batch, in the order of the text, and the share of all that comes with them. */
-async function* storedValues(
-  { stages, windows }: MomentsData,
-  store: Store,
-  names: readonly string[],
-  signal: AbortSignal | undefined,
-) {
+async function* storedValues({ stages, windows }: MomentsData, store: Store, names: readonly string[]) {
   const parts = windows.length * stages.length;
   let done = 0;
   for (const stage of stages)
     for (const key of windows) {
-      const { adds } = (await readResult(store, 'windows', key, signal)).header as WindowsHeader;
+      const { adds } = (await readResult(store, 'windows', key)).header as WindowsHeader;
       const count = adds[stage]!;
       for (let index = 0; index < count; index++)
         yield {

@@ -31,13 +31,12 @@ export interface WindowsHeader extends Record<string, unknown> {
  * Memory holds the weights of one layer, and the values of two batches.
  */
 export async function runWindows({ model, text, range }: WindowsData, work: Work): Promise<Result> {
-  const { place, key, signal, onProgress } = work;
+  const { place, key, onProgress } = work;
   const calibration = await openStoredCalibration(place.store, text, place.runtime, await place.model(model));
-  const storing = new Storing(place.store, key, signal);
+  const storing = new Storing(place.store, key);
   await new Backpropagation(place.runtime, calibration, {
     store: memoryStore,
     range,
-    signal,
     onProgress: (done, total) => onProgress?.(done / total),
   }).run(storing);
   await storing.finish();
@@ -78,7 +77,6 @@ class Storing implements Receiver {
   constructor(
     private readonly store: Store,
     private readonly key: string,
-    private readonly signal: AbortSignal | undefined,
   ) {}
 
   async open({ name, moments }: Stage): Promise<StageReceiver> {
@@ -113,7 +111,7 @@ class Storing implements Receiver {
   private put(objects: readonly (readonly [key: string, pieces: Iterable<Uint8Array>])[]): void {
     this.writing = Promise.all(
       objects.map(async ([key, pieces]) => {
-        await this.store.write(key, pieces, this.signal);
+        await this.store.write(key, pieces);
       }),
     );
     this.writing.catch(() => {}); // thrown to who stores the next values
