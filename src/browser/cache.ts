@@ -1,7 +1,7 @@
 import type { ByteSource } from '../core/byte-source.js';
+import { sha256 } from '../core/web-sha256.js';
 import type { HttpFile } from '../io/http.js';
 import { CachedBytes, TRAILER_BYTES } from './cached.js';
-import { sha256 } from './sha256.js';
 
 /** A file in the cache, as a page can show it. */
 export interface CachedFile {

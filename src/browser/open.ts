@@ -1,5 +1,7 @@
 import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
+import { type FindBase, unowned } from '../wpk/base.js';
 import { FILE_HEADER_BYTES, isWpk } from '../wpk/frames.js';
 import { type OpenedWpk, openWpk } from '../wpk/original.js';
 import { openSource } from './source.js';
@@ -15,6 +17,8 @@ export interface OpenOptions extends RunOptions {
    * read as without this.
    */
   readonly keep?: boolean | undefined;
+  /** The base of a file that is stored as differences from it: an address, a Blob, a File, or an opened model, which is not closed. */
+  readonly base?: string | URL | Blob | Model | undefined;
 }
 
 /** A model in a .wpk file. */
@@ -33,7 +37,7 @@ export interface BrowserModel extends OpenedWpk {
  */
 export async function open(from: string | URL | Blob, options: OpenOptions = {}): Promise<BrowserModel> {
   const source = await openSource(from, options, checkWpk);
-  const model = await openWpk(source, options.signal);
+  const model = await openWpk(source, options.signal, baseOf(options));
   let pool: DecodePool | undefined;
   const close = async () => {
     await Promise.all([pool?.close(), model.close()]);
@@ -47,6 +51,15 @@ export async function open(from: string | URL | Blob, options: OpenOptions = {})
     },
     close,
     [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Returns what opens the base, if one is given. */
+function baseOf({ base, ...options }: OpenOptions): FindBase | undefined {
+  if (base === undefined) return undefined;
+  return async () => {
+    if (typeof base === 'string' || base instanceof URL || base instanceof Blob) return open(base, options);
+    return unowned(base);
   };
 }
 

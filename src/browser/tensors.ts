@@ -3,11 +3,11 @@ import { DTYPE_BYTES, elementCount } from '../core/dtype.js';
 import { IntegrityError } from '../core/errors.js';
 import { widenerOf } from '../core/floats.js';
 import type { TensorInfo } from '../core/model.js';
+import { sha256 as digestOf } from '../core/web-sha256.js';
 import type { StoredTensorEntry } from '../wpk/directory.js';
 import { type PlannedBlock, planTensor } from '../wpk/plan.js';
 import type { Container } from '../wpk/reader.js';
 import { readFrames } from './frames.js';
-import { sha256 as digestOf } from './sha256.js';
 import type { DecodePool } from './workers.js';
 
 /** A tensor with its elements. */
@@ -87,15 +87,22 @@ async function* decodeBlocks(
   for await (const { range, frame } of readFrames(container.source, planAll(container, stored), signal)) {
     signal?.throwIfAborted();
     const { index, planned } = range;
-    const { name, codec } = stored[index]!;
+    const tensor = stored[index]!;
+    const { name, codec } = tensor;
     if (!planned) {
       side = await container.sideIn(frame.slice(), range, signal);
       continue;
     }
     const bytes = pool.take(frame.length, planned.endByte - planned.firstByte);
     bytes.set(frame);
-    const job = { bytes, planned, tensor: { name, codec }, side, file };
-    const decoded = pool.run('decode', job).then((elements) => ({ index, planned, elements }));
+    const own = await container.base.side(tensor, planned, side, signal);
+    const job = { bytes, planned, tensor: { name, codec }, side: own, file };
+    const decoded = pool.run('decode', job).then(
+      (elements) => ({ index, planned, elements }),
+      async (error) => {
+        throw await container.base.explain(tensor, error);
+      },
+    );
     decoded.catch(() => {}); // awaited later
     underWay.push(decoded);
     if (underWay.length > pool.depth) yield await underWay.shift()!;

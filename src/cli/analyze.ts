@@ -8,7 +8,7 @@ import { addressOf, openModel } from '../open/open.js';
 import { type Analysis, analyze, type TensorAnalysis } from '../operations/analyze.js';
 import { bytes, count, percent, table } from './format.js';
 import { licenseLine } from './license-line.js';
-import { stateOption } from './options.js';
+import { baseOption, stateOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { tensorTable } from './tensor-table.js';
 import { print, printJson } from './terminal.js';
@@ -18,6 +18,7 @@ interface Options {
   readonly json?: true;
   readonly weights?: true;
   readonly state?: string;
+  readonly base?: string;
 }
 
 /** `weightpress analyze MODEL` */
@@ -27,6 +28,7 @@ export function analyzeCommand(): Command {
     .option('--tensors', 'also list every tensor')
     .option('--weights', 'for a model on the Hub: read all weights, not only the headers')
     .addOption(stateOption())
+    .addOption(baseOption())
     .option('--json', 'print the result as JSON')
     .addHelpText('after', '\nExample:\n  weightpress analyze ./gpt-neo-1.3B --tensors')
     .action(async (path: string, options: Options) => {
@@ -38,9 +40,9 @@ export function analyzeCommand(): Command {
     });
 }
 
-async function analyzeWithProgress(path: string, { weights, state }: Options): Promise<Analysis> {
+async function analyzeWithProgress(path: string, { weights, state, base }: Options): Promise<Analysis> {
   const headersOnly = !weights && (await addressOf(path)) !== undefined;
-  const model = await openModel(path, { reading: headersOnly ? 'ranges' : 'sequential', state });
+  const model = await openModel(path, { reading: headersOnly ? 'ranges' : 'sequential', state, base });
   try {
     return await withBars((onProgress) => analyze(model, { onProgress, headersOnly }));
   } finally {

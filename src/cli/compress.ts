@@ -40,6 +40,7 @@ interface Options extends BudgetFlags, TransformFlags, MachineFlags {
   readonly all?: boolean;
   readonly exclude?: readonly string[];
   readonly state?: string;
+  readonly base?: string;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -67,6 +68,10 @@ export function compressCommand(): Command {
     .addOption(excludeOption())
     .option('--all', 'for a model on the Hub: include copies of its weights in other formats')
     .addOption(stateOption())
+    .option(
+      '--base <model>',
+      'store weights as differences from this model, which the file then needs: for a fine-tune, its base',
+    )
     .option('--dry-run', 'print what would be written, and write nothing')
     .addOption(queueOption('compress on the workers of this queue'))
     .addOption(storeOption())
@@ -103,6 +108,8 @@ function checkFlags(output: string, options: Options): void {
     throw new InputError('a transform runs in one process, without --queue');
   if (isOnMachines(options) && options.statistics !== undefined)
     throw new InputError('--statistics is for one process: with --queue, statistics are in the store');
+  if (options.base !== undefined && isOnMachines(options))
+    throw new InputError('--base is for one process, without --queue');
   if (!isLossy(options) && options.state !== undefined)
     throw new InputError('--state needs a budget: a lossless file holds the whole checkpoint');
   if (isLossy(options) && options.all)
@@ -152,8 +159,8 @@ async function runBudget(path: string, output: string, options: Options, report:
 }
 
 async function runLossless(path: string, output: string, options: Options, report: Report): Promise<void> {
-  const { threads, force, resume, exclude, all, keep } = options;
-  const settings = { threads, force, resume, exclude, all, keep };
+  const { threads, force, resume, exclude, all, keep, base } = options;
+  const settings = { threads, force, resume, exclude, all, keep, base };
   await report(await withBars((onProgress) => compress(path, output, { ...settings, onProgress })));
 }
 

@@ -3,6 +3,7 @@ import { InputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import type { Progress } from '../core/progress.js';
 import { sumOf } from '../core/sum.js';
+import type { OpenModelOptions } from '../open/open.js';
 import { decompress } from '../operations/decompress.js';
 import { writeGguf } from '../operations/export/gguf.js';
 import { type GgufWriteType, WRITE_TYPES } from '../operations/export/gguf-types.js';
@@ -20,7 +21,14 @@ import {
   givenCalibration,
 } from './lossy.js';
 import { lossyOriginal, openWhole } from './open.js';
-import { expansionOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
+import {
+  baseOption,
+  expansionOption,
+  forceOption,
+  jsonOption,
+  stateOption,
+  threadsOption,
+} from './options.js';
 import { withBars } from './progress-line.js';
 import { qualityLine } from './summary-table.js';
 import { print, printJson } from './terminal.js';
@@ -35,6 +43,7 @@ interface Options extends CalibrationFlags {
   readonly dtype?: readonly string[];
   readonly shardSize?: string;
   readonly state?: string;
+  readonly base?: string;
   readonly maxExpansion?: number;
   readonly threads?: number;
   readonly dryRun?: boolean;
@@ -66,6 +75,7 @@ export function decompressCommand(): Command {
     )
     .option('--shard-size <size>', 'safetensors: maximum size of a file, such as 5GB; writes an index too')
     .addOption(stateOption())
+    .addOption(baseOption())
     .addOption(threadsOption())
     .addOption(expansionOption());
   return addCalibrationOptions(command)
@@ -144,21 +154,21 @@ async function restore(path: string, { output, json, ...options }: Options): Pro
 
 function toSafetensors(
   path: string,
-  { output, dtype, shardSize, force, json, state }: Options,
+  { output, dtype, shardSize, force, json, state, base }: Options,
 ): Promise<void> {
   const type = dtype?.[0] as ExportDtype | undefined;
   const shardBytes = shardSize === undefined ? undefined : parseSize(shardSize);
-  return written({ path, state }, output, json, type ?? 'as stored', (model, onProgress) =>
+  return written({ path, state, base }, output, json, type ?? 'as stored', (model, onProgress) =>
     exportSafetensors(model, output, { dtype: type, shardBytes, force, onProgress }),
   );
 }
 
 function toGguf(
   path: string,
-  { output, dtype: [dtype = 'F16'] = [], force, json, state }: Options,
+  { output, dtype: [dtype = 'F16'] = [], force, json, state, base }: Options,
 ): Promise<void> {
   const type = dtype as GgufWriteType;
-  return written({ path, state }, output, json, type, (model, onProgress) =>
+  return written({ path, state, base }, output, json, type, (model, onProgress) =>
     writeGguf(model, output, { type, force, onProgress }),
   );
 }
@@ -171,12 +181,12 @@ const LOSSES: Readonly<Record<OnnxDtype, string>> = {
 };
 
 async function toOnnx(path: string, options: Options): Promise<void> {
-  const { output, dtype = ['fp32'], threads, force, json, state } = options;
+  const { output, dtype = ['fp32'], threads, force, json, state, base } = options;
   const dtypes = dtype as readonly OnnxDtype[];
   const started = performance.now();
   const { exportOnnx } = await import('../operations/export/onnx.js'); // on demand: it loads the quantizer
   const calibration = await calibrationOptions(options);
-  const model = await openWhole(path, { state });
+  const model = await openWhole(path, { state, base });
   const note = await lossyOriginal(model, path);
   let files: ExportedOnnx[];
   try {
@@ -199,14 +209,14 @@ async function toOnnx(path: string, options: Options): Promise<void> {
 
 /** Opens any model, converts it with `write` and prints what was written. */
 async function written(
-  { path, state }: { readonly path: string; readonly state: string | undefined },
+  { path, state, base }: OpenModelOptions & { readonly path: string },
   output: string,
   json: boolean | undefined,
   dtype: string,
   write: (model: Model, onProgress: (progress: Progress) => void) => Promise<void>,
 ): Promise<void> {
   const started = performance.now();
-  const model = await openWhole(path, { state });
+  const model = await openWhole(path, { state, base });
   let writtenBytes = 0;
   try {
     await withBars((onProgress) =>

@@ -6,13 +6,14 @@ import type { Embeddings } from '../inference/embedding/embed.js';
 import { readTextOrInput } from '../io/node/standard-input.js';
 import { count } from './format.js';
 import { openWhole } from './open.js';
-import { jsonOption } from './options.js';
+import { baseOption, jsonOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { print, printJson } from './terminal.js';
 
 interface Options {
   readonly file?: string;
   readonly prompt?: string;
+  readonly base?: string;
   readonly json?: true;
 }
 
@@ -23,6 +24,7 @@ export function embedCommand(): Command {
     .argument('[texts...]', 'the texts to embed')
     .option('--file <file>', 'embed every line of this file; - reads standard input')
     .option('--prompt <name>', "put one of the model's prompts before every text, by its name")
+    .addOption(baseOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -55,8 +57,8 @@ async function textsOf(given: readonly string[], file: string | undefined): Prom
   return lines;
 }
 
-async function run(path: string, texts: readonly string[], { prompt }: Options): Promise<Embeddings> {
-  const model = await openWhole(path);
+async function run(path: string, texts: readonly string[], { prompt, base }: Options): Promise<Embeddings> {
+  const model = await openWhole(path, { base });
   try {
     return await withBars((onProgress) => embed(model, texts, { prompt, onProgress }));
   } finally {

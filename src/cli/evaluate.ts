@@ -13,7 +13,7 @@ import { attachQuality } from '../operations/attach.js';
 import { embeddingFacts, embeddingTable } from './embedding-table.js';
 import { facts, resultTables } from './evaluation-tables.js';
 import { openWhole } from './open.js';
-import { forceOption, jsonOption, stateOption, wholeNumber } from './options.js';
+import { baseOption, forceOption, jsonOption, stateOption, wholeNumber } from './options.js';
 import { withBars } from './progress-line.js';
 import { print, printJson } from './terminal.js';
 
@@ -24,6 +24,7 @@ interface Options {
   readonly saveLogits?: string;
   readonly force?: true;
   readonly state?: string;
+  readonly base?: string;
   readonly window?: number;
   readonly tokens?: number;
   readonly secondHalf?: true;
@@ -47,6 +48,7 @@ export function evaluateCommand(): Command {
     .option('--attach', 'store the result in the evaluated .wpk file, for inspect and catalog')
     .addOption(forceOption())
     .addOption(stateOption())
+    .addOption(baseOption())
     .addOption(jsonOption())
     .addHelpText('after', EXAMPLES)
     .action(async (path: string, options: Options) => {
@@ -76,7 +78,7 @@ Examples:
 async function evaluateWithProgress(path: string, options: Options, text: Buffer): Promise<Quality> {
   const opened: Model[] = [];
   try {
-    const model = await openWhole(path, { state: options.state });
+    const model = await openWhole(path, { state: options.state, base: options.base });
     opened.push(model);
     if (options.attach && model.kind !== 'wpk')
       throw new InputError('--attach needs a .wpk file to store the result in', { file: path });

@@ -5,7 +5,7 @@ import type { Prompt } from '../inference/prompt.js';
 import { readTextOrInput, STANDARD_INPUT } from '../io/node/standard-input.js';
 import { count } from './format.js';
 import { openWhole } from './open.js';
-import { jsonOption, stateOption, wholeNumber } from './options.js';
+import { baseOption, jsonOption, stateOption, wholeNumber } from './options.js';
 import { withBars } from './progress-line.js';
 import { print, printJson, printText } from './terminal.js';
 
@@ -18,6 +18,7 @@ interface Options {
   readonly topP?: number;
   readonly seed: number;
   readonly state?: string;
+  readonly base?: string;
   readonly json?: true;
 }
 
@@ -34,6 +35,7 @@ export function generateCommand(): Command {
     .option('--top-p <p>', 'sample from the most probable tokens with total probability p', decimal)
     .option('--seed <n>', 'seed of the random numbers; the same seed gives the same text', wholeNumber(0), 0)
     .addOption(stateOption())
+    .addOption(baseOption())
     .addOption(jsonOption())
     .addHelpText(
       'after',
@@ -80,8 +82,8 @@ async function run(
   options: Options,
   write?: (text: string) => void,
 ): Promise<Generation> {
-  const { tokens: maxTokens, temperature, topK, topP, seed, state } = options;
-  const model = await openWhole(path, { state });
+  const { tokens: maxTokens, temperature, topK, topP, seed, state, base } = options;
+  const model = await openWhole(path, { state, base });
   try {
     let written = '';
     const generation = await withBars((onProgress) =>

@@ -11,6 +11,7 @@ const HINTS: Readonly<Record<ErrorCode, string>> = {
   'unsupported-file': 'use --exclude to leave it out',
   'several-states': 'choose one with --state',
   expansion: '--max-expansion allows more',
+  'needs-base': 'name the base with --base',
   'needs-token': '--token or WEIGHTPRESS_TOKEN gives one',
   'no-gguf-family':
     'weightpress quantize --names checkpoint writes a file that can be measured, but not run by llama.cpp',

@@ -1,7 +1,6 @@
 import type { Model, OpenOptions } from '../core/model.js';
 import { NOTICES } from '../core/notices.js';
-import type { HubOptions } from '../hub/folder.js';
-import { openModel } from '../open/open.js';
+import { type OpenModelOptions, openModel } from '../open/open.js';
 import { isLossless } from '../wpk/summary.js';
 import { withBars } from './progress-line.js';
 
@@ -11,7 +10,7 @@ import { withBars } from './progress-line.js';
  */
 export async function openWhole(
   name: string,
-  options: OpenOptions & Pick<HubOptions, 'onFolder'> = {},
+  options: OpenOptions & Pick<OpenModelOptions, 'onFolder' | 'base'> = {},
 ): Promise<Model> {
   const model = await withBars((onProgress) =>
     openModel(name, { ...options, reading: 'download', onProgress }),

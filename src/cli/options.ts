@@ -30,6 +30,11 @@ export const expansionOption = () =>
     '--max-expansion <n>',
     'refuse outputs over 1 GiB that exceed n times the size of the file (default: 1000)',
   ).argParser(wholeNumber(1));
+export const baseOption = () =>
+  new Option(
+    '--base <model>',
+    'for a .wpk that is stored as differences: the model that they are from (default: found beside it by its name)',
+  );
 export const stateOption = () =>
   new Option('--state <path>', 'for a checkpoint with several states: the one to use');
 export const excludeOption = () =>

@@ -7,7 +7,7 @@ import type { TypeRule } from '../operations/quantize/types.js';
 import { bytes, count, duration } from './format.js';
 import { addBudgetOptions, type BudgetFlags, budgetOf, calibrationOptions, hasBudget } from './lossy.js';
 import { lossyOriginal, openWhole } from './open.js';
-import { excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
+import { baseOption, excludeOption, forceOption, jsonOption, stateOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { qualityLine } from './summary-table.js';
 import { print, printJson } from './terminal.js';
@@ -24,6 +24,7 @@ interface Options extends BudgetFlags {
   readonly keep?: boolean;
   readonly exclude?: readonly string[];
   readonly state?: string;
+  readonly base?: string;
   readonly force?: boolean;
   readonly json?: boolean;
 }
@@ -66,6 +67,7 @@ export function quantizeCommand(): Command {
     .option('--keep', 'for a model on the Hub: leave it in the Hugging Face cache')
     .addOption(excludeOption())
     .addOption(stateOption())
+    .addOption(baseOption())
     .addOption(forceOption())
     .addOption(jsonOption())
     .addHelpText(
@@ -121,11 +123,12 @@ async function run(path: string, options: Options): Promise<void> {
     json,
     keep,
     state,
+    base,
     exclude,
   } = options;
   const calibration = await calibrationOptions(options);
   const fetched = new Fetched();
-  const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
+  const model = await openWhole(path, { onFolder: fetched.note, state, base, exclude });
   const note = await lossyOriginal(model, path);
   let result: QuantizedGguf;
   try {

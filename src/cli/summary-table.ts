@@ -107,8 +107,17 @@ export function qualityLine(quality: Summary['quality']): string {
 const FURTHER_COPY = /^copy of the weights for /;
 
 /** Returns one line per weight file that is stored as plain bytes, and per file that was left out. */
-export function fileNotes({ weightFiles, leftOut }: Pick<Summary, 'weightFiles' | 'leftOut'>): string[] {
+export function fileNotes({
+  weightFiles,
+  leftOut,
+  base,
+}: Pick<Summary, 'weightFiles' | 'leftOut'> & Partial<Pick<Summary, 'base'>>): string[] {
   return [
+    ...(base
+      ? [
+          `stored as differences from ${plainLine(base.name)} (digest ${base.sha256.slice(0, 16)}), which it needs, and whose bytes are not counted`,
+        ]
+      : []),
     ...weightFiles.flatMap(({ name, note }) =>
       note === undefined ? [] : [`stored as bytes: ${name}: ${note}`],
     ),

@@ -3,12 +3,13 @@ import type { WeightError } from '../evaluation/compare.js';
 import { verify } from '../operations/verify.js';
 import { printVerdict } from './colors.js';
 import { bytes, count } from './format.js';
-import { expansionOption, jsonOption, threadsOption } from './options.js';
+import { baseOption, expansionOption, jsonOption, threadsOption } from './options.js';
 import { withBars } from './progress-line.js';
 import { print, printFailure, printJson, printLine } from './terminal.js';
 
 interface Options {
   readonly against?: string;
+  readonly base?: string;
   readonly maxExpansion?: number;
   readonly threads?: number;
   readonly json?: boolean;
@@ -22,6 +23,7 @@ export function verifyCommand(): Command {
       '--against <model>',
       'the original: compare every byte of every file, or every element if the file is lossy',
     )
+    .addOption(baseOption())
     .addOption(threadsOption())
     .addOption(expansionOption())
     .addOption(jsonOption())

@@ -15,6 +15,8 @@ export interface DecoderSide {
   readonly tables?: Uint8Array;
   /** Parameters of the tensor. */
   readonly parameters?: Uint8Array;
+  /** Elements of the base in the block's place, of its type; fewer, if the base's tensor ends before. */
+  readonly base?: Uint8Array;
 }
 
 /** A codec as a reader needs it: how a tensor is divided into frames, and how a frame's payload is decoded. */
@@ -45,7 +47,7 @@ const CODECS: Readonly<Record<string, Codec>> = {
     hasParameters: false,
     frameCount: ({ dtype, shape }) => Math.ceil((elementCount(shape) * DTYPE_BYTES[dtype]) / BLOCK_BYTES),
     blocks: ({ dtype, shape }) => losslessBlocks(dtype, shape),
-    decode: (payload, block) => decodeBlock(losslessKernels(), payload, block),
+    decode: (payload, block, { base }) => decodeBlock(losslessKernels(), payload, block, base),
   },
   [TRELLIS]: {
     hasParameters: true,

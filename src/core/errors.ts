@@ -29,6 +29,7 @@ export interface ByteRange {
  * - `several-states`: the checkpoint holds several models; select one with `state`.
  * - `expansion`: the file would restore more than `maxExpansion` allows.
  * - `needs-token`: a server that other machines reach needs a token.
+ * - `needs-base`: the file is stored as differences from another model; name it with `base`.
  * - `no-gguf-family`: llama.cpp does not have the model's family; `quantizeGguf` can write a file with the checkpoint's names.
  */
 export type ErrorCode =
@@ -41,6 +42,7 @@ export type ErrorCode =
   | 'several-states'
   | 'expansion'
   | 'needs-token'
+  | 'needs-base'
   | 'no-gguf-family';
 
 /** Options of an {@link InputError}. */

@@ -100,7 +100,8 @@ declare global {
   function clearTimeout(timer: number | undefined): void;
   const crypto: {
     getRandomValues<T extends ArrayBufferView>(array: T): T;
-    readonly subtle: { digest(algorithm: 'SHA-256', bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> };
+    /** Missing in pages that are not served over https. */
+    readonly subtle?: { digest(algorithm: 'SHA-256', bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> };
   };
 
   namespace WebAssembly {

@@ -9,10 +9,17 @@ import type { OpenBeside } from '../models/onnx/external.js';
 import { isOnnx } from '../models/onnx/header.js';
 import { openOnnx } from '../models/onnx/model.js';
 import { isCheckpoint } from '../models/pytorch/checkpoint.js';
+import type { FindBase } from '../wpk/base.js';
 import { WpkFolder } from '../wpk/folder.js';
 import { isWpk } from '../wpk/frames.js';
 import { WpkModel } from '../wpk/model.js';
 import { openWpk, withContainer } from '../wpk/original.js';
+
+/** How {@link openSource} opens. */
+export interface SourceOptions extends OpenOptions {
+  /** Opens the base of a .wpk that has one. */
+  readonly findBase?: FindBase | undefined;
+}
 
 /** A kind of file that can be opened as a model. */
 export interface FileFormat {
@@ -21,7 +28,7 @@ export interface FileFormat {
   /** Returns whether a file that begins with `prefix` (at most {@link PREFIX_BYTES}) is of this kind. */
   matches(prefix: Uint8Array, path: string): boolean;
   /** Opens the file. The result owns the source, which is closed on failure. @throws {InputError} */
-  open(id: string, source: ByteSource, options: OpenOptions, beside?: OpenBeside): Promise<Model>;
+  open(id: string, source: ByteSource, options: SourceOptions, beside?: OpenBeside): Promise<Model>;
 }
 
 /** Bytes at the front of a file that identify its format. */
@@ -58,7 +65,7 @@ const FORMATS: readonly FileFormat[] = [
 export async function openSource(
   id: string,
   source: ByteSource,
-  options: OpenOptions = {},
+  options: SourceOptions = {},
   beside?: OpenBeside,
 ): Promise<Model> {
   const format = await formatOf(id, source).catch(async (error) => {
@@ -84,8 +91,8 @@ async function formatOf(id: string, source: ByteSource): Promise<FileFormat> {
 }
 
 /** Opens a .wpk. A stored PyTorch checkpoint is opened as the tensors of its state, not as its storages. */
-async function openStoredModel(source: ByteSource, options: OpenOptions): Promise<Model> {
-  const opened = await openWpk(source);
+async function openStoredModel(source: ByteSource, options: SourceOptions): Promise<Model> {
+  const opened = await openWpk(source, undefined, options.findBase);
   const model = opened.container.directory.weightFiles.filter(({ isModel }) => isModel);
   if (!(opened instanceof WpkModel) || !model.some(({ format }) => format === 'pytorch')) return opened;
   try {

@@ -11,9 +11,11 @@ import { findWeights } from '../models/folder/weight-names.js';
 import { LocalFolder, openInside } from '../models/node/local.js';
 import type { OpenBeside } from '../models/onnx/external.js';
 import { isOnnxName, withExternalData } from '../models/onnx/with-data.js';
+import type { FindBase } from '../wpk/base.js';
 import { WpkFolder } from '../wpk/folder.js';
 import { isWpk } from '../wpk/frames.js';
 import { Container } from '../wpk/reader.js';
+import { baseFinder } from './base.js';
 import { openSource, PREFIX_BYTES } from './formats.js';
 import '../io/node/proxy.js';
 import type { ByteSource } from '../core/byte-source.js';
@@ -21,7 +23,10 @@ import { HttpSource, openAddress } from '../io/http.js';
 import { fileError, openFile } from '../io/node/file.js';
 
 /** How a model is opened, and how it is read where it lies on the Hub. */
-export interface OpenModelOptions extends OpenOptions, HubOptions {}
+export interface OpenModelOptions extends OpenOptions, HubOptions {
+  /** The base of a .wpk that has one. Default: what has its name beside the file, or in the Hub's cache. */
+  readonly base?: string | Model | undefined;
+}
 
 /**
  * Opens a model: a folder or file on disk; or, where there is none of that name, a model or file of the Hub (`user/name`,
@@ -34,14 +39,22 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
   if (!address) return openLocal(name, options);
   if (address.kind === 'url' || address.file !== undefined) {
     const { source, beside } = await openRemote(address, options);
-    return openSource(source.name, source, options, beside);
+    return openSource(source.name, source, withBase(options), beside);
   }
   const folder = await HubFolder.open(address, options);
   const only = await singleWpk(folder);
   if (only === undefined) return openFolder(folder, options);
   const source = await folder.open(only);
-  return openSource(source.name, source, options);
+  return openSource(source.name, source, withBase(options));
 }
+
+/** Returns what opens the base of a .wpk. @param given the base; by default it is looked for. */
+export function findBaseOf(given: string | Model | undefined, options: HubOptions = {}): FindBase {
+  const { signal, onProgress } = options;
+  return baseFinder(given, (name) => openModel(name, { reading: 'download', signal, onProgress }));
+}
+
+const withBase = (options: OpenModelOptions) => ({ ...options, findBase: findBaseOf(options.base, options) });
 
 async function openLocal(path: string, options: OpenModelOptions): Promise<Model> {
   const found = await stat(path).catch((error) => {
@@ -49,7 +62,7 @@ async function openLocal(path: string, options: OpenModelOptions): Promise<Model
   });
   return found.isDirectory()
     ? openFolder(new LocalFolder(path), options)
-    : openSource(path, await openFile(path), options, besideLocal(path));
+    : openSource(path, await openFile(path), withBase(options), besideLocal(path));
 }
 
 /** Returns what opens files in the folder of a file on disk. */
@@ -58,6 +71,9 @@ const besideLocal =
   (name) =>
     openInside(dirname(path), name);
 
+/** How {@link openFiles} reads. */
+interface FilesOptions extends HubOptions, Pick<OpenModelOptions, 'base'> {}
+
 /** A folder whose files are compressed as they are, to be closed afterwards. */
 export interface OpenedFiles extends Folder, Closable {}
 
@@ -65,37 +81,41 @@ export interface OpenedFiles extends Folder, Closable {}
  * Opens the files that {@link openModel} would open, even if they are not a model.
  * @throws {InputError} when they do not exist.
  */
-export async function openFiles(name: string, options: HubOptions = {}): Promise<OpenedFiles> {
+export async function openFiles(name: string, options: FilesOptions = {}): Promise<OpenedFiles> {
   const address = await addressOf(name);
-  if (!address) return openLocalFiles(name);
+  if (!address) return openLocalFiles(name, options);
   if (address.kind === 'url' || address.file !== undefined) {
     const { source, beside } = await openRemote(address, options);
-    return oneFile(source, beside);
+    return oneFile(source, options, beside);
   }
   const folder = await HubFolder.open(address, options);
   const only = await singleWpk(folder);
-  return only === undefined ? closable(folder, async () => {}) : oneFile(await folder.open(only));
+  return only === undefined ? closable(folder, async () => {}) : oneFile(await folder.open(only), options);
 }
 
-async function openLocalFiles(path: string): Promise<OpenedFiles> {
+async function openLocalFiles(path: string, options: FilesOptions): Promise<OpenedFiles> {
   const found = await stat(path).catch((error) => {
     throw fileError(error, path);
   });
   return found.isDirectory()
     ? closable(new LocalFolder(path), async () => {})
-    : oneFile(await openFile(path), besideLocal(path));
+    : oneFile(await openFile(path), options, besideLocal(path));
 }
 
 /** Returns one file as a folder, an ONNX file with its external data, or for a .wpk the folder of the files that it restores. */
-async function oneFile(source: ByteSource, beside?: OpenBeside): Promise<OpenedFiles> {
+async function oneFile(source: ByteSource, options: FilesOptions, beside?: OpenBeside): Promise<OpenedFiles> {
+  let close = () => source.close();
   try {
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
-    const folder = isWpk(prefix)
-      ? new WpkFolder(await Container.open(source))
-      : isOnnxName(source.name)
-        ? await withExternalData(source.name, source, beside)
-        : new SingleFile(source.name, source);
-    return closable(folder, () => source.close());
+    if (isWpk(prefix)) {
+      const container = await Container.open(source, options.signal, findBaseOf(options.base, options));
+      close = () => container.close();
+      return closable(new WpkFolder(container), close);
+    }
+    const folder = isOnnxName(source.name)
+      ? await withExternalData(source.name, source, beside)
+      : new SingleFile(source.name, source);
+    return closable(folder, close);
   } catch (error) {
     await source.close();
     throw error;

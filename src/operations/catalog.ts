@@ -3,6 +3,7 @@ import { isInputError } from '../core/errors.js';
 import { Meter, type RunOptions } from '../core/progress.js';
 import { openFile } from '../io/node/file.js';
 import { findLicense } from '../models/license.js';
+import { findBaseOf } from '../open/open.js';
 import { openWpk } from '../wpk/original.js';
 import { FURTHER } from '../wpk/stored/role.js';
 import { isLossless, type Summary, summarize } from '../wpk/summary.js';
@@ -86,7 +87,7 @@ export async function catalogEntry(
   options: CatalogOptions = {},
 ): Promise<CatalogEntry> {
   try {
-    const model = await openWpk(await openFile(path));
+    const model = await openWpk(await openFile(path), undefined, findBaseOf(undefined));
     try {
       const license = (await findLicense(model.sideFiles)).id;
       const entry = { ...UNKNOWN, ...figures(summarize(model.container)), file, license };

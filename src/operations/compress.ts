@@ -40,6 +40,8 @@ export interface CompressOptions extends RunOptions {
   readonly tune?: boolean | undefined;
   /** Lossy: the state of a checkpoint to compress, as in {@link OpenModelOptions}. */
   readonly state?: string | undefined;
+  /** Another model: weights are stored as differences from it, and the file needs it to be read. For a fine-tune, its base. */
+  readonly base?: string | Model | undefined;
   /** Number of worker threads; 0 for none. Default: one per core. The result does not depend on it. */
   readonly threads?: number | undefined;
   /** Replaces an existing output. */
@@ -130,7 +132,7 @@ async function losslessly(
   output: string,
   options: CompressOptions,
 ): Promise<undefined> {
-  const { threads, force, resume, exclude, all, keep, signal } = options;
+  const { threads, force, resume, exclude, all, keep, base, signal } = options;
   const meter = new Meter(options, 'compressing', 0);
   const fetched = new Fetched();
   await compressLossless(source, output, {
@@ -140,6 +142,7 @@ async function losslessly(
     exclude,
     all,
     keep,
+    base,
     signal,
     encodeElsewhere,
     onFolder: fetched.note,

@@ -2,12 +2,14 @@ import { type FileHandle, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type ByteSource, withSignal } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
+import type { Model } from '../core/model.js';
 import type { RunOptions } from '../core/progress.js';
 import type { HubOptions } from '../hub/folder.js';
 import { Appender, disk, makeFolders } from '../io/node/disk.js';
 import { fileError } from '../io/node/file.js';
 import { kindOf, PREFIX_BYTES } from '../open/formats.js';
-import { openAnyFile } from '../open/open.js';
+import { findBaseOf, type OpenModelOptions, openAnyFile } from '../open/open.js';
+import type { FindBase } from '../wpk/base.js';
 import { isWpk } from '../wpk/frames.js';
 import { Decoding } from '../wpk/node/decode.js';
 import { Container, type ContainerOptions } from '../wpk/reader.js';
@@ -16,6 +18,8 @@ import { type FileTarget, Restoring, type Target } from './restore.js';
 
 /** How {@link decompress} runs. */
 export interface DecompressOptions extends ContainerOptions, RunOptions {
+  /** The base of a file that has one, as in {@link OpenModelOptions}. */
+  readonly base?: string | Model | undefined;
   /** Number of worker threads; 0: none; default: the machine's parallelism. The result is the same with any number. */
   readonly threads?: number | undefined;
   /** Replaces an existing folder. */
@@ -48,7 +52,8 @@ export async function withRestoring(
   options: DecompressOptions,
   work: (restoreTo: (target: Target) => Promise<void>) => Promise<void>,
 ): Promise<void> {
-  const container = await openContainer(path, { reading: 'sequential', signal: options.signal });
+  const { base, signal } = options;
+  const container = await openContainer(path, { reading: 'sequential', base, signal });
   const decoding = new Decoding(container, options.threads);
   const restoring = { ...options, stage: 'decompressing' };
   try {
@@ -58,9 +63,12 @@ export async function withRestoring(
   }
 }
 
+/** How a .wpk is read. */
+export interface ContainerSource extends HubOptions, Pick<OpenModelOptions, 'base'> {}
+
 /** Opens a .wpk by any name that {@link openAnyFile} accepts. @throws {InputError} for other files, naming their kind and the command for it. */
-export async function openContainer(name: string, options: HubOptions = {}): Promise<Container> {
-  return containerIn(await openFileNamed(name, options));
+export async function openContainer(name: string, options: ContainerSource = {}): Promise<Container> {
+  return containerIn(await openFileNamed(name, options), findBaseOf(options.base, options));
 }
 
 /** Opens one file by any name that {@link openAnyFile} accepts. @throws {InputError} for a folder. */
@@ -71,12 +79,12 @@ export async function openFileNamed(name: string, options: HubOptions = {}): Pro
 }
 
 /** Opens the .wpk in a source, which it owns. @throws {InputError} for other files, naming their kind and the command for it; the source is then closed. */
-export async function containerIn(source: ByteSource): Promise<Container> {
+export async function containerIn(source: ByteSource, findBase?: FindBase): Promise<Container> {
   try {
     const prefix = await source.read(0, Math.min(PREFIX_BYTES, source.byteLength));
     const kind = isWpk(prefix) ? undefined : kindOf(prefix);
     if (kind !== undefined) throw notWpk(source.name, kind);
-    return await Container.open(source);
+    return await Container.open(source, undefined, findBase);
   } catch (error) {
     await source.close();
     throw error;

@@ -66,6 +66,7 @@ export class Restoring {
   async all(): Promise<void> {
     const { directory } = this.container;
     this.container.checkExpansion(this.options);
+    if (directory.base) await this.container.base.open(); // it is missed before anything is written
     await this.step(() => this.container.checkManifest());
     for (const name of directory.emptyFolders)
       await this.step(() => this.target.emptyFolder(checkName(name)));
@@ -144,7 +145,7 @@ export class Restoring {
     try {
       await work();
     } catch (error) {
-      if (!onProblem || !isInputError(error)) throw error;
+      if (!onProblem || !isInputError(error) || error.code === 'needs-base') throw error;
       onProblem(error);
     }
   }

@@ -17,6 +17,8 @@ import { Restoring, type Target, type Watch } from './restore.js';
 export interface VerifyOptions extends ContainerOptions, RunOptions {
   /** Number of worker threads; 0: none; default: the machine's parallelism. */
   readonly threads?: number | undefined;
+  /** The base of a file that has one, as in {@link OpenModelOptions}. */
+  readonly base?: string | Model | undefined;
   /** The original to compare with: a path, an address, a name on the Hub, or an opened model. Every byte of a lossless file is compared, every element of a lossy one. */
   readonly against?: string | Model | undefined;
 }
@@ -31,7 +33,8 @@ export async function verify(path: string, options: VerifyOptions = {}): Promise
   let container: Container | undefined;
   let decoding: Decoding | undefined;
   try {
-    container = await openContainer(path, { reading: 'sequential', signal: options.signal });
+    const { base, signal } = options;
+    container = await openContainer(path, { reading: 'sequential', base, signal });
     decoding = new Decoding(container, options.threads);
     return await (isLossy(container) ? verifyLossy : verifyLossless)(container, decoding, options);
   } catch (error) {

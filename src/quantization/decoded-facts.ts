@@ -4,6 +4,7 @@ import { sumOf } from '../core/sum.js';
 import { Comparison } from '../evaluation/compare.js';
 import { openFile } from '../io/node/file.js';
 import type { StoredModel } from '../models/stored-model.js';
+import { findBaseOf } from '../open/open.js';
 import { isLossyTensor, tensorsByFile } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
 import { Container } from '../wpk/reader.js';
@@ -26,7 +27,7 @@ export async function decodeFacts(
   model: StoredModel,
   { threads, signal }: { readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
 ): Promise<DecodedFacts> {
-  const container = await Container.open(await openFile(path));
+  const container = await Container.open(await openFile(path), undefined, findBaseOf(undefined));
   const { weightFiles: files } = container.directory;
   const isSmall = sumOf(files, ({ length }) => length) <= SMALL_BYTES;
   const decoding = new Decoding(container, isSmall ? 0 : threads);

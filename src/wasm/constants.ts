@@ -15,6 +15,19 @@ export const SYMBOL_SCALE_BITS = 14;
 /** Bytes per symbol of a rANS decoder table: frequency, start and value, 16 bits each. */
 export const DECODER_ENTRY_BYTES = 8;
 
+// ---- lossless, against a base ----------------------------------------------------------------------------------------
+
+/** Frequencies of the symbols of differences sum to 2^12: a slot's frequency, offset and symbol then fit into 32 bits. */
+export const DIFFERENCE_SCALE_BITS = 12;
+
+/** Symbols of differences of ordinals: CENTER plus the difference without low bits; an exact zero, where there are low bits; an escape. */
+export const DIFFERENCE_CENTER = 128;
+export const DIFFERENCE_ZERO = 255;
+export const DIFFERENCE_ESCAPE = 0;
+
+/** Maximum number of classes of differences in a block. */
+export const DIFFERENCE_CLASSES = 32;
+
 // ---- trellis: spec/wpk-v1.md, "Trellis blocks" ---------------------------------------------------------------------------
 
 /** Rows per block. Every column's state is 0 at the first row of a block, so each block can be decoded alone. */

@@ -12,6 +12,15 @@ function isSmall(job: Pick<EncodeJob, 'bytes'> & Partial<DecodeJob>): boolean {
   return Math.max(job.bytes.length, decoded) <= SMALL_BYTES;
 }
 
+/** The buffers that a job moves: its bytes, and the base's elements. */
+function buffersOf({
+  bytes,
+  ...job
+}: { readonly bytes: Uint8Array } & Partial<DecodeJob & EncodeJob>): ArrayBuffer[] {
+  const base = job.base ?? job.side?.base;
+  return (base ? [bytes, base] : [bytes]).map(({ buffer }) => buffer as ArrayBuffer);
+}
+
 /**
  * Runs jobs on blocks in workers. Small jobs, and all jobs while there are no workers, run on the calling thread. A job's buffer is
  * moved, not copied: the caller must not use it until the job is done. The result is in the same buffer; the caller passes it to
@@ -47,7 +56,7 @@ export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
   /** Runs a job. @throws the job's error. @throws {Error} when a worker has ended unexpectedly. */
   async run<Some extends Kind>(kind: Some, job: JobOf<BlockJobs[Some]>): Promise<Uint8Array> {
     if (!this.pool.count || isSmall(job)) return this.jobs[kind](job as never);
-    return this.pool.run(kind, job, [job.bytes.buffer as ArrayBuffer]);
+    return this.pool.run(kind, job, buffersOf(job));
   }
 
   close(): Promise<void> {

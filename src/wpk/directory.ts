@@ -5,6 +5,7 @@ import { problemOfPath } from '../core/file-name.js';
 import type { LeftOut } from '../core/folder.js';
 import { isPlainObject, kindOf } from '../core/json.js';
 import { sumOf } from '../core/sum.js';
+import type { StoredBase, TensorBase } from './base.js';
 import { FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_LIMIT_BYTES, pieceCount } from './frames.js';
 
 /** A file stored in pieces. `frames`: their lengths, including frame headers. */
@@ -50,6 +51,8 @@ export interface StoredTensorEntry {
   readonly encoding?: string;
   /** Relative squared error of a lossy tensor, measured when the file was written. */
   readonly error?: number;
+  /** The tensor of the file's base that it is a difference from. */
+  readonly base?: TensorBase;
   /** Index of an earlier tensor with the same bytes. */
   readonly sameAs?: number;
 }
@@ -66,6 +69,8 @@ export interface Directory {
   readonly emptyFolders: readonly string[];
   /** Files of the original that are not stored, and why. */
   readonly leftOut: readonly LeftOut[];
+  /** What is needed to decode the tensors that have a base. */
+  readonly base?: StoredBase;
   /** Length of the frame of tables that lossy tensors share; 0 if there is none. */
   readonly tables: number;
   readonly quality?: Readonly<Record<string, unknown>>;
@@ -127,6 +132,7 @@ export function parseDirectory(
   if (next !== directoryStart)
     check.fail(`frames end at ${next}, but the directory starts at ${directoryStart}`);
   const { quality, weightError } = value;
+  const base = check.storedBase(value.base, tensors);
   return {
     generator: check.text(value.generator, 'generator'),
     source: check.text(value.source, 'source'),
@@ -137,6 +143,7 @@ export function parseDirectory(
     emptyFolders,
     leftOut: check.optionalList(value, 'leftOut').map((entry) => check.leftOut(entry)),
     tables,
+    ...(base && { base }),
     ...(quality === undefined ? {} : { quality: check.object(quality, 'quality') }),
     ...(weightError === undefined ? {} : { weightError: check.object(weightError, 'weightError') }),
   };
@@ -324,6 +331,27 @@ class Check {
     return value.map((length) => this.size(length, `between of ${name}`));
   }
 
+  /** Checks the file's base, which tensors with one need. */
+  storedBase(value: unknown, tensors: readonly StoredTensorEntry[]): StoredBase | undefined {
+    if (value === undefined) {
+      if (tensors.some(({ base }) => base)) this.fail('it has tensors with a base, but no base');
+      return undefined;
+    }
+    const { name, sha256 } = this.object(value, 'base');
+    return { name: this.text(name, 'name of the base'), sha256: this.digest(sha256, 'sha256 of the base') };
+  }
+
+  private tensorBase(value: unknown, of: string): { base?: TensorBase } {
+    if (value === undefined) return {};
+    const { name, sha256 } = this.object(value, `base ${of}`);
+    return {
+      base: {
+        name: this.text(name, `name of the base ${of}`),
+        sha256: this.digest(sha256, `sha256 of the base ${of}`),
+      },
+    };
+  }
+
   private encoding({ weights, encoding }: Record<string, unknown>, of: string) {
     if (weights === undefined) return {};
     return {
@@ -379,6 +407,7 @@ class Check {
       ...own,
       codec,
       ...(error !== undefined && { error }),
+      ...this.tensorBase(entry.base, of),
       sha256: this.digest(entry.sha256, `sha256 ${of}`),
       offset: this.size(entry.offset, `offset ${of}`),
       frames,

@@ -19,6 +19,8 @@ interface BytesJob {
 
 export interface EncodeJob extends BytesJob {
   readonly block: Block;
+  /** Elements of the base in the block's place, if the tensor has one. */
+  readonly base?: Uint8Array | undefined;
 }
 
 export interface DecodeJob extends BytesJob {
@@ -33,8 +35,8 @@ export type BlockJobs = typeof BLOCK_JOBS;
 /** Jobs on one block, which any thread can run. The result is at the start of the job's buffer, so that buffers are reused. */
 export const BLOCK_JOBS = {
   /** Encodes a block's elements to its frame. */
-  encode: ({ bytes, block }: EncodeJob): Uint8Array =>
-    framed(FRAME.block, bytes, (target) => encodeBlockInto(losslessKernels(), bytes, block, target)),
+  encode: ({ bytes, block, base }: EncodeJob): Uint8Array =>
+    framed(FRAME.block, bytes, (target) => encodeBlockInto(losslessKernels(), bytes, block, target, base)),
 
   /** Deflates a piece of a side file to its frame. */
   deflate: ({ bytes }: BytesJob): Uint8Array =>

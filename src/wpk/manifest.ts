@@ -32,10 +32,12 @@ export interface Naming {
   readonly options: Readonly<Record<string, unknown>>;
   /** Index of an earlier tensor with the same bytes, for each tensor, or undefined. */
   readonly duplicates: readonly (number | undefined)[];
+  /** Name of the base, if tensors may be differences from it. */
+  readonly base?: string | undefined;
 }
 
 /** Returns the manifest of a file (spec/wpk-v1.md). */
-export function describe(from: Described, { source, options, duplicates }: Naming) {
+export function describe(from: Described, { source, options, duplicates, base }: Naming) {
   const { config, weightSources, emptyFolders = [], leftOut = [] } = from;
   const hasModel = weightSources.some(({ isModel = true }) => isModel);
   const roleOf = (tensor: StoredTensor, isModel: boolean) =>
@@ -44,6 +46,7 @@ export function describe(from: Described, { source, options, duplicates }: Namin
     generator: `weightpress ${VERSION}`,
     source,
     options,
+    ...(base !== undefined && { base: { name: base } }),
     sideFiles: from.sideFiles.map(({ name, lengthBytes, storedBytes }) => ({
       name,
       length: lengthBytes,

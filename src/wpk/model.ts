@@ -3,6 +3,7 @@ import { InputError, isInputError } from '../core/errors.js';
 import { parsePythonJson } from '../core/json.js';
 import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
 import { readable } from '../core/tensor.js';
+import type { FindBase } from './base.js';
 import { bytesOf, type StoredTensorEntry, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
 import { Container } from './reader.js';
@@ -46,9 +47,9 @@ export class WpkModel implements Model {
   }
 
   /** Opens a .wpk. @throws {InputError} like {@link Container.open}; the source is then closed. */
-  static async open(source: ByteSource, signal?: AbortSignal): Promise<WpkModel> {
+  static async open(source: ByteSource, signal?: AbortSignal, findBase?: FindBase): Promise<WpkModel> {
     try {
-      const container = await Container.open(source, signal);
+      const container = await Container.open(source, signal, findBase);
       const file = container.directory.sideFiles.find(({ name }) => name === 'config.json');
       const config = file && tryConfig(await container.readFile(file), `${source.name}, config.json`);
       return new WpkModel(source.name, container, config?.value, config?.error);

@@ -3,6 +3,7 @@ import { IntegrityError, isInputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { BlobSource } from '../io/blob.js';
 import { BLOCK_BYTES } from '../wasm/lossless.js';
+import type { FindBase } from './base.js';
 import { bytesOf, type StoredTensorEntry, type StoredWeightFile, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
 import { WpkModel } from './model.js';
@@ -17,10 +18,15 @@ export interface OpenedWpk extends Model {
 
 /**
  * Opens a .wpk as a model. If the model was one GGUF or ONNX file, that file is decoded and opened as such.
+ * @param findBase opens the base of a file that has one, when it is first needed.
  * @throws {InputError} like {@link Container.open}; the source is then closed.
  */
-export async function openWpk(source: ByteSource, signal?: AbortSignal): Promise<OpenedWpk> {
-  const model = withModules(await WpkModel.open(source, signal), signal);
+export async function openWpk(
+  source: ByteSource,
+  signal?: AbortSignal,
+  findBase?: FindBase,
+): Promise<OpenedWpk> {
+  const model = withModules(await WpkModel.open(source, signal, findBase), signal);
   const [file, ...others] = model.container.directory.weightFiles.filter(({ isModel }) => isModel);
   const isOnnx = file !== undefined && [file, ...others].every(({ format }) => ONNX_FORMATS.has(format));
   if (!isOnnx && (file?.format !== 'gguf' || others.length)) return model;

@@ -3,6 +3,7 @@ import type { ByteSource } from '../core/byte-source.js';
 import { concatenate } from '../core/bytes.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import { isPlainObject, parseJsonObject } from '../core/json.js';
+import type { FindBase } from './base.js';
 import {
   bytesOf,
   type Directory,
@@ -30,6 +31,7 @@ import {
   readTrailer,
   TRAILER_BYTES,
 } from './frames.js';
+import { OwnBase } from './own-base.js';
 import { type FrameRange, type PlannedBlock, planFiles, planParameters, planTables } from './plan.js';
 
 /** Bytes read from the end at once: they include trailer and directory of most files. */
@@ -54,6 +56,8 @@ export interface ContainerOptions {
 /** An open .wpk file: its directory, and access to its frames. Nothing is decoded before it is read. */
 export class Container {
   readonly files: ReadonlyMap<StoredFile, readonly FrameRange[]>;
+  /** The model that tensors with a base are differences from. */
+  readonly base: OwnBase;
   /** Number of bytes outside of tensors, by weight file. */
   private readonly headerBytes: ReadonlyMap<StoredFile, number>;
   private tables: Promise<Uint8Array> | undefined;
@@ -65,7 +69,9 @@ export class Container {
     readonly directoryStart: number,
     /** The JSON of the directory, including unknown members. */
     private readonly json: Readonly<Record<string, unknown>>,
+    findBase: FindBase | undefined,
   ) {
+    this.base = new OwnBase(source.name, directory, findBase);
     this.files = planFiles(directory, manifestEnd);
     this.headerBytes = new Map(
       tensorsByFile(directory).map(({ file, tensors }) => [file, file.length - total(tensors.map(bytesOf))]),
@@ -74,9 +80,10 @@ export class Container {
 
   /**
    * Reads the first 32 bytes and the end of a file. The container then owns the source.
+   * @param findBase opens the base of a file that has one, when it is first needed.
    * @throws {InputError} when the file is not a complete .wpk of a known version with a valid directory.
    */
-  static async open(source: ByteSource, signal?: AbortSignal): Promise<Container> {
+  static async open(source: ByteSource, signal?: AbortSignal, findBase?: FindBase): Promise<Container> {
     const { name, byteLength } = source;
     const front = await source.read(0, Math.min(byteLength, FILE_HEADER_BYTES + FRAME_HEADER_BYTES), signal);
     checkFileHeader(front, name);
@@ -94,7 +101,7 @@ export class Container {
     const json = inflateJson(openFrame(bytes, FRAME.directory, name, directoryStart), name);
     const { value } = parseJsonObject(json, `${name} (directory)`);
     const directory = parseDirectory(value, name, manifestEnd, directoryStart);
-    return new Container(source, directory, manifestEnd, directoryStart, value);
+    return new Container(source, directory, manifestEnd, directoryStart, value, findBase);
   }
 
   /** Checks that a small file does not expand to fill a disk. @throws {InputError} naming both sizes. */
@@ -226,8 +233,8 @@ export class Container {
       });
   }
 
-  close(): Promise<void> {
-    return this.source.close();
+  async close(): Promise<void> {
+    await Promise.all([this.source.close(), this.base.close()]);
   }
 }
 

@@ -7,6 +7,7 @@ import type { LeftOut } from '../core/folder.js';
 import { sumOf } from '../core/sum.js';
 import type { EmbeddingComparison } from '../evaluation/embedding/compare.js';
 import type { Evaluation } from '../evaluation/evaluate.js';
+import type { StoredBase } from './base.js';
 import { type Directory, isLossyTensor, type StoredFile, type StoredTensorEntry } from './directory.js';
 import { accountBytes } from './plan.js';
 import type { Container } from './reader.js';
@@ -71,6 +72,8 @@ export interface Summary {
   readonly quality: Readonly<Record<string, unknown>> | undefined;
   /** Error of a lossy file: `relativeSquaredError` over all weights, and the `worst` tensor. */
   readonly weightError: Readonly<Record<string, unknown>> | undefined;
+  /** The model that weights are differences from, which the file needs; its bytes are not counted. Undefined for a file that needs none. */
+  readonly base: StoredBase | undefined;
   /** Weights stored by a lossy codec; undefined in a lossless file. */
   readonly quantized: QuantizedSummary | undefined;
   /** Number of weights of the model, for bits per weight: no masks, no integers, tied tensors once. */
@@ -141,6 +144,7 @@ export function summarize({ source, directory }: Container): Summary {
     options,
     quality,
     weightError,
+    base: directory.base,
     quantized: quantizedIn(directory, bytes.tensors),
     weights: sumOf(directory.tensors, weightsOf),
     fileBytes: source.byteLength,

@@ -1,3 +1,4 @@
+import type { StoredBase, TensorBase } from './base.js';
 import { type Directory, parseDirectory, total } from './directory.js';
 import {
   FILE_HEADER_BYTES,
@@ -27,6 +28,8 @@ export interface TensorFacts {
   readonly sha256: string;
   /** Relative squared error of a lossy tensor. */
   readonly error?: number;
+  /** The tensor of the base that it is a difference from. */
+  readonly base?: TensorBase | undefined;
 }
 
 /** Digests and measurements that are known only when the content is complete, in the manifest's order. */
@@ -35,6 +38,8 @@ export interface DirectoryFacts {
   readonly weightFiles: readonly { readonly sha256: string; readonly sourceSha256?: string }[];
   /** Undefined for a tensor that is a duplicate according to the manifest. */
   readonly tensors: readonly (TensorFacts | undefined)[];
+  /** Given if any tensor has a base. */
+  readonly base?: StoredBase | undefined;
   readonly weightError?: Directory['weightError'] | undefined;
   readonly quality?: Directory['quality'] | undefined;
 }
@@ -154,12 +159,14 @@ export class WpkWriter {
         const own = frames.tensors[i]!;
         const start = offset;
         offset += total(own);
-        const { codec, sha256, error } = known;
-        if (codec === undefined) return { ...entry, sha256, frames: own, offset: start };
+        const { codec, sha256, error, base } = known;
+        const from = base && { base };
+        if (codec === undefined) return { ...entry, sha256, ...from, frames: own, offset: start };
         return {
           ...entry,
           codec,
           sha256,
+          ...from,
           offset: start,
           frames: own,
           ...(error !== undefined && { error }),

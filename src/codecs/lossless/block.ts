@@ -1,9 +1,10 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
+import { decodeDifferences, encodeDifferences, hasDifferences } from './difference.js';
 import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
-import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
+import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp, equal } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
 
 export { BLOCK_BYTES };
@@ -22,6 +23,9 @@ const BAND = 2;
 const PLANES = 3;
 const FLOATS = 4;
 const FIELDS = 5;
+/** Modes of blocks that need the base's elements. */
+const SAME = 32;
+const DIFFERENCE = 33;
 
 /** Bytes of the header: the digest of the decoded bytes, then the mode. */
 const HEADER_BYTES = 9;
@@ -29,13 +33,15 @@ const HEADER_BYTES = 9;
 /**
  * Encodes a block in the mode with the shortest payload, at most 9 bytes longer than its elements.
  * @param elements little-endian. @param target receives the payload; it needs room for `payloadLimit(elements)` bytes and may be the
- * memory of the elements. @returns the length of the payload.
+ * memory of the elements. @param base elements of the same type in the same place, if the tensor has a base: fewer, if the base ends there.
+ * @returns the length of the payload.
  */
 export function encodeBlockInto(
   kernels: LosslessKernels,
   elements: Uint8Array,
   block: Block,
   target: Uint8Array,
+  base?: Uint8Array,
 ): number {
   const width = DTYPE_BYTES[block.dtype];
   if (elements.length !== block.count * width || elements.length > BLOCK_BYTES || block.count < 1)
@@ -45,7 +51,7 @@ export function encodeBlockInto(
   const stored = kernels.buffers.elements.subarray(0, elements.length);
   stored.set(elements);
   const digest = kernels.elementsDigest(stored.length);
-  const [mode, pieces] = choosePayload(kernels, stored, block);
+  const [mode, pieces] = choosePayload(kernels, stored, block, base);
   const view = new DataView(target.buffer, target.byteOffset, HEADER_BYTES);
   view.setBigUint64(0, digest, true);
   view.setUint8(8, mode);
@@ -61,23 +67,59 @@ export function encodeBlockInto(
 export const payloadLimit = (elements: Uint8Array) => elements.length + HEADER_BYTES;
 
 /** Encodes a block like {@link encodeBlockInto} and returns the payload. */
-export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, block: Block): Uint8Array {
+export function encodeBlock(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  block: Block,
+  base?: Uint8Array,
+): Uint8Array {
   const target = new Uint8Array(payloadLimit(elements));
-  return target.slice(0, encodeBlockInto(kernels, elements, block, target));
+  return target.slice(0, encodeBlockInto(kernels, elements, block, target, base));
 }
+
+/** Returns whether decoding a payload needs the base's elements. */
+export const needsBase = (payload: Uint8Array) => payload[HEADER_BYTES - 1]! >= SAME;
 
 function choosePayload(
   kernels: LosslessKernels,
   elements: Uint8Array,
   block: Block,
+  base?: Uint8Array,
 ): [mode: number, pieces: Uint8Array[]] {
   const width = DTYPE_BYTES[block.dtype];
   const ramp = encodeRamp(elements, width);
   if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
   const band = encodeBand(elements, width, block);
   if (band && band.length <= elements.length) return [BAND, [band]];
+  const difference = base && chooseDifference(kernels, elements, block, base);
+  const most = difference ? lengthOf(difference[1]) : elements.length;
+  if (difference && most < SHORT * elements.length) return difference;
   const [mode, coded] = choosePlanes(kernels, elements, block, width);
-  return lengthOf(coded) < elements.length ? [mode, coded] : [STORED, [elements]];
+  if (lengthOf(coded) < most) return [mode, coded];
+  return difference ?? [STORED, [elements]];
+}
+
+/** No block without a base gets this short, of its elements' bytes, unless it is a {@link RAMP} or {@link BAND}. */
+const SHORT = 0.3;
+
+/** Returns the payload that needs the base; undefined if it would not be shorter than the elements. */
+function chooseDifference(
+  kernels: LosslessKernels,
+  elements: Uint8Array,
+  { dtype, count }: Block,
+  base: Uint8Array,
+): [mode: number, pieces: Uint8Array[]] | undefined {
+  if (equal(elements, base)) return [SAME, []];
+  if (!hasDifferences(dtype)) return undefined;
+  setBase(kernels, base, elements.length);
+  const pieces = encodeDifferences(kernels, count, dtype);
+  return pieces && lengthOf(pieces) < elements.length ? [DIFFERENCE, pieces] : undefined;
+}
+
+/** Elements that the base does not have are zeros. */
+function setBase(kernels: LosslessKernels, base: Uint8Array, length: number): void {
+  kernels.buffers.base.set(base);
+  kernels.buffers.base.fill(0, base.length, length);
 }
 
 /** So few floats take no more bytes than a stream's states and a table. */
@@ -108,11 +150,16 @@ export function declaredDigest(payload: Uint8Array): bigint {
 }
 
 /**
- * Decodes a block's payload.
+ * Decodes a block's payload. @param base as it was encoded with.
  * @returns a view of the kernels' memory, valid until their next use.
  * @throws {RangeError} when the payload is malformed or the digest of the decoded elements does not match.
  */
-export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: Block): Uint8Array {
+export function decodeBlock(
+  kernels: LosslessKernels,
+  coded: Uint8Array,
+  block: Block,
+  base?: Uint8Array,
+): Uint8Array {
   const width = DTYPE_BYTES[block.dtype];
   const length = block.count * width;
   if (
@@ -147,6 +194,16 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
     case FIELDS:
       if (width !== 1) throw new RangeError('field mode for elements that are not bytes');
       decodeFields(kernels, body, block.count, block.first);
+      break;
+    case SAME:
+      if (base?.length !== length || body.length)
+        throw new RangeError('expected a base of the same length, and no payload');
+      out.set(base);
+      break;
+    case DIFFERENCE:
+      if (!base || base.length > length) throw new RangeError('expected a base that is not longer');
+      setBase(kernels, base, length);
+      decodeDifferences(kernels, body, block.count, block.dtype);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);

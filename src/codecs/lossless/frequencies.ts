@@ -3,20 +3,23 @@ import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import { MAX_SYMBOLS } from '../../wasm/lossless.js';
 import { BitReader, BitWriter } from './bits.js';
 
-const SCALE = 1 << SYMBOL_SCALE_BITS;
-
-/** A static model: the symbols that occur, ascending, and their frequencies, which are positive and sum to 2^14. */
+/** A static model: the symbols that occur, ascending, and their frequencies, which are positive and sum to 2^scaleBits. */
 export interface FrequencyTable {
   readonly symbols: readonly number[];
   readonly frequencies: readonly number[];
 }
 
 /**
- * Returns the table of 14-bit frequencies with the shortest code for `counts`. Every symbol that occurs gets at least 1, and rounding
- * differences are distributed one by one where they cost least. At least one and at most 2^13 symbols must occur. Integer arithmetic and
+ * Returns the table of frequencies with the shortest code for `counts`. Every symbol that occurs gets at least 1, and rounding
+ * differences are distributed one by one where they cost least. At least one and at most half as many symbols as 2^scaleBits must occur. Integer arithmetic and
  * a total order make the result the same on every machine.
  */
-export function normalize(counts: ArrayLike<number>, length = counts.length): FrequencyTable {
+export function normalize(
+  counts: ArrayLike<number>,
+  length = counts.length,
+  scaleBits = SYMBOL_SCALE_BITS,
+): FrequencyTable {
+  const scale = 1 << scaleBits;
   const symbols: number[] = [];
   let total = 0;
   for (let s = 0; s < length; s++)
@@ -24,8 +27,8 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
       symbols.push(s);
       total += counts[s]!;
     }
-  const frequencies = symbols.map((s) => Math.max(1, Math.round((counts[s]! * SCALE) / total)));
-  let excess = sumOf(frequencies, (f) => f) - SCALE;
+  const frequencies = symbols.map((s) => Math.max(1, Math.round((counts[s]! * scale) / total)));
+  let excess = sumOf(frequencies, (f) => f) - scale;
   const step = Math.sign(excess);
   for (; excess !== 0; excess -= step) {
     let best = -1;
@@ -46,8 +49,14 @@ export function normalize(counts: ArrayLike<number>, length = counts.length): Fr
 }
 
 /** Encodes a table: the number of symbols, then the distance from the last and the frequency of each. spec/wpk-v1.md, "Frequency table". */
-export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array {
+export function writeTable(table: FrequencyTable): Uint8Array {
   const bits = new BitWriter();
+  writeTableTo(bits, table);
+  return bits.finish();
+}
+
+/** Encodes a table as {@link writeTable}, without padding. */
+export function writeTableTo(bits: BitWriter, { symbols, frequencies }: FrequencyTable): void {
   bits.writeGamma(symbols.length);
   let lastSymbol = -1;
   let lastLength = 0;
@@ -59,7 +68,6 @@ export function writeTable({ symbols, frequencies }: FrequencyTable): Uint8Array
     lastSymbol = symbol;
     lastLength = length;
   });
-  return bits.finish();
 }
 
 /**
@@ -71,6 +79,12 @@ export function readTable(
   limit: number,
 ): FrequencyTable & { readonly lengthBytes: number } {
   const bits = new BitReader(bytes);
+  const table = readTableFrom(bits, limit);
+  return { ...table, lengthBytes: bits.bytesRead };
+}
+
+/** Reads the next table. @throws {RangeError} as {@link readTable}, with 2^scaleBits. */
+export function readTableFrom(bits: BitReader, limit: number, scaleBits = SYMBOL_SCALE_BITS): FrequencyTable {
   const count = bits.readGamma();
   if (count > Math.min(limit, MAX_SYMBOLS)) throw new RangeError('table with more symbols than its alphabet');
   const symbols: number[] = [];
@@ -81,15 +95,16 @@ export function readTable(
   for (let i = 0; i < count; i++) {
     symbol += bits.readGamma();
     length += unzigzag(bits.readGamma() - 1);
-    if (symbol >= limit || length < 0 || length > SYMBOL_SCALE_BITS)
+    if (symbol >= limit || length < 0 || length > scaleBits)
       throw new RangeError('table with a symbol outside its alphabet');
     const frequency = (1 << length) | bits.read(length);
     symbols.push(symbol);
     frequencies.push(frequency);
     sum += frequency;
   }
-  if (sum !== SCALE) throw new RangeError(`expected frequencies that sum to ${SCALE}, found ${sum}`);
-  return { symbols, frequencies, lengthBytes: bits.bytesRead };
+  if (sum !== 1 << scaleBits)
+    throw new RangeError(`expected frequencies that sum to ${1 << scaleBits}, found ${sum}`);
+  return { symbols, frequencies };
 }
 
 const zigzag = (n: number) => (n < 0 ? -2 * n - 1 : 2 * n);

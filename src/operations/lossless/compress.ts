@@ -6,8 +6,9 @@ import type { HubOptions } from '../../hub/folder.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { excluding } from '../../models/folder/selection.js';
 import { inputPaths } from '../../models/node/inputs.js';
-import { openFiles } from '../../open/open.js';
+import { openFiles, openModel } from '../../open/open.js';
 import { Hashing } from '../../workers/node/hashing.js';
+import { Base } from '../../wpk/base.js';
 import type { Manifest } from '../../wpk/manifest.js';
 import { startBlockPool } from '../../wpk/node/block-threads.js';
 import { describeFiles } from '../../wpk/node/manifest.js';
@@ -30,6 +31,8 @@ export interface CompressLosslessOptions {
   readonly all?: boolean | undefined;
   /** For a Hub repository: leave downloads in the cache. */
   readonly keep?: boolean | undefined;
+  /** A model that it is stored as differences from, where that is shorter: a path, an address, a name on the Hub, or an opened model. The file needs it. */
+  readonly base?: string | Model | undefined;
   /** Called with the repository once it is found. */
   readonly onFolder?: HubOptions['onFolder'] | undefined;
   /** Called with processed and total bytes. An error that it throws aborts the run, without output. */
@@ -52,8 +55,24 @@ export function compressLossless(
   options: CompressLosslessOptions = {},
 ): Promise<void> {
   return withContents(from, output, options, (files, contents) =>
-    writeContents(files, contents, output, options),
+    withBase(options, (base) => writeContents(files, contents, output, options, base)),
   );
+}
+
+/** Opens the base, if there is one, and closes it after the work. @throws {InputError} for one that has a base itself. */
+async function withBase(
+  { base: given, signal }: CompressLosslessOptions,
+  work: (base: Base | undefined) => Promise<void>,
+): Promise<void> {
+  const opened =
+    typeof given === 'string' ? await openModel(given, { reading: 'download', signal }) : undefined;
+  const model = opened ?? (given as Model | undefined);
+  try {
+    await work(model && new Base(model));
+    await model?.verify?.();
+  } finally {
+    await opened?.close();
+  }
 }
 
 /**
@@ -107,9 +126,10 @@ async function writeContents(
   contents: Contents,
   output: string,
   options: CompressLosslessOptions,
+  base: Base | undefined,
 ): Promise<void> {
   const { force = false, threads, onProgress, encodeElsewhere } = options;
-  const manifest = await describeFiles(contents, { codec: LOSSLESS });
+  const manifest = await describeFiles(contents, { codec: LOSSLESS }, base?.model);
   const made = await encodeElsewhere?.(contents, manifest);
   const front = frontOf(manifest);
   const { out, finished } = (options.resume && (await takeOver(output, front, force))) || {
@@ -119,7 +139,10 @@ async function writeContents(
   try {
     const writer = new WpkWriter(out, output, manifest, front);
     if (finished.end === 0) await writer.begin();
-    await encode({ files, contents, manifest, writer, finished: finished.frames, onProgress, made }, threads);
+    await encode(
+      { files, contents, manifest, writer, finished: finished.frames, onProgress, made, base },
+      threads,
+    );
     options.signal?.throwIfAborted();
     await out.finish();
   } catch (error) {

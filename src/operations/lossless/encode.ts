@@ -8,6 +8,7 @@ import { readAhead } from '../../io/read-ahead.js';
 import type { StoredTensor } from '../../models/safetensors/header.js';
 import type { WeightSource } from '../../models/stored-model.js';
 import type { Hashing } from '../../workers/node/hashing.js';
+import type { Base } from '../../wpk/base.js';
 import type { BlockPool } from '../../wpk/block-pool.js';
 import { splitHeader, total } from '../../wpk/directory.js';
 import { PIECE_BYTES, pieces } from '../../wpk/frames.js';
@@ -15,6 +16,7 @@ import type { Manifest } from '../../wpk/manifest.js';
 import type { FinishedFrame } from '../../wpk/resume.js';
 import type { Contents } from '../../wpk/stored/contents.js';
 import type { TensorFacts, WpkWriter, WrittenBytes } from '../../wpk/writer.js';
+import { Difference, storedBase } from './difference.js';
 import { FrameQueue } from './frame-queue.js';
 import { FrameMaker } from './frames.js';
 import { readBlocks } from './read-blocks.js';
@@ -33,6 +35,8 @@ export interface EncodeInput {
   readonly onProgress: ((doneBytes: number, totalBytes: number) => void) | undefined;
   /** Where frames of blocks come from that others have made; undefined if they are made here. */
   readonly made?: MadeFrames | undefined;
+  /** What tensors may be differences from. */
+  readonly base?: Base | undefined;
 }
 
 /** Frames of a file's blocks that were made elsewhere. */
@@ -48,6 +52,8 @@ export class LosslessEncoder {
   private readonly queue: FrameQueue;
   private readonly frames: FrameMaker;
   private readonly tensors: (TensorFacts | undefined)[] = [];
+  /** By the tensor's index. */
+  private readonly differences = new Map<number, Difference>();
   private readonly totalBytes: number;
   private doneBytes = 0;
 
@@ -73,7 +79,17 @@ export class LosslessEncoder {
     const weightFiles = [];
     for (const source of contents.weightSources) weightFiles.push({ sha256: await this.weightFile(source) });
     await this.queue.finish();
-    return writer.finish({ sideFiles, weightFiles, tensors: this.tensors });
+    const tensors = this.tensors.map((facts, i) => {
+      const base = this.differences.get(i)?.finish();
+      return facts && base ? { ...facts, base } : facts;
+    });
+    const { base } = this.input.manifest;
+    return writer.finish({
+      sideFiles,
+      weightFiles,
+      tensors,
+      ...(base && { base: storedBase(base.name, tensors) }),
+    });
   }
 
   /** Encodes a side file. @returns its SHA-256. */
@@ -129,7 +145,9 @@ export class LosslessEncoder {
   }
 
   private async blocks({ source }: WeightSource, tensor: StoredTensor, index: number): Promise<TensorFacts> {
-    const { fileHash, tensorHash, pool, made } = this.input;
+    const { fileHash, tensorHash, pool, made, base } = this.input;
+    const difference = base && Difference.of(base, tensor);
+    if (difference) this.differences.set(index, difference);
     const elements = elementCount(tensor.shape);
     let count = 0;
     const isSmall = tensor.lengthBytes <= SMALL_TENSOR_BYTES;
@@ -139,7 +157,12 @@ export class LosslessEncoder {
       if (isSmall) digest = sha256(bytes); // it has a single block
       const inFile = fileHash.update(bytes);
       const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
-      await this.queue.add('tensors', index, this.frames.block(hashed, block, made?.frame(index, count++)));
+      const frame = difference
+        ? this.frames.difference(hashed, block, await difference.read(block), (whole) =>
+            difference.note(whole),
+          )
+        : this.frames.block(hashed, block, made?.frame(index, count++));
+      await this.queue.add('tensors', index, frame);
       // the next tensor's blocks must not reach the digest first
       if (!isSmall && block.first + block.count === elements)
         digest = await hashed.then(() => tensorHash.digest());

@@ -53,6 +53,25 @@ export class FrameMaker {
     return finished;
   }
 
+  /**
+   * Makes the frame of a block's elements given those of the base. It is made again if an interrupted run wrote it, because that may have had
+   * another base. @param note is called with the frame. @throws {InputError} when it has changed.
+   */
+  async difference(
+    elements: Promise<Uint8Array>,
+    block: Block,
+    base: Uint8Array,
+    note: (frame: Uint8Array) => void,
+  ): Promise<Frame> {
+    const finished = this.take();
+    const whole = await this.pool.run('encode', { bytes: await elements, block, base });
+    note(whole);
+    if (!finished) return whole;
+    this.compareHeaders(finished, whole);
+    this.pool.give(whole);
+    return finished;
+  }
+
   /** Returns a frame that was made elsewhere in a buffer of the pool. */
   private copy(elements: Uint8Array, made: Uint8Array): Uint8Array {
     this.pool.give(elements);

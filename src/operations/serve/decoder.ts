@@ -79,8 +79,11 @@ export class Decoder {
     const bytes = this.pool.take(end - start, endByte - firstByte);
     await readInto(source, bytes, start);
     const { name, codec } = tensor;
-    const job = { bytes, planned, tensor: { name, codec }, side, file: source.name };
-    const elements = await this.pool.run('decode', job);
+    const withBase = await container.base.side(tensor, planned, side);
+    const job = { bytes, planned, tensor: { name, codec }, side: withBase, file: source.name };
+    const elements = await this.pool.run('decode', job).catch(async (error) => {
+      throw await container.base.explain(tensor, error);
+    });
     if (elements.length > elements.buffer.byteLength / 2) return elements;
     const own = elements.slice();
     this.pool.give(elements);

@@ -1,6 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { InputError } from '../../core/errors.js';
 import { fileError, openFile } from '../../io/node/file.js';
+import { findBaseOf } from '../../open/open.js';
 import type { StoredFile, StoredTensorEntry, StoredWeightFile } from '../../wpk/directory.js';
 import { type FilePart, partsOf } from '../../wpk/original.js';
 import { type PlannedBlock, planTensor } from '../../wpk/plan.js';
@@ -40,7 +41,7 @@ export class OpenWpk {
     try {
       if ((await findWpk(path)).key !== key) throw new InputError('was changed', { file: path });
       await source.verify?.();
-      return new OpenWpk(key, await Container.open(source));
+      return new OpenWpk(key, await Container.open(source, undefined, findBaseOf(undefined)));
     } catch (error) {
       await source.close();
       throw error;

@@ -1,6 +1,7 @@
 import { isInputError } from '../../core/errors.js';
 import type { Model } from '../../core/model.js';
 import { openFile } from '../../io/node/file.js';
+import { findBaseOf } from '../../open/open.js';
 import { ONNX_DTYPES } from '../../transformers-js/encoding.js';
 import { dtypeOf } from '../../transformers-js/file-names.js';
 import { transformersFiles } from '../../transformers-js/model-files.js';
@@ -63,7 +64,7 @@ export async function withModel<Result>(
   path: string,
   work: (model: Model) => Promise<Result>,
 ): Promise<Result> {
-  const model = await openWpk(await openFile(path));
+  const model = await openWpk(await openFile(path), undefined, findBaseOf(undefined));
   try {
     return await work(model);
   } finally {

@@ -2,7 +2,8 @@
 // docs/lossless.md, "Entropy coder". Modules differ in the number of frequency bits and in their decoder tables.
 import { ENCODER_ENTRY_BYTES, STATES_BYTES } from '../constants';
 
-const LOWEST_STATE: u32 = 1 << 16;
+/** States lie between this and 2^32. */
+export const LOWEST_STATE: u32 = 1 << 16;
 
 // The states between calls; loops copy them to local variables.
 export let stateA: u32 = LOWEST_STATE, stateB: u32 = LOWEST_STATE, stateC: u32 = LOWEST_STATE, stateD: u32 = LOWEST_STATE;

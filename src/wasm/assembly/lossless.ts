@@ -8,6 +8,10 @@ import {
 
 export * from '../constants';
 export { heapBase } from './_memory';
+export {
+  base, buildClassDecoder, buildClassEncoder, classes, countClasses, countDifferences, countZeros, decodeDifferences, decoders, differences,
+  encodeDifferences, escapesEnd, lowBitsEnd, lows, places, setDifferenceBits, splitDifferences, subtractBase, sumDifferences, tables,
+} from './_difference';
 export { endedAt, startDecoding } from './_rans';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;

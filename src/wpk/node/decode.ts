@@ -65,12 +65,12 @@ export class Decoding {
    * @returns their SHA-256. @throws {IntegrityError} naming the tensor and the problem.
    */
   async tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
-    if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) return this.smallTensor(tensor, take);
     try {
+      if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) return await this.smallTensor(tensor, take);
       await this.decode(tensor, take);
     } catch (error) {
       await this.tensorHash.digest(); // resets the digest for the next tensor
-      throw error;
+      throw await this.container.base.explain(tensor, error);
     }
     return this.tensorHash.digest();
   }
@@ -83,7 +83,8 @@ export class Decoding {
     for (const planned of planTensor(tensor)) {
       checkFrameLength(planned, tensor, container.source.name);
       const frame = await this.source.read(planned.start, planned.end);
-      const elements = decodeFrame(frame, planned, tensor, side, container.source.name).slice();
+      const own = await container.base.side(tensor, planned, side);
+      const elements = decodeFrame(frame, planned, tensor, own, container.source.name).slice();
       hash.update(elements);
       await take(await this.fileHash.update(elements), planned.firstByte);
     }
@@ -147,7 +148,8 @@ export class Decoding {
       checkFrameLength(planned, tensor, container.source.name);
       const bytes = pool.take(end - start, endByte - firstByte);
       await readInto(this.source, bytes, start);
-      const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side, file });
+      const own = await container.base.side(tensor, planned, side);
+      const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side: own, file });
       await decoding.add(decoded.then((elements) => ({ elements, firstByte })));
     }
     await decoding.finish();

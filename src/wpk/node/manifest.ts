@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
+import type { Model } from '../../core/model.js';
 import { type Described, describe, type Manifest } from '../manifest.js';
 import { findDuplicates } from './duplicates.js';
 
@@ -7,6 +8,7 @@ import { findDuplicates } from './duplicates.js';
 export async function describeFiles(
   from: Described,
   options: Readonly<Record<string, unknown>>,
+  base?: Model,
 ): Promise<Manifest> {
   const duplicates = await findDuplicates(
     from.weightSources.flatMap(({ source, tensors }) =>
@@ -17,7 +19,13 @@ export async function describeFiles(
       })),
     ),
   );
-  return describe(from, { source: await sourceOf(from), options, duplicates });
+  const source = await sourceOf(from);
+  return describe(from, {
+    source,
+    options,
+    duplicates,
+    base: base && (await sourceOf(base)).replace(/\.wpk$/, ''),
+  });
 }
 
 /** Returns how a file names the model that it was made of: by its real file name, or as it was named on the Hub, `user/name@commit`. */
