@@ -1,6 +1,7 @@
 import { DTYPE_BYTES, type Dtype, elementCount } from '../core/dtype.js';
 import { ELEMENTS } from '../core/elements.js';
 import { InputError } from '../core/errors.js';
+import { widenerOf } from '../core/floats.js';
 import { BLOCK_BYTES, losslessKernels } from '../wasm/lossless.js';
 import { type Block, decodeBlock, blocksOf as losslessBlocks } from './lossless/block.js';
 import { decodeTransform } from './transform/payload.js';
@@ -53,7 +54,8 @@ const CODECS: Readonly<Record<string, Codec>> = {
     hasParameters: true,
     frameCount: ({ shape }) => 1 + Math.ceil(matrixOf(shape).rows / ROWS_PER_BLOCK),
     blocks: (tensor) => rowBlocks(tensor, ROWS_PER_BLOCK),
-    decode: decodeRows,
+    decode: (payload, block, side) =>
+      side.base ? decodeOnto(side.base, payload, block, side) : decodeRows(payload, block, side),
   },
   [TRANSFORM]: {
     hasParameters: false,
@@ -65,6 +67,18 @@ const CODECS: Readonly<Record<string, Codec>> = {
     },
   },
 };
+
+/** Decodes a quantized block of differences and adds them to the base's elements: in float32, rounded to the block's type. */
+function decodeOnto(base: Uint8Array, payload: Uint8Array, block: Block, side: DecoderSide): Uint8Array {
+  const { dtype, count } = block;
+  const bytes = decodeRows(payload, { ...block, dtype: 'F32' }, side);
+  const values = new Float32Array(count);
+  new Uint8Array(values.buffer).set(bytes);
+  const known = widenerOf({ id: '' }, '', dtype)(base);
+  if (known.length > count) throw new RangeError('expected a base that is not longer');
+  for (let i = 0; i < known.length; i++) values[i]! += known[i]!;
+  return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
+}
 
 /** Tells stacks of matrices from convolution kernels, whose last dimension is smaller than this. */
 const MIN_STACK_COLUMNS = 64;

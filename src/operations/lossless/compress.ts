@@ -6,15 +6,16 @@ import type { HubOptions } from '../../hub/folder.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { excluding } from '../../models/folder/selection.js';
 import { inputPaths } from '../../models/node/inputs.js';
-import { openFiles, openModel } from '../../open/open.js';
+import { openFiles } from '../../open/open.js';
 import { Hashing } from '../../workers/node/hashing.js';
-import { Base } from '../../wpk/base.js';
+import type { Base } from '../../wpk/base.js';
 import type { Manifest } from '../../wpk/manifest.js';
 import { startBlockPool } from '../../wpk/node/block-threads.js';
 import { describeFiles } from '../../wpk/node/manifest.js';
 import { takeOver } from '../../wpk/node/take-over.js';
 import { type Contents, closeContents, readContents } from '../../wpk/stored/contents.js';
 import { frontOf, WpkWriter } from '../../wpk/writer.js';
+import { withBase } from './base.js';
 import { type EncodeInput, LosslessEncoder, type MadeFrames } from './encode.js';
 import { ownNames } from './own-names.js';
 
@@ -57,22 +58,6 @@ export function compressLossless(
   return withContents(from, output, options, (files, contents) =>
     withBase(options, (base) => writeContents(files, contents, output, options, base)),
   );
-}
-
-/** Opens the base, if there is one, and closes it after the work. @throws {InputError} for one that has a base itself. */
-async function withBase(
-  { base: given, signal }: CompressLosslessOptions,
-  work: (base: Base | undefined) => Promise<void>,
-): Promise<void> {
-  const opened =
-    typeof given === 'string' ? await openModel(given, { reading: 'download', signal }) : undefined;
-  const model = opened ?? (given as Model | undefined);
-  try {
-    await work(model && new Base(model));
-    await model?.verify?.();
-  } finally {
-    await opened?.close();
-  }
 }
 
 /**
