@@ -89,7 +89,7 @@ async function* decodeBlocks(
     const { index, planned } = range;
     const { name, codec } = stored[index]!;
     if (!planned) {
-      side = await container.sideIn(frame.slice(), range, signal);
+      side = await container.sideIn(frame.slice(), range);
       continue;
     }
     const bytes = pool.take(frame.length, planned.endByte - planned.firstByte);

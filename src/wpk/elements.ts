@@ -1,8 +1,12 @@
+import type { DecoderSide } from '../codecs/codec.js';
 import type { StoredTensorEntry } from './directory.js';
-import { planTensor } from './plan.js';
+import { type PlannedBlock, planTensor } from './plan.js';
 import { type Container, decodeFrame } from './reader.js';
 
-/** Decodes bytes `start` to `end` (exclusive) of a tensor's elements. Only the blocks that contain them are read. @throws {IntegrityError} for damage. */
+/**
+ * Decodes bytes `start` to `end` (exclusive) of a tensor's elements. Only the blocks that contain them are read. Blocks of which only a part
+ * is needed are kept for the next call ({@link Container.blocks}). @throws {IntegrityError} for damage.
+ */
 export async function readElements(
   container: Container,
   tensor: StoredTensorEntry,
@@ -10,14 +14,27 @@ export async function readElements(
   end: number,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
+  const { blocks, source } = container;
   const bytes = new Uint8Array(end - start);
-  const blocks = planTensor(tensor, start, end);
-  const side = blocks.length ? await container.readSide(tensor, signal) : {};
-  for (const planned of blocks) {
-    const frame = await container.readFrame(planned, signal);
-    const elements = decodeFrame(frame, planned, tensor, side, container.source.name);
-    const from = Math.max(0, start - planned.firstByte);
-    bytes.set(elements.subarray(from, end - planned.firstByte), planned.firstByte + from - start);
+  const take = (elements: Uint8Array, { firstByte, endByte }: PlannedBlock) => {
+    const [from, to] = [Math.max(start, firstByte), Math.min(end, endByte)];
+    bytes.set(elements.subarray(from - firstByte, to - firstByte), from - start);
+  };
+  let side: DecoderSide | undefined;
+  for (const planned of planTensor(tensor, start, end)) {
+    const kept = blocks.get(planned.start);
+    if (kept) {
+      take(kept, planned);
+      continue;
+    }
+    side ??= await container.readSide(tensor, signal);
+    const frame = await container.borrowFrame(planned, signal);
+    const decoded = blocks.get(planned.start); // by another call meanwhile
+    const elements = decoded ?? decodeFrame(frame, planned, tensor, side, source.name);
+    container.returnFrame(frame);
+    take(elements, planned);
+    const isPart = planned.firstByte < start || planned.endByte > end;
+    if (isPart && !decoded) blocks.add(planned.start, elements);
   }
   return bytes;
 }
