@@ -213,12 +213,12 @@ export function decodeBlock(
   return out;
 }
 
-/** Yields the blocks of a tensor of this dtype and shape in order; none for an empty tensor. */
-export function* blocksOf(dtype: Dtype, shape: readonly number[]): Generator<Block> {
+/** Yields the blocks of a tensor of this dtype and shape in order, from number `from` on; none for an empty tensor. */
+export function* blocksOf(dtype: Dtype, shape: readonly number[], from = 0): Generator<Block> {
   const total = shape.reduce((product, dimension) => product * dimension, 1);
   const most = BLOCK_BYTES / DTYPE_BYTES[dtype];
   const rows = shape.at(-2) ?? 1;
   const columns = shape.at(-1) ?? 1;
-  for (let first = 0; first < total; first += most)
+  for (let first = from * most; first < total; first += most)
     yield { dtype, first, rows, columns, count: Math.min(most, total - first) };
 }

@@ -78,6 +78,7 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ENFILE: 'too many open files',
   ELOOP: 'too many symbolic links',
   EIO: 'the device reported an error',
+  EBADF: 'is closed',
 };
 
 class FileSource implements ByteSource {
