@@ -106,6 +106,7 @@ export function shortest(spread: Spread, width: number): { readonly low: number;
   for (let low = spread.low + 1; low <= spread.low + LOW_TRIED; low++) {
     const bits = bitsOf(coarser(spread, low), width) + (spread.low ? 0 : LOW_COST * spread.count);
     if (bits < best.bits) best = { low, bits };
+    else if (low > best.low + 1) break; // it has one minimum, or nearly so
   }
   return best;
 }

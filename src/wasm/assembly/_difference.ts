@@ -154,34 +154,29 @@ export function buildClassEncoder(ordinal: u32, frequencies: usize): void {
   let start: u32 = 0;
   for (let s: u32 = 0; s < 256; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
-    writeEntry(encoderOf((ordinal << 8) | s), frequency, start, SCALE_BITS);
+    writeEntry(tables + <usize>((ordinal << 8) | s) * ENCODER_ENTRY_BYTES, frequency, start, SCALE_BITS);
     start += frequency;
   }
 }
 
-/** Returns the entry of a symbol, with its class above its 8 bits. */
-@inline
-function encoderOf(symbol: u32): usize {
-  return tables + <usize>symbol * ENCODER_ENTRY_BYTES;
-}
-
 @inline
 function splitOf<T>(from: usize, symbols: usize, count: u32, isFloat: bool, shift: u32): void {
+  const knowns = base, ofExponent = classes, lowOf = lows, table = tables, lowBits = lowAt;
   let bit = lowBit, escape = escapeAt;
   for (let i: usize = 0; i < <usize>count; i++) {
-    const known = load<T>(base + i * sizeof<T>());
+    const known = load<T>(knowns + i * sizeof<T>());
     const d = signed<T>(<T>(ordinalOf<T>(load<T>(from + i * sizeof<T>()), isFloat) - ordinalOf<T>(known, isFloat)));
-    const ordinal = <u32>load<u8>(classes + (<u32>known >> shift)), low = <u32>load<u8>(lows + (<u32>known >> shift));
+    const ordinal = <u32>load<u8>(ofExponent + (<u32>known >> shift)), low = <u32>load<u8>(lowOf + (<u32>known >> shift));
     let symbol: u32 = <u32>((d >> low) + CENTER);
-    if (low && d == 0) symbol = ZERO;
-    else if (symbol >= <u32>ZERO) symbol = ESCAPE;
-    if (!load<u64>(encoderOf((ordinal << 8) | symbol))) symbol = ESCAPE; // it is too rare to have a frequency
+    symbol = select<u32>(symbol, ESCAPE, symbol < <u32>ZERO);
+    symbol = select<u32>(ZERO, symbol, <u32>(low != 0) & <u32>(d == 0));
+    if (!load<u64>(table + <usize>((ordinal << 8) | symbol) * ENCODER_ENTRY_BYTES)) symbol = ESCAPE; // it is too rare to have a frequency
     store<u16>(symbols + (i << 1), <u16>((ordinal << 8) | symbol));
     if (symbol == ESCAPE) {
       store<T>(escape, <T>d);
       escape += sizeof<T>();
     } else if (low && symbol != ZERO) {
-      const at = lowAt + (bit >> 3);
+      const at = lowBits + (bit >> 3);
       store<u64>(at, load<u64>(at) | ((<u64>(<u32>d & ((<u32>1 << low) - 1))) << (bit & 7)));
       bit += low;
     }
@@ -203,8 +198,8 @@ export function splitDifferences(from: usize, symbols: usize, count: u32, width:
 }
 
 @inline
-function putSymbol(state: u32, symbol: u64): u32 {
-  return put(state, encoderOf(<u32>symbol & 0xffff), SCALE_BITS);
+function putSymbol(state: u32, table: usize, symbol: u64): u32 {
+  return put(state, table + (<usize>symbol & 0xffff) * ENCODER_ENTRY_BYTES, SCALE_BITS);
 }
 
 /** Encodes `count` symbols with their classes from the last to the first. Writes downwards from `end`; returns the start of the stream. */
@@ -213,16 +208,16 @@ export function encodeDifferences(symbols: usize, count: u32, end: usize): usize
   setOutput(end);
   let a = stateA, b = stateB, c = stateC, d = stateD;
   let i = count & ~3;
-  const rest = symbols + (i << 1);
-  if (count > i + 2) c = putSymbol(c, load<u16>(rest, 4));
-  if (count > i + 1) b = putSymbol(b, load<u16>(rest, 2));
-  if (count > i) a = putSymbol(a, load<u16>(rest));
+  const table = tables, rest = symbols + (i << 1);
+  if (count > i + 2) c = putSymbol(c, table, load<u16>(rest, 4));
+  if (count > i + 1) b = putSymbol(b, table, load<u16>(rest, 2));
+  if (count > i) a = putSymbol(a, table, load<u16>(rest));
   for (; i > 0; i -= 4) {
     const four = load<u64>(symbols + ((i - 4) << 1));
-    d = putSymbol(d, four >> 48);
-    c = putSymbol(c, four >> 32);
-    b = putSymbol(b, four >> 16);
-    a = putSymbol(a, four);
+    d = putSymbol(d, table, four >> 48);
+    c = putSymbol(c, table, four >> 32);
+    b = putSymbol(b, table, four >> 16);
+    a = putSymbol(a, table, four);
   }
   saveStates(a, b, c, d);
   return finishEncoding();
