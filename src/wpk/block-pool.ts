@@ -1,4 +1,4 @@
-import { Buffers } from '../workers/buffers.js';
+import { Buffers, movedBuffers } from '../workers/buffers.js';
 import { Pool } from '../workers/pool.js';
 import type { JobOf, PoolWorker } from '../workers/protocol.js';
 import { type BlockJobs, BUFFER_BYTES, type DecodeJob, type EncodeJob } from './jobs.js';
@@ -14,15 +14,20 @@ function isSmall(job: Pick<EncodeJob, 'bytes'> & Partial<DecodeJob>): boolean {
 
 /**
  * Runs jobs on blocks in workers. Small jobs, and all jobs while there are no workers, run on the calling thread. A job's buffer is
- * moved, not copied: the caller must not use it until the job is done. The result is in the same buffer; the caller passes it to
- * `give` after use.
+ * shared or moved, not copied: the caller must not use it until the job is done. The result is in the same buffer; the caller passes it
+ * to `give` after use.
  */
 export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
   private readonly pool = new Pool<BlockJobs>();
-  private readonly buffers = new Buffers(BUFFER_BYTES);
+  private readonly buffers: Buffers;
 
-  /** @param jobs the jobs that the workers run. */
-  constructor(private readonly jobs: Pick<BlockJobs, Kind>) {}
+  /** @param jobs the jobs that the workers run. @param shared whether they share the memory of buffers: pages cannot, as a rule. */
+  constructor(
+    private readonly jobs: Pick<BlockJobs, Kind>,
+    shared = false,
+  ) {
+    this.buffers = new Buffers(BUFFER_BYTES, shared);
+  }
 
   /** Number of jobs that keep all workers busy. */
   get depth(): number {
@@ -47,7 +52,7 @@ export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
   /** Runs a job. @throws the job's error. @throws {Error} when a worker has ended unexpectedly. */
   async run<Some extends Kind>(kind: Some, job: JobOf<BlockJobs[Some]>): Promise<Uint8Array> {
     if (!this.pool.count || isSmall(job)) return this.jobs[kind](job as never);
-    return this.pool.run(kind, job, [job.bytes.buffer as ArrayBuffer]);
+    return this.pool.run(kind, job, movedBuffers([job.bytes]));
   }
 
   close(): Promise<void> {

@@ -138,7 +138,7 @@ export class LosslessEncoder {
       this.progress(bytes.length);
       if (isSmall) digest = sha256(bytes); // it has a single block
       const inFile = fileHash.update(bytes);
-      const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
+      const hashed = isSmall ? inFile : Promise.all([inFile, tensorHash.update(bytes)]).then(() => bytes);
       await this.queue.add('tensors', index, this.frames.block(hashed, block, made?.frame(index, count++)));
       // the next tensor's blocks must not reach the digest first
       if (!isSmall && block.first + block.count === elements)
