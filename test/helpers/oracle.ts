@@ -130,6 +130,9 @@ export function oracleTable(bytes: Uint8Array): OracleTable {
   return { symbols, frequencies, end: Math.ceil(bits.position / 8) };
 }
 
+/** Number of states of a stream of so many symbols. */
+export const oracleStates = (count: number) => (count < 2 ** 18 ? 4 : 32);
+
 /** "Stream": all of `bytes`. */
 export function oracleStream(
   { symbols, frequencies }: OracleTable,
@@ -142,10 +145,12 @@ export function oracleStream(
   }
   const slots = frequencies.flatMap((frequency, index) => new Array<number>(frequency).fill(index));
   const starts = frequencies.map((_, index) => slots.indexOf(index));
-  const states = [0, 4, 8, 12].map((start) => Number(littleEndian(slice(bytes, start, 4))));
-  let next = 16;
+  const states = Array.from({ length: oracleStates(count) }, (_, i) =>
+    Number(littleEndian(slice(bytes, 4 * i, 4))),
+  );
+  let next = 4 * states.length;
   const decoded = Array.from({ length: count }, (_, i) => {
-    let x = states[i % 4]!;
+    let x = states[i % states.length]!;
     const slot = x % SCALE;
     const index = slots[slot]!;
     x = frequencies[index]! * Math.floor(x / SCALE) + slot - starts[index]!;
@@ -153,7 +158,7 @@ export function oracleStream(
       x = x * 2 ** 16 + Number(littleEndian(slice(bytes, next, 2)));
       next += 2;
     }
-    states[i % 4] = x;
+    states[i % states.length] = x;
     return symbols[index]!;
   });
   if (states.some((x) => x !== 2 ** 16) || next !== bytes.length) throw new RangeError('end of stream');

@@ -150,7 +150,7 @@ export function declaredDigest(payload: Uint8Array): bigint {
 }
 
 /**
- * Decodes a block's payload. @param base as it was encoded with.
+ * Decodes a block's payload, which may be a view of the kernels' `payload`. @param base as it was encoded with.
  * @returns a view of the kernels' memory, valid until their next use.
  * @throws {RangeError} when the payload is malformed or the digest of the decoded elements does not match.
  */
@@ -172,8 +172,7 @@ export function decodeBlock(
       `invalid length of ${coded.length} bytes for ${block.count} elements of ${block.dtype}`,
     );
   const out = kernels.buffers.elements.subarray(0, length);
-  const body = kernels.buffers.payload.subarray(0, coded.length - HEADER_BYTES);
-  body.set(coded.subarray(HEADER_BYTES));
+  const body = bodyIn(kernels, coded.subarray(HEADER_BYTES));
   switch (coded[8]) {
     case STORED:
       if (body.length !== length) throw new RangeError('stored block of the wrong length');
@@ -211,6 +210,14 @@ export function decodeBlock(
   if (kernels.elementsDigest(length) !== declaredDigest(coded))
     throw new RangeError('the digest of the decoded elements does not match');
   return out;
+}
+
+/** Returns a view of the kernels' `payload` with the body of a payload; it may be there already. */
+function bodyIn(kernels: LosslessKernels, body: Uint8Array): Uint8Array {
+  if (kernels.owns(body)) return body;
+  const own = kernels.buffers.payload.subarray(0, body.length);
+  own.set(body);
+  return own;
 }
 
 /** Yields the blocks of a tensor of this dtype and shape in order, from number `from` on; none for an empty tensor. */

@@ -7,7 +7,7 @@ import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { excluding } from '../../models/folder/selection.js';
 import { inputPaths } from '../../models/node/inputs.js';
 import { openFiles } from '../../open/open.js';
-import { Hashing } from '../../workers/node/hashing.js';
+import { startDigests } from '../../workers/node/hashing.js';
 import type { Base } from '../../wpk/base.js';
 import type { Manifest } from '../../wpk/manifest.js';
 import { startBlockPool } from '../../wpk/node/block-threads.js';
@@ -145,10 +145,10 @@ async function encode(
   threads: number | undefined,
 ): Promise<void> {
   const pool = startBlockPool(threads);
-  const [fileHash, tensorHash] = [new Hashing(threads), new Hashing(threads)];
+  const digests = startDigests(threads);
   try {
-    await new LosslessEncoder({ ...input, pool, fileHash, tensorHash }).run();
+    await new LosslessEncoder({ ...input, pool, ...digests }).run();
   } finally {
-    await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
+    await Promise.all([pool.close(), digests.fileHash.close(), digests.tensorHash.close()]);
   }
 }

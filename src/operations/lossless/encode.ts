@@ -157,7 +157,7 @@ export class LosslessEncoder {
       this.progress(bytes.length);
       if (isSmall) digest = sha256(bytes); // it has a single block
       const inFile = fileHash.update(bytes);
-      const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
+      const hashed = isSmall ? inFile : Promise.all([inFile, tensorHash.update(bytes)]).then(() => bytes);
       const frame = difference
         ? this.frames.difference(hashed, block, await difference.read(block), (whole) =>
             difference.note(whole),

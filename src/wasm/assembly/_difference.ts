@@ -6,7 +6,10 @@ import {
   DIFFERENCE_CENTER as CENTER, DIFFERENCE_ESCAPE as ESCAPE, DIFFERENCE_SCALE_BITS as SCALE_BITS, DIFFERENCE_ZERO as ZERO,
   ENCODER_ENTRY_BYTES,
 } from '../constants';
-import { finishEncoding, input, LOWEST_STATE, put, refill, saveStates, setInput, setOutput, setState, startEncoding, stateA, stateB, stateC, stateD, stateOf, writeEntry } from './_rans';
+import {
+  endedAt as streamEndedAt, finishEncoding, input, LOWEST_STATE, put, refill, saveStates, setInput, setOutput, setState, startDecoding as startStream,
+  startEncoding, stateA, stateB, stateC, stateD, stateOf, writeEntry,
+} from './_rans';
 
 // Buffers: the base's elements; of each sign and exponent, the class, its low bits, and its decoder's table; the tables of all classes;
 // and, while classes are chosen, differences by class and the next place of each class in each quarter.
@@ -368,4 +371,14 @@ export function decodeDifferences(to: usize, symbols: usize, first: u32, count: 
     mergeOf<u32>(to, symbols, first, count, isFloat, shift);
   }
   return input <= end;
+}
+
+/** Starts decoding a stream of differences. */
+export function startDifferences(stream: usize): void {
+  startStream(stream);
+}
+
+/** Returns true when the stream was read exactly up to `end`. */
+export function differencesEndedAt(end: usize): bool {
+  return streamEndedAt(end);
 }
