@@ -100,11 +100,11 @@ interface Exports extends KernelExports {
   setDifferenceBits(low: number, escapes: number): void;
   lowBitsEnd(): number;
   escapesEnd(): number;
-  buildClassEncoder(ordinal: number, frequencies: number): void;
+  buildClassEncoder(ordinal: number, frequencies: number, wide: boolean): void;
   // biome-ignore format: as above
   splitDifferences(from: number, symbols: number, count: number, width: number, isFloat: boolean, shift: number): void;
-  encodeDifferences(symbols: number, count: number, end: number): number;
-  startDifferences(stream: number): void;
+  encodeDifferences(symbols: number, count: number, end: number, wide: boolean): number;
+  startDifferences(stream: number, wide: boolean): void;
   differencesEndedAt(end: number): number;
   buildClassDecoder(to: number, frequencies: number): void;
   // biome-ignore format: as above
@@ -276,13 +276,18 @@ export class LosslessKernels {
     this.setLows(classes, field);
     for (const [i, own] of classes.entries()) {
       frequencies.set(own.frequencies);
-      call.buildClassEncoder(i, frequencies.byteOffset);
+      call.buildClassEncoder(i, frequencies.byteOffset, isWide(count));
     }
     heads.fill(0, 0, Math.ceil((count * Math.max(...classes.map(({ low }) => low))) / 8) + 8);
     call.setDifferenceBits(heads.byteOffset, tails.byteOffset);
     const { isFloat, shift } = field;
     call.splitDifferences(elements.byteOffset, symbols.byteOffset, count, width, isFloat, shift);
-    const start = call.encodeDifferences(symbols.byteOffset, count, payload.byteOffset + payload.length);
+    const start = call.encodeDifferences(
+      symbols.byteOffset,
+      count,
+      payload.byteOffset + payload.length,
+      isWide(count),
+    );
     return {
       lowBits: heads.subarray(0, call.lowBitsEnd() - heads.byteOffset),
       escapes: tails.subarray(0, call.escapesEnd() - tails.byteOffset),
@@ -311,7 +316,7 @@ export class LosslessKernels {
     const escapes = rangeOf(call, parts.escapes);
     const stream = rangeOf(call, parts.stream);
     call.setDifferenceBits(lowBits.start, escapes.start);
-    call.startDifferences(stream.start);
+    call.startDifferences(stream.start, isWide(count));
     const last = classes.findLastIndex(({ low }) => low > 0);
     const without = classes[last + 1]?.from ?? field.mask + 1;
     const { isFloat, shift } = field;

@@ -6,17 +6,21 @@ const LOWEST_STATE: u32 = 1 << 16;
 const SCALE: u32 = 1 << SYMBOL_SCALE_BITS;
 
 /** Bytes of the states, in memory and at the head of a stream. */
-const STATES_BYTES: usize = WIDE_STATES * 4;
-const states: usize = memory.data(WIDE_STATES * 4, 16);
+export const STATES_BYTES: usize = WIDE_STATES * 4;
+export const states: usize = memory.data(WIDE_STATES * 4, 16);
 
 /** Address of the next word to decode. */
-let input: usize = 0;
+export let input: usize = 0;
+
+export function setInput(at: usize): void {
+  input = at;
+}
 
 // By a mask of the four lanes that take or give a word: the shuffles that spread words over these lanes, and that gather the lanes'
 // words at the end of eight bytes; and the number of bytes.
 const spread: usize = memory.data(256, 16);
 const gather: usize = memory.data(256, 16);
-const wordBytes: usize = memory.data(16, 16);
+export const wordBytes: usize = memory.data(16, 16);
 
 for (let mask: u32 = 0; mask < 16; mask++) {
   const bytes = <u32>popcnt(mask) * 2;
@@ -37,23 +41,23 @@ for (let mask: u32 = 0; mask < 16; mask++) {
 
 /**
  * Fills `encoder`, one entry per symbol, from u32 `frequencies`: reciprocal f64, minimum state to renormalize u32, start u16,
- * 2^14 - frequency u16. The reciprocal is a little above 1 / frequency, or 0 for a symbol that cannot be coded.
+ * 2^scaleBits - frequency u16. The reciprocal is a little above 1 / frequency, or 0 for a symbol that cannot be coded.
  */
-export function buildWideEncoder(count: u32, frequencies: usize, encoder: usize): void {
+export function buildWideEncoder(count: u32, frequencies: usize, encoder: usize, scaleBits: u32): void {
   let start: u32 = 0;
   for (let s: u32 = 0; s < count; s++) {
     const frequency = load<u32>(frequencies + (s << 2)), entry = encoder + s * ENCODER_ENTRY_BYTES;
     store<f64>(entry, frequency ? 1.0 / <f64>frequency * (1.0 + f64.EPSILON * 4.0) : 0.0);
-    store<u32>(entry, frequency << (32 - SYMBOL_SCALE_BITS), 8);
+    store<u32>(entry, frequency << (32 - scaleBits), 8);
     store<u16>(entry, <u16>start, 12);
-    store<u16>(entry, <u16>(SCALE - frequency), 14);
+    store<u16>(entry, <u16>((<u32>1 << scaleBits) - frequency), 14);
     start += frequency;
   }
 }
 
 const TWO_TO_52: f64 = 4503599627370496.0;
 
-/** Returns floor(x * reciprocal) in the low half of each lane, for a quotient from 4 to 2^18 - 1. Lanes: 2^52 + x as f64. */
+/** Returns floor(x * reciprocal) in the low half of each lane, for a quotient from 4 to 2^20 - 1. Lanes: 2^52 + x as f64. */
 @inline
 function quotients(lanes: v128, reciprocals: v128): v128 {
   const product = f64x2.mul(f64x2.sub(lanes, f64x2.splat(TWO_TO_52)), reciprocals);
@@ -61,10 +65,10 @@ function quotients(lanes: v128, reciprocals: v128): v128 {
 }
 
 /** Encodes `count` symbols from the last to the first, so that they decode in order. Writes downwards from `end`; returns the start of the stream. */
-export function encodeWide(count: u32, end: usize, symbols: usize, encoder: usize): usize {
+export function encodeWide(count: u32, end: usize, symbols: usize, encoder: usize, scaleBits: u32): usize {
   for (let lane: usize = 0; lane < STATES_BYTES; lane += 4) store<u32>(states + lane, LOWEST_STATE);
   let output = end, i = count;
-  for (; i % WIDE_STATES; i--) output = encodeOne(output, states + (((i - 1) % WIDE_STATES) << 2), entryAt(encoder, load<u16>(symbols + ((i - 1) << 1))));
+  for (; i % WIDE_STATES; i--) output = encodeOne(output, states + (((i - 1) % WIDE_STATES) << 2), entryAt(encoder, load<u16>(symbols + ((i - 1) << 1))), scaleBits);
   const magic = i32x4.splat(0x43300000); // the upper half of 2^52 as f64
   const half = i32x4.splat(0xffff);
   let at: usize = STATES_BYTES;
@@ -96,7 +100,7 @@ function entryAt(encoder: usize, symbol: usize): usize {
 }
 
 /** Encodes one of the symbols that do not fill a vector. Returns the new output. */
-function encodeOne(output: usize, place: usize, entry: usize): usize {
+function encodeOne(output: usize, place: usize, entry: usize, scaleBits: u32): usize {
   let state = load<u32>(place);
   if (state >= load<u32>(entry, 8)) {
     output -= 2;
@@ -104,7 +108,7 @@ function encodeOne(output: usize, place: usize, entry: usize): usize {
     state >>= 16;
   }
   const rest = <u32>load<u16>(entry, 14);
-  store<u32>(place, state + load<u16>(entry, 12) + (state / (SCALE - rest)) * rest);
+  store<u32>(place, state + load<u16>(entry, 12) + (state / ((<u32>1 << scaleBits) - rest)) * rest);
   return output;
 }
 
@@ -146,7 +150,7 @@ function advance(state: v128, places: v128): v128 {
 
 /** Returns states renormalized: the lanes in `low` take the next words. */
 @inline
-function refill(state: v128, low: v128, mask: usize, from: usize): v128 {
+export function refill(state: v128, low: v128, mask: usize, from: usize): v128 {
   const words = i8x16.swizzle(v128.load64_zero(from), v128.load(spread + (mask << 4)));
   return v128.or(v128.bitselect(i32x4.shl(state, 16), state, low), words);
 }

@@ -30,7 +30,7 @@ let wide: bool = false;
 /** Fills `encoder`, one entry per symbol, from u32 `frequencies`, for a stream of four or of 32 states. */
 export function buildEncoder(count: u32, isWide: bool): void {
   wide = isWide;
-  if (wide) return buildWideEncoder(count, frequencies, encoder);
+  if (wide) return buildWideEncoder(count, frequencies, encoder, SYMBOL_SCALE_BITS);
   let start: u32 = 0;
   for (let s: u32 = 0; s < count; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
@@ -46,7 +46,7 @@ function putSymbol(state: u32, table: usize, symbol: usize): u32 {
 
 /** Encodes `count` symbols from the last to the first, so that they decode in order. Writes downwards from `end`; returns the start of the stream. */
 export function encode(count: u32, end: usize): usize {
-  if (wide) return encodeWide(count, end, symbols, encoder);
+  if (wide) return encodeWide(count, end, symbols, encoder, SYMBOL_SCALE_BITS);
   const table = encoder, from = symbols;
   startEncoding();
   setOutput(end);
