@@ -5,7 +5,7 @@ import type { Model } from '../../core/model.js';
 import type { HubOptions } from '../../hub/folder.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { excluding } from '../../models/folder/selection.js';
-import { inputPaths } from '../../models/node/inputs.js';
+import { inputPaths, inputsOf } from '../../models/node/inputs.js';
 import { openFiles, openModel } from '../../open/open.js';
 import { Hashing } from '../../workers/node/hashing.js';
 import { Base } from '../../wpk/base.js';
@@ -55,21 +55,25 @@ export function compressLossless(
   options: CompressLosslessOptions = {},
 ): Promise<void> {
   return withContents(from, output, options, (files, contents) =>
-    withBase(options, (base) => writeContents(files, contents, output, options, base)),
+    withBase(output, options, (base) => writeContents(files, contents, output, options, base)),
   );
 }
 
-/** Opens the base, if there is one, and closes it after the work. @throws {InputError} for one that has a base itself. */
+/**
+ * Opens the base, if there is one, and closes it after the work.
+ * @throws {InputError} for one that has a base itself, or that the output would replace.
+ */
 async function withBase(
-  { base: given, signal }: CompressLosslessOptions,
+  output: string,
+  { base: given, signal, force = false }: CompressLosslessOptions,
   work: (base: Base | undefined) => Promise<void>,
 ): Promise<void> {
   const opened =
     typeof given === 'string' ? await openModel(given, { reading: 'download', signal }) : undefined;
   const model = opened ?? (given as Model | undefined);
   try {
+    if (model) await checkOutput(output, inputsOf(model), force);
     await work(model && new Base(model));
-    await model?.verify?.();
   } finally {
     await opened?.close();
   }
@@ -143,6 +147,7 @@ async function writeContents(
       { files, contents, manifest, writer, finished: finished.frames, onProgress, made, base },
       threads,
     );
+    await base?.model.verify?.();
     options.signal?.throwIfAborted();
     await out.finish();
   } catch (error) {
