@@ -2,8 +2,10 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import * as web from '../src/browser/index.js';
+import type { Dtype } from '../src/core/dtype.js';
 import { isInputError } from '../src/core/errors.js';
 import { compress, type DecompressOptions, decompress, inspect, open, serve, verify } from '../src/index.js';
+import { Base } from '../src/wpk/base.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { damage } from './helpers/damage.js';
 import { u64, withDirectory } from './helpers/directory.js';
@@ -396,6 +398,42 @@ describe('which tensor of the base is meant', () => {
       await compress(own, at('m.wpk'), { ...quick, base: known, force: true });
       await expectRestored(at('m.wpk'), own, known);
     }
+  });
+
+  it('elements of another type are converted as the specification has it', async () => {
+    const bits = (...words: number[]) => new Uint8Array(Uint32Array.from(words).buffer);
+    const halves = (...words: number[]) => new Uint8Array(Uint16Array.from(words).buffer);
+    const converted = async (from: string, data: Uint8Array, to: Dtype) => {
+      const shape = [data.length / (from === 'F32' ? 4 : 2)];
+      await using opened = await open(model('m-base', [{ name: 'a', dtype: from, shape, data }]));
+      return await new Base(opened).read('a', { dtype: to, shape }, 0, shape[0]! * (to === 'F32' ? 4 : 2));
+    };
+    const f32 = bits(
+      0x3f808000,
+      0x3f818000,
+      0x3f808001,
+      0x80000000,
+      0x7f7fffff,
+      0xff7fffff,
+      0x7f800000,
+      0x7fc01234,
+      0x7f800001,
+      1,
+    );
+    expect(await converted('F32', f32, 'BF16')).toEqual(
+      halves(0x3f80, 0x3f82, 0x3f81, 0x8000, 0x7f7f, 0xff7f, 0x7f80, 0x7fc0, 0x7f80, 0),
+    );
+    expect(await converted('F32', f32, 'F16')).toEqual(
+      halves(0x3c04, 0x3c0c, 0x3c04, 0x8000, 0x7bff, 0xfbff, 0x7bff, 0, 0, 0),
+    );
+    const bf16 = halves(0x3f81, 0x8000, 0x7f80, 0xffc1, 1);
+    expect(await converted('BF16', bf16, 'F32')).toEqual(
+      bits(0x3f810000, 0x80000000, 0x7f800000, 0xffc10000, 0x10000),
+    );
+    const f16 = halves(0x3c01, 0x8000, 0x7c00, 0xfe12, 1, 0x7bff);
+    expect(await converted('F16', f16, 'F32')).toEqual(
+      bits(0x3f802000, 0x80000000, 0x7f800000, 0x7fc00000, 0x33800000, 0x477fe000),
+    );
   });
 
   it('a file that needs no base says so, and is read without', async () => {
