@@ -16,6 +16,7 @@ import { narrow } from './helpers/models.js';
 import { needs } from './helpers/needs.js';
 import { CHANGES } from './helpers/pairs.js';
 import { f32, folder, safetensors, seededRandom, type TestTensor } from './helpers/safetensors.js';
+import { embeddingFolder, word } from './helpers/sentences.js';
 
 // Files that are stored as differences from a base: how the base is matched, found, checked and missed.
 
@@ -557,6 +558,32 @@ describe('another base, or none, is refused in one line, and nothing is written'
       weightpress('compress', at('tuned'), '-o', at('chain.wpk'), '--base', at('tuned.wpk')),
     );
     expect(same).toMatchObject({ status: 2, lines: 1, stack: false });
+  });
+
+  it('every command that reads weights takes --base', { tags: 'slow' }, () => {
+    const embedding = embeddingFolder('st_dense');
+    const [own, other] = [join(folder(), 'own.wpk'), join(folder(), 'other.wpk')];
+    for (const [from, to] of [
+      [TINY, own],
+      [embedding, other],
+    ] as const)
+      expect(weightpress('compress', from, '-o', to, '--base', from).stderr).toBe('');
+    const out = (name: string) => join(folder(), name);
+    const commands: [string[], base: string][] = [
+      [['decompress', own, out('x')], TINY],
+      [['decompress', own, out('x'), '--format', 'safetensors'], TINY],
+      [['verify', own, '--against', TINY], TINY],
+      [['analyze', own], TINY],
+      [['evaluate', own, '--text', 'examples/held-out.txt', '--tokens', '256', '--window', '64'], TINY],
+      [['generate', own, 'a', '--tokens', '1'], TINY],
+      [['quantize', own, out('x.gguf'), '--to', 'Q8_0', '--names', 'checkpoint', '--no-calibration'], TINY],
+      [['embed', other, word(1)], embedding],
+    ];
+    for (const [args, base] of commands) {
+      expect(complaint(weightpress(...args)).message).toMatch(/is stored as differences from .*--base$/);
+      const { status, stderr } = weightpress(...args, '--base', base);
+      expect([args[0], status, stderr]).toEqual([args[0], 0, '']);
+    }
   });
 
   it('compressing does not replace the base, and notices when it changes meanwhile', async () => {
