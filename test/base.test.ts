@@ -562,7 +562,8 @@ describe('another base, or none, is refused in one line, and nothing is written'
 
   it('every command that reads weights takes --base', { tags: 'slow' }, () => {
     const embedding = embeddingFolder('st_dense');
-    const [own, other] = [join(folder(), 'own.wpk'), join(folder(), 'other.wpk')];
+    const far = join(folder({ 'from/the/bases': '' }), 'from/the'); // else one is found above
+    const [own, other] = [join(far, 'own.wpk'), join(far, 'other.wpk')];
     for (const [from, to] of [
       [TINY, own],
       [embedding, other],
