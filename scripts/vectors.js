@@ -41,7 +41,7 @@ async function restoredFrom(path, folder) {
 async function writeAll(target, place, leaves = () => false) {
   const list = { version: 1, sound: [], malformed: [] };
   const sound = new Map();
-  for (const [name, { about, write }] of Object.entries(SOUND)) {
+  for (const [name, { about, write, base }] of Object.entries(SOUND)) {
     if (leaves(write)) continue;
     const bytes = await makeSound(place, name);
     sound.set(name, bytes);
@@ -51,7 +51,12 @@ async function writeAll(target, place, leaves = () => false) {
       sameAs === undefined ? { name, dtype, shape, sha256 } : { name, dtype, shape, sameAs },
     );
     const restored = await restoredFrom(join(target, file), join(place, `${name}-restored`));
-    list.sound.push({ file, about, bytes: bytes.length, sha256: sha256(bytes), ...restored, tensors });
+    const needs = base && { base: `${base}.wpk` };
+    list.sound.push({
+      ...{ file, about, ...needs, bytes: bytes.length, sha256: sha256(bytes) },
+      ...restored,
+      tensors,
+    });
   }
   for (const [name, { of, rule, when, make }] of Object.entries(MALFORMED)) {
     if (!sound.has(of)) continue;

@@ -17,6 +17,8 @@ interface Vector {
 }
 interface Sound extends Vector {
   readonly about: string;
+  /** The file beside it that it needs. */
+  readonly base?: string;
   readonly files: readonly { readonly name: string; readonly bytes: number; readonly sha256: string }[];
   readonly emptyFolders: readonly string[];
   readonly tensors: readonly {
@@ -73,6 +75,8 @@ describe('spec/vectors', () => {
     expect(new Set(frames.map(({ type }) => type))).toEqual(new Set([1, 2, 3, 4, 5, 6, 7]));
     const modes = framesOf(byName('modes')).filter(({ type }) => type === 4);
     expect(new Set(modes.map(({ payload }) => payload[8]))).toEqual(new Set([0, 1, 2, 3, 4, 5]));
+    const differences = framesOf(byName('difference')).filter(({ type }) => type === 4);
+    expect(new Set(differences.map(({ payload }) => payload[8]))).toEqual(new Set([32, 33]));
     const dtypes = byName('dtypes').tensors.map(({ dtype }) => dtype);
     expect(new Set(dtypes)).toEqual(new Set(Object.keys(DTYPE_BYTES)));
     const transforms = list.sound

@@ -139,15 +139,15 @@ const SEEDS = {
   svd: [matrices, toBudget({ transform: 'svd', size: 32, keepLargest: true }, 8)],
 };
 
-/** The bytes of a .wpk of these files, made in `place`. `write` makes it of the opened model; without it, without loss. */
-export async function makeFile(place, name, files, write) {
+/** The bytes of a .wpk of these files, made in `place`. `write` makes it of the opened model; without it, without loss, against `base`. */
+export async function makeFile(place, name, files, write, base) {
   const folder = folderOf(files, join(place, name));
   const output = join(place, `${name}.wpk`);
   if (write) {
     const model = await open(folder);
     await write(model, output);
     await model.close();
-  } else await compress(folder, output, { threads: 0, force: true });
+  } else await compress(folder, output, { threads: 0, force: true, base });
   return Uint8Array.from(readFileSync(output));
 }
 

@@ -1,3 +1,5 @@
+import { BitWriter } from '../../dist/codecs/lossless/bits.js';
+import { writeTableTo } from '../../dist/codecs/lossless/frequencies.js';
 import { concatenate } from '../../dist/core/bytes.js';
 import { checksum } from '../../dist/wasm/lossless.js';
 import { deflate } from '../../dist/wpk/frames.js';
@@ -42,6 +44,30 @@ const firstBlock = (wpk, change) => {
   const block = wpk.frames.find(({ kind }) => kind === 'tensors');
   block.payload = change(block.payload) ?? block.payload;
 };
+const blockOf = (wpk, name, change) => {
+  const owner = wpk.directory.tensors.findIndex((tensor) => tensor.name === name);
+  const block = wpk.frames.find((frame) => frame.kind === 'tensors' && frame.owner === owner);
+  block.payload = change(block.payload);
+};
+const withBase = (name) =>
+  parsed(
+    'difference',
+    'Base',
+    'restore',
+    inBoth(({ base }) => (base.name = name)),
+  );
+
+/** Mode and payload of a block of differences that are all 0, coded as symbol 255 in a class that may not have it. */
+function zerosWithoutLowBits(count) {
+  const bits = new BitWriter();
+  for (const number of [1, 1, 1]) bits.writeGamma(number); // a class, no escapes, no low bits
+  bits.write(0, 5);
+  writeTableTo(bits, { symbols: [128, 255], frequencies: [1, 4095] });
+  const states = new Uint32Array(4).fill(2 ** 16);
+  for (let i = count - 1; i >= 0; i--)
+    states[i % 4] = Math.floor(states[i % 4] / 4095) * 4096 + (states[i % 4] % 4095) + 1;
+  return concatenate([Uint8Array.of(33), bits.finish(), new Uint8Array(states.buffer)]);
+}
 const withTrailer = (change) => (bytes) => {
   const trailer = bytes.subarray(bytes.length - TRAILER_BYTES);
   change(trailer);
@@ -175,6 +201,28 @@ export const MALFORMED = {
   'block-mode': parsed('modes', 'Lossless block', 'restore', (wpk) => firstBlock(wpk, edit(8, 6))),
   'block-word-left': parsed('modes', 'Lossless block', 'restore', (wpk) =>
     firstBlock(wpk, (payload) => concatenate([payload, Uint8Array.of(0, 0)])),
+  ),
+  'base-missing': parsed('difference', 'Directory', 'open', (wpk) => delete wpk.directory.base),
+  'base-without-digest': parsed('difference', 'Directory', 'open', (wpk) => delete wpk.directory.base.sha256),
+  'base-of-tensor': parsed('difference', 'Directory', 'open', (wpk) => (wpk.directory.tensors[0].base = 'a')),
+  'base-absent': withBase('absent'),
+  'base-another': withBase('modes'),
+  'base-with-a-base': withBase('difference'),
+  'base-parent': withBase('../vectors/base'),
+  'difference-without-base': parsed('difference', 'Lossless block', 'restore', (wpk) => {
+    delete wpk.directory.tensors[0].base;
+  }),
+  'difference-word-left': parsed('difference', 'Difference', 'restore', (wpk) =>
+    firstBlock(wpk, (payload) => concatenate([payload, Uint8Array.of(0, 0)])),
+  ),
+  'difference-of-64-bits': parsed('difference', 'Difference', 'restore', (wpk) =>
+    blockOf(wpk, 'wide', edit(8, 33)),
+  ),
+  'difference-zero-without-low-bits': parsed('difference', 'Difference', 'restore', (wpk) =>
+    blockOf(wpk, 'same', (payload) => concatenate([payload.subarray(0, 8), zerosWithoutLowBits(128)])),
+  ),
+  'same-with-payload': parsed('difference', 'Lossless block', 'restore', (wpk) =>
+    blockOf(wpk, 'same', (payload) => concatenate([payload, Uint8Array.of(0)])),
   ),
   'trellis-left-over': parsed('trellis', 'Trellis blocks', 'restore', (wpk) => {
     wpk.frames.find(({ type }) => type === 4).payload = concatenate([

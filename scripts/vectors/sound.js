@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { encodeBlock } from '../../dist/codecs/trellis/block.js';
 import { MAX_INDEX } from '../../dist/codecs/trellis/levels.js';
 import { writeParameters } from '../../dist/codecs/trellis/parameters.js';
@@ -88,6 +89,79 @@ function severalBlocks() {
   ];
 }
 
+/** Random bit patterns near those of 2^-6: every sign, few exponents. */
+function patterns(width, count, r) {
+  const bytes = r.bytes(width * count);
+  for (let at = width - 1; at < bytes.length; at += width) bytes[at] = (bytes[at] & 0x81) | 0x3c;
+  return bytes;
+}
+
+function baseTensors() {
+  const r = new Random(4);
+  return [
+    { name: 'model.a', dtype: 'BF16', shape: [30, 64], data: patterns(2, 1920, r) },
+    { name: 'f32', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
+    { name: 'f16', dtype: 'F16', shape: [600], data: patterns(2, 600, r) },
+    { name: 'e4m3', dtype: 'F8_E4M3', shape: [600], data: r.bytes(600) },
+    { name: 'e5m2', dtype: 'F8_E5M2', shape: [600], data: r.bytes(600) },
+    ...['I32', 'U32', 'I16', 'U16', 'I8', 'U8'].map((dtype) => ({
+      ...{ name: dtype, dtype, shape: [300], data: r.bytes(300 * WIDTHS[dtype]) },
+    })),
+    { name: 'bool', dtype: 'BOOL', shape: [600], data: r.bytes(600).map((byte) => byte & 1) },
+    { name: 'wide', dtype: 'I64', shape: [40], data: r.bytes(320) },
+    { name: 'same', dtype: 'I8', shape: [128], data: r.bytes(128) },
+    { name: 'f32 of bf16', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
+    { name: 'bf16 of f32', dtype: 'BF16', shape: [600], data: patterns(2, 600, r) },
+    { name: 'f32 of f16', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
+    { name: 'more rows', dtype: 'BF16', shape: [20, 32], data: patterns(2, 640, r) },
+    { name: 'fewer rows', dtype: 'BF16', shape: [20, 32], data: patterns(2, 640, r) },
+  ];
+}
+
+/** Changes some bit patterns by small steps, a few by any. */
+function stepped(bytes, width, r, most) {
+  const changed = bytes.slice();
+  const view = new DataView(changed.buffer);
+  const [get, set] = [`getUint${8 * width}`, `setUint${8 * width}`];
+  for (let at = 0; at < changed.length; at += width)
+    if (r.chance(0.01)) view[set](at, r.below(2 ** (8 * width)), true);
+    else if (r.chance(0.7)) view[set](at, view[get](at, true) + r.below(2 * most + 1) - most, true);
+  return changed;
+}
+
+/** Gives bytes another width: the upper half of each element, or zeros below. */
+const upperHalf = (bytes) => bytes.filter((_, i) => i % 4 > 1);
+const zerosBelow = (bytes) =>
+  Uint8Array.from({ length: 2 * bytes.length }, (_, i) => (i % 4 > 1 ? bytes[(i >> 2) * 2 + (i % 2)] : 0));
+
+function tunedTensors(r) {
+  return baseTensors().map(({ name, dtype, shape, data }) => {
+    const own = (data, width, most = 2, as = dtype) => ({
+      ...{ name, dtype: as, shape: shape.with(0, data.length / width / (shape[1] ?? 1)) },
+      data: stepped(data, width, r, most),
+    });
+    if (name === 'model.a') return { ...own(data, 2, 3), name: 'a' };
+    if (name === 'wide' || name === 'same') return { name, dtype, shape, data };
+    if (name === 'bool')
+      return { name, dtype, shape, data: data.map((byte, i) => (i % 50 ? byte : 1 - byte)) };
+    if (name === 'f32' || name === 'I32') return own(data, 4, 3000);
+    if (name === 'f32 of bf16') return own(upperHalf(data), 2, 2, 'BF16');
+    if (name === 'bf16 of f32') return own(zerosBelow(data), 4, 2, 'F32');
+    if (name === 'f32 of f16') return own(halvesOf(data), 2, 2, 'F16');
+    if (name === 'more rows') return own(Uint8Array.from([...data, ...patterns(2, 128, r)]), 2);
+    if (name === 'fewer rows') return own(data.slice(0, 1024), 2);
+    return own(data, WIDTHS[dtype]);
+  });
+}
+
+/** F16 near the F32 values, which are normal in it. */
+function halvesOf(bytes) {
+  const words = new Uint32Array(bytes.slice().buffer);
+  const half = (word) =>
+    ((word >>> 16) & 0x8000) | ((((word >>> 23) & 0xff) - 112) << 10) | ((word >>> 13) & 0x3ff);
+  return new Uint8Array(Uint16Array.from(words, half).buffer);
+}
+
 const model = (tensors) => ({ 'model.safetensors': tensorFile(tensors) });
 const experts = (r) => ({
   'config.json': text('{"model_type":"llama"}'),
@@ -112,7 +186,7 @@ const transform = (name, dimensions, keep) => ({
   write: toBudget({ transform: name, size: 16, dimensions, keepLargest: keep }, 8),
 });
 
-/** By name: what it is for, its files, what writes them if loss is allowed, and what changes the finished file. */
+/** By name: what it is for, its files, the file that it is stored as differences from, what writes them if loss is allowed, and what changes the finished file. */
 export const SOUND = {
   modes: { about: 'a block of every lossless mode', files: (r) => model(everyMode(r)) },
   dtypes: { about: 'a tensor of every element type', files: (r) => model(everyDtype(r)) },
@@ -141,6 +215,13 @@ export const SOUND = {
     files: (r) => ({ 'config.json': text('{}'), ...model([f32('w', [8, 8], r)]) }),
     change: addUnknown,
   },
+  base: { about: 'what difference.wpk needs', files: () => model(baseTensors()) },
+  difference: {
+    about:
+      'differences from base.wpk: of every type that has them, from other types, of more and fewer rows, with low bits and escapes; and elements that are the same',
+    files: (r) => model(tunedTensors(r)),
+    base: 'base',
+  },
   trellis: { about: 'trellis blocks', files: matrix, write: quantized(6) },
   'trellis-shapes': {
     about: 'trellis: stacked experts, a kernel, 257 rows, BF16 and F16',
@@ -165,8 +246,9 @@ export const SOUND = {
 
 /** The bytes of a file of {@link SOUND}. */
 export async function makeSound(place, name) {
-  const { files, write, change } = SOUND[name];
-  const bytes = await makeFile(place, name, files(new Random(1)), write);
+  const { files, write, change, base } = SOUND[name];
+  const from = base && join(place, `${base}.wpk`);
+  const bytes = await makeFile(place, name, files(new Random(1)), write, from);
   if (!change) return bytes;
   const wpk = parseWpk(bytes);
   await change(wpk);

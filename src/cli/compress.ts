@@ -183,6 +183,9 @@ async function runOnMachines(path: string, output: string, options: Options, rep
   }
 }
 
+const UNUSED_BASE =
+  'the file does not need the base: no tensor is shorter as a difference from one of its name, type and row length';
+
 interface Result {
   readonly seconds: number;
   readonly compressed: Compressed;
@@ -193,7 +196,7 @@ interface Result {
 async function report(
   path: string,
   output: string,
-  options: OpenOptions,
+  { base, ...options }: OpenOptions & Pick<Options, 'base'>,
   { seconds, json, compressed: { note, ...summary } }: Result,
 ): Promise<void> {
   const total = summary.originalBytes;
@@ -204,6 +207,7 @@ async function report(
   print(summaryLine(summary));
   if (note) print(note);
   for (const line of fileNotes(summary)) printLine(line);
+  if (base !== undefined && !summary.base) print(UNUSED_BASE);
   if (lossy) {
     for (const line of [packedLine(summary), errorLine(summary), exactLine(summary)])
       if (line) printLine(line);

@@ -11,12 +11,12 @@ import { findWeights } from '../models/folder/weight-names.js';
 import { LocalFolder, openInside } from '../models/node/local.js';
 import type { OpenBeside } from '../models/onnx/external.js';
 import { isOnnxName, withExternalData } from '../models/onnx/with-data.js';
-import type { FindBase } from '../wpk/base.js';
+import { type FindBase, hasBase } from '../wpk/base.js';
 import { WpkFolder } from '../wpk/folder.js';
 import { isWpk } from '../wpk/frames.js';
 import { Container } from '../wpk/reader.js';
 import { baseFinder } from './base.js';
-import { openSource, PREFIX_BYTES } from './formats.js';
+import { openSource, PREFIX_BYTES, type SourceOptions } from './formats.js';
 import '../io/node/proxy.js';
 import type { ByteSource } from '../core/byte-source.js';
 import { HttpSource, openAddress } from '../io/http.js';
@@ -33,7 +33,14 @@ export interface OpenModelOptions extends OpenOptions, HubOptions {
  * `user/name@revision`, `user/name/file.wpk`) or an address. Only headers are read, unless `reading` is `download`.
  * @throws {InputError} when there is nothing of that name that can be opened. @throws the signal's reason once it is aborted.
  */
-export async function openModel(name: string, options: OpenModelOptions = {}): Promise<Model> {
+export function openModel(name: string, options: OpenModelOptions = {}): Promise<Model> {
+  return openNamed(name, options);
+}
+
+/** {@link OpenModelOptions}, or how the base of a .wpk is found. */
+interface OpenNamedOptions extends OpenModelOptions, SourceOptions {}
+
+async function openNamed(name: string, options: OpenNamedOptions): Promise<Model> {
   options.signal?.throwIfAborted();
   const address = await addressOf(name);
   if (!address) return openLocal(name, options);
@@ -51,12 +58,22 @@ export async function openModel(name: string, options: OpenModelOptions = {}): P
 /** Returns what opens the base of a .wpk. @param given the base; by default it is looked for. */
 export function findBaseOf(given: string | Model | undefined, options: HubOptions = {}): FindBase {
   const { signal, onProgress } = options;
-  return baseFinder(given, (name) => openModel(name, { reading: 'download', signal, onProgress }));
+  return baseFinder(given, (name) =>
+    openNamed(name, { reading: 'download', signal, onProgress, findBase: refuseFurther }),
+  );
 }
 
-const withBase = (options: OpenModelOptions) => ({ ...options, findBase: findBaseOf(options.base, options) });
+/** Refuses the base of a base. Otherwise a file that names itself would be opened again and again. */
+const refuseFurther: FindBase = async ({ name }, file) => {
+  throw hasBase(file, name);
+};
 
-async function openLocal(path: string, options: OpenModelOptions): Promise<Model> {
+const withBase = (options: OpenNamedOptions) => ({
+  ...options,
+  findBase: options.findBase ?? findBaseOf(options.base, options),
+});
+
+async function openLocal(path: string, options: OpenNamedOptions): Promise<Model> {
   const found = await stat(path).catch((error) => {
     throw fileError(error, path);
   });

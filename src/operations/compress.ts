@@ -181,7 +181,7 @@ async function toBudget(
       const { compressTransform } = await import('./compress-transform.js'); // on demand: it loads a library of matrices
       ({ note } = await compressTransform(model, output, { ...transformOf(codec), ...common }));
     } else
-      note = await withBase({ base, signal }, async (base) => {
+      note = await withBase(output, { base, force, signal }, async (base) => {
         const result = await compressLossy(model, output, { ...common, tune, resume, execution, base });
         return result.note;
       });

@@ -142,7 +142,10 @@ export class Candidate {
   async finish(quality: DirectoryFacts['quality'], maxBytes = Number.POSITIVE_INFINITY): Promise<number> {
     const bytes = await this.writeEnd({ ...(await this.decodedFacts()), quality });
     if (bytes > maxBytes) throw new Error(`${this.path} has ${bytes} bytes, over its budget of ${maxBytes}`);
-    await this.out!.finish(() => this.model.verify?.());
+    await this.out!.finish(async () => {
+      await this.model.verify?.();
+      await this.options.base?.opened.verify?.();
+    });
     return bytes;
   }
 

@@ -35,10 +35,7 @@ export class Base {
       readonly container?: { readonly directory: { readonly base?: StoredBase } };
     };
     const further = container?.directory.base;
-    if (further)
-      throw new InputError(`has a base itself, ${JSON.stringify(further.name)}; a base must be complete`, {
-        file: model.id,
-      });
+    if (further) throw hasBase(model.id, further.name);
     this.tensors = new Map(model.tensors.map((tensor) => [tensor.name, tensor]));
     const plain = new Map<string, TensorInfo | undefined>();
     for (const tensor of model.tensors) {
@@ -78,7 +75,9 @@ export class Base {
     const elements = elementCount(found.shape);
     const first = Math.min(firstByte / width, elements);
     const end = Math.min(endByte / width, elements);
-    const bytes = await this.model.readTensor(name, first * own, end * own, signal);
+    const read = await this.model.readTensor(name, first * own, end * own, signal);
+    // a part of a larger buffer belongs to the model, but what is returned moves to workers, or is rounded in place
+    const bytes = read.length < read.buffer.byteLength ? read.slice() : read;
     return found.dtype === as.dtype ? bytes : convert(this.model, found, as.dtype, bytes);
   }
 
@@ -116,6 +115,11 @@ const WRAPPERS =
 
 function plainName(name: string): string {
   return name.replaceAll(WRAPPERS, '');
+}
+
+/** Returns the refusal of a base that is stored as differences itself. */
+export function hasBase(file: string, name: string): InputError {
+  return new InputError(`has a base itself, ${JSON.stringify(name)}; a base must be complete`, { file });
 }
 
 /** Returns a model that closing a file leaves open, because its opener closes it. */

@@ -331,12 +331,10 @@ class Check {
     return value.map((length) => this.size(length, `between of ${name}`));
   }
 
-  /** Checks the file's base, which tensors with one need. */
+  /** Checks the file's base, which tensors with one need. A file without such tensors may name the base that it was compressed against. */
   storedBase(value: unknown, tensors: readonly StoredTensorEntry[]): StoredBase | undefined {
-    if (value === undefined) {
-      if (tensors.some(({ base }) => base)) this.fail('it has tensors with a base, but no base');
-      return undefined;
-    }
+    if (!tensors.some(({ base }) => base)) return undefined;
+    if (value === undefined) this.fail('it has tensors with a base, but no base');
     const { name, sha256 } = this.object(value, 'base');
     return { name: this.text(name, 'name of the base'), sha256: this.digest(sha256, 'sha256 of the base') };
   }

@@ -11,6 +11,9 @@ export interface OracleBlock {
   readonly first: number;
   /** The tensor's. */
   readonly shape: readonly number[];
+  /** For blocks with a base: the type of the elements, and those of the base, which may be fewer. */
+  readonly dtype?: string;
+  readonly base?: Uint8Array;
 }
 
 /** A table as read: symbols ascending, their frequencies, the offset of the byte after it. */
@@ -19,8 +22,6 @@ export interface OracleTable {
   readonly frequencies: readonly number[];
   readonly end: number;
 }
-
-const SCALE = 2 ** 14;
 
 /** The elements of a payload, digest checked. @throws {RangeError} where the specification says MUST. */
 export function oracleDecode(payload: Uint8Array, block: OracleBlock): Uint8Array {
@@ -31,7 +32,7 @@ export function oracleDecode(payload: Uint8Array, block: OracleBlock): Uint8Arra
 
 /** As oracleDecode, whatever the digest. */
 export function oracleElements(payload: Uint8Array, block: OracleBlock): Uint8Array {
-  const mode = [stored, ramp, band, planes, floats][payload[8] ?? -1];
+  const mode = { 0: stored, 1: ramp, 2: band, 3: planes, 4: floats, 32: copied, 33: difference }[payload[8]!];
   if (!mode) throw new RangeError('mode');
   const elements = mode(payload.subarray(9), block);
   const bytes = new Uint8Array(block.count * block.width);
@@ -112,9 +113,76 @@ function floats(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
   });
 }
 
+function copied(body: Uint8Array, { width, count, base }: OracleBlock): bigint[] {
+  if (body.length || base?.length !== count * width) throw new RangeError('a base as long, and no payload');
+  return stored(base, { width, count, first: 0, shape: [] });
+}
+
+/** "Difference": bits of mantissa below the exponent, and of the exponent. */
+const EXPONENTS: Readonly<Record<string, readonly [mantissa: number, exponent: number]>> = {
+  F32: [23, 8],
+  BF16: [7, 8],
+  F16: [10, 5],
+  F8_E4M3: [3, 4],
+  F8_E5M2: [2, 5],
+};
+
+function difference(body: Uint8Array, { width, count, dtype = '', base }: OracleBlock): bigint[] {
+  if (width > 4 || !base || base.length > count * width) throw new RangeError('a base that is not longer');
+  const [mantissa, exponent] = EXPONENTS[dtype] ?? [0, 0];
+  const isFloat = exponent > 0;
+  const bits = new Bits(body);
+  const classCount = bits.gamma();
+  if (classCount > Math.min(32, 2 ** exponent)) throw new RangeError('classes');
+  const [escapeCount, lowBytes] = [bits.gamma() - 1, bits.gamma() - 1];
+  const classes = Array.from({ length: classCount }, (_, i) => {
+    const after = i ? bits.gamma() : 0;
+    const low = bits.field(5);
+    return { after, low, table: tableIn(bits, 12) };
+  });
+  let from = 0;
+  const ofExponent = classes.map(({ after, low, table }) => {
+    from += after;
+    const symbols = table.symbols;
+    if (from >= 2 ** exponent || low > 24 || symbols.length < 2 || symbols.at(-1)! > 255 - Number(!low))
+      throw new RangeError('class');
+    return { from, low, table };
+  });
+  const escapesAt = Math.ceil(bits.position / 8);
+  const escapes = slice(body, escapesAt, escapeCount * width);
+  const lowBits = slice(body, escapesAt + escapes.length, lowBytes);
+  const size = 2n ** BigInt(8 * width);
+  const sign = size / 2n;
+  const known = Array.from({ length: count }, (_, i) =>
+    littleEndian(base.subarray(i * width, (i + 1) * width)),
+  );
+  const own = known.map((pattern) => {
+    const e = Number((pattern >> BigInt(mantissa)) % 2n ** BigInt(exponent));
+    return ofExponent.findLast(({ from }) => from <= e)!;
+  });
+  const streamAt = escapesAt + escapes.length + lowBits.length;
+  const symbols = oracleStream((i) => own[i]!.table, body.subarray(streamAt), count, 12);
+  const lows = new Bits(lowBits);
+  let escaped = 0;
+  const elements = symbols.map((symbol, i) => {
+    const { low } = own[i]!;
+    let d = 0n;
+    if (symbol === 0) d = littleEndian(slice(escapes, width * escaped++, width));
+    else if (symbol < 255) d = BigInt(symbol - 128) * 2n ** BigInt(low) + BigInt(lows.field(low));
+    const before = !isFloat ? known[i]! : known[i]! >= sign ? size - 1n - known[i]! : known[i]! + sign;
+    const ordinal = (((before + d) % size) + size) % size;
+    return !isFloat ? ordinal : ordinal >= sign ? ordinal - sign : size - 1n - ordinal;
+  });
+  if (escaped !== escapeCount || Math.ceil(lows.position / 8) !== lowBytes) throw new RangeError('left over');
+  return elements;
+}
+
 /** "Frequency table". */
 export function oracleTable(bytes: Uint8Array): OracleTable {
-  const bits = new Bits(bytes);
+  return tableIn(new Bits(bytes), 14);
+}
+
+function tableIn(bits: Bits, scaleBits: number): OracleTable {
   const symbols: number[] = [];
   const frequencies: number[] = [];
   const count = bits.gamma();
@@ -122,11 +190,12 @@ export function oracleTable(bytes: Uint8Array): OracleTable {
     symbol += bits.gamma();
     const zigzag = bits.gamma() - 1;
     length += zigzag % 2 ? -(zigzag + 1) / 2 : zigzag / 2;
-    if (symbol >= 2 ** 16 || length < 0 || length > 14) throw new RangeError('table');
+    if (symbol >= 2 ** 16 || length < 0 || length > scaleBits) throw new RangeError('table');
     symbols.push(symbol);
     frequencies.push(2 ** length + bits.field(length));
   }
-  if (frequencies.reduce((sum, f) => sum + f, 0) !== SCALE) throw new RangeError('sum of frequencies');
+  if (frequencies.reduce((sum, f) => sum + f, 0) !== 2 ** scaleBits)
+    throw new RangeError('sum of frequencies');
   return { symbols, frequencies, end: Math.ceil(bits.position / 8) };
 }
 
@@ -135,25 +204,27 @@ export const oracleStates = (count: number) => (count < 2 ** 18 ? 4 : 32);
 
 /** "Stream": all of `bytes`. */
 export function oracleStream(
-  { symbols, frequencies }: OracleTable,
+  table: OracleTable | ((i: number) => OracleTable),
   bytes: Uint8Array,
   count: number,
+  scaleBits = 14,
 ): number[] {
-  if (symbols.length === 1) {
+  if (typeof table !== 'function' && table.symbols.length === 1) {
     if (bytes.length) throw new RangeError('stream of one symbol');
-    return new Array(count).fill(symbols[0]!);
+    return new Array(count).fill(table.symbols[0]!);
   }
-  const slots = frequencies.flatMap((frequency, index) => new Array<number>(frequency).fill(index));
-  const starts = frequencies.map((_, index) => slots.indexOf(index));
+  const scale = 2 ** scaleBits;
   const states = Array.from({ length: oracleStates(count) }, (_, i) =>
     Number(littleEndian(slice(bytes, 4 * i, 4))),
   );
   let next = 4 * states.length;
   const decoded = Array.from({ length: count }, (_, i) => {
+    const { symbols, frequencies } = typeof table === 'function' ? table(i) : table;
     let x = states[i % states.length]!;
-    const slot = x % SCALE;
-    const index = slots[slot]!;
-    x = frequencies[index]! * Math.floor(x / SCALE) + slot - starts[index]!;
+    const slot = x % scale;
+    let [index, start] = [0, 0];
+    while (start + frequencies[index]! <= slot) start += frequencies[index++]!;
+    x = frequencies[index]! * Math.floor(x / scale) + slot - start;
     if (x < 2 ** 16) {
       x = x * 2 ** 16 + Number(littleEndian(slice(bytes, next, 2)));
       next += 2;

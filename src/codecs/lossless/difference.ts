@@ -5,6 +5,7 @@ import {
   DIFFERENCE_CLASSES,
   DIFFERENCE_ESCAPE,
   DIFFERENCE_SCALE_BITS,
+  DIFFERENCE_ZERO,
 } from '../../wasm/constants.js';
 import {
   type DifferenceClass,
@@ -124,7 +125,8 @@ function readHead(payload: Uint8Array, { mask }: ExponentField) {
     if (i) from += head.readGamma();
     const low = head.read(5);
     const table = readTableFrom(head, 256, DIFFERENCE_SCALE_BITS);
-    if (from > mask || low > MAX_LOW || table.symbols.length < 2)
+    const hasZero = table.symbols.at(-1) === DIFFERENCE_ZERO;
+    if (from > mask || low > MAX_LOW || table.symbols.length < 2 || (hasZero && !low))
       throw new RangeError('malformed class of differences');
     classes.push({ from, low, frequencies: frequenciesOf(table) });
   }

@@ -56,7 +56,7 @@ export function compressLossless(
   options: CompressLosslessOptions = {},
 ): Promise<void> {
   return withContents(from, output, options, (files, contents) =>
-    withBase(options, (base) => writeContents(files, contents, output, options, base)),
+    withBase(output, options, (base) => writeContents(files, contents, output, options, base)),
   );
 }
 
@@ -128,6 +128,7 @@ async function writeContents(
       { files, contents, manifest, writer, finished: finished.frames, onProgress, made, base },
       threads,
     );
+    await base?.model.verify?.();
     options.signal?.throwIfAborted();
     await out.finish();
   } catch (error) {

@@ -85,12 +85,8 @@ export class LosslessEncoder {
       return facts && base ? { ...facts, base } : facts;
     });
     const { base } = this.input.manifest;
-    return writer.finish({
-      sideFiles,
-      weightFiles,
-      tensors,
-      ...(base && { base: storedBase(base.name, tensors) }),
-    });
+    const needed = base && storedBase(base.name, tensors);
+    return writer.finish({ sideFiles, weightFiles, tensors, ...(needed && { base: needed }) });
   }
 
   /** Encodes a side file. @returns its SHA-256. */
