@@ -1,10 +1,12 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
+import { decodeContexts, encodeContexts } from './contexts.js';
 import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
+import { chooseWalk } from './walks.js';
 
 export { BLOCK_BYTES };
 
@@ -22,6 +24,7 @@ const BAND = 2;
 const PLANES = 3;
 const FLOATS = 4;
 const FIELDS = 5;
+const CONTEXTS = 6;
 
 /** Bytes of the header: the digest of the decoded bytes, then the mode. */
 const HEADER_BYTES = 9;
@@ -83,19 +86,22 @@ function choosePayload(
 /** So few floats take no more bytes than a stream's states and a table. */
 const FEW_FLOATS = 8;
 
-/** Returns the shorter of planes and fields. Fields are tried for rows of a known length, which may be a coincidence. */
+/** Returns the shortest of planes, fields and contexts. Rows of a known length, for which fields are tried, may be a coincidence. */
 function choosePlanes(
   kernels: LosslessKernels,
   elements: Uint8Array,
-  { dtype, count, first, columns }: Block,
+  block: Block,
   width: number,
 ): [mode: number, pieces: Uint8Array[]] {
+  const { dtype, count, first, columns } = block;
   if (dtype in EXPONENT_BITS)
     return count <= FEW_FLOATS ? [STORED, [elements]] : [FLOATS, encodeFloats(kernels, count, dtype)];
-  const planes = encodePlanes(kernels, count, width);
-  if (dtype !== 'U8' || !hasFields(columns)) return [PLANES, planes];
-  const fields = encodeFields(kernels, count, first, columns);
-  return lengthOf(fields) < lengthOf(planes) ? [FIELDS, fields] : [PLANES, planes];
+  const ways: [mode: number, pieces: Uint8Array[]][] = [[PLANES, encodePlanes(kernels, count, width)]];
+  if (dtype === 'U8' && hasFields(columns))
+    ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
+  const found = chooseWalk(kernels, block);
+  if (found) ways.push([CONTEXTS, encodeContexts(kernels, found.records, found.walk, block)]);
+  return ways.reduce((a, b) => (lengthOf(b[1]) < lengthOf(a[1]) ? b : a));
 }
 
 function lengthOf(pieces: readonly Uint8Array[]): number {
@@ -147,6 +153,9 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
     case FIELDS:
       if (width !== 1) throw new RangeError('field mode for elements that are not bytes');
       decodeFields(kernels, body, block.count, block.first);
+      break;
+    case CONTEXTS:
+      decodeContexts(kernels, body, block);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);

@@ -9,6 +9,10 @@ import {
 export * from '../constants';
 export { heapBase } from './_memory';
 export { endedAt, startDecoding } from './_rans';
+export {
+  buckets, classes, countContexts, counts, cursors, gatherBytes, lanes, levels, mergeContexts, places, queues, reciprocals, scatterBytes, setRecords,
+  setWalk, splitContexts, updates,
+} from './_contexts';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.
