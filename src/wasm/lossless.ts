@@ -23,6 +23,7 @@ export const MAX_RECORD_SYMBOLS = 256;
 export const MAX_CONTEXT_GROUP = 256;
 export const MAX_LANES = 1 << 18;
 export const MAX_CLASSES = 64;
+export const MAX_GRADED_COLUMNS = 65535;
 export const MAX_LEVELED_GROUPS = 1 << 18;
 /** Number of contexts: 8 buckets of positions, 4 of extremes, 33 of means. */
 export const CONTEXTS = 8 * 4 * 33;
@@ -97,7 +98,7 @@ const SIZES = {
   // of contexts; pages that are not touched take no memory
   places: [Uint32Array, 2 * MAX_RECORD_SYMBOLS],
   updates: [Uint32Array, 256],
-  buckets: [Uint8Array, MAX_CONTEXT_GROUP],
+  buckets: [Uint8Array, MAX_GRADED_COLUMNS],
   reciprocals: [BigUint64Array, MAX_CONTEXT_GROUP + 1],
   lanes: [Uint32Array, MAX_LANES],
   levels: [Uint8Array, MAX_LEVELED_GROUPS],

@@ -6,7 +6,7 @@ import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
-import { chooseWalk } from './walks.js';
+import { chooseWalks } from './walks.js';
 
 export { BLOCK_BYTES };
 
@@ -99,8 +99,8 @@ function choosePlanes(
   const ways: [mode: number, pieces: Uint8Array[]][] = [[PLANES, encodePlanes(kernels, count, width)]];
   if (dtype === 'U8' && hasFields(columns))
     ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
-  const found = chooseWalk(kernels, block);
-  if (found) ways.push([CONTEXTS, encodeContexts(kernels, found.records, found.walk, block)]);
+  for (const { records, walk } of chooseWalks(kernels, block))
+    ways.push([CONTEXTS, encodeContexts(kernels, records, walk, block)]);
   return ways.reduce((a, b) => (lengthOf(b[1]) < lengthOf(a[1]) ? b : a));
 }
 

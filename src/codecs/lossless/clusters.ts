@@ -1,10 +1,10 @@
-import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
-
 /** Classes to begin with, by bits of a symbol: a longer table must pay for itself with more symbols. */
-const FIRST_CLASSES = [0, 24, 24, 24, 24, 20, 16, 12, 12];
+const FIRST_CLASSES = [0, 24, 24, 24, 24, 24, 24, 20, 16];
 const ROUNDS = 4;
 /** What a class costs besides its table, in bits: its number of symbols, its length, the states of its stream. */
 const CLASS_BITS = 8 * (4 + 4 + 16);
+/** What the factor of a symbol costs in a relative table, about. */
+const FACTOR_BITS = 2;
 
 /** Contexts that occur, with their symbols and counts one after another. */
 export interface SparseCounts {
@@ -153,7 +153,7 @@ function classBits(counts: Float64Array): number {
   for (const count of counts)
     if (count) {
       const information = log - Math.log2(count);
-      bits += count * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information); // see writeTable
+      bits += count * information + FACTOR_BITS;
     }
   return bits;
 }
