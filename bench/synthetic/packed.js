@@ -15,7 +15,12 @@ const tensor = (name, dtype, shape, data) => ({ name, dtype, shape, data: bytesO
 
 function normals(random, count) {
   const uniform = new Float64Array(count + 1);
-  random.fill(uniform, 0, count + 1, Float64Array.from({ length: 65537 }, (_, i) => i / 65536));
+  random.fill(
+    uniform,
+    0,
+    count + 1,
+    Float64Array.from({ length: 65537 }, (_, i) => i / 65536),
+  );
   return Float64Array.from(
     { length: count },
     (_, i) => Math.sqrt(-2 * Math.log(1 - uniform[i] + 1e-12)) * Math.cos(2 * Math.PI * uniform[i + 1]),
@@ -127,7 +132,12 @@ function fp8(seed, rows, columns, dtype, scales, shape, scaleOf) {
   const codes = Uint8Array.from(values, (x, i) => float8((x * most) / divisors[scaleOf(i)], mantissa));
   return [
     tensor('weight', dtype, [rows, columns], codes),
-    tensor('weight_scale', 'F32', shape, Float32Array.from(divisors, (x) => x / most)),
+    tensor(
+      'weight_scale',
+      'F32',
+      shape,
+      Float32Array.from(divisors, (x) => x / most),
+    ),
   ];
 }
 
@@ -183,7 +193,14 @@ function int4(seed, inputs, outputs, { symmetric, inColumn }) {
     tensor('qzeros', 'I32', [count, outputs / 8], words(zeros, count, outputs, false)),
     tensor('scales', 'F16', [count, outputs], halves(scales)),
     ...(inColumn
-      ? [tensor('g_idx', 'I32', [inputs], Int32Array.from({ length: inputs }, (_, i) => Math.floor(i / group)))]
+      ? [
+          tensor(
+            'g_idx',
+            'I32',
+            [inputs],
+            Int32Array.from({ length: inputs }, (_, i) => Math.floor(i / group)),
+          ),
+        ]
       : []),
   ];
 }
@@ -194,7 +211,12 @@ function mxfp4(seed, rows, columns) {
   const codes = Uint8Array.from(values, (x, i) => float4(x / 2 ** exponents[i >> 5]));
   return [
     tensor('blocks', 'U8', [rows, columns / 32, 16], nibbles(codes)),
-    tensor('scales', 'U8', [rows, columns / 32], Uint8Array.from(exponents, (x) => x + 127)),
+    tensor(
+      'scales',
+      'U8',
+      [rows, columns / 32],
+      Uint8Array.from(exponents, (x) => x + 127),
+    ),
   ];
 }
 
@@ -244,7 +266,12 @@ function lora(seed, inputs, rank) {
   const a = draw.normal(rank * inputs).map((x) => (2 * draw.uniform() - 1) * bound + 1e-4 * x);
   return [
     tensor('lora_A.weight', 'F32', [rank, inputs], a),
-    tensor('lora_B.weight', 'F32', [inputs, rank], gaussianMatrix(`${seed}/B`, inputs, rank).map((x) => x / 10)),
+    tensor(
+      'lora_B.weight',
+      'F32',
+      [inputs, rank],
+      gaussianMatrix(`${seed}/B`, inputs, rank).map((x) => x / 10),
+    ),
   ];
 }
 
@@ -269,7 +296,8 @@ function outliers(seed, rows, columns, widened) {
     const bits = new Uint32Array(data.buffer);
     for (let i = 0; i < bits.length; i++) bits[i] &= 0xffff0000;
   }
-  for (let i = 0; i < data.length; i += 100_000) data[Math.floor(odd.uniform() * data.length)] = values[i] * 1e4 + 1e-7;
+  for (let i = 0; i < data.length; i += 100_000)
+    data[Math.floor(odd.uniform() * data.length)] = values[i] * 1e4 + 1e-7;
   return [tensor('weight', 'F32', [rows, columns], data)];
 }
 
@@ -277,12 +305,22 @@ const i64 = (name, values) => tensor(name, 'I64', [values.length], BigInt64Array
 
 function tokens(seed, count) {
   const draw = drawer(seed);
-  return [i64('input_ids', Array.from({ length: count }, () => Math.floor(50_000 ** draw.uniform() - 1)))];
+  return [
+    i64(
+      'input_ids',
+      Array.from({ length: count }, () => Math.floor(50_000 ** draw.uniform() - 1)),
+    ),
+  ];
 }
 function sortedIndices(seed, count) {
   const draw = drawer(seed);
   let next = 0;
-  return [i64('indices', Array.from({ length: count }, () => (next += Math.floor(40 * draw.uniform()))))];
+  return [
+    i64(
+      'indices',
+      Array.from({ length: count }, () => (next += Math.floor(40 * draw.uniform()))),
+    ),
+  ];
 }
 function permutation(seed, count) {
   const draw = drawer(seed);
@@ -294,7 +332,12 @@ function permutation(seed, count) {
   return [tensor('perm', 'I32', [count], order)];
 }
 const repeats = (count, group) => [
-  tensor('g_idx', 'I32', [count], Int32Array.from({ length: count }, (_, i) => Math.floor(i / group))),
+  tensor(
+    'g_idx',
+    'I32',
+    [count],
+    Int32Array.from({ length: count }, (_, i) => Math.floor(i / group)),
+  ),
 ];
 const tiled = (rows, columns) => [
   tensor(
@@ -306,7 +349,12 @@ const tiled = (rows, columns) => [
 ];
 
 const plain = (seed, rows, columns, dtype) => [
-  tensor('weight', DTYPES[dtype].name, [rows, columns], DTYPES[dtype].narrow(gaussianMatrix(seed, rows, columns))),
+  tensor(
+    'weight',
+    DTYPES[dtype].name,
+    [rows, columns],
+    DTYPES[dtype].narrow(gaussianMatrix(seed, rows, columns)),
+  ),
 ];
 
 /** By name: the tensors of a checkpoint of about rows x columns weights, both multiples of 256. */
@@ -317,14 +365,45 @@ export const PACKED = {
   'F32 of BF16, but for a few': (r, c) => outliers('widened', r, c, true),
   'F32 with a few huge ones': (r, c) => outliers('huge', r, c, false),
   'FP8 E4M3, scale per row': (r, c) =>
-    fp8('e4m3', r, c, 'F8_E4M3', (v) => groups(v, c, largest), [r, 1], (i) => Math.floor(i / c)),
-  'FP8 E4M3, scale per tensor': (r, c) => fp8('e4m3t', r, c, 'F8_E4M3', (v) => [largest(v)], [], () => 0),
+    fp8(
+      'e4m3',
+      r,
+      c,
+      'F8_E4M3',
+      (v) => groups(v, c, largest),
+      [r, 1],
+      (i) => Math.floor(i / c),
+    ),
+  'FP8 E4M3, scale per tensor': (r, c) =>
+    fp8(
+      'e4m3t',
+      r,
+      c,
+      'F8_E4M3',
+      (v) => [largest(v)],
+      [],
+      () => 0,
+    ),
   'FP8 E4M3, scale per 128 x 128': (r, c) =>
-    fp8('e4m3b', r, c, 'F8_E4M3', (v) => tiles(v, r, c), [r / 128, c / 128], (i) =>
-      Math.floor(i / c / 128) * (c / 128) + Math.floor((i % c) / 128),
+    fp8(
+      'e4m3b',
+      r,
+      c,
+      'F8_E4M3',
+      (v) => tiles(v, r, c),
+      [r / 128, c / 128],
+      (i) => Math.floor(i / c / 128) * (c / 128) + Math.floor((i % c) / 128),
     ),
   'FP8 E5M2, scale per row': (r, c) =>
-    fp8('e5m2', r, c, 'F8_E5M2', (v) => groups(v, c, largest), [r, 1], (i) => Math.floor(i / c)),
+    fp8(
+      'e5m2',
+      r,
+      c,
+      'F8_E5M2',
+      (v) => groups(v, c, largest),
+      [r, 1],
+      (i) => Math.floor(i / c),
+    ),
   'INT8, scale per row': (r, c) => {
     const { codes, scales } = perRow('int8', r, c, 127);
     return [tensor('weight', 'I8', [r, c], codes), scales];

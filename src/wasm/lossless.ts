@@ -73,6 +73,8 @@ interface Exports extends KernelExports {
   // biome-ignore format: as above
   mergeFloats(first: number, count: number, width: number, low: number, zeros: number, signed: boolean, tailBits: number, heads: number, tails: number): void;
   checksum(bytes: number, length: number, seed: bigint): bigint;
+  takeDifferences(at: number, count: number, width: number): void;
+  addDifferences(at: number, count: number, width: number): void;
   setRecords(bytes: number, symbols: number, lowBits: number, highBits: number): void;
   // biome-ignore format: as above
   setWalk(group: number, run: number, lanes: number, inRun: number, lane: number, position: number, leveled: boolean): void;
@@ -181,18 +183,23 @@ export class LosslessKernels {
     return Boolean(this.call.endedAt(this.streamEnd));
   }
 
+  /** Replaces integers of 2, 4 or 8 bytes by their differences, in zigzag order, and the first by 0. */
+  takeDifferences(count: number, width: number): void {
+    this.call.takeDifferences(this.buffers.elements.byteOffset, count, width);
+  }
+
+  /** Inverts takeDifferences, when the first integer is back in its place. */
+  addDifferences(count: number, width: number): void {
+    this.call.addDifferences(this.buffers.elements.byteOffset, count, width);
+  }
+
   /** Sets records of `symbols` symbols each, whose parts have `lowBits` and `highBits`; their places are in `places`. */
   setRecords(recordBytes: number, symbols: number, lowBits: number, highBits: number): void {
     this.call.setRecords(recordBytes, symbols, lowBits, highBits);
   }
 
   /** Sets a walk and the place of its first symbol: in its run, its lane, and its group. */
-  setWalk(
-    { group, run, lanes, leveled }: ContextWalk,
-    inRun: number,
-    lane: number,
-    position: number,
-  ): void {
+  setWalk({ group, run, lanes, leveled }: ContextWalk, inRun: number, lane: number, position: number): void {
     this.call.setWalk(group, run, lanes, inRun, lane, position, leveled);
   }
 

@@ -2,10 +2,13 @@ import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
 import { decodeContexts, encodeContexts } from './contexts.js';
+import { decodeDifferences, differencesPay, encodeDifferences } from './differences.js';
 import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
+import { decodePatches, encodePatches } from './patches.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
+import { decodeStairs, encodeStairs } from './stairs.js';
 import { chooseWalks } from './walks.js';
 
 export { BLOCK_BYTES };
@@ -25,6 +28,9 @@ const PLANES = 3;
 const FLOATS = 4;
 const FIELDS = 5;
 const CONTEXTS = 6;
+const STAIRS = 7;
+const DIFFERENCES = 8;
+const PATCHES = 9;
 
 /** Bytes of the header: the digest of the decoded bytes, then the mode. */
 const HEADER_BYTES = 9;
@@ -79,6 +85,8 @@ function choosePayload(
   if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
   const band = encodeBand(elements, width, block);
   if (band && band.length <= elements.length) return [BAND, [band]];
+  const stairs = encodeStairs(elements, width, block.first);
+  if (stairs && stairs.length <= elements.length) return [STAIRS, [stairs]];
   const [mode, coded] = choosePlanes(kernels, elements, block, width);
   return lengthOf(coded) < elements.length ? [mode, coded] : [STORED, [elements]];
 }
@@ -86,19 +94,26 @@ function choosePayload(
 /** So few floats take no more bytes than a stream's states and a table. */
 const FEW_FLOATS = 8;
 
-/** Returns the shortest of planes, fields and contexts. Rows of a known length, for which fields are tried, may be a coincidence. */
-function choosePlanes(
-  kernels: LosslessKernels,
-  elements: Uint8Array,
-  block: Block,
-  width: number,
-): [mode: number, pieces: Uint8Array[]] {
+type Way = [mode: number, pieces: Uint8Array[]];
+
+function choosePlanes(kernels: LosslessKernels, elements: Uint8Array, block: Block, width: number): Way {
+  return block.dtype in EXPONENT_BITS
+    ? chooseFloats(kernels, elements, block)
+    : chooseIntegers(kernels, elements, block, width);
+}
+
+function chooseFloats(kernels: LosslessKernels, elements: Uint8Array, { dtype, count }: Block): Way {
+  if (count <= FEW_FLOATS) return [STORED, [elements]];
+  const patches = encodePatches(kernels, count, dtype);
+  return patches ? [PATCHES, patches] : [FLOATS, encodeFloats(kernels, count, dtype)];
+}
+
+/** Returns the shortest of planes and what else may pay. Rows of a known length, for which fields are tried, may be a coincidence. */
+function chooseIntegers(kernels: LosslessKernels, elements: Uint8Array, block: Block, width: number): Way {
   const { dtype, count, first, columns } = block;
-  if (dtype in EXPONENT_BITS)
-    return count <= FEW_FLOATS ? [STORED, [elements]] : [FLOATS, encodeFloats(kernels, count, dtype)];
-  const ways: [mode: number, pieces: Uint8Array[]][] = [[PLANES, encodePlanes(kernels, count, width)]];
-  if (dtype === 'U8' && hasFields(columns))
-    ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
+  const ways: Way[] = [[PLANES, encodePlanes(kernels, count, width)]];
+  if (dtype === 'U8' && hasFields(columns)) ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
+  if (differencesPay(elements, dtype)) ways.push([DIFFERENCES, encodeDifferences(kernels, count, width)]);
   for (const { records, walk } of chooseWalks(kernels, block))
     ways.push([CONTEXTS, encodeContexts(kernels, records, walk, block)]);
   return ways.reduce((a, b) => (lengthOf(b[1]) < lengthOf(a[1]) ? b : a));
@@ -156,6 +171,16 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
       break;
     case CONTEXTS:
       decodeContexts(kernels, body, block);
+      break;
+    case STAIRS:
+      decodeStairs(body, width, block.first, out);
+      break;
+    case DIFFERENCES:
+      if (width === 1) throw new RangeError('differences of bytes');
+      decodeDifferences(kernels, body, block.count, width);
+      break;
+    case PATCHES:
+      decodePatches(kernels, body, block.count, block.dtype);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);

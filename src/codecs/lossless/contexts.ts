@@ -91,8 +91,7 @@ export function prepare(kernels: LosslessKernels, records: Records, walk: Walk, 
   const half = 2 ** (symbolBits(records) - 1);
   for (let symbol = 0; symbol < 2 * half; symbol++) {
     const value = VALUES[walk.kind]!(symbol, half);
-    updates[symbol] =
-      value + 2 ** 16 + (value >= walk.top ? 2 ** 30 : 0) + (value === 0 ? 2 ** 31 : 0);
+    updates[symbol] = value + 2 ** 16 + (value >= walk.top ? 2 ** 30 : 0) + (value === 0 ? 2 ** 31 : 0);
   }
   const { group, run, lanes, top, grades } = walk;
   if (grades) {
@@ -144,11 +143,7 @@ const ORDER = Uint16Array.from(
 );
 
 /** Counts the symbols of records by context. Call {@link prepare} first. */
-export function countByContext(
-  kernels: LosslessKernels,
-  records: Records,
-  place: RecordPlace,
-): SparseCounts {
+export function countByContext(kernels: LosslessKernels, records: Records, place: RecordPlace): SparseCounts {
   return sparse(kernels.countContexts(place), ORDER, symbolBits(records));
 }
 
@@ -184,7 +179,9 @@ export function encodeContexts(
     ...records.heads.flatMap(({ offset, length }) =>
       encodePart(kernels, place.records * length, kernels.gatherBytes(place, offset, length)),
     ),
-    ...(walk.grades ? [walk.grades.rows, walk.grades.columns].flatMap((own) => encodeBytes(kernels, own)) : []),
+    ...(walk.grades
+      ? [walk.grades.rows, walk.grades.columns].flatMap((own) => encodeBytes(kernels, own))
+      : []),
     Uint8Array.of(classes),
     ...encodeBytes(kernels, map),
     writeTable(base),

@@ -47,18 +47,56 @@ const GGML: readonly GgmlRecords[] = [
   { bytes: 18, symbols: 32, group: 32, low: at(2, 4, 16), heads: heads(0, 1, 1) }, // Q4_0, IQ4_NL
   { bytes: 20, symbols: 32, group: 32, levels: 3, low: at(4, 4, 16), heads: heads(0, 1, 1, 1, 1) }, // Q4_1
   { bytes: 22, symbols: 32, group: 32, low: at(6, 4, 16), high: at(2, 1, 1), heads: heads(0, 1, 1) }, // Q5_0
-  { bytes: 24, symbols: 32, group: 32, levels: 3, low: at(8, 4, 16), high: at(4, 1, 1), heads: heads(0, 1, 1, 1, 1) }, // Q5_1
+  {
+    bytes: 24,
+    symbols: 32,
+    group: 32,
+    levels: 3,
+    low: at(8, 4, 16),
+    high: at(4, 1, 1),
+    heads: heads(0, 1, 1, 1, 1),
+  }, // Q5_1
   { bytes: 34, symbols: 32, group: 32, low: at(2, 8, 1), heads: heads(0, 1, 1) }, // Q8_0
   { bytes: 66, symbols: 256, group: 256, low: at(0, 2, 32), heads: heads(64, 1, 1) }, // TQ2_0
-  { bytes: 84, symbols: 256, group: 16, levels: 2, low: at(16, 2, 32), heads: [...heads(0, 16), ...heads(80, 1, 1, 1, 1)] }, // Q2_K
-  { bytes: 110, symbols: 256, group: 16, levels: 5, low: at(32, 2, 32), high: at(0, 1, 32), heads: heads(96, 8, 4, 1, 1) }, // Q3_K
+  {
+    bytes: 84,
+    symbols: 256,
+    group: 16,
+    levels: 2,
+    low: at(16, 2, 32),
+    heads: [...heads(0, 16), ...heads(80, 1, 1, 1, 1)],
+  }, // Q2_K
+  {
+    bytes: 110,
+    symbols: 256,
+    group: 16,
+    levels: 5,
+    low: at(32, 2, 32),
+    high: at(0, 1, 32),
+    heads: heads(96, 8, 4, 1, 1),
+  }, // Q3_K
   { bytes: 136, symbols: 256, group: 32, low: at(8, 4, 16), heads: heads(0, 1, 1, 2, 4) }, // IQ4_XS
-  { bytes: 144, symbols: 256, group: 32, levels: 1, low: at(16, 4, 32), heads: heads(0, 1, 1, 1, 1, 4, 4, 4) }, // Q4_K
+  {
+    bytes: 144,
+    symbols: 256,
+    group: 32,
+    levels: 1,
+    low: at(16, 4, 32),
+    heads: heads(0, 1, 1, 1, 1, 4, 4, 4),
+  }, // Q4_K
   {
     ...{ bytes: 176, symbols: 256, group: 32, levels: 1, low: at(48, 4, 32), high: at(16, 1, 32) }, // Q5_K
     heads: heads(0, 1, 1, 1, 1, 4, 4, 4),
   },
-  { bytes: 210, symbols: 256, group: 16, levels: 4, low: at(0, 4, 64), high: at(128, 2, 32), heads: heads(192, 16, 1, 1) }, // Q6_K
+  {
+    bytes: 210,
+    symbols: 256,
+    group: 16,
+    levels: 4,
+    low: at(0, 4, 64),
+    high: at(128, 2, 32),
+    heads: heads(192, 16, 1, 1),
+  }, // Q6_K
 ];
 
 /** Returns the records of ggml's blocks of so many bytes, if there are any. */

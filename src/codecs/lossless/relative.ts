@@ -22,7 +22,11 @@ export function scaleTable(base: FrequencyTable, factors: readonly number[]): Fr
   const kept = base.symbols.map((_, i) => i).filter((i) => factors[i]! > ABSENT);
   const weights = kept.map((i) => {
     const octaves = Math.floor(factors[i]! / PER_OCTAVE);
-    return base.frequencies[i]! * POWERS[factors[i]! - octaves * PER_OCTAVE]! * 2 ** (octaves - ABSENT / PER_OCTAVE);
+    return (
+      base.frequencies[i]! *
+      POWERS[factors[i]! - octaves * PER_OCTAVE]! *
+      2 ** (octaves - ABSENT / PER_OCTAVE)
+    );
   });
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const frequencies = weights.map((weight) => Math.max(1, Math.floor((weight / total) * SCALE + 0.5)));

@@ -1,7 +1,15 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { type LosslessKernels, MAX_GRADED_COLUMNS, MAX_LANES } from '../../wasm/lossless.js';
 import { expectedBits, type SparseCounts } from './clusters.js';
-import { type ByteBlock, countByContext, GRADED, placeRecords, prepare, VALUES, type Walk } from './contexts.js';
+import {
+  type ByteBlock,
+  countByContext,
+  GRADED,
+  placeRecords,
+  prepare,
+  VALUES,
+  type Walk,
+} from './contexts.js';
 import { gradeRows } from './grades.js';
 import { BYTES, ggmlRecords, NIBBLES, type Records, symbolBits } from './records.js';
 
@@ -68,7 +76,8 @@ function bestNibbles(kernels: LosslessKernels, block: PackedBlock): Measured | u
   });
   const { columns } = block;
   const words = DTYPE_BYTES[block.dtype] === 4 && columns > 1;
-  const inColumns = words && columns <= MAX_LANES ? KINDS.map((kind) => nibbles(kind, 128, WORD_NIBBLES, columns)) : [];
+  const inColumns =
+    words && columns <= MAX_LANES ? KINDS.map((kind) => nibbles(kind, 128, WORD_NIBBLES, columns)) : [];
   const inRows =
     words && columns * WORD_NIBBLES <= MAX_LANES
       ? KINDS.map((kind) => nibbles(kind, 128, 1, columns * WORD_NIBBLES))
@@ -84,7 +93,12 @@ function bestNibbles(kernels: LosslessKernels, block: PackedBlock): Measured | u
 }
 
 /** Returns the walk whose contexts are the grades of rows and columns, if rows are long enough. */
-function graded(kernels: LosslessKernels, block: PackedBlock, records: Records, perColumn: number): Candidate[] {
+function graded(
+  kernels: LosslessKernels,
+  block: PackedBlock,
+  records: Records,
+  perColumn: number,
+): Candidate[] {
   const columns = block.columns * perColumn;
   if (columns < MIN_GRADED || columns > MAX_GRADED_COLUMNS) return [];
   const grades = gradeRows(kernels, records, columns, block);

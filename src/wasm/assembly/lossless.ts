@@ -13,6 +13,7 @@ export {
   buckets, classes, countContexts, counts, cursors, gatherBytes, lanes, levels, mergeContexts, places, queues, reciprocals, scatterBytes, setRecords,
   setWalk, splitContexts, updates,
 } from './_contexts';
+export { addDifferences, takeDifferences } from './_differences';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.
