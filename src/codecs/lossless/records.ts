@@ -97,10 +97,16 @@ const GGML: readonly GgmlRecords[] = [
     high: at(128, 2, 32),
     heads: heads(192, 16, 1, 1),
   }, // Q6_K
+  // types with indices of a codebook, whose low bytes are the symbols
+  { bytes: 50, symbols: 32, group: 4, low: at(2, 8, 1), heads: [...heads(0, 1, 1), ...heads(34, 16)] }, // IQ1_S
+  { bytes: 56, symbols: 32, group: 2, low: at(0, 8, 1), heads: heads(32, 16, 8) }, // IQ1_M
+  { bytes: 82, symbols: 32, group: 2, low: at(2, 8, 1), heads: [...heads(0, 1, 1), ...heads(34, 32, 8, 8)] }, // IQ2_S
+  { bytes: 98, symbols: 64, group: 8, low: at(2, 8, 1), heads: [...heads(0, 1, 1), ...heads(66, 32)] }, // IQ3_XXS
+  { bytes: 110, symbols: 64, group: 8, low: at(2, 8, 1), heads: [...heads(0, 1, 1), ...heads(66, 8, 32, 4)] }, // IQ3_S
 ];
 
-/** Returns the records of ggml's blocks of so many bytes, if there are any. */
-export const ggmlRecords = (bytes: number) => GGML.find((records) => records.bytes === bytes);
+/** Returns the records of ggml's blocks of so many bytes: several where types have blocks of the same length. */
+export const ggmlRecords = (bytes: number) => GGML.filter((records) => records.bytes === bytes);
 
 /** Bytes as two symbols of four bits, and as one of eight. */
 export const NIBBLES: Records = { bytes: 1, symbols: 2, low: at(0, 4, 1), heads: [] };

@@ -11,7 +11,7 @@ import {
   type Walk,
 } from './contexts.js';
 import { gradeRows } from './grades.js';
-import { BYTES, ggmlRecords, NIBBLES, type Records, symbolBits } from './records.js';
+import { BYTES, type GgmlRecords, ggmlRecords, NIBBLES, type Records, symbolBits } from './records.js';
 
 // Which symbols a block of integers has, and which groups: what a sample of it says.
 
@@ -46,11 +46,9 @@ const NIBBLE_TYPES: ReadonlySet<Dtype> = new Set<Dtype>(['U8', 'I8', 'I32', 'U32
 /** Returns ways to code the kernels' `elements` by contexts that seem to save something: by a sample, or by none. */
 export function chooseWalks(kernels: LosslessKernels, block: PackedBlock): Candidate[] {
   const { dtype, columns } = block;
-  const ggml = dtype === 'U8' ? ggmlRecords(columns) : undefined;
-  if (ggml && enough(ggml, block)) {
-    const plain = KINDS.map((kind) => walkOf(ggml, kind, ggml.group));
-    const leveled = ggml.levels ? plain.map((walk) => ({ ...walk, levels: ggml.levels! })) : [];
-    const candidates = [...plain, ...leveled].map((walk) => ({ records: ggml, walk }));
+  const ggml = dtype === 'U8' ? ggmlRecords(columns).filter((records) => enough(records, block)) : [];
+  if (ggml.length) {
+    const candidates = ggml.flatMap((records) => ggmlWalks(records).map((walk) => ({ records, walk })));
     return [best(kernels, block, candidates, SAMPLE)!.candidate];
   }
   const ways: Candidate[] = [];
@@ -62,10 +60,18 @@ export function chooseWalks(kernels: LosslessKernels, block: PackedBlock): Candi
   return ways;
 }
 
+function ggmlWalks(records: GgmlRecords): Walk[] {
+  const plain = KINDS.map((kind) => walkOf(records, kind, records.group));
+  const { levels } = records;
+  return levels === undefined ? plain : [...plain, ...plain.map((walk) => ({ ...walk, levels }))];
+}
+
 interface Measured {
   readonly candidate: Candidate;
-  /** Share of the bits without contexts. */
+  /** Bits that contexts save, as a share of what the symbols take without. */
   readonly saved: number;
+  /** Bits that symbols save, as a share of the records. */
+  readonly gain: number;
 }
 
 /** Tries values and lanes first, then sizes of groups: contexts by the mean of 32 are better than none where there are 128. */
@@ -89,7 +95,7 @@ function bestNibbles(kernels: LosslessKernels, block: PackedBlock): Measured | u
   const grouped = best(kernels, block, sizes, count > 1 ? 8 * LANES_SAMPLE : SAMPLE)!;
   const rows = words ? [] : graded(kernels, block, NIBBLES, NIBBLES.symbols);
   const byRow = best(kernels, block, rows, count > 1 ? 8 * LANES_SAMPLE : SAMPLE);
-  return byRow && byRow.saved > grouped.saved ? byRow : grouped;
+  return byRow && byRow.gain > grouped.gain ? byRow : grouped;
 }
 
 /** Returns the walk whose contexts are the grades of rows and columns, if rows are long enough. */
@@ -143,9 +149,11 @@ function best(
     const place = { ...whole, records: Math.min(whole.records, Math.ceil(size / records.symbols)) };
     prepare(kernels, records, walk, block);
     const counts = countByContext(kernels, records, place);
-    const plain = entropy(sumsOf(counts, symbolBits(records)));
-    const saved = 1 - expectedBits(counts, place.records / whole.records) / plain;
-    if (!found || saved > found.saved) found = { candidate, saved };
+    const bits = symbolBits(records);
+    const plain = entropy(sumsOf(counts, bits));
+    const expected = expectedBits(counts, place.records / whole.records);
+    const gain = (records.symbols * bits - expected / place.records) / records.bytes;
+    if (!found || gain > found.gain) found = { candidate, saved: 1 - expected / plain, gain };
   }
   return found;
 }
