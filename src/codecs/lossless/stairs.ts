@@ -10,30 +10,50 @@ const PREFIX = 64;
 export function encodeStairs(bytes: Uint8Array, width: number, start: number): Uint8Array | undefined {
   const x = patterns(bytes, width);
   const rises = changes(x, 2);
-  if (!rises.length || start >= 2 ** 32) return undefined;
-  const step = x.slice(0, 1);
-  step[0] = x[rises[0]!]! - x[rises[0]! - 1]!;
+  if (!rises.length) return undefined;
   const repeat = rises.length > 1 ? rises[1]! - rises[0]! : start + rises[0]!;
-  const drop = findDrop(x, step[0]!);
-  const payload = new Uint8Array(2 * width + 8);
-  const pair = patterns(new Uint8Array(2 * width), width);
-  pair[1] = step[0]!;
-  const candidates = drop === undefined ? [0] : [start + drop, nextDrop(x, step[0]!, drop)];
-  for (const length of candidates) {
-    if (length % repeat || length >= 2 ** 32) continue;
-    const period = length / repeat;
-    pair[0] = firstOf(x[0]!, step[0]!, placeOf(start, repeat, period), width);
-    payload.set(new Uint8Array(pair.buffer));
-    new DataView(payload.buffer).setUint32(2 * width, repeat, true);
-    new DataView(payload.buffer).setUint32(2 * width + 4, period, true);
-    const holds = (length: number) => {
-      const decoded = new Uint8Array(length);
-      decodeStairs(payload, width, start, decoded);
-      return equal(decoded, bytes.subarray(0, length));
-    };
-    if (holds(Math.min(bytes.length, PREFIX * width)) && holds(bytes.length)) return payload;
+  for (const rise of rises) {
+    const step = x.slice(0, 1); // computes modulo 2^(8 width)
+    step[0] = x[rise]! - x[rise - 1]!;
+    for (const length of periods(x, step[0]!, start)) {
+      if (length % repeat || length >= 2 ** 32 || repeat >= 2 ** 32) continue;
+      const payload = writeStairs(x[0]!, step[0]!, repeat, length / repeat, width, start);
+      const holds = (prefix: number) => {
+        const decoded = new Uint8Array(prefix);
+        decodeStairs(payload, width, start, decoded);
+        return equal(decoded, bytes.subarray(0, prefix));
+      };
+      if (holds(Math.min(bytes.length, PREFIX * width)) && holds(bytes.length)) return payload;
+    }
   }
   return undefined;
+}
+
+function writeStairs(
+  value: number,
+  step: number,
+  repeat: number,
+  period: number,
+  width: number,
+  start: number,
+): Uint8Array {
+  const payload = new Uint8Array(2 * width + 8);
+  const pair = patterns(new Uint8Array(2 * width), width);
+  pair[0] = firstOf(value, step, placeOf(start, repeat, period), width);
+  pair[1] = step;
+  payload.set(new Uint8Array(pair.buffer));
+  const view = new DataView(payload.buffer);
+  view.setUint32(2 * width, repeat, true);
+  view.setUint32(2 * width + 4, period, true);
+  return payload;
+}
+
+/** Returns lengths after which the elements may start over: 0 if they never do, that of the tensor's start, that from one time to the next. */
+function periods(x: Uint32Array, step: number, start: number): number[] {
+  const drop = findDrop(x, step);
+  if (drop === undefined) return [0];
+  const next = findDrop(x, step, drop + 1);
+  return next === undefined ? [start + drop] : [next - drop];
 }
 
 /** Decodes the payload of encodeStairs. @throws {RangeError} for a payload of the wrong length, or steps of no length. */
@@ -84,9 +104,4 @@ function findDrop(x: Uint32Array, step: number, from = 1): number | undefined {
     if (x[i] !== x[i - 1] && x[i] !== next[0]) return i;
   }
   return undefined;
-}
-
-/** Returns the distance from one drop to the next; 0 if there is none. */
-function nextDrop(x: Uint32Array, step: number, drop: number): number {
-  return (findDrop(x, step, drop + 1) ?? drop) - drop;
 }

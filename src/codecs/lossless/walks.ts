@@ -31,13 +31,15 @@ const SAMPLE = 1 << 16;
 const LANES_SAMPLE = 1 << 18;
 /** Shorter blocks do not pay for the tables. */
 const MIN_SYMBOLS = 1 << 12;
+/** Below 0: contexts that are alike share a table, which the sample does not know. */
+const MIN_SAVED = -0.02;
 /** Group sizes of formats that pack nibbles, the most likely first. */
 const GROUPS = [32, 16, 64, 128];
 const WORD_NIBBLES = 8;
 /** Shorter rows do not pay for their grades. */
 const MIN_GRADED = 256;
 /** Nibbles that are independent take nearly as much as bytes; others are not weights. */
-const INDEPENDENT = 0.98;
+const INDEPENDENT = 0.9;
 
 const KINDS = VALUES.map((_, kind) => kind);
 const BYTE_TYPES: ReadonlySet<Dtype> = new Set<Dtype>(['I8', 'F8_E4M3', 'F8_E5M2']);
@@ -48,14 +50,17 @@ export function chooseWalks(kernels: LosslessKernels, block: PackedBlock): Candi
   const { dtype, columns } = block;
   const ggml = dtype === 'U8' ? ggmlRecords(columns).filter((records) => enough(records, block)) : [];
   if (ggml.length) {
-    const candidates = ggml.flatMap((records) => ggmlWalks(records).map((walk) => ({ records, walk })));
-    return [best(kernels, block, candidates, SAMPLE)!.candidate];
+    // two where blocks of two types have the same length
+    return ggml.map((records) => {
+      const candidates = ggmlWalks(records).map((walk) => ({ records, walk }));
+      return best(kernels, block, candidates, SAMPLE)!.candidate;
+    });
   }
   const ways: Candidate[] = [];
   if (BYTE_TYPES.has(dtype) && enough(BYTES, block)) ways.push(...graded(kernels, block, BYTES, 1));
   if (NIBBLE_TYPES.has(dtype) && enough(NIBBLES, block) && hasNibbles(kernels, block)) {
     const found = bestNibbles(kernels, block);
-    if (found && found.saved > 0) ways.push(found.candidate);
+    if (found && found.saved > MIN_SAVED) ways.push(found.candidate);
   }
   return ways;
 }
@@ -70,8 +75,6 @@ interface Measured {
   readonly candidate: Candidate;
   /** Bits that contexts save, as a share of what the symbols take without. */
   readonly saved: number;
-  /** Bits that symbols save, as a share of the records. */
-  readonly gain: number;
 }
 
 /** Tries values and lanes first, then sizes of groups: contexts by the mean of 32 are better than none where there are 128. */
@@ -95,7 +98,7 @@ function bestNibbles(kernels: LosslessKernels, block: PackedBlock): Measured | u
   const grouped = best(kernels, block, sizes, count > 1 ? 8 * LANES_SAMPLE : SAMPLE)!;
   const rows = words ? [] : graded(kernels, block, NIBBLES, NIBBLES.symbols);
   const byRow = best(kernels, block, rows, count > 1 ? 8 * LANES_SAMPLE : SAMPLE);
-  return byRow && byRow.gain > grouped.gain ? byRow : grouped;
+  return byRow && byRow.saved > grouped.saved ? byRow : grouped;
 }
 
 /** Returns the walk whose contexts are the grades of rows and columns, if rows are long enough. */
@@ -149,11 +152,10 @@ function best(
     const place = { ...whole, records: Math.min(whole.records, Math.ceil(size / records.symbols)) };
     prepare(kernels, records, walk, block);
     const counts = countByContext(kernels, records, place);
-    const bits = symbolBits(records);
-    const plain = entropy(sumsOf(counts, bits));
+    const plain = entropy(sumsOf(counts, symbolBits(records)));
     const expected = expectedBits(counts, place.records / whole.records);
-    const gain = (records.symbols * bits - expected / place.records) / records.bytes;
-    if (!found || gain > found.gain) found = { candidate, saved: 1 - expected / plain, gain };
+    const saved = 1 - expected / plain;
+    if (!found || saved > found.saved) found = { candidate, saved };
   }
   return found;
 }
