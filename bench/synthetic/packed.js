@@ -11,7 +11,11 @@ const [ROW_SPREAD, COLUMN_SPREAD] = [0.25, 0.15];
 const NORMAL = quantiles(normals(new Random('normal'), 1 << 20));
 
 const bytesOf = (array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-const tensor = (name, dtype, shape, data) => ({ name, dtype, shape, data: bytesOf(data) });
+/**
+ * Returns a tensor. `codes`, where it is quantized: its symbols in the order of their groups, the size of these and of the alphabet, and the
+ * number of symbols per row of the matrix.
+ */
+const tensor = (name, dtype, shape, data, codes) => ({ name, dtype, shape, data: bytesOf(data), codes });
 
 function normals(random, count) {
   const uniform = new Float64Array(count + 1);
@@ -110,7 +114,7 @@ const nibbles = (codes) =>
   Uint8Array.from({ length: codes.length / 2 }, (_, i) => codes[2 * i] | (codes[2 * i + 1] << 4));
 
 /** Packs codes [rows, columns] of 4 bits in I32, eight neighbors in a column (GPTQ) or in a row (AWQ). */
-function words(codes, rows, columns, inColumn) {
+function words(codes, columns, inColumn) {
   const out = new Int32Array(codes.length / 8);
   for (let i = 0; i < codes.length; i++) {
     const [row, column] = [Math.floor(i / columns), i % columns];
@@ -121,7 +125,6 @@ function words(codes, rows, columns, inColumn) {
 }
 
 const halves = (values) => Uint16Array.from(values, toFloat16);
-const bf16 = (values) => DTYPES.bf16.narrow(Float32Array.from(values));
 
 /** 8-bit floats of a matrix; `scaleOf(i)` divides value i. */
 function fp8(seed, rows, columns, dtype, scales, shape, scaleOf) {
@@ -131,7 +134,13 @@ function fp8(seed, rows, columns, dtype, scales, shape, scaleOf) {
   const most = mantissa === 3 ? 448 : 57344;
   const codes = Uint8Array.from(values, (x, i) => float8((x * most) / divisors[scaleOf(i)], mantissa));
   return [
-    tensor('weight', dtype, [rows, columns], codes),
+    tensor('weight', dtype, [rows, columns], codes, {
+      symbols: codes,
+      size: 256,
+      row: columns,
+      group: 0,
+      mantissa,
+    }),
     tensor(
       'weight_scale',
       'F32',
@@ -183,14 +192,16 @@ function int4(seed, inputs, outputs, { symmetric, inColumn }) {
         codes[row * outputs + column] = clamp(code, 0, 15);
       }
     }
+  const grouped = Uint8Array.from(codes, (_, i) => codes[(i % inputs) * outputs + Math.floor(i / inputs)]);
   return [
     tensor(
       'qweight',
       'I32',
       inColumn ? [inputs / 8, outputs] : [inputs, outputs / 8],
-      words(codes, inputs, outputs, inColumn),
+      words(codes, outputs, inColumn),
+      { symbols: grouped, size: 16, row: inputs, group },
     ),
-    tensor('qzeros', 'I32', [count, outputs / 8], words(zeros, count, outputs, false)),
+    tensor('qzeros', 'I32', [count, outputs / 8], words(zeros, outputs, false)),
     tensor('scales', 'F16', [count, outputs], halves(scales)),
     ...(inColumn
       ? [
@@ -210,7 +221,12 @@ function mxfp4(seed, rows, columns) {
   const exponents = groups(values, 32, largest).map((x) => Math.floor(Math.log2(x)) - 2);
   const codes = Uint8Array.from(values, (x, i) => float4(x / 2 ** exponents[i >> 5]));
   return [
-    tensor('blocks', 'U8', [rows, columns / 32, 16], nibbles(codes)),
+    tensor('blocks', 'U8', [rows, columns / 32, 16], nibbles(codes), {
+      symbols: codes,
+      size: 16,
+      row: columns,
+      group: 32,
+    }),
     tensor(
       'scales',
       'U8',
@@ -227,7 +243,12 @@ function nvfp4(seed, rows, columns) {
   const scales = Uint8Array.from(peaks, (x) => float8(x / 6 / unit, 3));
   const codes = Uint8Array.from(values, (x, i) => float4(x / (fromFloat8(scales[i >> 4], 3) * unit)));
   return [
-    tensor('weight', 'U8', [rows, columns / 2], nibbles(codes)),
+    tensor('weight', 'U8', [rows, columns / 2], nibbles(codes), {
+      symbols: codes,
+      size: 16,
+      row: columns,
+      group: 16,
+    }),
     tensor('weight_scale', 'F8_E4M3', [rows, columns / 16], scales),
     tensor('weight_scale_2', 'F32', [], Float32Array.of(unit)),
   ];
@@ -238,16 +259,19 @@ function nf4(seed, rows, columns, nested) {
   const values = gaussianMatrix(seed, rows, columns);
   const peaks = groups(values, 64, largest);
   const codes = Uint8Array.from(values, (x, i) => normalFloat4(x / peaks[i >> 6]));
-  const weight = tensor('weight', 'U8', [(rows * columns) / 2, 1], nibbles(codes));
+  const own = { symbols: codes, size: 16, row: columns, group: 64 };
+  const weight = tensor('weight', 'U8', [(rows * columns) / 2, 1], nibbles(codes), own);
   if (!nested) return [weight, tensor('weight.absmax', 'F32', [peaks.length], Float32Array.from(peaks))];
   const mean = peaks.reduce((sum, x) => sum + x, 0) / peaks.length;
   const rest = peaks.map((x) => x - mean);
-  const own = groups(rest, 256, largest);
-  const bytes = Uint8Array.from(rest, (x, i) => clamp(Math.round((x / own[i >> 8]) * 127) + 128, 0, 255));
+  const peaksOfPeaks = groups(rest, 256, largest);
+  const bytes = Uint8Array.from(rest, (x, i) =>
+    clamp(Math.round((x / peaksOfPeaks[i >> 8]) * 127) + 128, 0, 255),
+  );
   return [
     weight,
     tensor('weight.absmax', 'U8', [peaks.length], bytes),
-    tensor('weight.nested_absmax', 'F32', [own.length], Float32Array.from(own)),
+    tensor('weight.peaksOfPeaksabsmax', 'F32', [peaksOfPeaks.length], Float32Array.from(peaksOfPeaks)),
   ];
 }
 
@@ -406,11 +430,16 @@ export const PACKED = {
     ),
   'INT8, scale per row': (r, c) => {
     const { codes, scales } = perRow('int8', r, c, 127);
-    return [tensor('weight', 'I8', [r, c], codes), scales];
+    const symbols = Uint8Array.from(codes, (code) => code + 128);
+    return [tensor('weight', 'I8', [r, c], codes, { symbols, size: 256, row: c, group: 0 }), scales];
   },
   'INT4, scale per row': (r, c) => {
     const { codes, scales } = perRow('int4', r, c, 7, 8);
-    return [tensor('weight', 'U8', [r, c / 2], nibbles(codes)), scales];
+    const symbols = Uint8Array.from(codes);
+    return [
+      tensor('weight', 'U8', [r, c / 2], nibbles(codes), { symbols, size: 16, row: c, group: 0 }),
+      scales,
+    ];
   },
   'GPTQ, symmetric, groups of 128': (r, c) => int4('gptq-s', r, c, { symmetric: true, inColumn: true }),
   'GPTQ, asymmetric, groups of 128': (r, c) => int4('gptq', r, c, { symmetric: false, inColumn: true }),
@@ -429,4 +458,13 @@ export const PACKED = {
   'permutation, I32': (r, c) => permutation('permutation', (r * c) / 64),
   'i div 128, I32': (r, c) => repeats((r * c) / 4, 128),
   'rows of positions, I64': (r, c) => tiled(r / 4, c),
+};
+
+/** By name: how integers came about, where that says more than their values do. */
+export const STRUCTURE = {
+  'token ids, I64': 'values',
+  'sorted indices, I64': 'differences',
+  'permutation, I32': 'permutation',
+  'i div 128, I32': 'by index',
+  'rows of positions, I64': 'by index',
 };
