@@ -38,6 +38,13 @@ export interface ContextWalk {
   readonly leveled: boolean;
 }
 
+/** A block of symbols below `symbols` in rows of `columns`, which begins in column `column`. */
+export interface SymbolPlace {
+  readonly column: number;
+  readonly columns: number;
+  readonly symbols: number;
+}
+
 /** Where the symbols of a block are: whole records of bytes from byte `start` of the elements on. */
 export interface RecordPlace {
   readonly start: number;
@@ -73,6 +80,8 @@ interface Exports extends KernelExports {
   // biome-ignore format: as above
   mergeFloats(first: number, count: number, width: number, low: number, zeros: number, signed: boolean, tailBits: number, heads: number, tails: number): void;
   checksum(bytes: number, length: number, seed: bigint): bigint;
+  // biome-ignore format: as above
+  shiftSymbols(symbols: number, first: number, count: number, column: number, columns: number, rows: number, columnShifts: number, others: number, sign: number, low: number): void;
   takeDifferences(at: number, count: number, width: number): void;
   addDifferences(at: number, count: number, width: number): void;
   setRecords(bytes: number, symbols: number, lowBits: number, highBits: number): void;
@@ -181,6 +190,23 @@ export class LosslessKernels {
   /** Returns true when the stream ends at the last decoded value. */
   streamEnded(): boolean {
     return Boolean(this.call.endedAt(this.streamEnd));
+  }
+
+  /**
+   * Shifts the first `count` of `symbols`, number `first` of the block on, by `sign` times the shifts of their row (in `levels`) and column (in
+   * `buckets`), then left by `low`. Symbols 0 stay.
+   */
+  shiftSymbols(
+    { column, columns, symbols }: SymbolPlace,
+    first: number,
+    count: number,
+    sign: 1 | -1,
+    low: number,
+  ): void {
+    const { symbols: from, levels, buckets } = this.buffers;
+    const [rowsAt, columnsAt] = [levels.byteOffset, buckets.byteOffset];
+    // biome-ignore format: the order of the arguments
+    this.call.shiftSymbols(from.byteOffset, first, count, column, columns, rowsAt, columnsAt, symbols - 1, sign, low);
   }
 
   /** Replaces integers of 2, 4 or 8 bytes by their differences, in zigzag order, and the first by 0. */

@@ -8,6 +8,7 @@ import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
 import { decodePatches, encodePatches } from './patches.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
+import { decodeShifted, encodeShifted, shiftsPay } from './shifts.js';
 import { decodeStairs, encodeStairs } from './stairs.js';
 import { chooseWalks } from './walks.js';
 
@@ -31,6 +32,7 @@ const CONTEXTS = 6;
 const STAIRS = 7;
 const DIFFERENCES = 8;
 const PATCHES = 9;
+const SHIFTED = 10;
 
 /** Bytes of the header: the digest of the decoded bytes, then the mode. */
 const HEADER_BYTES = 9;
@@ -102,10 +104,13 @@ function choosePlanes(kernels: LosslessKernels, elements: Uint8Array, block: Blo
     : chooseIntegers(kernels, elements, block, width);
 }
 
-function chooseFloats(kernels: LosslessKernels, elements: Uint8Array, { dtype, count }: Block): Way {
+function chooseFloats(kernels: LosslessKernels, elements: Uint8Array, block: Block): Way {
+  const { dtype, count } = block;
   if (count <= FEW_FLOATS) return [STORED, [elements]];
   const patches = encodePatches(kernels, count, dtype);
-  return patches ? [PATCHES, patches] : [FLOATS, encodeFloats(kernels, count, dtype)];
+  if (patches) return [PATCHES, patches];
+  const shifted = shiftsPay(elements, block) ? encodeShifted(kernels, block) : undefined;
+  return shifted ? [SHIFTED, shifted] : [FLOATS, encodeFloats(kernels, count, dtype)];
 }
 
 /** Returns the shortest of planes and what else may pay. Rows of a known length, for which fields are tried, may be a coincidence. */
@@ -181,6 +186,9 @@ export function decodeBlock(kernels: LosslessKernels, coded: Uint8Array, block: 
       break;
     case PATCHES:
       decodePatches(kernels, body, block.count, block.dtype);
+      break;
+    case SHIFTED:
+      decodeShifted(kernels, body, block);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);

@@ -12,10 +12,10 @@ const LOWEST_LOW = 2; // symbols of at most 13 bits
 export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
 
 /** Returns the size of the symbol alphabet. */
-const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
+export const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
 
 /** Returns the length of a packed plane, in which groups of eight fields are whole bytes. */
-const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
+export const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
 /** In a block this large with signs this balanced, modeling the sign saves nothing. */
 const LARGE = 1 << 15;

@@ -14,6 +14,7 @@ export {
   setWalk, splitContexts, updates,
 } from './_contexts';
 export { addDifferences, takeDifferences } from './_differences';
+export { shiftSymbols } from './_shifts';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.
