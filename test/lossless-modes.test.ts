@@ -28,8 +28,17 @@ function bells(random: () => number, length: number, bits: number): Uint8Array {
   });
 }
 
-/** Codes elements with records and a walk that the encoder might not have chosen, even where that makes them longer. */
-function expectContexts(elements: Uint8Array, records: Records, walk: Walk, block: Block): void {
+/** Bytes of which a few neighbors are alike, so that what came before says much, and classes differ. */
+function narrow(random: () => number, length: number): Uint8Array {
+  let value = 0;
+  return Uint8Array.from({ length }, (_, i) => {
+    if (i % 8 === 0) value = Math.floor(random() * 4) * 0x44;
+    return random() < 0.95 ? value : value ^ 0x11;
+  });
+}
+
+/** Codes elements with records and a walk that the encoder might not have chosen, even where that makes them longer. @returns whether there are classes. */
+function expectContexts(elements: Uint8Array, records: Records, walk: Walk, block: Block): boolean {
   kernels.buffers.elements.set(elements);
   const coded = withDigest(elements, 6, encodeContexts(kernels, records, walk, block));
   expect(same(oracleDecode(coded, place(block)), elements)).toBe(true);
@@ -37,6 +46,7 @@ function expectContexts(elements: Uint8Array, records: Records, walk: Walk, bloc
   body.set(coded.subarray(9));
   decodeContexts(kernels, body, block);
   expect(same(kernels.buffers.elements.subarray(0, elements.length), elements)).toBe(true);
+  return kernels.buffers.classes.some((own) => own > 0);
 }
 
 const place = (block: Block) => ({
@@ -63,6 +73,7 @@ const modes = (dtype: Dtype, columns: number, elements: Uint8Array, first = 0) =
 describe('contexts', () => {
   it('follow the specification for every walk', () => {
     const random = seededRandom(40);
+    let classes = 0;
     fc.assert(
       fc.property(
         fc.integer({ min: 0, max: 2 }),
@@ -71,14 +82,15 @@ describe('contexts', () => {
         fc.nat(100_000),
         fc.constantFrom(NIBBLES, BYTES),
         (kind, [group, run, lanes], top, first, records) => {
-          const elements = bells(random, 700, records === NIBBLES ? 4 : 8);
+          const elements = narrow(random, 2000);
           const block = { ...flat('U8', elements.length), first };
           const walk = { kind, top, group: group!, run: run!, lanes: lanes!, levels: 0 };
-          expectContexts(elements, records, walk, block);
+          if (expectContexts(elements, records, walk, block)) classes++;
         },
       ),
       { seed: 41, numRuns: 150 },
     );
+    expect(classes).toBeGreaterThan(60);
   });
 
   it.each(RECORD_BYTES)(
@@ -96,6 +108,17 @@ describe('contexts', () => {
           }
     },
   );
+
+  it.each(Object.keys(GGML_GRIDS))('follow the specification for %s, whose scales say something', (type) => {
+    const { bytes, columns } = ggml(type, 160);
+    const [records] = ggmlRecords(columns);
+    const first = columns * 3 + 7;
+    const elements = bytes.subarray(first);
+    const block = { dtype: 'U8' as const, first, rows: 9, columns, count: elements.length };
+    const walk = { ...plain, group: records!.group, levels: records!.levels ?? 0 };
+    const classes = expectContexts(elements, records!, walk, block);
+    if (records!.levels) expect(classes).toBe(true);
+  });
 
   it('are grades of rows and columns, from any place in a row', () => {
     const random = seededRandom(42);
@@ -224,7 +247,40 @@ describe('patches', () => {
   );
 });
 
-describe('a damaged payload of modes 5 to 9', () => {
+/** f32 whose rows and columns differ in scale by octaves; some are zero, or no numbers. */
+function scaled(random: () => number, rows: number, columns: number): Float32Array {
+  const scales = (count: number) => Float64Array.from({ length: count }, () => 2 ** (8 * random() - 14));
+  const [byRow, byColumn] = [scales(rows), scales(columns)];
+  return Float32Array.from({ length: rows * columns }, (_, i) => {
+    if (i % 97 === 0) return [0, -0, Number.NaN, Number.NEGATIVE_INFINITY, 1e-42][i % 5]!;
+    return (random() + random() - 1) * byRow[Math.floor(i / columns)]! * byColumn[i % columns]!;
+  });
+}
+
+describe('shifted floats', () => {
+  it.each<[Dtype, number]>([
+    ['F32', 0.93],
+    ['BF16', 0.86],
+  ])('of %s take what rows and columns have in common once, from any place in a row', (dtype, share) => {
+    const random = seededRandom(50);
+    const width = DTYPE_BYTES[dtype];
+    const bytes = new Uint8Array(scaled(random, 90, 130).buffer).filter((_, i) => i % 4 >= 4 - width);
+    for (const first of [0, 1, 129, 1000]) {
+      const elements = bytes.subarray(first * width);
+      const payload = modes(dtype, 130, elements, first);
+      expect(payload[8]).toBe(10);
+      expect(payload.length / elements.length).toBeLessThan(share);
+    }
+  });
+
+  it('are not tried where rows and columns are alike', () => {
+    const random = seededRandom(51);
+    const weights = Float32Array.from({ length: 90 * 130 }, () => random() + random() - 1);
+    expect(modes('F32', 130, new Uint8Array(weights.buffer))[8]).toBe(4);
+  });
+});
+
+describe('a damaged payload of modes 5 to 10', () => {
   const random = seededRandom(48);
   const wide = (own: Block, elements: Uint8Array) => ({
     block: own,
@@ -252,6 +308,7 @@ describe('a damaged payload of modes 5 to 9', () => {
       1000,
       integers(1000, 8, (i) => BigInt(i * 5 + Math.floor(random() * 4))),
     ),
+    of('F32', 100, new Uint8Array(scaled(random, 40, 100).buffer)),
     of(
       'F32',
       4096,
@@ -260,7 +317,7 @@ describe('a damaged payload of modes 5 to 9', () => {
   ];
 
   it('has the modes that are to be damaged', () => {
-    expect(coded.map(({ payload }) => payload[8])).toEqual([6, 6, 6, 7, 8, 9]);
+    expect(coded.map(({ payload }) => payload[8])).toEqual([6, 6, 6, 7, 8, 10, 9]);
   });
 
   it('is refused, or decodes as the specification says', () => {

@@ -80,6 +80,7 @@ describe('spec/vectors', () => {
     expect(others('contexts')).toEqual([6, 6, 6, 6, 6]);
     expect(others('integers')).toEqual([7, 7, 8]);
     expect(others('patches')).toEqual([9, 9]);
+    expect(others('shifted')).toEqual([10]);
     const dtypes = byName('dtypes').tensors.map(({ dtype }) => dtype);
     expect(new Set(dtypes)).toEqual(new Set(Object.keys(DTYPE_BYTES)));
     const transforms = list.sound

@@ -136,6 +136,17 @@ function patched(r) {
   ];
 }
 
+/** f32 with a scale of its own for every row and column. */
+function shiftedRows(r) {
+  const [rows, columns] = [40, 60];
+  const scales = (count) => Array.from({ length: count }, () => 2 ** (r.below(16) - 8));
+  const [byRow, byColumn] = [scales(rows), scales(columns)];
+  const values = Float32Array.from({ length: rows * columns }, (_, i) =>
+    i % 101 ? (r.next() - 0.5) * byRow[Math.floor(i / columns)] * byColumn[i % columns] : 0,
+  );
+  return { name: 'exp_avg_sq', dtype: 'F32', shape: [rows, columns], data: new Uint8Array(values.buffer) };
+}
+
 const model = (tensors) => ({ 'model.safetensors': tensorFile(tensors) });
 const experts = (r) => ({
   'config.json': text('{"model_type":"llama"}'),
@@ -167,6 +178,10 @@ export const SOUND = {
   contexts: { about: 'symbols of quantized weights in contexts', files: (r) => model(everyContext(r)) },
   integers: { about: 'stairs and differences', files: (r) => model(everyInteger(r)) },
   patches: { about: 'floats whose last bits are zero but for a few', files: (r) => model(patched(r)) },
+  shifted: {
+    about: 'floats whose rows and columns differ in scale',
+    files: (r) => model([shiftedRows(r)]),
+  },
   floats: {
     about: 'every way to split floats, and floats that are no numbers',
     files: (r) => model(everyFloat(r)),

@@ -32,7 +32,7 @@ export function oracleDecode(payload: Uint8Array, block: OracleBlock): Uint8Arra
 
 /** As oracleDecode, whatever the digest. */
 export function oracleElements(payload: Uint8Array, block: OracleBlock): Uint8Array {
-  const modes = [stored, ramp, band, planes, floats, fields, contexts, stairs, differences, patches];
+  const modes = [stored, ramp, band, planes, floats, fields, contexts, stairs, differences, patches, shifted];
   const mode = modes[payload[8] ?? -1];
   if (!mode) throw new RangeError('mode');
   const elements = mode(payload.subarray(9), block);
@@ -164,7 +164,28 @@ function tableAndStream(bytes: Uint8Array, count: number): number[] {
   return oracleStream(table, bytes.subarray(table.end), count);
 }
 
-function floats(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
+function shifted(body: Uint8Array, block: OracleBlock): bigint[] {
+  const { count, first, shape } = block;
+  const columns = shape.at(-1) ?? 1;
+  if (columns < 1 || columns > 65535) throw new RangeError('columns');
+  const rows = Math.ceil(((first % columns) + count) / columns);
+  const byRow = oraclePart(body, 0, rows);
+  const byColumn = oraclePart(body, byRow.end, columns);
+  const shiftOf = (i: number) =>
+    byRow.symbols[Math.floor(((first % columns) + i) / columns)]! +
+    byColumn.symbols[(first + i) % columns]! -
+    256;
+  return floats(body.subarray(byColumn.end), block, (x, i, others) => {
+    const moved = (x - 1 + shiftOf(i)) % others;
+    return x === 0 ? 0 : 1 + (moved < 0 ? moved + others : moved);
+  });
+}
+
+function floats(
+  body: Uint8Array,
+  { width, count }: OracleBlock,
+  symbolOf: (coded: number, i: number, others: number) => number = (coded) => coded,
+): bigint[] {
   const [first = 0, second = 0] = body;
   const [low, zeros, tailBits, signed] = [first % 16, first >> 4, second % 128, second >= 128];
   const tailWidth = 8 * width - 16;
@@ -177,7 +198,8 @@ function floats(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
   const heads = slice(body, 2 + table.end, headBits * groups);
   const tails = slice(body, 2 + table.end + heads.length, tailBits * groups);
   const symbols = oracleStream(table, body.subarray(2 + table.end + heads.length + tails.length), count);
-  return symbols.map((symbol, i) => {
+  return symbols.map((coded, i) => {
+    const symbol = symbolOf(coded, i, 2 ** (15 - low + (signed ? 1 : 0)) - 1);
     const raw = new Bits(heads, headBits * i).field(headBits);
     const tail = new Bits(tails, tailBits * i).field(tailBits);
     const [below, sign] = signed

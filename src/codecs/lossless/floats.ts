@@ -6,7 +6,7 @@ import { encodeSymbols, SymbolDecoder } from './stream.js';
 /** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
 
-const LOWEST_LOW = 2; // symbols of at most 13 bits
+export const LOWEST_LOW = 2; // symbols of at most 13 bits
 
 /** Returns the number of raw bits of the head: those between symbol and zeros, and the sign when it is not modeled. */
 export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);

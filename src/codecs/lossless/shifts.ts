@@ -5,7 +5,7 @@ import {
   MAX_LEVELED_GROUPS,
   type SymbolPlace,
 } from '../../wasm/lossless.js';
-import { alphabet, chooseSplit, planeBytes, rawHeadBits } from './floats.js';
+import { alphabet, chooseSplit, LOWEST_LOW, planeBytes, rawHeadBits } from './floats.js';
 import { decodePart, encodePart, encodeSymbols, SymbolDecoder } from './stream.js';
 
 // Floats whose rows or columns differ in scale by octaves, as an optimizer's second moments do: symbols less what their row and column have in
@@ -81,7 +81,7 @@ function spread(
 export function encodeShifted(kernels: LosslessKernels, block: FloatBlock): Uint8Array[] | undefined {
   const { dtype, count } = block;
   const width = DTYPE_BYTES[dtype];
-  const { heads, seen } = kernels.countHeads(count, width, 2);
+  const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);
   const split = chooseSplit(heads, seen, count, dtype);
   kernels.splitFloats(count, width, split);
   const { rows, columns } = chooseShifts(kernels, block);
@@ -176,7 +176,7 @@ export function decodeShifted(kernels: LosslessKernels, payload: Uint8Array, blo
   const [first = 0, second = 0] = payload.subarray(next, next + 2);
   const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
   const { low, zeros, signed, tailBits } = split;
-  if (low < 2 + Number(signed) || zeros > low || tailBits > width * 8 - 16)
+  if (low < LOWEST_LOW + Number(signed) || zeros > low || tailBits > width * 8 - 16)
     throw new RangeError('invalid split of floats');
   const place = placeShifts(kernels, block, rows, columns, alphabet(split));
   const symbols = new SymbolDecoder(kernels, payload.subarray(next + 2), alphabet(split));
