@@ -6,16 +6,16 @@ import { encodeSymbols, SymbolDecoder } from './stream.js';
 /** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
 
-const LOWEST_LOW = 2; // symbols of at most 13 bits
+export const LOWEST_LOW = 2; // symbols of at most 13 bits
 
 /** Returns the number of raw bits of the head: those between symbol and zeros, and the sign when it is not modeled. */
 export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
 
 /** Returns the size of the symbol alphabet. */
-const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
+export const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
 
 /** Returns the length of a packed plane, in which groups of eight fields are whole bytes. */
-const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
+export const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
 /** In a block this large with signs this balanced, modeling the sign saves nothing. */
 const LARGE = 1 << 15;

@@ -15,6 +15,12 @@ export {
   buildBaseEncoder, countBaseClasses, countBaseDifferences, countBaseZeros, decodeFromBase, encodeFromBase, fromBaseEndedAt, setBaseBits,
   splitFromBase, startFromBase, subtractBase, sumBaseDifferences,
 } from './_base';
+export {
+  buckets, classes, countContexts, counts, cursors, gatherBytes, lanes, levels, mergeContexts, places, queues, reciprocals, scatterBytes, setRecords,
+  setWalk, splitContexts, updates,
+} from './_contexts';
+export { addDifferences, takeDifferences } from './_differences';
+export { shiftSymbols } from './_shifts';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.
