@@ -62,8 +62,8 @@ export const payloadLimit = (elements: Uint8Array) => elements.length + HEADER_B
 
 /** Encodes a block like {@link encodeBlockInto} and returns the payload. */
 export function encodeBlock(kernels: LosslessKernels, elements: Uint8Array, block: Block): Uint8Array {
-  const target = new Uint8Array(payloadLimit(elements));
-  return target.slice(0, encodeBlockInto(kernels, elements, block, target));
+  const { frame } = kernels.buffers;
+  return frame.slice(0, encodeBlockInto(kernels, elements, block, frame));
 }
 
 function choosePayload(
