@@ -84,8 +84,8 @@ export function encodeBlock(
   block: Block,
   base?: Uint8Array,
 ): Uint8Array {
-  const target = new Uint8Array(payloadLimit(elements));
-  return target.slice(0, encodeBlockInto(kernels, elements, block, target, base));
+  const { frame } = kernels.buffers;
+  return frame.slice(0, encodeBlockInto(kernels, elements, block, frame, base));
 }
 
 /** Returns whether decoding a payload needs the base's elements. */

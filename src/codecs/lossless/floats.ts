@@ -61,9 +61,7 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   }
   const { own, ...split } = best!;
   const bins = new Uint32Array(alphabet(split));
-  own.symbols.forEach((symbol, i) => {
-    bins[symbol] = own.counts[i]!;
-  });
+  for (let i = 0; i < own.symbols.length; i++) bins[own.symbols[i]!] = own.counts[i]!;
   return { ...split, bins };
 }
 
@@ -116,7 +114,8 @@ export function decodeFloats(
 function codedBits({ counts }: Counts, count: number): number {
   const logCount = Math.log2(count);
   let bits = 0;
-  for (const n of counts) {
+  for (let i = 0; i < counts.length; i++) {
+    const n = counts[i]!;
     const information = logCount - Math.log2(n);
     // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
     bits += n * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information);
@@ -148,13 +147,12 @@ function added(first: Uint32Array, second: Uint32Array): Uint32Array {
 function fold({ symbols, counts }: Counts): Counts {
   const folded: number[] = [];
   const sums: number[] = [];
-  symbols.forEach((symbol, i) => {
-    if (folded.at(-1) === symbol >> 1) sums[sums.length - 1]! += counts[i]!;
-    else {
-      folded.push(symbol >> 1);
-      sums.push(counts[i]!);
-    }
-  });
+  for (let i = 0; i < symbols.length; i++) {
+    const symbol = symbols[i]! >> 1;
+    const hasPair = i + 1 < symbols.length && symbols[i + 1]! >> 1 === symbol;
+    folded.push(symbol);
+    sums.push(hasPair ? counts[i]! + counts[++i]! : counts[i]!);
+  }
   return { symbols: folded, counts: sums };
 }
 
