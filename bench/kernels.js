@@ -18,14 +18,14 @@ const TENSOR = { name: 'transformer.h.0.attn.attention.q_proj.weight', shape: [2
 const HEAD_SYMBOLS = 2 ** 11;
 const headOf = (bfloat16) => (bfloat16 >>> 4) & (HEAD_SYMBOLS - 1);
 
-/** A matrix of GPT-Neo 1.3B's shape with weights that look trained, as f32. */
-async function drawValues() {
+/** A matrix of GPT-Neo 1.3B's shape, or another, with weights that look trained, as f32. */
+export async function drawValues(shape = TENSOR.shape) {
   const model = await openModel(fileURLToPath(new URL('../examples/gpt-neo-tiny', import.meta.url)));
   try {
-    const values = new Float32Array(elementCount(TENSOR.shape));
+    const values = new Float32Array(elementCount(shape));
     const like = { trained: profilesOf(model), seed: 1, layers: 1, conv1d: false };
     let filled = 0;
-    for await (const chunk of drawTensor(TENSOR, like)) {
+    for await (const chunk of drawTensor({ ...TENSOR, shape }, like)) {
       values.set(chunk, filled);
       filled += chunk.length;
     }

@@ -6,9 +6,12 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { relative } from 'node:path';
+import { build } from 'rolldown';
 
 /** Runs a tool by its script, because Windows cannot execute the files in node_modules/.bin. What it says is printed if it fails. */
 const run = (script, ...args) => {
@@ -43,4 +46,34 @@ for (const file of modules.filter((name) => !name.startsWith('_'))) {
   );
 }
 run('typescript/bin/tsc', '--build', '--force');
+
+// Threads and the command become few files: to load their hundreds of modules takes longer than to compress the first hundred megabytes.
+await bundle({ 'block-thread': 'dist/wpk/node/block-thread.js' }, 'dist/wpk/node');
+await bundle({ 'hash-thread': 'dist/workers/node/hash-thread.js' }, 'dist/workers/node');
+rmSync('dist/program', { recursive: true, force: true });
+await bundle({ main: 'dist/cli/main.js' }, 'dist/program');
+writeFileSync('dist/cli/main.js', "#!/usr/bin/env node\nimport '../program/main.js';\n");
 chmodSync('dist/cli/main.js', 0o755);
+
+/** Bundles modules of this project; packages stay outside. */
+function bundle(input, dir) {
+  return build({
+    input,
+    platform: 'node',
+    logLevel: 'silent',
+    external: /^[^./]/,
+    plugins: [keepPlaces(dir)],
+    output: { dir, entryFileNames: '[name].js', chunkFileNames: '[name].js' },
+  });
+}
+
+/** Returns a plugin that lets a module find the files beside it, although its code moves to `dir`. */
+function keepPlaces(dir) {
+  return {
+    name: 'keep-places',
+    transform(code, id) {
+      const place = JSON.stringify(relative(dir, id).replaceAll('\\', '/'));
+      return code.replaceAll('import.meta.url', `new URL(${place}, import.meta.url).href`);
+    },
+  };
+}

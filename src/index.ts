@@ -38,6 +38,8 @@ export type {
   WeightFile,
 } from './core/model.js';
 export type { Progress, RunOptions } from './core/progress.js';
+export type { SliceRange } from './core/slice.js';
+export type { ElementArray } from './core/typed-array.js';
 export { VERSION } from './core/version.js';
 export type { TensorError, WeightError } from './evaluation/compare.js';
 export type {
@@ -80,6 +82,13 @@ export {
 } from './models/gguf/mixtures.js';
 export type { License } from './models/license.js';
 export { type OpenModelOptions, openModel as open } from './open/open.js';
+export {
+  type ReadOptions,
+  type SafeFile,
+  type SafeSlice,
+  type SafeTensor,
+  safeOpen,
+} from './open/safe-open.js';
 export {
   type Analysis,
   type AnalyzeOptions,

@@ -38,6 +38,7 @@ it('exports what is documented, and nothing else', () => {
       "planPush",
       "push",
       "quantizeGguf",
+      "safeOpen",
       "serve",
       "verify",
     ]

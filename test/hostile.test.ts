@@ -255,11 +255,19 @@ describe('a malicious .wpk', () => {
       /unknown codec "rft"/,
     ],
     [
-      'the digest of another tensor',
+      'another digest of a tensor and of its file',
       (d) => {
         d.tensors[0].sha256 = d.tensors[1].sha256;
+        d.weightFiles[0].sha256 = d.tensors[1].sha256;
       },
-      /SHA-256/,
+      /tensor ".*SHA-256 of the elements is/,
+    ],
+    [
+      'another digest of a weight file',
+      (d) => {
+        d.weightFiles[0].sha256 = d.tensors[1].sha256;
+      },
+      /SHA-256 of model\.safetensors is/,
     ],
     [
       'a larger length of a side file',
@@ -278,6 +286,18 @@ describe('a malicious .wpk', () => {
   ])('%s: refused when it is decoded', (_, change, message) => {
     writeFileSync(bad, withDirectory(change));
     refuses(complaint(weightpress('decompress', bad, '-o', join(place, 'out'))), message);
+  });
+
+  test('the digest of another tensor: restored with its file, whose digest covers it, and found by verify', () => {
+    writeFileSync(
+      bad,
+      withDirectory((d) => {
+        d.tensors[0].sha256 = d.tensors[1].sha256;
+      }),
+    );
+    expect(weightpress('decompress', bad, '-o', join(place, 'out')).status).toBe(0);
+    rmSync(join(place, 'out'), { recursive: true });
+    expect(complaint(weightpress('verify', bad)).message).toMatch(/tensor ".*SHA-256 of the elements is/);
   });
 
   test('members that this version does not know are no reason to refuse', async () => {

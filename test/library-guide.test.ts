@@ -30,6 +30,8 @@ it('docs/library.md does what it says', { tags: 'slow' }, () => {
   expect(lines[7]).toContain('model.safetensors: 2703904 bytes');
   expect(lines.slice(8)).toEqual([
     'checksums match: true, identical to the original: true',
+    expect.stringMatching(/^56 tensors; BF16 \[16,16\] of \[4096,128\], from -?0\.\d{4} on$/),
+    'BF16 [128] in Uint16Array',
     '14 mixtures; 1361344 bytes, 56 tensors, 21 of them in another type',
     'difference, lossless, small: gpt_neo',
     'exists: small.wpk: already exists',

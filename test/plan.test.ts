@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ByteSource } from '../src/core/byte-source.js';
 import { compress, open } from '../src/index.js';
+import { BlockCache } from '../src/wpk/block-cache.js';
 import { WpkModel } from '../src/wpk/model.js';
+import { planTensor } from '../src/wpk/plan.js';
 import { safetensors, seededRandom } from './helpers/safetensors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'weightpress-plan-'));
@@ -63,7 +65,6 @@ describe('reading a .wpk by ranges', () => {
   });
 
   test('a range of a tensor reads the frames of its blocks, once each, and no others', async () => {
-    const { model, source } = await opened();
     for (const [start, end, blocks] of [
       [0, 1, 1],
       [BLOCK - 1, BLOCK, 1],
@@ -73,11 +74,11 @@ describe('reading a .wpk by ranges', () => {
       [3 * BLOCK, 3 * BLOCK + 4096, 1],
       [77, 77, 0],
     ] as const) {
+      const { model, source } = await opened();
       const bytes = await model.readTensor('large', start, end);
       expect(Buffer.from(bytes).equals(content.subarray(start, end)), `${start}..${end}`).toBe(true);
       expect(source.ranges.length, `${start}..${end}`).toBe(blocks);
       expect(bytesOf(source.ranges)).toBeLessThanOrEqual(blocks * BLOCK);
-      source.ranges.length = 0;
     }
   });
 
@@ -95,4 +96,56 @@ describe('reading a .wpk by ranges', () => {
     await expect(model.readTensor('small', 8, 4)).rejects.toThrow(/outside/);
     await expect(model.readTensor('none')).rejects.toThrow(/no such tensor/);
   });
+});
+
+const random = seededRandom(12);
+const below = (limit: number) => Math.floor(random() * limit);
+
+describe('planTensor', () => {
+  const entry = (codec: string, dtype: 'BF16' | 'F32', shape: number[], count: number) => ({
+    name: 'w',
+    dtype,
+    shape,
+    role: '',
+    codec,
+    sha256: '',
+    offset: 1000,
+    frames: Array.from({ length: count }, (_, i) => 20 + i),
+  });
+
+  test.each([
+    ['lossless', 'BF16' as const, [4000, 999], 8],
+    ['trellis', 'F32' as const, [1000, 64], 5],
+    ['transform', 'BF16' as const, [3000, 70], 3],
+  ])('of a range is that part of the whole plan: %s', (codec, dtype, shape, count) => {
+    const tensor = entry(codec, dtype, shape, count);
+    const all = planTensor(tensor);
+    expect(all.at(-1)!.end).toBe(1000 + tensor.frames.reduce((sum, length) => sum + length, 0));
+    const bytes = all.at(-1)!.endByte;
+    for (let run = 0; run < 200; run++) {
+      const start = below(bytes + 2);
+      const end = start + below(bytes + 2 - start);
+      const overlapping = all.filter(
+        ({ firstByte, endByte }) => start < end && endByte > start && firstByte < end,
+      );
+      expect(planTensor(tensor, start, end)).toEqual(overlapping);
+    }
+  });
+});
+
+test('keeps the blocks that were used last, in 8 MiB', () => {
+  const cache = new BlockCache();
+  const block = (value: number) => new Uint8Array(2 ** 20).fill(value);
+  for (let i = 0; i < 8; i++) cache.add(i, block(i));
+  expect(cache.get(0)![0]).toBe(0);
+  cache.add(8, block(8));
+  expect(cache.get(1)).toBeUndefined();
+  expect([0, 2, 8].map((start) => cache.get(start)![5])).toEqual([0, 2, 8]);
+  cache.add(9, new Uint8Array(2 ** 24).fill(9));
+  expect(cache.get(8)).toBeUndefined();
+  expect(cache.get(9)).toHaveLength(2 ** 24);
+  cache.close();
+  expect(cache.get(9)).toBeUndefined();
+  cache.add(1, block(1));
+  expect(cache.get(1)).toBeUndefined();
 });

@@ -10,7 +10,7 @@ import { cloneWpk, layOut, parseWpk, writeWpk } from '../fuzz/wpk-file.js';
 
 const TRAILER_BYTES = 48;
 
-/** A change of a file's bytes. `when`: the file is refused on opening, or on restoring its content. */
+/** A change of a file's bytes. `when`: the file is refused on opening, on restoring its content, or when a tensor is read alone. */
 const raw = (of, rule, when, change) => ({ of, rule, when, make: (bytes) => change(bytes.slice()) ?? bytes });
 const edit = (at, value) => (bytes) => {
   bytes[at < 0 ? bytes.length + at : at] = value;
@@ -194,7 +194,7 @@ export const MALFORMED = {
   'side-file-digest': parsed('folder', 'Directory', 'restore', (wpk) => {
     wpk.directory.sideFiles[0].sha256 = '0'.repeat(64);
   }),
-  'tensor-digest': parsed('modes', 'Directory', 'restore', (wpk) => {
+  'tensor-digest': parsed('modes', 'Directory', 'tensor', (wpk) => {
     wpk.directory.tensors[0].sha256 = '0'.repeat(64);
   }),
   'block-digest': parsed('modes', 'Lossless block', 'restore', (wpk) => firstBlock(wpk, edit(0, 0))),

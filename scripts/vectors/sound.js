@@ -60,6 +60,21 @@ function everyFloat(r) {
   return Object.entries(tensors).map(([name, data]) => ({ name, dtype: 'F32', shape: [600], data }));
 }
 
+/** Tensors whose streams have 32 states; rarely anything but one value, so that the file is small. */
+function longStreams(r) {
+  const count = 2 ** 18 + 77;
+  const rarely = (usual, other) => () => (r.below(2000) ? usual : other + 16 * r.below(3));
+  return [
+    { name: 'bytes', dtype: 'U8', shape: [count], data: Uint8Array.from({ length: count }, rarely(7, 200)) },
+    {
+      name: 'floats',
+      dtype: 'BF16',
+      shape: [count],
+      data: new Uint8Array(Uint16Array.from({ length: count }, rarely(0x3f80, 0x4000)).buffer),
+    },
+  ];
+}
+
 /** Tensors of more than one block: the blocks are cut at 2^20 bytes, whatever the rows. */
 function severalBlocks() {
   const [rows, columns] = [700, 500];
@@ -179,6 +194,7 @@ export const SOUND = {
     about: 'every way to split floats, and floats that are no numbers',
     files: (r) => model(everyFloat(r)),
   },
+  streams: { about: 'streams of 32 states', files: (r) => model(longStreams(r)) },
   blocks: { about: 'tensors of several blocks', files: () => model(severalBlocks()) },
   folder: {
     about: 'tied tensors, side files, subfolders, an empty folder, weights that are no part of the model',

@@ -75,7 +75,7 @@ async function* decodedBlocks(
   for (const planned of spread(planTensor(tensor), MAX_BLOCKS)) {
     const block = { ...planned.block, dtype };
     const frame = await container.readFrame(planned, signal);
-    const own = await container.base.side(tensor, planned, side, signal);
+    const own = dtype === tensor.dtype ? await container.base.side(tensor, planned, side, signal) : side;
     const elements = decodeFrame(frame, { ...planned, block }, tensor, own, container.source.name);
     yield { elements, columns: block.columns };
   }

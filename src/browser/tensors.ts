@@ -90,7 +90,7 @@ async function* decodeBlocks(
     const tensor = stored[index]!;
     const { name, codec } = tensor;
     if (!planned) {
-      side = await container.sideIn(frame.slice(), range, signal);
+      side = await container.sideIn(frame.slice(), range);
       continue;
     }
     const bytes = pool.take(frame.length, planned.endByte - planned.firstByte);

@@ -145,12 +145,12 @@ async function showMachines(path: string, options: Options, json: boolean | unde
 type Report = (compressed: Compressed) => Promise<void>;
 
 async function runBudget(path: string, output: string, options: Options, report: Report): Promise<void> {
-  const { state, exclude, threads, force, resume, keep } = options;
+  const { state, exclude, threads, force, resume, keep, base } = options;
   const codec = codecOf(options);
   const fetched = new Fetched();
   const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
   try {
-    const settings = { ...(await budgetOptions(options)), codec, threads, force, resume };
+    const settings = { ...(await budgetOptions(options)), codec, threads, force, resume, base };
     await report(await withBars((onProgress) => compress(model, output, { ...settings, onProgress })));
   } finally {
     await model.close();

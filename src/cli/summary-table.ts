@@ -50,14 +50,16 @@ export function summaryLine({
 
 /**
  * Returns the relative squared error of the quantized weights beside the rate-distortion bound of a Gaussian source, 2^(-2R) at R bits
- * per weight. Undefined when nothing was quantized.
+ * per weight; the bound is not that of differences from a base. Undefined when nothing was quantized.
  */
-export function errorLine({ weightError, quantized }: Summary): string | undefined {
+export function errorLine({ weightError, quantized, base }: Summary): string | undefined {
   if (!quantized || !weightError) return undefined;
   const bits = (quantized.bytes * 8) / quantized.weights;
   const { relativeSquaredError } = weightError as unknown as WeightError;
+  const quantizedAt = `${count(quantized.weights)} weights quantized: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits per weight`;
+  if (base) return quantizedAt;
   return [
-    `${count(quantized.weights)} weights quantized: relative squared error ${relativeSquaredError.toPrecision(4)} at ${bits.toPrecision(4)} bits per weight`,
+    quantizedAt,
     `the bound for Gaussian weights of one variance is ${(2 ** (-2 * bits)).toPrecision(4)}`,
   ].join('; ');
 }

@@ -1,6 +1,7 @@
 import { DTYPE_BYTES, type Dtype, elementCount } from '../core/dtype.js';
 import { ELEMENTS } from '../core/elements.js';
 import { InputError } from '../core/errors.js';
+import { widenerOf } from '../core/floats.js';
 import { BLOCK_BYTES, losslessKernels } from '../wasm/lossless.js';
 import { type Block, decodeBlock, blocksOf as losslessBlocks } from './lossless/block.js';
 import { decodeTransform } from './transform/payload.js';
@@ -25,8 +26,10 @@ export interface Codec {
   readonly hasParameters: boolean;
   /** Returns the number of frames of a tensor, including that of the parameters. */
   frameCount(tensor: Shaped): number;
-  /** Yields the blocks in order. */
-  blocks(tensor: Shaped): Iterable<Block>;
+  /** Returns the number of elements of every block but the last, which may have fewer. */
+  blockElements(tensor: Shaped): number;
+  /** Yields the blocks in order, from number `from` on; by default all. */
+  blocks(tensor: Shaped, from?: number): Iterable<Block>;
   /**
    * Decodes a payload to the little-endian elements of its block.
    * @returns a view, valid until the next call. @throws {RangeError} for a malformed payload.
@@ -46,25 +49,41 @@ const CODECS: Readonly<Record<string, Codec>> = {
   [LOSSLESS]: {
     hasParameters: false,
     frameCount: ({ dtype, shape }) => Math.ceil((elementCount(shape) * DTYPE_BYTES[dtype]) / BLOCK_BYTES),
-    blocks: ({ dtype, shape }) => losslessBlocks(dtype, shape),
+    blockElements: ({ dtype }) => BLOCK_BYTES / DTYPE_BYTES[dtype],
+    blocks: ({ dtype, shape }, from) => losslessBlocks(dtype, shape, from),
     decode: (payload, block, { base }) => decodeBlock(losslessKernels(), payload, block, base),
   },
   [TRELLIS]: {
     hasParameters: true,
     frameCount: ({ shape }) => 1 + Math.ceil(matrixOf(shape).rows / ROWS_PER_BLOCK),
-    blocks: (tensor) => rowBlocks(tensor, ROWS_PER_BLOCK),
-    decode: decodeRows,
+    blockElements: ({ shape }) => ROWS_PER_BLOCK * matrixOf(shape).columns,
+    blocks: (tensor, from) => rowBlocks(tensor, ROWS_PER_BLOCK, from),
+    decode: (payload, block, side) =>
+      side.base ? decodeOnto(side.base, payload, block, side) : decodeRows(payload, block, side),
   },
   [TRANSFORM]: {
     hasParameters: false,
     frameCount: ({ shape }) => Math.ceil(matrixOf(shape).rows / ROWS_PER_PIECE),
-    blocks: (tensor) => rowBlocks(tensor, ROWS_PER_PIECE),
+    blockElements: ({ shape }) => ROWS_PER_PIECE * matrixOf(shape).columns,
+    blocks: (tensor, from) => rowBlocks(tensor, ROWS_PER_PIECE, from),
     decode: (payload, { dtype, count, columns }) => {
       const values = decodeTransform(losslessKernels(), payload, { rows: count / columns, columns });
       return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
     },
   },
 };
+
+/** Decodes a quantized block of differences and adds them to the base's elements: in float32, rounded to the block's type. */
+function decodeOnto(base: Uint8Array, payload: Uint8Array, block: Block, side: DecoderSide): Uint8Array {
+  const { dtype, count } = block;
+  const bytes = decodeRows(payload, { ...block, dtype: 'F32' }, side);
+  const values = new Float32Array(count);
+  new Uint8Array(values.buffer).set(bytes);
+  const known = widenerOf({ id: '' }, '', dtype)(base);
+  if (known.length > count) throw new RangeError('expected a base that is not longer');
+  for (let i = 0; i < known.length; i++) values[i]! += known[i]!;
+  return ELEMENTS[dtype as keyof typeof ELEMENTS](values);
+}
 
 /** Tells stacks of matrices from convolution kernels, whose last dimension is smaller than this. */
 const MIN_STACK_COLUMNS = 64;
@@ -122,9 +141,9 @@ export function decodePayload(
   return CODECS[codec]!.decode(payload, block, side);
 }
 
-function* rowBlocks({ dtype, shape }: Shaped, rowsPerBlock: number): Generator<Block> {
+function* rowBlocks({ dtype, shape }: Shaped, rowsPerBlock: number, from = 0): Generator<Block> {
   const { rows, columns } = matrixOf(shape);
-  for (let row = 0; row < rows; row += rowsPerBlock) {
+  for (let row = from * rowsPerBlock; row < rows; row += rowsPerBlock) {
     const count = Math.min(rowsPerBlock, rows - row) * columns;
     yield { dtype, first: row * columns, rows, columns, count };
   }

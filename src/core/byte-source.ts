@@ -11,6 +11,8 @@ export interface ByteSource {
   readonly byteLength: number;
   /** True where reading a byte twice costs next to nothing: it is on this machine's disk. */
   readonly isLocal?: boolean;
+  /** Descriptor of the open file on this machine, by which threads can read it themselves. */
+  readonly descriptor?: number;
   /** Reads bytes `start` to `end` (exclusive). @throws {InputError} when the range lies outside, or the source has become shorter. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** Reads as many bytes as `target` has, from `start`, into it: for loops that use their memory again. */
@@ -32,6 +34,7 @@ export function withSignal(source: ByteSource, signal: AbortSignal | undefined):
     name: source.name,
     byteLength: source.byteLength,
     ...(source.isLocal && { isLocal: true }),
+    ...(source.descriptor !== undefined && { descriptor: source.descriptor }),
     read: (start, end) => source.read(start, end, signal),
     ...(source.readInto && { readInto: (target, start) => source.readInto!(target, start, signal) }),
     ...(source.verify && { verify: () => source.verify!(signal) }),

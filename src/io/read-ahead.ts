@@ -1,7 +1,7 @@
 import type { ByteSource } from '../core/byte-source.js';
 
 /** Longer reads bypass the window. */
-const SMALL_BYTES = 2 ** 15;
+export const SMALL_BYTES = 2 ** 15;
 const WINDOW_BYTES = 2 ** 18;
 
 /**
@@ -23,6 +23,7 @@ export function readAhead(source: ByteSource): ByteSource {
   return {
     name: source.name,
     byteLength: source.byteLength,
+    ...(source.descriptor !== undefined && { descriptor: source.descriptor }),
     read,
     async readInto(target, start, signal) {
       if (target.length > SMALL_BYTES && source.readInto) return source.readInto(target, start, signal);

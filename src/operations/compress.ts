@@ -11,6 +11,7 @@ import { type Budget, checkBudget } from '../quantization/rate-control/budget.js
 import type { Summary } from '../wpk/summary.js';
 import { type CalibrationOptions, calibrationSource } from './calibration-text.js';
 import { inspect } from './inspect.js';
+import { withBase } from './lossless/base.js';
 import { type CompressLosslessOptions, compressLossless } from './lossless/compress.js';
 
 /** A transform of blocks of every matrix: a baseline for other codecs. */
@@ -115,6 +116,7 @@ function checkOptions(codec: Codec, options: CompressOptions): void {
   const misplaced = (isLossless ? ONLY_BUDGET : ONLY_LOSSLESS).find((name) => options[name]);
   if (misplaced)
     throw new InputError(`${misplaced} is for ${isLossless ? 'files with a budget' : 'lossless files'}`);
+  if (typeof codec === 'object' && options.base) throw new InputError('a transform has no base');
   if (typeof codec === 'object' && options.resume) throw new InputError('a transform cannot be resumed');
   if (!budget) return;
   checkBudget(budget);
@@ -159,7 +161,7 @@ async function toBudget(
   budget: Budget,
   options: CompressOptions,
 ): Promise<string | undefined> {
-  const { threads, force, resume, tune, state, exclude, signal, onProgress, keep } = options;
+  const { threads, force, resume, tune, state, exclude, base, signal, onProgress, keep } = options;
   const fetched = new Fetched();
   const reading = {
     reading: 'download',
@@ -178,7 +180,11 @@ async function toBudget(
     if (typeof codec === 'object') {
       const { compressTransform } = await import('./compress-transform.js'); // on demand: it loads a library of matrices
       ({ note } = await compressTransform(model, output, { ...transformOf(codec), ...common }));
-    } else ({ note } = await compressLossy(model, output, { ...common, tune, resume, execution }));
+    } else
+      note = await withBase(output, { base, force, signal }, async (base) => {
+        const result = await compressLossy(model, output, { ...common, tune, resume, execution, base });
+        return result.note;
+      });
   } finally {
     if (opened !== source) await opened.close();
   }

@@ -59,7 +59,8 @@ export async function withRestoring(
   try {
     await work((target) => new Restoring(container, decoding, target, restoring).all());
   } finally {
-    await Promise.all([decoding.close(), container.close()]);
+    await decoding.close(); // its threads read the file
+    await container.close();
   }
 }
 
@@ -145,8 +146,7 @@ class NewFile implements FileTarget {
 
   async finish(): Promise<void> {
     try {
-      await this.appender.flush();
-      await disk.sync(this.handle);
+      await this.appender.sync();
       await this.close();
     } catch (error) {
       throw fileError(error, this.path);
@@ -160,6 +160,7 @@ class NewFile implements FileTarget {
   private async close(): Promise<void> {
     if (!this.isOpen) return;
     this.isOpen = false;
+    await this.appender.settle().catch(() => {}); // of no more use, or reported by `finish`
     await this.handle.close();
   }
 }

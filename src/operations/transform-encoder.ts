@@ -48,7 +48,7 @@ export async function* encodeTensors(
     if (isTransformed(model, tensor) && !exact.has(tensor.name)) {
       const weights = await readFloats(model, tensor);
       yield { codec: TRANSFORM, payloads: encodeMatrix(weights, tensor, transform, strength) };
-    } else yield await encodeUnquantized(model, tensor, exact.has(tensor.name));
+    } else yield await encodeUnquantized(model, tensor, exact.has(tensor.name), undefined);
     done += elementCount(tensor.shape);
     onProgress(done, total);
   }

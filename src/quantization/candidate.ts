@@ -4,6 +4,7 @@ import type { StoredModel } from '../models/stored-model.js';
 import { total } from '../wpk/directory.js';
 import { FRAME, frame } from '../wpk/frames.js';
 import type { Manifest } from '../wpk/manifest.js';
+import { storedBase } from '../wpk/node/stored-base.js';
 import { takeOver } from '../wpk/node/take-over.js';
 import type { FinishedFrame } from '../wpk/resume.js';
 import { type DirectoryFacts, frontOf, WpkWriter } from '../wpk/writer.js';
@@ -16,16 +17,13 @@ import {
   tensorFrames,
   type WrittenFrames,
 } from './candidate-frames.js';
-import { decodeFacts, digestsOf } from './decoded-facts.js';
+import { type DecodeOptions, decodeFacts, digestsOf } from './decoded-facts.js';
 
 /** Zeros in place of digests until the file is decoded. Its size is measured only with the real ones. */
 const UNKNOWN = { sha256: '0'.repeat(64) };
 
-export interface CandidateOptions {
+export interface CandidateOptions extends DecodeOptions {
   readonly force: boolean;
-  /** Number of threads for decoding. */
-  readonly threads?: number | undefined;
-  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -73,6 +71,7 @@ export class Candidate {
     const hash = createHash('sha256').update(frontOf(this.manifest));
     for (const { sha256 } of (await this.front()).sideFiles) hash.update(sha256);
     for (const digest of await this.digestsOfSource()) hash.update(digest);
+    hash.update(this.options.base?.digests ?? '');
     return hash.digest('hex');
   }
 
@@ -143,7 +142,10 @@ export class Candidate {
   async finish(quality: DirectoryFacts['quality'], maxBytes = Number.POSITIVE_INFINITY): Promise<number> {
     const bytes = await this.writeEnd({ ...(await this.decodedFacts()), quality });
     if (bytes > maxBytes) throw new Error(`${this.path} has ${bytes} bytes, over its budget of ${maxBytes}`);
-    await this.out!.finish(() => this.model.verify?.());
+    await this.out!.finish(async () => {
+      await this.model.verify?.();
+      await this.options.base?.opened.verify?.();
+    });
     return bytes;
   }
 
@@ -179,6 +181,7 @@ export class Candidate {
     const digests = await this.digestsOfSource();
     this.facts = {
       ...decoded,
+      ...this.based(decoded.tensors),
       sideFiles: sideFiles.map(({ sha256 }) => ({ sha256 })),
       weightFiles: weightFiles.map((file, i) => ({ ...file, sourceSha256: digests[i]! })),
     };
@@ -192,8 +195,21 @@ export class Candidate {
     await this.writeEnd({
       sideFiles: sideFiles.map(() => UNKNOWN),
       weightFiles: headers.map(() => UNKNOWN),
-      tensors: written.tensors.map((tensor) => (tensor ? { codec: tensor[0], ...UNKNOWN } : undefined)),
+      ...this.based(written.tensors.map((tensor) => (tensor ? { codec: tensor[0], ...UNKNOWN } : undefined))),
     });
+  }
+
+  /** Adds to the facts of tensors what they are differences from. */
+  private based(tensors: DirectoryFacts['tensors']): Pick<DirectoryFacts, 'tensors' | 'base'> {
+    const { base } = this.options;
+    const { manifest } = this;
+    if (!base || !manifest.base) return { tensors };
+    const all = tensors.map((facts, i) => {
+      const own = facts && base.of(manifest.tensors[i]!.name);
+      return own ? { ...facts, base: own } : facts;
+    });
+    const stored = storedBase(manifest.base.name, all);
+    return { tensors: all, ...(stored && { base: stored }) };
   }
 
   /** Writes the directory, replacing the previous one. @returns the length of the file in bytes. */

@@ -9,6 +9,7 @@ import { isLossyTensor, tensorsByFile } from '../wpk/directory.js';
 import { Decoding } from '../wpk/node/decode.js';
 import { Container } from '../wpk/reader.js';
 import type { DirectoryFacts, TensorFacts } from '../wpk/writer.js';
+import type { ModelBase } from './model-base.js';
 
 /** Maximum bytes of weights to decode on the calling thread: starting threads would take longer. */
 const SMALL_BYTES = 2 ** 24;
@@ -18,6 +19,15 @@ export type DecodedFacts = Required<Pick<DirectoryFacts, 'tensors' | 'weightErro
   readonly weightFiles: readonly { readonly sha256: string }[];
 };
 
+/** How {@link decodeFacts} decodes. */
+export interface DecodeOptions {
+  /** Number of threads. */
+  readonly threads?: number | undefined;
+  /** The base, if the file stores differences. */
+  readonly base?: ModelBase | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Decodes a file that is complete except for these facts, and compares it with the original.
  * @param model the original. @param threads as in {@link Decoding}. @throws the signal's reason if it is aborted.
@@ -25,9 +35,9 @@ export type DecodedFacts = Required<Pick<DirectoryFacts, 'tensors' | 'weightErro
 export async function decodeFacts(
   path: string,
   model: StoredModel,
-  { threads, signal }: { readonly threads?: number | undefined; readonly signal?: AbortSignal | undefined },
+  { threads, base, signal }: DecodeOptions,
 ): Promise<DecodedFacts> {
-  const container = await Container.open(await openFile(path), undefined, findBaseOf(undefined));
+  const container = await Container.open(await openFile(path), undefined, findBaseOf(base?.opened));
   const { weightFiles: files } = container.directory;
   const isSmall = sumOf(files, ({ length }) => length) <= SMALL_BYTES;
   const decoding = new Decoding(container, isSmall ? 0 : threads);

@@ -6,6 +6,7 @@ import { type CalibrationText, loadStatistics } from './calibration/load-statist
 import type { Statistics } from './calibration/statistics.js';
 import { IndexStore } from './index-store.js';
 import { type MatrixPasses, ThreadPasses } from './matrix-passes.js';
+import type { ModelBase } from './model-base.js';
 import type { OnProgress } from './progress.js';
 import { measureCandidate } from './quality.js';
 import { startQuantization } from './threads.js';
@@ -44,8 +45,8 @@ export interface Execution {
   ): Promise<Quality>;
 }
 
-/** Runs everything in this process. @param threads for matrices; default: one per core. */
-export function inProcess(threads?: number): Execution {
+/** Runs everything in this process. @param threads for matrices; default: one per core. @param base of which the differences are quantized. */
+export function inProcess(threads?: number, base?: ModelBase): Execution {
   return {
     usesFiles: true,
     statistics: async (path, model, text, onProgress, signal) =>
@@ -53,10 +54,11 @@ export function inProcess(threads?: number): Execution {
     matrices: async (model, statistics, beside) => {
       const indexStore = await IndexStore.create(beside);
       const pool = startQuantization(threads);
-      const passes = new ThreadPasses(model, statistics, indexStore, pool);
+      const passes = new ThreadPasses(model, statistics, indexStore, pool, base);
       const close = async () => void (await Promise.all([pool.close(), indexStore.close()]));
       return { run: passes.run.bind(passes), close };
     },
-    measure: measureCandidate,
+    measure: (candidate, model, heldOut, onProgress, signal) =>
+      measureCandidate(candidate, model, heldOut, onProgress, signal, base),
   };
 }

@@ -6,6 +6,7 @@ import { sumOf } from '../core/sum.js';
 import type { Statistics } from './calibration/statistics.js';
 import type { IndexStore } from './index-store.js';
 import { buffersOf, type Counted, ownMemory, type Quantized, type QuantizeJob } from './jobs.js';
+import type { ModelBase } from './model-base.js';
 import { momentsOf } from './moments.js';
 import type { OnProgress } from './progress.js';
 import type { QuantizationThreads } from './threads.js';
@@ -49,15 +50,19 @@ export interface MatrixPasses {
   run(matrices: readonly TensorInfo[], settings: PassSettings, options: PassOptions): Promise<Pass>;
 }
 
-/** Reads what a matrix's quantization depends on. @param statistics without them all relative errors count the same. */
+/**
+ * Reads what a matrix's quantization depends on. @param statistics without them all relative errors count the same.
+ * @param base what is quantized is the difference from it.
+ */
 export async function quantizeJob(
   model: Model,
   statistics: Statistics | undefined,
   tensor: TensorInfo,
   { step, prices, shrinks }: PassSettings,
+  base?: ModelBase,
 ): Promise<QuantizeJob> {
   const matrix = matrixOf(tensor.shape);
-  const weights = ownMemory(await readFloats(model, tensor));
+  const weights = ownMemory(await (base ? base.differences(tensor) : readFloats(model, tensor)));
   const moments = await momentsOf(statistics, tensor.name, weights, matrix);
   return {
     name: tensor.name,
@@ -85,6 +90,7 @@ export class ThreadPasses implements MatrixPasses {
     private readonly statistics: Statistics | undefined,
     private readonly indexStore: IndexStore,
     private readonly threads: QuantizationThreads,
+    private readonly base?: ModelBase,
   ) {}
 
   async run(
@@ -107,7 +113,7 @@ export class ThreadPasses implements MatrixPasses {
     };
     for (const tensor of matrices) {
       signal?.throwIfAborted();
-      const job = await quantizeJob(this.model, this.statistics, tensor, settings);
+      const job = await quantizeJob(this.model, this.statistics, tensor, settings, this.base);
       const collected = collect(tensor.name, this.threads.run('quantize', job, buffersOf(job)));
       collected.catch(() => {}); // awaited later
       running.push(collected);

@@ -10,6 +10,7 @@ import { indexCoder } from '../wasm/indices.js';
 import { type CalibrationSource, heldOutOf } from './calibration/calibrate.js';
 import type { Candidate } from './candidate.js';
 import type { CodedTensor } from './candidate-frames.js';
+import type { ModelBase } from './model-base.js';
 import type { CompressionPlan, PlannedTensor } from './plan.js';
 import type { Prepared } from './prepare.js';
 import type { OnProgress } from './progress.js';
@@ -26,6 +27,7 @@ export async function writeMinimum(
   candidate: Candidate,
   model: Model,
   tensors: readonly PlannedTensor[],
+  base?: ModelBase,
 ): Promise<number> {
   const counts = new Float64Array(CONTEXTS * 2 * INDICES);
   counts[MAX_INDEX] = 1;
@@ -35,7 +37,7 @@ export async function writeMinimum(
     for (const { tensor, treatment } of tensors)
       yield treatment === 'quantized'
         ? { codec: TRELLIS, payloads: zeros(read, tensor) }
-        : await encodeUnquantized(model, tensor, treatment === 'exact');
+        : await encodeUnquantized(model, tensor, treatment === 'exact', base);
   }
   await candidate.write(tables, coded());
   return candidate.size();
@@ -43,11 +45,11 @@ export async function writeMinimum(
 
 /** Checks that a file of zeros meets a budget of bytes. @throws {InputError} when it does not, naming its size. */
 export async function checkMinimum(
-  { candidate, model, goal }: Prepared,
+  { candidate, model, base, goal }: Prepared,
   { tensors }: CompressionPlan,
 ): Promise<void> {
   try {
-    const bytes = await writeMinimum(candidate, model, tensors);
+    const bytes = await writeMinimum(candidate, model, tensors, base);
     if (bytes > goal.max) throw cannotMeet(goal, bytes);
   } finally {
     await candidate.discard();
@@ -59,26 +61,33 @@ const MIN_ZEROS_KL = 1;
 /** The same for embeddings: without their matrices, they hardly depend on the sentence. */
 const MIN_ZEROS_COSINE_LOSS = 0.3;
 
+/** What a file of zeros loses, if it was measured, and a message if it is finished. */
+export interface Minimum {
+  readonly loss?: number;
+  readonly note?: string;
+}
+
 /**
- * Finishes a file of zeros, the smallest there is, if a budget of nats allows it.
- * @returns a message; undefined, with the candidate discarded, if it does not.
+ * Finishes a file of zeros, the smallest there is, if a budget of nats allows it. For differences from a base that is the base itself, so it is
+ * always measured.
+ * @returns the measured loss, and a message if the file is finished; else the candidate is discarded.
  */
 export async function finishMinimum(
-  { candidate, model, goal }: Prepared,
+  { candidate, model, base, goal }: Prepared,
   { tensors }: CompressionPlan,
   calibration: CalibrationSource,
   onProgress: OnProgress,
   signal: AbortSignal | undefined,
-): Promise<string | undefined> {
-  if (goal.max < (goal.kind === 'kl' ? MIN_ZEROS_KL : MIN_ZEROS_COSINE_LOSS)) return undefined;
+): Promise<Minimum> {
+  if (!base && goal.max < (goal.kind === 'kl' ? MIN_ZEROS_KL : MIN_ZEROS_COSINE_LOSS)) return {};
   const heldOut = await heldOutOf(model, calibration);
   try {
-    await writeMinimum(candidate, model, tensors);
-    const quality = await measureCandidate(candidate.partialPath, model, heldOut, onProgress, signal);
+    await writeMinimum(candidate, model, tensors, base);
+    const quality = await measureCandidate(candidate.partialPath, model, heldOut, onProgress, signal, base);
     const loss = lossOf(quality);
-    if (!(loss <= goal.max)) return undefined;
+    if (!(loss <= goal.max)) return { loss };
     await candidate.finish(qualityReport(quality, heldOut));
-    return withinNote(goal, loss);
+    return { loss, note: withinNote(goal, loss) };
   } finally {
     await candidate.discard();
   }

@@ -5,6 +5,7 @@ import type { Candidate } from './candidate.js';
 import { encodeModel } from './encoder.js';
 import type { Execution, Matrices } from './execution.js';
 import { writeLossless } from './lossless-candidate.js';
+import type { ModelBase } from './model-base.js';
 import { ModelQuantizer, type QuantizedModel } from './model-quantizer.js';
 import { type CompressionPlan, quantizedTensors } from './plan.js';
 import type { Stages } from './progress.js';
@@ -20,6 +21,7 @@ export interface PipelineParts {
   readonly calibrated: Calibrated | undefined;
   readonly stages: Stages;
   readonly execution: Execution;
+  readonly base?: ModelBase | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -99,10 +101,10 @@ export class Pipeline {
 
   /** Tunes norms and biases on the windows of the calibration, and writes the candidate again. */
   async tune(): Promise<void> {
-    const { candidate, model, calibrated, stages } = this.parts;
+    const { candidate, model, base, calibrated, stages } = this.parts;
     const onProgress = stages.begin('tuning', 'tokens');
     const options = { onProgress, signal: this.parts.signal };
-    const tuned = await tuneCandidate(candidate.partialPath, model, calibrated!.seen, options);
+    const tuned = await tuneCandidate(candidate.partialPath, model, calibrated!.seen, options, base);
     await this.encode(this.quantized!, tuned);
   }
 
@@ -113,10 +115,10 @@ export class Pipeline {
 
   /** Writes a lossless candidate. */
   async writeLossless(): Promise<void> {
-    const { candidate, model, plan, stages } = this.parts;
+    const { candidate, model, plan, base, stages } = this.parts;
     const tensors = plan.tensors.map(({ tensor }) => tensor);
     const onProgress = stages.begin('compressing', 'bytes');
-    await writeLossless(candidate, model, tensors, onProgress, { signal: this.parts.signal });
+    await writeLossless(candidate, model, tensors, onProgress, { base, signal: this.parts.signal });
   }
 
   /** Stores the quality in the candidate and moves it to its final name. @returns its bytes. @throws {Error} if they exceed the budget. */
@@ -129,7 +131,8 @@ export class Pipeline {
 
   private encode(quantized: QuantizedModel, tuned?: ReadonlyMap<string, Float32Array>): Promise<void> {
     const { candidate, model, plan } = this.parts;
-    const options = { tuned, signal: this.parts.signal };
+    const { base, signal } = this.parts;
+    const options = { tuned, base, signal };
     return candidate.write(quantized.tables, encodeModel(model, plan.tensors, quantized, options));
   }
 }

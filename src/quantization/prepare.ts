@@ -4,11 +4,13 @@ import { isEmbeddingModel } from '../inference/embedding/program.js';
 import { checkOutput } from '../io/node/checked-output.js';
 import { inputPaths } from '../models/node/inputs.js';
 import { isStoredModel, type StoredModel } from '../models/stored-model.js';
+import type { Base } from '../wpk/base.js';
 import { requireElements } from '../wpk/manifest.js';
 import { describeFiles } from '../wpk/node/manifest.js';
 import type { CalibrationSource } from './calibration/calibrate.js';
 import { Candidate } from './candidate.js';
 import { type ExactTensors, exactGroups, findExactTensors, weightsIn, withBuffers } from './exact-tensors.js';
+import { ModelBase } from './model-base.js';
 import { maxReportBytes } from './quality.js';
 import { type Budget, checkBudget, type Goal, goalOf } from './rate-control/budget.js';
 
@@ -20,6 +22,8 @@ export interface Prepared {
   readonly tensors: readonly TensorInfo[];
   readonly exact: ExactTensors;
   readonly goal: Goal;
+  /** Of which the differences are stored. */
+  readonly base: ModelBase | undefined;
 }
 
 /** Options of {@link prepare}. */
@@ -29,6 +33,8 @@ export interface PrepareOptions {
   readonly calibration?: Pick<CalibrationSource, 'name'> | undefined;
   readonly force?: boolean | undefined;
   readonly threads?: number | undefined;
+  /** Of which the differences are stored. */
+  readonly base?: Base | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -41,7 +47,7 @@ export async function prepare(
   model: Model,
   output: string,
   settings: Readonly<Record<string, unknown>>,
-  { budget, calibration, force = false, threads, signal }: PrepareOptions,
+  { budget, calibration, force = false, threads, base: from, signal }: PrepareOptions,
 ): Promise<Prepared> {
   if (!isStoredModel(model))
     throw new InputError('is already a .wpk; expected a folder or a .safetensors file', { file: model.id });
@@ -55,9 +61,10 @@ export async function prepare(
   const exact = await findExactTensors(model, signal);
   const { packed } = model;
   const made = { ...settings, ...(packed !== undefined && { packed }), budget, exact: exactGroups(exact) };
-  const described = await describeFiles(model, made);
+  const base = from && (await ModelBase.of(from, model, signal));
+  const described = await describeFiles(model, made, base?.opened);
   const manifest = withBuffers(described, exact);
-  const candidate = new Candidate(output, model, manifest, { force, threads, signal });
+  const candidate = new Candidate(output, model, manifest, { force, threads, base, signal });
   const tensors = model.tensors.filter((_, i) => manifest.tensors[i]!.sameAs === undefined);
   const goal = goalOf(budget, {
     originalBytes: originalBytes(model),
@@ -65,7 +72,7 @@ export async function prepare(
     parameters: weightsIn(tensors, exact),
     reportBytes: calibration ? maxReportBytes(calibration.name, isOfEmbeddings) : 0,
   });
-  return { model, candidate, tensors, exact, goal };
+  return { model, candidate, tensors, exact, goal, base };
 }
 
 /** @throws {InputError} for a budget in a measure that the model does not have. */

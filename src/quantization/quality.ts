@@ -5,6 +5,7 @@ import { measurementsOf, type predictionsOf, type Quality } from '../evaluation/
 import { loadRuntime } from '../onnx/node/runtime.js';
 import { openModel } from '../open/open.js';
 import type { HeldOut } from './calibration/held-out.js';
+import type { ModelBase } from './model-base.js';
 import type { OnProgress } from './progress.js';
 import { type TuneOptions, tune } from './tuning/tune.js';
 
@@ -61,8 +62,9 @@ export async function measureCandidate(
   heldOut: HeldOut,
   onProgress: OnProgress,
   signal?: AbortSignal,
+  base?: ModelBase,
 ): Promise<Quality> {
-  const compressed = await openModel(path);
+  const compressed = await openModel(path, { base: base?.opened });
   try {
     if (heldOut.kind === 'sentences')
       return await compareOnTokens(await loadRuntime(), compressed, model, heldOut, {
@@ -89,8 +91,9 @@ export async function tuneCandidate(
   model: Model,
   windows: readonly (readonly number[])[],
   options: TuneOptions,
+  base?: ModelBase,
 ): Promise<Map<string, Float32Array>> {
-  const compressed = await openModel(path);
+  const compressed = await openModel(path, { base: base?.opened });
   try {
     return await tune(await loadRuntime(), model, compressed, windows, options);
   } finally {

@@ -15,6 +15,12 @@ export const SYMBOL_SCALE_BITS = 14;
 /** Bytes per symbol of a rANS decoder table: frequency, start and value, 16 bits each. */
 export const DECODER_ENTRY_BYTES = 8;
 
+/** Streams of at least this many symbols have 32 states: docs/lossless.md, "Entropy coder". */
+export const WIDE_SYMBOLS = 1 << 18;
+
+/** States of such a stream, of 32 bits each. */
+export const WIDE_STATES = 32;
+
 // ---- lossless, against a base ----------------------------------------------------------------------------------------
 
 /** Frequencies of the symbols of differences sum to 2^12: a slot's frequency, offset and symbol then fit into 32 bits. */

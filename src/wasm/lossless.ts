@@ -4,7 +4,10 @@ import {
   DIFFERENCE_CLASSES,
   DIFFERENCE_SCALE_BITS,
   ENCODER_ENTRY_BYTES,
+  STATES_BYTES,
   SYMBOL_SCALE_BITS,
+  WIDE_STATES,
+  WIDE_SYMBOLS,
 } from './constants.js';
 import {
   addressOf,
@@ -74,9 +77,9 @@ interface Range {
 }
 
 interface Exports extends KernelExports {
-  buildEncoder(count: number): void;
+  buildEncoder(count: number, wide: boolean): void;
   encode(count: number, end: number): number;
-  buildDecoder(count: number): void;
+  buildDecoder(count: number, wide: boolean): void;
   startDecoding(stream: number): void;
   decode(count: number, end: number): number;
   endedAt(end: number): number;
@@ -97,11 +100,13 @@ interface Exports extends KernelExports {
   setDifferenceBits(low: number, escapes: number): void;
   lowBitsEnd(): number;
   escapesEnd(): number;
-  buildClassEncoder(ordinal: number, frequencies: number): void;
+  buildClassEncoder(ordinal: number, frequencies: number, wide: boolean): void;
   // biome-ignore format: as above
   splitDifferences(from: number, symbols: number, count: number, width: number, isFloat: boolean, shift: number): void;
-  encodeDifferences(symbols: number, count: number, end: number): number;
-  buildClassDecoder(ordinal: number, frequencies: number): void;
+  encodeDifferences(symbols: number, count: number, end: number, wide: boolean): number;
+  startDifferences(stream: number, wide: boolean): void;
+  differencesEndedAt(end: number): number;
+  buildClassDecoder(to: number, frequencies: number): void;
   // biome-ignore format: as above
   decodeDifferences(to: number, symbols: number, first: number, count: number, width: number, isFloat: boolean, shift: number, without: number, end: number): boolean;
 }
@@ -115,12 +120,14 @@ const SIZES = {
   heads: [Uint8Array, 2 * BLOCK_BYTES],
   tails: [Uint8Array, BLOCK_BYTES],
   payload: [Uint8Array, 2 * BLOCK_BYTES], // the longest: one byte per element, coded by 14 bits each
-  bins: [Uint32Array, 65536],
+  frame: [Uint8Array, BLOCK_BYTES + 256], // for the caller: a frame of one block
+  bins: [Uint32Array, 2 * 65536], // two tables while heads are counted
   frequencies: [Uint32Array, MAX_SYMBOLS],
   values: [Uint16Array, MAX_SYMBOLS],
   encoder: [Uint8Array, MAX_SYMBOLS * ENCODER_ENTRY_BYTES],
   slots: [Uint16Array, 1 << SYMBOL_SCALE_BITS],
   entries: [Uint8Array, MAX_SYMBOLS * DECODER_ENTRY_BYTES],
+  wideSlots: [Uint8Array, DECODER_ENTRY_BYTES << SYMBOL_SCALE_BITS],
   base: [Uint8Array, BLOCK_BYTES],
   classes: [Uint8Array, 512],
   lows: [Uint8Array, 512],
@@ -130,11 +137,16 @@ const SIZES = {
   places: [Uint32Array, QUARTERS * 256],
 } as const satisfies BufferSizes;
 
+/** Returns the bytes of the states of a stream of `count` symbols. */
+export const statesBytes = (count: number) => (isWide(count) ? 4 * WIDE_STATES : STATES_BYTES);
+
+const isWide = (count: number) => count >= WIDE_SYMBOLS;
+
 /** Padding after every buffer, for whole SIMD vectors and for a chunk of a damaged stream. */
 const SLACK_BYTES = 4 * DECODE_CHUNK;
 
 /**
- * The lossless codec's kernels and their memory of 14 MiB: one instance per thread, used by one block at a time.
+ * The lossless codec's kernels and their memory of 16 MiB: one instance per thread, used by one block at a time.
  * Kernels work on the first `count` elements, or on `count` from `first` on, of `width` bytes (1, 2, 4 or 8) each.
  */
 export class LosslessKernels {
@@ -181,14 +193,17 @@ export class LosslessKernels {
   /** Encodes the first `count` of `symbols` with `frequencies`; all symbols are below `limit`. @returns a view, valid until the next call. */
   encode(count: number, limit: number): Uint8Array {
     const { payload } = this.buffers;
-    this.call.buildEncoder(limit);
+    this.call.buildEncoder(limit, isWide(count));
     const end = payload.byteOffset + payload.length;
     return payload.subarray(this.call.encode(count, end) - payload.byteOffset);
   }
 
-  /** Starts decoding a view of `payload` with the first `count` of `frequencies` and of the `values` that they belong to. */
-  startDecoding(stream: Uint8Array, count: number): void {
-    this.call.buildDecoder(count);
+  /**
+   * Starts decoding a view of `payload`, a stream of `count` symbols, with the first `tableLength` of `frequencies` and of the `values`
+   * that they belong to.
+   */
+  startDecoding(stream: Uint8Array, tableLength: number, count: number): void {
+    this.call.buildDecoder(tableLength, isWide(count));
     this.call.startDecoding(addressOf(this.call, stream));
     this.streamEnd = stream.byteOffset + stream.length;
   }
@@ -261,13 +276,18 @@ export class LosslessKernels {
     this.setLows(classes, field);
     for (const [i, own] of classes.entries()) {
       frequencies.set(own.frequencies);
-      call.buildClassEncoder(i, frequencies.byteOffset);
+      call.buildClassEncoder(i, frequencies.byteOffset, isWide(count));
     }
     heads.fill(0, 0, Math.ceil((count * Math.max(...classes.map(({ low }) => low))) / 8) + 8);
     call.setDifferenceBits(heads.byteOffset, tails.byteOffset);
     const { isFloat, shift } = field;
     call.splitDifferences(elements.byteOffset, symbols.byteOffset, count, width, isFloat, shift);
-    const start = call.encodeDifferences(symbols.byteOffset, count, payload.byteOffset + payload.length);
+    const start = call.encodeDifferences(
+      symbols.byteOffset,
+      count,
+      payload.byteOffset + payload.length,
+      isWide(count),
+    );
     return {
       lowBits: heads.subarray(0, call.lowBitsEnd() - heads.byteOffset),
       escapes: tails.subarray(0, call.escapesEnd() - tails.byteOffset),
@@ -296,7 +316,7 @@ export class LosslessKernels {
     const escapes = rangeOf(call, parts.escapes);
     const stream = rangeOf(call, parts.stream);
     call.setDifferenceBits(lowBits.start, escapes.start);
-    call.startDecoding(stream.start);
+    call.startDifferences(stream.start, isWide(count));
     const last = classes.findLastIndex(({ low }) => low > 0);
     const without = classes[last + 1]?.from ?? field.mask + 1;
     const { isFloat, shift } = field;
@@ -307,7 +327,7 @@ export class LosslessKernels {
       if (!isSound || call.lowBitsEnd() > lowBits.end || call.escapesEnd() > escapes.end) return false;
     }
     const isWhole = call.lowBitsEnd() === lowBits.end && call.escapesEnd() === escapes.end;
-    return isWhole && Boolean(call.endedAt(stream.end));
+    return isWhole && Boolean(call.differencesEndedAt(stream.end));
   }
 
   /** Sets class and low bits of each exponent. */
@@ -323,12 +343,22 @@ export class LosslessKernels {
     return BigInt.asUintN(64, this.call.checksum(this.buffers.elements.byteOffset, length, 0n));
   }
 
-  /** Returns the XXH64 of up to 2 MiB of bytes. @throws {RangeError} for more. */
+  /** Returns the XXH64 of up to 2 MiB of bytes; of more in the kernels' memory. @throws {RangeError} for more. */
   checksum(bytes: Uint8Array, seed: bigint): bigint {
+    const own = this.owns(bytes) ? bytes : this.copied(bytes);
+    return BigInt.asUintN(64, this.call.checksum(own.byteOffset, own.length, seed));
+  }
+
+  /** Returns whether bytes are a view of the kernels' memory. */
+  owns({ buffer }: Uint8Array): boolean {
+    return buffer === this.buffers.payload.buffer;
+  }
+
+  private copied(bytes: Uint8Array): Uint8Array {
     const { payload } = this.buffers;
     if (bytes.length > payload.length) throw new RangeError('checksum takes at most 2 MiB at a time');
     payload.set(bytes);
-    return BigInt.asUintN(64, this.call.checksum(payload.byteOffset, bytes.length, seed));
+    return payload.subarray(0, bytes.length);
   }
 }
 

@@ -1,3 +1,4 @@
+import { movedBuffers } from './buffers.js';
 import { describeError } from './errors.js';
 import type { Answer, JobTable, Port, Request } from './protocol.js';
 
@@ -17,8 +18,7 @@ export function serve<Jobs extends JobTable<Jobs>>(port: Port, jobs: Jobs): void
 
 /** Returns the buffers of a typed array, or of the typed arrays in an object or list: they belong to the result and may be moved. */
 function buffersOf(result: unknown): ArrayBuffer[] {
-  const arrays = (ArrayBuffer.isView(result) ? [result] : Object.values(Object(result))).filter(
-    ArrayBuffer.isView,
+  return movedBuffers(
+    (ArrayBuffer.isView(result) ? [result] : Object.values(Object(result))).filter(ArrayBuffer.isView),
   );
-  return [...new Set(arrays.map(({ buffer }) => buffer as ArrayBuffer))];
 }

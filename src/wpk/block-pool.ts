@@ -1,4 +1,4 @@
-import { Buffers } from '../workers/buffers.js';
+import { Buffers, movedBuffers } from '../workers/buffers.js';
 import { Pool } from '../workers/pool.js';
 import type { JobOf, PoolWorker } from '../workers/protocol.js';
 import { type BlockJobs, BUFFER_BYTES, type DecodeJob, type EncodeJob } from './jobs.js';
@@ -12,26 +12,27 @@ function isSmall(job: Pick<EncodeJob, 'bytes'> & Partial<DecodeJob>): boolean {
   return Math.max(job.bytes.length, decoded) <= SMALL_BYTES;
 }
 
-/** The buffers that a job moves: its bytes, and the base's elements. */
-function buffersOf({
-  bytes,
-  ...job
-}: { readonly bytes: Uint8Array } & Partial<DecodeJob & EncodeJob>): ArrayBuffer[] {
-  const base = job.base ?? job.side?.base;
-  return (base ? [bytes, base] : [bytes]).map(({ buffer }) => buffer as ArrayBuffer);
+/** Returns the elements of a base that a job comes with. */
+function basesOf({ base, side }: Partial<EncodeJob & DecodeJob>): Uint8Array[] {
+  return [base, side?.base].filter((bytes) => bytes !== undefined);
 }
 
 /**
  * Runs jobs on blocks in workers. Small jobs, and all jobs while there are no workers, run on the calling thread. A job's buffer is
- * moved, not copied: the caller must not use it until the job is done. The result is in the same buffer; the caller passes it to
- * `give` after use.
+ * shared or moved, not copied: the caller must not use it until the job is done. The result is in the same buffer; the caller passes it
+ * to `give` after use.
  */
 export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
   private readonly pool = new Pool<BlockJobs>();
-  private readonly buffers = new Buffers(BUFFER_BYTES);
+  private readonly buffers: Buffers;
 
-  /** @param jobs the jobs that the workers run. */
-  constructor(private readonly jobs: Pick<BlockJobs, Kind>) {}
+  /** @param jobs the jobs that the workers run. @param shared whether they share the memory of buffers: pages cannot, as a rule. */
+  constructor(
+    private readonly jobs: Pick<BlockJobs, Kind>,
+    shared = false,
+  ) {
+    this.buffers = new Buffers(BUFFER_BYTES, shared);
+  }
 
   /** Number of jobs that keep all workers busy. */
   get depth(): number {
@@ -56,7 +57,7 @@ export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
   /** Runs a job. @throws the job's error. @throws {Error} when a worker has ended unexpectedly. */
   async run<Some extends Kind>(kind: Some, job: JobOf<BlockJobs[Some]>): Promise<Uint8Array> {
     if (!this.pool.count || isSmall(job)) return this.jobs[kind](job as never);
-    return this.pool.run(kind, job, buffersOf(job));
+    return this.pool.run(kind, job, movedBuffers([job.bytes, ...basesOf(job)]));
   }
 
   close(): Promise<void> {

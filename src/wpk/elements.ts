@@ -3,7 +3,10 @@ import type { StoredTensorEntry } from './directory.js';
 import { type PlannedBlock, planTensor } from './plan.js';
 import { type Container, decodeFrame } from './reader.js';
 
-/** Decodes bytes `start` to `end` (exclusive) of a tensor's elements. Only the blocks that contain them are read. @throws {IntegrityError} for damage. */
+/**
+ * Decodes bytes `start` to `end` (exclusive) of a tensor's elements. Only the blocks that contain them are read. Blocks of which only a part
+ * is needed are kept for the next call ({@link Container.blocks}). @throws {IntegrityError} for damage.
+ */
 export async function readElements(
   container: Container,
   tensor: StoredTensorEntry,
@@ -11,30 +14,42 @@ export async function readElements(
   end: number,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  const bytes = new Uint8Array(end - start);
-  const blocks = planTensor(tensor, start, end);
-  const side = blocks.length ? await container.readSide(tensor, signal) : {};
-  for (const planned of blocks) {
-    const frame = await container.readFrame(planned, signal);
-    const own = await container.base.side(tensor, planned, side, signal);
-    const elements = await decoded(container, tensor, planned, frame, own);
-    const from = Math.max(0, start - planned.firstByte);
-    bytes.set(elements.subarray(from, end - planned.firstByte), planned.firstByte + from - start);
-  }
-  return bytes;
-}
-
-/** Decodes a frame. @throws {InputError} naming the base, if it is another one. */
-async function decoded(
-  container: Container,
-  tensor: StoredTensorEntry,
-  planned: PlannedBlock,
-  frame: Uint8Array,
-  side: DecoderSide,
-): Promise<Uint8Array> {
   try {
-    return decodeFrame(frame, planned, tensor, side, container.source.name);
+    return await readBlocks(container, tensor, start, end, signal);
   } catch (error) {
     throw await container.base.explain(tensor, error);
   }
+}
+
+async function readBlocks(
+  container: Container,
+  tensor: StoredTensorEntry,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): Promise<Uint8Array> {
+  const { blocks, source } = container;
+  const bytes = new Uint8Array(end - start);
+  const take = (elements: Uint8Array, { firstByte, endByte }: PlannedBlock) => {
+    const [from, to] = [Math.max(start, firstByte), Math.min(end, endByte)];
+    bytes.set(elements.subarray(from - firstByte, to - firstByte), from - start);
+  };
+  let side: DecoderSide | undefined;
+  for (const planned of planTensor(tensor, start, end)) {
+    const kept = blocks.get(planned.start);
+    if (kept) {
+      take(kept, planned);
+      continue;
+    }
+    side ??= await container.readSide(tensor, signal);
+    const own = await container.base.side(tensor, planned, side, signal);
+    const frame = await container.borrowFrame(planned, signal);
+    const decoded = blocks.get(planned.start); // by another call meanwhile
+    const elements = decoded ?? decodeFrame(frame, planned, tensor, own, source.name);
+    container.returnFrame(frame);
+    take(elements, planned);
+    const isPart = planned.firstByte < start || planned.endByte > end;
+    if (isPart && !decoded) blocks.add(planned.start, elements);
+  }
+  return bytes;
 }

@@ -2,7 +2,6 @@ import { type ByteSource, checkRange } from '../core/byte-source.js';
 import { IntegrityError, isInputError } from '../core/errors.js';
 import type { Model } from '../core/model.js';
 import { BlobSource } from '../io/blob.js';
-import { BLOCK_BYTES } from '../wasm/lossless.js';
 import type { FindBase } from './base.js';
 import { bytesOf, type StoredTensorEntry, type StoredWeightFile, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
@@ -188,8 +187,6 @@ export function indexAt<Range>(
 class OriginalFile implements ByteSource {
   readonly name: string;
   readonly byteLength: number;
-  /** The block decoded last: reads are often sequential and smaller than a block. */
-  private last: { readonly part: FilePart; readonly first: number; readonly bytes: Uint8Array } | undefined;
 
   constructor(
     private readonly container: Container,
@@ -218,27 +215,14 @@ class OriginalFile implements ByteSource {
   async close(): Promise<void> {}
 
   private async readPart(
-    part: FilePart,
+    { bytes, tensor }: FilePart,
     from: number,
     target: Uint8Array,
     signal?: AbortSignal,
   ): Promise<void> {
-    if (part.bytes) return target.set(part.bytes.subarray(from, from + target.length));
-    for (let at = from; at < from + target.length; ) {
-      const first = at - (at % BLOCK_BYTES);
-      const block = await this.block(part, first, signal);
-      const piece = block.subarray(at - first, from + target.length - first);
-      target.set(piece, at - from);
-      at += piece.length;
-    }
-  }
-
-  private async block(part: FilePart, first: number, signal?: AbortSignal): Promise<Uint8Array> {
-    if (this.last?.part !== part || this.last.first !== first) {
-      const end = Math.min(part.end - part.start, first + BLOCK_BYTES);
-      const bytes = await readElements(this.container, part.tensor!, first, end, signal);
-      this.last = { part, first, bytes };
-    }
-    return this.last.bytes;
+    const end = from + target.length;
+    target.set(
+      bytes?.subarray(from, end) ?? (await readElements(this.container, tensor!, from, end, signal)),
+    );
   }
 }

@@ -19,23 +19,36 @@ export interface PlannedBlock extends FrameRange {
 
 /**
  * Returns the frames needed for bytes `start` to `end` (exclusive) of a tensor, in order: those whose blocks overlap the range.
- * Uses only the directory.
+ * Uses only the directory, and of a large tensor only the blocks of the range.
  */
 export function planTensor(tensor: StoredTensorEntry, start = 0, end = Infinity): PlannedBlock[] {
   const planned: PlannedBlock[] = [];
+  if (start >= end) return planned;
   const width = DTYPE_BYTES[tensor.dtype];
-  const { hasParameters, blocks } = codecOf(tensor, '');
-  let index = hasParameters ? 1 : 0;
-  let offset = tensor.offset + total(tensor.frames.slice(0, index));
-  for (const block of blocks(tensor)) {
-    const length = tensor.frames[index++]!;
+  const { hasParameters, blockElements, blocks } = codecOf(tensor, '');
+  const first = Math.floor(start / (blockElements(tensor) * width));
+  const starts = frameStarts(tensor);
+  let index = first + Number(hasParameters);
+  for (const block of blocks(tensor, first)) {
     const firstByte = block.first * width;
+    if (firstByte >= end) break;
     const endByte = firstByte + block.count * width;
-    if (start < end && endByte > start && firstByte < end)
-      planned.push({ start: offset, end: offset + length, block, firstByte, endByte });
-    offset += length;
+    planned.push({ start: starts[index]!, end: starts[++index]!, block, firstByte, endByte });
   }
   return planned;
+}
+
+/** What {@link frameStarts} returned for the frames of a tensor. */
+const STARTS = new WeakMap<readonly number[], Float64Array>();
+
+/** Returns the offset of each frame of a tensor, and of what follows the last. */
+function frameStarts({ offset, frames }: StoredTensorEntry): Float64Array {
+  const known = STARTS.get(frames);
+  if (known) return known;
+  const starts = new Float64Array(frames.length + 1).fill(offset, 0, 1);
+  for (const [i, length] of frames.entries()) starts[i + 1] = starts[i]! + length;
+  STARTS.set(frames, starts);
+  return starts;
 }
 
 /** Returns the frame of parameters that all blocks of a tensor need; undefined for codecs without parameters. */

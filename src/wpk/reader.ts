@@ -1,9 +1,10 @@
 import { type DecoderSide, decodePayload } from '../codecs/codec.js';
-import type { ByteSource } from '../core/byte-source.js';
+import { type ByteSource, readInto } from '../core/byte-source.js';
 import { concatenate } from '../core/bytes.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import { isPlainObject, parseJsonObject } from '../core/json.js';
 import type { FindBase } from './base.js';
+import { BlockCache } from './block-cache.js';
 import {
   bytesOf,
   type Directory,
@@ -43,6 +44,9 @@ const SIDE_LIMIT_BYTES = 2 ** 24;
 /** Maximum bytes of a file that is read into memory at once: config, tokenizer, index. */
 const WHOLE_LIMIT_BYTES = 2 ** 26;
 
+/** Memory for frames, used again and again: a frame of a lossless block is little longer than its elements. */
+const FRAME_MEMORY_BYTES = 2 ** 21;
+
 /** By default a file may restore this many times its length, and in any case 1 GiB. */
 export const DEFAULT_EXPANSION = 1000;
 const ALWAYS_RESTORED_BYTES = 2 ** 30;
@@ -61,6 +65,11 @@ export class Container {
   /** Number of bytes outside of tensors, by weight file. */
   private readonly headerBytes: ReadonlyMap<StoredFile, number>;
   private tables: Promise<Uint8Array> | undefined;
+  /** The result of `readSide` for the tensor that was read last. */
+  private side: { readonly start: number; readonly value: DecoderSide } | undefined;
+  private frameMemory: ArrayBuffer | undefined;
+  /** Blocks that were decoded last, and of which a part was not needed. */
+  readonly blocks = new BlockCache();
 
   private constructor(
     readonly source: ByteSource,
@@ -119,6 +128,22 @@ export class Container {
   /** Reads a frame without verifying it. */
   readFrame({ start, end }: FrameRange, signal?: AbortSignal): Promise<Uint8Array> {
     return this.source.read(start, end, signal);
+  }
+
+  /** Does the same with memory that is used again after {@link returnFrame}: on this machine's disk, that is half of the time. */
+  async borrowFrame(range: FrameRange, signal?: AbortSignal): Promise<Uint8Array> {
+    const length = range.end - range.start;
+    if (!this.source.readInto || length > FRAME_MEMORY_BYTES) return this.readFrame(range, signal);
+    const memory = this.frameMemory ?? new ArrayBuffer(FRAME_MEMORY_BYTES);
+    this.frameMemory = undefined;
+    const frame = new Uint8Array(memory, 0, length);
+    await readInto(this.source, frame, range.start, signal);
+    return frame;
+  }
+
+  /** Takes the memory of a borrowed frame back. */
+  returnFrame({ buffer }: Uint8Array): void {
+    if (buffer.byteLength === FRAME_MEMORY_BYTES) this.frameMemory = buffer as ArrayBuffer;
   }
 
   /** Reads the pieces of a side file, or of a weight file's header, in order. @throws {IntegrityError} for damage, and a sum other than `lengthBytes`. */
@@ -186,7 +211,11 @@ export class Container {
    */
   async readSide(tensor: StoredTensorEntry, signal?: AbortSignal): Promise<DecoderSide> {
     const range = this.parametersOf(tensor);
-    return range ? this.sideIn(await this.readFrame(range, signal), range, signal) : {};
+    if (!range) return {};
+    if (this.side?.start === range.start) return this.side.value;
+    const value = await this.sideIn(await this.readFrame(range, signal), range);
+    this.side = { start: range.start, value };
+    return value;
   }
 
   /** Returns the range of a tensor's parameters. @throws {IntegrityError} when they are too large. */
@@ -197,16 +226,20 @@ export class Container {
   }
 
   /** Does the same as `readSide` with a frame of parameters that was already read. @throws {IntegrityError} for damage. */
-  async sideIn(frame: Uint8Array, { start }: FrameRange, signal?: AbortSignal): Promise<DecoderSide> {
+  async sideIn(frame: Uint8Array, { start }: FrameRange): Promise<DecoderSide> {
     const parameters = openFrame(frame, FRAME.parameters, this.source.name, start);
-    this.tables ??= this.readTables(signal);
+    this.tables ??= this.readTables().catch((error) => {
+      this.tables = undefined; // the server or the disk may work again
+      throw error;
+    });
     return { tables: await this.tables, parameters };
   }
 
-  private async readTables(signal?: AbortSignal): Promise<Uint8Array> {
+  /** Reads the tables, for all who need them: no signal of one of them ends it. */
+  private async readTables(): Promise<Uint8Array> {
     const range = planTables(this.directory, this.manifestEnd)!;
     this.checkSide(range);
-    return openFrame(await this.readFrame(range, signal), FRAME.tables, this.source.name, range.start);
+    return openFrame(await this.readFrame(range), FRAME.tables, this.source.name, range.start);
   }
 
   private checkSide({ start, end }: FrameRange): void {
@@ -234,6 +267,7 @@ export class Container {
   }
 
   async close(): Promise<void> {
+    this.blocks.close();
     await Promise.all([this.source.close(), this.base.close()]);
   }
 }

@@ -1,5 +1,6 @@
 // Writes what oracle.ts reads, again from spec/wpk-v1.md alone: streams with plain divisions, and float blocks with any
 // split, also those that the product's encoder would never choose.
+import { oracleStates } from './oracle.js';
 import { littleEndian, xxh64 } from './xxh64.js';
 
 export interface OracleSplit {
@@ -82,21 +83,21 @@ export function oracleWriteStream(
   if (symbols.length === 1) return new Uint8Array();
   const index = new Map(symbols.map((symbol, i) => [symbol, i]));
   const starts = frequencies.map((_, i) => frequencies.slice(0, i).reduce((sum, f) => sum + f, 0));
-  const states = [2 ** 16, 2 ** 16, 2 ** 16, 2 ** 16];
+  const states = Array.from({ length: oracleStates(coded.length) }, () => 2 ** 16);
   const words: number[] = [];
   for (let i = coded.length - 1; i >= 0; i--) {
     const which = index.get(coded[i]!)!;
     const frequency = frequencies[which]!;
-    let x = states[i % 4]!;
+    let x = states[i % states.length]!;
     if (x >= frequency * 2 ** 18) {
       words.push(x % 2 ** 16);
       x = Math.floor(x / 2 ** 16);
     }
-    states[i % 4] = Math.floor(x / frequency) * 2 ** 14 + (x % frequency) + starts[which]!;
+    states[i % states.length] = Math.floor(x / frequency) * 2 ** 14 + (x % frequency) + starts[which]!;
   }
-  const stream = new Uint8Array(16 + 2 * words.length);
+  const stream = new Uint8Array(4 * states.length + 2 * words.length);
   stream.set(new Uint8Array(Uint32Array.from(states).buffer));
-  stream.set(new Uint8Array(Uint16Array.from(words.reverse()).buffer), 16);
+  stream.set(new Uint8Array(Uint16Array.from(words.reverse()).buffer), 4 * states.length);
   return stream;
 }
 

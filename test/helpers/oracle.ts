@@ -199,6 +199,9 @@ function tableIn(bits: Bits, scaleBits: number): OracleTable {
   return { symbols, frequencies, end: Math.ceil(bits.position / 8) };
 }
 
+/** Number of states of a stream of so many symbols. */
+export const oracleStates = (count: number) => (count < 2 ** 18 ? 4 : 32);
+
 /** "Stream": all of `bytes`. */
 export function oracleStream(
   table: OracleTable | ((i: number) => OracleTable),
@@ -211,11 +214,13 @@ export function oracleStream(
     return new Array(count).fill(table.symbols[0]!);
   }
   const scale = 2 ** scaleBits;
-  const states = [0, 4, 8, 12].map((start) => Number(littleEndian(slice(bytes, start, 4))));
-  let next = 16;
+  const states = Array.from({ length: oracleStates(count) }, (_, i) =>
+    Number(littleEndian(slice(bytes, 4 * i, 4))),
+  );
+  let next = 4 * states.length;
   const decoded = Array.from({ length: count }, (_, i) => {
     const { symbols, frequencies } = typeof table === 'function' ? table(i) : table;
-    let x = states[i % 4]!;
+    let x = states[i % states.length]!;
     const slot = x % scale;
     let [index, start] = [0, 0];
     while (start + frequencies[index]! <= slot) start += frequencies[index++]!;
@@ -224,7 +229,7 @@ export function oracleStream(
       x = x * 2 ** 16 + Number(littleEndian(slice(bytes, next, 2)));
       next += 2;
     }
-    states[i % 4] = x;
+    states[i % states.length] = x;
     return symbols[index]!;
   });
   if (states.some((x) => x !== 2 ** 16) || next !== bytes.length) throw new RangeError('end of stream');

@@ -29,20 +29,35 @@ export class BitReader {
   private position = 0;
   constructor(private readonly bytes: Uint8Array) {}
 
+  /** Reads `width` bits, at most 24. */
   read(width: number): number {
-    let value = 0;
-    for (let i = 0; i < width; i++, this.position++) {
-      const byte = this.bytes[this.position >> 3];
-      if (byte === undefined) throw new RangeError('truncated table');
-      value |= ((byte >> (this.position & 7)) & 1) << i;
-    }
+    const value = this.peek() & ((1 << width) - 1);
+    this.skip(width);
     return value;
   }
 
   readGamma(): number {
-    let extra = 0;
-    while (this.read(1) === 0) if (++extra > 24) throw new RangeError('number too large in a table');
+    const next = this.peek();
+    const extra = 31 - Math.clz32(next & -next); // the number of zeros, or -1
+    if (extra < 0 || extra > 24) {
+      this.skip(25);
+      throw new RangeError('number too large in a table');
+    }
+    this.skip(extra + 1);
     return (1 << extra) | this.read(extra);
+  }
+
+  /** Returns at least the next 25 bits; those past the end are zeros. */
+  private peek(): number {
+    const { bytes } = this;
+    const at = this.position >> 3;
+    const four = bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
+    return four >>> (this.position & 7);
+  }
+
+  private skip(width: number): void {
+    this.position += width;
+    if (this.position > 8 * this.bytes.length) throw new RangeError('truncated table');
   }
 
   /** Bytes consumed so far, counting a partly consumed one. */

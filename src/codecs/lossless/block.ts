@@ -150,7 +150,7 @@ export function declaredDigest(payload: Uint8Array): bigint {
 }
 
 /**
- * Decodes a block's payload. @param base as it was encoded with.
+ * Decodes a block's payload, which may be a view of the kernels' `payload`. @param base as it was encoded with.
  * @returns a view of the kernels' memory, valid until their next use.
  * @throws {RangeError} when the payload is malformed or the digest of the decoded elements does not match.
  */
@@ -172,8 +172,7 @@ export function decodeBlock(
       `invalid length of ${coded.length} bytes for ${block.count} elements of ${block.dtype}`,
     );
   const out = kernels.buffers.elements.subarray(0, length);
-  const body = kernels.buffers.payload.subarray(0, coded.length - HEADER_BYTES);
-  body.set(coded.subarray(HEADER_BYTES));
+  const body = bodyIn(kernels, coded.subarray(HEADER_BYTES));
   switch (coded[8]) {
     case STORED:
       if (body.length !== length) throw new RangeError('stored block of the wrong length');
@@ -213,12 +212,20 @@ export function decodeBlock(
   return out;
 }
 
-/** Yields the blocks of a tensor of this dtype and shape in order; none for an empty tensor. */
-export function* blocksOf(dtype: Dtype, shape: readonly number[]): Generator<Block> {
+/** Returns a view of the kernels' `payload` with the body of a payload; it may be there already. */
+function bodyIn(kernels: LosslessKernels, body: Uint8Array): Uint8Array {
+  if (kernels.owns(body)) return body;
+  const own = kernels.buffers.payload.subarray(0, body.length);
+  own.set(body);
+  return own;
+}
+
+/** Yields the blocks of a tensor of this dtype and shape in order, from number `from` on; none for an empty tensor. */
+export function* blocksOf(dtype: Dtype, shape: readonly number[], from = 0): Generator<Block> {
   const total = shape.reduce((product, dimension) => product * dimension, 1);
   const most = BLOCK_BYTES / DTYPE_BYTES[dtype];
   const rows = shape.at(-2) ?? 1;
   const columns = shape.at(-1) ?? 1;
-  for (let first = 0; first < total; first += most)
+  for (let first = from * most; first < total; first += most)
     yield { dtype, first, rows, columns, count: Math.min(most, total - first) };
 }

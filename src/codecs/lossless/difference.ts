@@ -6,9 +6,13 @@ import {
   DIFFERENCE_ESCAPE,
   DIFFERENCE_SCALE_BITS,
   DIFFERENCE_ZERO,
-  STATES_BYTES,
 } from '../../wasm/constants.js';
-import type { DifferenceClass, ExponentField, LosslessKernels } from '../../wasm/lossless.js';
+import {
+  type DifferenceClass,
+  type ExponentField,
+  type LosslessKernels,
+  statesBytes,
+} from '../../wasm/lossless.js';
 import { BitReader, BitWriter } from './bits.js';
 import { type FrequencyTable, normalize, readTableFrom, writeTableTo } from './frequencies.js';
 import { coarser, joined, LOW_TRIED, type Spread, shortest, spreadOf, symbolCounts } from './spread.js';
@@ -100,7 +104,8 @@ export function decodeDifferences(
   const { classes, ...lengths } = readHead(payload, field);
   const lowAt = lengths.head + lengths.escapes * width;
   const streamAt = lowAt + lengths.lowBits;
-  if (streamAt + STATES_BYTES > payload.length) throw new RangeError('differences longer than the payload');
+  if (streamAt + statesBytes(count) > payload.length)
+    throw new RangeError('differences longer than the payload');
   const isWhole = kernels.decodeDifferences(count, width, field, classes, {
     escapes: payload.subarray(lengths.head, lowAt),
     lowBits: payload.subarray(lowAt, streamAt),

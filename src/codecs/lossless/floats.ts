@@ -27,6 +27,12 @@ export interface ChosenSplit extends FloatSplit {
   readonly bins: Uint32Array;
 }
 
+/** The symbols that occur, ascending, and their counts. */
+interface Counts {
+  readonly symbols: readonly number[];
+  readonly counts: readonly number[];
+}
+
 /**
  * Returns the cheapest split of `count` elements, by order-0 entropy and the table's cost.
  * @param heads counts of each value of the top 14 bits. @param seen bitwise OR of all elements.
@@ -36,24 +42,29 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   const trailing = trailingZeros(seen, tailWidth + 16);
   const tailBits = Math.max(0, tailWidth - trailing);
   const headZeros = Math.max(0, trailing - tailWidth);
-  let best: ChosenSplit | undefined;
-  const consider = (low: number, signed: boolean, bins: Uint32Array) => {
+  let best: (FloatSplit & { readonly bits: number; readonly own: Counts }) | undefined;
+  const consider = (low: number, signed: boolean, own: Counts) => {
     const split = { low, zeros: Math.min(headZeros, low), signed, tailBits };
-    const bits = codedBits(bins, count) + count * (rawHeadBits(split) + tailBits);
-    if (!best || bits < best.bits) best = { ...split, bits, bins };
+    const bits = codedBits(own, count) + count * (rawHeadBits(split) + tailBits);
+    if (!best || bits < best.bits) best = { ...split, bits, own };
   };
   const mostLow = 15 - EXPONENT_BITS[dtype]!;
-  const negative = sum(heads, heads.length / 2) / count;
-  const trySigned = count < LARGE || Math.abs(negative - 0.5) > EVEN;
-  let magnitudes = addHalves(heads);
-  let withSigns = heads;
+  const [positive, negative] = [heads.subarray(0, heads.length / 2), heads.subarray(heads.length / 2)];
+  const trySigned = count < LARGE || Math.abs(sum(negative) / count - 0.5) > EVEN;
+  let magnitudes = countsOf(added(positive, negative));
+  let withSigns = countsOf(trySigned ? heads : heads.subarray(0, 0));
   for (let low = LOWEST_LOW; low <= mostLow; low++) {
     consider(low, false, magnitudes);
     if (trySigned && low > LOWEST_LOW) consider(low, true, withSigns);
     magnitudes = fold(magnitudes);
-    if (trySigned) withSigns = fold(withSigns);
+    withSigns = fold(withSigns);
   }
-  return best!;
+  const { own, ...split } = best!;
+  const bins = new Uint32Array(alphabet(split));
+  own.symbols.forEach((symbol, i) => {
+    bins[symbol] = own.counts[i]!;
+  });
+  return { ...split, bins };
 }
 
 /** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces; some are views of the kernels' memory. */
@@ -102,40 +113,54 @@ export function decodeFloats(
 }
 
 /** Returns the order-0 entropy times `count` plus the cost of the table, in bits. */
-function codedBits(bins: Uint32Array, count: number): number {
+function codedBits({ counts }: Counts, count: number): number {
   const logCount = Math.log2(count);
   let bits = 0;
-  let symbols = 0;
-  for (let i = 0; i < bins.length; i++) {
-    const n = bins[i]!;
+  for (const n of counts) {
+    const information = logCount - Math.log2(n);
+    // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
+    bits += n * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information);
+  }
+  return counts.length > 1 ? bits + 128 : bits;
+}
+
+/** Returns the symbols that occur. */
+function countsOf(bins: Uint32Array): Counts {
+  const symbols: number[] = [];
+  const counts: number[] = [];
+  for (let symbol = 0; symbol < bins.length; symbol++) {
+    const n = bins[symbol]!;
     if (n) {
-      const information = logCount - Math.log2(n);
-      // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
-      bits += n * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information);
-      symbols++;
+      symbols.push(symbol);
+      counts.push(n);
     }
   }
-  return symbols > 1 ? bits + 128 : bits;
+  return { symbols, counts };
 }
 
-/** Merges bins whose indices differ only in the last bit. */
-function fold(bins: Uint32Array): Uint32Array {
-  const folded = new Uint32Array(bins.length / 2);
-  for (let i = 0; i < folded.length; i++) folded[i] = bins[2 * i]! + bins[2 * i + 1]!;
-  return folded;
+function added(first: Uint32Array, second: Uint32Array): Uint32Array {
+  const both = first.slice();
+  for (let i = 0; i < both.length; i++) both[i]! += second[i]!;
+  return both;
 }
 
-/** Merges bins whose indices differ only in the first bit, the sign. */
-function addHalves(bins: Uint32Array): Uint32Array {
-  const half = bins.length / 2;
-  const merged = bins.slice(0, half);
-  for (let i = 0; i < half; i++) merged[i]! += bins[half + i]!;
-  return merged;
+/** Merges symbols that differ only in the last bit. */
+function fold({ symbols, counts }: Counts): Counts {
+  const folded: number[] = [];
+  const sums: number[] = [];
+  symbols.forEach((symbol, i) => {
+    if (folded.at(-1) === symbol >> 1) sums[sums.length - 1]! += counts[i]!;
+    else {
+      folded.push(symbol >> 1);
+      sums.push(counts[i]!);
+    }
+  });
+  return { symbols: folded, counts: sums };
 }
 
-function sum(bins: Uint32Array, from: number): number {
+function sum(bins: Uint32Array): number {
   let total = 0;
-  for (let i = from; i < bins.length; i++) total += bins[i]!;
+  for (let i = 0; i < bins.length; i++) total += bins[i]!;
   return total;
 }
 

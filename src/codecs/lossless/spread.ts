@@ -98,7 +98,7 @@ export function bitsOf(spread: Spread, width: number): number {
 export const LOW_TRIED = 8;
 
 /** Bits per difference that low bits have to save: they are slow to decode. */
-const LOW_COST = 0.03;
+const LOW_COST = 0.12;
 
 /** Returns the number of low bits that makes differences shortest, and their bits. */
 export function shortest(spread: Spread, width: number): { readonly low: number; readonly bits: number } {
@@ -106,6 +106,7 @@ export function shortest(spread: Spread, width: number): { readonly low: number;
   for (let low = spread.low + 1; low <= spread.low + LOW_TRIED; low++) {
     const bits = bitsOf(coarser(spread, low), width) + (spread.low ? 0 : LOW_COST * spread.count);
     if (bits < best.bits) best = { low, bits };
+    else if (low > best.low + 1) break; // it has one minimum, or nearly so
   }
   return best;
 }

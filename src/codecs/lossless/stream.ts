@@ -1,5 +1,4 @@
-import { STATES_BYTES } from '../../wasm/constants.js';
-import { DECODE_CHUNK, type LosslessKernels } from '../../wasm/lossless.js';
+import { DECODE_CHUNK, type LosslessKernels, statesBytes } from '../../wasm/lossless.js';
 import { type FrequencyTable, normalize, readTable, writeTable } from './frequencies.js';
 
 /** A table and the stream coded with it, which is empty for a table of one symbol. */
@@ -52,10 +51,10 @@ export class SymbolDecoder {
     const single = symbols.length === 1;
     if (single) kernels.buffers.symbols.fill(symbols[0]! << shift, 0, DECODE_CHUNK);
     else {
-      if (stream.length < STATES_BYTES) throw new RangeError('stream too short');
+      if (stream.length < statesBytes(count)) throw new RangeError('stream too short');
       kernels.buffers.frequencies.set(frequencies);
       kernels.buffers.values.set(symbols.map((symbol) => symbol << shift));
-      kernels.startDecoding(stream, symbols.length);
+      kernels.startDecoding(stream, symbols.length, count);
     }
     for (let first = 0; first < count; first += DECODE_CHUNK) {
       const chunk = Math.min(DECODE_CHUNK, count - first);

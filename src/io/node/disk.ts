@@ -89,10 +89,17 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: 
 /** Buffer size for small writes; tests that count operations use a smaller one. */
 export const WRITE_BUFFER = { bytes: 2 ** 18 };
 
-/** Writes a file sequentially, with a buffer for small pieces. Calls must not overlap. */
+/** Bytes that may be waiting for the disk while more are written: a sync at the end would let the program wait for all of them. */
+const UNSYNCED_BYTES = 2 ** 26;
+
+/** Writes a file sequentially, with a buffer for small pieces; the disk gets long files on the way. Calls must not overlap. */
 export class Appender {
   private readonly buffer = new Uint8Array(WRITE_BUFFER.bytes);
   private count = 0;
+  /** Bytes written since the last sync began. */
+  private unsynced = 0;
+  private syncing: Promise<void> | undefined;
+  private syncError: unknown;
 
   /** @param written offset in the file of the first byte to append. */
   constructor(
@@ -114,16 +121,43 @@ export class Appender {
       this.count += bytes.length;
       return;
     }
-    await writeAll(this.handle, bytes, this.written);
-    this.written += bytes.length;
+    await this.append(bytes);
   }
 
   /** Writes the buffered bytes. */
   async flush(): Promise<void> {
     const bytes = this.buffer.subarray(0, this.count);
     this.count = 0;
+    await this.append(bytes);
+  }
+
+  /** Writes the buffered bytes, and waits until the disk has all. @throws the error of this sync or of one on the way. */
+  async sync(): Promise<void> {
+    await this.flush();
+    await this.settle();
+    await disk.sync(this.handle);
+  }
+
+  /** Waits for a sync that is under way, before the file is closed. @throws the error of a sync, which the system reports once. */
+  async settle(): Promise<void> {
+    await this.syncing;
+    if (this.syncError) throw this.syncError;
+  }
+
+  private async append(bytes: Uint8Array): Promise<void> {
     await writeAll(this.handle, bytes, this.written);
     this.written += bytes.length;
+    this.unsynced += bytes.length;
+    if (this.unsynced < UNSYNCED_BYTES || this.syncing) return;
+    this.unsynced = 0;
+    this.syncing = disk
+      .sync(this.handle)
+      .catch((error) => {
+        this.syncError ??= error;
+      })
+      .finally(() => {
+        this.syncing = undefined;
+      });
   }
 
   /** Shortens the file to `length` bytes and continues from there. */

@@ -1,4 +1,4 @@
-import type { BigIntStats, Stats } from 'node:fs';
+import { type BigIntStats, readSync, type Stats } from 'node:fs';
 import { constants, type FileHandle, open, readFile, stat } from 'node:fs/promises';
 import { type ByteSource, checkRange } from '../../core/byte-source.js';
 import { InputError } from '../../core/errors.js';
@@ -78,7 +78,33 @@ const SYSTEM_ERRORS: Readonly<Record<string, string>> = {
   ENFILE: 'too many open files',
   ELOOP: 'too many symbolic links',
   EIO: 'the device reported an error',
+  EBADF: 'is closed',
 };
+
+/** Fills `target` with the bytes of an open file from `start` on. @throws {InputError} as a source's `read` does. */
+export function readFromDescriptor(
+  descriptor: number,
+  target: Uint8Array,
+  start: number,
+  file: string,
+): void {
+  for (let have = 0; have < target.length; ) {
+    const bytesRead = readOnce(descriptor, target.subarray(have), start + have, file);
+    if (bytesRead === 0) throw endOfFile(file, start, start + target.length);
+    have += bytesRead;
+  }
+}
+
+function readOnce(descriptor: number, target: Uint8Array, position: number, file: string): number {
+  try {
+    return readSync(descriptor, target, 0, target.length, position);
+  } catch (error) {
+    throw fileError(error, file);
+  }
+}
+
+const endOfFile = (file: string, start: number, end: number) =>
+  new InputError('unexpected end of file while reading', { file, start, end });
 
 class FileSource implements ByteSource {
   readonly isLocal = true;
@@ -91,6 +117,10 @@ class FileSource implements ByteSource {
     private readonly followsName: boolean,
   ) {
     this.byteLength = Number(opened.size);
+  }
+
+  get descriptor(): number {
+    return this.handle.fd;
   }
 
   async read(start: number, end: number): Promise<Uint8Array> {
@@ -109,8 +139,7 @@ class FileSource implements ByteSource {
         .catch((error) => {
           throw fileError(error, this.name);
         });
-      if (bytesRead === 0)
-        throw new InputError('unexpected end of file while reading', { file: this.name, start, end });
+      if (bytesRead === 0) throw endOfFile(this.name, start, end);
       have += bytesRead;
     }
   }

@@ -164,8 +164,7 @@ export class Output {
    */
   async finish(check?: () => Promise<void> | undefined): Promise<void> {
     try {
-      await this.appender.flush();
-      await disk.sync(this.handle);
+      await this.appender.sync();
       if (!(await this.isOurs()))
         throw new InputError('was replaced by another program while it was being written', {
           file: this.partial,
@@ -207,6 +206,7 @@ export class Output {
   private async closeHandle(): Promise<void> {
     if (!this.isOpen) return;
     this.isOpen = false;
+    await this.appender.settle().catch(() => {}); // of no more use, or reported by `finish`
     await this.handle.close();
   }
 }

@@ -89,6 +89,15 @@ export function parseHeader(
   return { tensors, metadata, headerBytes };
 }
 
+/**
+ * Returns `__metadata__` of a complete header, with its length field; undefined where there is none.
+ * @param file name for messages. @throws {InputError} when it is malformed.
+ */
+export function metadataIn(headerBytes: Uint8Array, file: string): Record<string, string> | undefined {
+  const { value } = parseJsonObject(headerBytes.subarray(LENGTH_FIELD_BYTES), file, LENGTH_FIELD_BYTES);
+  return value.__metadata__ == null ? undefined : parseMetadata(value.__metadata__, file);
+}
+
 function parseMetadata(value: unknown, file: string): Record<string, string> {
   if (value === null) return Object.create(null);
   if (!isPlainObject(value))

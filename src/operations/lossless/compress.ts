@@ -5,16 +5,17 @@ import type { Model } from '../../core/model.js';
 import type { HubOptions } from '../../hub/folder.js';
 import { checkOutput, Output } from '../../io/node/checked-output.js';
 import { excluding } from '../../models/folder/selection.js';
-import { inputPaths, inputsOf } from '../../models/node/inputs.js';
-import { openFiles, openModel } from '../../open/open.js';
-import { Hashing } from '../../workers/node/hashing.js';
-import { Base } from '../../wpk/base.js';
+import { inputPaths } from '../../models/node/inputs.js';
+import { openFiles } from '../../open/open.js';
+import { startDigests } from '../../workers/node/hashing.js';
+import type { Base } from '../../wpk/base.js';
 import type { Manifest } from '../../wpk/manifest.js';
 import { startBlockPool } from '../../wpk/node/block-threads.js';
 import { describeFiles } from '../../wpk/node/manifest.js';
 import { takeOver } from '../../wpk/node/take-over.js';
 import { type Contents, closeContents, readContents } from '../../wpk/stored/contents.js';
 import { frontOf, WpkWriter } from '../../wpk/writer.js';
+import { withBase } from './base.js';
 import { type EncodeInput, LosslessEncoder, type MadeFrames } from './encode.js';
 import { ownNames } from './own-names.js';
 
@@ -57,26 +58,6 @@ export function compressLossless(
   return withContents(from, output, options, (files, contents) =>
     withBase(output, options, (base) => writeContents(files, contents, output, options, base)),
   );
-}
-
-/**
- * Opens the base, if there is one, and closes it after the work.
- * @throws {InputError} for one that has a base itself, or that the output would replace.
- */
-async function withBase(
-  output: string,
-  { base: given, signal, force = false }: CompressLosslessOptions,
-  work: (base: Base | undefined) => Promise<void>,
-): Promise<void> {
-  const opened =
-    typeof given === 'string' ? await openModel(given, { reading: 'download', signal }) : undefined;
-  const model = opened ?? (given as Model | undefined);
-  try {
-    if (model) await checkOutput(output, inputsOf(model), force);
-    await work(model && new Base(model));
-  } finally {
-    await opened?.close();
-  }
 }
 
 /**
@@ -165,10 +146,10 @@ async function encode(
   threads: number | undefined,
 ): Promise<void> {
   const pool = startBlockPool(threads);
-  const [fileHash, tensorHash] = [new Hashing(threads), new Hashing(threads)];
+  const digests = startDigests(threads);
   try {
-    await new LosslessEncoder({ ...input, pool, fileHash, tensorHash }).run();
+    await new LosslessEncoder({ ...input, pool, ...digests }).run();
   } finally {
-    await Promise.all([pool.close(), fileHash.close(), tensorHash.close()]);
+    await Promise.all([pool.close(), digests.fileHash.close(), digests.tensorHash.close()]);
   }
 }

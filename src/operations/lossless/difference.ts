@@ -2,10 +2,8 @@ import { createHash, type Hash } from 'node:crypto';
 import { type Block, needsBase } from '../../codecs/lossless/block.js';
 import { DTYPE_BYTES } from '../../core/dtype.js';
 import type { TensorInfo } from '../../core/model.js';
-import { sha256 } from '../../io/node/sha256.js';
-import type { Base, StoredBase, TensorBase } from '../../wpk/base.js';
+import type { Base, TensorBase } from '../../wpk/base.js';
 import { FRAME_HEADER_BYTES } from '../../wpk/frames.js';
-import type { TensorFacts } from '../../wpk/writer.js';
 
 type Stored = Pick<TensorInfo, 'name' | 'dtype' | 'shape'>;
 
@@ -48,13 +46,4 @@ export class Difference {
   finish(): TensorBase | undefined {
     return this.isUsed ? { name: this.name, sha256: this.known ?? this.hash!.digest('hex') } : undefined;
   }
-}
-
-/** Returns what a directory says of its base; undefined if no tensor needs it. */
-export function storedBase(
-  name: string,
-  tensors: readonly (TensorFacts | undefined)[],
-): StoredBase | undefined {
-  const digests = tensors.flatMap((tensor) => tensor?.base?.sha256 ?? []);
-  return digests.length ? { name, sha256: sha256(Buffer.from(digests.join(''), 'hex')) } : undefined;
 }

@@ -13,10 +13,11 @@ import type { BlockPool } from '../../wpk/block-pool.js';
 import { splitHeader, total } from '../../wpk/directory.js';
 import { PIECE_BYTES, pieces } from '../../wpk/frames.js';
 import type { Manifest } from '../../wpk/manifest.js';
+import { storedBase } from '../../wpk/node/stored-base.js';
 import type { FinishedFrame } from '../../wpk/resume.js';
 import type { Contents } from '../../wpk/stored/contents.js';
 import type { TensorFacts, WpkWriter, WrittenBytes } from '../../wpk/writer.js';
-import { Difference, storedBase } from './difference.js';
+import { Difference } from './difference.js';
 import { FrameQueue } from './frame-queue.js';
 import { FrameMaker } from './frames.js';
 import { readBlocks } from './read-blocks.js';
@@ -152,7 +153,7 @@ export class LosslessEncoder {
       this.progress(bytes.length);
       if (isSmall) digest = sha256(bytes); // it has a single block
       const inFile = fileHash.update(bytes);
-      const hashed = isSmall ? inFile : inFile.then((same) => tensorHash.update(same));
+      const hashed = isSmall ? inFile : Promise.all([inFile, tensorHash.update(bytes)]).then(() => bytes);
       const frame = difference
         ? this.frames.difference(hashed, block, await difference.read(block), (whole) =>
             difference.note(whole),

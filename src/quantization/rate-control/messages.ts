@@ -13,6 +13,13 @@ export function withinNote({ kind, limit }: Goal, value: number): string {
     : `the budget allows ${limit} bytes; the best file found below it has ${value}`;
 }
 
+/** Returns the message of what the base of a file loses by itself, on the same text: how much of the difference the file can hold there. */
+export function baseNote({ kind }: Goal, loss: number): string {
+  const alone =
+    kind === 'cosine' ? `a mean cosine of ${showCosine(loss)}` : `${loss.toPrecision(4)} nats per token`;
+  return `the base alone has ${alone} on this text: what it says of other text was not measured`;
+}
+
 /** Formats a cosine, given what it lacks to 1. */
 const showCosine = (lacking: number) => (1 - lacking).toPrecision(6);
 

@@ -6,7 +6,14 @@ import {
   DIFFERENCE_CENTER as CENTER, DIFFERENCE_ESCAPE as ESCAPE, DIFFERENCE_SCALE_BITS as SCALE_BITS, DIFFERENCE_ZERO as ZERO,
   ENCODER_ENTRY_BYTES,
 } from '../constants';
-import { finishEncoding, input, LOWEST_STATE, put, refill, saveStates, setInput, setOutput, setState, startEncoding, stateA, stateB, stateC, stateD, stateOf, writeEntry } from './_rans';
+import {
+  endedAt as streamEndedAt, finishEncoding, input, LOWEST_STATE, put, refill, saveStates, setInput, setOutput, setState, startDecoding as startStream,
+  startEncoding, stateA, stateB, stateC, stateD, stateOf, writeEntry,
+} from './_rans';
+import {
+  buildWideEncoder, encodeWide, input as wideInput, refill as refillVector, setInput as setWideInput, startWideDecoding, states, STATES_BYTES,
+  wideEndedAt, wordBytes,
+} from './_wide';
 
 // Buffers: the base's elements; of each sign and exponent, the class, its low bits, and its decoder's table; the tables of all classes;
 // and, while classes are chosen, differences by class and the next place of each class in each quarter.
@@ -149,39 +156,36 @@ export function escapesEnd(): usize {
   return escapeAt;
 }
 
-/** Fills the encoder's table of a class from 256 u32 `frequencies`. */
-export function buildClassEncoder(ordinal: u32, frequencies: usize): void {
+/** Fills the encoder's table of a class from 256 u32 `frequencies`, for a stream of four or of 32 states. */
+export function buildClassEncoder(ordinal: u32, frequencies: usize, isWide: bool): void {
+  const table = tables + <usize>(ordinal << 8) * ENCODER_ENTRY_BYTES;
+  if (isWide) return buildWideEncoder(256, frequencies, table, SCALE_BITS);
   let start: u32 = 0;
-  for (let s: u32 = 0; s < 256; s++) {
+  for (let s: usize = 0; s < 256; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
-    writeEntry(encoderOf((ordinal << 8) | s), frequency, start, SCALE_BITS);
+    writeEntry(table + s * ENCODER_ENTRY_BYTES, frequency, start, SCALE_BITS);
     start += frequency;
   }
 }
 
-/** Returns the entry of a symbol, with its class above its 8 bits. */
-@inline
-function encoderOf(symbol: u32): usize {
-  return tables + <usize>symbol * ENCODER_ENTRY_BYTES;
-}
-
 @inline
 function splitOf<T>(from: usize, symbols: usize, count: u32, isFloat: bool, shift: u32): void {
+  const knowns = base, ofExponent = classes, lowOf = lows, table = tables, lowBits = lowAt;
   let bit = lowBit, escape = escapeAt;
   for (let i: usize = 0; i < <usize>count; i++) {
-    const known = load<T>(base + i * sizeof<T>());
+    const known = load<T>(knowns + i * sizeof<T>());
     const d = signed<T>(<T>(ordinalOf<T>(load<T>(from + i * sizeof<T>()), isFloat) - ordinalOf<T>(known, isFloat)));
-    const ordinal = <u32>load<u8>(classes + (<u32>known >> shift)), low = <u32>load<u8>(lows + (<u32>known >> shift));
+    const ordinal = <u32>load<u8>(ofExponent + (<u32>known >> shift)), low = <u32>load<u8>(lowOf + (<u32>known >> shift));
     let symbol: u32 = <u32>((d >> low) + CENTER);
-    if (low && d == 0) symbol = ZERO;
-    else if (symbol >= <u32>ZERO) symbol = ESCAPE;
-    if (!load<u64>(encoderOf((ordinal << 8) | symbol))) symbol = ESCAPE; // it is too rare to have a frequency
+    symbol = select<u32>(symbol, ESCAPE, symbol < <u32>ZERO);
+    symbol = select<u32>(ZERO, symbol, <u32>(low != 0) & <u32>(d == 0));
+    if (!load<u64>(table + <usize>((ordinal << 8) | symbol) * ENCODER_ENTRY_BYTES)) symbol = ESCAPE; // it is too rare to have a frequency
     store<u16>(symbols + (i << 1), <u16>((ordinal << 8) | symbol));
     if (symbol == ESCAPE) {
       store<T>(escape, <T>d);
       escape += sizeof<T>();
     } else if (low && symbol != ZERO) {
-      const at = lowAt + (bit >> 3);
+      const at = lowBits + (bit >> 3);
       store<u64>(at, load<u64>(at) | ((<u64>(<u32>d & ((<u32>1 << low) - 1))) << (bit & 7)));
       bit += low;
     }
@@ -203,26 +207,27 @@ export function splitDifferences(from: usize, symbols: usize, count: u32, width:
 }
 
 @inline
-function putSymbol(state: u32, symbol: u64): u32 {
-  return put(state, encoderOf(<u32>symbol & 0xffff), SCALE_BITS);
+function putSymbol(state: u32, table: usize, symbol: u64): u32 {
+  return put(state, table + (<usize>symbol & 0xffff) * ENCODER_ENTRY_BYTES, SCALE_BITS);
 }
 
 /** Encodes `count` symbols with their classes from the last to the first. Writes downwards from `end`; returns the start of the stream. */
-export function encodeDifferences(symbols: usize, count: u32, end: usize): usize {
+export function encodeDifferences(symbols: usize, count: u32, end: usize, isWide: bool): usize {
+  if (isWide) return encodeWide(count, end, symbols, tables, SCALE_BITS);
   startEncoding();
   setOutput(end);
   let a = stateA, b = stateB, c = stateC, d = stateD;
   let i = count & ~3;
-  const rest = symbols + (i << 1);
-  if (count > i + 2) c = putSymbol(c, load<u16>(rest, 4));
-  if (count > i + 1) b = putSymbol(b, load<u16>(rest, 2));
-  if (count > i) a = putSymbol(a, load<u16>(rest));
+  const table = tables, rest = symbols + (i << 1);
+  if (count > i + 2) c = putSymbol(c, table, load<u16>(rest, 4));
+  if (count > i + 1) b = putSymbol(b, table, load<u16>(rest, 2));
+  if (count > i) a = putSymbol(a, table, load<u16>(rest));
   for (; i > 0; i -= 4) {
     const four = load<u64>(symbols + ((i - 4) << 1));
-    d = putSymbol(d, four >> 48);
-    c = putSymbol(c, four >> 32);
-    b = putSymbol(b, four >> 16);
-    a = putSymbol(a, four);
+    d = putSymbol(d, table, four >> 48);
+    c = putSymbol(c, table, four >> 32);
+    b = putSymbol(b, table, four >> 16);
+    a = putSymbol(a, table, four);
   }
   saveStates(a, b, c, d);
   return finishEncoding();
@@ -232,7 +237,13 @@ export function encodeDifferences(symbols: usize, count: u32, end: usize): usize
 export function buildClassDecoder(to: usize, frequencies: usize): void {
   for (let s: u32 = 0; s < 256; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
-    for (let offset: u32 = 0; offset < frequency; offset++, to += 4) store<u32>(to, frequency | (offset << 12) | (s << 24));
+    const end = to + (frequency << 2), step = i32x4.splat(4 << 12);
+    let four = i32x4.add(i32x4.splat(frequency | (s << 24)), i32x4(0, 1 << 12, 2 << 12, 3 << 12));
+    for (let at = to; at < end; at += 16) { // what is written past the end is written over, but for the padding behind the tables
+      v128.store(at, four);
+      four = i32x4.add(four, step);
+    }
+    to = end;
   }
 }
 
@@ -286,6 +297,59 @@ function decodeSymbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void
     store<u8>(to, <u8>(entry >> 24));
     setState(lane, refill(nextState(state, entry)));
   }
+}
+
+/** Loads the entries of four states, whose slots are `places` / 4. */
+@inline
+function fourEntries<T>(from: usize, places: v128, ofExponent: usize, shift: u32): v128 {
+  const first = v128.load32_zero(tableOf<T>(from, ofExponent, shift) + i32x4.extract_lane(places, 0));
+  const second = v128.load32_lane(tableOf<T>(from + sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(places, 1), first, 1);
+  const third = v128.load32_lane(tableOf<T>(from + 2 * sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(places, 2), second, 2);
+  return v128.load32_lane(tableOf<T>(from + 3 * sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(places, 3), third, 3);
+}
+
+/** Returns the table of the class of a base's element. */
+@inline
+function tableOf<T>(from: usize, ofExponent: usize, shift: u32): usize {
+  return <usize>load<u32>(ofExponent + (<usize>(<u32>load<T>(from) >> shift) << 2));
+}
+
+/** Returns states after their symbols, before renormalization. */
+@inline
+function advance(state: v128, entries: v128): v128 {
+  const mask = i32x4.splat(0xfff);
+  const product = i32x4.mul(v128.and(entries, mask), i32x4.shr_u(state, SCALE_BITS));
+  return i32x4.add(product, v128.and(i32x4.shr_u(entries, 12), mask));
+}
+
+/** Does the same as decodeSymbolsOf for a stream of 32 states; count is a multiple of 32 except in the last call. */
+@inline
+function decodeWideSymbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void {
+  const step = sizeof<T>(), ofExponent = decoders;
+  const slots = i32x4.splat((1 << SCALE_BITS) - 1), none = i32x4.splat(0);
+  let word = wideInput, at: usize = 0, from = base + <usize>first * step;
+  for (const stop = to + <usize>(count & ~31); to < stop; to += 8, from += 8 * step) {
+    const s = v128.load(states + at), t = v128.load(states + at, 16);
+    const entriesS = fourEntries<T>(from, i32x4.shl(v128.and(s, slots), 2), ofExponent, shift);
+    const entriesT = fourEntries<T>(from + 4 * step, i32x4.shl(v128.and(t, slots), 2), ofExponent, shift);
+    const eight = i16x8.narrow_i32x4_u(i32x4.shr_u(entriesS, 24), i32x4.shr_u(entriesT, 24));
+    v128.store64_lane(to, i8x16.narrow_i16x8_u(eight, eight), 0);
+    const nextS = advance(s, entriesS), nextT = advance(t, entriesT);
+    const lowS = i32x4.eq(i32x4.shr_u(nextS, 16), none), lowT = i32x4.eq(i32x4.shr_u(nextT, 16), none);
+    const maskS = <usize>i32x4.bitmask(lowS), maskT = <usize>i32x4.bitmask(lowT);
+    v128.store(states + at, refillVector(nextS, lowS, maskS, word));
+    word += <usize>load<u8>(wordBytes + maskS);
+    v128.store(states + at, refillVector(nextT, lowT, maskT, word), 16);
+    word += <usize>load<u8>(wordBytes + maskT);
+    at = (at + 32) & (STATES_BYTES - 1);
+  }
+  for (let place = states; place < states + ((count & 31) << 2); place += 4, to++, from += step) {
+    const state = load<u32>(place), entry = entryOf(load<T>(from), state, ofExponent, shift), next = nextState(state, entry);
+    store<u8>(to, <u8>(entry >> 24));
+    store<u32>(place, next < LOWEST_STATE ? (next << 16) | load<u16>(word) : next);
+    word += isLow(next) << 1;
+  }
+  setWideInput(word);
 }
 
 /** Merges the symbol of element `index` with its low bits, or an escape, and adds the difference to the base. */
@@ -356,21 +420,42 @@ function mergePairs(to: usize, symbols: usize, first: usize, count: usize, isFlo
   mergeOf<u16>(to, symbols + i, first + i, count - i, isFloat, shift);
 }
 
+// Whether the stream that is being decoded has 32 states.
+let wide: bool = false;
+
+/** Starts decoding a stream of four or of 32 states. */
+export function startDifferences(stream: usize, isWide: bool): void {
+  wide = isWide;
+  if (wide) startWideDecoding(stream);
+  else startStream(stream);
+}
+
+/** Returns true when the stream was read exactly up to `end`. */
+export function differencesEndedAt(end: usize): bool {
+  return wide ? wideEndedAt(end) : streamEndedAt(end);
+}
+
+@inline
+function symbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void {
+  if (wide) decodeWideSymbolsOf<T>(to, first, count, shift);
+  else decodeSymbolsOf<T>(to, first, count, shift);
+}
+
 /**
- * Decodes the next `count` elements, from `first` on (a multiple of 4, as `count` is except in the last call), to `to`, with `symbols` for
- * the time between. Classes from exponent `without` on have no low bits. Returns false when the stream is found to be damaged; it then reads
- * at most 2 * count bytes past its end.
+ * Decodes the next `count` elements, from `first` on (both a multiple of the states, but for the last call), to `to`, with `symbols` for the
+ * time between. Classes from exponent `without` on have no low bits. Returns false when the stream is found to be damaged; it then reads at
+ * most 2 * count + 8 bytes past its end.
  */
 export function decodeDifferences(to: usize, symbols: usize, first: u32, count: u32, width: u32, isFloat: bool, shift: u32, without: u32, end: usize): bool {
   if (width == 1) {
-    decodeSymbolsOf<u8>(symbols, first, count, shift);
+    symbolsOf<u8>(symbols, first, count, shift);
     mergeOf<u8>(to, symbols, first, count, isFloat, shift);
   } else if (width == 2) {
-    decodeSymbolsOf<u16>(symbols, first, count, shift);
+    symbolsOf<u16>(symbols, first, count, shift);
     mergePairs(to, symbols, first, count, isFloat, shift, without);
   } else {
-    decodeSymbolsOf<u32>(symbols, first, count, shift);
+    symbolsOf<u32>(symbols, first, count, shift);
     mergeOf<u32>(to, symbols, first, count, isFloat, shift);
   }
-  return input <= end;
+  return (wide ? wideInput : input) <= end;
 }

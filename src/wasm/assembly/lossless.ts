@@ -4,27 +4,33 @@ import { DECODER_ENTRY_BYTES, SYMBOL_SCALE_BITS } from '../constants';
 import {
   entryAt, finishEncoding, input, put, refill, saveStates, setOutput, setState, startEncoding, stateA, stateB, stateC, stateD, stateOf,
   writeEntry,
+  endedAt as narrowEndedAt, startDecoding as startNarrow,
 } from './_rans';
+import { buildWideDecoder, buildWideEncoder, decodeWide, encodeWide, startWideDecoding, wideEndedAt } from './_wide';
 
 export * from '../constants';
 export { heapBase } from './_memory';
 export {
-  base, buildClassDecoder, buildClassEncoder, classes, countClasses, countDifferences, countZeros, decodeDifferences, decoders, differences,
-  encodeDifferences, escapesEnd, lowBitsEnd, lows, places, setDifferenceBits, splitDifferences, subtractBase, sumDifferences, tables,
+  base, buildClassDecoder, buildClassEncoder, classes, countClasses, countDifferences, countZeros, decodeDifferences, decoders, differences, differencesEndedAt,
+  encodeDifferences, escapesEnd, lowBitsEnd, lows, places, setDifferenceBits, splitDifferences, startDifferences, subtractBase, sumDifferences, tables,
 } from './_difference';
-export { endedAt, startDecoding } from './_rans';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.
 export let elements: usize = 0, symbols: usize = 0, heads: usize = 0, tails: usize = 0, bins: usize = 0;
-export let frequencies: usize = 0, values: usize = 0, encoder: usize = 0, slots: usize = 0, entries: usize = 0;
+export let frequencies: usize = 0, values: usize = 0, encoder: usize = 0, slots: usize = 0, entries: usize = 0, wideSlots: usize = 0;
 
 // ---- rANS with frequencies of 14 bits --------------------------------------------------------------------------------
 
 const SCALE: u32 = 1 << SYMBOL_SCALE_BITS;
 
-/** Fills `encoder`, one entry per symbol, from u32 `frequencies`. */
-export function buildEncoder(count: u32): void {
+/** Whether the stream has 32 states: those of the call that built the table. */
+let wide: bool = false;
+
+/** Fills `encoder`, one entry per symbol, from u32 `frequencies`, for a stream of four or of 32 states. */
+export function buildEncoder(count: u32, isWide: bool): void {
+  wide = isWide;
+  if (wide) return buildWideEncoder(count, frequencies, encoder, SYMBOL_SCALE_BITS);
   let start: u32 = 0;
   for (let s: u32 = 0; s < count; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
@@ -40,6 +46,7 @@ function putSymbol(state: u32, table: usize, symbol: usize): u32 {
 
 /** Encodes `count` symbols from the last to the first, so that they decode in order. Writes downwards from `end`; returns the start of the stream. */
 export function encode(count: u32, end: usize): usize {
+  if (wide) return encodeWide(count, end, symbols, encoder, SYMBOL_SCALE_BITS);
   const table = encoder, from = symbols;
   startEncoding();
   setOutput(end);
@@ -61,10 +68,12 @@ export function encode(count: u32, end: usize): usize {
 }
 
 /**
- * Fills `slots`, SCALE u16: the ordinal of the symbol that each slot belongs to; and `entries`, one u64 per ordinal: frequency,
+ * Fills the tables for a stream of four or of 32 states: `wideSlots`; or `slots`, SCALE u16: the ordinal of the symbol that each slot belongs to; and `entries`, one u64 per ordinal: frequency,
  * start and value, 16 bits each. The values come from `values`, one u16 per ordinal.
  */
-export function buildDecoder(count: u32): void {
+export function buildDecoder(count: u32, isWide: bool): void {
+  wide = isWide;
+  if (wide) return buildWideDecoder(count, frequencies, values, wideSlots);
   let start: u32 = 0;
   for (let s: u32 = 0; s < count; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
@@ -73,6 +82,12 @@ export function buildDecoder(count: u32): void {
     for (let i: u32 = 0; i < frequency; i++) store<u16>(slots + ((start + i) << 1), <u16>s);
     start += frequency;
   }
+}
+
+/** Starts the stream that the tables were built for. */
+export function startDecoding(stream: usize): void {
+  if (wide) startWideDecoding(stream);
+  else startNarrow(stream);
 }
 
 @inline
@@ -86,10 +101,11 @@ function next(state: u32, entry: u64): u32 {
 }
 
 /**
- * Decodes the next `count` values (a multiple of 4 except in the last call) to u16 `symbols`.
- * Returns false when the stream is found to be damaged; it then reads at most 2 * count bytes past the stream's end.
+ * Decodes the next `count` values (a multiple of 32 except in the last call) to u16 `symbols`.
+ * Returns false when the stream is found to be damaged; it then reads at most 2 * count + 8 bytes past the stream's end.
  */
 export function decode(count: u32, end: usize): bool {
+  if (wide) return decodeWide(count, end, symbols, wideSlots);
   const owners = slots, table = entries;
   let a = stateA, b = stateB, c = stateC, d = stateD, out = symbols;
   for (const stop = out + ((count & ~3) << 1); out < stop; out += 8) {
@@ -110,17 +126,71 @@ export function decode(count: u32, end: usize): bool {
   return input <= end;
 }
 
+/** Returns true when the stream was read exactly up to `end` and every state is the encoder's initial one. */
+export function endedAt(end: usize): bool {
+  return wide ? wideEndedAt(end) : narrowEndedAt(end);
+}
+
 // ---- floats: a head of 16 bits (sign, exponent, top of the mantissa) and a tail --------------------------------------
+
+/** Returns the upper halves of eight elements of 4 bytes in two vectors. */
+@inline
+function upperHalves(first: v128, second: v128): v128 {
+  return v128.shuffle<u8>(first, second, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
+}
+
+/** Offset in `bins` of a second table of counts: neighbors that are equal must not wait for each other. */
+const SECOND: usize = 65536 * 4;
 
 /** Counts the heads of `count` elements, without their last `shift` bits, into `bins`; returns the OR of all elements. Width: 2, 4 or 8 bytes. */
 export function countHeads(count: u32, width: u32, shift: u32): u64 {
-  let seen: u64 = 0;
-  memory.fill(bins, 0, (65536 * 4) >> shift);
-  const end = elements + count * width;
-  if (width == 2) for (let at = elements; at < end; at += 2) { const x: u32 = load<u16>(at); seen |= x; bump(bins, x >> shift); }
-  else if (width == 4) for (let at = elements; at < end; at += 4) { const x = load<u32>(at); seen |= x; bump(bins, x >> (16 + shift)); }
-  else for (let at = elements; at < end; at += 8) { const x = load<u64>(at); seen |= x; bump(bins, <u32>(x >> (48 + shift))); }
+  const table = bins, size: usize = (65536 * 4) >> shift;
+  memory.fill(table, 0, size);
+  let seen: u64 = 0, i: u32 = 0;
+  if (width < 8 && count >= 8) {
+    memory.fill(table + SECOND, 0, size);
+    let any = i8x16.splat(0);
+    for (; i + 8 <= count; i += 8) {
+      let head: v128;
+      if (width == 2) {
+        head = v128.load(elements + (i << 1));
+        any = v128.or(any, head);
+      } else {
+        const first = v128.load(elements + (i << 2)), second = v128.load(elements + (i << 2), 16);
+        head = upperHalves(first, second);
+        any = v128.or(any, v128.or(first, second));
+      }
+      head = i16x8.shr_u(head, shift);
+      bumpFour(table, i64x2.extract_lane(head, 0));
+      bumpFour(table, i64x2.extract_lane(head, 1));
+    }
+    seen = <u64>i64x2.extract_lane(any, 0) | <u64>i64x2.extract_lane(any, 1);
+    seen |= seen >> 32;
+    if (width == 2) seen |= seen >> 16;
+    seen &= lowMask(8 * width);
+    for (let at = table; at < table + size; at += 16) v128.store(at, i32x4.add(v128.load(at), v128.load(at, SECOND)));
+  }
+  for (; i < count; i++) {
+    const x = elementAt(i, width);
+    seen |= x;
+    bump(table, <u32>(x >> ((width << 3) - 16 + shift)));
+  }
   return seen;
+}
+
+/** Counts four bins of 16 bits each, alternating between the tables. */
+@inline
+function bumpFour(table: usize, four: u64): void {
+  const low = <u32>four, high = <u32>(four >> 32);
+  bump(table, low & 0xffff);
+  bump(table + SECOND, low >> 16);
+  bump(table, high & 0xffff);
+  bump(table + SECOND, high >> 16);
+}
+
+@inline
+function elementAt(i: u32, width: u32): u64 {
+  return width == 2 ? load<u16>(elements + (i << 1)) : width == 4 ? load<u32>(elements + (i << 2)) : load<u64>(elements + (i << 3));
 }
 
 /** Counts bytes `plane` of `count` elements of `width` bytes into 256 `bins`, and writes them as `symbols`. */
@@ -169,36 +239,56 @@ export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed
   const kept = low - zeros;
   const headBits = kept + <u32>!signed;
   let i: u32 = 0;
-  if (!signed && headBits <= 8 && (width == 2 || (width == 4 && tailBits % 16 == 0))) {
-    const weights = i32x4.splat(<i32>(1 | (1 << (16 + headBits)))); // joins a pair of fields: x + y * 2^headBits
-    const keptMask = i16x8.splat(<i16>lowMask(kept));
-    const unsigned = i16x8.splat(0x7fff);
-    for (; i + 8 <= count; i += 8) {
-      let head: v128;
-      if (width == 2) head = v128.load(elements + (i << 1));
-      else {
-        const first = v128.load(elements + (i << 2)), second = v128.load(elements + (i << 2), 16);
-        head = v128.shuffle<u8>(first, second, 2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31);
-        if (tailBits) v128.store(tails + (i << 1), v128.shuffle<u8>(first, second, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29));
-      }
-      v128.store(symbols + (i << 1), i16x8.shr_u(v128.and(head, unsigned), low));
-      const raw = v128.or(v128.and(i16x8.shr_u(head, zeros), keptMask), i16x8.shl(i16x8.shr_u(head, 15), kept));
-      const two = i32x4.dot_i16x8_s(raw, weights);
-      const packed = <u64>i32x4.extract_lane(two, 0) | (<u64>i32x4.extract_lane(two, 1) << (headBits * 2)) | (<u64>i32x4.extract_lane(two, 2) << (headBits * 4)) | (<u64>i32x4.extract_lane(two, 3) << (headBits * 6));
-      store<u64>(heads + (i >> 3) * headBits, packed);
-    }
+  if (hasVectors(width, headBits, signed, tailBits)) {
+    // shifts by constants, for the usual cuts, take half of the time
+    if (low == 3 && !zeros) splitVectors(count, width, 3, 0, tailBits);
+    else if (low == 4 && !zeros) splitVectors(count, width, 4, 0, tailBits);
+    else if (low == 7 && !zeros) splitVectors(count, width, 7, 0, tailBits);
+    else splitVectors(count, width, low, zeros, tailBits);
+    i = count & ~7;
   }
   // the remaining elements are packed by OR into zeroed memory
   memory.fill(heads + (i >> 3) * headBits, 0, ((count + 7 - i) >> 3) * headBits + 8);
   memory.fill(tails + (i >> 3) * tailBits, 0, ((count + 7 - i) >> 3) * tailBits + 8);
   for (; i < count; i++) {
-    const x: u64 = width == 2 ? load<u16>(elements + (i << 1)) : width == 4 ? load<u32>(elements + (i << 2)) : load<u64>(elements + (i << 3));
+    const x = elementAt(i, width);
     const head = <u32>(x >> tailWidth);
     store<u16>(symbols + (i << 1), <u16>((signed ? head : head & 0x7fff) >> low));
     let raw = (head >> zeros) & <u32>lowMask(kept);
     if (!signed) raw |= (head >> 15) << kept;
     if (headBits) pack(heads, i * headBits, raw);
     if (tailBits) pack(tails, i * tailBits, (x & lowMask(tailWidth)) >> (tailWidth - tailBits));
+  }
+}
+
+/** Whether elements are split eight at a time: those that no raw bits of the sign, or of a part of the tail, complicate. */
+@inline
+function hasVectors(width: u32, headBits: u32, signed: bool, tailBits: u32): bool {
+  return !signed && headBits <= 8 && (width == 2 || (width == 4 && tailBits % 16 == 0));
+}
+
+/** Splits the elements, eight at a time, but for those that remain. */
+@inline
+function splitVectors(count: u32, width: u32, low: u32, zeros: u32, tailBits: u32): void {
+  const kept = low - zeros, headBits = kept + 1;
+  const weights = i32x4.splat(<i32>(1 | (1 << (16 + headBits)))); // joins a pair of fields: x + y * 2^headBits
+  const keptMask = i16x8.splat(<i16>lowMask(kept)), signBit = i16x8.splat(<i16>((<i32>1) << kept));
+  const unsigned = i16x8.splat(0x7fff);
+  let packed = heads;
+  for (let i: u32 = 0; i + 8 <= count; i += 8) {
+    let head: v128;
+    if (width == 2) head = v128.load(elements + (i << 1));
+    else {
+      const first = v128.load(elements + (i << 2)), second = v128.load(elements + (i << 2), 16);
+      head = upperHalves(first, second);
+      if (tailBits) v128.store(tails + (i << 1), v128.shuffle<u8>(first, second, 0, 1, 4, 5, 8, 9, 12, 13, 16, 17, 20, 21, 24, 25, 28, 29));
+    }
+    v128.store(symbols + (i << 1), i16x8.shr_u(v128.and(head, unsigned), low));
+    const raw = v128.or(v128.and(i16x8.shr_u(head, zeros), keptMask), v128.and(i16x8.shr_s(head, 15), signBit));
+    const pairs = i32x4.dot_i16x8_s(raw, weights);
+    const fours = v128.or(pairs, i64x2.shr_u(pairs, 32 - 2 * headBits)); // in the low half of each lane
+    store<u64>(packed, <u64>(<u32>i64x2.extract_lane(fours, 0)) | (<u64>i64x2.extract_lane(fours, 1) << (4 * headBits)));
+    packed += headBits;
   }
 }
 
@@ -212,33 +302,12 @@ export function mergeFloats(first: u32, count: u32, width: u32, low: u32, zeros:
   const kept = low - zeros;
   const headBits = kept + <u32>!signed;
   let i: u32 = 0;
-  if (!signed && headBits <= 8 && (width == 2 || (width == 4 && tailBits % 16 == 0))) {
-    let gather = i8x16.splat(0), scale = i16x8.splat(0);
-    for (let lane: u32 = 0; lane < 8; lane++) {
-      // lane's field lies in the 16 bits from byte (lane * headBits) / 8; a multiplication moves it to the top
-      const bit = lane * headBits;
-      store<u8>(scratch + lane * 2, <u8>(bit >> 3));
-      store<u8>(scratch + lane * 2 + 1, <u8>((bit >> 3) + 1));
-      store<u16>(scratch + 16 + lane * 2, <u16>(<u32>1 << (16 - headBits - (bit & 7))));
-    }
-    gather = v128.load(scratch);
-    scale = v128.load(scratch + 16);
-    const keptMask = i16x8.splat(<i16>lowMask(kept));
-    for (; i + 8 <= count; i += 8) {
-      const group = v128.load64_zero(heads + ((first + i) >> 3) * headBits);
-      const raw = i16x8.shr_u(i16x8.mul(i8x16.swizzle(group, gather), scale), 16 - headBits);
-      const head = v128.or(
-        v128.or(v128.load(from + (i << 1)), i16x8.shl(v128.and(raw, keptMask), zeros)),
-        i16x8.shl(i16x8.shr_u(raw, kept), 15),
-      );
-      if (width == 2) v128.store(to + ((first + i) << 1), head);
-      else {
-        const tail = tailBits ? v128.load(tails + ((first + i) << 1)) : i16x8.splat(0);
-        const at = to + ((first + i) << 2);
-        v128.store(at, v128.shuffle<u8>(tail, head, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
-        v128.store(at, v128.shuffle<u8>(tail, head, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
-      }
-    }
+  if (hasVectors(width, headBits, signed, tailBits)) {
+    if (low == 3 && !zeros) mergeVectors(first, count, width, 3, 0, tailBits, heads, tails);
+    else if (low == 4 && !zeros) mergeVectors(first, count, width, 4, 0, tailBits, heads, tails);
+    else if (low == 7 && !zeros) mergeVectors(first, count, width, 7, 0, tailBits, heads, tails);
+    else mergeVectors(first, count, width, low, zeros, tailBits, heads, tails);
+    i = count & ~7;
   }
   for (; i < count; i++) {
     const index = first + i;
@@ -258,6 +327,36 @@ export function mergeFloats(first: u32, count: u32, width: u32, low: u32, zeros:
 }
 
 const scratch: usize = memory.data(32, 16);
+
+/** Inverts splitVectors for elements from `first` (a multiple of 8) on. */
+@inline
+function mergeVectors(first: u32, count: u32, width: u32, low: u32, zeros: u32, tailBits: u32, heads: usize, tails: usize): void {
+  const kept = low - zeros, headBits = kept + 1;
+  for (let lane: u32 = 0; lane < 8; lane++) {
+    // lane's field lies in the 16 bits from byte (lane * headBits) / 8; a multiplication moves it to the top, where the sign belongs
+    const bit = lane * headBits;
+    store<u8>(scratch + lane * 2, <u8>(bit >> 3));
+    store<u8>(scratch + lane * 2 + 1, <u8>((bit >> 3) + 1));
+    store<u16>(scratch + 16 + lane * 2, <u16>(<u32>1 << (16 - headBits - (bit & 7))));
+  }
+  const gather = v128.load(scratch), scale = v128.load(scratch + 16);
+  const keptMask = i16x8.splat(<i16>(lowMask(kept) << zeros)), sign = i16x8.splat(<i16>0x8000);
+  const from = symbols;
+  let packed = heads + (first >> 3) * headBits;
+  for (let i: u32 = 0; i + 8 <= count; i += 8) {
+    const raw = i16x8.mul(i8x16.swizzle(v128.load64_zero(packed), gather), scale);
+    const rest = v128.and(i16x8.shr_u(raw, 15 - low), keptMask);
+    const head = v128.or(v128.bitselect(raw, v128.load(from + (i << 1)), sign), rest);
+    packed += headBits;
+    if (width == 2) v128.store(elements + ((first + i) << 1), head);
+    else {
+      const tail = tailBits ? v128.load(tails + ((first + i) << 1)) : i16x8.splat(0);
+      const at = elements + ((first + i) << 2);
+      v128.store(at, v128.shuffle<u8>(tail, head, 0, 1, 16, 17, 2, 3, 18, 19, 4, 5, 20, 21, 6, 7, 22, 23));
+      v128.store(at, v128.shuffle<u8>(tail, head, 8, 9, 24, 25, 10, 11, 26, 27, 12, 13, 28, 29, 14, 15, 30, 31), 16);
+    }
+  }
+}
 
 // ---- checksum: XXH64 (xxHash specification 0.1.1, section "XXH64 algorithm") ---------------------------------------
 

@@ -1,5 +1,8 @@
+import { availableParallelism } from 'node:os';
+import { movedBuffers } from '../buffers.js';
 import { callingThread } from '../calling-thread.js';
 import { Pool } from '../pool.js';
+import type { PoolWorker } from '../protocol.js';
 import { type HashJobs, hashJobs } from './hash-jobs.js';
 import { startThread } from './thread.js';
 
@@ -16,17 +19,13 @@ export class Hashing {
   private count = 0;
   /** Settles when the last job sent so far is done. */
   private last: Promise<unknown> = Promise.resolve();
-  /** No limit of jobs: a single worker runs them in order. */
+  /** No limit of jobs: a single worker, which starts with the first of them, runs them in order. */
   private readonly pool = new Pool<HashJobs>(Number.POSITIVE_INFINITY);
 
   /** @param threads 0: digests are computed on the calling thread. */
-  constructor(threads?: number) {
-    const worker =
-      threads === 0 ? callingThread(hashJobs()) : startThread(new URL('./hash-thread.js', import.meta.url));
-    this.pool.add(worker);
-  }
+  constructor(private readonly threads?: number) {}
 
-  /** Adds bytes. Their buffer may be moved, and is returned with the result. Errors are also thrown by `digest`, so callers need not wait. */
+  /** Adds bytes. Their buffer, unless shared, may be moved, and is returned with the result. Errors are also thrown by `digest`, so callers need not wait. */
   update(bytes: Uint8Array): Promise<Uint8Array> {
     const updated = this.add(bytes);
     updated.catch(() => {});
@@ -62,8 +61,28 @@ export class Hashing {
   }
 
   private run<Kind extends keyof HashJobs>(kind: Kind, bytes: Parameters<HashJobs[Kind]>[0]) {
-    const done = this.pool.run(kind, bytes as never, bytes ? [bytes.buffer as ArrayBuffer] : []);
+    if (!this.pool.count) this.pool.add(this.start());
+    const done = this.pool.run(kind, bytes as never, bytes ? movedBuffers([bytes]) : []);
     this.last = done.catch(() => {}); // awaited later
     return done;
   }
+
+  private start(): PoolWorker {
+    if (this.threads === 0) return callingThread(hashJobs());
+    return startThread(new URL('./hash-thread.js', import.meta.url));
+  }
+}
+
+/** Digests of whole files and of tensors, which contain the same bytes. */
+export interface Digests {
+  readonly fileHash: Hashing;
+  readonly tensorHash: Hashing;
+}
+
+/**
+ * Starts both digests. Beside two other threads or fewer, that of files runs on the calling thread, which has little else to do: one more
+ * thread would only take turns with the others.
+ */
+export function startDigests(threads = availableParallelism()): Digests {
+  return { fileHash: new Hashing(threads > 2 ? threads : 0), tensorHash: new Hashing(threads) };
 }

@@ -1,4 +1,4 @@
 import { serveThread } from '../../workers/node/thread.js';
-import { BLOCK_JOBS } from '../jobs.js';
+import { NODE_BLOCK_JOBS } from './jobs.js';
 
-serveThread(BLOCK_JOBS);
+serveThread(NODE_BLOCK_JOBS);

@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { type ByteSource, readInto } from '../../core/byte-source.js';
 import { IntegrityError } from '../../core/errors.js';
 import { SMALL_TENSOR_BYTES } from '../../io/node/sha256.js';
-import { readAhead } from '../../io/read-ahead.js';
-import { Hashing } from '../../workers/node/hashing.js';
+import { readAhead, SMALL_BYTES } from '../../io/read-ahead.js';
+import { type Hashing, startDigests } from '../../workers/node/hashing.js';
 import { Ordered } from '../../workers/ordered.js';
 import type { BlockPool } from '../block-pool.js';
 import { bytesOf, type StoredTensorEntry } from '../directory.js';
@@ -40,8 +40,7 @@ export function checkFrameLength(
 export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
 
 /**
- * Decodes a file's tensors on threads, and computes the SHA-256 of each tensor and of each weight file on two more threads: on the
- * main thread they would be the bottleneck. With 0 threads everything runs on the calling thread, which is faster for small files.
+ * Decodes a file's tensors on threads, and computes the SHA-256 of each weight file and, on demand, of each tensor. With 0 threads everything runs on the calling thread, which is faster for small files.
  */
 export class Decoding {
   private readonly pool: BlockPool;
@@ -57,7 +56,7 @@ export class Decoding {
   ) {
     this.pool = startBlockPool(threads);
     this.source = readAhead(container.source);
-    [this.tensorHash, this.fileHash] = [new Hashing(threads), new Hashing(threads)];
+    ({ tensorHash: this.tensorHash, fileHash: this.fileHash } = startDigests(threads));
   }
 
   /**
@@ -66,8 +65,12 @@ export class Decoding {
    */
   async tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
     try {
-      if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) return await this.smallTensor(tensor, take);
-      await this.decode(tensor, take);
+      if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) {
+        const hash = createHash('sha256');
+        await this.smallTensor(tensor, take, hash);
+        return hash.digest('hex');
+      }
+      await this.decode(tensor, take, this.tensorHash);
     } catch (error) {
       await this.tensorHash.digest(); // resets the digest for the next tensor
       throw await this.container.base.explain(tensor, error);
@@ -75,20 +78,28 @@ export class Decoding {
     return this.tensorHash.digest();
   }
 
+  /** Does the same as {@link tensor} without its SHA-256, for a file whose own is checked. */
+  async elements(tensor: StoredTensorEntry, take: Take): Promise<void> {
+    const decode = bytesOf(tensor) <= SMALL_TENSOR_BYTES ? this.smallTensor : this.decode;
+    try {
+      await decode.call(this, tensor, take);
+    } catch (error) {
+      throw await this.container.base.explain(tensor, error);
+    }
+  }
+
   /** Decodes a small tensor on the calling thread: one block, none, or a few blocks of a lossy codec. */
-  private async smallTensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
+  private async smallTensor(tensor: StoredTensorEntry, take: Take, hash?: Hash): Promise<void> {
     const { container } = this;
-    const hash = createHash('sha256');
     const side = await container.readSide(tensor);
     for (const planned of planTensor(tensor)) {
       checkFrameLength(planned, tensor, container.source.name);
       const frame = await this.source.read(planned.start, planned.end);
       const own = await container.base.side(tensor, planned, side);
       const elements = decodeFrame(frame, planned, tensor, own, container.source.name).slice();
-      hash.update(elements);
+      hash?.update(elements);
       await take(await this.fileHash.update(elements), planned.firstByte);
     }
-    return hash.digest('hex');
   }
 
   /** Does the same as {@link tensor}. @throws {IntegrityError} also when the SHA-256 differs from the directory's. */
@@ -122,8 +133,8 @@ export class Decoding {
     await Promise.all([this.pool.close(), this.tensorHash.close(), this.fileHash.close()]);
   }
 
-  private async decode(tensor: StoredTensorEntry, take: Take): Promise<void> {
-    const { container, pool, tensorHash, fileHash } = this;
+  private async decode(tensor: StoredTensorEntry, take: Take, tensorHash?: Hashing): Promise<void> {
+    const { container, pool, fileHash } = this;
     const file = container.source.name;
     const blocks = planTensor(tensor);
     const most = depthFor(blocks[0]);
@@ -137,8 +148,8 @@ export class Decoding {
     const decoding = new Ordered<{ elements: Uint8Array; firstByte: number }>(
       Math.min(pool.depth, most),
       ({ elements, firstByte }) => {
-        const hashed = tensorHash.update(elements).then((same) => fileHash.update(same));
-        return taking.add(hashed.then((same) => ({ elements: same, firstByte })));
+        const hashed = Promise.all([tensorHash?.update(elements), fileHash.update(elements)]);
+        return taking.add(hashed.then(() => ({ elements, firstByte })));
       },
     );
     const { name, codec } = tensor;
@@ -147,9 +158,11 @@ export class Decoding {
       const { start, end, firstByte, endByte } = planned;
       checkFrameLength(planned, tensor, container.source.name);
       const bytes = pool.take(end - start, endByte - firstByte);
-      await readInto(this.source, bytes, start);
+      const descriptor = end - start > SMALL_BYTES ? this.source.descriptor : undefined;
+      if (descriptor === undefined) await readInto(this.source, bytes, start);
       const own = await container.base.side(tensor, planned, side);
-      const decoded = pool.run('decode', { bytes, planned, tensor: { name, codec }, side: own, file });
+      const job = { bytes, planned, tensor: { name, codec }, side: own, file, descriptor };
+      const decoded = pool.run('decode', job);
       await decoding.add(decoded.then((elements) => ({ elements, firstByte })));
     }
     await decoding.finish();
