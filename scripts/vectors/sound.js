@@ -113,6 +113,12 @@ function baseTensors() {
     { name: 'f32 of bf16', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
     { name: 'bf16 of f32', dtype: 'BF16', shape: [600], data: patterns(2, 600, r) },
     { name: 'f32 of f16', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
+    {
+      name: 'many',
+      dtype: 'U8',
+      shape: [2 ** 18 + 3],
+      data: Uint8Array.from({ length: 2 ** 18 + 3 }, (_, i) => 3 * i),
+    },
     { name: 'more rows', dtype: 'BF16', shape: [20, 32], data: patterns(2, 640, r) },
     { name: 'fewer rows', dtype: 'BF16', shape: [20, 32], data: patterns(2, 640, r) },
   ];
@@ -144,6 +150,8 @@ function tunedTensors(r) {
     if (name === 'wide' || name === 'same') return { name, dtype, shape, data };
     if (name === 'bool')
       return { name, dtype, shape, data: data.map((byte, i) => (i % 50 ? byte : 1 - byte)) };
+    if (name === 'many')
+      return { name, dtype, shape, data: data.map((byte) => (r.chance(0.005) ? byte + 1 : byte)) };
     if (name === 'f32' || name === 'I32') return own(data, 4, 3000);
     if (name === 'f32 of bf16') return own(upperHalf(data), 2, 2, 'BF16');
     if (name === 'bf16 of f32') return own(zerosBelow(data), 4, 2, 'F32');
@@ -218,7 +226,7 @@ export const SOUND = {
   base: { about: 'what difference.wpk needs', files: () => model(baseTensors()) },
   difference: {
     about:
-      'differences from base.wpk: of every type that has them, from other types, of more and fewer rows, with low bits and escapes; and elements that are the same',
+      'differences from base.wpk: of every type that has them, from other types, of more and fewer rows, with low bits and escapes, with 4 and 32 states; and elements that are the same',
     files: (r) => model(tunedTensors(r)),
     base: 'base',
   },
