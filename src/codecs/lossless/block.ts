@@ -1,9 +1,9 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
-import { decodeDifferences, encodeDifferences, hasDifferences } from './difference.js';
 import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
+import { canDiffer, decodeFromBase, encodeFromBase } from './from-base.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp, equal } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
 
@@ -110,16 +110,16 @@ function chooseDifference(
   base: Uint8Array,
 ): [mode: number, pieces: Uint8Array[]] | undefined {
   if (equal(elements, base)) return [SAME, []];
-  if (!hasDifferences(dtype)) return undefined;
+  if (!canDiffer(dtype)) return undefined;
   setBase(kernels, base, elements.length);
-  const pieces = encodeDifferences(kernels, count, dtype);
+  const pieces = encodeFromBase(kernels, count, dtype);
   return pieces && lengthOf(pieces) < elements.length ? [DIFFERENCE, pieces] : undefined;
 }
 
 /** Elements that the base does not have are zeros. */
 function setBase(kernels: LosslessKernels, base: Uint8Array, length: number): void {
-  kernels.buffers.base.set(base);
-  kernels.buffers.base.fill(0, base.length, length);
+  kernels.fromBase.buffers.base.set(base);
+  kernels.fromBase.buffers.base.fill(0, base.length, length);
 }
 
 /** So few floats take no more bytes than a stream's states and a table. */
@@ -202,7 +202,7 @@ export function decodeBlock(
     case DIFFERENCE:
       if (!base || base.length > length) throw new RangeError('expected a base that is not longer');
       setBase(kernels, base, length);
-      decodeDifferences(kernels, body, block.count, block.dtype);
+      decodeFromBase(kernels, body, block.count, block.dtype);
       break;
     default:
       throw new RangeError(`unknown mode ${coded[8]}`);

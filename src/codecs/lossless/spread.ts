@@ -4,7 +4,7 @@ import {
   DIFFERENCE_SCALE_BITS,
   DIFFERENCE_ZERO,
 } from '../../wasm/constants.js';
-import { FINE_DIFFERENCES } from '../../wasm/lossless.js';
+import { FINE_DIFFERENCES } from '../../wasm/from-base.js';
 
 /** The differences of a class of elements, counted by their bits above the `low` ones. */
 export interface Spread {

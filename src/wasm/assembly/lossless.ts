@@ -11,9 +11,10 @@ import { buildWideDecoder, buildWideEncoder, decodeWide, encodeWide, startWideDe
 export * from '../constants';
 export { heapBase } from './_memory';
 export {
-  base, buildClassDecoder, buildClassEncoder, classes, countClasses, countDifferences, countZeros, decodeDifferences, decoders, differences, differencesEndedAt,
-  encodeDifferences, escapesEnd, lowBitsEnd, lows, places, setDifferenceBits, splitDifferences, startDifferences, subtractBase, sumDifferences, tables,
-} from './_difference';
+  base, baseClasses, baseDecoders, baseDifferences, baseEscapesEnd, baseLowBitsEnd, baseLows, basePlaces, baseTables, buildBaseDecoder,
+  buildBaseEncoder, countBaseClasses, countBaseDifferences, countBaseZeros, decodeFromBase, encodeFromBase, fromBaseEndedAt, setBaseBits,
+  splitFromBase, startFromBase, subtractBase, sumBaseDifferences,
+} from './_base';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.

@@ -7,12 +7,8 @@ import {
   DIFFERENCE_SCALE_BITS,
   DIFFERENCE_ZERO,
 } from '../../wasm/constants.js';
-import {
-  type DifferenceClass,
-  type ExponentField,
-  type LosslessKernels,
-  statesBytes,
-} from '../../wasm/lossless.js';
+import type { DifferenceClass, ExponentField } from '../../wasm/from-base.js';
+import { type LosslessKernels, statesBytes } from '../../wasm/lossless.js';
 import { BitReader, BitWriter } from './bits.js';
 import { type FrequencyTable, normalize, readTableFrom, writeTableTo } from './frequencies.js';
 import { coarser, joined, LOW_TRIED, type Spread, shortest, spreadOf, symbolCounts } from './spread.js';
@@ -40,13 +36,13 @@ const MAX_LOW = 24;
 const FEW = 24;
 
 /** Returns whether elements of this type can be coded as differences. */
-export const hasDifferences = (dtype: Dtype) => dtype in FIELDS;
+export const canDiffer = (dtype: Dtype) => dtype in FIELDS;
 
 /**
  * Encodes the first `count` of the kernels' `elements` as differences from their `base`.
  * @returns the payload in pieces; undefined where it would not be shorter than the elements.
  */
-export function encodeDifferences(
+export function encodeFromBase(
   kernels: LosslessKernels,
   count: number,
   dtype: Dtype,
@@ -57,7 +53,7 @@ export function encodeDifferences(
   if (!classes) return undefined;
   const tables = classes.map(({ symbols }) => tableOf(symbols));
   const coded = classes.map(({ from, low }, i) => ({ from, low, frequencies: frequenciesOf(tables[i]!) }));
-  const { lowBits, escapes, stream } = kernels.encodeDifferences(count, width, field, coded);
+  const { lowBits, escapes, stream } = kernels.fromBase.encode(count, width, field, coded);
   const head = new BitWriter();
   head.writeGamma(classes.length);
   head.writeGamma(1 + escapes.length / width);
@@ -92,7 +88,7 @@ function frequenciesOf({ symbols, frequencies }: FrequencyTable): Uint32Array {
  * Decodes a view of the kernels' `payload` to `elements`, given the kernels' `base`.
  * @throws {RangeError} when malformed.
  */
-export function decodeDifferences(
+export function decodeFromBase(
   kernels: LosslessKernels,
   payload: Uint8Array,
   count: number,
@@ -106,7 +102,7 @@ export function decodeDifferences(
   const streamAt = lowAt + lengths.lowBits;
   if (streamAt + statesBytes(count) > payload.length)
     throw new RangeError('differences longer than the payload');
-  const isWhole = kernels.decodeDifferences(count, width, field, classes, {
+  const isWhole = kernels.fromBase.decode(count, width, field, classes, {
     escapes: payload.subarray(lengths.head, lowAt),
     lowBits: payload.subarray(lowAt, streamAt),
     stream: payload.subarray(streamAt),
@@ -157,18 +153,18 @@ function chooseClasses(
   field: ExponentField,
 ): ChosenClass[] | undefined {
   const exponents = Array.from({ length: field.mask + 1 }, (_, exponent) => exponent);
-  const runs = frequentRuns(kernels.countClasses(exponents, count, width, field));
-  kernels.countClasses(
+  const runs = frequentRuns(kernels.fromBase.countClasses(exponents, count, width, field));
+  kernels.fromBase.countClasses(
     runs.map(({ from }) => from),
     count,
     width,
     field,
   );
-  kernels.subtractBase(count, width, field);
+  kernels.fromBase.subtract(count, width, field);
   const candidates = runs.map(({ from, first, count: n }): Candidate => {
-    const { mean, zeros } = kernels.measureDifferences(first, n, width);
+    const { mean, zeros } = kernels.fromBase.measureDifferences(first, n, width);
     const low = Math.max(0, Math.min(MAX_LOW - LOW_TRIED, Math.floor(Math.log2(mean + 1)) - 6));
-    const spread = spreadOf(kernels.countDifferences(first, n, width, low), n, zeros, low);
+    const spread = spreadOf(kernels.fromBase.countDifferences(first, n, width, low), n, zeros, low);
     return { from, spread, ...shortest(spread, width) };
   });
   if (sumOf(candidates, ({ bits }) => bits) > 1.1 * 8 * count * width) return undefined;

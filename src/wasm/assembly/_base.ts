@@ -17,7 +17,7 @@ import {
 
 // Buffers: the base's elements; of each sign and exponent, the class, its low bits, and its decoder's table; the tables of all classes;
 // and, while classes are chosen, differences by class and the next place of each class in each quarter.
-export let base: usize = 0, classes: usize = 0, lows: usize = 0, decoders: usize = 0, tables: usize = 0, differences: usize = 0, places: usize = 0;
+export let base: usize = 0, baseClasses: usize = 0, baseLows: usize = 0, baseDecoders: usize = 0, baseTables: usize = 0, baseDifferences: usize = 0, basePlaces: usize = 0;
 
 @inline
 function ordinalOf<T>(pattern: T, isFloat: bool): T {
@@ -48,7 +48,7 @@ function countOne<T>(from: usize, ordinals: usize, place: usize, shift: u32): vo
 
 @inline
 function countClassesOf<T>(count: u32, shift: u32): void {
-  const ordinals = classes, place = places, quarter = <usize>(count >> 2) * sizeof<T>();
+  const ordinals = baseClasses, place = basePlaces, quarter = <usize>(count >> 2) * sizeof<T>();
   const end = base + quarter;
   let at = base;
   for (; at < end; at += sizeof<T>()) {
@@ -62,7 +62,7 @@ function countClassesOf<T>(count: u32, shift: u32): void {
 }
 
 /** Adds to `places` the number of elements of each class in each quarter. `shift` leaves exponent and sign of an element. */
-export function countClasses(count: u32, width: u32, shift: u32): void {
+export function countBaseClasses(count: u32, width: u32, shift: u32): void {
   if (width == 1) countClassesOf<u8>(count, shift);
   else if (width == 2) countClassesOf<u16>(count, shift);
   else countClassesOf<u32>(count, shift);
@@ -77,7 +77,7 @@ function subtractOne<T>(at: usize, offset: isize, ordinals: usize, place: usize,
 
 @inline
 function subtractOf<T>(from: usize, count: u32, isFloat: bool, shift: u32): void {
-  const ordinals = classes, place = places, to = differences, offset = <isize>(from - base), quarter = <usize>(count >> 2) * sizeof<T>();
+  const ordinals = baseClasses, place = basePlaces, to = baseDifferences, offset = <isize>(from - base), quarter = <usize>(count >> 2) * sizeof<T>();
   const end = base + quarter;
   let at = base;
   for (; at < end; at += sizeof<T>()) {
@@ -100,13 +100,13 @@ export function subtractBase(from: usize, count: u32, width: u32, isFloat: bool,
 /** Returns a difference, sign-extended. */
 @inline
 function differenceAt(index: u32, width: u32): i32 {
-  if (width == 1) return load<i8>(differences + <usize>index);
-  if (width == 2) return load<i16>(differences + (<usize>index << 1));
-  return load<i32>(differences + (<usize>index << 2));
+  if (width == 1) return load<i8>(baseDifferences + <usize>index);
+  if (width == 2) return load<i16>(baseDifferences + (<usize>index << 1));
+  return load<i32>(baseDifferences + (<usize>index << 2));
 }
 
 /** Returns the sum of the magnitudes of `count` differences from `first` on. */
-export function sumDifferences(first: u32, count: u32, width: u32): f64 {
+export function sumBaseDifferences(first: u32, count: u32, width: u32): f64 {
   let sum: u64 = 0;
   for (let i = first; i < first + count; i++) {
     const d = <i64>differenceAt(i, width);
@@ -119,7 +119,7 @@ export function sumDifferences(first: u32, count: u32, width: u32): f64 {
 const FINE: i32 = 1 << 12;
 
 /** Counts `count` differences from `first` on, without `low` bits, into bins of -FINE + 1 to FINE - 1; all others into bin 0. */
-export function countDifferences(bins: usize, first: u32, count: u32, width: u32, low: u32): void {
+export function countBaseDifferences(bins: usize, first: u32, count: u32, width: u32, low: u32): void {
   for (let i = first; i < first + count; i++) {
     const symbol = (differenceAt(i, width) >> low) + FINE;
     const bin = bins + (<usize>(<u32>symbol < <u32>(2 * FINE) ? symbol : 0) << 2);
@@ -128,7 +128,7 @@ export function countDifferences(bins: usize, first: u32, count: u32, width: u32
 }
 
 /** Returns the number of zeros among `count` differences from `first` on. */
-export function countZeros(first: u32, count: u32, width: u32): u32 {
+export function countBaseZeros(first: u32, count: u32, width: u32): u32 {
   let zeros: u32 = 0;
   for (let i = first; i < first + count; i++) zeros += <u32>(differenceAt(i, width) == 0);
   return zeros;
@@ -140,25 +140,25 @@ export function countZeros(first: u32, count: u32, width: u32): u32 {
 let lowAt: usize = 0, lowBit: u32 = 0, escapeAt: usize = 0;
 
 /** Sets where low bits and escapes begin. */
-export function setDifferenceBits(low: usize, escapes: usize): void {
+export function setBaseBits(low: usize, escapes: usize): void {
   lowAt = low;
   lowBit = 0;
   escapeAt = escapes;
 }
 
 /** Returns the address behind the last low bits. */
-export function lowBitsEnd(): usize {
+export function baseLowBitsEnd(): usize {
   return lowAt + ((lowBit + 7) >> 3);
 }
 
 /** Returns the address behind the last escape. */
-export function escapesEnd(): usize {
+export function baseEscapesEnd(): usize {
   return escapeAt;
 }
 
 /** Fills the encoder's table of a class from 256 u32 `frequencies`, for a stream of four or of 32 states. */
-export function buildClassEncoder(ordinal: u32, frequencies: usize, isWide: bool): void {
-  const table = tables + <usize>(ordinal << 8) * ENCODER_ENTRY_BYTES;
+export function buildBaseEncoder(ordinal: u32, frequencies: usize, isWide: bool): void {
+  const table = baseTables + <usize>(ordinal << 8) * ENCODER_ENTRY_BYTES;
   if (isWide) return buildWideEncoder(256, frequencies, table, SCALE_BITS);
   let start: u32 = 0;
   for (let s: usize = 0; s < 256; s++) {
@@ -170,7 +170,7 @@ export function buildClassEncoder(ordinal: u32, frequencies: usize, isWide: bool
 
 @inline
 function splitOf<T>(from: usize, symbols: usize, count: u32, isFloat: bool, shift: u32): void {
-  const knowns = base, ofExponent = classes, lowOf = lows, table = tables, lowBits = lowAt;
+  const knowns = base, ofExponent = baseClasses, lowOf = baseLows, table = baseTables, lowBits = lowAt;
   let bit = lowBit, escape = escapeAt;
   for (let i: usize = 0; i < <usize>count; i++) {
     const known = load<T>(knowns + i * sizeof<T>());
@@ -200,7 +200,7 @@ function signed<T>(d: T): i32 {
 }
 
 /** Writes class and symbol of each difference to u16 `symbols`, low bits to zeroed memory, and escapes whole. */
-export function splitDifferences(from: usize, symbols: usize, count: u32, width: u32, isFloat: bool, shift: u32): void {
+export function splitFromBase(from: usize, symbols: usize, count: u32, width: u32, isFloat: bool, shift: u32): void {
   if (width == 1) splitOf<u8>(from, symbols, count, isFloat, shift);
   else if (width == 2) splitOf<u16>(from, symbols, count, isFloat, shift);
   else splitOf<u32>(from, symbols, count, isFloat, shift);
@@ -212,13 +212,13 @@ function putSymbol(state: u32, table: usize, symbol: u64): u32 {
 }
 
 /** Encodes `count` symbols with their classes from the last to the first. Writes downwards from `end`; returns the start of the stream. */
-export function encodeDifferences(symbols: usize, count: u32, end: usize, isWide: bool): usize {
-  if (isWide) return encodeWide(count, end, symbols, tables, SCALE_BITS);
+export function encodeFromBase(symbols: usize, count: u32, end: usize, isWide: bool): usize {
+  if (isWide) return encodeWide(count, end, symbols, baseTables, SCALE_BITS);
   startEncoding();
   setOutput(end);
   let a = stateA, b = stateB, c = stateC, d = stateD;
   let i = count & ~3;
-  const table = tables, rest = symbols + (i << 1);
+  const table = baseTables, rest = symbols + (i << 1);
   if (count > i + 2) c = putSymbol(c, table, load<u16>(rest, 4));
   if (count > i + 1) b = putSymbol(b, table, load<u16>(rest, 2));
   if (count > i) a = putSymbol(a, table, load<u16>(rest));
@@ -234,7 +234,7 @@ export function encodeDifferences(symbols: usize, count: u32, end: usize, isWide
 }
 
 /** Fills the decoder's table at `to` from 256 u32 `frequencies`: of each slot frequency (12 bits), offset (12 bits) and symbol (8 bits), from the lowest bit on. */
-export function buildClassDecoder(to: usize, frequencies: usize): void {
+export function buildBaseDecoder(to: usize, frequencies: usize): void {
   for (let s: u32 = 0; s < 256; s++) {
     const frequency = load<u32>(frequencies + (s << 2));
     const end = to + (frequency << 2), step = i32x4.splat(4 << 12);
@@ -269,7 +269,7 @@ function isLow(state: u32): u32 {
  */
 @inline
 function decodeSymbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void {
-  const step = sizeof<T>(), ofExponent = decoders;
+  const step = sizeof<T>(), ofExponent = baseDecoders;
   let a = stateA, b = stateB, c = stateC, d = stateD, word = input;
   let from = base + <usize>first * step;
   for (const stop = from + <usize>(count & ~3) * step; from < stop; from += 4 * step, to += 4) {
@@ -301,11 +301,11 @@ function decodeSymbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void
 
 /** Loads the entries of four states, whose slots are `places` / 4. */
 @inline
-function fourEntries<T>(from: usize, places: v128, ofExponent: usize, shift: u32): v128 {
-  const first = v128.load32_zero(tableOf<T>(from, ofExponent, shift) + i32x4.extract_lane(places, 0));
-  const second = v128.load32_lane(tableOf<T>(from + sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(places, 1), first, 1);
-  const third = v128.load32_lane(tableOf<T>(from + 2 * sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(places, 2), second, 2);
-  return v128.load32_lane(tableOf<T>(from + 3 * sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(places, 3), third, 3);
+function fourEntries<T>(from: usize, basePlaces: v128, ofExponent: usize, shift: u32): v128 {
+  const first = v128.load32_zero(tableOf<T>(from, ofExponent, shift) + i32x4.extract_lane(basePlaces, 0));
+  const second = v128.load32_lane(tableOf<T>(from + sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(basePlaces, 1), first, 1);
+  const third = v128.load32_lane(tableOf<T>(from + 2 * sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(basePlaces, 2), second, 2);
+  return v128.load32_lane(tableOf<T>(from + 3 * sizeof<T>(), ofExponent, shift) + i32x4.extract_lane(basePlaces, 3), third, 3);
 }
 
 /** Returns the table of the class of a base's element. */
@@ -325,7 +325,7 @@ function advance(state: v128, entries: v128): v128 {
 /** Does the same as decodeSymbolsOf for a stream of 32 states; count is a multiple of 32 except in the last call. */
 @inline
 function decodeWideSymbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void {
-  const step = sizeof<T>(), ofExponent = decoders;
+  const step = sizeof<T>(), ofExponent = baseDecoders;
   const slots = i32x4.splat((1 << SCALE_BITS) - 1), none = i32x4.splat(0);
   let word = wideInput, at: usize = 0, from = base + <usize>first * step;
   for (const stop = to + <usize>(count & ~31); to < stop; to += 8, from += 8 * step) {
@@ -361,7 +361,7 @@ function mergeOne<T>(to: usize, symbol: u32, index: usize, isFloat: bool, shift:
     difference = load<T>(escapeAt);
     escapeAt += sizeof<T>();
   } else {
-    const low = <u32>load<u8>(lows + (<u32>known >> shift)), isZero = symbol == ZERO;
+    const low = <u32>load<u8>(baseLows + (<u32>known >> shift)), isZero = symbol == ZERO;
     const lowBits = <u32>(load<u64>(lowAt + (lowBit >> 3)) >> (lowBit & 7)) & ((<u32>1 << low) - 1);
     difference = <T>select<i32>(0, ((<i32>symbol - CENTER) << low) | <i32>lowBits, isZero);
     lowBit += select<u32>(0, low, isZero);
@@ -372,7 +372,7 @@ function mergeOne<T>(to: usize, symbol: u32, index: usize, isFloat: bool, shift:
 /** Does so for `count` elements from `first` on. The next bit is a local variable, as most of them have low bits. */
 @inline
 function mergeOf<T>(to: usize, symbols: usize, first: usize, count: usize, isFloat: bool, shift: u32): void {
-  const bits = lowAt, from = base, ofExponent = lows;
+  const bits = lowAt, from = base, ofExponent = baseLows;
   let bit = lowBit;
   for (let i: usize = 0; i < count; i++) {
     const symbol = <u32>load<u8>(symbols + i), at = (first + i) * sizeof<T>(), known = load<T>(from + at);
@@ -424,14 +424,14 @@ function mergePairs(to: usize, symbols: usize, first: usize, count: usize, isFlo
 let wide: bool = false;
 
 /** Starts decoding a stream of four or of 32 states. */
-export function startDifferences(stream: usize, isWide: bool): void {
+export function startFromBase(stream: usize, isWide: bool): void {
   wide = isWide;
   if (wide) startWideDecoding(stream);
   else startStream(stream);
 }
 
 /** Returns true when the stream was read exactly up to `end`. */
-export function differencesEndedAt(end: usize): bool {
+export function fromBaseEndedAt(end: usize): bool {
   return wide ? wideEndedAt(end) : streamEndedAt(end);
 }
 
@@ -446,7 +446,7 @@ function symbolsOf<T>(to: usize, first: u32, count: u32, shift: u32): void {
  * time between. Classes from exponent `without` on have no low bits. Returns false when the stream is found to be damaged; it then reads at
  * most 2 * count + 8 bytes past its end.
  */
-export function decodeDifferences(to: usize, symbols: usize, first: u32, count: u32, width: u32, isFloat: bool, shift: u32, without: u32, end: usize): bool {
+export function decodeFromBase(to: usize, symbols: usize, first: u32, count: u32, width: u32, isFloat: bool, shift: u32, without: u32, end: usize): bool {
   if (width == 1) {
     symbolsOf<u8>(symbols, first, count, shift);
     mergeOf<u8>(to, symbols, first, count, isFloat, shift);
