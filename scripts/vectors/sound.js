@@ -125,12 +125,12 @@ function baseTensors() {
 }
 
 /** Changes some bit patterns by small steps, a few by any. */
-function stepped(bytes, width, r, most) {
+function stepped(bytes, width, r, most, few = 0.01) {
   const changed = bytes.slice();
   const view = new DataView(changed.buffer);
   const [get, set] = [`getUint${8 * width}`, `setUint${8 * width}`];
   for (let at = 0; at < changed.length; at += width)
-    if (r.chance(0.01)) view[set](at, r.below(2 ** (8 * width)), true);
+    if (r.chance(few)) view[set](at, r.below(2 ** (8 * width)), true);
     else if (r.chance(0.7)) view[set](at, view[get](at, true) + r.below(2 * most + 1) - most, true);
   return changed;
 }
@@ -160,6 +160,17 @@ function tunedTensors(r) {
     if (name === 'fewer rows') return own(data.slice(0, 1024), 2);
     return own(data, WIDTHS[dtype]);
   });
+}
+
+/** Matrices, some of which the base has. */
+function tunedMatrices(r) {
+  const a = baseTensors().find(({ name }) => name === 'model.a');
+  const longer = Uint8Array.from([...stepped(zerosBelow(a.data), 4, r, 300000, 0), ...floats(256, r)]);
+  return [
+    { ...a, data: stepped(a.data, 2, r, 9, 0) },
+    { name: 'a', dtype: 'F32', shape: [34, 64], data: longer },
+    f32('b', [61, 72], r),
+  ];
 }
 
 /** F16 near the F32 values, which are normal in it. */
@@ -231,6 +242,13 @@ export const SOUND = {
     base: 'base',
   },
   trellis: { about: 'trellis blocks', files: matrix, write: quantized(6) },
+  'trellis-difference': {
+    about:
+      'trellis blocks of differences from base.wpk: from the same type, from another and of more rows, and without a base',
+    files: (r) => model(tunedMatrices(r)),
+    write: quantized(2.5),
+    base: 'base',
+  },
   'trellis-shapes': {
     about: 'trellis: stacked experts, a kernel, 257 rows, BF16 and F16',
     files: experts,
