@@ -130,6 +130,7 @@ export type { CalibrationSource } from './quantization/calibration/calibrate.js'
 export type { Budget } from './quantization/rate-control/budget.js';
 export type { ChatMessage } from './tokenizer/chat-template.js';
 export { ONNX_DTYPES, type OnnxDtype } from './transformers-js/encoding.js';
+export type { StoredBase } from './wpk/base.js';
 export type { ContainerOptions } from './wpk/reader.js';
 export type {
   FileSummary,

@@ -695,6 +695,41 @@ describe('damage', () => {
   });
 });
 
+describe('a budget with a base', () => {
+  it('loses less in as many bits, and is read with that base alone', { tags: 'slow' }, async () => {
+    const options = { ...quick, budget: { bits: 2.5 }, calibration: false, force: true } as const;
+    const errors: unknown[] = [];
+    for (const base of [undefined, at('tiny')]) {
+      const { weightError, base: stored } = await compress(at('tiny-tuned'), at('lossy.wpk'), {
+        ...options,
+        base,
+      });
+      expect(stored?.name).toBe(base && 'tiny');
+      errors.push(weightError!.relativeSquaredError);
+    }
+    expect(Number(errors[1])).toBeLessThan(0.1 * Number(errors[0]));
+    for (const threads of [0, 2])
+      expect(await verify(at('lossy.wpk'), { threads, against: at('tiny-tuned') })).toMatchObject({
+        good: true,
+      });
+    await decompress(at('lossy.wpk'), at('lossy'), { ...quick, base: at('tiny.wpk'), force: true });
+    const alone = join(folder({ 'in/x.wpk': readFileSync(at('lossy.wpk')) }), 'in/x.wpk');
+    expect((await refusal(verify(alone, quick))).code).toBe('needs-base');
+    expect((await refusal(verify(alone, { ...quick, base: at('small') }))).code).toBe('needs-base');
+    const other = model('other', tensorsOf(readFileSync(at('tiny-tuned/model.safetensors'))));
+    expect((await refusal(verify(alone, { ...quick, base: other }))).code).toBe('needs-base');
+  });
+
+  it('a transform has none', async () => {
+    const file = withDirectory(readFileSync('spec/vectors/transform-dct.wpk'), (directory) => {
+      directory.base = { name: 'small', sha256: '0'.repeat(64) };
+      directory.tensors[0].base = { name: 'a', sha256: '0'.repeat(64) };
+    });
+    const path = join(folder({ 'x.wpk': file }), 'x.wpk');
+    expect((await refusal(inspect(path))).message).toMatch(/a transform has no base/);
+  });
+});
+
 describe('what a directory says of its base is not trusted', () => {
   const named = (name: unknown) =>
     withDirectory(readFileSync(at('tuned.wpk')), (directory) => {

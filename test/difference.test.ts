@@ -102,6 +102,23 @@ describe('a block with a base comes back bit for bit, as the specification has i
     },
   );
 
+  const manyStates = (dtype: Dtype) => {
+    const random = seededRandom(41);
+    const count = Math.min(2 ** 18 + 37, BLOCK_BYTES / DTYPE_BYTES[dtype]);
+    const { base } = pairOf(random, {
+      dtype,
+      count,
+      base: 'exponents over the whole range',
+      change: 'nothing',
+    });
+    const elements = CHANGES['steps as large as the values']!(random, base, DTYPE_BYTES[dtype]);
+    const payload = roundTripPlainly(dtype, elements, base.subarray(0, base.length - 16));
+    expect(modeOf(payload)).toBe(DIFFERENCE);
+  };
+  const wide = '%s, of so many elements that the stream has 32 states';
+  it.each<Dtype>(['BF16'])(wide, manyStates);
+  it.each<Dtype>(['F32', 'F16', 'U8', 'F8_E5M2'])(wide, { tags: 'slow' }, manyStates);
+
   it.each(CODED)('%s, in memory that begins anywhere', (dtype) => {
     const random = seededRandom(35);
     const { elements, base } = pairOf(random, { dtype, count: 100, base: 'weights', change: 'steps of one' });

@@ -122,8 +122,8 @@ const matrices = (r) => ({
   ]),
 });
 
-export const toBudget = (codec, bits) => (model, output) =>
-  compress(model, output, { codec, budget: { bits }, calibration: false, force: true, threads: 1 });
+export const toBudget = (codec, bits) => (model, output, base) =>
+  compress(model, output, { codec, budget: { bits }, calibration: false, force: true, threads: 1, base });
 
 export const quantized = (bits) => toBudget('trellis', bits);
 
@@ -145,7 +145,7 @@ export async function makeFile(place, name, files, write, base) {
   const output = join(place, `${name}.wpk`);
   if (write) {
     const model = await open(folder);
-    await write(model, output);
+    await write(model, output, base);
     await model.close();
   } else await compress(folder, output, { threads: 0, force: true, base });
   return Uint8Array.from(readFileSync(output));

@@ -113,18 +113,24 @@ function baseTensors() {
     { name: 'f32 of bf16', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
     { name: 'bf16 of f32', dtype: 'BF16', shape: [600], data: patterns(2, 600, r) },
     { name: 'f32 of f16', dtype: 'F32', shape: [600], data: patterns(4, 600, r) },
+    {
+      name: 'many',
+      dtype: 'U8',
+      shape: [2 ** 18 + 3],
+      data: Uint8Array.from({ length: 2 ** 18 + 3 }, (_, i) => 3 * i),
+    },
     { name: 'more rows', dtype: 'BF16', shape: [20, 32], data: patterns(2, 640, r) },
     { name: 'fewer rows', dtype: 'BF16', shape: [20, 32], data: patterns(2, 640, r) },
   ];
 }
 
 /** Changes some bit patterns by small steps, a few by any. */
-function stepped(bytes, width, r, most) {
+function stepped(bytes, width, r, most, few = 0.01) {
   const changed = bytes.slice();
   const view = new DataView(changed.buffer);
   const [get, set] = [`getUint${8 * width}`, `setUint${8 * width}`];
   for (let at = 0; at < changed.length; at += width)
-    if (r.chance(0.01)) view[set](at, r.below(2 ** (8 * width)), true);
+    if (r.chance(few)) view[set](at, r.below(2 ** (8 * width)), true);
     else if (r.chance(0.7)) view[set](at, view[get](at, true) + r.below(2 * most + 1) - most, true);
   return changed;
 }
@@ -144,6 +150,8 @@ function tunedTensors(r) {
     if (name === 'wide' || name === 'same') return { name, dtype, shape, data };
     if (name === 'bool')
       return { name, dtype, shape, data: data.map((byte, i) => (i % 50 ? byte : 1 - byte)) };
+    if (name === 'many')
+      return { name, dtype, shape, data: data.map((byte) => (r.chance(0.005) ? byte + 1 : byte)) };
     if (name === 'f32' || name === 'I32') return own(data, 4, 3000);
     if (name === 'f32 of bf16') return own(upperHalf(data), 2, 2, 'BF16');
     if (name === 'bf16 of f32') return own(zerosBelow(data), 4, 2, 'F32');
@@ -152,6 +160,17 @@ function tunedTensors(r) {
     if (name === 'fewer rows') return own(data.slice(0, 1024), 2);
     return own(data, WIDTHS[dtype]);
   });
+}
+
+/** Matrices, some of which the base has. */
+function tunedMatrices(r) {
+  const a = baseTensors().find(({ name }) => name === 'model.a');
+  const longer = Uint8Array.from([...stepped(zerosBelow(a.data), 4, r, 300000, 0), ...floats(256, r)]);
+  return [
+    { ...a, data: stepped(a.data, 2, r, 9, 0) },
+    { name: 'a', dtype: 'F32', shape: [34, 64], data: longer },
+    f32('b', [61, 72], r),
+  ];
 }
 
 /** F16 near the F32 values, which are normal in it. */
@@ -299,11 +318,18 @@ export const SOUND = {
   base: { about: 'what difference.wpk needs', files: () => model(baseTensors()) },
   difference: {
     about:
-      'differences from base.wpk: of every type that has them, from other types, of more and fewer rows, with low bits and escapes; and elements that are the same',
+      'differences from base.wpk: of every type that has them, from other types, of more and fewer rows, with low bits and escapes, with 4 and 32 states; and elements that are the same',
     files: (r) => model(tunedTensors(r)),
     base: 'base',
   },
   trellis: { about: 'trellis blocks', files: matrix, write: quantized(6) },
+  'trellis-difference': {
+    about:
+      'trellis blocks of differences from base.wpk: from the same type, from another and of more rows, and without a base',
+    files: (r) => model(tunedMatrices(r)),
+    write: quantized(2.5),
+    base: 'base',
+  },
   'trellis-shapes': {
     about: 'trellis: stacked experts, a kernel, 257 rows, BF16 and F16',
     files: experts,

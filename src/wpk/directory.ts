@@ -398,6 +398,8 @@ class Check {
     const expected = codecOf({ ...own, codec }, this.wpk).frameCount(own);
     if (frames.length !== expected) this.fail(`expected ${expected} frames ${of}, found ${frames.length}`);
     if (codec === TRANSFORM) this.expansion(of, lengthBytes, total(frames));
+    if (codec === TRANSFORM && entry.base !== undefined)
+      this.fail(`a transform has no base, found one ${of}`);
     const { error } = entry;
     if (error !== undefined && !(typeof error === 'number' && error >= 0))
       this.fail(`error ${of} is ${JSON.stringify(error)}`);
