@@ -11,10 +11,11 @@ const POLL_MILLISECONDS = 10;
 /**
  * Runs a command to its end.
  * Peak memory is the kernel's own high-water mark (VmHWM) of the process, threads included: it only grows, so
- * reading it every 10 ms misses at most what was allocated in the last 10 ms. Linux only; NaN elsewhere.
+ * reading it every 10 ms misses at most what was allocated in the last 10 ms. Processor time, user and system, is read likewise.
+ * Linux only; NaN elsewhere.
  * @param {string[]} command program and arguments
  * @param {{ stdout?: string }} [options] a file that takes standard output
- * @returns {Promise<{ seconds: number, peakBytes: number }>}
+ * @returns {Promise<{ seconds: number, cpuSeconds: number, peakBytes: number }>}
  * @throws {Error} when the command cannot start or does not exit with 0; the message has its standard error
  */
 export async function measure([program, ...args], { stdout } = {}) {
@@ -23,8 +24,10 @@ export async function measure([program, ...args], { stdout } = {}) {
     const started = performance.now();
     const child = spawn(program, args, { stdio: ['ignore', output, 'pipe'] });
     let peakBytes = Number.NaN;
+    let cpuSeconds = Number.NaN;
     const poll = () => {
       peakBytes = highWaterBytes(child.pid) ?? peakBytes;
+      cpuSeconds = usedSeconds(child.pid) ?? cpuSeconds;
     };
     const timer = setInterval(poll, POLL_MILLISECONDS);
     poll();
@@ -39,7 +42,7 @@ export async function measure([program, ...args], { stdout } = {}) {
     // `close` comes after `exit`, when the pipe has been read to its end.
     const [code] = await once(child, 'close').finally(() => clearInterval(timer));
     if (code !== 0) throw new Error(`${[program, ...args].join(' ')}: exit code ${code}: ${said.trim()}`);
-    return { seconds: (ended - started) / 1000, peakBytes };
+    return { seconds: (ended - started) / 1000, cpuSeconds, peakBytes };
   } finally {
     if (stdout !== undefined) closeSync(output);
   }
@@ -55,6 +58,19 @@ function highWaterBytes(pid) {
   }
 }
 
+/** Clock ticks per second in /proc, on every Linux of today. */
+const TICKS = 100;
+
+/** Processor time so far of a running process; undefined once it has ended. */
+function usedSeconds(pid) {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / TICKS;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Returns the median; NaN for an empty list. */
 export function median(values) {
   const sorted = Float64Array.from(values).sort();
@@ -62,10 +78,11 @@ export function median(values) {
   return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** Median time and largest peak of several runs of `measure`. */
+/** Median times and largest peak of several runs of `measure`. */
 export function summary(runs) {
   return {
     seconds: median(runs.map((run) => run.seconds)),
+    cpuSeconds: median(runs.map((run) => run.cpuSeconds)),
     peakBytes: Math.max(...runs.map((run) => run.peakBytes)),
   };
 }

@@ -75,8 +75,15 @@ describe('spec/vectors', () => {
     expect(new Set(frames.map(({ type }) => type))).toEqual(new Set([1, 2, 3, 4, 5, 6, 7]));
     const modes = framesOf(byName('modes')).filter(({ type }) => type === 4);
     expect(new Set(modes.map(({ payload }) => payload[8]))).toEqual(new Set([0, 1, 2, 3, 4, 5]));
-    const differences = framesOf(byName('difference')).filter(({ type }) => type === 4);
-    expect(new Set(differences.map(({ payload }) => payload[8]))).toEqual(new Set([32, 33]));
+    const others = (name: string) =>
+      framesOf(byName(name))
+        .filter(({ type }) => type === 4)
+        .map(({ payload }) => payload[8]);
+    expect(others('contexts')).toEqual([6, 6, 6, 6, 6]);
+    expect(others('integers')).toEqual([7, 7, 8]);
+    expect(others('patches')).toEqual([9, 9]);
+    expect(others('shifted')).toEqual([10]);
+    expect(new Set(others('difference'))).toEqual(new Set([32, 33]));
     const dtypes = byName('dtypes').tensors.map(({ dtype }) => dtype);
     expect(new Set(dtypes)).toEqual(new Set(Object.keys(DTYPE_BYTES)));
     const transforms = list.sound

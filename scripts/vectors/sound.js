@@ -181,6 +181,80 @@ function halvesOf(bytes) {
   return new Uint8Array(Uint16Array.from(words, half).buffer);
 }
 
+/** Sum of a few even draws: a bell curve from 0 to below `size`, around `middle`. */
+function bell(r, size, middle, width) {
+  const value = Math.round(middle + width * (r.next() + r.next() + r.next() + r.next() - 2));
+  return Math.max(0, Math.min(size - 1, value));
+}
+
+/** Symbols in the contexts of their groups: nibbles in bytes, in words along columns and along rows; bytes by rows; blocks of ggml. */
+function everyContext(r) {
+  const nibbles = (length, middleOf) =>
+    Uint8Array.from(
+      { length },
+      (_, i) => bell(r, 16, middleOf(2 * i), 3) | (bell(r, 16, middleOf(2 * i + 1), 3) << 4),
+    );
+  const middles = Array.from({ length: 512 }, () => 4 + r.below(8));
+  const rows = Uint8Array.from({ length: 16384 }, (_, i) => {
+    const width = i % 2048 < 1024 ? 3 : 60;
+    return bell(r, 256, 128, width) ^ 128;
+  });
+  const blocks = Uint8Array.from({ length: 300 * 22 }, (_, i) =>
+    i % 22 < 2
+      ? r.below(60)
+      : i % 22 < 6
+        ? r.below(256) & r.below(256)
+        : bell(r, 16, 8, 4) | (bell(r, 16, 8, 4) << 4),
+  );
+  return [
+    { name: 'groups', dtype: 'U8', shape: [800, 16], data: nibbles(12800, (i) => middles[(i >> 5) & 511]) },
+    {
+      name: 'in columns',
+      dtype: 'I32',
+      shape: [64, 64],
+      data: nibbles(64 * 64 * 4, (i) => middles[(i >> 3) & 63]),
+    },
+    { name: 'in rows', dtype: 'I32', shape: [256, 16], data: nibbles(256 * 64, (i) => middles[i & 127]) },
+    { name: 'graded', dtype: 'I8', shape: [16, 1024], data: rows },
+    { name: 'blocks', dtype: 'U8', shape: [300, 22], data: blocks },
+  ];
+}
+
+/** Integers with a structure: steps that repeat and start over; sorted ones. */
+function everyInteger(r) {
+  let next = 0;
+  const sorted = integers(500, () => (next += r.below(30)));
+  const groups = Int32Array.from({ length: 1000 }, (_, i) => Math.floor(i / 128));
+  return [
+    { name: 'g_idx', dtype: 'I32', shape: [1000], data: new Uint8Array(groups.buffer) },
+    { name: 'position_ids', dtype: 'I64', shape: [9, 60], data: integers(540, (i) => i % 60) },
+    { name: 'sorted', dtype: 'I64', shape: [500], data: sorted },
+  ];
+}
+
+/** f32 and f64 whose lower half is zero, but for a few elements. */
+function patched(r) {
+  const f32 = new Uint8Array(Float32Array.from({ length: 3000 }, () => (r.next() - 0.5) / 8).buffer);
+  const f64 = new Uint8Array(Float64Array.from({ length: 2000 }, () => (r.next() - 0.5) / 8).buffer);
+  const cut = (bytes, width) =>
+    bytes.map((byte, i) => (i % width < width / 2 && Math.floor(i / width) % 911 !== 5 ? 0 : byte));
+  return [
+    { name: 'f32', dtype: 'F32', shape: [3000], data: cut(f32, 4) },
+    { name: 'f64', dtype: 'F64', shape: [2000], data: cut(f64, 8) },
+  ];
+}
+
+/** f32 with a scale of its own for every row and column. */
+function shiftedRows(r) {
+  const [rows, columns] = [40, 60];
+  const scales = (count) => Array.from({ length: count }, () => 2 ** (r.below(16) - 8));
+  const [byRow, byColumn] = [scales(rows), scales(columns)];
+  const values = Float32Array.from({ length: rows * columns }, (_, i) =>
+    i % 101 ? (r.next() - 0.5) * byRow[Math.floor(i / columns)] * byColumn[i % columns] : 0,
+  );
+  return { name: 'exp_avg_sq', dtype: 'F32', shape: [rows, columns], data: new Uint8Array(values.buffer) };
+}
+
 const model = (tensors) => ({ 'model.safetensors': tensorFile(tensors) });
 const experts = (r) => ({
   'config.json': text('{"model_type":"llama"}'),
@@ -209,6 +283,13 @@ const transform = (name, dimensions, keep) => ({
 export const SOUND = {
   modes: { about: 'a block of every lossless mode', files: (r) => model(everyMode(r)) },
   dtypes: { about: 'a tensor of every element type', files: (r) => model(everyDtype(r)) },
+  contexts: { about: 'symbols of quantized weights in contexts', files: (r) => model(everyContext(r)) },
+  integers: { about: 'stairs and differences', files: (r) => model(everyInteger(r)) },
+  patches: { about: 'floats whose last bits are zero but for a few', files: (r) => model(patched(r)) },
+  shifted: {
+    about: 'floats whose rows and columns differ in scale',
+    files: (r) => model([shiftedRows(r)]),
+  },
   floats: {
     about: 'every way to split floats, and floats that are no numbers',
     files: (r) => model(everyFloat(r)),

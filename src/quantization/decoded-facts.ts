@@ -62,7 +62,8 @@ export async function decodeFacts(
     }
     return { weightFiles, tensors, weightError: { ...comparison.weightError() } };
   } finally {
-    await Promise.all([decoding.close(), container.close()]);
+    await decoding.close(); // its threads read the file
+    await container.close();
   }
 }
 

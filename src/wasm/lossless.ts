@@ -9,6 +9,40 @@ export { BLOCK_BYTES, DECODE_CHUNK, statesBytes };
 /** Maximum number of symbols in a table; their values are below it. */
 export const MAX_SYMBOLS = 1 << 13;
 
+/** Limits of records and walks: spec/wpk-v1.md, "Contexts". */
+export const MAX_RECORD_SYMBOLS = 256;
+export const MAX_CONTEXT_GROUP = 256;
+export const MAX_LANES = 1 << 18;
+export const MAX_CLASSES = 64;
+export const MAX_GRADED_COLUMNS = 65535;
+export const MAX_LEVELED_GROUPS = 1 << 18;
+/** Number of contexts: 8 buckets of positions, 4 of extremes, 33 of means. */
+export const CONTEXTS = 8 * 4 * 33;
+/** Maximum number of symbols of a block: of 2 bits each. */
+export const MAX_QUEUED = 4 * BLOCK_BYTES;
+
+/** How groups lie among symbols. Leveled: their levels, in `levels`, are in the contexts instead of means. */
+export interface ContextWalk {
+  readonly group: number;
+  readonly run: number;
+  readonly lanes: number;
+  readonly leveled: boolean;
+}
+
+/** A block of symbols below `symbols` in rows of `columns`, which begins in column `column`. */
+export interface SymbolPlace {
+  readonly column: number;
+  readonly columns: number;
+  readonly symbols: number;
+}
+
+/** Where the symbols of a block are: whole records of bytes from byte `start` of the elements on. */
+export interface RecordPlace {
+  readonly start: number;
+  readonly records: number;
+  readonly recordBytes: number;
+}
+
 /**
  * The bits of a float that are modeled (docs/lossless.md, "Floats"). The top 16 bits of an element are its head:
  * sign, symbol bits, and below them `low` bits. The last `zeros` of these are zero in the whole block. The rest of the
@@ -37,6 +71,18 @@ interface Exports extends BaseExports {
   // biome-ignore format: as above
   mergeFloats(first: number, count: number, width: number, low: number, zeros: number, signed: boolean, tailBits: number, heads: number, tails: number): void;
   checksum(bytes: number, length: number, seed: bigint): bigint;
+  // biome-ignore format: as above
+  shiftSymbols(symbols: number, first: number, count: number, column: number, columns: number, rows: number, columnShifts: number, others: number, sign: number, low: number): void;
+  takeDifferences(at: number, count: number, width: number): void;
+  addDifferences(at: number, count: number, width: number): void;
+  setRecords(bytes: number, symbols: number, lowBits: number, highBits: number): void;
+  // biome-ignore format: as above
+  setWalk(group: number, run: number, lanes: number, inRun: number, lane: number, position: number, leveled: boolean): void;
+  countContexts(at: number, records: number, contexts: number): void;
+  splitContexts(at: number, records: number): void;
+  mergeContexts(at: number, records: number): number;
+  gatherBytes(from: number, step: number, length: number, records: number, to: number, bins: number): void;
+  scatterBytes(to: number, step: number, length: number, first: number, count: number, from: number): void;
 }
 
 const SIZES = {
@@ -54,6 +100,17 @@ const SIZES = {
   entries: [Uint8Array, MAX_SYMBOLS * DECODER_ENTRY_BYTES],
   wideSlots: [Uint8Array, DECODER_ENTRY_BYTES << SYMBOL_SCALE_BITS],
   ...BASE_SIZES,
+  // of contexts; pages that are not touched take no memory
+  places: [Uint32Array, 2 * MAX_RECORD_SYMBOLS],
+  updates: [Uint32Array, 256],
+  buckets: [Uint8Array, MAX_GRADED_COLUMNS],
+  reciprocals: [BigUint64Array, MAX_CONTEXT_GROUP + 1],
+  lanes: [Uint32Array, MAX_LANES],
+  levels: [Uint8Array, MAX_LEVELED_GROUPS],
+  classes: [Uint8Array, CONTEXTS],
+  cursors: [Uint32Array, 2 * MAX_CLASSES],
+  queues: [Uint8Array, MAX_QUEUED],
+  counts: [Uint32Array, CONTEXTS * 256],
 } as const satisfies BufferSizes;
 
 /** Padding after every buffer, for whole SIMD vectors and for a chunk of a damaged stream. */
@@ -132,6 +189,97 @@ export class LosslessKernels {
   /** Returns true when the stream ends at the last decoded value. */
   streamEnded(): boolean {
     return Boolean(this.call.endedAt(this.streamEnd));
+  }
+
+  /**
+   * Shifts the first `count` of `symbols`, number `first` of the block on, by `sign` times the shifts of their row (in `levels`) and column (in
+   * `buckets`), then left by `low`. Symbols 0 stay.
+   */
+  shiftSymbols(
+    { column, columns, symbols }: SymbolPlace,
+    first: number,
+    count: number,
+    sign: 1 | -1,
+    low: number,
+  ): void {
+    const { symbols: from, levels, buckets } = this.buffers;
+    const [rowsAt, columnsAt] = [levels.byteOffset, buckets.byteOffset];
+    // biome-ignore format: the order of the arguments
+    this.call.shiftSymbols(from.byteOffset, first, count, column, columns, rowsAt, columnsAt, symbols - 1, sign, low);
+  }
+
+  /** Replaces integers of 2, 4 or 8 bytes by their differences, in zigzag order, and the first by 0. */
+  takeDifferences(count: number, width: number): void {
+    this.call.takeDifferences(this.buffers.elements.byteOffset, count, width);
+  }
+
+  /** Inverts takeDifferences, when the first integer is back in its place. */
+  addDifferences(count: number, width: number): void {
+    this.call.addDifferences(this.buffers.elements.byteOffset, count, width);
+  }
+
+  /** Sets records of `symbols` symbols each, whose parts have `lowBits` and `highBits`; their places are in `places`. */
+  setRecords(recordBytes: number, symbols: number, lowBits: number, highBits: number): void {
+    this.call.setRecords(recordBytes, symbols, lowBits, highBits);
+  }
+
+  /** Sets a walk and the place of its first symbol: in its run, its lane, and its group. */
+  setWalk({ group, run, lanes, leveled }: ContextWalk, inRun: number, lane: number, position: number): void {
+    this.call.setWalk(group, run, lanes, inRun, lane, position, leveled);
+  }
+
+  /** Counts symbols by context. @returns the counts: of each context one after another, of each symbol below 2^bits. */
+  countContexts({ start, records }: RecordPlace): Uint32Array {
+    this.call.countContexts(this.buffers.elements.byteOffset + start, records, CONTEXTS);
+    return this.buffers.counts;
+  }
+
+  /** Appends every symbol to the queue of its class. @param starts offsets of the queues in `queues`. */
+  splitContexts({ start, records }: RecordPlace, starts: readonly number[]): void {
+    this.setQueues(starts, starts);
+    this.call.splitContexts(this.buffers.elements.byteOffset + start, records);
+  }
+
+  /**
+   * Takes every symbol from the queue of its class and adds it to records of zeros. @param starts offsets of the queues in `queues`.
+   * @param ends offsets of their ends. @returns false for queues that another block must have had.
+   */
+  mergeContexts(
+    { start, records }: RecordPlace,
+    starts: readonly number[],
+    ends: readonly number[],
+  ): boolean {
+    this.setQueues(starts, ends);
+    return Boolean(this.call.mergeContexts(this.buffers.elements.byteOffset + start, records));
+  }
+
+  private setQueues(starts: readonly number[], ends: readonly number[]): void {
+    const { cursors, queues } = this.buffers;
+    starts.forEach((start, i) => {
+      cursors[2 * i] = queues.byteOffset + start;
+      cursors[2 * i + 1] = queues.byteOffset + ends[i]!;
+    });
+  }
+
+  /** Writes bytes `from` to `from + length` of every record to `symbols`. @returns the count of each value. */
+  gatherBytes({ start, records, recordBytes }: RecordPlace, from: number, length: number): Uint32Array {
+    const { elements, symbols, bins } = this.buffers;
+    const at = elements.byteOffset + start + from;
+    this.call.gatherBytes(at, recordBytes, length, records, symbols.byteOffset, bins.byteOffset);
+    return bins.subarray(0, 256);
+  }
+
+  /** Writes `count` of `symbols`, number `first` on, back to where gatherBytes found them. */
+  scatterBytes(
+    { start, recordBytes }: RecordPlace,
+    from: number,
+    length: number,
+    first: number,
+    count: number,
+  ): void {
+    const { elements, symbols } = this.buffers;
+    const at = elements.byteOffset + start + from;
+    this.call.scatterBytes(at, recordBytes, length, first, count, symbols.byteOffset);
   }
 
   /** Returns the XXH64 of the first `length` bytes of `elements`. */

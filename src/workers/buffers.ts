@@ -18,9 +18,10 @@ export class Buffers {
     return new Uint8Array(buffer, 0, length);
   }
 
-  /** Returns the buffer of these bytes to the pool, if it is long enough. */
+  /** Returns the buffer of these bytes to the pool, if it is one like the others and long enough. */
   give({ buffer }: Uint8Array): void {
-    if (buffer.byteLength >= this.minBytes) this.free.push(buffer);
+    const isShared = !(buffer instanceof ArrayBuffer);
+    if (isShared === this.shared && buffer.byteLength >= this.minBytes) this.free.push(buffer);
   }
 }
 

@@ -1,6 +1,7 @@
 // The lossless block of spec/wpk-v1.md, read as slowly and plainly as it is written there: numbers one bit at a time,
 // symbols by searching the table. It shares no code with what it checks.
 
+import { contexts } from './oracle-contexts.js';
 import { littleEndian, xxh64 } from './xxh64.js';
 
 export interface OracleBlock {
@@ -32,7 +33,10 @@ export function oracleDecode(payload: Uint8Array, block: OracleBlock): Uint8Arra
 
 /** As oracleDecode, whatever the digest. */
 export function oracleElements(payload: Uint8Array, block: OracleBlock): Uint8Array {
-  const mode = { 0: stored, 1: ramp, 2: band, 3: planes, 4: floats, 32: copied, 33: difference }[payload[8]!];
+  const modes = [stored, ramp, band, planes, floats, fields, contexts, stairs, differences, patches, shifted];
+  const ofBase = { 32: copied, 33: difference };
+  const number = payload[8] ?? -1;
+  const mode = modes[number] ?? ofBase[number as keyof typeof ofBase];
   if (!mode) throw new RangeError('mode');
   const elements = mode(payload.subarray(9), block);
   const bytes = new Uint8Array(block.count * block.width);
@@ -71,15 +75,89 @@ function planes(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
   const elements: bigint[] = new Array(count).fill(0n);
   let next = 0;
   for (let plane = 0; plane < width; plane++) {
-    const length = Number(littleEndian(slice(body, next, 4)));
-    const content = slice(body, next + 4, length);
-    next += 4 + length;
-    const symbols = length === count ? [...content] : tableAndStream(content, count);
+    const { symbols, end } = oraclePart(body, next, count);
+    next = end;
     symbols.forEach((symbol, i) => {
       elements[i]! |= BigInt(symbol) << BigInt(8 * plane);
     });
   }
   if (next !== body.length) throw new RangeError('left over');
+  return elements;
+}
+
+/** "A byte plane": length, then the bytes themselves or table and stream. */
+export function oraclePart(
+  body: Uint8Array,
+  start: number,
+  count: number,
+): { symbols: number[]; end: number } {
+  const length = Number(littleEndian(slice(body, start, 4)));
+  if (length > count) throw new RangeError('part too long');
+  const content = slice(body, start + 4, length);
+  const symbols = length === count ? [...content] : tableAndStream(content, count);
+  return { symbols, end: start + 4 + length };
+}
+
+function fields(body: Uint8Array, { width, count, first }: OracleBlock): bigint[] {
+  if (width !== 1) throw new RangeError('fields of bytes');
+  const [stride, runs] = [Number(littleEndian(slice(body, 0, 2))), Number(littleEndian(slice(body, 2, 1)))];
+  const owners: number[] = [];
+  for (let i = 0; i < runs; i++) {
+    const [field, low, high] = slice(body, 3 + 3 * i, 3) as unknown as [number, number, number];
+    owners.push(...new Array<number>(low + 256 * high).fill(field));
+  }
+  if (!stride || owners.length !== stride) throw new RangeError('stride');
+  const elements: bigint[] = new Array(count).fill(0n);
+  let next = 3 + 3 * runs;
+  for (let field = 0; field <= Math.max(...owners); field++) {
+    const own = elements.map((_, i) => i).filter((i) => owners[(first + i) % stride] === field);
+    const { symbols, end } = oraclePart(body, next, own.length);
+    next = end;
+    own.forEach((i, k) => {
+      elements[i] = BigInt(symbols[k]!);
+    });
+  }
+  if (next !== body.length) throw new RangeError('left over');
+  return elements;
+}
+
+function stairs(body: Uint8Array, { width, count, first: start }: OracleBlock): bigint[] {
+  if (body.length !== 2 * width + 8) throw new RangeError('stairs length');
+  const [first, step] = [
+    littleEndian(body.subarray(0, width)),
+    littleEndian(body.subarray(width, 2 * width)),
+  ];
+  const repeat = littleEndian(body.subarray(2 * width, 2 * width + 4));
+  const period = littleEndian(body.subarray(2 * width + 4));
+  if (!repeat) throw new RangeError('repeat');
+  return Array.from({ length: count }, (_, i) => {
+    const stair = BigInt(start + i) / repeat;
+    return BigInt.asUintN(8 * width, first + step * (period ? stair % period : stair));
+  });
+}
+
+function differences(body: Uint8Array, block: OracleBlock): bigint[] {
+  const { width } = block;
+  if (width === 1) throw new RangeError('differences of bytes');
+  let last = littleEndian(slice(body, 0, width));
+  return planes(body.subarray(width), block).map((coded, i) => {
+    if (i) last = BigInt.asUintN(8 * width, last + (coded % 2n ? -(coded + 1n) / 2n : coded / 2n));
+    return last;
+  });
+}
+
+function patches(body: Uint8Array, block: OracleBlock): bigint[] {
+  const { width, count } = block;
+  const n = Number(littleEndian(slice(body, 0, 4)));
+  const positions = slice(body, 4, 4 * n);
+  const values = slice(body, 4 + 4 * n, width * n);
+  if (n > count) throw new RangeError('patches');
+  const elements = floats(body.subarray(4 + (4 + width) * n), block);
+  for (let i = 0; i < n; i++) {
+    const position = Number(littleEndian(positions.subarray(4 * i, 4 * i + 4)));
+    if (position >= count) throw new RangeError('position');
+    elements[position] = littleEndian(values.subarray(width * i, width * (i + 1)));
+  }
   return elements;
 }
 
@@ -89,7 +167,28 @@ function tableAndStream(bytes: Uint8Array, count: number): number[] {
   return oracleStream(table, bytes.subarray(table.end), count);
 }
 
-function floats(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
+function shifted(body: Uint8Array, block: OracleBlock): bigint[] {
+  const { count, first, shape } = block;
+  const columns = shape.at(-1) ?? 1;
+  if (columns < 1 || columns > 65535) throw new RangeError('columns');
+  const rows = Math.ceil(((first % columns) + count) / columns);
+  const byRow = oraclePart(body, 0, rows);
+  const byColumn = oraclePart(body, byRow.end, columns);
+  const shiftOf = (i: number) =>
+    byRow.symbols[Math.floor(((first % columns) + i) / columns)]! +
+    byColumn.symbols[(first + i) % columns]! -
+    256;
+  return floats(body.subarray(byColumn.end), block, (x, i, others) => {
+    const moved = (x - 1 + shiftOf(i)) % others;
+    return x === 0 ? 0 : 1 + (moved < 0 ? moved + others : moved);
+  });
+}
+
+function floats(
+  body: Uint8Array,
+  { width, count }: OracleBlock,
+  symbolOf: (coded: number, i: number, others: number) => number = (coded) => coded,
+): bigint[] {
   const [first = 0, second = 0] = body;
   const [low, zeros, tailBits, signed] = [first % 16, first >> 4, second % 128, second >= 128];
   const tailWidth = 8 * width - 16;
@@ -102,7 +201,8 @@ function floats(body: Uint8Array, { width, count }: OracleBlock): bigint[] {
   const heads = slice(body, 2 + table.end, headBits * groups);
   const tails = slice(body, 2 + table.end + heads.length, tailBits * groups);
   const symbols = oracleStream(table, body.subarray(2 + table.end + heads.length + tails.length), count);
-  return symbols.map((symbol, i) => {
+  return symbols.map((coded, i) => {
+    const symbol = symbolOf(coded, i, 2 ** (15 - low + (signed ? 1 : 0)) - 1);
     const raw = new Bits(heads, headBits * i).field(headBits);
     const tail = new Bits(tails, tailBits * i).field(tailBits);
     const [below, sign] = signed
@@ -236,7 +336,7 @@ export function oracleStream(
   return decoded;
 }
 
-class Bits {
+export class Bits {
   constructor(
     private readonly bytes: Uint8Array,
     public position = 0,
@@ -258,7 +358,7 @@ class Bits {
   }
 }
 
-function slice(bytes: Uint8Array, start: number, length: number): Uint8Array {
+export function slice(bytes: Uint8Array, start: number, length: number): Uint8Array {
   if (start + length > bytes.length) throw new RangeError('bytes end');
   return bytes.subarray(start, start + length);
 }

@@ -1,11 +1,17 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { sumOf } from '../../core/sum.js';
 import { BLOCK_BYTES, type LosslessKernels } from '../../wasm/lossless.js';
+import { decodeContexts, encodeContexts } from './contexts.js';
+import { decodeDifferences, differencesPay, encodeDifferences } from './differences.js';
 import { decodeFields, encodeFields, hasFields } from './fields.js';
 import { decodeFloats, EXPONENT_BITS, encodeFloats } from './floats.js';
 import { canDiffer, decodeFromBase, encodeFromBase } from './from-base.js';
+import { decodePatches, encodePatches } from './patches.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp, equal } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
+import { decodeShifted, encodeShifted, shiftsPay } from './shifts.js';
+import { decodeStairs, encodeStairs } from './stairs.js';
+import { chooseWalks } from './walks.js';
 
 export { BLOCK_BYTES };
 
@@ -23,6 +29,11 @@ const BAND = 2;
 const PLANES = 3;
 const FLOATS = 4;
 const FIELDS = 5;
+const CONTEXTS = 6;
+const STAIRS = 7;
+const DIFFERENCES = 8;
+const PATCHES = 9;
+const SHIFTED = 10;
 /** Modes of blocks that need the base's elements. */
 const SAME = 32;
 const DIFFERENCE = 33;
@@ -73,8 +84,8 @@ export function encodeBlock(
   block: Block,
   base?: Uint8Array,
 ): Uint8Array {
-  const target = new Uint8Array(payloadLimit(elements));
-  return target.slice(0, encodeBlockInto(kernels, elements, block, target, base));
+  const { frame } = kernels.buffers;
+  return frame.slice(0, encodeBlockInto(kernels, elements, block, frame, base));
 }
 
 /** Returns whether decoding a payload needs the base's elements. */
@@ -91,6 +102,8 @@ function choosePayload(
   if (ramp && ramp.length <= elements.length) return [RAMP, [ramp]];
   const band = encodeBand(elements, width, block);
   if (band && band.length <= elements.length) return [BAND, [band]];
+  const stairs = encodeStairs(elements, width, block.first);
+  if (stairs && stairs.length <= elements.length) return [STAIRS, [stairs]];
   const difference = base && chooseDifference(kernels, elements, block, base);
   const most = difference ? lengthOf(difference[1]) : elements.length;
   if (difference && most < SHORT * elements.length) return difference;
@@ -125,19 +138,32 @@ function setBase(kernels: LosslessKernels, base: Uint8Array, length: number): vo
 /** So few floats take no more bytes than a stream's states and a table. */
 const FEW_FLOATS = 8;
 
-/** Returns the shorter of planes and fields. Fields are tried for rows of a known length, which may be a coincidence. */
-function choosePlanes(
-  kernels: LosslessKernels,
-  elements: Uint8Array,
-  { dtype, count, first, columns }: Block,
-  width: number,
-): [mode: number, pieces: Uint8Array[]] {
-  if (dtype in EXPONENT_BITS)
-    return count <= FEW_FLOATS ? [STORED, [elements]] : [FLOATS, encodeFloats(kernels, count, dtype)];
-  const planes = encodePlanes(kernels, count, width);
-  if (dtype !== 'U8' || !hasFields(columns)) return [PLANES, planes];
-  const fields = encodeFields(kernels, count, first, columns);
-  return lengthOf(fields) < lengthOf(planes) ? [FIELDS, fields] : [PLANES, planes];
+type Way = [mode: number, pieces: Uint8Array[]];
+
+function choosePlanes(kernels: LosslessKernels, elements: Uint8Array, block: Block, width: number): Way {
+  return block.dtype in EXPONENT_BITS
+    ? chooseFloats(kernels, elements, block)
+    : chooseIntegers(kernels, elements, block, width);
+}
+
+function chooseFloats(kernels: LosslessKernels, elements: Uint8Array, block: Block): Way {
+  const { dtype, count } = block;
+  if (count <= FEW_FLOATS) return [STORED, [elements]];
+  const patches = encodePatches(kernels, count, dtype);
+  if (patches) return [PATCHES, patches];
+  const shifted = shiftsPay(elements, block) ? encodeShifted(kernels, block) : undefined;
+  return shifted ? [SHIFTED, shifted] : [FLOATS, encodeFloats(kernels, count, dtype)];
+}
+
+/** Returns the shortest of planes and what else may pay. Rows of a known length, for which fields are tried, may be a coincidence. */
+function chooseIntegers(kernels: LosslessKernels, elements: Uint8Array, block: Block, width: number): Way {
+  const { dtype, count, first, columns } = block;
+  const ways: Way[] = [[PLANES, encodePlanes(kernels, count, width)]];
+  if (dtype === 'U8' && hasFields(columns)) ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
+  if (differencesPay(elements, dtype)) ways.push([DIFFERENCES, encodeDifferences(kernels, count, width)]);
+  for (const { records, walk } of chooseWalks(kernels, block))
+    ways.push([CONTEXTS, encodeContexts(kernels, records, walk, block)]);
+  return ways.reduce((a, b) => (lengthOf(b[1]) < lengthOf(a[1]) ? b : a));
 }
 
 function lengthOf(pieces: readonly Uint8Array[]): number {
@@ -193,6 +219,22 @@ export function decodeBlock(
     case FIELDS:
       if (width !== 1) throw new RangeError('field mode for elements that are not bytes');
       decodeFields(kernels, body, block.count, block.first);
+      break;
+    case CONTEXTS:
+      decodeContexts(kernels, body, block);
+      break;
+    case STAIRS:
+      decodeStairs(body, width, block.first, out);
+      break;
+    case DIFFERENCES:
+      if (width === 1) throw new RangeError('differences of bytes');
+      decodeDifferences(kernels, body, block.count, width);
+      break;
+    case PATCHES:
+      decodePatches(kernels, body, block.count, block.dtype);
+      break;
+    case SHIFTED:
+      decodeShifted(kernels, body, block);
       break;
     case SAME:
       if (base?.length !== length || body.length)

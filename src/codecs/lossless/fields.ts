@@ -11,6 +11,8 @@ type Run = readonly [field: number, length: number];
 
 const run = (...lengths: number[]): Run[] => lengths.map((length, field) => [field, length]);
 
+const repeat = (times: number, ...runs: Run[]): Run[] => Array.from({ length: times }, () => runs).flat();
+
 /**
  * Structures of ggml's quantized blocks by their length in bytes (ggml-common.h). The low and high byte of a 16-bit scale are two
  * fields.
@@ -21,6 +23,9 @@ const LAYOUTS: Readonly<Record<number, readonly Run[]>> = {
   22: run(1, 1, 4, 16), // Q5_0: scale, fifth bits, nibbles
   24: run(1, 1, 1, 1, 4, 16), // Q5_1
   34: run(1, 1, 32), // Q8_0: scale, integers
+  54: run(48, 4, 1, 1), // TQ1_0: five digits each, four each, scale
+  66: [[0, 1], [1, 1], ...repeat(8, [2, 4], [3, 4])], // IQ2_XXS: scale; four indices, signs with a scale
+  74: [[0, 1], [1, 1], ...repeat(32, [2, 1], [3, 1]), [4, 8]], // IQ2_XS: scale; low byte of an index, high bit with signs; scales
   84: run(16, 64, 1, 1, 1, 1), // Q2_K: scales and minima, two bits each, their scales
   110: run(32, 64, 8, 4, 1, 1), // Q3_K: third bits, two bits each, scales low and high, their scale
   136: run(1, 1, 2, 4, 128), // IQ4_XS: scale, scales high and low, nibbles

@@ -6,16 +6,16 @@ import { encodeSymbols, SymbolDecoder } from './stream.js';
 /** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
 
-const LOWEST_LOW = 2; // symbols of at most 13 bits
+export const LOWEST_LOW = 2; // symbols of at most 13 bits
 
 /** Returns the number of raw bits of the head: those between symbol and zeros, and the sign when it is not modeled. */
 export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
 
 /** Returns the size of the symbol alphabet. */
-const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
+export const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
 
 /** Returns the length of a packed plane, in which groups of eight fields are whole bytes. */
-const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
+export const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
 /** In a block this large with signs this balanced, modeling the sign saves nothing. */
 const LARGE = 1 << 15;
@@ -61,9 +61,7 @@ export function chooseSplit(heads: Uint32Array, seen: bigint, count: number, dty
   }
   const { own, ...split } = best!;
   const bins = new Uint32Array(alphabet(split));
-  own.symbols.forEach((symbol, i) => {
-    bins[symbol] = own.counts[i]!;
-  });
+  for (let i = 0; i < own.symbols.length; i++) bins[own.symbols[i]!] = own.counts[i]!;
   return { ...split, bins };
 }
 
@@ -116,7 +114,8 @@ export function decodeFloats(
 function codedBits({ counts }: Counts, count: number): number {
   const logCount = Math.log2(count);
   let bits = 0;
-  for (const n of counts) {
+  for (let i = 0; i < counts.length; i++) {
+    const n = counts[i]!;
     const information = logCount - Math.log2(n);
     // the symbol's distance, the length of its frequency, and that frequency's bits: see writeTable
     bits += n * information + 3.5 + Math.max(0, SYMBOL_SCALE_BITS - information);
@@ -148,13 +147,12 @@ function added(first: Uint32Array, second: Uint32Array): Uint32Array {
 function fold({ symbols, counts }: Counts): Counts {
   const folded: number[] = [];
   const sums: number[] = [];
-  symbols.forEach((symbol, i) => {
-    if (folded.at(-1) === symbol >> 1) sums[sums.length - 1]! += counts[i]!;
-    else {
-      folded.push(symbol >> 1);
-      sums.push(counts[i]!);
-    }
-  });
+  for (let i = 0; i < symbols.length; i++) {
+    const symbol = symbols[i]! >> 1;
+    const hasPair = i + 1 < symbols.length && symbols[i + 1]! >> 1 === symbol;
+    folded.push(symbol);
+    sums.push(hasPair ? counts[i]! + counts[++i]! : counts[i]!);
+  }
   return { symbols: folded, counts: sums };
 }
 

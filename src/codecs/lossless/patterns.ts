@@ -12,7 +12,7 @@ export interface BlockPlace {
  * Returns elements as unsigned integers of their width, copied if the bytes are not aligned. Those of 8 bytes are BigInts, for which `+`,
  * `-` and assignment work in the same way within one array.
  */
-function patterns(bytes: Uint8Array, width: number): Uint32Array {
+export function patterns(bytes: Uint8Array, width: number): Uint32Array {
   const aligned = bytes.byteOffset % width ? new Uint8Array(bytes) : bytes; // a Buffer's slice would not copy
   const View = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: BigUint64Array }[width]!;
   return new View(

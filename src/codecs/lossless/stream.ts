@@ -11,14 +11,23 @@ export interface CodedSymbols {
 /** Encodes the first `count` of the kernels' `symbols`. @param bins counts by symbol. */
 export function encodeSymbols(kernels: LosslessKernels, count: number, bins: Uint32Array): CodedSymbols {
   const model = normalize(bins);
-  const table = writeTable(model);
-  if (model.symbols.length === 1) return { table, stream: new Uint8Array() };
+  return { table: writeTable(model), stream: encodeStream(kernels, count, model, bins.length) };
+}
+
+/** Encodes the first `count` of the kernels' `symbols`, all below `limit`, with a table. @returns a view of the kernels' memory. */
+export function encodeStream(
+  kernels: LosslessKernels,
+  count: number,
+  model: FrequencyTable,
+  limit: number,
+): Uint8Array {
+  if (model.symbols.length === 1) return new Uint8Array();
   const { frequencies } = kernels.buffers;
-  frequencies.fill(0, 0, bins.length);
+  frequencies.fill(0, 0, limit);
   model.symbols.forEach((symbol, i) => {
     frequencies[symbol] = model.frequencies[i]!;
   });
-  return { table, stream: kernels.encode(count, bins.length) };
+  return kernels.encode(count, limit);
 }
 
 /** Called with decoded values `first` to `first + count`, which are the first `count` of the kernels' `symbols`. */
@@ -46,24 +55,37 @@ export class SymbolDecoder {
    * @throws {RangeError} when the stream is shorter or longer than its symbols.
    */
   decode(count: number, shift: number, stream: Uint8Array, take: TakeChunk): void {
-    const { kernels } = this;
-    const { symbols, frequencies } = this.table;
-    const single = symbols.length === 1;
-    if (single) kernels.buffers.symbols.fill(symbols[0]! << shift, 0, DECODE_CHUNK);
-    else {
-      if (stream.length < statesBytes(count)) throw new RangeError('stream too short');
-      kernels.buffers.frequencies.set(frequencies);
-      kernels.buffers.values.set(symbols.map((symbol) => symbol << shift));
-      kernels.startDecoding(stream, symbols.length, count);
-    }
-    for (let first = 0; first < count; first += DECODE_CHUNK) {
-      const chunk = Math.min(DECODE_CHUNK, count - first);
-      if (!single && !kernels.decode(chunk)) throw new RangeError('stream ends before its last symbol');
-      take(first, chunk);
-    }
-    if (single ? stream.length : !kernels.streamEnded())
-      throw new RangeError('stream does not end with its last symbol');
+    decodeStream(this.kernels, this.table, count, shift, stream, take);
   }
+}
+
+/**
+ * Decodes `count` symbols of a table, shifted left by `shift`, from `stream`, a view of the kernels' `payload`, in chunks.
+ * @throws {RangeError} when the stream is shorter or longer than its symbols.
+ */
+export function decodeStream(
+  kernels: LosslessKernels,
+  { symbols, frequencies }: FrequencyTable,
+  count: number,
+  shift: number,
+  stream: Uint8Array,
+  take: TakeChunk,
+): void {
+  const single = symbols.length === 1;
+  if (single) kernels.buffers.symbols.fill(symbols[0]! << shift, 0, DECODE_CHUNK);
+  else {
+    if (stream.length < statesBytes(count)) throw new RangeError('stream too short');
+    kernels.buffers.frequencies.set(frequencies);
+    kernels.buffers.values.set(symbols.map((symbol) => symbol << shift));
+    kernels.startDecoding(stream, symbols.length, count);
+  }
+  for (let first = 0; first < count; first += DECODE_CHUNK) {
+    const chunk = Math.min(DECODE_CHUNK, count - first);
+    if (!single && !kernels.decode(chunk)) throw new RangeError('stream ends before its last symbol');
+    take(first, chunk);
+  }
+  if (single ? stream.length : !kernels.streamEnded())
+    throw new RangeError('stream does not end with its last symbol');
 }
 
 const LENGTH_BYTES = 4;

@@ -73,10 +73,9 @@ export class LosslessEncoder {
     const sideFiles = [];
     for (const [i, file] of contents.sideFiles.entries())
       sideFiles.push({ sha256: await this.sideFile(file, i) });
-    await this.queue.finish();
     for (const [i, { headerBytes }] of contents.weightSources.entries())
       for (const piece of pieces(headerBytes))
-        await writer.append('weightHeaders', i, this.frames.header(piece));
+        await this.queue.add('weightHeaders', i, Promise.resolve(this.frames.header(piece)));
     const weightFiles = [];
     for (const source of contents.weightSources) weightFiles.push({ sha256: await this.weightFile(source) });
     await this.queue.finish();

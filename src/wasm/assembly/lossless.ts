@@ -15,6 +15,12 @@ export {
   buildBaseEncoder, countBaseClasses, countBaseDifferences, countBaseZeros, decodeFromBase, encodeFromBase, fromBaseEndedAt, setBaseBits,
   splitFromBase, startFromBase, subtractBase, sumBaseDifferences,
 } from './_base';
+export {
+  buckets, classes, countContexts, counts, cursors, gatherBytes, lanes, levels, mergeContexts, places, queues, reciprocals, scatterBytes, setRecords,
+  setWalk, splitContexts, updates,
+} from './_contexts';
+export { addDifferences, takeDifferences } from './_differences';
+export { shiftSymbols } from './_shifts';
 
 // Buffers, set once by loader.ts: little-endian elements, u16 symbols, packed bits of heads and of tails, u32 counts;
 // then the rANS tables.
@@ -242,8 +248,7 @@ export function splitFloats(count: u32, width: u32, low: u32, zeros: u32, signed
   let i: u32 = 0;
   if (hasVectors(width, headBits, signed, tailBits)) {
     // shifts by constants, for the usual cuts, take half of the time
-    if (low == 3 && !zeros) splitVectors(count, width, 3, 0, tailBits);
-    else if (low == 4 && !zeros) splitVectors(count, width, 4, 0, tailBits);
+    if (low == 4 && !zeros) splitVectors(count, width, 4, 0, tailBits);
     else if (low == 7 && !zeros) splitVectors(count, width, 7, 0, tailBits);
     else splitVectors(count, width, low, zeros, tailBits);
     i = count & ~7;
@@ -304,8 +309,7 @@ export function mergeFloats(first: u32, count: u32, width: u32, low: u32, zeros:
   const headBits = kept + <u32>!signed;
   let i: u32 = 0;
   if (hasVectors(width, headBits, signed, tailBits)) {
-    if (low == 3 && !zeros) mergeVectors(first, count, width, 3, 0, tailBits, heads, tails);
-    else if (low == 4 && !zeros) mergeVectors(first, count, width, 4, 0, tailBits, heads, tails);
+    if (low == 4 && !zeros) mergeVectors(first, count, width, 4, 0, tailBits, heads, tails);
     else if (low == 7 && !zeros) mergeVectors(first, count, width, 7, 0, tailBits, heads, tails);
     else mergeVectors(first, count, width, low, zeros, tailBits, heads, tails);
     i = count & ~7;

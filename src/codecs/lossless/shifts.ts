@@ -1,0 +1,191 @@
+import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
+import {
+  type LosslessKernels,
+  MAX_GRADED_COLUMNS,
+  MAX_LEVELED_GROUPS,
+  type SymbolPlace,
+} from '../../wasm/lossless.js';
+import { alphabet, chooseSplit, LOWEST_LOW, planeBytes, rawHeadBits } from './floats.js';
+import { decodePart, encodePart, encodeSymbols, SymbolDecoder } from './stream.js';
+
+// Floats whose rows or columns differ in scale by octaves, as an optimizer's second moments do: symbols less what their row and column have in
+// common. spec/wpk-v1.md, "Shifted floats".
+
+/** A block and its place. */
+interface FloatBlock {
+  readonly dtype: Dtype;
+  readonly first: number;
+  readonly count: number;
+  /** Elements per row. */
+  readonly columns: number;
+}
+
+/** Rows and columns of the sample, and the fewest of each that pay. */
+const SAMPLE = 48;
+const MIN_ROWS = 16;
+/** Standard deviation of the scales of rows or columns, in octaves, from which shifts may pay. */
+const MIN_SPREAD = 0.6;
+/** Bits per symbol that shifts must save. */
+const MIN_GAIN = 0.05;
+const NO_SHIFT = 128;
+/** The exponent's lowest bit in the top 16 bits of an element. */
+const EXPONENT_SHIFT: Readonly<Partial<Record<Dtype, number>>> = { F64: 4, F32: 7, BF16: 7, F16: 10 };
+
+const rowsOf = ({ first, count, columns }: FloatBlock) => Math.ceil(((first % columns) + count) / columns);
+const fits = (block: FloatBlock) =>
+  block.columns >= 1 && block.columns <= MAX_GRADED_COLUMNS && rowsOf(block) <= MAX_LEVELED_GROUPS;
+
+/** Returns whether rows or columns of the elements differ in scale: by a sample of their exponents. */
+export function shiftsPay(elements: Uint8Array, block: FloatBlock): boolean {
+  const { dtype, first, count, columns } = block;
+  const width = DTYPE_BYTES[dtype];
+  const rows = Math.floor(count / columns);
+  if (!fits(block) || rows < MIN_ROWS || columns < MIN_ROWS) return false;
+  const [across, down] = [Math.min(SAMPLE, columns), Math.min(SAMPLE, rows - 1)];
+  const exponents = new Float64Array(across * down);
+  const start = (columns - (first % columns)) % columns;
+  for (let i = 0; i < down; i++)
+    for (let j = 0; j < across; j++) {
+      const row = Math.floor((i * (rows - 1)) / down);
+      const at = (start + row * columns + Math.floor((j * columns) / across) + 1) * width;
+      const head = elements[at - 2]! | (elements[at - 1]! << 8);
+      exponents[i * across + j] = (head & 0x7fff) >> EXPONENT_SHIFT[dtype]!;
+    }
+  const byRow = spread(exponents, down, across, (i, j) => i * across + j);
+  const byColumn = spread(exponents, across, down, (i, j) => j * across + i);
+  return byRow > MIN_SPREAD || byColumn > MIN_SPREAD;
+}
+
+/** Returns the standard deviation of the means of lines, without what the lines' own deviation makes of it. */
+function spread(
+  x: Float64Array,
+  lines: number,
+  length: number,
+  at: (i: number, j: number) => number,
+): number {
+  let [sum, squares, within] = [0, 0, 0];
+  for (let i = 0; i < lines; i++) {
+    let [own, ownSquares] = [0, 0];
+    for (let j = 0; j < length; j++) {
+      own += x[at(i, j)]! / length;
+      ownSquares += x[at(i, j)]! ** 2 / length;
+    }
+    sum += own / lines;
+    squares += own ** 2 / lines;
+    within += (ownSquares - own ** 2) / lines;
+  }
+  return Math.sqrt(Math.max(0, squares - sum ** 2 - within / length));
+}
+
+/** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces; undefined if shifts do not pay. */
+export function encodeShifted(kernels: LosslessKernels, block: FloatBlock): Uint8Array[] | undefined {
+  const { dtype, count } = block;
+  const width = DTYPE_BYTES[dtype];
+  const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);
+  const split = chooseSplit(heads, seen, count, dtype);
+  kernels.splitFloats(count, width, split);
+  const { rows, columns } = chooseShifts(kernels, block);
+  const place = placeShifts(kernels, block, rows, columns, alphabet(split));
+  kernels.shiftSymbols(place, 0, count, -1, 0);
+  const bins = new Uint32Array(alphabet(split));
+  const { symbols } = kernels.buffers;
+  for (let i = 0; i < count; i++) bins[symbols[i]!]!++;
+  if (entropy(bins, count) > entropy(split.bins, count) - MIN_GAIN) return undefined;
+  const { table, stream } = encodeSymbols(kernels, count, bins);
+  const coded = stream.slice();
+  const { low, zeros, signed, tailBits } = split;
+  return [
+    ...[rows, columns].flatMap((shifts) => encodeShifts(kernels, shifts)),
+    Uint8Array.of(low | (zeros << 4), tailBits | (Number(signed) << 7)),
+    table,
+    kernels.buffers.heads.subarray(0, planeBytes(count, rawHeadBits(split))),
+    kernels.buffers.tails.subarray(0, planeBytes(count, tailBits)),
+    coded,
+  ];
+}
+
+function encodeShifts(kernels: LosslessKernels, shifts: Uint8Array): Uint8Array[] {
+  const bins = new Uint32Array(256);
+  for (const shift of shifts) bins[shift]!++;
+  kernels.buffers.symbols.set(shifts);
+  return encodePart(kernels, shifts.length, bins);
+}
+
+/** Returns the mean symbol of every row, less that of all, and that of every column of what is left; symbols 0 do not count. */
+function chooseShifts(
+  kernels: LosslessKernels,
+  block: FloatBlock,
+): { rows: Uint8Array; columns: Uint8Array } {
+  const { symbols } = kernels.buffers;
+  const { first, count, columns } = block;
+  const means = (length: number, lineOf: (row: number, column: number) => number, less: Float64Array) => {
+    const [sums, counts] = [new Float64Array(length), new Float64Array(length)];
+    let [row, column] = [0, first % columns];
+    for (let i = 0; i < count; i++) {
+      const symbol = symbols[i]!;
+      if (symbol) {
+        const line = lineOf(row, column);
+        sums[line]! += symbol - less[row]!;
+        counts[line]!++;
+      }
+      if (++column === columns) {
+        column = 0;
+        row++;
+      }
+    }
+    const all = sums.reduce((a, b) => a + b, 0) / counts.reduce((a, b) => a + b, 1);
+    return sums.map((sum, i) => (counts[i] ? Math.round(sum / counts[i]! - all) : 0));
+  };
+  const rows = rowsOf(block);
+  const byRow = means(rows, (row) => row, new Float64Array(rows));
+  const byColumn = means(columns, (_, column) => column, byRow);
+  const asBytes = (shifts: Float64Array) =>
+    Uint8Array.from(shifts, (shift) => Math.max(0, Math.min(255, shift + NO_SHIFT)));
+  return { rows: asBytes(byRow), columns: asBytes(byColumn) };
+}
+
+function placeShifts(
+  kernels: LosslessKernels,
+  { first, columns }: FloatBlock,
+  rows: Uint8Array,
+  columnShifts: Uint8Array,
+  symbols: number,
+): SymbolPlace {
+  kernels.buffers.levels.set(rows);
+  kernels.buffers.buckets.set(columnShifts);
+  return { column: first % columns, columns, symbols };
+}
+
+function entropy(bins: Uint32Array, count: number): number {
+  let bits = 0;
+  for (const n of bins) if (n) bits += (n / count) * Math.log2(count / n);
+  return bits;
+}
+
+/** Decodes a view of the kernels' `payload` to `elements`. @throws {RangeError} when malformed. */
+export function decodeShifted(kernels: LosslessKernels, payload: Uint8Array, block: FloatBlock): void {
+  const { dtype, count } = block;
+  const width = DTYPE_BYTES[dtype];
+  if (!fits(block) || !(dtype in EXPONENT_SHIFT)) throw new RangeError('shifts of elements without rows');
+  const [rows, columns] = [new Uint8Array(rowsOf(block)), new Uint8Array(block.columns)];
+  let next = 0;
+  for (const shifts of [rows, columns])
+    next = decodePart(kernels, payload, next, shifts.length, (first, chunk) => {
+      shifts.set(kernels.buffers.symbols.subarray(0, chunk), first);
+    });
+  const [first = 0, second = 0] = payload.subarray(next, next + 2);
+  const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
+  const { low, zeros, signed, tailBits } = split;
+  if (low < LOWEST_LOW + Number(signed) || zeros > low || tailBits > width * 8 - 16)
+    throw new RangeError('invalid split of floats');
+  const place = placeShifts(kernels, block, rows, columns, alphabet(split));
+  const symbols = new SymbolDecoder(kernels, payload.subarray(next + 2), alphabet(split));
+  const tailsStart = planeBytes(count, rawHeadBits(split));
+  const streamStart = tailsStart + planeBytes(count, tailBits);
+  if (streamStart > symbols.rest.length) throw new RangeError('planes longer than the payload');
+  const [heads, tails] = [symbols.rest, symbols.rest.subarray(tailsStart)];
+  symbols.decode(count, 0, symbols.rest.subarray(streamStart), (from, chunk) => {
+    kernels.shiftSymbols(place, from, chunk, 1, low);
+    kernels.mergeFloats(from, chunk, width, split, heads, tails);
+  });
+}
