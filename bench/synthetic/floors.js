@@ -53,8 +53,11 @@ const STRUCTURES = {
   permutation: (x) => x.reduce((bits, _, i) => bits + Math.log2(i + 1), 0),
 };
 
-/** Exponent and top mantissa bits at their entropy; sign and the bits below, but those that are nearly always zero, at their length. */
-function floatBits({ dtype, data }) {
+/**
+ * Exponent and top mantissa bits at their entropy, in an optimizer's states less what rows and columns have in common; sign and the bits below, but those that are nearly always zero, at their
+ * length.
+ */
+function floatBits({ name, dtype, shape, data }) {
   const width = DTYPE_BYTES[dtype];
   const count = data.length / width;
   const modeled = SIGN_EXPONENT[dtype] - 1 + MANTISSA;
@@ -75,7 +78,21 @@ function floatBits({ dtype, data }) {
   const share = negative / count;
   const sign = share && share < 1 ? -share * Math.log2(share) - (1 - share) * Math.log2(1 - share) : 0;
   const below = Math.max(0, 8 * width - 1 - modeled - zeros);
-  return entropy(heads) + count * (sign + below);
+  const symbols = name.startsWith('exp_avg') ? lessScales(heads, shape.at(-1)) : heads;
+  return Math.min(entropy(heads), entropy(symbols)) + count * (sign + below);
+}
+
+/** Returns symbols less the mean of their row, and then that of their column. */
+function lessScales(symbols, columns) {
+  const rows = new Float64Array(symbols.length / columns);
+  const sums = new Float64Array(columns);
+  for (let i = 0; i < symbols.length; i++) rows[Math.floor(i / columns)] += symbols[i] / columns;
+  for (let i = 0; i < symbols.length; i++)
+    sums[i % columns] += (symbols[i] - rows[Math.floor(i / columns)]) / rows.length;
+  return Int32Array.from(
+    symbols,
+    (x, i) => x - Math.round(rows[Math.floor(i / columns)]) - Math.round(sums[i % columns]) + 2 ** 15,
+  );
 }
 
 function planeBits({ dtype, data }) {

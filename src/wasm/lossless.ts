@@ -15,7 +15,7 @@ export const MAX_CONTEXT_GROUP = 256;
 export const MAX_LANES = 1 << 18;
 export const MAX_CLASSES = 64;
 export const MAX_GRADED_COLUMNS = 65535;
-export const MAX_LEVELED_GROUPS = 1 << 18;
+export const MAX_LEVELED_GROUPS = (1 << 18) + 1;
 /** Number of contexts: 8 buckets of positions, 4 of extremes, 33 of means. */
 export const CONTEXTS = 8 * 4 * 33;
 /** Maximum number of symbols of a block: of 2 bits each. */
@@ -117,7 +117,7 @@ const SIZES = {
 const SLACK_BYTES = 4 * DECODE_CHUNK;
 
 /**
- * The lossless codec's kernels and their memory of 16 MiB: one instance per thread, used by one block at a time.
+ * The lossless codec's kernels and their memory of 22 MiB, 6 of which only contexts touch: one instance per thread, used by one block at a time.
  * Kernels work on the first `count` elements, or on `count` from `first` on, of `width` bytes (1, 2, 4 or 8) each.
  */
 export class LosslessKernels {

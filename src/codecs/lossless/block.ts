@@ -9,6 +9,7 @@ import { canDiffer, decodeFromBase, encodeFromBase } from './from-base.js';
 import { decodePatches, encodePatches } from './patches.js';
 import { type BlockPlace, decodeBand, decodeRamp, encodeBand, encodeRamp, equal } from './patterns.js';
 import { decodePlanes, encodePlanes } from './planes.js';
+import { ggmlRecords } from './records.js';
 import { decodeShifted, encodeShifted, shiftsPay } from './shifts.js';
 import { decodeStairs, encodeStairs } from './stairs.js';
 import { chooseWalks } from './walks.js';
@@ -155,14 +156,15 @@ function chooseFloats(kernels: LosslessKernels, elements: Uint8Array, block: Blo
   return shifted ? [SHIFTED, shifted] : [FLOATS, encodeFloats(kernels, count, dtype)];
 }
 
-/** Returns the shortest of planes and what else may pay. Rows of a known length, for which fields are tried, may be a coincidence. */
+/** Returns the shortest of planes and what else may pay. Rows of a known length may be a coincidence. */
 function chooseIntegers(kernels: LosslessKernels, elements: Uint8Array, block: Block, width: number): Way {
   const { dtype, count, first, columns } = block;
   const ways: Way[] = [[PLANES, encodePlanes(kernels, count, width)]];
-  if (dtype === 'U8' && hasFields(columns)) ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
+  const walks = chooseWalks(kernels, block);
+  for (const { records, walk } of walks) ways.push([CONTEXTS, encodeContexts(kernels, records, walk, block)]);
+  if (dtype === 'U8' && hasFields(columns) && (!walks.length || !ggmlRecords(columns).length))
+    ways.push([FIELDS, encodeFields(kernels, count, first, columns)]);
   if (differencesPay(elements, dtype)) ways.push([DIFFERENCES, encodeDifferences(kernels, count, width)]);
-  for (const { records, walk } of chooseWalks(kernels, block))
-    ways.push([CONTEXTS, encodeContexts(kernels, records, walk, block)]);
   return ways.reduce((a, b) => (lengthOf(b[1]) < lengthOf(a[1]) ? b : a));
 }
 

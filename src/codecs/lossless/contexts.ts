@@ -230,6 +230,8 @@ export function decodeContexts(kernels: LosslessKernels, payload: Uint8Array, bl
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const walk = readWalk(view, records.lengthBytes, records);
   const place = placeRecords(block, records.bytes);
+  const total = place.records * records.symbols;
+  if (total > MAX_QUEUED) throw new RangeError('too many symbols in a block');
   const length = block.count * DTYPE_BYTES[block.dtype];
   const end = place.start + place.records * records.bytes;
   let next = records.lengthBytes + WALK_BYTES;
@@ -250,8 +252,6 @@ export function decodeContexts(kernels: LosslessKernels, payload: Uint8Array, bl
     next = decodeGrades(kernels, payload, next, grades.columns, MAX_GRADE.columns);
   }
   const symbolsFrom = next;
-  const total = place.records * records.symbols;
-  if (total > MAX_QUEUED) throw new RangeError('too many symbols in a block');
   if (symbolsFrom >= payload.length) throw new RangeError('classes are missing');
   const classCount = payload[symbolsFrom]!;
   let at = decodePart(kernels, payload, symbolsFrom + 1, CONTEXTS, (first, count) => {

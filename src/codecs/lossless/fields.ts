@@ -24,7 +24,7 @@ const LAYOUTS: Readonly<Record<number, readonly Run[]>> = {
   24: run(1, 1, 1, 1, 4, 16), // Q5_1
   34: run(1, 1, 32), // Q8_0: scale, integers
   54: run(48, 4, 1, 1), // TQ1_0: five digits each, four each, scale
-  66: [[0, 1], [1, 1], ...repeat(8, [2, 4], [3, 4])], // IQ2_XXS: scale; four indices, signs with a scale
+  66: [[0, 1], [1, 1], ...repeat(8, [2, 4], [3, 4])], // IQ2_XXS: scale; four indices, signs with a scale; or TQ2_0: four digits each, scale
   74: [[0, 1], [1, 1], ...repeat(32, [2, 1], [3, 1]), [4, 8]], // IQ2_XS: scale; low byte of an index, high bit with signs; scales
   84: run(16, 64, 1, 1, 1, 1), // Q2_K: scales and minima, two bits each, their scales
   110: run(32, 64, 8, 4, 1, 1), // Q3_K: third bits, two bits each, scales low and high, their scale

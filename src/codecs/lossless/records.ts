@@ -57,7 +57,6 @@ const GGML: readonly GgmlRecords[] = [
     heads: heads(0, 1, 1, 1, 1),
   }, // Q5_1
   { bytes: 34, symbols: 32, group: 32, low: at(2, 8, 1), heads: heads(0, 1, 1) }, // Q8_0
-  { bytes: 66, symbols: 256, group: 256, low: at(0, 2, 32), heads: heads(64, 1, 1) }, // TQ2_0
   {
     bytes: 84,
     symbols: 256,
