@@ -16,7 +16,8 @@ const [ROWS, COLUMNS] = [256, 512];
 
 /** What a checkpoint may take beyond its floor, in percent of its bytes. */
 const EXTRA: Readonly<Record<string, number>> = {
-  'F32|F16|BF16|LoRA|Adam': 0.15,
+  'F32|F16|BF16|LoRA': 0.15,
+  Adam: 0.3,
   'i div|rows of positions': 0.05,
   'sorted indices': 0.3,
   'token ids': 2,

@@ -128,6 +128,7 @@ async function showPlan(
 }
 
 async function showMachines(path: string, options: Options, json: boolean | undefined): Promise<void> {
+  if (options.base !== undefined) throw new InputError('--plan is for workers, which do not have a base');
   const { planMachines } = await import('../machines/plan/estimate.js');
   const { printMachinesPlan } = await import('./machines-plan.js');
   const { state, exclude } = options;

@@ -3,6 +3,7 @@ import { sumOf } from '../core/sum.js';
 import { Fetched } from '../hub/fetched.js';
 import { checkFolder } from '../operations/folder.js';
 import { inspect } from '../operations/inspect.js';
+import { withBase } from '../operations/lossless/base.js';
 import { type CompressLosslessOptions, previewLossless } from '../operations/lossless/compress.js';
 import { previewLossy } from '../quantization/preview.js';
 import { bytes, count, table } from './format.js';
@@ -60,21 +61,20 @@ export async function showLossy(
   options: BudgetFlags & {
     readonly state?: string;
     readonly exclude?: readonly string[];
+    readonly base?: string;
     readonly force?: boolean;
   },
   json: boolean | undefined,
 ): Promise<void> {
-  const { state, exclude, force } = options;
+  const { state, exclude, base: given, force } = options;
   const fetched = new Fetched();
   const model = await openWhole(path, { onFolder: fetched.note, state, exclude });
   try {
     const { calibration, ...settings } = await budgetOptions(options);
     const text = calibration || undefined;
-    const { tensors, tokens, ...plan } = await previewLossy(model, output, {
-      ...settings,
-      force,
-      calibration: text,
-    });
+    const { tensors, tokens, ...plan } = await withBase(output, { base: given, force }, (base) =>
+      previewLossy(model, output, { ...settings, force, base, calibration: text }),
+    );
     const treatments = ['quantized', 'rounded', 'exact'] as const;
     const rows = treatments.map((treatment) => {
       const own = tensors.filter((tensor) => tensor.treatment === treatment);

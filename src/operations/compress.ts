@@ -97,6 +97,8 @@ export async function compressBy(
   const { budget, codec = budget ? 'trellis' : 'lossless', signal } = options;
   signal?.throwIfAborted();
   checkOptions(codec, options);
+  if (options.base !== undefined && (means.execution || means.encodeElsewhere))
+    throw new InputError('a base is for one process: workers do not have it');
   const note = budget
     ? await toBudget(means, source, output, codec, budget, options)
     : await losslessly(means, source, output, options);

@@ -1,6 +1,7 @@
 import { TRELLIS } from '../codecs/codec.js';
 import type { Model } from '../core/model.js';
 import { unpacked } from '../models/packed/view.js';
+import type { Base } from '../wpk/base.js';
 import { type CalibrationSource, expectedTokens, heldOutOf } from './calibration/calibrate.js';
 import { type CompressionPlan, planCompression } from './plan.js';
 import { prepare } from './prepare.js';
@@ -21,6 +22,7 @@ export async function previewLossy(
     readonly calibration: CalibrationSource | undefined;
     readonly tune?: boolean | undefined;
     readonly force?: boolean | undefined;
+    readonly base?: Base | undefined;
   },
 ): Promise<LossyPreview> {
   const { calibration, tune = false } = options;

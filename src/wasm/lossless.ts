@@ -117,7 +117,7 @@ const SIZES = {
 const SLACK_BYTES = 4 * DECODE_CHUNK;
 
 /**
- * The lossless codec's kernels and their memory of 22 MiB, 6 of which only contexts touch: one instance per thread, used by one block at a time.
+ * The lossless codec's kernels and their memory of 20 MiB, 6 of which only contexts touch: one instance per thread, used by one block at a time.
  * Kernels work on the first `count` elements, or on `count` from `first` on, of `width` bytes (1, 2, 4 or 8) each.
  */
 export class LosslessKernels {

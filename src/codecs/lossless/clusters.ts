@@ -1,5 +1,5 @@
 /** Classes to begin with, by bits of a symbol: a longer table must pay for itself with more symbols. */
-const FIRST_CLASSES = [0, 24, 24, 24, 24, 24, 24, 20, 16];
+const FIRST_CLASSES = [0, 40, 40, 40, 40, 32, 24, 20, 16];
 const ROUNDS = 4;
 /** What a class costs besides its table, in bits: its number of symbols, its length, the states of its stream. */
 const CLASS_BITS = 8 * (4 + 4 + 16);

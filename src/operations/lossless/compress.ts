@@ -70,7 +70,9 @@ export function previewLossless<Result>(
   options: CompressLosslessOptions,
   show: (contents: Contents) => Result,
 ): Promise<Result> {
-  return withContents(from, output, options, async (_, contents) => show(contents));
+  return withContents(from, output, options, (_, contents) =>
+    withBase(output, options, async () => show(contents)),
+  );
 }
 
 /** Opens the files of a folder, checks that they can be compressed into the output, and closes them after the work. */

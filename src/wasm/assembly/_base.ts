@@ -19,16 +19,28 @@ import {
 // and, while classes are chosen, differences by class and the next place of each class in each quarter.
 export let base: usize = 0, baseClasses: usize = 0, baseLows: usize = 0, baseDecoders: usize = 0, baseTables: usize = 0, baseDifferences: usize = 0, basePlaces: usize = 0;
 
+/** Returns all ones for a pattern with the sign bit set, else zero. */
+@inline
+function signsOf<T>(pattern: T): T {
+  return <T>(signed<T>(pattern) >> 31);
+}
+
 @inline
 function ordinalOf<T>(pattern: T, isFloat: bool): T {
   const sign = <T>(<T>1 << <T>(sizeof<T>() * 8 - 1));
-  return isFloat ? (pattern & sign ? ~pattern : pattern | sign) : pattern;
+  return isFloat ? <T>(pattern ^ (signsOf<T>(pattern) | sign)) : pattern;
 }
 
 @inline
 function patternOf<T>(ordinal: T, isFloat: bool): T {
   const sign = <T>(<T>1 << <T>(sizeof<T>() * 8 - 1));
-  return isFloat ? (ordinal & sign ? ordinal ^ sign : ~ordinal) : ordinal;
+  return isFloat ? <T>(ordinal ^ (~signsOf<T>(ordinal) | sign)) : ordinal;
+}
+
+/** Sign-extends a difference or a pattern. */
+@inline
+function signed<T>(value: T): i32 {
+  return sizeof<T>() == 1 ? <i32><i8>value : sizeof<T>() == 2 ? <i32><i16>value : <i32>value;
 }
 
 // The elements are cut into four quarters, the last of which has the rest. A loop works on all of them in turn, each with places of its own:
@@ -192,11 +204,6 @@ function splitOf<T>(from: usize, symbols: usize, count: u32, isFloat: bool, shif
   }
   lowBit = bit;
   escapeAt = escape;
-}
-
-@inline
-function signed<T>(d: T): i32 {
-  return sizeof<T>() == 1 ? <i32><i8>d : sizeof<T>() == 2 ? <i32><i16>d : <i32>d;
 }
 
 /** Writes class and symbol of each difference to u16 `symbols`, low bits to zeroed memory, and escapes whole. */
@@ -380,10 +387,10 @@ function mergeOf<T>(to: usize, symbols: usize, first: usize, count: usize, isFlo
       mergeOne<T>(to, symbol, first + i, isFloat, shift);
       continue;
     }
-    const low = <u32>load<u8>(ofExponent + (<u32>known >> shift)), isZero = symbol == ZERO;
+    const low = <u32>load<u8>(ofExponent + (<u32>known >> shift)), kept = <i32>(symbol == ZERO) - 1; // no branch: zeros come at random
     const lowBits = <u32>(load<u64>(bits + (bit >> 3)) >> (bit & 7)) & ((<u32>1 << low) - 1);
-    const difference = <T>select<i32>(0, ((<i32>symbol - CENTER) << low) | <i32>lowBits, isZero);
-    bit += select<u32>(0, low, isZero);
+    const difference = <T>((((<i32>symbol - CENTER) << low) | <i32>lowBits) & kept);
+    bit += low & <u32>kept;
     store<T>(to + at, patternOf<T>(<T>(ordinalOf<T>(known, isFloat) + difference), isFloat));
   }
   lowBit = bit;
