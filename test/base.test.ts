@@ -4,7 +4,16 @@ import { beforeAll, describe, expect, it, vi } from 'vitest';
 import * as web from '../src/browser/index.js';
 import type { Dtype } from '../src/core/dtype.js';
 import { isInputError } from '../src/core/errors.js';
-import { compress, type DecompressOptions, decompress, inspect, open, serve, verify } from '../src/index.js';
+import {
+  auditFile,
+  compress,
+  type DecompressOptions,
+  decompress,
+  inspect,
+  open,
+  serve,
+  verify,
+} from '../src/index.js';
 import { Base } from '../src/wpk/base.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { damage } from './helpers/damage.js';
@@ -575,6 +584,7 @@ describe('another base, or none, is refused in one line, and nothing is written'
       [['decompress', own, out('x'), '--format', 'safetensors'], TINY],
       [['verify', own, '--against', TINY], TINY],
       [['analyze', own], TINY],
+      [['audit', own, '--against', TINY], TINY],
       [['evaluate', own, '--text', 'examples/held-out.txt', '--tokens', '256', '--window', '64'], TINY],
       [['generate', own, 'a', '--tokens', '1'], TINY],
       [['quantize', own, out('x.gguf'), '--to', 'Q8_0', '--names', 'checkpoint', '--no-calibration'], TINY],
@@ -693,6 +703,15 @@ describe('damage', () => {
     }
     expect(refused).toBeGreaterThan(150);
   });
+});
+
+it('an audit finds the base, and counts what is in the file alone as no more than that', async () => {
+  const { statements } = await auditFile(at('tuned.wpk'));
+  expect(statements.filter(({ verdict }) => verdict === 'contradicted')).toEqual([]);
+  expect(JSON.stringify(statements)).toContain('all files counted but its base, \\"small\\", which it needs');
+  const alone = join(folder({ 'in/x.wpk': readFileSync(at('tuned.wpk')) }), 'in/x.wpk');
+  expect((await refusal(auditFile(alone))).code).toBe('needs-base');
+  expect((await auditFile(alone, undefined, at('small'))).statements).toEqual(statements);
 });
 
 describe('a budget with a base', () => {

@@ -11,7 +11,7 @@ import { readBytes } from '../io/node/file.js';
 import { readTextOrInput, STANDARD_INPUT } from '../io/node/standard-input.js';
 import { type Color, printVerdict } from './colors.js';
 import { openWhole } from './open.js';
-import { jsonOption } from './options.js';
+import { baseOption, jsonOption } from './options.js';
 import { print, printJson, printLine } from './terminal.js';
 
 /** Flags that state a claim, by the key that each has in a claim file. */
@@ -37,6 +37,7 @@ const COLORS: Readonly<Record<Statement['verdict'], Color>> = {
 
 interface Options {
   readonly against?: string;
+  readonly base?: string;
   readonly json?: boolean;
   readonly [flag: string]: unknown;
 }
@@ -48,7 +49,8 @@ export function auditCommand(): Command {
       '[subject]',
       'a claim in YAML (- reads it from standard input), a pickle (gzipped or not), a GGUF file, or any model',
     )
-    .option('--against <model>', 'the original model of the artifact');
+    .option('--against <model>', 'the original model of the artifact')
+    .addOption(baseOption());
   for (const [flag, description] of Object.values(FLAGS)) command.option(flag, description);
   return command
     .addOption(jsonOption())
@@ -89,7 +91,7 @@ async function examine(subject: string | undefined, options: Options): Promise<A
     );
   const against = options.against === undefined ? undefined : await openWhole(options.against);
   try {
-    return await auditFile(subject, against);
+    return await auditFile(subject, against, options.base);
   } finally {
     await against?.close();
   }
