@@ -11,6 +11,7 @@ await build({
     transformers: 'dist/browser/transformers.js',
   },
   platform: 'browser',
+  plugins: [withoutEncoders()],
   output: {
     dir: 'dist/web',
     minify: true,
@@ -19,6 +20,17 @@ await build({
     chunkFileNames: '[name].js',
   },
 });
+/** Returns a plugin that puts the kernels for decoding in place of all of the lossless codec: pages encode nothing. */
+function withoutEncoders() {
+  return {
+    name: 'without-encoders',
+    load: (id) =>
+      /[/\\]wasm[/\\]compiled[/\\]lossless\.js$/.test(id)
+        ? readFileSync(id.replace(/lossless\.js$/, 'decoding.js'), 'utf8').replace('const decoding', 'const lossless')
+        : undefined,
+  };
+}
+
 /** Returns a module and its static imports, by name; modules imported on demand, for GGUF, are not included. */
 function withImports(name, seen = new Set()) {
   if (seen.has(name)) return seen;
