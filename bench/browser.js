@@ -14,10 +14,11 @@ import { call, launch, openPage, pageFiles } from './browser/chromium.js';
 import { serve } from './browser/server.js';
 import { machine, median } from './measure.js';
 
-const USAGE = `usage: node bench/browser.js MODEL_DIR [--calibrate TEXT] [--large FILE.wpk] [--mbit N] [--runs N]
+const USAGE = `usage: node bench/browser.js MODEL_DIR [--calibrate TEXT] [--large FILE.wpk] [--mbit N] [--runs N] [--decoding]
   MODEL_DIR     over a line of N Mbit/s (default 20): f32 safetensors, lossless .wpk, --kl 0.01
   --calibrate   text for --kl (default: the bundled one)
-  --large       a .wpk that is decoded too`;
+  --large       a .wpk that is decoded too
+  --decoding    only decodes, and only lossless files`;
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const COMMAND = here('../dist/cli/main.js');
@@ -137,6 +138,7 @@ async function main() {
       large: { type: 'string' },
       mbit: { type: 'string', default: '20' },
       runs: { type: 'string', default: '3' },
+      decoding: { type: 'boolean', default: false },
     },
   });
   const [model] = positionals;
@@ -148,51 +150,49 @@ async function main() {
   if (values.large) await (await openModel(values.large)).close();
   print(machine());
   const lossless = compress(model, 'lossless.wpk');
-  const lossy = compress(
-    model,
-    'kl.wpk',
-    '--kl',
-    '0.01',
-    ...(values.calibrate ? ['--calibrate', values.calibrate] : []),
-  );
+  const calibrate = values.calibrate ? ['--calibrate', values.calibrate] : [];
+  const lossy = values.decoding ? undefined : compress(model, 'kl.wpk', '--kl', '0.01', ...calibrate);
   const warm = compress(here('../examples/gpt-neo-tiny'), 'warm.wpk');
   const files = await pageFiles(scratch);
   files.set('/warm.wpk', { path: warm });
   const original = ['config.json', 'tokenizer.json', 'model.safetensors'];
   for (const name of original) files.set(`/model/${name}`, { path: join(model, name), slow: true });
-  for (const [name, path] of [
+  const made = [
     ['lossless', lossless],
     ['kl', lossy],
-  ]) {
+  ].filter(([, path]) => path !== undefined);
+  for (const [name, path] of made) {
     files.set(`/${name}.wpk`, { path, slow: true });
     files.set(`/fast/${name}.wpk`, { path });
   }
   if (values.large) files.set('/fast/large.wpk', { path: values.large });
   const server = await serve(files, (Number(values.mbit) * 1e6) / 8);
   const browser = await launch();
-  print(
-    `\nTo the first token over ${values.mbit} Mbit/s, with page and runtime already loaded; medians of ${runs}:`,
-  );
   const size = (path) => statSync(path).size;
-  const forms = [
-    {
-      label: 'f32 safetensors',
-      path: '/model',
-      bytes: original.reduce((sum, name) => sum + size(join(model, name)), 0),
-    },
-    { label: 'lossless .wpk', path: '/lossless.wpk', bytes: size(lossless) },
-    { label: '--kl 0.01', path: '/kl.wpk', bytes: size(lossy) },
-  ];
-  await firstTokens(browser, server.address, forms, runs);
+  if (lossy) {
+    print(
+      `\nTo the first token over ${values.mbit} Mbit/s, with page and runtime already loaded; medians of ${runs}:`,
+    );
+    const forms = [
+      {
+        label: 'f32 safetensors',
+        path: '/model',
+        bytes: original.reduce((sum, name) => sum + size(join(model, name)), 0),
+      },
+      { label: 'lossless .wpk', path: '/lossless.wpk', bytes: size(lossless) },
+      { label: '--kl 0.01', path: '/kl.wpk', bytes: size(lossy) },
+    ];
+    await firstTokens(browser, server.address, forms, runs);
+  }
   print(`\nDecoding; medians of ${5 * runs}:`);
-  const decoded = [
-    ['lossless', lossless, '/fast/lossless.wpk'],
-    ['--kl 0.01', lossy, '/fast/kl.wpk'],
-  ];
+  const decoded = [['lossless', lossless, '/fast/lossless.wpk']];
+  if (lossy) decoded.push(['--kl 0.01', lossy, '/fast/kl.wpk']);
   if (values.large) decoded.push(['large', values.large, '/fast/large.wpk']);
   await decoding(browser, server.address, decoded, 5 * runs);
-  print(`\nGenerating ${LENGTH} tokens; medians of ${runs}:`);
-  await generating(browser, server.address, decoded, runs);
+  if (lossy) {
+    print(`\nGenerating ${LENGTH} tokens; medians of ${runs}:`);
+    await generating(browser, server.address, decoded, runs);
+  }
   await browser.close();
   server.close();
 }

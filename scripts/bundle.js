@@ -26,7 +26,10 @@ function withoutEncoders() {
     name: 'without-encoders',
     load: (id) =>
       /[/\\]wasm[/\\]compiled[/\\]lossless\.js$/.test(id)
-        ? readFileSync(id.replace(/lossless\.js$/, 'decoding.js'), 'utf8').replace('const decoding', 'const lossless')
+        ? readFileSync(id.replace(/lossless\.js$/, 'decoding.js'), 'utf8').replace(
+            'const decoding',
+            'const lossless',
+          )
         : undefined,
   };
 }

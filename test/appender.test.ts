@@ -1,8 +1,8 @@
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
-import { Appender } from '../src/io/node/disk.js';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { Appender, disk, WRITE_BUFFER } from '../src/io/node/disk.js';
 import { readAhead } from '../src/io/read-ahead.js';
 import { CountingSource, folder } from './helpers/safetensors.js';
 
@@ -29,6 +29,45 @@ it('pieces of any lengths are one file, in order: 100 files, seed 6', async () =
     }),
     { seed: 6, numRuns: 100 },
   );
+});
+
+describe('a long file', () => {
+  const usual = { ...WRITE_BUFFER };
+  afterEach(() => {
+    Object.assign(WRITE_BUFFER, usual);
+    vi.restoreAllMocks();
+  });
+
+  /** Appends 2 MB in ten pieces. */
+  async function appended() {
+    WRITE_BUFFER.unsyncedBytes = 250_000;
+    const handle = await open(join(folder(), 'file'), 'w+');
+    const appender = new Appender(handle, 0);
+    for (let i = 0; i < 10; i++) {
+      await appender.write(new Uint8Array(200_000));
+      await appender.settle();
+    }
+    return { handle, appender };
+  }
+
+  it('reaches the disk on the way', async () => {
+    const sync = vi.spyOn(disk, 'sync');
+    const { handle, appender } = await appended();
+    expect(sync).toHaveBeenCalledTimes(5); // after every second piece
+    await appender.sync();
+    expect(sync).toHaveBeenCalledTimes(6);
+    await handle.close();
+  });
+
+  it('is not whole when a sync on the way failed, although the last one does not', async () => {
+    vi.spyOn(disk, 'sync').mockRejectedValueOnce(new Error('EIO'));
+    WRITE_BUFFER.unsyncedBytes = 1000;
+    const handle = await open(join(folder(), 'file'), 'w+');
+    const appender = new Appender(handle, 0);
+    await appender.write(new Uint8Array(200_000));
+    await expect(appender.sync()).rejects.toThrow('EIO');
+    await handle.close();
+  });
 });
 
 it('small reads are served from few large ones, and are what the source has: seed 7', async () => {

@@ -255,6 +255,17 @@ describe('a buffer that is given back', () => {
     expect(buffers.take(20).buffer).toBe(large.buffer);
     expect(buffers.take(20).buffer).not.toBe(small.buffer);
   });
+
+  it('is dropped when it is not shared as the others are', () => {
+    const [moved, shared] = [new Buffers(100), new Buffers(100, true)];
+    const [own, foreign] = [shared.take(10), moved.take(10)];
+    shared.give(own);
+    shared.give(foreign);
+    moved.give(own);
+    expect(shared.take(10).buffer).toBe(own.buffer);
+    expect(shared.take(10).buffer).not.toBe(foreign.buffer);
+    expect(moved.take(10).buffer).toBeInstanceOf(ArrayBuffer);
+  });
 });
 
 it.each([0, 1])('digests on %i threads are those of the bytes in their order', async (threads) => {

@@ -12,7 +12,7 @@ export interface ByteSource {
   /** True where reading a byte twice costs next to nothing: it is on this machine's disk. */
   readonly isLocal?: boolean;
   /** Descriptor of the open file on this machine, by which threads can read it themselves. */
-  readonly descriptor?: number;
+  readonly descriptor?: number | undefined;
   /** Reads bytes `start` to `end` (exclusive). @throws {InputError} when the range lies outside, or the source has become shorter. */
   read(start: number, end: number, signal?: AbortSignal): Promise<Uint8Array>;
   /** Reads as many bytes as `target` has, from `start`, into it: for loops that use their memory again. */

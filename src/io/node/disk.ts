@@ -86,11 +86,11 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array, position: 
     done += await disk.write(handle, bytes.subarray(done), position + done);
 }
 
-/** Buffer size for small writes; tests that count operations use a smaller one. */
-export const WRITE_BUFFER = { bytes: 2 ** 18 };
-
-/** Bytes that may be waiting for the disk while more are written: a sync at the end would let the program wait for all of them. */
-const UNSYNCED_BYTES = 2 ** 26;
+/**
+ * Buffer size for small writes, and the bytes after which a sync begins: one sync at the end would let the program wait for all of them.
+ * Tests use smaller ones.
+ */
+export const WRITE_BUFFER = { bytes: 2 ** 18, unsyncedBytes: 2 ** 26 };
 
 /** Writes a file sequentially, with a buffer for small pieces; the disk gets long files on the way. Calls must not overlap. */
 export class Appender {
@@ -148,7 +148,7 @@ export class Appender {
     await writeAll(this.handle, bytes, this.written);
     this.written += bytes.length;
     this.unsynced += bytes.length;
-    if (this.unsynced < UNSYNCED_BYTES || this.syncing) return;
+    if (this.unsynced < WRITE_BUFFER.unsyncedBytes || this.syncing) return;
     this.unsynced = 0;
     this.syncing = disk
       .sync(this.handle)

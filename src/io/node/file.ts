@@ -119,8 +119,9 @@ class FileSource implements ByteSource {
     this.byteLength = Number(opened.size);
   }
 
-  get descriptor(): number {
-    return this.handle.fd;
+  /** Undefined in Deno, whose threads do not share descriptors. */
+  get descriptor(): number | undefined {
+    return 'Deno' in globalThis ? undefined : this.handle.fd;
   }
 
   async read(start: number, end: number): Promise<Uint8Array> {
