@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Compressed, compress, decompress, open, verify } from '../src/index.js';
 import { TINY } from './helpers/fixtures.js';
-import { folder, seededRandom } from './helpers/safetensors.js';
+import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
 // Lossy files of a model whose base is known: what is quantized is the difference.
 
@@ -93,6 +93,22 @@ describe('a lossy file with a base', () => {
     expect(note).toMatch('enough for a lossless file');
     expect(fileBytesWithoutSideFiles).toBeLessThan(1_348_864 * 2 * 0.7);
   });
+});
+
+it('masks may be infinite', async () => {
+  const random = seededRandom(3);
+  const weights = Float32Array.from({ length: 4096 }, () => random() - 0.5);
+  const tuned = weights.map((value) => value * 1.01);
+  const mask = new Float32Array(64).fill(Number.NEGATIVE_INFINITY);
+  const model = (values: Float32Array) =>
+    folder({
+      'model.safetensors': safetensors([
+        { name: 'w', dtype: 'F32', shape: [64, 64], data: new Uint8Array(values.buffer) },
+        { name: 'mask', dtype: 'F32', shape: [8, 8], data: new Uint8Array(mask.buffer) },
+      ]),
+    });
+  const options = { ...quick, base: model(weights), budget: { bits: 8 } };
+  expect(await compress(model(tuned), at('masked.wpk'), options)).toMatchObject({ tensors: { length: 2 } });
 });
 
 it('a base is not for transforms', async () => {

@@ -64,10 +64,11 @@ function subtract(weights: Float32Array, base: Float32Array): Float32Array {
 /** A difference with more of the weights' energy than this saves no bits worth a base. */
 const MAX_SHARE = 0.9;
 
-/** Returns whether the difference has less energy than the weights. */
-async function isClose(model: Model, tensor: TensorInfo, base: Uint8Array): Promise<boolean> {
-  const weights = await readFloats(model, tensor);
-  const difference = subtract(weights, widenerOf(model, tensor.name, tensor.dtype)(base));
+/** Returns whether the difference has less energy than the weights; false for masks, which may be infinite. */
+async function isClose(model: Model, { name, dtype }: TensorInfo, base: Uint8Array): Promise<boolean> {
+  const widen = widenerOf(model, name, dtype);
+  const weights = widen(await model.readTensor(name));
+  const difference = subtract(weights, widen(base));
   const energy = (values: Float32Array) => sumOf(values, (value) => value * value);
   return energy(difference) <= MAX_SHARE * energy(weights);
 }
