@@ -3,6 +3,7 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Compressed, compress, decompress, open, verify } from '../src/index.js';
+import { modelCard } from '../src/operations/push/card.js';
 import { TINY } from './helpers/fixtures.js';
 import { folder, safetensors, seededRandom } from './helpers/safetensors.js';
 
@@ -69,6 +70,13 @@ describe('a lossy file with a base', () => {
     await compress(fineTune, alone, { ...quick, budget: { bits: 4 } });
     const without = await verify(alone, { against: fineTune });
     expect(without.error!.relativeSquaredError).toBeGreaterThan(error!.relativeSquaredError);
+  });
+
+  it('says in its model card that it needs the base', () => {
+    const license = { id: 'unknown', fields: {} } as never;
+    const card = modelCard('user/tuned', 'tuned.wpk', made, license);
+    expect(card).toMatch('| needs | its base `base`, whose bytes are not counted');
+    expect(card).toMatch('weightpress decompress user/tuned/tuned.wpk -o model --base base ');
   });
 
   it('comes back as a folder, with every file of its model', async () => {

@@ -21,7 +21,7 @@ export function modelCard(
   summary: Summary,
   license: StatedLicense,
 ): string {
-  const { source, fileBytes, originalBytes, generator, options, tensors } = summary;
+  const { source, fileBytes, originalBytes, generator, options, tensors, base: needed } = summary;
   const [, base, commit] = HUB_SOURCE.exec(source) ?? [];
   const weights = sumOf(tensors, ({ elements }) => elements);
   const frontMatter = {
@@ -30,6 +30,7 @@ export function modelCard(
     library_name: 'weightpress',
     tags: ['weightpress', 'compressed'],
   };
+  const from = needed ? ` --base ${word(needed.name)}` : '';
   const facts = [
     [
       'original',
@@ -37,6 +38,14 @@ export function modelCard(
     ],
     ['original size', `${count(originalBytes)} bytes, all files counted`],
     ['compressed size', `${count(fileBytes)} bytes, including config and tokenizer`],
+    ...(needed
+      ? [
+          [
+            'needs',
+            `its base ${code(needed.name)}, whose bytes are not counted; digest ${code(needed.sha256)}`,
+          ],
+        ]
+      : []),
     ['ratio', `${(originalBytes / fileBytes).toFixed(3)}:1`],
     ...(weights ? [['bits per weight', ((summary.fileBytesWithoutSideFiles * 8) / weights).toFixed(3)]] : []),
     ['loss', lossOf(summary)],
@@ -59,8 +68,8 @@ ${facts.map(([name, value]) => `| ${name} | ${value} |`).join('\n')}
 ## Use
 
 \`\`\`sh
-weightpress decompress ${word(`${repository}/${file}`)} -o model   # a folder that transformers loads
-weightpress verify ${word(`${repository}/${file}`)}                # every block against its checksum
+weightpress decompress ${word(`${repository}/${file}`)} -o model${from}   # a folder that transformers loads
+weightpress verify ${word(`${repository}/${file}`)}${from}                # every block against its checksum
 \`\`\`
 `;
 }
