@@ -142,7 +142,7 @@ describe('contexts', () => {
       }
   });
 
-  it('have several streams in a class of more than 2^20 symbols', () => {
+  it('have several streams in a class of more than 2^20 symbols', { tags: 'slow' }, () => {
     const elements = bells(seededRandom(43), 2 ** 20, 4);
     const alike = { ...plain, group: 1 };
     expectContexts(elements, NIBBLES, alike, flat('U8', elements.length));
@@ -320,7 +320,7 @@ describe('a damaged payload of modes 5 to 10', () => {
     expect(coded.map(({ payload }) => payload[8])).toEqual([6, 6, 6, 7, 8, 10, 9]);
   });
 
-  it('is refused, or decodes as the specification says', () => {
+  it('is refused, or decodes as the specification says', { tags: 'slow' }, () => {
     let valid = 0;
     for (let i = 0; i < 2000; i++) {
       const { payload, block } = coded[i % coded.length]!;
