@@ -321,7 +321,7 @@ describe('compress to a budget, stopped', () => {
     const random = seededRandom(3);
     let kills = 0;
     // longer each time, so that it ends on a slow machine too
-    while (await killedAfter(2000 + 400 * kills + random() * 1000, ...calibrated)) kills++;
+    while (await killedAfter(1000 + 400 * kills + random() * 1000, ...calibrated)) kills++;
     expect(kills).toBeGreaterThan(1);
     expect(createHash('sha256').update(readFileSync(output)).digest('hex')).toBe(whole);
     expect(leftovers(output)).toEqual([]);

@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { readInto } from '../../core/byte-source.js';
-import { elementCount } from '../../core/dtype.js';
 import { InputError } from '../../core/errors.js';
 import type { Folder, FolderFile } from '../../core/folder.js';
 import { SMALL_TENSOR_BYTES, sha256 } from '../../io/node/sha256.js';
@@ -46,13 +45,18 @@ export interface MadeFrames {
   frame(tensor: number, block: number): Promise<Uint8Array>;
 }
 
+/** Facts of a tensor whose digest is still being computed. */
+interface PendingFacts {
+  readonly sha256: string | Promise<string>;
+}
+
 const EMPTY_SHA256 = sha256(new Uint8Array());
 
 /** Encodes all files in one pass: writes the frames in order, then the directory. */
 export class LosslessEncoder {
   private readonly queue: FrameQueue;
   private readonly frames: FrameMaker;
-  private readonly tensors: (TensorFacts | undefined)[] = [];
+  private readonly tensors: (PendingFacts | undefined)[] = [];
   /** By the tensor's index. */
   private readonly differences = new Map<number, Difference>();
   private readonly totalBytes: number;
@@ -79,13 +83,16 @@ export class LosslessEncoder {
     const weightFiles = [];
     for (const source of contents.weightSources) weightFiles.push({ sha256: await this.weightFile(source) });
     await this.queue.finish();
-    const tensors = this.tensors.map((facts, i) => {
-      const base = this.differences.get(i)?.finish();
-      return facts && base ? { ...facts, base } : facts;
-    });
+    const tensors = await Promise.all(this.tensors.map((facts, i) => facts && this.finished(facts, i)));
     const { base } = this.input.manifest;
     const needed = base && storedBase(base.name, tensors);
     return writer.finish({ sideFiles, weightFiles, tensors, ...(needed && { base: needed }) });
+  }
+
+  /** Returns the facts of a tensor, once its digest is known. */
+  private async finished({ sha256 }: PendingFacts, index: number): Promise<TensorFacts> {
+    const base = this.differences.get(index)?.finish();
+    return { sha256: await sha256, ...(base && { base }) };
   }
 
   /** Encodes a side file. @returns its SHA-256. */
@@ -125,7 +132,7 @@ export class LosslessEncoder {
     return fileHash.digest();
   }
 
-  private tensor(source: WeightSource, tensor: StoredTensor): Promise<TensorFacts | undefined> {
+  private tensor(source: WeightSource, tensor: StoredTensor): Promise<PendingFacts | undefined> {
     const index = this.tensors.length;
     const isCopy = this.input.manifest.tensors[index]!.sameAs !== undefined;
     return isCopy ? this.copy(source, tensor) : this.blocks(source, tensor, index);
@@ -140,14 +147,13 @@ export class LosslessEncoder {
     }
   }
 
-  private async blocks({ source }: WeightSource, tensor: StoredTensor, index: number): Promise<TensorFacts> {
+  private async blocks({ source }: WeightSource, tensor: StoredTensor, index: number): Promise<PendingFacts> {
     const { fileHash, tensorHash, pool, made, base } = this.input;
     const difference = base && Difference.of(base, tensor);
     if (difference) this.differences.set(index, difference);
-    const elements = elementCount(tensor.shape);
     let count = 0;
     const isSmall = tensor.lengthBytes <= SMALL_TENSOR_BYTES;
-    let digest = EMPTY_SHA256;
+    let digest: PendingFacts['sha256'] = EMPTY_SHA256;
     for await (const { bytes, block } of readBlocks(source, tensor, pool)) {
       this.progress(bytes.length);
       if (isSmall) digest = sha256(bytes); // it has a single block
@@ -159,9 +165,10 @@ export class LosslessEncoder {
           )
         : this.frames.block(hashed, block, made?.frame(index, count++));
       await this.queue.add('tensors', index, frame);
-      // the next tensor's blocks must not reach the digest first
-      if (!isSmall && block.first + block.count === elements)
-        digest = await hashed.then(() => tensorHash.digest());
+    }
+    if (!isSmall) {
+      digest = tensorHash.digest(); // all blocks have been sent to it, and none of the next tensor
+      digest.catch(() => {}); // awaited later
     }
     return { sha256: digest };
   }

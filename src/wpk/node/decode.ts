@@ -1,4 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
+import type { DecoderSide } from '../../codecs/codec.js';
 import { type ByteSource, readInto } from '../../core/byte-source.js';
 import { IntegrityError } from '../../core/errors.js';
 import { SMALL_TENSOR_BYTES } from '../../io/node/sha256.js';
@@ -36,6 +37,17 @@ export function checkFrameLength(
     throw new IntegrityError('a frame is longer than its block can need', { file, tensor: name, start, end });
 }
 
+/** A block that is being decoded. */
+interface BegunBlock {
+  readonly elements: Promise<Uint8Array>;
+}
+
+/** The first blocks of the tensor that comes next. */
+interface Ahead {
+  readonly tensor: StoredTensorEntry;
+  readonly blocks: BegunBlock[];
+}
+
 /** Receives a block's elements; they are valid only until it resolves. */
 export type Take = (elements: Uint8Array, firstByte: number) => Promise<void> | void;
 
@@ -50,9 +62,14 @@ export class Decoding {
   /** Reads ahead: frames of small tensors are read together. */
   private readonly source: ByteSource;
 
+  /** The tensors of the file that is being restored, from which blocks are begun ahead. */
+  private order: readonly StoredTensorEntry[] = [];
+  private position = 0;
+  private ahead: Ahead | undefined;
+
   constructor(
     private readonly container: Container,
-    threads?: number,
+    private readonly threads?: number,
   ) {
     this.pool = startBlockPool(threads);
     this.source = readAhead(container.source);
@@ -116,12 +133,13 @@ export class Decoding {
    * Restores a weight file in order: passes the bytes outside of tensors (`between`, from {@link Container.header}) to `take`, and
    * each tensor to `decode`, which calls {@link tensor}. @returns the file's SHA-256.
    */
-  async weightFile<Tensor>(
+  async weightFile(
     between: readonly Uint8Array[],
-    tensors: readonly Tensor[],
-    decode: (tensor: Tensor) => Promise<void>,
+    tensors: readonly StoredTensorEntry[],
+    decode: (tensor: StoredTensorEntry) => Promise<void>,
     take: (bytes: Uint8Array) => Promise<void> = async () => {},
   ): Promise<string> {
+    [this.order, this.position] = [tensors, 0];
     for (const [i, bytes] of between.entries()) {
       if (bytes.length) await take(await this.fileHash.update(bytes));
       if (i < tensors.length) await decode(tensors[i]!);
@@ -135,7 +153,6 @@ export class Decoding {
 
   private async decode(tensor: StoredTensorEntry, take: Take, tensorHash?: Hashing): Promise<void> {
     const { container, pool, fileHash } = this;
-    const file = container.source.name;
     const blocks = planTensor(tensor);
     const most = depthFor(blocks[0]);
     const taking = new Ordered<{ elements: Uint8Array; firstByte: number }>(
@@ -152,20 +169,76 @@ export class Decoding {
         return taking.add(hashed.then(() => ({ elements, firstByte })));
       },
     );
-    const { name, codec } = tensor;
     const side = await container.readSide(tensor);
-    for (const planned of blocks) {
-      const { start, end, firstByte, endByte } = planned;
-      checkFrameLength(planned, tensor, container.source.name);
-      const bytes = pool.take(end - start, endByte - firstByte);
-      const descriptor = end - start > SMALL_BYTES ? this.source.descriptor : undefined;
-      if (descriptor === undefined) await readInto(this.source, bytes, start);
-      const own = await container.base.side(tensor, planned, side);
-      const job = { bytes, planned, tensor: { name, codec }, side: own, file, descriptor };
-      const decoded = pool.run('decode', job);
-      await decoding.add(decoded.then((elements) => ({ elements, firstByte })));
+    const begun = this.begunOf(tensor);
+    for (const [i, planned] of blocks.entries()) {
+      const decoded = begun[i] ?? (await this.begin(tensor, planned, side));
+      await decoding.add(decoded.elements.then((elements) => ({ elements, firstByte: planned.firstByte })));
     }
+    const next = this.beginAhead(tensor);
     await decoding.finish();
     await taking.finish();
+    await next;
+  }
+
+  /** Reads a block's frame, unless a thread does, and begins to decode it. */
+  private async begin(
+    tensor: StoredTensorEntry,
+    planned: PlannedBlock,
+    side: DecoderSide,
+  ): Promise<BegunBlock> {
+    const { container, pool, source } = this;
+    const { start, end, firstByte, endByte } = planned;
+    const file = container.source.name;
+    checkFrameLength(planned, tensor, file);
+    const bytes = pool.take(end - start, endByte - firstByte);
+    const descriptor = end - start > SMALL_BYTES ? source.descriptor : undefined;
+    if (descriptor === undefined) await readInto(source, bytes, start);
+    const own = await container.base.side(tensor, planned, side);
+    const { name, codec } = tensor;
+    const job = { bytes, planned, tensor: { name, codec }, side: own, file, descriptor };
+    return { elements: pool.run('decode', job) };
+  }
+
+  /** Begins the first blocks of the next large tensor, so that no thread waits while the last blocks of this one are taken. */
+  private async beginAhead(tensor: StoredTensorEntry): Promise<void> {
+    const next = this.threads === 0 ? undefined : this.largeAfter(tensor);
+    if (!next) return;
+    const ahead: Ahead = { tensor: next, blocks: [] };
+    this.ahead = ahead;
+    const blocks = planTensor(next);
+    const most = Math.min(this.pool.depth, Math.floor(depthFor(blocks[0]) / 4));
+    try {
+      const side = await this.container.readSide(next);
+      for (const planned of blocks.slice(0, most)) {
+        const begun = await this.begin(next, planned, side);
+        begun.elements.catch(() => {}); // awaited later
+        ahead.blocks.push(begun);
+      }
+    } catch {
+      // it fails again when that tensor is decoded, which says so
+    }
+  }
+
+  /** Returns the next large tensor of the file; tensors are asked for in its order. */
+  private largeAfter(tensor: StoredTensorEntry): StoredTensorEntry | undefined {
+    const { order } = this;
+    while (this.position < order.length && order[this.position] !== tensor) this.position++;
+    for (let i = this.position + 1; i < order.length; i++)
+      if (bytesOf(order[i]!) > SMALL_TENSOR_BYTES) return order[i];
+    return undefined;
+  }
+
+  /** Returns the blocks of a tensor that were begun ahead; those of another are dropped. */
+  private begunOf(tensor: StoredTensorEntry): readonly BegunBlock[] {
+    const { ahead } = this;
+    this.ahead = undefined;
+    if (ahead?.tensor === tensor) return ahead.blocks;
+    for (const { elements } of ahead?.blocks ?? [])
+      elements.then(
+        (bytes) => this.pool.give(bytes),
+        () => {},
+      );
+    return [];
   }
 }
