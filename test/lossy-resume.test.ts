@@ -324,6 +324,7 @@ describe('compress to a budget, stopped', () => {
     while (await killedAfter(1000 + 400 * kills + random() * 1000, ...calibrated)) kills++;
     expect(kills).toBeGreaterThan(1);
     expect(createHash('sha256').update(readFileSync(output)).digest('hex')).toBe(whole);
+    if (leftovers(output).length) expect(weightpress(...calibrated, '--force').status).toBe(0); // killed when it had its name
     expect(leftovers(output)).toEqual([]);
   });
 });
