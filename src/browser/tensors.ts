@@ -97,12 +97,9 @@ async function* decodeBlocks(
     bytes.set(frame);
     const own = await container.base.side(tensor, planned, side, signal);
     const job = { bytes, planned, tensor: { name, codec }, side: own, file };
-    const decoded = pool.run('decode', job).then(
-      (elements) => ({ index, planned, elements }),
-      async (error) => {
-        throw await container.base.explain(tensor, error);
-      },
-    );
+    const decoded = container.base
+      .explained(tensor, pool.run('decode', job))
+      .then((elements) => ({ index, planned, elements }));
     decoded.catch(() => {}); // awaited later
     underWay.push(decoded);
     if (underWay.length > pool.depth) yield await underWay.shift()!;

@@ -14,11 +14,7 @@ export async function readElements(
   end: number,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
-  try {
-    return await readBlocks(container, tensor, start, end, signal);
-  } catch (error) {
-    throw await container.base.explain(tensor, error);
-  }
+  return container.base.explained(tensor, readBlocks(container, tensor, start, end, signal));
 }
 
 async function readBlocks(

@@ -39,8 +39,16 @@ export class OwnBase {
     return this.opened;
   }
 
-  /** Returns the error to throw instead of that of a tensor that does not decode: that the base is another one, if it is. */
-  async explain(tensor: StoredTensorEntry, error: unknown): Promise<unknown> {
+  /** Returns what decoding of a tensor gives. @throws {InputError} that the base is another one, if that is why it fails. */
+  async explained<Result>(tensor: StoredTensorEntry, decoding: Promise<Result>): Promise<Result> {
+    try {
+      return await decoding;
+    } catch (error) {
+      throw await this.explain(tensor, error);
+    }
+  }
+
+  private async explain(tensor: StoredTensorEntry, error: unknown): Promise<unknown> {
     if (!tensor.base || !(error instanceof IntegrityError) || bytesOf(tensor) > MAX_EXPLAINED_BYTES)
       return error;
     const base = await this.open();

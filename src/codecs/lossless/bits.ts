@@ -65,3 +65,8 @@ export class BitReader {
     return (this.position + 7) >> 3;
   }
 }
+
+/** Maps an integer to a natural number, small ones to small ones. */
+export const zigzag = (n: number) => (n < 0 ? -2 * n - 1 : 2 * n);
+/** Inverts {@link zigzag}. */
+export const unzigzag = (n: number) => (n & 1 ? -((n + 1) >> 1) : n >> 1);

@@ -38,6 +38,13 @@ export function sparse(counts: Uint32Array, order: ArrayLike<number>, bits: numb
   return { contexts, starts, symbols: Uint8Array.from(symbols), counts: Uint32Array.from(found) };
 }
 
+/** Returns the count of each symbol of so many bits, in all contexts together. */
+export function totals({ symbols, counts }: SparseCounts, bits: number): Float64Array {
+  const sums = new Float64Array(1 << bits);
+  for (let i = 0; i < symbols.length; i++) sums[symbols[i]!]! += counts[i]!;
+  return sums;
+}
+
 /**
  * Returns the bits that the counts take with a table for each context, about, when they are a `share` of all: their entropy, what it is too low by
  * because the tables fit by chance, and what the tables cost.

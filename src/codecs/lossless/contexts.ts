@@ -11,12 +11,20 @@ import {
   MAX_RECORD_SYMBOLS,
   type RecordPlace,
 } from '../../wasm/lossless.js';
-import { cluster, type SparseCounts, sparse } from './clusters.js';
+import { cluster, type SparseCounts, sparse, totals } from './clusters.js';
 import { type FrequencyTable, normalize, readTable, writeTable } from './frequencies.js';
 import { LEVELS } from './levels.js';
 import { placeOf, type Records, readRecords, symbolBits, writeRecords } from './records.js';
 import { chooseFactors, readFactors, scaleTable, writeFactors } from './relative.js';
-import { decodePart, decodeStream, encodePart, encodeStream } from './stream.js';
+import {
+  countBytes,
+  decodeBytes,
+  decodePart,
+  decodeStream,
+  encodeBytes,
+  encodePart,
+  encodeStream,
+} from './stream.js';
 
 // Symbols of quantized weights, each with the table of its context: what came before it in its group. spec/wpk-v1.md, "Contexts".
 
@@ -165,7 +173,7 @@ export function encodeContexts(
     map[context] = classOf[i]!;
     for (let j = found.starts[i]!; j < found.starts[i + 1]!; j++) sizes[classOf[i]!]! += found.counts[j]!;
   });
-  const base = tableOf(found, symbolBits(records));
+  const base = normalize(totals(found, symbolBits(records)));
   const starts = startsOf(sizes);
   kernels.splitContexts(place, starts);
   const { elements, queues } = kernels.buffers;
@@ -189,13 +197,6 @@ export function encodeContexts(
   ];
 }
 
-/** Returns the table of all symbols. */
-function tableOf({ symbols, counts }: SparseCounts, bits: number): FrequencyTable {
-  const bins = new Float64Array(1 << bits);
-  for (let i = 0; i < symbols.length; i++) bins[symbols[i]!]! += counts[i]!;
-  return normalize(bins);
-}
-
 /** Encodes a class: its number of symbols, then for each 2^20 of them, or the rest, length, relative table and stream. */
 function encodeClass(kernels: LosslessKernels, base: FrequencyTable, queue: Uint8Array): Uint8Array[] {
   const pieces: Uint8Array[] = [uint32(queue.length)];
@@ -211,17 +212,6 @@ function encodeClass(kernels: LosslessKernels, base: FrequencyTable, queue: Uint
 }
 
 const uint32 = (value: number) => new Uint8Array(Uint32Array.of(value).buffer);
-
-function countBytes(bytes: Uint8Array): Uint32Array {
-  const bins = new Uint32Array(256);
-  for (let i = 0; i < bytes.length; i++) bins[bytes[i]!]!++;
-  return bins;
-}
-
-function encodeBytes(kernels: LosslessKernels, bytes: Uint8Array): Uint8Array[] {
-  kernels.buffers.symbols.set(bytes);
-  return encodePart(kernels, bytes.length, countBytes(bytes));
-}
 
 /** Decodes a view of the kernels' `payload` to `elements`. @throws {RangeError} when malformed. */
 export function decodeContexts(kernels: LosslessKernels, payload: Uint8Array, block: ByteBlock): void {
@@ -254,10 +244,8 @@ export function decodeContexts(kernels: LosslessKernels, payload: Uint8Array, bl
   const symbolsFrom = next;
   if (symbolsFrom >= payload.length) throw new RangeError('classes are missing');
   const classCount = payload[symbolsFrom]!;
-  let at = decodePart(kernels, payload, symbolsFrom + 1, CONTEXTS, (first, count) => {
-    for (let i = 0; i < count; i++) classes[first + i] = kernels.buffers.symbols[i]!;
-  });
-  if (classCount > MAX_CLASSES || classes.subarray(0, CONTEXTS).some((own) => own >= classCount))
+  let at = decodeBytes(kernels, payload, symbolsFrom + 1, classes);
+  if (classCount > MAX_CLASSES || classes.some((own) => own >= classCount))
     throw new RangeError('contexts of no class');
   const { lengthBytes, ...base } = readTable(payload.subarray(at), 2 ** symbolBits(records));
   at += lengthBytes;
@@ -304,9 +292,7 @@ function decodeGrades(
   out: Uint8Array,
   max: number,
 ): number {
-  const next = decodePart(kernels, payload, start, out.length, (first, count) => {
-    out.set(kernels.buffers.symbols.subarray(0, count), first);
-  });
+  const next = decodeBytes(kernels, payload, start, out);
   if (out.some((grade) => grade > max)) throw new RangeError('grade out of range');
   return next;
 }

@@ -1,7 +1,7 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import type { FloatSplit, LosslessKernels } from '../../wasm/lossless.js';
-import { encodeSymbols, SymbolDecoder } from './stream.js';
+import { type CodedSymbols, encodeSymbols, SymbolDecoder, type TakeChunk } from './stream.js';
 
 /** Exponent bits of the float types that are split; others are coded as byte planes. */
 export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11, F32: 8, BF16: 8, F16: 5 };
@@ -9,13 +9,13 @@ export const EXPONENT_BITS: Readonly<Partial<Record<Dtype, number>>> = { F64: 11
 export const LOWEST_LOW = 2; // symbols of at most 13 bits
 
 /** Returns the number of raw bits of the head: those between symbol and zeros, and the sign when it is not modeled. */
-export const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
+const rawHeadBits = ({ low, zeros, signed }: FloatSplit) => low - zeros + (signed ? 0 : 1);
 
 /** Returns the size of the symbol alphabet. */
 export const alphabet = ({ low, signed }: FloatSplit) => 1 << (15 - low + (signed ? 1 : 0));
 
 /** Returns the length of a packed plane, in which groups of eight fields are whole bytes. */
-export const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
+const planeBytes = (count: number, bits: number) => ((count + 7) >> 3) * bits;
 
 /** In a block this large with signs this balanced, modeling the sign saves nothing. */
 const LARGE = 1 << 15;
@@ -71,13 +71,22 @@ export function encodeFloats(kernels: LosslessKernels, count: number, dtype: Dty
   const { heads, seen } = kernels.countHeads(count, width, LOWEST_LOW);
   const split = chooseSplit(heads, seen, count, dtype);
   kernels.splitFloats(count, width, split);
+  return splitPieces(kernels, count, split, encodeSymbols(kernels, count, split.bins));
+}
+
+/** Returns the pieces of a payload of split floats, whose symbols are coded. */
+export function splitPieces(
+  { buffers }: LosslessKernels,
+  count: number,
+  split: FloatSplit,
+  { table, stream }: CodedSymbols,
+): Uint8Array[] {
   const { low, zeros, signed, tailBits } = split;
-  const { table, stream } = encodeSymbols(kernels, count, split.bins);
   return [
     Uint8Array.of(low | (zeros << 4), tailBits | (Number(signed) << 7)),
     table,
-    kernels.buffers.heads.subarray(0, planeBytes(count, rawHeadBits(split))),
-    kernels.buffers.tails.subarray(0, planeBytes(count, tailBits)),
+    buffers.heads.subarray(0, planeBytes(count, rawHeadBits(split))),
+    buffers.tails.subarray(0, planeBytes(count, tailBits)),
     stream,
   ];
 }
@@ -89,6 +98,12 @@ export function decodeFloats(
   count: number,
   dtype: Dtype,
 ): void {
+  const { split, symbols, stream, merge } = openSplit(kernels, payload, count, dtype);
+  symbols.decode(count, split.low, stream, merge);
+}
+
+/** Reads the split of a payload, and says what restores its floats. @throws {RangeError} when malformed. */
+export function openSplit(kernels: LosslessKernels, payload: Uint8Array, count: number, dtype: Dtype) {
   const width = DTYPE_BYTES[dtype];
   const [first = 0, second = 0] = payload;
   const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
@@ -105,9 +120,9 @@ export function decodeFloats(
   const streamStart = tailsStart + planeBytes(count, tailBits);
   if (streamStart > symbols.rest.length) throw new RangeError('planes longer than the payload');
   const [heads, tails] = [symbols.rest, symbols.rest.subarray(tailsStart)];
-  symbols.decode(count, low, symbols.rest.subarray(streamStart), (from, chunk) =>
-    kernels.mergeFloats(from, chunk, width, split, heads, tails),
-  );
+  /** Merges symbols that are shifted left by `low`. */
+  const merge: TakeChunk = (from, chunk) => kernels.mergeFloats(from, chunk, width, split, heads, tails);
+  return { split, symbols, stream: symbols.rest.subarray(streamStart), merge };
 }
 
 /** Returns the order-0 entropy times `count` plus the cost of the table, in bits. */

@@ -1,7 +1,7 @@
 import { sumOf } from '../../core/sum.js';
 import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
 import { MAX_SYMBOLS } from '../../wasm/lossless.js';
-import { BitReader, BitWriter } from './bits.js';
+import { BitReader, BitWriter, unzigzag, zigzag } from './bits.js';
 
 /** A static model: the symbols that occur, ascending, and their frequencies, which are positive and sum to 2^scaleBits. */
 export interface FrequencyTable {
@@ -106,6 +106,3 @@ export function readTableFrom(bits: BitReader, limit: number, scaleBits = SYMBOL
     throw new RangeError(`expected frequencies that sum to ${1 << scaleBits}, found ${sum}`);
   return { symbols, frequencies };
 }
-
-const zigzag = (n: number) => (n < 0 ? -2 * n - 1 : 2 * n);
-const unzigzag = (n: number) => (n & 1 ? -((n + 1) >> 1) : n >> 1);

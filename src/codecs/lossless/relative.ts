@@ -1,5 +1,5 @@
 import { SYMBOL_SCALE_BITS } from '../../wasm/constants.js';
-import { BitReader, BitWriter } from './bits.js';
+import { BitReader, BitWriter, unzigzag, zigzag } from './bits.js';
 import type { FrequencyTable } from './frequencies.js';
 
 // Tables of classes as what differs from the table of all symbols: a factor for each, in eighths of an octave, which changes little from one
@@ -96,6 +96,4 @@ export function readFactors(
   return { factors, lengthBytes: bits.bytesRead };
 }
 
-const zigzag = (n: number) => (n < 0 ? -2 * n - 1 : 2 * n);
-const unzigzag = (n: number) => (n & 1 ? -((n + 1) >> 1) : n >> 1);
 const gammaBits = (value: number) => 2 * (31 - Math.clz32(value)) + 1;

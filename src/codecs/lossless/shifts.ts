@@ -5,8 +5,8 @@ import {
   MAX_LEVELED_GROUPS,
   type SymbolPlace,
 } from '../../wasm/lossless.js';
-import { alphabet, chooseSplit, LOWEST_LOW, planeBytes, rawHeadBits } from './floats.js';
-import { decodePart, encodePart, encodeSymbols, SymbolDecoder } from './stream.js';
+import { alphabet, chooseSplit, LOWEST_LOW, openSplit, splitPieces } from './floats.js';
+import { decodeBytes, encodeBytes, encodeSymbols } from './stream.js';
 
 // Floats whose rows or columns differ in scale by octaves, as an optimizer's second moments do: symbols less what their row and column have in
 // common. spec/wpk-v1.md, "Shifted floats".
@@ -92,23 +92,11 @@ export function encodeShifted(kernels: LosslessKernels, block: FloatBlock): Uint
   for (let i = 0; i < count; i++) bins[symbols[i]!]!++;
   if (entropy(bins, count) > entropy(split.bins, count) - MIN_GAIN) return undefined;
   const { table, stream } = encodeSymbols(kernels, count, bins);
-  const coded = stream.slice();
-  const { low, zeros, signed, tailBits } = split;
+  const coded = { table, stream: stream.slice() };
   return [
-    ...[rows, columns].flatMap((shifts) => encodeShifts(kernels, shifts)),
-    Uint8Array.of(low | (zeros << 4), tailBits | (Number(signed) << 7)),
-    table,
-    kernels.buffers.heads.subarray(0, planeBytes(count, rawHeadBits(split))),
-    kernels.buffers.tails.subarray(0, planeBytes(count, tailBits)),
-    coded,
+    ...[rows, columns].flatMap((shifts) => encodeBytes(kernels, shifts)),
+    ...splitPieces(kernels, count, split, coded),
   ];
-}
-
-function encodeShifts(kernels: LosslessKernels, shifts: Uint8Array): Uint8Array[] {
-  const bins = new Uint32Array(256);
-  for (const shift of shifts) bins[shift]!++;
-  kernels.buffers.symbols.set(shifts);
-  return encodePart(kernels, shifts.length, bins);
 }
 
 /** Returns the mean symbol of every row, less that of all, and that of every column of what is left; symbols 0 do not count. */
@@ -165,27 +153,13 @@ function entropy(bins: Uint32Array, count: number): number {
 /** Decodes a view of the kernels' `payload` to `elements`. @throws {RangeError} when malformed. */
 export function decodeShifted(kernels: LosslessKernels, payload: Uint8Array, block: FloatBlock): void {
   const { dtype, count } = block;
-  const width = DTYPE_BYTES[dtype];
   if (!fits(block) || !(dtype in EXPONENT_SHIFT)) throw new RangeError('shifts of elements without rows');
   const [rows, columns] = [new Uint8Array(rowsOf(block)), new Uint8Array(block.columns)];
-  let next = 0;
-  for (const shifts of [rows, columns])
-    next = decodePart(kernels, payload, next, shifts.length, (first, chunk) => {
-      shifts.set(kernels.buffers.symbols.subarray(0, chunk), first);
-    });
-  const [first = 0, second = 0] = payload.subarray(next, next + 2);
-  const split = { low: first & 15, zeros: first >> 4, signed: second > 127, tailBits: second & 127 };
-  const { low, zeros, signed, tailBits } = split;
-  if (low < LOWEST_LOW + Number(signed) || zeros > low || tailBits > width * 8 - 16)
-    throw new RangeError('invalid split of floats');
+  const next = [rows, columns].reduce((from, shifts) => decodeBytes(kernels, payload, from, shifts), 0);
+  const { split, symbols, stream, merge } = openSplit(kernels, payload.subarray(next), count, dtype);
   const place = placeShifts(kernels, block, rows, columns, alphabet(split));
-  const symbols = new SymbolDecoder(kernels, payload.subarray(next + 2), alphabet(split));
-  const tailsStart = planeBytes(count, rawHeadBits(split));
-  const streamStart = tailsStart + planeBytes(count, tailBits);
-  if (streamStart > symbols.rest.length) throw new RangeError('planes longer than the payload');
-  const [heads, tails] = [symbols.rest, symbols.rest.subarray(tailsStart)];
-  symbols.decode(count, 0, symbols.rest.subarray(streamStart), (from, chunk) => {
-    kernels.shiftSymbols(place, from, chunk, 1, low);
-    kernels.mergeFloats(from, chunk, width, split, heads, tails);
+  symbols.decode(count, 0, stream, (from, chunk) => {
+    kernels.shiftSymbols(place, from, chunk, 1, split.low);
+    merge(from, chunk);
   });
 }

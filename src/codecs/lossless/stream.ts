@@ -128,3 +128,28 @@ export function decodePart(
   }
   return body + length;
 }
+
+/** Encodes bytes as a part. @returns the part in pieces. */
+export function encodeBytes(kernels: LosslessKernels, bytes: Uint8Array): Uint8Array[] {
+  kernels.buffers.symbols.set(bytes);
+  return encodePart(kernels, bytes.length, countBytes(bytes));
+}
+
+/** Decodes the part of as many bytes as `out` has, to it. @returns and throws as {@link decodePart}. */
+export function decodeBytes(
+  kernels: LosslessKernels,
+  payload: Uint8Array,
+  start: number,
+  out: Uint8Array,
+): number {
+  return decodePart(kernels, payload, start, out.length, (first, count) => {
+    out.set(kernels.buffers.symbols.subarray(0, count), first);
+  });
+}
+
+/** Returns the count of each byte. */
+export function countBytes(bytes: Uint8Array): Uint32Array {
+  const bins = new Uint32Array(256);
+  for (let i = 0; i < bytes.length; i++) bins[bytes[i]!]!++;
+  return bins;
+}

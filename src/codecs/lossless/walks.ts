@@ -1,6 +1,6 @@
 import { DTYPE_BYTES, type Dtype } from '../../core/dtype.js';
 import { type LosslessKernels, MAX_GRADED_COLUMNS, MAX_LANES } from '../../wasm/lossless.js';
-import { expectedBits, type SparseCounts } from './clusters.js';
+import { expectedBits, totals } from './clusters.js';
 import {
   type ByteBlock,
   countByContext,
@@ -152,18 +152,12 @@ function best(
     const place = { ...whole, records: Math.min(whole.records, Math.ceil(size / records.symbols)) };
     prepare(kernels, records, walk, block);
     const counts = countByContext(kernels, records, place);
-    const plain = entropy(sumsOf(counts, symbolBits(records)));
+    const plain = entropy(totals(counts, symbolBits(records)));
     const expected = expectedBits(counts, place.records / whole.records);
     const saved = 1 - expected / plain;
     if (!found || saved > found.saved) found = { candidate, saved };
   }
   return found;
-}
-
-function sumsOf({ symbols, counts }: SparseCounts, bits: number): Float64Array {
-  const sums = new Float64Array(1 << bits);
-  for (let i = 0; i < symbols.length; i++) sums[symbols[i]!]! += counts[i]!;
-  return sums;
 }
 
 function entropy(sums: Float64Array): number {

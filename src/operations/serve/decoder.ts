@@ -81,9 +81,7 @@ export class Decoder {
     const { name, codec } = tensor;
     const withBase = await container.base.side(tensor, planned, side);
     const job = { bytes, planned, tensor: { name, codec }, side: withBase, file: source.name };
-    const elements = await this.pool.run('decode', job).catch(async (error) => {
-      throw await container.base.explain(tensor, error);
-    });
+    const elements = await container.base.explained(tensor, this.pool.run('decode', job));
     if (elements.length > elements.buffer.byteLength / 2) return elements;
     const own = elements.slice();
     this.pool.give(elements);

@@ -37,6 +37,8 @@ export function checkFrameLength(
     throw new IntegrityError('a frame is longer than its block can need', { file, tensor: name, start, end });
 }
 
+const isSmall = (tensor: StoredTensorEntry) => bytesOf(tensor) <= SMALL_TENSOR_BYTES;
+
 /** A block that is being decoded. */
 interface BegunBlock {
   readonly elements: Promise<Uint8Array>;
@@ -80,29 +82,29 @@ export class Decoding {
    * Decodes a tensor and passes its elements to `take`, block by block, in order, each verified.
    * @returns their SHA-256. @throws {IntegrityError} naming the tensor and the problem.
    */
-  async tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
-    try {
-      if (bytesOf(tensor) <= SMALL_TENSOR_BYTES) {
-        const hash = createHash('sha256');
-        await this.smallTensor(tensor, take, hash);
-        return hash.digest('hex');
-      }
-      await this.decode(tensor, take, this.tensorHash);
-    } catch (error) {
-      await this.tensorHash.digest(); // resets the digest for the next tensor
-      throw await this.container.base.explain(tensor, error);
-    }
-    return this.tensorHash.digest();
+  tensor(tensor: StoredTensorEntry, take: Take): Promise<string> {
+    return this.container.base.explained(tensor, this.digested(tensor, take));
   }
 
   /** Does the same as {@link tensor} without its SHA-256, for a file whose own is checked. */
-  async elements(tensor: StoredTensorEntry, take: Take): Promise<void> {
-    const decode = bytesOf(tensor) <= SMALL_TENSOR_BYTES ? this.smallTensor : this.decode;
-    try {
-      await decode.call(this, tensor, take);
-    } catch (error) {
-      throw await this.container.base.explain(tensor, error);
+  elements(tensor: StoredTensorEntry, take: Take): Promise<void> {
+    const decoding = isSmall(tensor) ? this.smallTensor(tensor, take) : this.decode(tensor, take);
+    return this.container.base.explained(tensor, decoding);
+  }
+
+  private async digested(tensor: StoredTensorEntry, take: Take): Promise<string> {
+    if (isSmall(tensor)) {
+      const hash = createHash('sha256');
+      await this.smallTensor(tensor, take, hash);
+      return hash.digest('hex');
     }
+    try {
+      await this.decode(tensor, take, this.tensorHash);
+    } catch (error) {
+      await this.tensorHash.digest(); // resets the digest for the next tensor
+      throw error;
+    }
+    return this.tensorHash.digest();
   }
 
   /** Decodes a small tensor on the calling thread: one block, none, or a few blocks of a lossy codec. */
@@ -224,8 +226,7 @@ export class Decoding {
   private largeAfter(tensor: StoredTensorEntry): StoredTensorEntry | undefined {
     const { order } = this;
     while (this.position < order.length && order[this.position] !== tensor) this.position++;
-    for (let i = this.position + 1; i < order.length; i++)
-      if (bytesOf(order[i]!) > SMALL_TENSOR_BYTES) return order[i];
+    for (let i = this.position + 1; i < order.length; i++) if (!isSmall(order[i]!)) return order[i];
     return undefined;
   }
 
