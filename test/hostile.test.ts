@@ -417,6 +417,13 @@ describe('the command line', () => {
     expect(stdout).toContain('Example');
   });
 
+  test.each(['verify', 'decompress', 'compress'])('%s does not ignore the first of two values', (command) => {
+    const twice = ['--base', 'a', '--quiet', '--base', 'b', '--quiet'];
+    const { status, stdout, stderr } = weightpress(command, 'x', ...twice);
+    expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+    expect(stderr).toMatch(/^error: option '--base <model>' may be given once\n/);
+  });
+
   test.each([
     [['fly']],
     [['compress']],

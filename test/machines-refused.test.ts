@@ -71,6 +71,7 @@ describe('a list of a batch that is wrong', () => {
     ['m\nn --bits three\n', /line 2: expected --bits to be a positive number, found "three"$/],
     ['# only this\n\n', /names no models$/],
     ['m --no-such\n', /line 1: .*unknown option '--no-such'$/],
+    ['m --bits 3 --bits 4\n', /line 1: .*option '--bits <n>' may be given once$/],
     ['m --tune --bits 3\n', /line 1: --tune is for compress$/],
     ['m a b\n', /line 1: .*too many arguments/],
   ])('%j', (text, message) => {

@@ -15,7 +15,7 @@ import {
   stopSignal,
   storeOption,
 } from './machines.js';
-import { forceOption } from './options.js';
+import { forceOption, refuseRepeated } from './options.js';
 import { nameOf } from './output-name.js';
 import { print, printLine, printNotice } from './terminal.js';
 
@@ -116,6 +116,7 @@ function parseLine(words: readonly string[]) {
   const command = addBudgetOptions(new Command().argument('<model>').argument('[output]'))
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
+  refuseRepeated(command);
   command.parse(words, { from: 'user' });
   const [source, output] = command.args as [string, string?];
   const flags = command.opts<BudgetFlags>();

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 /** Returns a commander parser for whole numbers of at least `min`. */
 export function wholeNumber(min: number) {
@@ -48,3 +48,16 @@ export const quietOption = () =>
   new Option('-q, --quiet', 'print results and errors only').conflicts('verbose');
 export const verboseOption = () =>
   new Option('-v, --verbose', 'also print each stage with its seconds, and the stack of an error');
+
+/** Makes an error of an option that is given twice with a value, unless it collects its values: the first would be ignored. */
+export function refuseRepeated(command: Command): void {
+  for (const option of command.options) {
+    let count = 0;
+    command.on(`option:${option.name()}`, (value) => {
+      count++;
+      const collects = Array.isArray(command.getOptionValue(option.attributeName()));
+      if (count > 1 && value != null && !collects)
+        command.error(`error: option '${option.flags}' may be given once`);
+    });
+  }
+}

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { VERSION } from '../core/version.js';
 import { reportLeftovers } from './leftovers.js';
-import { quietOption, verboseOption } from './options.js';
+import { quietOption, refuseRepeated, verboseOption } from './options.js';
 import { checkStreams, nameOutput } from './output-name.js';
 import { VERBOSITY } from './terminal.js';
 
@@ -117,6 +117,7 @@ export async function makeProgram(): Promise<Command> {
   for (const [name, [description, load]] of Object.entries(COMMANDS)) {
     const command = name === asked ? await load() : new Command(name);
     program.addCommand(withCommon(command, description));
+    refuseRepeated(command);
   }
   for (const command of [program, ...program.commands])
     command.exitOverride().showHelpAfterError('(--help shows the usage)');
