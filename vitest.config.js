@@ -26,6 +26,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     server: { deps: { external: [/\/dist\//] } },
     pool: 'forks',
+    execArgv: ['--enable-source-maps'],
     maxWorkers: 2,
   },
 });

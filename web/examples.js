@@ -14,7 +14,7 @@ const MODELS = {
 /** The file that tells the page which examples there are; an empty string is one that is ready. */
 const LIST = 'examples.json';
 
-/** A plugin for Vite: examples in `folder`, those that are missing made by child processes, one after another. */
+/** A plugin for Vite: examples in `folder`, those that are missing, or that this version does not read, made by child processes, one after another. */
 export function examples(folder) {
   const states = Object.fromEntries(Object.keys(MODELS).map((name) => [name, 'is being made']));
   let made;
@@ -51,28 +51,25 @@ export function examples(folder) {
   };
 }
 
-/** Makes an example unless it exists. @returns what went wrong; nothing if it is there. */
-function make(path, flags) {
-  if (existsSync(path)) return '';
-  const args = [
-    here('../dist/cli/main.js'),
-    'compress',
-    here('../examples/gpt-neo-tiny'),
-    '-o',
-    path,
-    ...flags,
-  ];
+/** Makes an example unless there is one that this version reads. @returns what went wrong; nothing if it is there. */
+async function make(path, flags) {
+  if (existsSync(path) && (await run(['verify', path])) === '') return '';
+  const problem = await run(['compress', here('../examples/gpt-neo-tiny'), '-o', path, '--force', ...flags]);
+  return problem && `cannot be made: ${problem}`;
+}
+
+/** Runs the built command line. @returns what it says if it fails; nothing if it succeeds. */
+function run(args) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    const stdio = ['ignore', 'ignore', 'pipe'];
+    const child = spawn(process.execPath, [here('../dist/cli/main.js'), ...args], { stdio });
     let said = '';
     child.stderr.on('data', (text) => {
       said = `${said}${text}`.slice(-500);
     });
     process.once('exit', () => child.kill());
-    child.on('error', (error) => resolve(`cannot be made: ${error.message}`));
-    child.on('exit', (status) =>
-      resolve(status === 0 ? '' : `cannot be made: ${said.trim() || `exit code ${status}`}`),
-    );
+    child.on('error', (error) => resolve(error.message));
+    child.on('exit', (status) => resolve(status === 0 ? '' : said.trim() || `exit code ${status}`));
   });
 }
 

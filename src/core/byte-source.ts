@@ -27,6 +27,16 @@ export interface ByteSource {
   close(): Promise<void>;
 }
 
+/** A range of an open file of this machine, which every thread can read. */
+export interface FilePlace {
+  /** Its name, for errors. */
+  readonly file: string;
+  readonly descriptor: number;
+  readonly start: number;
+  /** Exclusive. */
+  readonly end: number;
+}
+
 /** Returns a source whose reads end with `signal`, for one that a single run reads. */
 export function withSignal(source: ByteSource, signal: AbortSignal | undefined): ByteSource {
   if (!signal) return source;

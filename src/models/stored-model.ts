@@ -1,4 +1,4 @@
-import type { ByteSource } from '../core/byte-source.js';
+import type { ByteSource, FilePlace } from '../core/byte-source.js';
 import { InputError } from '../core/errors.js';
 import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
 import { readable } from '../core/tensor.js';
@@ -112,6 +112,19 @@ export class FileBackedModel implements StoredModel {
   }
 
   async readTensor(name: string, start = 0, end?: number, signal?: AbortSignal): Promise<Uint8Array> {
+    const { source, ...range } = this.rangeOf(name, start, end);
+    return source.read(range.start, range.end, signal);
+  }
+
+  /** Returns where bytes of a tensor are on this machine, for threads that read them; undefined if they are elsewhere, or converted. */
+  placeOf(name: string, start: number, end: number): FilePlace | undefined {
+    const { source, ...range } = this.rangeOf(name, start, end);
+    const { descriptor, name: file } = source;
+    return descriptor === undefined ? undefined : { ...range, file, descriptor };
+  }
+
+  /** Returns the place of bytes of a tensor in its file. @throws {InputError} outside of the tensor. */
+  private rangeOf(name: string, start: number, end?: number) {
     const place = this.places.get(name);
     if (!place) throw new InputError('no such tensor', { file: this.id, tensor: name });
     const { tensor, source } = place;
@@ -123,7 +136,7 @@ export class FileBackedModel implements StoredModel {
         start,
         end: stop,
       });
-    return source.read(tensor.start + start, tensor.start + stop, signal);
+    return { source, start: tensor.start + start, end: tensor.start + stop };
   }
 
   async verify(): Promise<void> {

@@ -1,9 +1,11 @@
 /**
- * Consumes the results of promises in the order in which they are added, with at most `depth` promises pending.
- * A rejection is thrown once all earlier results have been consumed.
+ * Consumes the results of promises in the order in which they are added, with at most `depth` promises pending; one result is consumed
+ * while others are added. A rejection, or an error of `consume`, is thrown once all earlier results have been consumed.
  */
 export class Ordered<T> {
   private readonly queue: Promise<T>[] = [];
+  /** Settles when the result that was taken last has been consumed. */
+  private consuming: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly depth: number,
@@ -14,11 +16,21 @@ export class Ordered<T> {
   async add(promise: Promise<T>): Promise<void> {
     promise.catch(() => {}); // awaited later: not an unhandled rejection
     this.queue.push(promise);
-    if (this.queue.length > this.depth) await this.consume(await this.queue.shift()!);
+    if (this.queue.length > this.depth) await this.next();
   }
 
   /** Consumes all remaining results. */
   async finish(): Promise<void> {
-    for (let next = this.queue.shift(); next; next = this.queue.shift()) await this.consume(await next);
+    while (this.queue.length) await this.next();
+    await this.consuming;
+  }
+
+  /** Begins to consume the next result. */
+  private async next(): Promise<void> {
+    const next = this.queue.shift()!;
+    await this.consuming;
+    const result = await next;
+    this.consuming = (async () => this.consume(result))();
+    this.consuming.catch(() => {}); // awaited later
   }
 }

@@ -1,8 +1,10 @@
+import type { FilePlace } from '../core/byte-source.js';
 import { DTYPE_BYTES, type Dtype, elementCount } from '../core/dtype.js';
 import { ELEMENTS } from '../core/elements.js';
 import { InputError } from '../core/errors.js';
 import { canWiden, widenerOf } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
+import type { FileBackedModel } from '../models/stored-model.js';
 
 /** The base of a file, as its directory names it. */
 export interface StoredBase {
@@ -62,6 +64,25 @@ export class Base {
     endByte: number,
     signal?: AbortSignal,
   ): Promise<Uint8Array> {
+    const { found, start, end } = this.rangeOf(name, as, firstByte, endByte);
+    const read = await this.model.readTensor(name, start, end, signal);
+    // a part of a larger buffer belongs to the model, but what is returned moves to workers, or is rounded in place
+    const bytes = read.length < read.buffer.byteLength ? read.slice() : read;
+    return found.dtype === as.dtype ? bytes : convert(this.model, found, as.dtype, bytes);
+  }
+
+  /**
+   * Returns where a thread reads what {@link read} returns; undefined where the bytes of no file are these elements.
+   * @throws {InputError} when there is no such tensor.
+   */
+  place(name: string, as: Shaped, firstByte: number, endByte: number): FilePlace | undefined {
+    const { found, start, end } = this.rangeOf(name, as, firstByte, endByte);
+    const { placeOf } = this.model as Partial<FileBackedModel>;
+    return found.dtype === as.dtype ? placeOf?.call(this.model, name, start, end) : undefined;
+  }
+
+  /** Returns the base's tensor, and the range of its bytes in the place of another's. @throws {InputError} when there is none. */
+  private rangeOf(name: string, as: Shaped, firstByte: number, endByte: number) {
     const found = this.tensors.get(name);
     if (!found || !fits(found, as))
       throw new InputError(
@@ -73,12 +94,8 @@ export class Base {
       );
     const [width, own] = [DTYPE_BYTES[as.dtype], DTYPE_BYTES[found.dtype]];
     const elements = elementCount(found.shape);
-    const first = Math.min(firstByte / width, elements);
-    const end = Math.min(endByte / width, elements);
-    const read = await this.model.readTensor(name, first * own, end * own, signal);
-    // a part of a larger buffer belongs to the model, but what is returned moves to workers, or is rounded in place
-    const bytes = read.length < read.buffer.byteLength ? read.slice() : read;
-    return found.dtype === as.dtype ? bytes : convert(this.model, found, as.dtype, bytes);
+    const ownByte = (byte: number) => Math.min(byte / width, elements) * own;
+    return { found, start: ownByte(firstByte), end: ownByte(endByte) };
   }
 
   /** Returns the SHA-256 of what a tensor is a difference from, if its file says it. @param name of the base's tensor. */

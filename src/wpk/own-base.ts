@@ -1,4 +1,5 @@
 import type { DecoderSide } from '../codecs/codec.js';
+import type { FilePlace } from '../core/byte-source.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import { sha256 as digestOf } from '../core/web-sha256.js';
 import { Base, type FindBase } from './base.js';
@@ -31,6 +32,14 @@ export class OwnBase {
     if (!tensor.base) return side;
     const base = await this.open();
     return { ...side, base: await base.read(tensor.base.name, tensor, firstByte, endByte, signal) };
+  }
+
+  /** Returns where a thread can read the base's elements of a block itself; undefined if there is no such place, or no base. */
+  async place(
+    { base, ...tensor }: StoredTensorEntry,
+    { firstByte, endByte }: Pick<PlannedBlock, 'firstByte' | 'endByte'>,
+  ): Promise<FilePlace | undefined> {
+    return base && (await this.open()).place(base.name, tensor, firstByte, endByte);
   }
 
   /** Opens the base once. @throws {InputError} when it is not found, or its own digests show that it is another. */

@@ -132,8 +132,9 @@ function chooseDifference(
 
 /** Elements that the base does not have are zeros. */
 function setBase(kernels: LosslessKernels, base: Uint8Array, length: number): void {
-  kernels.fromBase.buffers.base.set(base);
-  kernels.fromBase.buffers.base.fill(0, base.length, length);
+  const own = kernels.fromBase.buffers.base;
+  if (base.buffer !== own.buffer || base.byteOffset !== own.byteOffset) own.set(base); // else it was read to its place
+  own.fill(0, base.length, length);
 }
 
 /** So few floats take no more bytes than a stream's states and a table. */

@@ -18,15 +18,11 @@ interface Queued {
 /** A queue of pending frames, which are appended to the file in the order in which they were added. */
 export class FrameQueue {
   private readonly making: Ordered<Queued>;
-  private writing = Promise.resolve();
 
   constructor(writer: WpkWriter, pool: BlockPool) {
     this.making = new Ordered(pool.depth + HASHING, async ({ part, index, frame }) => {
-      await this.writing; // one write runs while the next frame is encoded
-      this.writing = writer.append(part, index, frame).then(() => {
-        if (frame instanceof Uint8Array) pool.give(frame);
-      });
-      this.writing.catch(() => {}); // awaited later
+      await writer.append(part, index, frame);
+      if (frame instanceof Uint8Array) pool.give(frame);
     });
   }
 
@@ -36,8 +32,7 @@ export class FrameQueue {
   }
 
   /** Waits until all frames are written. */
-  async finish(): Promise<void> {
-    await this.making.finish();
-    await this.writing;
+  finish(): Promise<void> {
+    return this.making.finish();
   }
 }

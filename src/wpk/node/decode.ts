@@ -1,5 +1,5 @@
 import { createHash, type Hash } from 'node:crypto';
-import type { DecoderSide } from '../../codecs/codec.js';
+import { type DecoderSide, LOSSLESS } from '../../codecs/codec.js';
 import { type ByteSource, readInto } from '../../core/byte-source.js';
 import { IntegrityError } from '../../core/errors.js';
 import { SMALL_TENSOR_BYTES } from '../../io/node/sha256.js';
@@ -196,9 +196,10 @@ export class Decoding {
     const bytes = pool.take(end - start, endByte - firstByte);
     const descriptor = end - start > SMALL_BYTES ? source.descriptor : undefined;
     if (descriptor === undefined) await readInto(source, bytes, start);
-    const own = await container.base.side(tensor, planned, side);
     const { name, codec } = tensor;
-    const job = { bytes, planned, tensor: { name, codec }, side: own, file, descriptor };
+    const basePlace = codec === LOSSLESS ? await container.base.place(tensor, planned) : undefined;
+    const own = basePlace ? side : await container.base.side(tensor, planned, side);
+    const job = { bytes, planned, tensor: { name, codec }, side: own, file, descriptor, basePlace };
     return { elements: pool.run('decode', job) };
   }
 
