@@ -42,39 +42,31 @@ export function shiftsPay(elements: Uint8Array, block: FloatBlock): boolean {
   const rows = Math.floor(count / columns);
   if (!fits(block) || rows < MIN_ROWS || columns < MIN_ROWS) return false;
   const [across, down] = [Math.min(SAMPLE, columns), Math.min(SAMPLE, rows - 1)];
-  const exponents = new Float64Array(across * down);
+  const [byRow, byColumn] = [new Float64Array(down), new Float64Array(across)];
+  let squares = 0;
   const start = (columns - (first % columns)) % columns;
-  for (let i = 0; i < down; i++)
+  for (let i = 0; i < down; i++) {
+    const row = start + Math.floor((i * (rows - 1)) / down) * columns;
     for (let j = 0; j < across; j++) {
-      const row = Math.floor((i * (rows - 1)) / down);
-      const at = (start + row * columns + Math.floor((j * columns) / across) + 1) * width;
+      const at = (row + Math.floor((j * columns) / across) + 1) * width;
       const head = elements[at - 2]! | (elements[at - 1]! << 8);
-      exponents[i * across + j] = (head & 0x7fff) >> EXPONENT_SHIFT[dtype]!;
+      const exponent = (head & 0x7fff) >> EXPONENT_SHIFT[dtype]!;
+      byRow[i]! += exponent / across;
+      byColumn[j]! += exponent / down;
+      squares += exponent ** 2 / (across * down);
     }
-  const byRow = spread(exponents, down, across, (i, j) => i * across + j);
-  const byColumn = spread(exponents, across, down, (i, j) => j * across + i);
-  return byRow > MIN_SPREAD || byColumn > MIN_SPREAD;
+  }
+  return spread(byRow, across, squares) > MIN_SPREAD || spread(byColumn, down, squares) > MIN_SPREAD;
 }
 
-/** Returns the standard deviation of the means of lines, without what the lines' own deviation makes of it. */
-function spread(
-  x: Float64Array,
-  lines: number,
-  length: number,
-  at: (i: number, j: number) => number,
-): number {
-  let [sum, squares, within] = [0, 0, 0];
-  for (let i = 0; i < lines; i++) {
-    let [own, ownSquares] = [0, 0];
-    for (let j = 0; j < length; j++) {
-      own += x[at(i, j)]! / length;
-      ownSquares += x[at(i, j)]! ** 2 / length;
-    }
-    sum += own / lines;
-    squares += own ** 2 / lines;
-    within += (ownSquares - own ** 2) / lines;
+/** Returns the standard deviation of the means of lines, without what the lines' own deviation makes of it. @param squares the mean square in all lines. */
+function spread(means: Float64Array, length: number, squares: number): number {
+  let [mean, between] = [0, 0];
+  for (const own of means) {
+    mean += own / means.length;
+    between += own ** 2 / means.length;
   }
-  return Math.sqrt(Math.max(0, squares - sum ** 2 - within / length));
+  return Math.sqrt(Math.max(0, between - mean ** 2 - (squares - between) / length));
 }
 
 /** Encodes the first `count` of the kernels' `elements`. @returns the payload in pieces; undefined if shifts do not pay. */
