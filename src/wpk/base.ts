@@ -1,10 +1,10 @@
+import type { Block } from '../codecs/lossless/block.js';
 import type { FilePlace } from '../core/byte-source.js';
 import { DTYPE_BYTES, type Dtype, elementCount } from '../core/dtype.js';
 import { ELEMENTS } from '../core/elements.js';
 import { InputError } from '../core/errors.js';
 import { canWiden, widenerOf } from '../core/floats.js';
 import type { Model, TensorInfo } from '../core/model.js';
-import type { FileBackedModel } from '../models/stored-model.js';
 
 /** The base of a file, as its directory names it. */
 export interface StoredBase {
@@ -19,6 +19,11 @@ export interface TensorBase {
   readonly name: string;
   /** SHA-256 of its elements, converted to the tensor's type and cut to its length. */
   readonly sha256: string;
+}
+
+/** Where a thread reads the base's elements of a block: as they are, or as the frame of the same block in a .wpk. */
+export interface BasePlace extends FilePlace {
+  readonly frameOf?: { readonly tensor: string; readonly block: Block };
 }
 
 /** Opens the base of a file, whose owner closes it. @param wpk the file's name. @throws {InputError} when it is not found. */
@@ -72,12 +77,14 @@ export class Base {
   }
 
   /**
-   * Returns where a thread reads what {@link read} returns; undefined where the bytes of no file are these elements.
+   * Returns where a thread reads what {@link read} returns; undefined where no bytes of a file of this machine are that.
    * @throws {InputError} when there is no such tensor.
    */
-  place(name: string, as: Shaped, firstByte: number, endByte: number): FilePlace | undefined {
+  place(name: string, as: Shaped, firstByte: number, endByte: number): BasePlace | undefined {
     const { found, start, end } = this.rangeOf(name, as, firstByte, endByte);
-    const { placeOf } = this.model as Partial<FileBackedModel>;
+    const { placeOf } = this.model as Model & {
+      placeOf?(name: string, start: number, end: number): BasePlace | undefined;
+    };
     return found.dtype === as.dtype ? placeOf?.call(this.model, name, start, end) : undefined;
   }
 

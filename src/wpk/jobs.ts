@@ -1,7 +1,7 @@
 import { type DecoderSide, LOSSLESS } from '../codecs/codec.js';
 import { BLOCK_BYTES, type Block, encodeBlockInto } from '../codecs/lossless/block.js';
-import type { FilePlace } from '../core/byte-source.js';
 import { losslessKernels } from '../wasm/lossless.js';
+import type { BasePlace } from './base.js';
 import type { StoredTensorEntry } from './directory.js';
 import { deflate, FRAME, FRAME_HEADER_BYTES, writeFrameHeader } from './frames.js';
 import type { PlannedBlock } from './plan.js';
@@ -32,7 +32,7 @@ export interface DecodeJob extends BytesJob {
   /** Descriptor of the file, if the thread has to read the frame itself; `bytes` then only receive the result. */
   readonly descriptor?: number | undefined;
   /** Where the thread reads the base's elements, if `side` does not have them. */
-  readonly basePlace?: FilePlace | undefined;
+  readonly basePlace?: BasePlace | undefined;
 }
 
 export type BlockJobs = typeof BLOCK_JOBS;

@@ -1,11 +1,13 @@
+import { LOSSLESS } from '../codecs/codec.js';
 import type { ByteSource } from '../core/byte-source.js';
 import { InputError, isInputError } from '../core/errors.js';
 import { parsePythonJson } from '../core/json.js';
 import type { Model, SideFile, Tensor, WeightFile } from '../core/model.js';
 import { readable } from '../core/tensor.js';
-import type { FindBase } from './base.js';
+import type { BasePlace, FindBase } from './base.js';
 import { bytesOf, type StoredTensorEntry, tensorsByFile } from './directory.js';
 import { readElements } from './elements.js';
+import { planTensor } from './plan.js';
 import { Container } from './reader.js';
 
 /** A model in a .wpk file, decoded block by block when it is read. Its tensors are those of the model's weight files, not of others. */
@@ -72,6 +74,17 @@ export class WpkModel implements Model {
         end: stop,
       });
     return readElements(this.container, tensor, start, stop, signal);
+  }
+
+  /** Returns the frame of the block with these bytes of a tensor, for threads that decode it; undefined if they are not one block, or elsewhere. */
+  placeOf(name: string, start: number, end: number): BasePlace | undefined {
+    const { name: file, descriptor } = this.container.source;
+    const tensor = this.entries.get(name);
+    if (descriptor === undefined || tensor?.codec !== LOSSLESS || tensor.base) return undefined;
+    const [planned, next] = planTensor(tensor, start, end);
+    if (!planned || next || planned.firstByte !== start || planned.endByte !== end) return undefined;
+    const frameOf = { tensor: name, block: planned.block };
+    return { file, descriptor, start: planned.start, end: planned.end, frameOf };
   }
 
   async verify(): Promise<void> {

@@ -1,8 +1,7 @@
 import type { DecoderSide } from '../codecs/codec.js';
-import type { FilePlace } from '../core/byte-source.js';
 import { InputError, IntegrityError } from '../core/errors.js';
 import { sha256 as digestOf } from '../core/web-sha256.js';
-import { Base, type FindBase } from './base.js';
+import { Base, type BasePlace, type FindBase } from './base.js';
 import { bytesOf, type Directory, type StoredTensorEntry } from './directory.js';
 import type { PlannedBlock } from './plan.js';
 
@@ -38,7 +37,7 @@ export class OwnBase {
   async place(
     { base, ...tensor }: StoredTensorEntry,
     { firstByte, endByte }: Pick<PlannedBlock, 'firstByte' | 'endByte'>,
-  ): Promise<FilePlace | undefined> {
+  ): Promise<BasePlace | undefined> {
     return base && (await this.open()).place(base.name, tensor, firstByte, endByte);
   }
 

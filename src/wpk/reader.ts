@@ -298,7 +298,7 @@ async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array[]>
  */
 export function decodeFrame(
   frame: Uint8Array,
-  { start, end, block }: PlannedBlock,
+  { start, end, block }: Pick<PlannedBlock, 'start' | 'end' | 'block'>,
   tensor: Pick<StoredTensorEntry, 'name' | 'codec'>,
   side: DecoderSide,
   file: string,
