@@ -109,9 +109,9 @@ const refusal = (promise: Promise<unknown>) =>
   );
 
 /** Restores a file, and expects the bytes of the folder. */
-async function expectRestored(wpk: string, original: string, base?: DecompressOptions['base']) {
+async function expectRestored(wpk: string, original: string, base?: DecompressOptions['base'], threads = 0) {
   const out = join(folder(), 'out');
-  await decompress(wpk, out, { ...quick, base });
+  await decompress(wpk, out, { base, threads });
   expect(digests(out)).toEqual(digests(original));
 }
 
@@ -153,8 +153,9 @@ describe('a fine-tune of the bundled model', () => {
 
   it('comes back with its base as a folder, as a .wpk, and as an opened model', async () => {
     const wpk = join(folder({ 'x.wpk': readFileSync(at('tiny-tuned.wpk')) }), 'x.wpk');
-    await expectRestored(wpk, at('tiny-tuned'), at('tiny'));
-    await expectRestored(wpk, at('tiny-tuned'), at('tiny.wpk'));
+    for (const threads of [0, 2])
+      for (const base of [at('tiny'), at('tiny.wpk')])
+        await expectRestored(wpk, at('tiny-tuned'), base, threads);
     const base = await open(at('tiny'));
     await expectRestored(wpk, at('tiny-tuned'), base);
     await base.readTensor(base.tensors[0]!.name); // it is left open
@@ -651,6 +652,16 @@ describe('an interrupted run', () => {
     expect(await refusal(without)).toMatchObject({ code: 'resume-differs' });
     expect(existsSync(output)).toBe(false);
   });
+});
+
+it('a compressed base that is damaged is named, whichever thread finds it', async () => {
+  const bytes = readFileSync(at('tiny.wpk'));
+  bytes[bytes.length >> 1]! ^= 1;
+  const base = join(folder({ 'tiny.wpk': bytes }), 'tiny.wpk');
+  for (const threads of [0, 2]) {
+    const restored = decompress(at('tiny-tuned.wpk'), join(folder(), 'out'), { base, threads });
+    expect((await refusal(restored)).message).toMatch(`${base}, bytes`);
+  }
 });
 
 describe('damage', () => {
