@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
+import { auditSource } from '../src/audit/source.js';
 import * as web from '../src/browser/index.js';
 import type { Dtype } from '../src/core/dtype.js';
 import { isInputError } from '../src/core/errors.js';
@@ -14,6 +15,7 @@ import {
   serve,
   verify,
 } from '../src/index.js';
+import { openFile } from '../src/io/node/file.js';
 import { Base } from '../src/wpk/base.js';
 import { complaint, weightpress } from './helpers/cli.js';
 import { damage } from './helpers/damage.js';
@@ -722,6 +724,18 @@ it('an audit finds the base, and counts what is in the file alone as no more tha
   const alone = join(folder({ 'in/x.wpk': readFileSync(at('tuned.wpk')) }), 'in/x.wpk');
   expect((await refusal(auditFile(alone))).code).toBe('needs-base');
   expect((await auditFile(alone, undefined, at('small'))).statements).toEqual(statements);
+});
+
+it('an audit closes the base that it has opened', async () => {
+  const [wpk, base] = [at('tuned.wpk'), await open(at('small'))];
+  const close = vi.spyOn(base, 'close');
+  await auditSource(
+    await openFile(wpk),
+    () => verify(wpk),
+    undefined,
+    async () => base,
+  );
+  expect(close).toHaveBeenCalled();
 });
 
 describe('a budget with a base', () => {

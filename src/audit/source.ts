@@ -44,9 +44,13 @@ async function auditWpk(
   findBase: FindBase | undefined,
 ): Promise<Audit> {
   const model = await openWpk(source, undefined, findBase);
-  const { subject, statements } = await auditModel(model, against, source.byteLength);
-  const stored = containerStatements(await verify(), summarize(model.container));
-  return { subject, statements: [...statements, ...stored] };
+  try {
+    const { subject, statements } = await auditModel(model, against, source.byteLength);
+    const stored = containerStatements(await verify(), summarize(model.container));
+    return { subject, statements: [...statements, ...stored] };
+  } finally {
+    await model.close(); // and its base
+  }
 }
 
 /** Audits the header, and the weights if there is a model to compare with. */
