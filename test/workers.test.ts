@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { BLOCK_BYTES } from '../src/codecs/lossless/block.js';
 import { ConnectionError, InputError, IntegrityError } from '../src/core/errors.js';
@@ -7,6 +8,7 @@ import { startQuantization } from '../src/quantization/threads.js';
 import { Buffers } from '../src/workers/buffers.js';
 import { Hashing } from '../src/workers/node/hashing.js';
 import { startThread } from '../src/workers/node/thread.js';
+import { Ordered } from '../src/workers/ordered.js';
 import { Pool } from '../src/workers/pool.js';
 import type { PoolWorker, Request } from '../src/workers/protocol.js';
 import { FRAME, frame } from '../src/wpk/frames.js';
@@ -282,4 +284,44 @@ it.each([0, 1])('digests on %i threads are those of the bytes in their order', a
     }
     expect(await hashing.digest()).toBe(expected.digest('hex'));
   }
+});
+
+describe('results in the order of their promises', () => {
+  it('one is consumed while others are added, never two, and at most so many are pending', async () => {
+    const [consumed, running]: [number[], number[]] = [[], []];
+    let active = 0;
+    const ordered = new Ordered<number>(3, async (i) => {
+      running.push(++active);
+      await setTimeout(i % 3);
+      active--;
+      consumed.push(i);
+    });
+    const all = Array.from({ length: 40 }, (_, i) => i);
+    for (const i of all) await ordered.add(setTimeout((7 * i) % 5, i));
+    expect(consumed.length).toBeGreaterThanOrEqual(all.length - 5);
+    await ordered.finish();
+    expect(consumed).toEqual(all);
+    expect(running.every((count) => count === 1)).toBe(true);
+  });
+
+  it.each(['a promise', 'what consumes it'])(
+    'an error of %s comes once the results before it are consumed',
+    async (whose) => {
+      const consumed: number[] = [];
+      const ordered = new Ordered<number>(2, async (i) => {
+        await setTimeout(2);
+        if (whose === 'what consumes it' && i === 5) throw new RangeError('five');
+        consumed.push(i);
+      });
+      const adding = async () => {
+        for (let i = 0; i < 20; i++)
+          await ordered.add(
+            whose === 'a promise' && i === 5 ? Promise.reject(new RangeError('five')) : Promise.resolve(i),
+          );
+        await ordered.finish();
+      };
+      await expect(adding()).rejects.toThrow('five');
+      expect(consumed).toEqual([0, 1, 2, 3, 4]);
+    },
+  );
 });
