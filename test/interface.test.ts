@@ -76,6 +76,8 @@ const LONG: Readonly<Record<string, (model: Model, output: string, run: RunOptio
 };
 /** Those that search for a budget. */
 const LOSSY = ['compress to bits', 'compress by a transform'];
+/** Those that take seconds. */
+const LONGEST = [...LOSSY, 'export as ONNX'];
 /** Those that take too long to be run to their end here. */
 const ONLY_STOPPED = ['lab', 'export as GGUF'];
 /** Those whose last stage may be over before all of it is done: a text that ends, a try that is too fine. */
@@ -109,8 +111,8 @@ describe('every long function', () => {
     });
   const whole = Object.keys(LONG).filter((name) => !ONLY_STOPPED.includes(name));
   const title = '%s reports progress up to all of it';
-  test.each(whole.filter((name) => !LOSSY.includes(name)))(title, reportsAll);
-  test.each(LOSSY)(title, { tags: 'slow' }, reportsAll);
+  test.each(whole.filter((name) => !LONGEST.includes(name)))(title, reportsAll);
+  test.each(LONGEST)(title, { tags: 'slow' }, reportsAll);
 
   const stopped = async (name: string, model: Model, run: RunOptions) => {
     const output = at('stopped');

@@ -207,7 +207,9 @@ describe('a file of a mixture', () => {
     expect(kl!.mean).toBeGreaterThan(1e-3);
   });
 
-  it('is the same on any number of threads, with statistics that were saved or not', async () => {
+  it('is the same on any number of threads, with statistics that were saved or not', {
+    tags: 'slow',
+  }, async () => {
     const digest = digestOf(at('mixture.gguf'));
     const { statisticsPath: _, ...fresh } = text;
     for (const [threads, calibration] of [
@@ -373,7 +375,7 @@ describe('a file within a budget', () => {
       expect([name, largestDifference(floats, again.get(name)!)]).toEqual([name, 0]);
   });
 
-  it('--kl that no types reach: the divergence of the best ones is named', async () => {
+  it('--kl that no types reach: the divergence of the best ones is named', { tags: 'slow' }, async () => {
     const message = await refused({ kl: 1e-9 });
     const best = await quantize(memory, 'best.gguf', { to: 'Q8_0', calibration: text });
     expect(message).toBe(

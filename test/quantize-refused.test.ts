@@ -215,7 +215,7 @@ it('the command prints what was written, and where', async () => {
   expect(opened.tensors.length).toBe(one().tensors.length);
 });
 
-it('the command says that a lossy original has a loss of its own', async () => {
+it('the command says that a lossy original has a loss of its own', { tags: 'slow' }, async () => {
   const [model, lossy] = [await saved(one()), at('lossy.wpk')];
   expect(weightpress('compress', model, lossy, '--bits', '6', '--no-calibration').status).toBe(0);
   const run = weightpress('quantize', lossy, at('again.gguf'), '--to', 'Q8_0', '--no-calibration');

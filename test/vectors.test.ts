@@ -96,7 +96,7 @@ describe('spec/vectors', () => {
     for (const { rule } of list.malformed) expect(specification).toMatch(new RegExp(`^#+ ${rule}\\b`, 'm'));
   });
 
-  it('is what the script makes', () => {
+  it('is what the script makes', { tags: 'slow' }, () => {
     expect(execFileSync(process.execPath, ['scripts/vectors.js', '--check'], { encoding: 'utf8' })).toBe(
       'the same files\n',
     );
