@@ -11,6 +11,7 @@ import { startThread } from '../src/workers/node/thread.js';
 import { Ordered } from '../src/workers/ordered.js';
 import { Pool } from '../src/workers/pool.js';
 import type { PoolWorker, Request } from '../src/workers/protocol.js';
+import { BlockPool } from '../src/wpk/block-pool.js';
 import { FRAME, frame } from '../src/wpk/frames.js';
 import { BLOCK_JOBS } from '../src/wpk/jobs.js';
 import { startBlockPool } from '../src/wpk/node/block-threads.js';
@@ -243,6 +244,24 @@ describe('a pool', () => {
     const waiting = [pool.run('wait', { ms: 60_000, value: '' }), pool.run('end', undefined)];
     for (const result of waiting) await expect(result).rejects.toThrow('a worker thread ended (exit code 5)');
   });
+});
+
+it('a pool of blocks whose worker has ended rejects later blocks too, instead of the calling thread coding them', async () => {
+  const pool = new BlockPool(BLOCK_JOBS);
+  let end: (error: Error) => void = () => {};
+  pool.add({
+    post() {},
+    onMessage() {},
+    onEnd: (report) => {
+      end = report;
+    },
+    terminate() {},
+  });
+  const run = () => pool.run('deflate', { bytes: pool.take(2 ** 16).fill(0) });
+  const lost = run();
+  end(new Error('it died'));
+  await expect(lost).rejects.toThrow('it died');
+  await expect(run()).rejects.toThrow('it died');
 });
 
 describe('a buffer that is given back', () => {

@@ -35,6 +35,11 @@ export class Pool<Jobs extends JobTable<Jobs>> {
     return this.members.length;
   }
 
+  /** Whether it was closed or has failed: every job is then rejected. */
+  get hasEnded(): boolean {
+    return this.failure !== undefined;
+  }
+
   /** Number of jobs that keep all workers busy. */
   get depth(): number {
     return Math.max(1, this.count * this.jobsPerWorker);

@@ -56,7 +56,7 @@ export class BlockPool<Kind extends keyof BlockJobs = keyof BlockJobs> {
 
   /** Runs a job. @throws the job's error. @throws {Error} when a worker has ended unexpectedly. */
   async run<Some extends Kind>(kind: Some, job: JobOf<BlockJobs[Some]>): Promise<Uint8Array> {
-    if (!this.pool.count || isSmall(job)) return this.jobs[kind](job as never);
+    if ((!this.pool.count && !this.pool.hasEnded) || isSmall(job)) return this.jobs[kind](job as never);
     return this.pool.run(kind, job, movedBuffers([job.bytes, ...basesOf(job)]));
   }
 
