@@ -207,9 +207,7 @@ describe('a file of a mixture', () => {
     expect(kl!.mean).toBeGreaterThan(1e-3);
   });
 
-  it('is the same on any number of threads, with statistics that were saved or not', {
-    tags: 'slow',
-  }, async () => {
+  it('is the same on any number of threads, with statistics that were saved or not', async () => {
     const digest = digestOf(at('mixture.gguf'));
     const { statisticsPath: _, ...fresh } = text;
     for (const [threads, calibration] of [
