@@ -35,10 +35,11 @@ export class OwnBase {
 
   /** Returns where a thread can read the base's elements of a block itself; undefined if there is no such place, or no base. */
   async place(
-    { base, ...tensor }: StoredTensorEntry,
+    tensor: StoredTensorEntry,
     { firstByte, endByte }: Pick<PlannedBlock, 'firstByte' | 'endByte'>,
   ): Promise<BasePlace | undefined> {
-    return base && (await this.open()).place(base.name, tensor, firstByte, endByte);
+    if (!tensor.base) return undefined;
+    return (await this.open()).place(tensor.base.name, tensor, firstByte, endByte);
   }
 
   /** Opens the base once. @throws {InputError} when it is not found, or its own digests show that it is another. */
